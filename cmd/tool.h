@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What every tool shares: its name, the standard options, messages, progress,
+ * exit codes.  The only code that may print or exit.  A tool is one file in
+ * cmd/: usage text, a getopt_long loop, one run() that returns a reap_code.
+ */
+#ifndef TOOL_H
+#define TOOL_H
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/base/progress.h"
+#include "lib/stream/stream.h"
+
+#define REAP_VERSION "0.1.0"
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_STREAM = 3, EXIT_GATE = 4 };
+
+/* getopt values of long options without a short form start here; a tool's own
+ * start at TOOL_OWN. */
+enum { TOOL_THREADS = 256, TOOL_MEMORY, TOOL_NO_HISTORY, TOOL_OWN = 300 };
+
+/* Standard options.  Not every tool computes: those that do add TOOL_LONG_RUN. */
+#define TOOL_SHORT "hVqv"
+#define TOOL_LONG                                                                                  \
+	{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'},                     \
+		{"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'},            \
+	{                                                                                          \
+		"no-history", no_argument, NULL, TOOL_NO_HISTORY                                   \
+	}
+#define TOOL_LONG_RUN                                                                              \
+	{"threads", required_argument, NULL, TOOL_THREADS},                                        \
+	{                                                                                          \
+		"memory", required_argument, NULL, TOOL_MEMORY                                     \
+	}
+
+/* The text of the standard options for a usage message. */
+#define TOOL_USAGE_STD                                                                             \
+	"  -h, --help        print this help and exit\n"                                           \
+	"  -V, --version     print version, compiler and libraries and exit\n"                     \
+	"  -q, --quiet       no progress\n"                                                        \
+	"  -v, --verbose     say more on standard error\n"
+#define TOOL_USAGE_HISTORY "      --no-history  leave the history out of the header\n"
+#define TOOL_USAGE_RUN                                                                             \
+	"      --threads N   threads to use (default: the cores of this process)\n"                \
+	"      --memory SIZE bound on the working set, as 4G or 512Mi\n"                           \
+	"                    (default: half of RAM, at most 4Gi)\n"
+
+/* The state of the standard options. */
+struct tool {
+	const char *name;
+	const char *usage;
+	int argc;
+	char **argv;
+	bool quiet, verbose, no_history;
+	int threads;
+	uint64_t memory;
+	/* Extra lines for -V (GEMM backend and kernel level), set by tools that compute. */
+	const char *(*version_extra)(bool verbose);
+};
+extern struct tool tool;
+
+/* First thing in main: C locale, descriptors 0-2 open, defaults set. */
+void tool_begin(const char *name, const char *usage, int argc, char **argv);
+
+/* Handle a standard option; anything else that getopt returned is wrong usage
+ * and exits 2. */
+void tool_option(int c);
+
+/* "reap-x: why", the usage line, exit 2. */
+_Noreturn void tool_usage(const char *fmt, ...) REAP_PRINTF(1, 2);
+
+/* Numbers of options: the whole string, within the range, or exit 2. */
+uint64_t tool_u64(const char *option, const char *arg, uint64_t min, uint64_t max);
+double tool_f64(const char *option, const char *arg, double min, double max);
+uint64_t tool_size(const char *option, const char *arg); /* K M G Ki Mi Gi, decimal K = 1000 */
+
+/* Lines on standard error, "reap-x: ...".  tool_info only without -q. */
+void tool_info(const char *fmt, ...) REAP_PRINTF(1, 2);
+void tool_warn(const char *fmt, ...) REAP_PRINTF(1, 2);
+
+/* Print the error and return the exit code for it. */
+int tool_report(const struct reap_err *e);
+
+/* Input: "-" or NULL is standard input, else open(2).  *name is for messages. */
+REAP_MUST_CHECK int tool_input(const char *path, int *fd, const char **name, struct reap_err *e);
+
+/* Exit 2 when standard output is a terminal. */
+void tool_refuse_terminal(void);
+
+/* Open the writer on standard output with a header of `kind` that inherits from
+ * `from` (may be NULL) and carries this run in its history. */
+REAP_MUST_CHECK int tool_writer(struct reap_writer **w, enum reap_kind kind,
+	const struct reap_header *from, struct reap_err *e);
+
+/* As tool_writer, with a header that the tool made itself (model, recipe); adds
+ * the history entry, or drops all with --no-history. */
+REAP_MUST_CHECK int tool_writer_header(struct reap_writer **w, struct reap_header *h,
+	struct reap_err *e);
+
+/* A progress line on standard error: rewritten in place twice a second on a
+ * terminal, a plain line every 30 s elsewhere, nothing with -q.  `unit` is
+ * "tokens", "bytes" ...  NULL-safe to pass to the library. */
+struct reap_progress *tool_progress(const char *what, const char *unit);
+void tool_progress_end(void); /* finish the line, if one was begun */
+
+/* Flush and close standard output (for text output); error when that fails. */
+REAP_MUST_CHECK int tool_close_stdout(struct reap_err *e);
+
+#endif

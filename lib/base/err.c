@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/base/err.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void one_line(char *s)
+{
+	for (; *s; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			*s = '?';
+}
+
+int reap_fail(struct reap_err *e, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (e->code != REAP_OK)
+		return e->code;
+	e->code = code;
+	va_start(ap, fmt);
+	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	one_line(e->text);
+	return code;
+}
+
+int reap_fail_errno(struct reap_err *e, const char *fmt, ...)
+{
+	int saved = errno;
+	size_t len;
+	va_list ap;
+
+	if (e->code != REAP_OK)
+		return e->code;
+	e->code = REAP_EFAIL;
+	va_start(ap, fmt);
+	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	len = strlen(e->text);
+	snprintf(e->text + len, sizeof(e->text) - len, ": %s", strerror(saved));
+	one_line(e->text);
+	return REAP_EFAIL;
+}
+
+int reap_fail_memory(struct reap_err *e, const char *what)
+{
+	return reap_fail(e, REAP_EFAIL, "%s: out of memory", what);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/base/hash.h"
+
+#include <blake2.h>
+#include <fcntl.h>
+#include <isa-l/crc.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/base/io.h"
+#include "lib/base/mem.h"
+
+struct reap_sha256 {
+	EVP_MD_CTX *ctx;
+};
+
+struct reap_sha256 *reap_sha256_open(void)
+{
+	struct reap_sha256 *h = reap_calloc(1, sizeof(*h));
+
+	if (h == NULL)
+		return NULL;
+	h->ctx = EVP_MD_CTX_new();
+	if (h->ctx == NULL || EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL) != 1) {
+		reap_sha256_free(h);
+		return NULL;
+	}
+	return h;
+}
+
+void reap_sha256_update(struct reap_sha256 *h, const void *p, size_t n)
+{
+	if (n > 0)
+		EVP_DigestUpdate(h->ctx, p, n);
+}
+
+void reap_sha256_finish(struct reap_sha256 *h, char hex[REAP_SHA256_HEX])
+{
+	unsigned char d[32] = {0};
+
+	EVP_DigestFinal_ex(h->ctx, d, NULL);
+	for (int i = 0; i < 32; i++)
+		snprintf(hex + 2 * i, 3, "%02x", d[i]);
+	reap_sha256_free(h);
+}
+
+void reap_sha256_free(struct reap_sha256 *h)
+{
+	if (h != NULL)
+		EVP_MD_CTX_free(h->ctx);
+	free(h);
+}
+
+int reap_sha256_buf(const void *p, size_t n, char hex[REAP_SHA256_HEX], struct reap_err *e)
+{
+	struct reap_sha256 *h = reap_sha256_open();
+
+	if (h == NULL)
+		return reap_fail_memory(e, "SHA-256");
+	reap_sha256_update(h, p, n);
+	reap_sha256_finish(h, hex);
+	return REAP_OK;
+}
+
+int reap_sha256_file(const char *path, char hex[REAP_SHA256_HEX], struct reap_err *e)
+{
+	enum { CHUNK = 1 << 20 };
+	struct reap_sha256 *h = reap_sha256_open();
+	char *buf = reap_alloc(CHUNK, 1);
+	ssize_t r = -1;
+	int fd, rc = REAP_OK;
+
+	if (h == NULL || buf == NULL) {
+		reap_sha256_free(h);
+		free(buf);
+		return reap_fail_memory(e, "SHA-256");
+	}
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		while ((r = reap_read_full(fd, buf, CHUNK)) > 0)
+			reap_sha256_update(h, buf, (size_t)r);
+	if (r < 0)
+		rc = reap_fail_errno(e, "%s", path);
+	reap_sha256_finish(h, hex);
+	if (fd >= 0)
+		close(fd);
+	free(buf);
+	return rc;
+}
+
+uint64_t reap_blake2b_64(const void *p, size_t n)
+{
+	uint8_t d[8];
+	uint64_t v = 0;
+
+	blake2b(d, p, NULL, sizeof(d), n, 0);
+	for (int i = 0; i < 8; i++)
+		v = v << 8 | d[i];
+	return v;
+}
+
+uint32_t reap_crc32c(uint32_t crc, const void *p, size_t n)
+{
+	/* ISA-L takes an int length, a non-const pointer that it only reads, and
+	 * leaves the initial and final inversion to the caller. */
+	unsigned char *q = (unsigned char *)(uintptr_t)p;
+
+	crc = ~crc;
+	while (n > 0) {
+		int step = n > (1 << 30) ? 1 << 30 : (int)n;
+
+		crc = crc32_iscsi(q, step, crc);
+		q += step;
+		n -= (size_t)step;
+	}
+	return ~crc;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Digests: SHA-256 (identity of rows, files and recipes), BLAKE2b with an
+ * 8-byte digest (row sampling; not a cut 64-byte one), CRC-32C (streams).
+ */
+#ifndef REAP_HASH_H
+#define REAP_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+#define REAP_SHA256_HEX 65 /* 64 hex digits and NUL */
+
+struct reap_sha256; /* opaque running digest */
+
+/* NULL: out of memory.  Update cannot fail after a successful open.  Finish
+ * writes lower-case hex and frees; free() only frees (NULL allowed). */
+struct reap_sha256 *reap_sha256_open(void);
+void reap_sha256_update(struct reap_sha256 *h, const void *p, size_t n);
+void reap_sha256_finish(struct reap_sha256 *h, char hex[REAP_SHA256_HEX]);
+void reap_sha256_free(struct reap_sha256 *h);
+
+/* Of one buffer, and of one file read to its end. */
+REAP_MUST_CHECK int reap_sha256_buf(const void *p, size_t n, char hex[REAP_SHA256_HEX],
+	struct reap_err *e);
+REAP_MUST_CHECK int reap_sha256_file(const char *path, char hex[REAP_SHA256_HEX],
+	struct reap_err *e);
+
+/* BLAKE2b (RFC 7693), digest length 8, unkeyed, read as a big-endian integer. */
+uint64_t reap_blake2b_64(const void *p, size_t n);
+
+/* CRC-32C (Castagnoli, as in RFC 3720) of p appended to data whose CRC is
+ * `crc`; start with 0.  reap_crc32c(0, "123456789", 9) is 0xe3069283. */
+uint32_t reap_crc32c(uint32_t crc, const void *p, size_t n);
+
+#endif

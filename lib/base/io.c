@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/mem.h"
+
+ssize_t reap_read_full(int fd, void *buf, size_t n)
+{
+	size_t got = 0;
+
+	while (got < n) {
+		ssize_t r = read(fd, (char *)buf + got, n - got);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -1;
+		if (r == 0)
+			break;
+		got += (size_t)r;
+	}
+	return (ssize_t)got;
+}
+
+int reap_write_full(int fd, const void *buf, size_t n)
+{
+	size_t put = 0;
+
+	while (put < n) {
+		ssize_t r = write(fd, (const char *)buf + put, n - put);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -1;
+		put += (size_t)r;
+	}
+	return 0;
+}
+
+int reap_read_file(const char *path, size_t max, char **buf, size_t *len, struct reap_err *e)
+{
+	struct stat st;
+	char *p = NULL;
+	size_t cap = 0, n = 0, chunk;
+	int fd, rc = REAP_OK;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		rc = reap_fail_errno(e, "%s", path);
+		goto out;
+	}
+	if (S_ISDIR(st.st_mode)) {
+		rc = reap_fail(e, REAP_EFAIL, "%s: is a directory", path);
+		goto out;
+	}
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > max) {
+		rc = reap_fail(e, REAP_EFAIL, "%s: %lld bytes, more than the limit of %zu", path,
+			(long long)st.st_size, max);
+		goto out;
+	}
+	/* One read for a regular file; also right for pipes and /proc, whose size
+	 * is not known beforehand. */
+	chunk = S_ISREG(st.st_mode) && st.st_size > 0 ? (size_t)st.st_size : 65536;
+	for (;;) {
+		ssize_t r;
+
+		if (!reap_grow(&p, &cap, n + chunk + 2, 1)) {
+			rc = reap_fail_memory(e, path);
+			goto out;
+		}
+		r = reap_read_full(fd, p + n, cap - n - 1);
+		if (r < 0) {
+			rc = reap_fail_errno(e, "%s", path);
+			goto out;
+		}
+		n += (size_t)r;
+		if (n > max) {
+			rc = reap_fail(e, REAP_EFAIL, "%s: more than the limit of %zu bytes", path, max);
+			goto out;
+		}
+		if (n < cap - 1)
+			break;
+	}
+	p[n] = '\0';
+	*buf = p;
+	*len = n;
+	p = NULL;
+out:
+	if (fd >= 0)
+		close(fd);
+	free(p);
+	return rc;
+}
+
+char *reap_path_join(const char *dir, const char *name)
+{
+	size_t n = strlen(dir), m = strlen(name);
+	char *p = reap_alloc(n + m + 2, 1);
+
+	if (p != NULL)
+		snprintf(p, n + m + 2, "%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name);
+	return p;
+}
+
+int reap_atomic_open(struct reap_atomic_file *f, const char *path, struct reap_err *e)
+{
+	size_t n = strlen(path) + 32;
+
+	f->fd = -1;
+	f->path = reap_strdup(path);
+	f->tmp = reap_alloc(n, 1);
+	if (f->path == NULL || f->tmp == NULL) {
+		reap_atomic_abort(f);
+		return reap_fail_memory(e, path);
+	}
+	snprintf(f->tmp, n, "%s.tmp-%ld", path, (long)getpid());
+	f->fd = open(f->tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (f->fd < 0) {
+		int rc = reap_fail_errno(e, "%s", f->tmp);
+
+		free(f->tmp);
+		f->tmp = NULL;
+		reap_atomic_abort(f);
+		return rc;
+	}
+	return REAP_OK;
+}
+
+int reap_atomic_commit(struct reap_atomic_file *f, struct reap_err *e)
+{
+	int rc = REAP_OK, fd = f->fd;
+
+	f->fd = -1;
+	if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
+		rc = reap_fail_errno(e, "%s", f->tmp);
+	if (close(fd) != 0)
+		rc = reap_fail_errno(e, "%s", f->tmp);
+	if (rc == REAP_OK && rename(f->tmp, f->path) != 0)
+		rc = reap_fail_errno(e, "%s", f->path);
+	if (rc == REAP_OK) {
+		free(f->tmp);
+		f->tmp = NULL;
+	}
+	reap_atomic_abort(f);
+	return rc;
+}
+
+void reap_atomic_abort(struct reap_atomic_file *f)
+{
+	if (f == NULL)
+		return;
+	if (f->fd >= 0)
+		close(f->fd);
+	if (f->tmp != NULL)
+		unlink(f->tmp);
+	free(f->tmp);
+	free(f->path);
+	*f = (struct reap_atomic_file){.fd = -1};
+}
+
+int reap_write_file(const char *path, const void *buf, size_t len, struct reap_err *e)
+{
+	struct reap_atomic_file f;
+	int rc = reap_atomic_open(&f, path, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	if (reap_write_full(f.fd, buf, len) != 0) {
+		rc = reap_fail_errno(e, "%s", path);
+		reap_atomic_abort(&f);
+		return rc;
+	}
+	return reap_atomic_commit(&f, e);
+}

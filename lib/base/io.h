@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Files and descriptors: full reads and writes, whole small files, and files
+ * that appear whole or not at all.
+ */
+#ifndef REAP_IO_H
+#define REAP_IO_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/base/err.h"
+
+/* Read up to n bytes, retrying after EINTR and short reads; fewer than n means
+ * end of file, -1 an error (errno set). */
+ssize_t reap_read_full(int fd, void *buf, size_t n);
+
+/* Write all n bytes, retrying after EINTR and short writes; -1 on error. */
+int reap_write_full(int fd, const void *buf, size_t n);
+
+/* Read a whole file of at most `max` bytes into a NUL-terminated buffer that
+ * the caller frees.  A larger file is an error that names both sizes. */
+REAP_MUST_CHECK int reap_read_file(const char *path, size_t max, char **buf, size_t *len,
+	struct reap_err *e);
+
+/* A file that appears under its name only when it is complete: written beside
+ * it under a temporary name, synced, renamed.  Abort (NULL allowed) removes it. */
+struct reap_atomic_file {
+	int fd; /* write here */
+	char *path, *tmp;
+};
+REAP_MUST_CHECK int reap_atomic_open(struct reap_atomic_file *f, const char *path,
+	struct reap_err *e);
+REAP_MUST_CHECK int reap_atomic_commit(struct reap_atomic_file *f, struct reap_err *e);
+void reap_atomic_abort(struct reap_atomic_file *f);
+
+/* Write a whole small file atomically. */
+REAP_MUST_CHECK int reap_write_file(const char *path, const void *buf, size_t len,
+	struct reap_err *e);
+
+/* dir + "/" + name in a new string, NULL when out of memory. */
+char *reap_path_join(const char *dir, const char *name);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Reading JSON files with jansson: duplicate keys refused, and typed access
+ * whose errors name the file and the key.
+ */
+#ifndef REAP_JSON_H
+#define REAP_JSON_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+/* Parse `len` bytes; `name` stands in messages ("file: line N: why").  The
+ * caller owns the result (json_decref). */
+REAP_MUST_CHECK int reap_json_parse(const char *text, size_t len, const char *name, json_t **out,
+	struct reap_err *e);
+
+/* Parse a file of at most max_bytes. */
+REAP_MUST_CHECK int reap_json_load(const char *path, size_t max_bytes, json_t **out,
+	struct reap_err *e);
+
+/* Members of an object.  The `opt` forms leave *out untouched when the key is
+ * absent or null; a value of another type or out of range is always an error.
+ * Borrowed strings live as long as `obj`. */
+REAP_MUST_CHECK int reap_json_u64(const json_t *obj, const char *key, const char *name,
+	uint64_t min, uint64_t max, uint64_t *out, struct reap_err *e);
+REAP_MUST_CHECK int reap_json_opt_u64(const json_t *obj, const char *key, const char *name,
+	uint64_t min, uint64_t max, uint64_t *out, struct reap_err *e);
+REAP_MUST_CHECK int reap_json_opt_f64(const json_t *obj, const char *key, const char *name,
+	double *out, struct reap_err *e);
+REAP_MUST_CHECK int reap_json_opt_bool(const json_t *obj, const char *key, const char *name,
+	bool *out, struct reap_err *e);
+REAP_MUST_CHECK int reap_json_str(const json_t *obj, const char *key, const char *name,
+	const char **out, struct reap_err *e);
+REAP_MUST_CHECK int reap_json_opt_str(const json_t *obj, const char *key, const char *name,
+	const char **out, struct reap_err *e);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The gpt_oss forward pass over blocks of tokens: layer by layer over a chunk of
+ * many blocks, so that each weight is read once a chunk, experts are expanded
+ * once and multiplied with all tokens routed to them, and no more than a few
+ * layers' weights are in memory.  reap-route and reap-ppl are thin mains over it.
+ */
+#ifndef REAP_ENGINE_H
+#define REAP_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/base/progress.h"
+#include "lib/model/model.h"
+#include "lib/stream/rec_tokens.h"
+#include "lib/stream/rec_trace.h"
+
+struct reap_engine;
+
+struct reap_engine_opts {
+	int threads;	      /* >= 1 */
+	uint64_t memory;      /* bytes: the bound on the working set (mapped weights apart) */
+	uint32_t max_len;     /* tokens of the longest block that will be run */
+	bool routes;	      /* call sink->route */
+	bool outcomes;	      /* call sink->outcome (needs lm_head) */
+	uint32_t entropy_topk; /* K of the entropy, >= 2; 20 in the reference */
+};
+
+/* Where results go: in block order; per block layers ascending, then the
+ * outcome.  Only kept positions are reported.  What the pointers show is
+ * borrowed during the call. */
+struct reap_engine_sink {
+	int (*route)(void *arg, const struct reap_route *r, struct reap_err *e);
+	int (*outcome)(void *arg, const struct reap_outcome *o, struct reap_err *e);
+	void *arg;
+};
+
+/* Error when `memory` cannot hold one block of max_len; the message names the
+ * least that would do. */
+REAP_MUST_CHECK int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
+	const struct reap_engine_opts *o, struct reap_err *e);
+void reap_engine_close(struct reap_engine *eng); /* NULL allowed */
+
+/* How many tokens one call of reap_engine_run may hold. */
+uint64_t reap_engine_chunk_tokens(const struct reap_engine *eng);
+
+/* Run a chunk.  The result for a block does not depend on which other blocks
+ * are in the chunk, nor on threads.  Ids must be below the vocabulary. */
+REAP_MUST_CHECK int reap_engine_run(struct reap_engine *eng, const struct reap_block *blocks,
+	size_t n, const struct reap_engine_sink *sink, struct reap_progress *p, struct reap_err *e);
+
+#endif

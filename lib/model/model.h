@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A gpt_oss checkpoint directory, opened for reading: config.json, the tensor
+ * directory of its safetensors shards, and typed views of every weight that the
+ * forward pass and the rewrite need.  Everything is checked at open (presence,
+ * dtype, shape against the config), so later code has no cases to consider.
+ * The weights are mapped, not read.
+ */
+#ifndef REAP_MODEL_H
+#define REAP_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/stream/stream.h"
+
+/* The fields of config.json that change the computation (HF key in brackets
+ * where the name differs). */
+struct reap_config {
+	uint32_t layers;      /* num_hidden_layers */
+	uint32_t hidden;      /* hidden_size */
+	uint32_t inter;	      /* intermediate_size, of one expert */
+	uint32_t experts;     /* num_local_experts */
+	uint32_t top_k;	      /* num_experts_per_tok */
+	uint32_t heads;	      /* num_attention_heads (query heads) */
+	uint32_t kv_heads;    /* num_key_value_heads */
+	uint32_t head_dim;
+	uint32_t vocab;	      /* vocab_size */
+	uint32_t window;      /* sliding_window: visible keys, the token itself included */
+	uint32_t max_context; /* max_position_embeddings */
+	bool *sliding;	      /* (layers) layer_types[i] == "sliding_attention" */
+	double rms_eps;	      /* rms_norm_eps */
+	double swiglu_limit;
+	double rope_theta;
+	/* YaRN (rope_scaling or rope_parameters); yarn false: plain RoPE. */
+	bool yarn, yarn_truncate;
+	double yarn_factor, yarn_beta_fast, yarn_beta_slow;
+	double yarn_original_context;
+	bool mxfp4; /* experts are MXFP4 blocks; else BF16 matrices */
+	int64_t eos_token_id; /* -1: none */
+};
+
+/* Where a tensor lies: `data` points into the mapping. */
+enum reap_st_dtype { REAP_ST_BF16, REAP_ST_U8, REAP_ST_F32, REAP_ST_F16, REAP_ST_F64, REAP_ST_I8,
+	REAP_ST_I16, REAP_ST_I32, REAP_ST_I64, REAP_ST_BOOL };
+
+enum { REAP_ST_MAX_DIMS = 8 };
+
+struct reap_tensor {
+	const char *name; /* owned by the model */
+	enum reap_st_dtype dtype;
+	int ndim;
+	uint64_t shape[REAP_ST_MAX_DIMS];
+	uint64_t bytes;
+	uint32_t shard;	 /* index into the model's shards */
+	uint64_t offset; /* of the first byte in the shard file */
+	const uint8_t *data;
+};
+
+/* One layer.  Names: "model.layers.N." + the comment. */
+struct reap_layer {
+	const struct reap_tensor *input_norm;  /* input_layernorm.weight BF16 (hidden) */
+	const struct reap_tensor *q_w, *q_b;   /* self_attn.q_proj BF16 (heads*head_dim, hidden), (heads*head_dim) */
+	const struct reap_tensor *k_w, *k_b;   /* k_proj (kv_heads*head_dim, hidden) */
+	const struct reap_tensor *v_w, *v_b;   /* v_proj (kv_heads*head_dim, hidden) */
+	const struct reap_tensor *o_w, *o_b;   /* o_proj (hidden, heads*head_dim), (hidden) */
+	const struct reap_tensor *sinks;       /* self_attn.sinks BF16 (heads) */
+	const struct reap_tensor *post_norm;   /* post_attention_layernorm.weight (hidden) */
+	const struct reap_tensor *router_w;    /* mlp.router.weight BF16 (experts, hidden) */
+	const struct reap_tensor *router_b;    /* mlp.router.bias BF16 (experts) */
+	/* MXFP4: blocks and scales; BF16: `_blocks` is the matrix, `_scales` NULL.
+	 * gate_up_proj_blocks U8 (experts, 2*inter, hidden/32, 16), _scales U8
+	 * (experts, 2*inter, hidden/32); BF16 gate_up_proj (experts, hidden, 2*inter):
+	 * transposed.  Gate is the even rows (columns), up the odd ones. */
+	const struct reap_tensor *gate_up_blocks, *gate_up_scales;
+	const struct reap_tensor *gate_up_bias; /* BF16 (experts, 2*inter) */
+	/* down_proj_blocks U8 (experts, hidden, inter/32, 16), _scales U8 (experts,
+	 * hidden, inter/32); BF16 down_proj (experts, inter, hidden): transposed. */
+	const struct reap_tensor *down_blocks, *down_scales;
+	const struct reap_tensor *down_bias; /* BF16 (experts, hidden) */
+};
+
+struct reap_model {
+	char *dir;
+	struct reap_config cfg;
+	struct reap_model_id id; /* id: the directory's last component */
+	const struct reap_tensor *embed;      /* model.embed_tokens.weight BF16 (vocab, hidden) */
+	const struct reap_tensor *final_norm; /* model.norm.weight BF16 (hidden) */
+	const struct reap_tensor *lm_head;    /* lm_head.weight BF16 (vocab, hidden) */
+	struct reap_layer *layer;	      /* (layers) */
+	struct reap_checkpoint *ckpt;	      /* shards and tensor directory: lib/model/checkpoint.h */
+};
+
+REAP_MUST_CHECK int reap_model_open(struct reap_model **m, const char *dir, struct reap_err *e);
+void reap_model_close(struct reap_model *m); /* NULL allowed */
+
+/* Tell the kernel that the pages of a tensor will be, or are no longer, needed
+ * (madvise; a hint, cannot fail). */
+void reap_tensor_prefetch(const struct reap_tensor *t);
+void reap_tensor_release(const struct reap_tensor *t);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The bounds that every stream keeps, checked before memory is taken for what a
+ * stream claims.  Listed for users in reap-stream(5).
+ */
+#ifndef REAP_LIMITS_H
+#define REAP_LIMITS_H
+
+enum {
+	REAP_MAX_RECORD = 64 << 20,	/* bytes of one record */
+	REAP_MAX_ELEMENTS = 1 << 20,	/* entries of one array or map */
+	REAP_MAX_DEPTH = 16,		/* nesting of arrays and maps */
+	REAP_MAX_LAYERS = 1024,
+	REAP_MAX_EXPERTS = 4096,	/* per layer; expert ids fit u16 */
+	REAP_MAX_TOP_K = 64,
+	REAP_MAX_SEQ_LEN = 1 << 20,	/* tokens of one block */
+};
+
+#endif

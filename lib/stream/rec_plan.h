@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * kind `plan`: which experts stay.
+ *
+ *   meta:  keep_n, method (ranking method, e.g. "eaft_sum"), order ("ascending",
+ *          "rank"), label (variant name, e.g. "keep24of32_k75_eaft_sum"), core_pos,
+ *          core_count, multiple_of, keep_frac (requested; 0 when keep_n was given)
+ *   layer: layer (0, 1, ... in order, all of them), keep u32[keep_n] (old expert
+ *          ids in their new order, distinct), kept_mass (share of the layer's
+ *          score mass that stays, in [0,1])
+ */
+#ifndef REAP_REC_PLAN_H
+#define REAP_REC_PLAN_H
+
+#include "lib/stream/stream.h"
+
+struct reap_plan {
+	uint32_t layers, experts, keep_n;
+	char method[32], order[16], label[128];
+	uint32_t core_pos, core_count, multiple_of;
+	double keep_frac;
+	uint32_t *keep;	   /* (layers, keep_n) old ids; owned */
+	double *kept_mass; /* (layers); owned */
+};
+
+/* Allocates keep and kept_mass for a model; free with reap_plan_free. */
+REAP_MUST_CHECK int reap_plan_init(struct reap_plan *p, uint32_t layers, uint32_t experts,
+	uint32_t keep_n, struct reap_err *e);
+void reap_plan_free(struct reap_plan *p);
+
+REAP_MUST_CHECK int reap_put_plan(struct reap_writer *w, const struct reap_plan *p,
+	struct reap_err *e);
+
+/* Read a whole plan stream after its header: every layer once and in order,
+ * distinct ids within range, 1 <= keep_n <= experts. */
+REAP_MUST_CHECK int reap_get_plan(struct reap_reader *r, struct reap_plan *p, struct reap_err *e);
+
+#endif

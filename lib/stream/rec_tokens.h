@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * kind `tokens`: blocks of token ids with a keep mask, and a closing record per
+ * (pack, seq_len).  The header's model is nil; the tokenizer is named by digest.
+ *
+ *   block: pack, seq_len, index (of all blocks in the stream, from 0), ids
+ *          u32[T], keep u8[T] (0 or 1), channel u8[T] (enum reap_channel)
+ *   pack:  pack, seq_len (0: rows of their own length), blocks, rows_seen,
+ *          rows_sha256, tokens, kept, split ("all", "calib", "eval"), tokenizer
+ *          (digest of tokenizer.json, or "" when rows carried ids), sample_sha256
+ *          ("" unless rows were sampled)
+ * The `pack` record of a (pack, seq_len) follows its last block.
+ */
+#ifndef REAP_REC_TOKENS_H
+#define REAP_REC_TOKENS_H
+
+#include "lib/stream/stream.h"
+
+/* What a token is part of, so that evaluations can say where a model lost. */
+enum reap_channel {
+	REAP_CHANNEL_NONE = 0,	     /* not the assistant's (user, system, tool output, tags) */
+	REAP_CHANNEL_ANALYSIS = 1,
+	REAP_CHANNEL_COMMENTARY = 2, /* commentary text */
+	REAP_CHANNEL_FINAL = 3,
+	REAP_CHANNEL_TOOL_CALL = 4,  /* content of a message closed by <|call|> */
+	REAP_CHANNEL_OTHER = 5,	     /* assistant text with no channel or an unknown one */
+	REAP_CHANNEL_COUNT
+};
+const char *reap_channel_name(enum reap_channel c);
+
+struct reap_block {
+	char pack[128];
+	uint32_t seq_len;      /* 0: rows of their own length */
+	uint64_t index;	       /* position in the stream, from 0 */
+	uint32_t len;	       /* T */
+	const uint32_t *ids;   /* (T) */
+	const uint8_t *keep;   /* (T) 0 or 1 */
+	const uint8_t *channel; /* (T) enum reap_channel */
+};
+
+struct reap_pack_info {
+	char pack[128];
+	uint32_t seq_len;
+	uint64_t blocks, rows_seen, tokens, kept;
+	char rows_sha256[65];
+	char split[8];
+	char tokenizer[65];
+	char sample_sha256[65];
+};
+
+REAP_MUST_CHECK int reap_put_block(struct reap_writer *w, const struct reap_block *b,
+	struct reap_err *e);
+REAP_MUST_CHECK int reap_put_pack(struct reap_writer *w, const struct reap_pack_info *p,
+	struct reap_err *e);
+
+/* Decode a `block` record.  The arrays are copied into *storage (grown as
+ * needed, the caller frees it), so the block outlives the record.  Values of
+ * keep and channel out of range, an empty or too long block are errors. */
+struct reap_block_storage {
+	uint32_t *ids;
+	uint8_t *keep, *channel;
+	size_t cap;
+};
+REAP_MUST_CHECK int reap_get_block(const struct reap_rec *rec, struct reap_block *b,
+	struct reap_block_storage *storage, struct reap_err *e);
+void reap_block_storage_free(struct reap_block_storage *s);
+
+REAP_MUST_CHECK int reap_get_pack(const struct reap_rec *rec, struct reap_pack_info *p,
+	struct reap_err *e);
+
+#endif

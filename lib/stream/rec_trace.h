@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * kind `trace`: what reap-route saw.  For every block, in stream order: one
+ * `route` per layer in ascending order, then one `outcome` (absent with
+ * --no-outcome).  n is the number of kept tokens of the block, ascending.
+ *
+ *   route:   block, layer, pack, positions u32[n], experts u16[n,k] (by falling
+ *            logit), gates f32[n,k] (softmax over the k, sums to 1), norms
+ *            f32[n,k] (2-norm of the expert's output, bias in, before the gate)
+ *   outcome: block, pack, positions u32[n], logp f32[n] (log p of the token at
+ *            that position, from the logits one before), entropy f32[n] (of the
+ *            top 20 logits there, over ln 20, in [0,1]), top1 u8[n] (1: the token
+ *            was the argmax).  A token at position 0 has no prediction: logp and
+ *            entropy are NaN, top1 is 0.
+ */
+#ifndef REAP_REC_TRACE_H
+#define REAP_REC_TRACE_H
+
+#include "lib/stream/stream.h"
+
+struct reap_route {
+	uint64_t block;
+	uint32_t layer;
+	char pack[128];
+	uint32_t n, k;
+	const uint32_t *positions; /* (n) */
+	const uint16_t *experts;   /* (n, k) */
+	const float *gates;	   /* (n, k) */
+	const float *norms;	   /* (n, k) */
+};
+
+struct reap_outcome {
+	uint64_t block;
+	char pack[128];
+	uint32_t n;
+	const uint32_t *positions; /* (n) */
+	const float *logp;	   /* (n) nats, <= 0; NaN at position 0 */
+	const float *entropy;	   /* (n) */
+	const uint8_t *top1;	   /* (n) */
+};
+
+REAP_MUST_CHECK int reap_put_route(struct reap_writer *w, const struct reap_route *r,
+	struct reap_err *e);
+REAP_MUST_CHECK int reap_put_outcome(struct reap_writer *w, const struct reap_outcome *o,
+	struct reap_err *e);
+
+/* Decode; the arrays are copied into *storage (grown as needed, the caller
+ * frees it).  Checked: layer and experts against the header's model, ascending
+ * positions, distinct experts per token, finite gates in [0,1] and norms >= 0,
+ * logp <= 0, entropy in [0,1] (NaN only where allowed). */
+struct reap_trace_storage {
+	void *mem;
+	size_t cap;
+};
+REAP_MUST_CHECK int reap_get_route(const struct reap_rec *rec, const struct reap_model_id *model,
+	struct reap_route *r, struct reap_trace_storage *storage, struct reap_err *e);
+REAP_MUST_CHECK int reap_get_outcome(const struct reap_rec *rec, struct reap_outcome *o,
+	struct reap_trace_storage *storage, struct reap_err *e);
+void reap_trace_storage_free(struct reap_trace_storage *s);
+
+#endif

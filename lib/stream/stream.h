@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Record streams: concatenated msgpack maps with a header record first and an
+ * end record last, as reap-stream(5) describes.  This file knows framing,
+ * header, end and typed fields; what a kind's records mean stands in rec_*.h.
+ */
+#ifndef REAP_STREAM_H
+#define REAP_STREAM_H
+
+#include <msgpack.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/stream/limits.h"
+
+enum reap_kind {
+	REAP_KIND_ANY, /* only as a reader's wish */
+	REAP_KIND_TOKENS,
+	REAP_KIND_TRACE,
+	REAP_KIND_SALIENCY,
+	REAP_KIND_SCORES,
+	REAP_KIND_PLAN,
+	REAP_KIND_MANIFEST,
+	REAP_KIND_EVAL,
+	REAP_KIND_COUNT
+};
+
+const char *reap_kind_name(enum reap_kind kind);
+
+/* REAP_KIND_ANY when there is no such kind. */
+enum reap_kind reap_kind_from_name(const char *name, size_t len);
+
+/* ---- header ---- */
+
+/* Which model a stream speaks of.  The digest covers config.json and the tensor
+ * directory (names, dtypes, shapes), not the weights. */
+struct reap_model_id {
+	char id[256];
+	char digest[65]; /* hex SHA-256 */
+	uint32_t layers, experts, top_k;
+};
+
+struct reap_header {
+	enum reap_kind kind;
+	bool has_model; /* else `model` is nil */
+	struct reap_model_id model;
+	bool has_recipe; /* else `recipe` is nil */
+	char recipe_name[256];
+	char recipe_digest[65];
+	uint8_t *history; /* the msgpack of each entry, one after the other; owned */
+	size_t history_len;
+	uint32_t history_count;
+};
+
+/* A header of `kind`; with `from` (may be NULL) it inherits model, recipe and
+ * history.  Free it with reap_header_free (an all-zero header is fine too). */
+REAP_MUST_CHECK int reap_header_init(struct reap_header *h, enum reap_kind kind,
+	const struct reap_header *from, struct reap_err *e);
+void reap_header_free(struct reap_header *h);
+
+/* Append {tool, version, argv} to the history. */
+REAP_MUST_CHECK int reap_header_add_history(struct reap_header *h, const char *tool,
+	const char *version, int argc, char *const argv[], struct reap_err *e);
+void reap_header_drop_history(struct reap_header *h);
+
+/* Error that names both values unless both speak of the same model (digest,
+ * layers, experts, top_k; the id may differ).  `a_name` and `b_name` are files. */
+REAP_MUST_CHECK int reap_model_id_match(const char *a_name, const struct reap_model_id *a,
+	const char *b_name, const struct reap_model_id *b, struct reap_err *e);
+
+/* ---- reading ---- */
+
+struct reap_reader;
+
+/* One record, borrowed until the next reap_read() on the same reader. */
+struct reap_rec {
+	const char *stream;	   /* the reader's name, for messages */
+	uint64_t number;	   /* 1 for the first record after the header */
+	char type[32];		   /* the value of `t` */
+	const msgpack_object *obj; /* the whole map */
+	const uint8_t *raw;	   /* its bytes */
+	size_t len;
+};
+
+/* Read and check the header.  `name` stands in messages ("standard input").
+ * The descriptor stays the caller's.  An empty input, or one without a header
+ * of the wished kind (REAP_KIND_ANY: any), is REAP_ESTREAM. */
+REAP_MUST_CHECK int reap_reader_open(struct reap_reader **r, int fd, const char *name,
+	enum reap_kind kind, struct reap_err *e);
+void reap_reader_close(struct reap_reader *r); /* NULL allowed */
+const struct reap_header *reap_reader_header(const struct reap_reader *r);
+const char *reap_reader_name(const struct reap_reader *r);
+
+/* 1: *rec is a record.  0: the end record came, its counts and CRC agree and
+ * nothing follows.  Negative (REAP_ESTREAM, or REAP_EFAIL when read(2) failed):
+ * truncated, damaged or unreadable; the same answer from then on. */
+REAP_MUST_CHECK int reap_read(struct reap_reader *r, struct reap_rec *rec, struct reap_err *e);
+
+/* Bytes consumed so far, for progress. */
+uint64_t reap_reader_bytes(const struct reap_reader *r);
+
+/* ---- fields of a record ---- */
+
+bool reap_rec_is(const struct reap_rec *rec, const char *type);
+
+/* Error "stream: record N (type): key: why", code REAP_ESTREAM. */
+int reap_rec_fail(const struct reap_rec *rec, const char *key, struct reap_err *e, const char *fmt,
+	...) REAP_PRINTF(4, 5);
+
+/* Error for a record whose type this kind does not have. */
+int reap_rec_unknown(const struct reap_rec *rec, struct reap_err *e);
+
+/* The value of `key` in `map` (NULL: the record itself), NULL when absent. */
+const msgpack_object *reap_rec_find(const struct reap_rec *rec, const msgpack_object *map,
+	const char *key);
+
+/* Typed access; absent or of another type is an error.  Strings are borrowed
+ * and not NUL-terminated, except with _str_copy, which refuses what does not
+ * fit or contains a NUL. */
+REAP_MUST_CHECK int reap_rec_u64(const struct reap_rec *rec, const msgpack_object *map,
+	const char *key, uint64_t max, uint64_t *out, struct reap_err *e);
+REAP_MUST_CHECK int reap_rec_u32(const struct reap_rec *rec, const msgpack_object *map,
+	const char *key, uint32_t max, uint32_t *out, struct reap_err *e);
+REAP_MUST_CHECK int reap_rec_f64(const struct reap_rec *rec, const msgpack_object *map,
+	const char *key, double *out, struct reap_err *e);
+REAP_MUST_CHECK int reap_rec_str(const struct reap_rec *rec, const msgpack_object *map,
+	const char *key, const char **out, size_t *len, struct reap_err *e);
+REAP_MUST_CHECK int reap_rec_str_copy(const struct reap_rec *rec, const msgpack_object *map,
+	const char *key, char *out, size_t size, struct reap_err *e);
+REAP_MUST_CHECK int reap_rec_map(const struct reap_rec *rec, const msgpack_object *map,
+	const char *key, const msgpack_object **out, struct reap_err *e);
+
+/* Element types of numeric arrays; little-endian in the stream. */
+enum reap_dtype { REAP_U8, REAP_U16, REAP_U32, REAP_I64, REAP_F32, REAP_F64 };
+size_t reap_dtype_size(enum reap_dtype t);
+const char *reap_dtype_name(enum reap_dtype t); /* "u8" ... */
+
+/* A numeric array {dtype, shape, data}: `want[i]` is the extent that dimension
+ * i must have, or REAP_ANY_EXTENT; the actual extents go to shape[].  *data is
+ * borrowed and may be unaligned: memcpy from it. */
+#define REAP_ANY_EXTENT UINT64_MAX
+REAP_MUST_CHECK int reap_rec_array(const struct reap_rec *rec, const msgpack_object *map,
+	const char *key, enum reap_dtype t, int ndim, const uint64_t want[], uint64_t shape[],
+	const uint8_t **data, struct reap_err *e);
+
+/* ---- writing ---- */
+
+struct reap_writer;
+
+/* Write the header.  The writer owns fd from here on, also when it fails. */
+REAP_MUST_CHECK int reap_writer_open(struct reap_writer **w, int fd, const char *name,
+	const struct reap_header *h, struct reap_err *e);
+
+/* A record {t: type, ... nfields more fields}: begin, pack each field with
+ * reap_put_* (or the packer itself for anything else), end. */
+msgpack_packer *reap_record_begin(struct reap_writer *w, const char *type, unsigned nfields);
+REAP_MUST_CHECK int reap_record_end(struct reap_writer *w, struct reap_err *e);
+
+/* Pass a record on as it is. */
+REAP_MUST_CHECK int reap_write_raw(struct reap_writer *w, const struct reap_rec *rec,
+	struct reap_err *e);
+
+/* Write out what is buffered, so that everything up to here survives a kill. */
+REAP_MUST_CHECK int reap_writer_flush(struct reap_writer *w, struct reap_err *e);
+
+/* The end record, flush and close, all checked.  Frees the writer in any case. */
+REAP_MUST_CHECK int reap_writer_finish(struct reap_writer *w, struct reap_err *e);
+
+/* Close without an end record, so that no reader takes the stream for whole. */
+void reap_writer_abort(struct reap_writer *w); /* NULL allowed */
+
+void reap_put_key(msgpack_packer *pk, const char *key);
+void reap_put_nil(msgpack_packer *pk, const char *key);
+void reap_put_u64(msgpack_packer *pk, const char *key, uint64_t v);
+void reap_put_f64(msgpack_packer *pk, const char *key, double v);
+void reap_put_str(msgpack_packer *pk, const char *key, const char *s);
+void reap_put_strn(msgpack_packer *pk, const char *key, const char *s, size_t n);
+void reap_put_map(msgpack_packer *pk, const char *key, unsigned nfields);
+void reap_put_array(msgpack_packer *pk, const char *key, enum reap_dtype t, int ndim,
+	const uint64_t shape[], const void *data);
+
+#endif
