@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/tool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <locale.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/thread.h"
+
+struct tool tool;
+
+/* Half of RAM, at most 4 GiB. */
+static uint64_t default_memory(void)
+{
+	const uint64_t most = (uint64_t)4 << 30;
+	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+	uint64_t half;
+
+	if (pages <= 0 || size <= 0)
+		return most;
+	half = (uint64_t)pages * (uint64_t)size / 2;
+	return half < most ? half : most;
+}
+
+/* A closed descriptor 0-2 would be taken by the first file opened, and data
+ * would go into it or messages into data.  Fill the gaps with descriptors that
+ * fail when used: reading from a write-only one and writing to a read-only one. */
+static void fill_std_fds(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+			_exit(EXIT_FAILED);
+}
+
+void tool_begin(const char *name, const char *usage, int argc, char **argv)
+{
+	fill_std_fds();
+	setlocale(LC_ALL, "C");
+	tool.name = name;
+	tool.usage = usage;
+	tool.argc = argc;
+	tool.argv = argv;
+	tool.threads = reap_cpu_count();
+	tool.memory = default_memory();
+}
+
+static void vmessage(const char *fmt, va_list ap) REAP_PRINTF(1, 0);
+static void vmessage(const char *fmt, va_list ap)
+{
+	tool_progress_end();
+	fprintf(stderr, "%s: ", tool.name);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
+void tool_info(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (tool.quiet)
+		return;
+	va_start(ap, fmt);
+	vmessage(fmt, ap);
+	va_end(ap);
+}
+
+void tool_warn(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vmessage(fmt, ap);
+	va_end(ap);
+}
+
+void tool_usage(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vmessage(fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "Try '%s --help'.\n", tool.name);
+	exit(EXIT_USAGE);
+}
+
+static void print_version(void)
+{
+	printf("%s (reap) %s\n", tool.name, REAP_VERSION);
+#if defined(__clang__)
+	printf("compiler: clang %s\n", __clang_version__);
+#else
+	printf("compiler: gcc %s\n", __VERSION__);
+#endif
+#ifdef REAP_FLAGS
+	printf("flags: %s\n", REAP_FLAGS);
+#endif
+	printf("msgpack-c: %s\n", msgpack_version());
+	if (tool.version_extra != NULL)
+		printf("%s\n", tool.version_extra(tool.verbose));
+}
+
+void tool_option(int c)
+{
+	struct reap_err e = {0};
+
+	switch (c) {
+	case 'h':
+		fputs(tool.usage, stdout);
+		break;
+	case 'V':
+		print_version();
+		break;
+	case 'q':
+		tool.quiet = true;
+		return;
+	case 'v':
+		tool.verbose = true;
+		return;
+	case TOOL_NO_HISTORY:
+		tool.no_history = true;
+		return;
+	case TOOL_THREADS:
+		tool.threads = (int)tool_u64("--threads", optarg, 1, 1024);
+		return;
+	case TOOL_MEMORY:
+		tool.memory = tool_size("--memory", optarg);
+		return;
+	default:
+		/* getopt_long has said what is wrong, under argv[0]'s name. */
+		fprintf(stderr, "Try '%s --help'.\n", tool.name);
+		exit(EXIT_USAGE);
+	}
+	if (tool_close_stdout(&e) != REAP_OK)
+		exit(tool_report(&e));
+	exit(EXIT_DONE);
+}
+
+uint64_t tool_u64(const char *option, const char *arg, uint64_t min, uint64_t max)
+{
+	unsigned long long v;
+	char *end;
+
+	errno = 0;
+	v = strtoull(arg, &end, 10);
+	if (*arg < '0' || *arg > '9' || *end != '\0' || errno == ERANGE || v < min || v > max)
+		tool_usage("%s: '%s' is not a number within %" PRIu64 "..%" PRIu64, option, arg,
+			min, max);
+	return v;
+}
+
+double tool_f64(const char *option, const char *arg, double min, double max)
+{
+	double v;
+	char *end;
+
+	errno = 0;
+	v = strtod(arg, &end);
+	if (end == arg || *end != '\0' || !isfinite(v) || v < min || v > max)
+		tool_usage("%s: '%s' is not a number within %g..%g", option, arg, min, max);
+	return v;
+}
+
+uint64_t tool_size(const char *option, const char *arg)
+{
+	static const char letters[] = "KMGT";
+	uint64_t unit = 1;
+	const char *p;
+	double v;
+	char *end;
+
+	errno = 0;
+	v = strtod(arg, &end);
+	if (end != arg && *end != '\0' && (p = strchr(letters, *end)) != NULL) {
+		uint64_t base = end[1] == 'i' ? 1024 : 1000;
+
+		for (int i = (int)(p - letters); i >= 0; i--)
+			unit *= base;
+		end += base == 1024 ? 2 : 1;
+	}
+	if (*end == 'B')
+		end++;
+	if (*arg < '0' || *arg > '9' || *end != '\0' || !isfinite(v) || v * (double)unit < 1 ||
+		v * (double)unit > 1e18)
+		tool_usage("%s: '%s' is not a size (as 1500M, 4G, 512Mi)", option, arg);
+	return (uint64_t)(v * (double)unit);
+}
+
+int tool_report(const struct reap_err *e)
+{
+	tool_progress_end();
+	if (e->text[0] != '\0')
+		fprintf(stderr, "%s: %s\n", tool.name, e->text);
+	switch ((enum reap_code)e->code) {
+	case REAP_OK:
+		return EXIT_DONE;
+	case REAP_EUSAGE:
+		return EXIT_USAGE;
+	case REAP_ESTREAM:
+		return EXIT_STREAM;
+	case REAP_EGATE:
+		return EXIT_GATE;
+	case REAP_EFAIL:
+		break;
+	}
+	return EXIT_FAILED;
+}
+
+int tool_input(const char *path, int *fd, const char **name, struct reap_err *e)
+{
+	if (path == NULL || strcmp(path, "-") == 0) {
+		*fd = STDIN_FILENO;
+		*name = "standard input";
+		return REAP_OK;
+	}
+	*name = path;
+	*fd = open(path, O_RDONLY | O_CLOEXEC);
+	return *fd < 0 ? reap_fail_errno(e, "%s", path) : REAP_OK;
+}
+
+void tool_refuse_terminal(void)
+{
+	if (isatty(STDOUT_FILENO))
+		tool_usage("standard output is a terminal: send the stream to a file or a pipe "
+			   "(reap-show reads streams for people)");
+}
+
+int tool_writer_header(struct reap_writer **w, struct reap_header *h, struct reap_err *e)
+{
+	int rc;
+
+	if (tool.no_history)
+		reap_header_drop_history(h);
+	else if ((rc = reap_header_add_history(h, tool.name, REAP_VERSION, tool.argc, tool.argv,
+			  e)) != REAP_OK)
+		return rc;
+	return reap_writer_open(w, STDOUT_FILENO, "standard output", h, e);
+}
+
+int tool_writer(struct reap_writer **w, enum reap_kind kind, const struct reap_header *from,
+	struct reap_err *e)
+{
+	struct reap_header h;
+	int rc = reap_header_init(&h, kind, from, e);
+
+	if (rc == REAP_OK)
+		rc = tool_writer_header(w, &h, e);
+	reap_header_free(&h);
+	return rc;
+}
+
+/* ---- progress ---- */
+
+static struct {
+	struct reap_progress base;
+	const char *what, *unit;
+	double begun, last; /* seconds; last: when a line was printed */
+	bool terminal, open; /* open: an unfinished line is on the terminal */
+} progress;
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void tick(struct reap_progress *p, uint64_t done, uint64_t total)
+{
+	double t = now(), rate;
+
+	(void)p;
+	if (t - progress.last < (progress.terminal ? 0.5 : 30.0))
+		return;
+	progress.last = t;
+	rate = (double)done / (t - progress.begun);
+	fprintf(stderr, "%s%s: %s: %" PRIu64, progress.terminal ? "\r" : "", tool.name,
+		progress.what, done);
+	if (total > 0)
+		fprintf(stderr, " of %" PRIu64, total);
+	fprintf(stderr, " %s, %.4g %s/s", progress.unit, rate, progress.unit);
+	if (total > done && done > 0) {
+		double left = (double)(total - done) / rate;
+
+		if (left < 99.5 * 60)
+			fprintf(stderr, ", %d:%02d left", (int)(left / 60), (int)left % 60);
+		else
+			fprintf(stderr, ", %.1f h left", left / 3600);
+	}
+	/* On a terminal: wipe what an earlier, longer line left. */
+	fputs(progress.terminal ? "\033[K" : "\n", stderr);
+	fflush(stderr);
+	progress.open = progress.terminal;
+}
+
+struct reap_progress *tool_progress(const char *what, const char *unit)
+{
+	if (tool.quiet)
+		return NULL;
+	tool_progress_end();
+	progress.base.tick = tick;
+	progress.what = what;
+	progress.unit = unit;
+	progress.terminal = isatty(STDERR_FILENO);
+	progress.begun = progress.last = now();
+	return &progress.base;
+}
+
+void tool_progress_end(void)
+{
+	if (progress.open)
+		fputc('\n', stderr);
+	progress.open = false;
+}
+
+int tool_close_stdout(struct reap_err *e)
+{
+	bool failed = ferror(stdout) != 0;
+
+	if (fclose(stdout) != 0 || failed)
+		return reap_fail_errno(e, "standard output");
+	return REAP_OK;
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Typed access to the fields of a record.
+ */
+#include "lib/stream/stream.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+
+static const struct {
+	const char *name;
+	size_t size;
+} dtypes[] = {
+	[REAP_U8] = {"u8", 1},
+	[REAP_U16] = {"u16", 2},
+	[REAP_U32] = {"u32", 4},
+	[REAP_I64] = {"i64", 8},
+	[REAP_F32] = {"f32", 4},
+	[REAP_F64] = {"f64", 8},
+};
+
+size_t reap_dtype_size(enum reap_dtype t)
+{
+	return dtypes[t].size;
+}
+
+const char *reap_dtype_name(enum reap_dtype t)
+{
+	return dtypes[t].name;
+}
+
+bool reap_rec_is(const struct reap_rec *rec, const char *type)
+{
+	return strcmp(rec->type, type) == 0;
+}
+
+int reap_rec_fail(const struct reap_rec *rec, const char *key, struct reap_err *e, const char *fmt,
+	...)
+{
+	char why[300];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	if (rec->number == 0)
+		return reap_fail(e, REAP_ESTREAM, "%s: header: %s: %s", rec->stream, key, why);
+	return reap_fail(e, REAP_ESTREAM, "%s: record %" PRIu64 " (%s): %s: %s", rec->stream,
+		rec->number, rec->type, key, why);
+}
+
+int reap_rec_unknown(const struct reap_rec *rec, struct reap_err *e)
+{
+	return reap_fail(e, REAP_ESTREAM, "%s: record %" PRIu64 ": unknown type '%s'", rec->stream,
+		rec->number, rec->type);
+}
+
+const msgpack_object *reap_rec_find(const struct reap_rec *rec, const msgpack_object *map,
+	const char *key)
+{
+	const msgpack_object *o = map != NULL ? map : rec->obj;
+	size_t n = strlen(key);
+
+	if (o->type != MSGPACK_OBJECT_MAP)
+		return NULL;
+	for (uint32_t i = 0; i < o->via.map.size; i++) {
+		const msgpack_object_kv *kv = &o->via.map.ptr[i];
+
+		if (kv->key.type == MSGPACK_OBJECT_STR && kv->key.via.str.size == n &&
+			memcmp(kv->key.via.str.ptr, key, n) == 0)
+			return &kv->val;
+	}
+	return NULL;
+}
+
+int reap_rec_u64(const struct reap_rec *rec, const msgpack_object *map, const char *key,
+	uint64_t max, uint64_t *out, struct reap_err *e)
+{
+	const msgpack_object *o = reap_rec_find(rec, map, key);
+
+	if (o == NULL)
+		return reap_rec_fail(rec, key, e, "missing");
+	if (o->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
+		return reap_rec_fail(rec, key, e, "not a count");
+	if (o->via.u64 > max)
+		return reap_rec_fail(rec, key, e, "%" PRIu64 " is more than %" PRIu64, o->via.u64,
+			max);
+	*out = o->via.u64;
+	return REAP_OK;
+}
+
+int reap_rec_u32(const struct reap_rec *rec, const msgpack_object *map, const char *key,
+	uint32_t max, uint32_t *out, struct reap_err *e)
+{
+	uint64_t v = 0;
+	int rc = reap_rec_u64(rec, map, key, max, &v, e);
+
+	if (rc == REAP_OK)
+		*out = (uint32_t)v;
+	return rc;
+}
+
+int reap_rec_f64(const struct reap_rec *rec, const msgpack_object *map, const char *key,
+	double *out, struct reap_err *e)
+{
+	const msgpack_object *o = reap_rec_find(rec, map, key);
+
+	if (o == NULL)
+		return reap_rec_fail(rec, key, e, "missing");
+	switch (o->type) {
+	case MSGPACK_OBJECT_FLOAT32:
+	case MSGPACK_OBJECT_FLOAT64:
+		*out = o->via.f64;
+		return REAP_OK;
+	case MSGPACK_OBJECT_POSITIVE_INTEGER:
+		*out = (double)o->via.u64;
+		return REAP_OK;
+	case MSGPACK_OBJECT_NEGATIVE_INTEGER:
+		*out = (double)o->via.i64;
+		return REAP_OK;
+	default:
+		return reap_rec_fail(rec, key, e, "not a number");
+	}
+}
+
+int reap_rec_str(const struct reap_rec *rec, const msgpack_object *map, const char *key,
+	const char **out, size_t *len, struct reap_err *e)
+{
+	const msgpack_object *o = reap_rec_find(rec, map, key);
+
+	if (o == NULL)
+		return reap_rec_fail(rec, key, e, "missing");
+	if (o->type != MSGPACK_OBJECT_STR)
+		return reap_rec_fail(rec, key, e, "not a string");
+	*out = o->via.str.ptr;
+	*len = o->via.str.size;
+	return REAP_OK;
+}
+
+int reap_rec_str_copy(const struct reap_rec *rec, const msgpack_object *map, const char *key,
+	char *out, size_t size, struct reap_err *e)
+{
+	const char *s = NULL;
+	size_t n = 0;
+	int rc = reap_rec_str(rec, map, key, &s, &n, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	if (n >= size)
+		return reap_rec_fail(rec, key, e, "%zu bytes long, at most %zu are allowed", n,
+			size - 1);
+	if (n > 0 && memchr(s, '\0', n) != NULL)
+		return reap_rec_fail(rec, key, e, "contains a NUL byte");
+	if (n > 0)
+		memcpy(out, s, n);
+	out[n] = '\0';
+	return REAP_OK;
+}
+
+int reap_rec_map(const struct reap_rec *rec, const msgpack_object *map, const char *key,
+	const msgpack_object **out, struct reap_err *e)
+{
+	const msgpack_object *o = reap_rec_find(rec, map, key);
+
+	if (o == NULL)
+		return reap_rec_fail(rec, key, e, "missing");
+	if (o->type != MSGPACK_OBJECT_MAP)
+		return reap_rec_fail(rec, key, e, "not a map");
+	*out = o;
+	return REAP_OK;
+}
+
+int reap_rec_array(const struct reap_rec *rec, const msgpack_object *map, const char *key,
+	enum reap_dtype t, int ndim, const uint64_t want[], uint64_t shape[],
+	const uint8_t **data, struct reap_err *e)
+{
+	const msgpack_object *o, *sh, *bin;
+	const char *name;
+	uint64_t bytes = dtypes[t].size;
+	size_t len;
+	int rc;
+
+	if ((rc = reap_rec_map(rec, map, key, &o, e)) != REAP_OK)
+		return rc;
+	if (reap_rec_find(rec, o, "dtype") == NULL || reap_rec_find(rec, o, "data") == NULL)
+		return reap_rec_fail(rec, key, e, "not an array of dtype, shape and data");
+	if ((rc = reap_rec_str(rec, o, "dtype", &name, &len, e)) != REAP_OK)
+		return rc;
+	if (len != strlen(dtypes[t].name) || memcmp(name, dtypes[t].name, len) != 0)
+		return reap_rec_fail(rec, key, e, "dtype %.*s, expected %s",
+			(int)(len < 16 ? len : 16), name, dtypes[t].name);
+	sh = reap_rec_find(rec, o, "shape");
+	if (sh == NULL || sh->type != MSGPACK_OBJECT_ARRAY || sh->via.array.size != (uint32_t)ndim)
+		return reap_rec_fail(rec, key, e, "shape does not have %d dimensions", ndim);
+	for (int i = 0; i < ndim; i++) {
+		const msgpack_object *d = &sh->via.array.ptr[i];
+
+		if (d->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
+			return reap_rec_fail(rec, key, e, "shape is not made of counts");
+		shape[i] = d->via.u64;
+		if (want[i] != REAP_ANY_EXTENT && shape[i] != want[i])
+			return reap_rec_fail(rec, key, e,
+				"extent %" PRIu64 " in dimension %d, expected %" PRIu64, shape[i],
+				i, want[i]);
+		if (!reap_mul_u64(bytes, shape[i], &bytes))
+			return reap_rec_fail(rec, key, e, "shape is too large");
+	}
+	bin = reap_rec_find(rec, o, "data");
+	if (bin->type != MSGPACK_OBJECT_BIN || bin->via.bin.size != bytes)
+		return reap_rec_fail(rec, key, e, "data does not hold the %" PRIu64
+			" bytes that its shape asks for", bytes);
+	*data = (const uint8_t *)bin->via.bin.ptr;
+	return REAP_OK;
+}
+
+/* ---- the other direction ---- */
+
+void reap_put_key(msgpack_packer *pk, const char *key)
+{
+	msgpack_pack_str_with_body(pk, key, strlen(key));
+}
+
+void reap_put_nil(msgpack_packer *pk, const char *key)
+{
+	reap_put_key(pk, key);
+	msgpack_pack_nil(pk);
+}
+
+void reap_put_u64(msgpack_packer *pk, const char *key, uint64_t v)
+{
+	reap_put_key(pk, key);
+	msgpack_pack_uint64(pk, v);
+}
+
+void reap_put_f64(msgpack_packer *pk, const char *key, double v)
+{
+	reap_put_key(pk, key);
+	msgpack_pack_double(pk, v);
+}
+
+void reap_put_str(msgpack_packer *pk, const char *key, const char *s)
+{
+	reap_put_strn(pk, key, s, strlen(s));
+}
+
+void reap_put_strn(msgpack_packer *pk, const char *key, const char *s, size_t n)
+{
+	reap_put_key(pk, key);
+	msgpack_pack_str_with_body(pk, s, n);
+}
+
+void reap_put_map(msgpack_packer *pk, const char *key, unsigned nfields)
+{
+	reap_put_key(pk, key);
+	msgpack_pack_map(pk, nfields);
+}
+
+void reap_put_array(msgpack_packer *pk, const char *key, enum reap_dtype t, int ndim,
+	const uint64_t shape[], const void *data)
+{
+	uint64_t bytes = dtypes[t].size;
+
+	reap_put_map(pk, key, 3);
+	reap_put_str(pk, "dtype", dtypes[t].name);
+	reap_put_key(pk, "shape");
+	msgpack_pack_array(pk, (size_t)ndim);
+	for (int i = 0; i < ndim; i++) {
+		msgpack_pack_uint64(pk, shape[i]);
+		bytes *= shape[i];
+	}
+	reap_put_key(pk, "data");
+	msgpack_pack_bin(pk, (size_t)bytes);
+	msgpack_pack_bin_body(pk, data, (size_t)bytes);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The header as a value: kinds, inheritance, history.
+ */
+#include "lib/stream/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+
+static const char *const kind_names[REAP_KIND_COUNT] = {
+	[REAP_KIND_ANY] = "any",
+	[REAP_KIND_TOKENS] = "tokens",
+	[REAP_KIND_TRACE] = "trace",
+	[REAP_KIND_SALIENCY] = "saliency",
+	[REAP_KIND_SCORES] = "scores",
+	[REAP_KIND_PLAN] = "plan",
+	[REAP_KIND_MANIFEST] = "manifest",
+	[REAP_KIND_EVAL] = "eval",
+};
+
+const char *reap_kind_name(enum reap_kind kind)
+{
+	return kind_names[kind];
+}
+
+enum reap_kind reap_kind_from_name(const char *name, size_t len)
+{
+	for (int k = REAP_KIND_ANY + 1; k < REAP_KIND_COUNT; k++)
+		if (strlen(kind_names[k]) == len && memcmp(kind_names[k], name, len) == 0)
+			return (enum reap_kind)k;
+	return REAP_KIND_ANY;
+}
+
+int reap_header_init(struct reap_header *h, enum reap_kind kind, const struct reap_header *from,
+	struct reap_err *e)
+{
+	*h = (struct reap_header){0};
+	if (from != NULL) {
+		*h = *from;
+		h->history = NULL;
+		if (from->history_len > 0) {
+			h->history = reap_alloc(from->history_len, 1);
+			if (h->history == NULL)
+				return reap_fail_memory(e, "header");
+			memcpy(h->history, from->history, from->history_len);
+		}
+	}
+	h->kind = kind;
+	return REAP_OK;
+}
+
+void reap_header_free(struct reap_header *h)
+{
+	free(h->history);
+	*h = (struct reap_header){0};
+}
+
+void reap_header_drop_history(struct reap_header *h)
+{
+	free(h->history);
+	h->history = NULL;
+	h->history_len = 0;
+	h->history_count = 0;
+}
+
+int reap_header_add_history(struct reap_header *h, const char *tool, const char *version, int argc,
+	char *const argv[], struct reap_err *e)
+{
+	msgpack_sbuffer sb;
+	msgpack_packer pk;
+	uint8_t *new;
+
+	msgpack_sbuffer_init(&sb);
+	msgpack_packer_init(&pk, &sb, msgpack_sbuffer_write);
+	msgpack_pack_map(&pk, 3);
+	reap_put_str(&pk, "tool", tool);
+	reap_put_str(&pk, "version", version);
+	reap_put_key(&pk, "argv");
+	msgpack_pack_array(&pk, (size_t)argc);
+	for (int i = 0; i < argc; i++)
+		msgpack_pack_str_with_body(&pk, argv[i], strlen(argv[i]));
+
+	new = realloc(h->history, h->history_len + sb.size);
+	if (new == NULL) {
+		msgpack_sbuffer_destroy(&sb);
+		return reap_fail_memory(e, "header");
+	}
+	memcpy(new + h->history_len, sb.data, sb.size);
+	h->history = new;
+	h->history_len += sb.size;
+	h->history_count++;
+	msgpack_sbuffer_destroy(&sb);
+	return REAP_OK;
+}
+
+int reap_model_id_match(const char *a_name, const struct reap_model_id *a, const char *b_name,
+	const struct reap_model_id *b, struct reap_err *e)
+{
+	if (a->layers != b->layers)
+		return reap_fail(e, REAP_EFAIL, "%s: %u layers, but %s has %u", a_name, a->layers,
+			b_name, b->layers);
+	if (a->experts != b->experts)
+		return reap_fail(e, REAP_EFAIL, "%s: %u experts, but %s has %u", a_name, a->experts,
+			b_name, b->experts);
+	if (a->top_k != b->top_k)
+		return reap_fail(e, REAP_EFAIL, "%s: top_k %u, but %s has %u", a_name, a->top_k,
+			b_name, b->top_k);
+	if (strcmp(a->digest, b->digest) != 0)
+		return reap_fail(e, REAP_EFAIL, "%s: model digest %.16s..., but %s has %.16s...",
+			a_name, a->digest, b_name, b->digest);
+	return REAP_OK;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Writing a record stream.  Records gather in a buffer that is written when it
+ * is large; only reap_writer_finish() makes an end record.
+ */
+#include "lib/stream/stream.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/hash.h"
+#include "lib/base/io.h"
+#include "lib/base/mem.h"
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "arrays of a stream are little-endian and are copied as they lie in memory"
+#endif
+
+enum { WRITE_SIZE = 1 << 18 };
+
+struct reap_writer {
+	int fd;
+	char *name;
+	msgpack_sbuffer sb;
+	msgpack_packer pk;
+	size_t start;	  /* where in sb the current record begins */
+	bool short_of_memory;
+	uint64_t records, bytes; /* bytes: up to the last complete record */
+	uint32_t crc;
+};
+
+/* msgpack's own callback drops the error of its allocation on the floor of the
+ * pack functions, whose results nobody can check field by field: note it. */
+static int sb_write(void *data, const char *buf, size_t len)
+{
+	struct reap_writer *w = data;
+
+	if (msgpack_sbuffer_write(&w->sb, buf, len) != 0) {
+		w->short_of_memory = true;
+		return -1;
+	}
+	return 0;
+}
+
+int reap_writer_flush(struct reap_writer *w, struct reap_err *e)
+{
+	if (w->sb.size > 0 && reap_write_full(w->fd, w->sb.data, w->sb.size) != 0)
+		return reap_fail_errno(e, "%s", w->name);
+	w->sb.size = 0;
+	w->start = 0;
+	return REAP_OK;
+}
+
+/* The object at `start` is complete: count it, and write if there is enough. */
+static int close_object(struct reap_writer *w, struct reap_err *e)
+{
+	size_t len = w->sb.size - w->start;
+
+	if (w->short_of_memory)
+		return reap_fail_memory(e, w->name);
+	if (len > REAP_MAX_RECORD)
+		return reap_fail(e, REAP_EFAIL, "%s: record %" PRIu64
+			" would be %zu bytes, the limit is %d", w->name, w->records + 1, len,
+			REAP_MAX_RECORD);
+	w->crc = reap_crc32c(w->crc, w->sb.data + w->start, len);
+	w->bytes += len;
+	w->start = w->sb.size;
+	return w->sb.size >= WRITE_SIZE ? reap_writer_flush(w, e) : REAP_OK;
+}
+
+static void put_header(struct reap_writer *w, const struct reap_header *h)
+{
+	msgpack_packer *pk = &w->pk;
+
+	msgpack_pack_map(pk, 5);
+	reap_put_u64(pk, "reap", 1);
+	reap_put_str(pk, "kind", reap_kind_name(h->kind));
+	if (h->has_model) {
+		reap_put_map(pk, "model", 5);
+		reap_put_str(pk, "id", h->model.id);
+		reap_put_str(pk, "digest", h->model.digest);
+		reap_put_u64(pk, "layers", h->model.layers);
+		reap_put_u64(pk, "experts", h->model.experts);
+		reap_put_u64(pk, "top_k", h->model.top_k);
+	} else {
+		reap_put_nil(pk, "model");
+	}
+	if (h->has_recipe) {
+		reap_put_map(pk, "recipe", 2);
+		reap_put_str(pk, "name", h->recipe_name);
+		reap_put_str(pk, "digest", h->recipe_digest);
+	} else {
+		reap_put_nil(pk, "recipe");
+	}
+	reap_put_key(pk, "history");
+	msgpack_pack_array(pk, h->history_count);
+	sb_write(w, (const char *)h->history, h->history_len);
+}
+
+int reap_writer_open(struct reap_writer **out, int fd, const char *name,
+	const struct reap_header *h, struct reap_err *e)
+{
+	struct reap_writer *w = reap_calloc(1, sizeof(*w));
+	int rc;
+
+	*out = NULL;
+	if (w == NULL) {
+		close(fd);
+		return reap_fail_memory(e, name);
+	}
+	w->fd = fd;
+	msgpack_sbuffer_init(&w->sb);
+	msgpack_packer_init(&w->pk, w, sb_write);
+	w->name = reap_strdup(name);
+	if (w->name == NULL) {
+		reap_writer_abort(w);
+		return reap_fail_memory(e, name);
+	}
+	put_header(w, h);
+	rc = close_object(w, e);
+	if (rc != REAP_OK) {
+		reap_writer_abort(w);
+		return rc;
+	}
+	*out = w;
+	return REAP_OK;
+}
+
+msgpack_packer *reap_record_begin(struct reap_writer *w, const char *type, unsigned nfields)
+{
+	msgpack_pack_map(&w->pk, nfields + 1);
+	reap_put_str(&w->pk, "t", type);
+	return &w->pk;
+}
+
+int reap_record_end(struct reap_writer *w, struct reap_err *e)
+{
+	int rc = close_object(w, e);
+
+	if (rc == REAP_OK)
+		w->records++;
+	return rc;
+}
+
+int reap_write_raw(struct reap_writer *w, const struct reap_rec *rec, struct reap_err *e)
+{
+	sb_write(w, (const char *)rec->raw, rec->len);
+	return reap_record_end(w, e);
+}
+
+int reap_writer_finish(struct reap_writer *w, struct reap_err *e)
+{
+	msgpack_packer *pk = reap_record_begin(w, "end", 3);
+	int rc, fd = w->fd;
+
+	reap_put_u64(pk, "records", w->records);
+	reap_put_u64(pk, "bytes", w->bytes);
+	reap_put_u64(pk, "crc32c", w->crc);
+	rc = close_object(w, e);
+	if (rc == REAP_OK)
+		rc = reap_writer_flush(w, e);
+	w->fd = -1;
+	if (close(fd) != 0 && rc == REAP_OK)
+		rc = reap_fail_errno(e, "%s", w->name);
+	reap_writer_abort(w);
+	return rc;
+}
+
+void reap_writer_abort(struct reap_writer *w)
+{
+	if (w == NULL)
+		return;
+	if (w->fd >= 0)
+		close(w->fd);
+	msgpack_sbuffer_destroy(&w->sb);
+	free(w->name);
+	free(w);
+}
