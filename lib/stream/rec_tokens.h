@@ -7,9 +7,11 @@
  *          u32[T], keep u8[T] (0 or 1), channel u8[T] (enum reap_channel)
  *   pack:  pack, seq_len (0: rows of their own length), blocks, rows_seen,
  *          rows_sha256, tokens, kept, split ("all", "calib", "eval"), tokenizer
- *          (digest of tokenizer.json, or "" when rows carried ids), sample_sha256
- *          ("" unless rows were sampled)
- * The `pack` record of a (pack, seq_len) follows its last block.
+ *          (SHA-256 of tokenizer.json, or "" when rows carried ids), sample_hash
+ *          and prompt_sha256 ("" unless rows were sampled: the two values that the
+ *          original calls prompt_hash, see lib/text/sample.h)
+ * The `pack` record of a (pack, seq_len) follows its last block.  Blocks of
+ * several packs may alternate (rows that were sampled).
  */
 #ifndef REAP_REC_TOKENS_H
 #define REAP_REC_TOKENS_H
@@ -45,7 +47,8 @@ struct reap_pack_info {
 	char rows_sha256[65];
 	char split[8];
 	char tokenizer[65];
-	char sample_sha256[65];
+	char sample_hash[33];
+	char prompt_sha256[65];
 };
 
 REAP_MUST_CHECK int reap_put_block(struct reap_writer *w, const struct reap_block *b,

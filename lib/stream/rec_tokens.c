@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/stream/rec_tokens.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+
+static const char *const channel_names[REAP_CHANNEL_COUNT] = {
+	[REAP_CHANNEL_NONE] = "none",
+	[REAP_CHANNEL_ANALYSIS] = "analysis",
+	[REAP_CHANNEL_COMMENTARY] = "commentary",
+	[REAP_CHANNEL_FINAL] = "final",
+	[REAP_CHANNEL_TOOL_CALL] = "tool_call",
+	[REAP_CHANNEL_OTHER] = "other",
+};
+
+const char *reap_channel_name(enum reap_channel c)
+{
+	return channel_names[c];
+}
+
+int reap_put_block(struct reap_writer *w, const struct reap_block *b, struct reap_err *e)
+{
+	const uint64_t shape[1] = {b->len};
+	msgpack_packer *pk = reap_record_begin(w, "block", 6);
+
+	reap_put_str(pk, "pack", b->pack);
+	reap_put_u64(pk, "seq_len", b->seq_len);
+	reap_put_u64(pk, "index", b->index);
+	reap_put_array(pk, "ids", REAP_U32, 1, shape, b->ids);
+	reap_put_array(pk, "keep", REAP_U8, 1, shape, b->keep);
+	reap_put_array(pk, "channel", REAP_U8, 1, shape, b->channel);
+	return reap_record_end(w, e);
+}
+
+int reap_put_pack(struct reap_writer *w, const struct reap_pack_info *p, struct reap_err *e)
+{
+	msgpack_packer *pk = reap_record_begin(w, "pack", 11);
+
+	reap_put_str(pk, "pack", p->pack);
+	reap_put_u64(pk, "seq_len", p->seq_len);
+	reap_put_u64(pk, "blocks", p->blocks);
+	reap_put_u64(pk, "rows_seen", p->rows_seen);
+	reap_put_str(pk, "rows_sha256", p->rows_sha256);
+	reap_put_u64(pk, "tokens", p->tokens);
+	reap_put_u64(pk, "kept", p->kept);
+	reap_put_str(pk, "split", p->split);
+	reap_put_str(pk, "tokenizer", p->tokenizer);
+	reap_put_str(pk, "sample_hash", p->sample_hash);
+	reap_put_str(pk, "prompt_sha256", p->prompt_sha256);
+	return reap_record_end(w, e);
+}
+
+/* Copy little-endian numbers of the stream; only u32 needs turning elsewhere. */
+static void copy_u32(uint32_t *dst, const uint8_t *src, size_t n)
+{
+	for (size_t i = 0; i < n; i++, src += 4)
+		dst[i] = (uint32_t)src[0] | (uint32_t)src[1] << 8 | (uint32_t)src[2] << 16 |
+			(uint32_t)src[3] << 24;
+}
+
+static bool all_below(const uint8_t *p, size_t n, unsigned bound)
+{
+	uint8_t top = 0;
+
+	for (size_t i = 0; i < n; i++)
+		top = p[i] > top ? p[i] : top;
+	return top < bound;
+}
+
+/* Make room for n tokens in all three arrays, or leave the storage as it was. */
+static bool reserve(struct reap_block_storage *s, size_t n)
+{
+	size_t ids = s->cap, keep = s->cap, channel = s->cap;
+
+	if (!reap_grow(&s->ids, &ids, n, sizeof(*s->ids)) ||
+		!reap_grow(&s->keep, &keep, n, sizeof(*s->keep)) ||
+		!reap_grow(&s->channel, &channel, n, sizeof(*s->channel)))
+		return false;
+	s->cap = ids; /* all three grew by the same rule from the same capacity */
+	return true;
+}
+
+int reap_get_block(const struct reap_rec *rec, struct reap_block *b,
+	struct reap_block_storage *storage, struct reap_err *e)
+{
+	uint64_t any[1] = {REAP_ANY_EXTENT}, n[1];
+	const uint8_t *ids, *keep, *channel;
+	int rc;
+
+	if (!reap_rec_is(rec, "block"))
+		return reap_rec_unknown(rec, e);
+	if ((rc = reap_rec_str_copy(rec, NULL, "pack", b->pack, sizeof(b->pack), e)) != REAP_OK ||
+		(rc = reap_rec_u32(rec, NULL, "seq_len", REAP_MAX_SEQ_LEN, &b->seq_len, e)) != REAP_OK ||
+		(rc = reap_rec_u64(rec, NULL, "index", UINT64_MAX, &b->index, e)) != REAP_OK ||
+		(rc = reap_rec_array(rec, NULL, "ids", REAP_U32, 1, any, n, &ids, e)) != REAP_OK)
+		return rc;
+	if (n[0] == 0 || n[0] > REAP_MAX_SEQ_LEN)
+		return reap_rec_fail(rec, "ids", e, "%llu tokens, not within 1..%d",
+			(unsigned long long)n[0], REAP_MAX_SEQ_LEN);
+	if (b->seq_len != 0 && n[0] != b->seq_len)
+		return reap_rec_fail(rec, "ids", e, "%llu tokens, but seq_len is %u",
+			(unsigned long long)n[0], b->seq_len);
+	any[0] = n[0];
+	if ((rc = reap_rec_array(rec, NULL, "keep", REAP_U8, 1, any, n, &keep, e)) != REAP_OK ||
+		(rc = reap_rec_array(rec, NULL, "channel", REAP_U8, 1, any, n, &channel, e)) != REAP_OK)
+		return rc;
+	if (!all_below(keep, n[0], 2))
+		return reap_rec_fail(rec, "keep", e, "a value is neither 0 nor 1");
+	if (!all_below(channel, n[0], REAP_CHANNEL_COUNT))
+		return reap_rec_fail(rec, "channel", e, "a value is not within 0..%d",
+			REAP_CHANNEL_COUNT - 1);
+	if (!reserve(storage, n[0]))
+		return reap_fail_memory(e, "a block of tokens");
+	copy_u32(storage->ids, ids, n[0]);
+	memcpy(storage->keep, keep, n[0]);
+	memcpy(storage->channel, channel, n[0]);
+	b->len = (uint32_t)n[0];
+	b->ids = storage->ids;
+	b->keep = storage->keep;
+	b->channel = storage->channel;
+	return REAP_OK;
+}
+
+void reap_block_storage_free(struct reap_block_storage *s)
+{
+	free(s->ids);
+	free(s->keep);
+	free(s->channel);
+	*s = (struct reap_block_storage){0};
+}
+
+/* A lower-case hex digest of `digits` digits, or empty where that is allowed. */
+static int get_digest(const struct reap_rec *rec, const char *key, char *out, size_t digits,
+	bool may_be_empty, struct reap_err *e)
+{
+	int rc = reap_rec_str_copy(rec, NULL, key, out, digits + 1, e);
+
+	if (rc != REAP_OK || (may_be_empty && out[0] == '\0'))
+		return rc;
+	if (strlen(out) != digits || strspn(out, "0123456789abcdef") != digits)
+		return reap_rec_fail(rec, key, e, "not %zu hex digits", digits);
+	return REAP_OK;
+}
+
+int reap_get_pack(const struct reap_rec *rec, struct reap_pack_info *p, struct reap_err *e)
+{
+	int rc;
+
+	if (!reap_rec_is(rec, "pack"))
+		return reap_rec_unknown(rec, e);
+	if ((rc = reap_rec_str_copy(rec, NULL, "pack", p->pack, sizeof(p->pack), e)) != REAP_OK ||
+		(rc = reap_rec_u32(rec, NULL, "seq_len", REAP_MAX_SEQ_LEN, &p->seq_len, e)) != REAP_OK ||
+		(rc = reap_rec_u64(rec, NULL, "blocks", UINT64_MAX, &p->blocks, e)) != REAP_OK ||
+		(rc = reap_rec_u64(rec, NULL, "rows_seen", UINT64_MAX, &p->rows_seen, e)) != REAP_OK ||
+		(rc = get_digest(rec, "rows_sha256", p->rows_sha256, 64, false, e)) != REAP_OK ||
+		(rc = reap_rec_u64(rec, NULL, "tokens", UINT64_MAX, &p->tokens, e)) != REAP_OK ||
+		(rc = reap_rec_u64(rec, NULL, "kept", UINT64_MAX, &p->kept, e)) != REAP_OK ||
+		(rc = reap_rec_str_copy(rec, NULL, "split", p->split, sizeof(p->split), e)) != REAP_OK ||
+		(rc = get_digest(rec, "tokenizer", p->tokenizer, 64, true, e)) != REAP_OK ||
+		(rc = get_digest(rec, "sample_hash", p->sample_hash, 32, true, e)) != REAP_OK ||
+		(rc = get_digest(rec, "prompt_sha256", p->prompt_sha256, 64, true, e)) != REAP_OK)
+		return rc;
+	if (p->kept > p->tokens)
+		return reap_rec_fail(rec, "kept", e, "%llu, more than the %llu tokens",
+			(unsigned long long)p->kept, (unsigned long long)p->tokens);
+	if (p->seq_len != 0 && (p->blocks > UINT64_MAX / p->seq_len ||
+		p->tokens != p->blocks * p->seq_len))
+		return reap_rec_fail(rec, "tokens", e, "%llu, but %llu blocks of %u",
+			(unsigned long long)p->tokens, (unsigned long long)p->blocks, p->seq_len);
+	return REAP_OK;
+}
