@@ -2,78 +2,165 @@
 #
 # One library (lib/*/*.c -> libreap.a) and one program per file of cmd/ but
 # tool.c (cmd/NAME.c -> bin/reap-NAME).  A new file needs no line here.
-# Objects lie in build/VARIANT/, so that sanitizer builds do not disturb others.
+# Objects lie in build/VARIANT/, so that sanitizer and clang builds do not
+# disturb the others.
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
-CC      ?= gcc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
 SAN     ?=
-B       ?= build/$(or $(SAN),rel)$(if $(filter clang%,$(notdir $(CC))),-clang)
-BIN     ?= $(if $(SAN)$(filter clang%,$(notdir $(CC))),$B/bin,bin)
-PKG_CONFIG ?= pkg-config
+VARIANT := $(or $(SAN),rel)$(if $(findstring clang,$(notdir $(CC))),-clang)
+B       ?= build/$(VARIANT)
+BIN     ?= $(if $(filter rel,$(VARIANT)),bin,$B/bin)
+JOBS    ?= $(shell nproc 2>/dev/null || echo 1)
+VERSION := $(shell sed -n 's/^.define REAP_VERSION "\(.*\)"/\1/p' cmd/tool.h)
 
-PKGS := msgpack yaml-0.1 jansson libpcre2-8 libb2 libcrypto libisal openblas
-WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
-	-Wwrite-strings $(WERROR)
-SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1
-SAN_tsan := -fsanitize=thread -O1
-# No contraction: kernels at every level must give the same bits (CONTRIBUTING.md).
-CFLAGS  ?= -O2 -g
-ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -I. $(CFLAGS) $(WARN) \
+PKGS    := msgpack yaml-0.1 jansson libpcre2-8 libb2 libcrypto libisal openblas
+WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
+	-Wwrite-strings
+SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SAN_tsan := -fsanitize=thread
+SAN_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+CFLAGS  ?= $(if $(SAN),-O1,-O2) -g
+# No contraction: kernels of every level must give the same bits (CONTRIBUTING.md).
+BASE_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -I. $(CFLAGS) $(WARN) \
 	-ffp-contract=off -pthread $(SAN_$(SAN)) $(PKG_CFLAGS)
-ALL_LDLIBS = $(SAN_$(SAN)) $(LDFLAGS) -pthread $(PKG_LIBS) -lm
+ISA     =
+LINK    = $(CC) $(BASE_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(PKG_LIBS) -lm
+# Asked for once, and only when something is compiled (`make deps` needs no library).
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
+PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
 
-PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell $(PKG_CONFIG) --cflags $(PKGS)))$(PKG_CFLAGS)
-PKG_LIBS   = $(eval PKG_LIBS := $$(shell $(PKG_CONFIG) --libs $(PKGS)))$(PKG_LIBS)
+LIB_SRC := $(wildcard lib/*/*.c)
+LIB     := $B/libreap.a
+TOOLS   := $(patsubst cmd/%.c,$(BIN)/reap-%,$(filter-out cmd/tool.c,$(wildcard cmd/*.c)))
+UNITS   := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c))
+GENS    := $(patsubst tests/gen/%.c,$B/gen/%,$(wildcard tests/gen/*.c))
+FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+BATS    := $(wildcard tests/*.bats)
+MAN     := $(wildcard man/*.[157])
 
-LIB_SRC   := $(wildcard lib/*/*.c)
-TOOL_SRC  := $(filter-out cmd/tool.c,$(wildcard cmd/*.c))
-UNIT_SRC  := $(wildcard tests/unit/*.c)
-HELP_SRC  := $(wildcard tests/gen/*.c)
-TOOLS     := $(TOOL_SRC:cmd/%.c=$(BIN)/reap-%)
-UNITS     := $(UNIT_SRC:tests/unit/%.c=$B/unit/%)
-GENS      := $(HELP_SRC:tests/gen/%.c=$B/gen/%)
-LIB_OBJ   := $(LIB_SRC:%.c=$B/%.o)
-LIB       := $B/libreap.a
-
+##   all (default)  build the tools into bin/
 all: $(TOOLS)
 
 $(TOOLS): $(BIN)/reap-%: $B/cmd/%.o $B/cmd/tool.o $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LDLIBS)
+	$(LINK)
 
-$(UNITS): $B/unit/%: $B/tests/unit/%.o $(LIB)
+$(UNITS) $(GENS): $B/%: $B/tests/%.o $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LDLIBS)
+	$(LINK)
 
-$(GENS): $B/gen/%: $B/tests/gen/%.o $(LIB)
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LDLIBS)
-
-$(LIB): $(LIB_OBJ)
+$(LIB): $(LIB_SRC:%.c=$B/%.o)
 	rm -f $@
 	$(AR) rcs $@ $^
 
-# Kernels for one instruction set: only these files may use it; lib/engine picks
+# Kernels for one instruction set: only these files may use it, lib/engine picks
 # at run time.
-$B/lib/engine/%_avx2.o: ALL_CFLAGS += -mavx2 -mfma -mf16c
-$B/lib/engine/%_avx512.o: ALL_CFLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma
+$B/lib/engine/%_avx2.o: ISA = -mavx2 -mfma -mf16c
+$B/lib/engine/%_avx512.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma
+$B/lib/engine/%_avx512bf16.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mavx2 -mfma
+$B/cmd/tool.o: ISA = -DREAP_FLAGS='"$(strip $(CFLAGS) $(SAN_$(SAN)))"'
 
 $B/%.o: %.c $B/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(BASE_CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
 
 # Rebuild everything when the compiler or the flags change.
 $B/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || printf '%s\n' '$(CC) $(ALL_CFLAGS)' >$@
+	@printf '%s\n' '$(CC) $(BASE_CFLAGS)' | cmp -s - $@ || printf '%s\n' '$(CC) $(BASE_CFLAGS)' >$@
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
 
-units: $(UNITS) $(GENS)
+##   deps           install the Debian packages that are missing (as root or with sudo)
+deps:
+	@sh tests/deps.sh
 
+##   demo           prune the embedded model, evaluate it, print the verdict
+demo: deps
+	@$(MAKE) all
+	@$(MAKE) --no-print-directory -C pipelines demo
+
+# ---- tests ----
+# prove runs the C unit tests, the fuzz replays and the bats files, which all
+# print TAP.  SAN=asan or CC=clang test that build.
+TEST_ENV = REAP_BIN='$(abspath $(BIN))' REAP_BUILD='$(abspath $B)' ASAN_OPTIONS=abort_on_error=0 \
+	UBSAN_OPTIONS=print_stacktrace=1
+
+##   test           run all tests (SAN=asan|tsan, CC=clang: of that build)
+test: deps
+	@$(MAKE) --no-print-directory test-built
+
+test-built: all units
+	@$(TEST_ENV) prove -j$(JOBS) --timer -e '' $(UNITS) $(FUZZ:%=$B/fuzz/replay_%) $(BATS)
+
+##   test-slow      what takes minutes: launchers, long kills
+test-slow: deps
+	@$(MAKE) --no-print-directory all units
+	@$(TEST_ENV) prove --timer -e '' $(wildcard tests/slow/*.bats)
+
+##   test-loaders   load the embedded model with the Python clients (needs PyPI)
+test-loaders: all units
+	@$(TEST_ENV) tests/loaders/run
+
+units: $(UNITS) $(GENS) $(FUZZ:%=$B/fuzz/replay_%)
+
+# A fuzz target with a main that runs it over its corpus.
+$(FUZZ:%=$B/fuzz/replay_%): $B/fuzz/replay_%: $B/tests/fuzz/fuzz_%.o $B/tests/fuzz/replay.o $(LIB)
+	@mkdir -p $(@D)
+	$(LINK)
+
+##   fuzz           FUZZ_TARGET=stream FUZZ_SECONDS=600: fuzz with clang's libFuzzer
+fuzz:
+	@$(MAKE) --no-print-directory CC=clang SAN=fuzz build/fuzz-clang/fuzz_$(FUZZ_TARGET)
+	@mkdir -p build/fuzz-clang/corpus/$(FUZZ_TARGET)
+	build/fuzz-clang/fuzz_$(FUZZ_TARGET) -max_total_time=$(or $(FUZZ_SECONDS),600) -rss_limit_mb=4096 \
+		-timeout=20 build/fuzz-clang/corpus/$(FUZZ_TARGET) tests/fuzz/corpus/$(FUZZ_TARGET)
+
+$B/fuzz_%: $B/tests/fuzz/fuzz_%.o $(LIB)
+	$(LINK) -fsanitize=fuzzer
+
+##   bench          measure speed and memory, one figure a line
+bench: all units
+	@$(TEST_ENV) tests/bench/run
+
+##   lint           static checks: cppcheck, shellcheck, mandoc, headers, exported names
+lint: all
+	@CC='$(CC)' LIB='$(LIB)' sh tests/lint.sh
+
+##   install        into PREFIX (/usr/local), below DESTDIR
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/reap/recipes
+	install -m 755 $(TOOLS) $(DESTDIR)$(PREFIX)/bin
+	for m in $(MAN); do d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; \
+		install -d $$d && install -m 644 $$m $$d || exit 1; done
+	install -m 644 $(wildcard recipes/*) $(DESTDIR)$(PREFIX)/share/reap/recipes
+
+##   uninstall      remove what install put there
+uninstall:
+	rm -f $(TOOLS:$(BIN)/%=$(DESTDIR)$(PREFIX)/bin/%)
+	for m in $(notdir $(MAN)); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$$m; done
+	rm -rf $(DESTDIR)$(PREFIX)/share/reap
+
+##   dist           dist/reap-VERSION.tar.gz
+dist:
+	@mkdir -p dist
+	git archive --prefix=reap-$(VERSION)/ -o dist/reap-$(VERSION).tar.gz HEAD
+
+##   clean          remove what was built
 clean:
-	rm -rf build bin
+	rm -rf build bin dist
 
-.PHONY: all units clean FORCE
+##   help           this list
+help:
+	@echo 'make targets:'
+	@sed -n 's/^##//p' Makefile
+	@echo 'recipes:         make -C pipelines list'
+
+.PHONY: all deps demo test test-built test-slow test-loaders units fuzz bench lint install uninstall \
+	dist clean help FORCE
 .DELETE_ON_ERROR:
+.SECONDARY:
