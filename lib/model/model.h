@@ -96,6 +96,13 @@ struct reap_model {
 REAP_MUST_CHECK int reap_model_open(struct reap_model **m, const char *dir, struct reap_err *e);
 void reap_model_close(struct reap_model *m); /* NULL allowed */
 
+/* Weights are not read at open, but for those that decide routing or touch every
+ * token (norms, router, sinks, attention biases: checked to be finite).  Who uses
+ * the scales of an expert first asks here: error that names the tensor when one
+ * of them is 255 (NaN).  `scales` is gate_up_scales or down_scales of a layer. */
+REAP_MUST_CHECK int reap_model_check_scales(const struct reap_model *m,
+	const struct reap_tensor *scales, uint32_t expert, struct reap_err *e);
+
 /* Tell the kernel that the pages of a tensor will be, or are no longer, needed
  * (madvise; a hint, cannot fail). */
 void reap_tensor_prefetch(const struct reap_tensor *t);

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/model/checkpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/io.h"
+#include "lib/base/json.h"
+#include "lib/base/mem.h"
+#include "lib/model/safetensors.h"
+
+static const char single_name[] = "model.safetensors";
+static const char index_name[] = "model.safetensors.index.json";
+
+enum { MAX_INDEX = 16 << 20, MAX_SHARDS = 4096 };
+
+static bool ends_with(const char *s, const char *suffix)
+{
+	size_t n = strlen(s), m = strlen(suffix);
+
+	return n >= m && strcmp(s + n - m, suffix) == 0;
+}
+
+static int by_string(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct reap_tensor *)a)->name, ((const struct reap_tensor *)b)->name);
+}
+
+static int add_shard(struct reap_checkpoint *c, const char *name, struct reap_err *e)
+{
+	struct reap_shard *s = &c->shard[c->shards];
+
+	s->fd = -1;
+	c->shards++;
+	s->name = reap_strdup(name);
+	s->path = reap_path_join(c->dir, name);
+	return s->name == NULL || s->path == NULL ? reap_fail_memory(e, name) : REAP_OK;
+}
+
+/* The distinct file names of the index, in ascending order. */
+static int list_indexed(struct reap_checkpoint *c, const char *path, json_t *weight_map,
+	struct reap_err *e)
+{
+	const char **file, *tensor;
+	size_t n = 0;
+	json_t *v;
+	int rc = REAP_OK;
+
+	file = reap_alloc(json_object_size(weight_map), sizeof(*file));
+	if (file == NULL)
+		return reap_fail_memory(e, path);
+	json_object_foreach(weight_map, tensor, v) {
+		const char *f = json_string_value(v);
+
+		if (f == NULL || f[0] == '.' || strchr(f, '/') != NULL || strlen(f) > 255 ||
+			!ends_with(f, ".safetensors")) {
+			rc = reap_fail(e, REAP_EFAIL,
+				"%s: weight_map: %s: not the name of a .safetensors file beside the index",
+				path, tensor);
+			goto out;
+		}
+		file[n++] = f;
+	}
+	qsort(file, n, sizeof(*file), by_string);
+	for (size_t i = 0; i < n && rc == REAP_OK; i++) {
+		if (i > 0 && strcmp(file[i], file[i - 1]) == 0)
+			continue;
+		if (c->shards == MAX_SHARDS)
+			rc = reap_fail(e, REAP_EFAIL, "%s: more than %d files", path, MAX_SHARDS);
+		else
+			rc = add_shard(c, file[i], e);
+	}
+out:
+	free(file);
+	return rc;
+}
+
+/* Converters take every model*.safetensors of a directory, loaders take what
+ * the index names: with a file that only the first would see, they would load
+ * different models. */
+static int refuse_strays(const struct reap_checkpoint *c, struct reap_err *e)
+{
+	DIR *d = opendir(c->dir);
+	struct dirent *ent;
+	int rc = REAP_OK;
+
+	if (d == NULL)
+		return reap_fail_errno(e, "%s", c->dir);
+	while (rc == REAP_OK && (errno = 0, ent = readdir(d)) != NULL) {
+		bool known = false;
+
+		if (strncmp(ent->d_name, "model", 5) != 0 || !ends_with(ent->d_name, ".safetensors"))
+			continue;
+		for (uint32_t i = 0; i < c->shards && !known; i++)
+			known = strcmp(c->shard[i].name, ent->d_name) == 0;
+		if (!known)
+			rc = reap_fail(e, REAP_EFAIL, "%s/%s: belongs to no index", c->dir, ent->d_name);
+	}
+	closedir(d);
+	return rc;
+}
+
+static int open_shard(struct reap_shard *s, struct reap_err *e)
+{
+	struct stat st;
+	void *map;
+
+	/* Before open(2), which would wait for a writer of a FIFO. */
+	if (stat(s->path, &st) != 0)
+		return reap_fail_errno(e, "%s", s->path);
+	if (!S_ISREG(st.st_mode))
+		return reap_fail(e, REAP_EFAIL, "%s: not a regular file", s->path);
+	s->fd = open(s->path, O_RDONLY | O_CLOEXEC);
+	if (s->fd < 0 || fstat(s->fd, &st) != 0)
+		return reap_fail_errno(e, "%s", s->path);
+	s->bytes = (uint64_t)st.st_size;
+	s->mtime = st.st_mtim;
+	if (s->bytes < 8)
+		return reap_fail(e, REAP_EFAIL, "%s: %" PRIu64 " bytes are too few for a header length",
+			s->path, s->bytes);
+	map = mmap(NULL, s->bytes, PROT_READ, MAP_SHARED, s->fd, 0);
+	if (map == MAP_FAILED)
+		return reap_fail_errno(e, "%s", s->path);
+	s->map = map;
+	return REAP_OK;
+}
+
+static int read_shard(struct reap_checkpoint *c, uint32_t i, size_t *cap, struct reap_err *e)
+{
+	struct reap_shard *s = &c->shard[i];
+	struct reap_tensor *t;
+	uint64_t len;
+	size_t n;
+	int rc;
+
+	if ((rc = open_shard(s, e)) != REAP_OK ||
+		(rc = reap_st_header_len(s->path, s->map, s->bytes, &len, e)) != REAP_OK ||
+		(rc = reap_st_parse(s->path, (const char *)s->map + 8, len, s->bytes, &t, &n, e)) !=
+			REAP_OK)
+		return rc;
+	for (size_t k = 0; k < n; k++) {
+		t[k].shard = i;
+		t[k].data = s->map + t[k].offset;
+	}
+	if (!reap_grow(&c->tensor, cap, c->tensors + n, sizeof(*t))) {
+		reap_st_free(t, n);
+		return reap_fail_memory(e, s->path);
+	}
+	if (n > 0)
+		memcpy(c->tensor + c->tensors, t, n * sizeof(*t));
+	c->tensors += n;
+	free(t);
+	return REAP_OK;
+}
+
+/* Every tensor once, and where the index says. */
+static int check_tensors(const struct reap_checkpoint *c, const char *index, json_t *weight_map,
+	struct reap_err *e)
+{
+	const char *name;
+	json_t *v;
+
+	for (size_t i = 0; i < c->tensors; i++) {
+		const struct reap_tensor *t = &c->tensor[i];
+		const char *file = c->shard[t->shard].name, *said;
+
+		if (i > 0 && strcmp(t->name, t[-1].name) == 0)
+			return reap_fail(e, REAP_EFAIL, "%s: %s: is in both %s and %s", c->dir, t->name,
+				c->shard[t[-1].shard].name, file);
+		if (weight_map == NULL)
+			continue;
+		said = json_string_value(json_object_get(weight_map, t->name));
+		if (said == NULL)
+			return reap_fail(e, REAP_EFAIL, "%s: %s: is in %s but not in the index", index,
+				t->name, file);
+		if (strcmp(said, file) != 0)
+			return reap_fail(e, REAP_EFAIL, "%s: %s: the index says %s, but it is in %s", index,
+				t->name, said, file);
+	}
+	json_object_foreach(weight_map, name, v)
+		if (reap_checkpoint_find(c, name) == NULL)
+			return reap_fail(e, REAP_EFAIL, "%s: %s: the index says %s, which does not hold it",
+				index, name, json_string_value(v));
+	return REAP_OK;
+}
+
+static int load_index(const char *path, json_t **root, json_t **weight_map, struct reap_err *e)
+{
+	int rc = reap_json_load(path, MAX_INDEX, root, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	/* metadata.total_size is not looked at: pruned models in circulation carry
+	 * a stale one, and nothing depends on it. */
+	*weight_map = json_object_get(*root, "weight_map");
+	if (!json_is_object(*weight_map))
+		return reap_fail(e, REAP_EFAIL, "%s: weight_map: missing or not an object", path);
+	return REAP_OK;
+}
+
+int reap_checkpoint_open(struct reap_checkpoint **out, const char *dir, struct reap_err *e)
+{
+	struct reap_checkpoint *c = reap_calloc(1, sizeof(*c));
+	char *index = reap_path_join(dir, index_name), *single = reap_path_join(dir, single_name);
+	json_t *root = NULL, *weight_map = NULL;
+	struct stat st;
+	size_t cap = 0;
+	int rc;
+
+	if (c == NULL || index == NULL || single == NULL || (c->dir = reap_strdup(dir)) == NULL ||
+		(c->shard = reap_calloc(MAX_SHARDS, sizeof(*c->shard))) == NULL) {
+		rc = reap_fail_memory(e, dir);
+		goto out;
+	}
+	if (stat(dir, &st) != 0) {
+		rc = reap_fail_errno(e, "%s", dir);
+		goto out;
+	}
+	if (stat(index, &st) == 0) {
+		if ((rc = load_index(index, &root, &weight_map, e)) == REAP_OK)
+			rc = list_indexed(c, index, weight_map, e);
+	} else if (stat(single, &st) == 0) {
+		rc = add_shard(c, single_name, e);
+	} else {
+		rc = reap_fail(e, REAP_EFAIL, "%s: holds neither %s nor %s", dir, index_name, single_name);
+	}
+	if (rc != REAP_OK || (rc = refuse_strays(c, e)) != REAP_OK)
+		goto out;
+	for (uint32_t i = 0; i < c->shards; i++)
+		if ((rc = read_shard(c, i, &cap, e)) != REAP_OK)
+			goto out;
+	if (c->tensors > 0)
+		qsort(c->tensor, c->tensors, sizeof(*c->tensor), by_name);
+	rc = check_tensors(c, index, weight_map, e);
+out:
+	json_decref(root);
+	free(index);
+	free(single);
+	if (rc != REAP_OK) {
+		reap_checkpoint_close(c);
+		c = NULL;
+	}
+	*out = c;
+	return rc;
+}
+
+void reap_checkpoint_close(struct reap_checkpoint *c)
+{
+	if (c == NULL)
+		return;
+	for (uint32_t i = 0; i < c->shards; i++) {
+		struct reap_shard *s = &c->shard[i];
+
+		if (s->map != NULL)
+			munmap((void *)(uintptr_t)s->map, s->bytes);
+		if (s->fd >= 0)
+			close(s->fd);
+		free(s->name);
+		free(s->path);
+	}
+	reap_st_free(c->tensor, c->tensors);
+	free(c->shard);
+	free(c->dir);
+	free(c);
+}
+
+const struct reap_tensor *reap_checkpoint_find(const struct reap_checkpoint *c, const char *name)
+{
+	const struct reap_tensor key = {.name = name};
+
+	return c->tensors == 0
+		? NULL
+		: bsearch(&key, c->tensor, c->tensors, sizeof(*c->tensor), by_name);
+}
+
+int reap_checkpoint_unchanged(const struct reap_checkpoint *c, struct reap_err *e)
+{
+	for (uint32_t i = 0; i < c->shards; i++) {
+		const struct reap_shard *s = &c->shard[i];
+		struct stat now, opened;
+
+		if (stat(s->path, &now) != 0 || fstat(s->fd, &opened) != 0)
+			return reap_fail_errno(e, "%s", s->path);
+		if (now.st_dev != opened.st_dev || now.st_ino != opened.st_ino ||
+			(uint64_t)now.st_size != s->bytes || now.st_mtim.tv_sec != s->mtime.tv_sec ||
+			now.st_mtim.tv_nsec != s->mtime.tv_nsec)
+			return reap_fail(e, REAP_EFAIL, "%s: was changed while it was read", s->path);
+	}
+	return REAP_OK;
+}
