@@ -1,0 +1,105 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# reap-show: streams as JSON lines, as a summary, and back.
+load helpers
+
+lines() {
+	cat <<-'END'
+	{"reap":1,"kind":"trace","model":{"id":"m","digest":"d","layers":2,"experts":8,"top_k":2},"recipe":null,"history":[]}
+	{"t":"route","block":0,"layer":0,"pack":"a","positions":[1,2],"experts":[[1,2],[3,4]],"gates":[[0.5,0.5],[0.1,0.9]],"norms":[[1.0,2.0],[3.0,4.5]]}
+	{"t":"outcome","block":0,"pack":"a","positions":[0,2],"logp":[null,-1.25],"entropy":[null,0.9],"top1":[0,1]}
+	{"t":"other","u":18446744073709551,"i":-5,"f":0.1,"s":"a\"\\\u0001é","b":true,"n":null,"l":[1,[2,{}]]}
+	END
+}
+
+stream() {
+	lines | reap-show --encode trace --no-history
+}
+
+@test "standard options" {
+	standard_options reap-show
+}
+
+@test "JSON lines survive the way there and back" {
+	stream >"$TMP/s"
+	reap-show "$TMP/s" >"$TMP/back"
+	diff <(lines) "$TMP/back"
+	reap-show --encode trace --no-history "$TMP/back" | cmp - "$TMP/s"
+}
+
+@test "the encoding run is in the history unless it is not wanted" {
+	lines | reap-show --encode trace | reap-show | head -n 1 |
+		jq -e '.history[0].tool == "reap-show" and .history[0].argv[1] == "--encode"'
+}
+
+@test "one type of record" {
+	run bash -c "reap-show -t outcome <(reap-show --encode trace <<<'$(lines)')"
+	[ "$status" -eq 0 ]
+	[ "$(jq -c .top1 <<<"$output")" = "[0,1]" ]
+}
+
+@test "the summary counts records and checks the end" {
+	stream >"$TMP/s"
+	run reap-show --summary "$TMP/s"
+	[ "$status" -eq 0 ]
+	[[ "$output" == *"kind     trace"* ]]
+	[[ "$output" == *"1 of type route"* ]]
+	[[ "$output" == *"$(stat -c %s "$TMP/s")"* || "$output" == *"end record"* ]]
+}
+
+@test "a stream cut anywhere is exit 3" {
+	stream >"$TMP/s"
+	cut_everywhere "$TMP/s" reap-show --summary
+}
+
+@test "what is not a stream is exit 3 and said" {
+	fails 3 "empty" reap-show /dev/null
+	fails 3 "does not begin with the header" reap-show LICENSE
+	fails 3 "does not begin with the header" reap-show /dev/zero
+}
+
+@test "a damaged stream is exit 3" {
+	stream >"$TMP/s"
+	printf '\x01' | dd of="$TMP/s" bs=1 seek=200 conv=notrunc status=none
+	run reap-show --summary "$TMP/s"
+	[ "$status" -eq 3 ]
+	[[ "$output" == *"reap-show: $TMP/s: "* ]]
+	{ stream && echo x; } >"$TMP/s"
+	run reap-show --summary "$TMP/s"
+	[ "$status" -eq 3 ]
+	[[ "$output" == *"something follows its end record"* ]]
+}
+
+@test "wrong JSON lines are named by line and field, and give no whole stream" {
+	run bash -c "{ echo '{\"t\":\"route\",\"experts\":[[1,70000]]}'; } | reap-show --encode trace >'$TMP/s'"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"experts: an element is not a u16"* ]]
+	run reap-show "$TMP/s"
+	[ "$status" -eq 3 ]
+	run bash -c "printf '{}\n' | reap-show --encode trace >/dev/null"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"line 1"*"t: missing"* ]]
+	run bash -c "printf '{\"t\":\"a\",\"t\":\"b\"}\n' | reap-show --encode trace >/dev/null"
+	[ "$status" -eq 1 ]
+	fails 2 "no kind 'nonsense'" reap-show --encode nonsense
+}
+
+@test "a full disk, a closed standard output, a missing file" {
+	stream >"$TMP/s"
+	run bash -c "reap-show '$TMP/s' >/dev/full"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"standard output: No space left on device"* ]]
+	run bash -c "reap-show '$TMP/s' >&-"
+	[ "$status" -eq 1 ]
+	run bash -c "reap-show --encode trace --no-history <<<'$(lines)' >/dev/full"
+	[ "$status" -eq 1 ]
+	fails 1 "No such file" reap-show "$TMP/none"
+}
+
+@test "a consumer that leaves early kills the producer silently" {
+	stream >"$TMP/s"
+	for _ in {1..5000}; do echo '{"t":"other","x":"0123456789012345678901234567890123456789"}'; done |
+		reap-show --encode trace >"$TMP/big"
+	run bash -c "reap-show '$TMP/big' | head -n 1 >/dev/null; echo \${PIPESTATUS[0]}"
+	[ "$output" = 141 ]
+}
