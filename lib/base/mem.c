@@ -78,6 +78,7 @@ bool reap_grow(void *array_ptr, size_t *cap, size_t need, size_t size)
 		return false;
 	memcpy(array_ptr, &new, sizeof(new));
 	*cap = want;
+	/* cppcheck-suppress memleak ; stored through array_ptr */
 	return true;
 }
 

@@ -6,6 +6,7 @@
 #ifndef REAP_PROGRESS_H
 #define REAP_PROGRESS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct reap_progress {

@@ -1,0 +1,75 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# make lint: static checks.  A check whose tool is missing is named and left out;
+# every other finding fails.
+set -u
+CC=${CC:-gcc}
+bad=0
+
+have() {
+	command -v "$1" >/dev/null 2>&1 || {
+		echo "lint: $1 is not installed: left out"
+		return 1
+	}
+}
+check() {
+	echo "lint: $1"
+	shift
+	"$@" || bad=1
+}
+
+headers_compile_alone() {
+	status=0
+	for h in lib/*/*.h cmd/*.h; do
+		echo "#include \"$h\"" | $CC -std=c11 -D_POSIX_C_SOURCE=200809L -I. -Wall -Wextra \
+			$(pkg-config --cflags msgpack jansson) -fsyntax-only -x c - || status=1
+	done
+	return $status
+}
+
+# Data flows down this list; a room may include only itself and those before it.
+rooms_in_order() {
+	rooms="base stream recipe text model engine score eval"
+	status=0
+	for room in $rooms; do
+		allowed="${allowed:-}${allowed:+|}$room"
+		grep -nE '#include "lib/' lib/"$room"/*.[ch] 2>/dev/null |
+			grep -vE "#include \"lib/($allowed)/" && status=1
+		grep -nE '#include "cmd/' lib/"$room"/*.[ch] 2>/dev/null && status=1
+	done
+	return $status
+}
+
+names_have_the_prefix() {
+	! nm -g --defined-only "$LIB" 2>/dev/null | awk 'NF == 3 && $3 !~ /^reap_/ {print}' | grep .
+}
+
+file_names_are_unique() {
+	! git ls-files 'lib/*.[ch]' 'cmd/*.[ch]' | sed 's,.*/,,' | sort | uniq -d | grep .
+}
+
+library_does_not_print_or_exit() {
+	! grep -nE '(^|[^a-z_])(printf|puts|fputs|perror|exit|abort|_exit)\(' lib/*/*.c |
+		grep -vE 'snprintf|vsnprintf'
+}
+
+spdx_lines() {
+	! git ls-files '*.c' '*.h' '*.sh' '*.bats' '*.bash' | xargs grep -L 'SPDX-License-Identifier' |
+		grep .
+}
+
+check "headers compile alone" headers_compile_alone
+check "rooms include only what lies before them" rooms_in_order
+check "exported names begin with reap_" names_have_the_prefix
+check "file names are unique" file_names_are_unique
+check "the library neither prints nor exits" library_does_not_print_or_exit
+check "every source names its licence" spdx_lines
+have cppcheck && check cppcheck cppcheck --quiet --std=c11 --language=c -I. \
+	--enable=warning,portability --inline-suppr --error-exitcode=1 \
+	--suppress=missingIncludeSystem lib cmd
+have shellcheck && check shellcheck sh -c \
+	'git ls-files "*.sh" "*.bash" .ci/run pipelines | xargs grep -lE "^#!.*sh" | xargs shellcheck -x'
+have mandoc && check "mandoc -Tlint" sh -c \
+	'out=$(mandoc -Tlint man/* | grep -vE "referenced manual not found|lacks .* entry"); [ -z "$out" ] || { echo "$out"; exit 1; }'
+exit $bad
