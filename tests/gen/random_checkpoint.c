@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * random_checkpoint [options] DIR: a gpt_oss checkpoint of any shape with random
+ * weights, for tests and benchmarks.  Written front to back, so a 61 GB one needs
+ * no more memory than a small one.  A tensor's values depend on the seed and its
+ * name only, not on the other shapes or the files it is spread over.
+ *
+ * Scales are such that activations stay sane at any depth: inputs of every
+ * matrix are normalised, weights have standard deviation 1/sqrt(inputs) times a
+ * factor of order 1, and gate and up are wide enough to reach the clamps.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/hash.h"
+#include "lib/base/io.h"
+#include "lib/base/mem.h"
+#include "lib/model/layout.h"
+#include "lib/model/safetensors.h"
+
+static const char usage[] =
+	"usage: random_checkpoint [--preset 20b|120b] [--layers N] [--hidden N] [--inter N]\n"
+	"       [--experts N] [--top-k N] [--heads N] [--kv-heads N] [--head-dim N] [--vocab N]\n"
+	"       [--window N] [--context N] [--factor F] [--theta F] [--truncate 0|1]\n"
+	"       [--format mxfp4|bf16] [--shards N] [--seed N] [--embed-std F] [--logit-std F] DIR\n";
+
+struct shape {
+	uint64_t layers, hidden, inter, experts, top_k, heads, kv_heads, head_dim, vocab, window,
+		context, truncate, shards, seed;
+	double factor, theta, embed_std, logit_std;
+	bool bf16;
+};
+
+enum fill { NORMAL, CODES, SCALES };
+
+struct spec {
+	char name[96];
+	enum fill fill;
+	double mean, std;
+	struct reap_tensor tensor;
+};
+
+struct job {
+	struct shape s;
+	struct spec *spec;
+	size_t n, cap;
+	struct reap_tensor *tensor; /* (n) those of spec, for the layout */
+};
+
+static _Noreturn void die(const char *what, const char *why)
+{
+	fprintf(stderr, "random_checkpoint: %s: %s\n", what, why);
+	exit(1);
+}
+
+/* ---- random numbers: xoshiro256** seeded by splitmix64 ---- */
+
+static uint64_t state[4];
+
+static uint64_t rotl(uint64_t x, int k)
+{
+	return x << k | x >> (64 - k);
+}
+
+static uint64_t next(void)
+{
+	const uint64_t result = rotl(state[1] * 5, 7) * 9, t = state[1] << 17;
+
+	state[2] ^= state[0];
+	state[3] ^= state[1];
+	state[1] ^= state[2];
+	state[0] ^= state[3];
+	state[2] ^= t;
+	state[3] = rotl(state[3], 45);
+	return result;
+}
+
+static void seed_for(uint64_t seed, const char *name)
+{
+	uint64_t z = seed ^ reap_blake2b_64(name, strlen(name));
+
+	for (int i = 0; i < 4; i++) {
+		uint64_t x = z += 0x9e3779b97f4a7c15u;
+
+		x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+		x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+		state[i] = x ^ x >> 31;
+	}
+}
+
+/* ---- values ---- */
+
+enum { QUANTILES = 4096, BUFFER = 1 << 20 };
+
+static uint16_t to_bf16(double v)
+{
+	float f = (float)v;
+	uint32_t u;
+
+	memcpy(&u, &f, sizeof(u));
+	return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+/* Quantiles of the normal distribution, by bisection. */
+static void normal_quantiles(double *q)
+{
+	for (int i = 0; i < QUANTILES; i++) {
+		double lo = -6, hi = 6, want = (i + 0.5) / QUANTILES;
+
+		for (int k = 0; k < 40; k++) {
+			double mid = (lo + hi) / 2;
+
+			if (erfc(-mid / sqrt(2)) / 2 < want)
+				lo = mid;
+			else
+				hi = mid;
+		}
+		q[i] = lo;
+	}
+}
+
+static void fill_normal(uint8_t *buf, size_t n, const uint16_t *table)
+{
+	uint64_t r = 0;
+
+	for (size_t i = 0; i < n / 2; i++) {
+		if (i % 5 == 0)
+			r = next();
+		memcpy(buf + 2 * i, &table[r % QUANTILES], 2);
+		r /= QUANTILES;
+	}
+}
+
+static void fill_codes(uint8_t *buf, size_t n)
+{
+	for (size_t i = 0; i < n; i += 8) {
+		uint64_t r = next();
+
+		memcpy(buf + i, &r, n - i < 8 ? n - i : 8);
+	}
+}
+
+/* Codes are uniform, with standard deviation 2.926; scales within a factor of
+ * two around what makes the wanted one. */
+static void fill_scales(uint8_t *buf, size_t n, double std)
+{
+	const int base = 127 + (int)lround(log2(std / 2.926));
+	const uint8_t table[4] = {(uint8_t)(base - 1), (uint8_t)base, (uint8_t)base,
+		(uint8_t)(base + 1)};
+	uint64_t r = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (i % 32 == 0)
+			r = next();
+		buf[i] = table[r & 3];
+		r >>= 2;
+	}
+}
+
+static void write_tensor(int fd, const struct spec *s, uint64_t bytes, uint64_t seed,
+	const double *quantile, uint8_t *buf)
+{
+	uint16_t table[QUANTILES];
+
+	for (int i = 0; i < QUANTILES; i++)
+		table[i] = to_bf16(s->mean + s->std * quantile[i]);
+	seed_for(seed, s->name);
+	while (bytes > 0) {
+		size_t n = bytes < BUFFER ? (size_t)bytes : BUFFER;
+
+		if (s->fill == NORMAL)
+			fill_normal(buf, n, table);
+		else if (s->fill == CODES)
+			fill_codes(buf, n);
+		else
+			fill_scales(buf, n, s->std);
+		if (reap_write_full(fd, buf, n) != 0)
+			die(s->name, strerror(errno));
+		bytes -= n;
+	}
+}
+
+/* ---- the tensors ---- */
+
+static void add(struct job *j, const char *name, enum fill fill, double mean, double std, int ndim,
+	const uint64_t *shape)
+{
+	const enum reap_st_dtype dtype = fill == NORMAL ? REAP_ST_BF16 : REAP_ST_U8;
+	struct spec *s;
+	struct reap_tensor *t;
+	uint64_t bytes = reap_st_dtype_size(dtype);
+
+	if (!reap_grow(&j->spec, &j->cap, j->n + 1, sizeof(*s)))
+		die("tensors", "out of memory");
+	s = &j->spec[j->n++];
+	*s = (struct spec){.fill = fill, .mean = mean, .std = std};
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	t = &s->tensor;
+	*t = (struct reap_tensor){.dtype = dtype, .ndim = ndim};
+	for (int d = 0; d < ndim; d++) {
+		t->shape[d] = shape[d];
+		if (!reap_mul_u64(bytes, shape[d], &bytes))
+			die(name, "too large");
+	}
+	t->bytes = bytes;
+}
+
+static void vector(struct job *j, const char *stem, const char *name, double mean, double std,
+	uint64_t n)
+{
+	char full[96];
+
+	snprintf(full, sizeof(full), "%s%s", stem, name);
+	add(j, full, NORMAL, mean, std, 1, &n);
+}
+
+static void matrix(struct job *j, const char *stem, const char *name, double std, uint64_t rows,
+	uint64_t columns)
+{
+	char full[96];
+
+	snprintf(full, sizeof(full), "%s%s", stem, name);
+	add(j, full, NORMAL, 0, std, 2, (uint64_t[]){rows, columns});
+}
+
+static void expert(struct job *j, const char *stem, const char *name, double std, uint64_t out,
+	uint64_t in)
+{
+	const uint64_t e = j->s.experts;
+	char full[96];
+
+	snprintf(full, sizeof(full), "%smlp.experts.%s%s", stem, name, j->s.bf16 ? "" : "_blocks");
+	if (j->s.bf16) {
+		add(j, full, NORMAL, 0, std, 3, (uint64_t[]){e, in, out});
+		return;
+	}
+	add(j, full, CODES, 0, 0, 4, (uint64_t[]){e, out, in / 32, 16});
+	snprintf(full, sizeof(full), "%smlp.experts.%s_scales", stem, name);
+	add(j, full, SCALES, 0, std, 3, (uint64_t[]){e, out, in / 32});
+}
+
+static void add_layer(struct job *j, uint64_t l)
+{
+	const struct shape *s = &j->s;
+	const uint64_t h = s->hidden, q = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim;
+	const double in = 1 / sqrt((double)h);
+	char stem[48];
+
+	snprintf(stem, sizeof(stem), "model.layers.%" PRIu64 ".", l);
+	vector(j, stem, "input_layernorm.weight", 1, 0.2, h);
+	matrix(j, stem, "self_attn.q_proj.weight", 1.5 * in, q, h);
+	vector(j, stem, "self_attn.q_proj.bias", 0, 0.3, q);
+	matrix(j, stem, "self_attn.k_proj.weight", 1.5 * in, kv, h);
+	vector(j, stem, "self_attn.k_proj.bias", 0, 0.3, kv);
+	matrix(j, stem, "self_attn.v_proj.weight", 1.5 * in, kv, h);
+	vector(j, stem, "self_attn.v_proj.bias", 0, 0.3, kv);
+	matrix(j, stem, "self_attn.o_proj.weight", 1 / sqrt((double)q), h, q);
+	vector(j, stem, "self_attn.o_proj.bias", 0, 0.1, h);
+	vector(j, stem, "self_attn.sinks", 0, 1.5, s->heads);
+	vector(j, stem, "post_attention_layernorm.weight", 1, 0.2, h);
+	matrix(j, stem, "mlp.router.weight", 1.5 * in, s->experts, h);
+	vector(j, stem, "mlp.router.bias", 0, 0.5, s->experts);
+	expert(j, stem, "gate_up_proj", 3 * in, 2 * s->inter, h);
+	matrix(j, stem, "mlp.experts.gate_up_proj_bias", 0.5, s->experts, 2 * s->inter);
+	expert(j, stem, "down_proj", 0.3 / sqrt((double)s->inter), h, s->inter);
+	matrix(j, stem, "mlp.experts.down_proj_bias", 0.1, s->experts, h);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return reap_name_order(((const struct spec *)a)->name, ((const struct spec *)b)->name);
+}
+
+static void list_tensors(struct job *j)
+{
+	const struct shape *s = &j->s;
+
+	matrix(j, "", "model.embed_tokens.weight", s->embed_std, s->vocab, s->hidden);
+	for (uint64_t l = 0; l < s->layers; l++)
+		add_layer(j, l);
+	vector(j, "", "model.norm.weight", 1, 0.2, s->hidden);
+	matrix(j, "", "lm_head.weight", s->logit_std / sqrt((double)s->hidden), s->vocab, s->hidden);
+	qsort(j->spec, j->n, sizeof(*j->spec), by_name);
+	j->tensor = reap_alloc(j->n, sizeof(*j->tensor));
+	if (j->tensor == NULL)
+		die("tensors", "out of memory");
+	for (size_t i = 0; i < j->n; i++) {
+		j->tensor[i] = j->spec[i].tensor;
+		j->tensor[i].name = j->spec[i].name;
+	}
+}
+
+/* ---- files ---- */
+
+static void write_config(const char *dir, const struct shape *s)
+{
+	char *path = reap_path_join(dir, "config.json");
+	FILE *f = path != NULL ? fopen(path, "w") : NULL;
+
+	if (f == NULL)
+		die(dir, strerror(errno));
+	fprintf(f, "{\n  \"architectures\": [\n    \"GptOssForCausalLM\"\n  ],\n"
+		"  \"attention_bias\": true,\n  \"attention_dropout\": 0.0,\n"
+		"  \"eos_token_id\": %" PRIu64 ",\n  \"experts_per_token\": %" PRIu64 ",\n"
+		"  \"head_dim\": %" PRIu64 ",\n  \"hidden_act\": \"silu\",\n"
+		"  \"hidden_size\": %" PRIu64 ",\n  \"initial_context_length\": %" PRIu64 ",\n"
+		"  \"initializer_range\": 0.02,\n  \"intermediate_size\": %" PRIu64 ",\n"
+		"  \"layer_types\": [",
+		s->vocab - 1, s->top_k, s->head_dim, s->hidden, s->context, s->inter);
+	for (uint64_t l = 0; l < s->layers; l++)
+		fprintf(f, "%s\n    \"%s_attention\"", l ? "," : "", l % 2 ? "full" : "sliding");
+	fprintf(f, "\n  ],\n  \"max_position_embeddings\": %.0f,\n  \"model_type\": \"gpt_oss\",\n"
+		"  \"num_attention_heads\": %" PRIu64 ",\n  \"num_experts_per_tok\": %" PRIu64 ",\n"
+		"  \"num_hidden_layers\": %" PRIu64 ",\n  \"num_key_value_heads\": %" PRIu64 ",\n"
+		"  \"num_local_experts\": %" PRIu64 ",\n  \"output_router_logits\": false,\n"
+		"  \"pad_token_id\": %" PRIu64 ",\n",
+		(double)s->context * s->factor, s->heads, s->top_k, s->layers, s->kv_heads, s->experts,
+		s->vocab - 1);
+	if (!s->bf16)
+		fprintf(f, "  \"quantization_config\": {\n    \"modules_to_not_convert\": [\n"
+			"      \"model.layers.*.self_attn\",\n      \"model.layers.*.mlp.router\",\n"
+			"      \"model.embed_tokens\",\n      \"lm_head\"\n    ],\n"
+			"    \"quant_method\": \"mxfp4\"\n  },\n");
+	fprintf(f, "  \"rms_norm_eps\": 1e-05,\n  \"rope_scaling\": {\n    \"beta_fast\": 32.0,\n"
+		"    \"beta_slow\": 1.0,\n    \"factor\": %.17g,\n"
+		"    \"original_max_position_embeddings\": %" PRIu64 ",\n"
+		"    \"rope_type\": \"yarn\",\n    \"truncate\": %s\n  },\n"
+		"  \"rope_theta\": %.17g,\n  \"router_aux_loss_coef\": 0.9,\n"
+		"  \"sliding_window\": %" PRIu64 ",\n  \"swiglu_limit\": 7.0,\n"
+		"  \"tie_word_embeddings\": false,\n  \"torch_dtype\": \"bfloat16\",\n"
+		"  \"use_cache\": true,\n  \"vocab_size\": %" PRIu64 "\n}\n",
+		s->factor, s->context, s->truncate ? "true" : "false", s->theta, s->window, s->vocab);
+	if (fclose(f) != 0)
+		die(path, strerror(errno));
+	free(path);
+}
+
+static void write_shards(const char *dir, const struct job *j, const struct reap_layout *l)
+{
+	double quantile[QUANTILES];
+	uint8_t *buf = reap_alloc(BUFFER, 1);
+
+	normal_quantiles(quantile);
+	for (uint32_t i = 0; i < l->files; i++) {
+		const struct reap_layout_file *f = &l->file[i];
+		char *path = reap_path_join(dir, f->name);
+		int fd = path != NULL ? open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666) : -1;
+
+		if (fd < 0 || buf == NULL || reap_write_full(fd, f->header, f->header_len) != 0)
+			die(f->name, strerror(errno));
+		for (size_t k = 0; k < f->tensors; k++)
+			write_tensor(fd, &j->spec[f->first + k], l->tensor[f->first + k].bytes, j->s.seed,
+				quantile, buf);
+		if (close(fd) != 0)
+			die(path, strerror(errno));
+		free(path);
+	}
+	free(buf);
+}
+
+/* The least limit with which the greedy rule needs no more than `shards`. */
+static void lay_out(struct job *j, struct reap_layout *l)
+{
+	struct reap_err e = {0};
+	uint64_t lo = 0, hi = 0;
+
+	for (size_t i = 0; i < j->n; i++)
+		hi += j->tensor[i].bytes;
+	while (lo + 1 < hi) {
+		uint64_t mid = lo + (hi - lo) / 2;
+		bool fits;
+
+		if (reap_layout_make(l, j->tensor, j->n, j->n, mid, &e) != REAP_OK)
+			die("layout", e.text);
+		fits = l->files <= j->s.shards;
+		reap_layout_free(l);
+		*(fits ? &hi : &lo) = mid;
+	}
+	if (reap_layout_make(l, j->tensor, j->n, j->n, hi, &e) != REAP_OK)
+		die("layout", e.text);
+}
+
+static void write_checkpoint(const char *dir, struct job *j)
+{
+	struct reap_layout l;
+	char *text, *path = reap_path_join(dir, "model.safetensors.index.json");
+	struct reap_err e = {0};
+	size_t len;
+
+	list_tensors(j);
+	lay_out(j, &l);
+	if (path == NULL || (mkdir(dir, 0777) != 0 && errno != EEXIST))
+		die(dir, strerror(errno));
+	write_shards(dir, j, &l);
+	if (l.files > 1) {
+		if (reap_layout_index(&l, &text, &len, &e) != REAP_OK ||
+			reap_write_file(path, text, len, &e) != REAP_OK)
+			die(dir, e.text);
+		free(text);
+	}
+	write_config(dir, &j->s);
+	free(path);
+	reap_layout_free(&l);
+}
+
+/* ---- options ---- */
+
+static const struct shape small = {.layers = 2, .hidden = 64, .inter = 64, .experts = 8, .top_k = 4,
+	.heads = 4, .kv_heads = 2, .head_dim = 32, .vocab = 257, .window = 16, .context = 64,
+	.shards = 1, .seed = 1, .factor = 32, .theta = 150000, .embed_std = 1, .logit_std = 3};
+
+static bool preset(struct shape *s, const char *name)
+{
+	const bool big = strcmp(name, "120b") == 0;
+
+	if (!big && strcmp(name, "20b") != 0)
+		return false;
+	*s = (struct shape){.layers = big ? 36 : 24, .hidden = 2880, .inter = 2880,
+		.experts = big ? 128 : 32, .top_k = 4, .heads = 64, .kv_heads = 8, .head_dim = 64,
+		.vocab = 201088, .window = 128, .context = 4096, .shards = big ? 14 : 3,
+		.seed = s->seed, .factor = 32, .theta = 150000, .embed_std = 1, .logit_std = 3};
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	struct job j = {.s = small};
+	struct shape *s = &j.s;
+	const struct {
+		const char *name;
+		uint64_t *u;
+		double *d;
+	} opts[] = {{"layers", &s->layers, NULL}, {"hidden", &s->hidden, NULL},
+		{"inter", &s->inter, NULL}, {"experts", &s->experts, NULL}, {"top-k", &s->top_k, NULL},
+		{"heads", &s->heads, NULL}, {"kv-heads", &s->kv_heads, NULL},
+		{"head-dim", &s->head_dim, NULL}, {"vocab", &s->vocab, NULL},
+		{"window", &s->window, NULL}, {"context", &s->context, NULL},
+		{"truncate", &s->truncate, NULL}, {"shards", &s->shards, NULL}, {"seed", &s->seed, NULL},
+		{"factor", NULL, &s->factor}, {"theta", NULL, &s->theta},
+		{"embed-std", NULL, &s->embed_std}, {"logit-std", NULL, &s->logit_std}};
+	enum { OPTS = sizeof(opts) / sizeof(opts[0]), PRESET = OPTS, FORMAT };
+	struct option longopts[OPTS + 3] = {[PRESET] = {"preset", required_argument, NULL, PRESET},
+		[FORMAT] = {"format", required_argument, NULL, FORMAT}};
+	int c;
+
+	for (int i = 0; i < OPTS; i++)
+		longopts[i] = (struct option){opts[i].name, required_argument, NULL, i};
+	while ((c = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
+		char *end = NULL;
+
+		if (c == PRESET && preset(s, optarg))
+			continue;
+		if (c == FORMAT && (strcmp(optarg, "bf16") == 0 || strcmp(optarg, "mxfp4") == 0)) {
+			s->bf16 = optarg[0] == 'b';
+			continue;
+		}
+		if (c >= 0 && c < OPTS && opts[c].u != NULL)
+			*opts[c].u = strtoull(optarg, &end, 10);
+		else if (c >= 0 && c < OPTS)
+			*opts[c].d = strtod(optarg, &end);
+		if (end == NULL || end == optarg || *end != '\0') {
+			fputs(usage, stderr);
+			return 2;
+		}
+	}
+	if (optind != argc - 1 || (!s->bf16 && (s->hidden % 32 != 0 || s->inter % 32 != 0))) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	write_checkpoint(argv[optind], &j);
+	free(j.spec);
+	free(j.tensor);
+	return 0;
+}
