@@ -131,19 +131,29 @@ bench: all units
 lint: all
 	@CC='$(CC)' LIB='$(LIB)' sh tests/lint.sh
 
+# Where things go; install and uninstall both use these.
+D       = $(DESTDIR)$(PREFIX)
+COMP    = $(D)/share/bash-completion/completions
+ZSH     = $(D)/share/zsh/site-functions
+FISH    = $(D)/share/fish/vendor_completions.d
+
 ##   install        into PREFIX (/usr/local), below DESTDIR
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/reap/recipes
-	install -m 755 $(TOOLS) $(DESTDIR)$(PREFIX)/bin
-	for m in $(MAN); do d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; \
+	install -d $D/bin $D/share/reap/recipes $(COMP) $(ZSH) $(FISH)
+	install -m 755 $(TOOLS) $D/bin
+	for m in $(MAN); do d=$D/share/man/man$${m##*.}; \
 		install -d $$d && install -m 644 $$m $$d || exit 1; done
-	install -m 644 $(wildcard recipes/*) $(DESTDIR)$(PREFIX)/share/reap/recipes
+	install -m 644 $(wildcard recipes/*) $D/share/reap/recipes
+	install -m 644 cmd/completion/_reap $(ZSH)
+	for t in $(notdir $(TOOLS)); do install -m 644 cmd/completion/reap.bash $(COMP)/$$t && \
+		install -m 644 cmd/completion/reap.fish $(FISH)/$$t.fish || exit 1; done
 
 ##   uninstall      remove what install put there
 uninstall:
-	rm -f $(TOOLS:$(BIN)/%=$(DESTDIR)$(PREFIX)/bin/%)
-	for m in $(notdir $(MAN)); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$$m; done
-	rm -rf $(DESTDIR)$(PREFIX)/share/reap
+	rm -f $(TOOLS:$(BIN)/%=$D/bin/%) $(ZSH)/_reap
+	rm -f $(TOOLS:$(BIN)/%=$(COMP)/%) $(TOOLS:$(BIN)/%=$(FISH)/%.fish)
+	for m in $(notdir $(MAN)); do rm -f $D/share/man/man$${m##*.}/$$m; done
+	rm -rf $D/share/reap
 
 ##   dist           dist/reap-VERSION.tar.gz
 dist:

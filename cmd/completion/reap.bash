@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+# bash completion for the reap tools.  Options, and the choices of those written
+# as --option a|b|c, come from each tool's own --help; everything else is a file.
+_reap() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} help choices
+	help=$("$1" --help 2>/dev/null) || return
+	if [[ $prev == -* ]]; then
+		choices=$(grep -oE -- "(^|[ ,])$prev(, --[a-z0-9-]+)? [a-z0-9_]+(\|[a-z0-9_]+)+" <<<"$help" |
+			head -n 1 | grep -oE '[^ ]+$')
+	fi
+	if [[ -n $choices ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "${choices//|/ }" -- "$cur")
+	elif [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(grep -oE -- '--[a-z0-9][a-z0-9-]+' <<<"$help" |
+			sort -u)" -- "$cur")
+	else
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+	fi
+}
+complete -F _reap reap-tokenize reap-route reap-accum reap-rank reap-cut reap-rewrite reap-ppl \
+	reap-gate reap-recipe reap-show
