@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Check kern.c, forward and backward, against plain PyTorch operations."""
 
 import sys

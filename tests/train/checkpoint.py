@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Write and read the Hugging Face layout of GPT-OSS with MXFP4 experts."""
 
 import json

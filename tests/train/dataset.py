@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The packs as token ids, and the order in which training sees them."""
 
 import json

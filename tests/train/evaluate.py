@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How a model folder fares when its experts are pruned by each criterion.
 
     evaluate.py MODEL PACKS --split calib|eval [--keep N] [--json OUT]

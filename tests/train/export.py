@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A training checkpoint -> a model folder in Hugging Face layout.
 
     export.py CHECKPOINT TOKENIZER.json FOLDER

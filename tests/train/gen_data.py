@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Generate the three packs, each split into train, calib and eval.
 
     gen_data.py FOLDER

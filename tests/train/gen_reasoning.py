@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rows of the pack reasoning_style: small tasks worked out step by step.
 
 Each task function returns question, working and answer.  The order in which

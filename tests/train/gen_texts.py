@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rows of the pack calib_prompt: questions about real, free texts.
 
 The texts come from Debian packages; tests/fixtures/packs/SOURCES.md lists

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rows of the pack tool_agentic: tasks solved by calling functions.
 
 Each task function returns a Task.  The order in which they draw from rng

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Messages in the harmony format."""
 
 import json

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Kernels of the training programs: the parts of a GPT-OSS layer where plain
  * PyTorch operations on a CPU spend most of their time.  Compiled by the
@@ -6,6 +7,10 @@
  * Every function runs in one thread, so the order of each sum is fixed and a
  * run can be repeated byte for byte.  All arrays are dense, row-major float32
  * unless their type says otherwise.
+ *
+ * This is no part of the product, whose kernels must give the same bits at
+ * every instruction set.  These are compiled for one instruction set and with
+ * -ffast-math: they are the same on a machine of one kind only.
  */
 #include <math.h>
 #include <stdint.h>

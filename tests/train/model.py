@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A small GPT-OSS model that trains on a CPU.
 
 The parameters lie in one flat float32 buffer, so that processes can share

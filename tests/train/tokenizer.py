@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Byte-level BPE with the structure of the GPT-OSS tokenizer.
 
     tokenizer.py OUT.json TEXTS.jsonl...    train on the "text" fields

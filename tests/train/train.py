@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Train a small GPT-OSS model; two processes, the same bytes every time.
 
 The work of a step is cut into microbatches, each with a gradient buffer of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Words that the generated rows are filled with."""
 
 NAMES = (
