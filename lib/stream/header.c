@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/stream/walk.h"
 
 static const char *const kind_names[REAP_KIND_COUNT] = {
 	[REAP_KIND_ANY] = "any",
@@ -92,6 +93,44 @@ int reap_header_add_history(struct reap_header *h, const char *tool, const char 
 	h->history_len += sb.size;
 	h->history_count++;
 	msgpack_sbuffer_destroy(&sb);
+	return REAP_OK;
+}
+
+/* Is the entry of n bytes at p part of the history? */
+static bool has_entry(const struct reap_header *h, const uint8_t *p, size_t n)
+{
+	size_t at = 0, len;
+
+	while (at < h->history_len &&
+		reap_walk(h->history + at, h->history_len - at, &len) == REAP_WALK_OK) {
+		if (len == n && memcmp(h->history + at, p, n) == 0)
+			return true;
+		at += len;
+	}
+	return false;
+}
+
+int reap_header_join_history(struct reap_header *h, const struct reap_header *from,
+	struct reap_err *e)
+{
+	size_t at = 0, len;
+
+	while (at < from->history_len &&
+		reap_walk(from->history + at, from->history_len - at, &len) == REAP_WALK_OK) {
+		const uint8_t *entry = from->history + at;
+		uint8_t *new;
+
+		at += len;
+		if (has_entry(h, entry, len))
+			continue;
+		new = realloc(h->history, h->history_len + len);
+		if (new == NULL)
+			return reap_fail_memory(e, "header");
+		memcpy(new + h->history_len, entry, len);
+		h->history = new;
+		h->history_len += len;
+		h->history_count++;
+	}
 	return REAP_OK;
 }
 

@@ -63,6 +63,10 @@ void reap_header_free(struct reap_header *h);
 /* Append {tool, version, argv} to the history. */
 REAP_MUST_CHECK int reap_header_add_history(struct reap_header *h, const char *tool,
 	const char *version, int argc, char *const argv[], struct reap_err *e);
+
+/* Append the entries of another header's history that this one does not have. */
+REAP_MUST_CHECK int reap_header_join_history(struct reap_header *h, const struct reap_header *from,
+	struct reap_err *e);
 void reap_header_drop_history(struct reap_header *h);
 
 /* Error that names both values unless both speak of the same model (digest,

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/score/blocks.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+
+/* The bitmap is made of pages, so that one high number does not cost much. */
+enum { PAGE_BLOCKS = 1 << 15, PAGES = REAP_MAX_BLOCKS / PAGE_BLOCKS };
+
+struct reap_blocks {
+	uint32_t layers;
+	uint8_t *page[PAGES];
+	uint64_t count, range;
+
+	/* The first block decides for all. */
+	bool *expected; /* (layers) */
+	bool outcomes;
+
+	/* The block whose records are coming. */
+	bool open, has_outcome;
+	uint64_t block, tokens;
+	bool *seen;    /* (layers) */
+	int64_t layer; /* the last that came */
+};
+
+int reap_blocks_open(struct reap_blocks **out, uint32_t layers, struct reap_err *e)
+{
+	struct reap_blocks *b = reap_calloc(1, sizeof(*b));
+
+	*out = b;
+	if (b == NULL)
+		return reap_fail_memory(e, "blocks");
+	b->layers = layers;
+	b->expected = reap_calloc(layers, sizeof(bool));
+	b->seen = reap_calloc(layers, sizeof(bool));
+	if (b->expected == NULL || b->seen == NULL)
+		return reap_fail_memory(e, "blocks");
+	return REAP_OK;
+}
+
+void reap_blocks_close(struct reap_blocks *b)
+{
+	if (b == NULL)
+		return;
+	for (size_t i = 0; i < PAGES; i++)
+		free(b->page[i]);
+	free(b->expected);
+	free(b->seen);
+	free(b);
+}
+
+/* Note the block: an error when it has come before. */
+static int mark(struct reap_blocks *b, const char *name, uint64_t block, struct reap_err *e)
+{
+	uint8_t **page, bit = (uint8_t)(1 << block % 8);
+	size_t byte = block % PAGE_BLOCKS / 8;
+
+	if (block >= REAP_MAX_BLOCKS)
+		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 " is beyond the limit of %"
+			PRIu64, name, block, REAP_MAX_BLOCKS);
+	page = &b->page[block / PAGE_BLOCKS];
+	if (*page == NULL)
+		*page = reap_calloc(PAGE_BLOCKS / 8, 1);
+	if (*page == NULL)
+		return reap_fail_memory(e, "blocks");
+	if ((*page)[byte] & bit)
+		return reap_fail(e, REAP_EFAIL, "%s: block %" PRIu64 " comes twice (is a trace named"
+			" twice, or do its shards overlap?)", name, block);
+	(*page)[byte] |= bit;
+	b->count++;
+	if (block >= b->range)
+		b->range = block + 1;
+	return REAP_OK;
+}
+
+/* The open block, if any, has no more records. */
+static int close_block(struct reap_blocks *b, const char *name, struct reap_err *e)
+{
+	if (!b->open)
+		return REAP_OK;
+	b->open = false;
+	if (b->count == 1) {
+		memcpy(b->expected, b->seen, b->layers * sizeof(bool));
+		b->outcomes = b->has_outcome;
+	}
+	for (uint32_t l = 0; l < b->layers; l++)
+		if (b->seen[l] != b->expected[l])
+			return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 " has %s layer %u,"
+				" unlike the first block", name, b->block,
+				b->seen[l] ? "a route for" : "no route for", l);
+	if (b->outcomes != b->has_outcome)
+		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 " has %s outcome, unlike the"
+			" first block", name, b->block, b->has_outcome ? "an" : "no");
+	return REAP_OK;
+}
+
+int reap_blocks_route(struct reap_blocks *b, const char *name, uint64_t block, uint32_t layer,
+	uint64_t n, struct reap_err *e)
+{
+	int rc;
+
+	if (!b->open || b->block != block) {
+		if ((rc = close_block(b, name, e)) != REAP_OK ||
+			(rc = mark(b, name, block, e)) != REAP_OK)
+			return rc;
+		b->open = true;
+		b->has_outcome = false;
+		b->block = block;
+		b->tokens = n;
+		b->layer = -1;
+		memset(b->seen, 0, b->layers * sizeof(bool));
+	}
+	if (b->has_outcome)
+		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": a route after the outcome",
+			name, block);
+	if (layer >= b->layers)
+		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": layer %u of a model with %u",
+			name, block, layer, b->layers);
+	if ((int64_t)layer <= b->layer)
+		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": layer %u after layer %"
+			PRId64, name, block, layer, b->layer);
+	if (n != b->tokens)
+		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": %" PRIu64
+			" tokens in layer %u, but %" PRIu64 " before", name, block, n, layer,
+			b->tokens);
+	b->seen[layer] = true;
+	b->layer = layer;
+	return REAP_OK;
+}
+
+int reap_blocks_outcome(struct reap_blocks *b, const char *name, uint64_t block, uint64_t n,
+	struct reap_err *e)
+{
+	if (!b->open || b->block != block || b->has_outcome)
+		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64
+			": an outcome that does not follow its routes", name, block);
+	if (n != b->tokens)
+		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": %" PRIu64
+			" tokens in the outcome, but %" PRIu64 " in the routes", name, block, n,
+			b->tokens);
+	b->has_outcome = true;
+	return REAP_OK;
+}
+
+int reap_blocks_end(struct reap_blocks *b, const char *name, struct reap_err *e)
+{
+	return close_block(b, name, e);
+}
+
+uint64_t reap_blocks_count(const struct reap_blocks *b)
+{
+	return b->count;
+}
+
+uint64_t reap_blocks_range(const struct reap_blocks *b)
+{
+	return b->range;
+}
+
+bool reap_blocks_have_outcomes(const struct reap_blocks *b)
+{
+	return b->outcomes;
+}
+
+uint32_t reap_blocks_layers(const struct reap_blocks *b)
+{
+	uint32_t n = 0;
+
+	for (uint32_t l = 0; l < b->layers; l++)
+		n += b->expected[l];
+	return n;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Do the traces fit together?  Within a trace: the records of a block stand
+ * together, layers ascending, the outcome last.  Over all traces of a run: no
+ * block twice, the same layers for each, outcomes for all blocks or for none.
+ */
+#ifndef REAP_BLOCKS_H
+#define REAP_BLOCKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+/* Block numbers lie below this; which have come is one bit each. */
+#define REAP_MAX_BLOCKS ((uint64_t)1 << 32)
+
+struct reap_blocks; /* opaque */
+
+REAP_MUST_CHECK int reap_blocks_open(struct reap_blocks **b, uint32_t layers, struct reap_err *e);
+void reap_blocks_close(struct reap_blocks *b); /* NULL allowed */
+
+/* A route of n tokens, an outcome, the end of the trace `name`. */
+REAP_MUST_CHECK int reap_blocks_route(struct reap_blocks *b, const char *name, uint64_t block,
+	uint32_t layer, uint64_t n, struct reap_err *e);
+REAP_MUST_CHECK int reap_blocks_outcome(struct reap_blocks *b, const char *name, uint64_t block,
+	uint64_t n, struct reap_err *e);
+REAP_MUST_CHECK int reap_blocks_end(struct reap_blocks *b, const char *name, struct reap_err *e);
+
+/* After all traces: blocks that came, and the highest number of one, plus 1. */
+uint64_t reap_blocks_count(const struct reap_blocks *b);
+uint64_t reap_blocks_range(const struct reap_blocks *b);
+bool reap_blocks_have_outcomes(const struct reap_blocks *b);
+
+/* The number of layers that came. */
+uint32_t reap_blocks_layers(const struct reap_blocks *b);
+
+#endif

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/stream/rec_saliency.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+
+const char *const reap_region_names[REAP_REGIONS] = {
+	[REAP_GOOD] = "good",
+	[REAP_UNCERTAIN] = "uncertain",
+	[REAP_CONFLICT] = "conflict",
+};
+
+const char *const reap_rule_names[REAP_RULES] = {
+	[REAP_RULE_NONE] = "none",
+	[REAP_RULE_CODE] = "code",
+	[REAP_RULE_POLICY] = "policy",
+};
+
+int reap_saliency_init(struct reap_saliency *s, uint32_t layers, uint32_t experts, uint32_t sets,
+	struct reap_err *e)
+{
+	*s = (struct reap_saliency){.layers = layers, .experts = experts, .sets = sets};
+	s->pack = reap_calloc(sets, sizeof(*s->pack));
+	s->sums = reap_calloc((size_t)sets * layers * experts, sizeof(*s->sums));
+	if (s->pack == NULL || s->sums == NULL) {
+		reap_saliency_free(s);
+		return reap_fail_memory(e, "saliency");
+	}
+	return REAP_OK;
+}
+
+void reap_saliency_free(struct reap_saliency *s)
+{
+	free(s->pack);
+	free(s->sums);
+	*s = (struct reap_saliency){0};
+}
+
+int reap_saliency_add_set(struct reap_saliency *s, const char *pack, uint32_t *set,
+	struct reap_err *e)
+{
+	size_t cells = (size_t)s->layers * s->experts, n = strlen(pack);
+	void *p;
+
+	if (s->sets == REAP_MAX_SETS || n >= REAP_PACK_NAME)
+		return reap_fail(e, REAP_EFAIL, "pack '%s': more than %d packs, or too long a name",
+			pack, REAP_MAX_SETS - 1);
+	p = realloc(s->pack, (s->sets + 1) * sizeof(*s->pack));
+	if (p == NULL)
+		return reap_fail_memory(e, "saliency");
+	s->pack = p;
+	p = realloc(s->sums, (s->sets + 1) * cells * sizeof(*s->sums));
+	if (p == NULL)
+		return reap_fail_memory(e, "saliency");
+	s->sums = p;
+	memcpy(s->pack[s->sets], pack, n + 1);
+	memset(s->sums + s->sets * cells, 0, cells * sizeof(*s->sums));
+	*set = s->sets++;
+	return REAP_OK;
+}
+
+/* ---- thresholds ---- */
+
+static void put_or_nil(msgpack_packer *pk, const char *key, double v)
+{
+	if (isnan(v))
+		reap_put_nil(pk, key);
+	else
+		reap_put_f64(pk, key, v);
+}
+
+static int get_or_nil(const struct reap_rec *rec, const msgpack_object *map, const char *key,
+	double *v, struct reap_err *e)
+{
+	const msgpack_object *o = reap_rec_find(rec, map, key);
+	int rc;
+
+	*v = NAN;
+	if (o != NULL && o->type == MSGPACK_OBJECT_NIL)
+		return REAP_OK;
+	rc = reap_rec_f64(rec, map, key, v, e);
+	if (rc == REAP_OK && !(*v >= 0 && *v <= 1))
+		return reap_rec_fail(rec, key, e, "%g is not in [0,1]", *v);
+	return rc;
+}
+
+void reap_put_thresholds(msgpack_packer *pk, const struct reap_thresholds *t)
+{
+	reap_put_str(pk, "rule", reap_rule_names[t->rule]);
+	put_or_nil(pk, "cc_quantile", t->cc_quantile);
+	put_or_nil(pk, "uncertain_quantile", t->uncertain_quantile);
+	put_or_nil(pk, "p_lo", t->p_lo);
+	put_or_nil(pk, "h_lo", t->h_lo);
+	put_or_nil(pk, "h_hi", t->h_hi);
+	reap_put_u64(pk, "tokens", t->tokens);
+	reap_put_u64(pk, "samples", t->samples);
+	reap_put_map(pk, "regions", REAP_REGIONS);
+	for (int i = 0; i < REAP_REGIONS; i++)
+		reap_put_u64(pk, reap_region_names[i], t->region[i]);
+}
+
+int reap_get_thresholds(const struct reap_rec *rec, const msgpack_object *map,
+	struct reap_thresholds *t, struct reap_err *e)
+{
+	const msgpack_object *regions;
+	const char *rule;
+	uint64_t in_regions = 0;
+	size_t len;
+	int rc, i;
+
+	if ((rc = reap_rec_str(rec, map, "rule", &rule, &len, e)) != REAP_OK)
+		return rc;
+	for (i = 0; i < REAP_RULES; i++)
+		if (strlen(reap_rule_names[i]) == len && memcmp(reap_rule_names[i], rule, len) == 0)
+			break;
+	if (i == REAP_RULES)
+		return reap_rec_fail(rec, "rule", e, "unknown rule '%.*s'",
+			(int)(len < 40 ? len : 40), rule);
+	t->rule = (enum reap_rule)i;
+	if ((rc = get_or_nil(rec, map, "cc_quantile", &t->cc_quantile, e)) != REAP_OK ||
+		(rc = get_or_nil(rec, map, "uncertain_quantile", &t->uncertain_quantile, e)) !=
+			REAP_OK ||
+		(rc = get_or_nil(rec, map, "p_lo", &t->p_lo, e)) != REAP_OK ||
+		(rc = get_or_nil(rec, map, "h_lo", &t->h_lo, e)) != REAP_OK ||
+		(rc = get_or_nil(rec, map, "h_hi", &t->h_hi, e)) != REAP_OK ||
+		(rc = reap_rec_u64(rec, map, "tokens", REAP_MAX_COUNT, &t->tokens, e)) != REAP_OK ||
+		(rc = reap_rec_u64(rec, map, "samples", t->tokens, &t->samples, e)) != REAP_OK ||
+		(rc = reap_rec_map(rec, map, "regions", &regions, e)) != REAP_OK)
+		return rc;
+	for (i = 0; i < REAP_REGIONS; i++) {
+		if ((rc = reap_rec_u64(rec, regions, reap_region_names[i], t->samples,
+			     &t->region[i], e)) != REAP_OK)
+			return rc;
+		in_regions += t->region[i];
+	}
+	if (in_regions != (t->rule == REAP_RULE_NONE ? 0 : t->samples))
+		return reap_rec_fail(rec, "regions", e,
+			"%" PRIu64 " tokens lie in regions, of %" PRIu64 " samples", in_regions,
+			t->samples);
+	return REAP_OK;
+}
+
+/* ---- writing ---- */
+
+static int put_expert(struct reap_writer *w, uint32_t layer, uint32_t expert, const char *pack,
+	const struct reap_sums *s, struct reap_err *e)
+{
+	msgpack_packer *pk = reap_record_begin(w, "expert", 11);
+
+	reap_put_u64(pk, "layer", layer);
+	reap_put_u64(pk, "expert", expert);
+	reap_put_str(pk, "pack", pack);
+	reap_put_u64(pk, "count", s->count);
+	reap_put_f64(pk, "sum_g", s->g);
+	reap_put_f64(pk, "sum_n", s->n);
+	reap_put_f64(pk, "sum_n2", s->n2);
+	reap_put_f64(pk, "sum_gn", s->gn);
+	reap_put_f64(pk, "sum_gn2", s->gn2);
+	reap_put_f64(pk, "max_n", s->max_n);
+	reap_put_map(pk, "regions", REAP_REGIONS);
+	for (int i = 0; i < REAP_REGIONS; i++) {
+		reap_put_map(pk, reap_region_names[i], 2);
+		reap_put_u64(pk, "count", s->region_count[i]);
+		reap_put_f64(pk, "sum_gn", s->region_gn[i]);
+	}
+	return reap_record_end(w, e);
+}
+
+int reap_put_saliency(struct reap_writer *w, const struct reap_saliency *s, struct reap_err *e)
+{
+	msgpack_packer *pk = reap_record_begin(w, "thresholds", REAP_THRESHOLDS_FIELDS + 1);
+	const struct reap_sums *sums = s->sums;
+	int rc;
+
+	reap_put_thresholds(pk, &s->thresholds);
+	reap_put_key(pk, "packs");
+	msgpack_pack_array(pk, s->sets - 1);
+	for (uint32_t i = 1; i < s->sets; i++)
+		msgpack_pack_str_with_body(pk, s->pack[i], strlen(s->pack[i]));
+	rc = reap_record_end(w, e);
+	for (uint32_t i = 0; i < s->sets; i++)
+		for (uint32_t l = 0; l < s->layers; l++)
+			for (uint32_t x = 0; x < s->experts && rc == REAP_OK; x++)
+				rc = put_expert(w, l, x, s->pack[i], sums++, e);
+	return rc;
+}
+
+/* ---- reading ---- */
+
+static int get_sum(const struct reap_rec *rec, const msgpack_object *map, const char *key,
+	double *out, struct reap_err *e)
+{
+	int rc = reap_rec_f64(rec, map, key, out, e);
+
+	if (rc == REAP_OK && !(*out >= 0 && isfinite(*out)))
+		return reap_rec_fail(rec, key, e, "%g is not a sum of numbers >= 0", *out);
+	return rc;
+}
+
+static int get_expert(const struct reap_rec *rec, uint32_t layer, uint32_t expert,
+	const char *pack, struct reap_sums *s, struct reap_err *e)
+{
+	const msgpack_object *regions, *o;
+	char name[REAP_PACK_NAME];
+	uint32_t at_layer, at_expert;
+	uint64_t left;
+	int rc;
+
+	if (!reap_rec_is(rec, "expert"))
+		return reap_rec_unknown(rec, e);
+	if ((rc = reap_rec_u32(rec, NULL, "layer", UINT32_MAX, &at_layer, e)) != REAP_OK ||
+		(rc = reap_rec_u32(rec, NULL, "expert", UINT32_MAX, &at_expert, e)) != REAP_OK ||
+		(rc = reap_rec_str_copy(rec, NULL, "pack", name, sizeof(name), e)) != REAP_OK)
+		return rc;
+	if (at_layer != layer || at_expert != expert || strcmp(name, pack) != 0)
+		return reap_rec_fail(rec, "expert", e,
+			"layer %u, expert %u, pack '%s' where layer %u, expert %u, pack '%s' is due",
+			at_layer, at_expert, name, layer, expert, pack);
+	if ((rc = reap_rec_u64(rec, NULL, "count", REAP_MAX_COUNT, &s->count, e)) != REAP_OK ||
+		(rc = get_sum(rec, NULL, "sum_g", &s->g, e)) != REAP_OK ||
+		(rc = get_sum(rec, NULL, "sum_n", &s->n, e)) != REAP_OK ||
+		(rc = get_sum(rec, NULL, "sum_n2", &s->n2, e)) != REAP_OK ||
+		(rc = get_sum(rec, NULL, "sum_gn", &s->gn, e)) != REAP_OK ||
+		(rc = get_sum(rec, NULL, "sum_gn2", &s->gn2, e)) != REAP_OK ||
+		(rc = get_sum(rec, NULL, "max_n", &s->max_n, e)) != REAP_OK ||
+		(rc = reap_rec_map(rec, NULL, "regions", &regions, e)) != REAP_OK)
+		return rc;
+	left = s->count;
+	for (int i = 0; i < REAP_REGIONS; i++) {
+		if ((rc = reap_rec_map(rec, regions, reap_region_names[i], &o, e)) != REAP_OK ||
+			(rc = reap_rec_u64(rec, o, "count", left, &s->region_count[i], e)) !=
+				REAP_OK ||
+			(rc = get_sum(rec, o, "sum_gn", &s->region_gn[i], e)) != REAP_OK)
+			return rc;
+		left -= s->region_count[i];
+	}
+	return REAP_OK;
+}
+
+static int get_first(const struct reap_rec *rec, uint32_t layers, uint32_t experts,
+	struct reap_saliency *s, struct reap_err *e)
+{
+	struct reap_thresholds t = {0};
+	const msgpack_object *packs;
+	int rc;
+
+	if (!reap_rec_is(rec, "thresholds"))
+		return reap_rec_unknown(rec, e);
+	if ((rc = reap_get_thresholds(rec, NULL, &t, e)) != REAP_OK)
+		return rc;
+	packs = reap_rec_find(rec, NULL, "packs");
+	if (packs == NULL || packs->type != MSGPACK_OBJECT_ARRAY ||
+		packs->via.array.size >= REAP_MAX_SETS)
+		return reap_rec_fail(rec, "packs", e, "not a list of at most %d names",
+			REAP_MAX_SETS - 1);
+	if ((rc = reap_saliency_init(s, layers, experts, packs->via.array.size + 1, e)) != REAP_OK)
+		return rc;
+	s->thresholds = t;
+	for (uint32_t i = 1; i < s->sets; i++) {
+		const msgpack_object *o = &packs->via.array.ptr[i - 1];
+
+		if (o->type != MSGPACK_OBJECT_STR || o->via.str.size == 0 ||
+			o->via.str.size >= REAP_PACK_NAME ||
+			memchr(o->via.str.ptr, '\0', o->via.str.size) != NULL)
+			return reap_rec_fail(rec, "packs", e, "name %u is not a pack's name", i);
+		memcpy(s->pack[i], o->via.str.ptr, o->via.str.size);
+		for (uint32_t j = 1; j < i; j++)
+			if (strcmp(s->pack[i], s->pack[j]) == 0)
+				return reap_rec_fail(rec, "packs", e, "'%s' comes twice", s->pack[i]);
+	}
+	return REAP_OK;
+}
+
+static int get_all(struct reap_reader *r, struct reap_saliency *s, struct reap_err *e)
+{
+	const struct reap_header *h = reap_reader_header(r);
+	const char *name = reap_reader_name(r);
+	struct reap_rec rec;
+	struct reap_sums *sums;
+	int rc;
+
+	if (!h->has_model)
+		return reap_fail(e, REAP_ESTREAM, "%s: header: model: missing", name);
+	if ((rc = reap_read(r, &rec, e)) < 0)
+		return rc;
+	if (rc == 0)
+		return reap_fail(e, REAP_ESTREAM, "%s: no thresholds record", name);
+	if ((rc = get_first(&rec, h->model.layers, h->model.experts, s, e)) != REAP_OK)
+		return rc;
+	sums = s->sums;
+	for (uint32_t i = 0; i < s->sets; i++)
+		for (uint32_t l = 0; l < s->layers; l++)
+			for (uint32_t x = 0; x < s->experts; x++) {
+				if ((rc = reap_read(r, &rec, e)) < 0)
+					return rc;
+				if (rc == 0)
+					return reap_fail(e, REAP_ESTREAM,
+						"%s: no sums for layer %u, expert %u, pack '%s'", name, l,
+						x, s->pack[i]);
+				if ((rc = get_expert(&rec, l, x, s->pack[i], sums++, e)) != REAP_OK)
+					return rc;
+			}
+	if ((rc = reap_read(r, &rec, e)) > 0)
+		return reap_fail(e, REAP_ESTREAM, "%s: record %" PRIu64 " is one too many", name,
+			rec.number);
+	return rc;
+}
+
+int reap_get_saliency(struct reap_reader *r, struct reap_saliency *s, struct reap_err *e)
+{
+	int rc;
+
+	*s = (struct reap_saliency){0};
+	rc = get_all(r, s, e);
+	if (rc != REAP_OK)
+		reap_saliency_free(s);
+	return rc;
+}
