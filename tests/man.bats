@@ -12,16 +12,18 @@ examples() {
 	     inside { gsub(/\\e/, "\\"); gsub(/\\&/, ""); gsub(/\\-/, "-"); print }' "$1"
 }
 
+# Each example of a page in a fresh $TMP, or with `shared` all in one.
 run_examples() {
-	local page=$1 n=0 script=
+	local page=$1 shared=${2:-} n=0 script= dir
 	while IFS= read -r line; do
 		if [ "$line" != ----- ]; then
 			script+=$line$'\n'
 			continue
 		fi
 		n=$((n + 1))
-		mkdir -p "$TMP/$n"
-		if ! TMP=$TMP/$n bash -euo pipefail -c "$script" >"$TMP/out" 2>"$TMP/err"; then
+		dir=$TMP/${shared:-$n}
+		mkdir -p "$dir"
+		if ! TMP=$dir bash -euo pipefail -c "$script" >"$TMP/out" 2>"$TMP/err"; then
 			echo "$page: example $n fails:"
 			echo "$script"
 			cat "$TMP/err"
@@ -43,6 +45,7 @@ run_examples() {
 @test "reap-recipe(1): examples" { run_examples man/reap-recipe.1; }
 @test "reap-show(1): examples" { run_examples man/reap-show.1; }
 @test "reap(7): examples" { run_examples man/reap.7; }
+@test "reap-tutorial(7): every command" { run_examples man/reap-tutorial.7 shared; }
 
 @test "every tool has a page, and every page of section 1 a tool" {
 	diff <(cd cmd && printf '%s\n' *.c | sed '/^tool.c$/d; s/^/reap-/; s/\.c$//' | sort) \
