@@ -91,7 +91,7 @@ int reap_layout_header(struct reap_tensor *t, size_t n, char **header, size_t *h
 }
 
 /* Divide the tensors into files; names and headers come later. */
-static int divide(struct reap_layout *l, size_t second, uint64_t max_bytes, struct reap_err *e)
+static int divide(struct reap_layout *l, const uint32_t *group, uint64_t max_bytes, struct reap_err *e)
 {
 	uint64_t held = 0;
 	size_t cap = 0, step;
@@ -100,10 +100,10 @@ static int divide(struct reap_layout *l, size_t second, uint64_t max_bytes, stru
 		struct reap_layout_file *f = l->files > 0 ? &l->file[l->files - 1] : NULL;
 		uint64_t bytes = 0;
 
-		step = unit(&l->tensor[i], (i < second ? second : l->tensors) - i);
+		step = unit(&l->tensor[i], l->tensors - i);
 		for (size_t k = i; k < i + step; k++)
 			bytes += l->tensor[k].bytes;
-		if (f == NULL || i == second || held + bytes > max_bytes) {
+		if (f == NULL || (group != NULL && group[i] != group[i - 1]) || held + bytes > max_bytes) {
 			if (!reap_grow(&l->file, &cap, l->files + 1, sizeof(*l->file)))
 				return reap_fail_memory(e, "the list of files");
 			f = &l->file[l->files++];
@@ -117,8 +117,8 @@ static int divide(struct reap_layout *l, size_t second, uint64_t max_bytes, stru
 	return REAP_OK;
 }
 
-int reap_layout_make(struct reap_layout *l, const struct reap_tensor *t, size_t n, size_t second,
-	uint64_t max_bytes, struct reap_err *e)
+int reap_layout_make(struct reap_layout *l, const struct reap_tensor *t, size_t n,
+	const uint32_t *group, uint64_t max_bytes, struct reap_err *e)
 {
 	int rc;
 
@@ -127,7 +127,7 @@ int reap_layout_make(struct reap_layout *l, const struct reap_tensor *t, size_t 
 	if (l->tensor == NULL)
 		return reap_fail_memory(e, "the list of tensors");
 	memcpy(l->tensor, t, n * sizeof(*t));
-	if ((rc = divide(l, second, max_bytes, e)) != REAP_OK)
+	if ((rc = divide(l, group, max_bytes, e)) != REAP_OK)
 		return rc;
 	for (uint32_t i = 0; i < l->files; i++) {
 		struct reap_layout_file *f = &l->file[i];

@@ -379,13 +379,13 @@ static void lay_out(struct job *j, struct reap_layout *l)
 		uint64_t mid = lo + (hi - lo) / 2;
 		bool fits;
 
-		if (reap_layout_make(l, j->tensor, j->n, j->n, mid, &e) != REAP_OK)
+		if (reap_layout_make(l, j->tensor, j->n, NULL, mid, &e) != REAP_OK)
 			die("layout", e.text);
 		fits = l->files <= j->s.shards;
 		reap_layout_free(l);
 		*(fits ? &hi : &lo) = mid;
 	}
-	if (reap_layout_make(l, j->tensor, j->n, j->n, hi, &e) != REAP_OK)
+	if (reap_layout_make(l, j->tensor, j->n, NULL, hi, &e) != REAP_OK)
 		die("layout", e.text);
 }
 

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * reap-rewrite: write the checkpoint that a plan leaves.  See reap-rewrite(1).
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/tool.h"
+#include "lib/base/mem.h"
+#include "lib/model/rewrite.h"
+
+static const char usage[] =
+	"usage: reap-rewrite -m SOURCE -o TARGET [options] [plan]\n"
+	"Write the checkpoint that a plan leaves of SOURCE as the new directory TARGET; the\n"
+	"manifest of what was written goes to standard output.\n"
+	"\n"
+	"  -m, --model SOURCE         checkpoint directory to prune\n"
+	"  -o, --output TARGET        new directory; appears whole or not at all\n"
+	"      --max-shard-size SIZE  tensor bytes of one file (default: 5GB, decimal)\n"
+	"      --recipe FILE          ship FILE inside as reap-recipe.yaml\n"
+	"      --scores FILE          ship FILE inside as reap-scores.yaml\n"
+	"      --first N              keep experts 0..N-1 of every layer; reads no plan\n"
+	"      --layers LIST          only the experts of these layers (0-3,7), a file each\n"
+	"      --verify               read all back and compare every byte with the source\n"
+	"      --probe                measure, leave nothing, estimate the full job\n"
+	"                             (layer 0 unless --layers says otherwise)\n"
+	"  -n, --dry-run              print the files that would be written, and stop\n"
+	"  -f, --force                also write a number of experts that GPU kernels refuse\n"
+	"      --no-history           leave the history out of the header\n" TOOL_USAGE_STD;
+
+enum { OPT_SHARD = TOOL_OWN, OPT_RECIPE, OPT_SCORES, OPT_FIRST, OPT_LAYERS, OPT_VERIFY, OPT_PROBE };
+
+struct opts {
+	struct reap_rewrite_opts rewrite;
+	const char *model, *target, *plan, *layers;
+	uint32_t first; /* 0: read a plan */
+	bool dry_run, force;
+};
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int sig)
+{
+	stopped = sig;
+}
+
+/* Finish the write that is under way and clean up instead of dying in it. */
+static void catch_signals(void)
+{
+	static const int signals[] = {SIGHUP, SIGINT, SIGTERM};
+	struct sigaction a = {.sa_handler = on_signal}, old;
+
+	sigemptyset(&a.sa_mask);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+			sigaction(signals[i], &a, NULL);
+}
+
+/* Die of the signal after all, so that the caller sees what happened. */
+static void raise_again(void)
+{
+	if (stopped != 0) {
+		signal(stopped, SIG_DFL);
+		raise(stopped);
+	}
+}
+
+static uint32_t layer_number(const char **p, uint32_t layers)
+{
+	char *end;
+	unsigned long v = strtoul(*p, &end, 10);
+
+	if (**p < '0' || **p > '9' || v >= layers)
+		tool_usage("--layers: '%s' does not begin with a layer below %u", *p, layers);
+	*p = end;
+	return (uint32_t)v;
+}
+
+/* "0-3,7": ranges either way round. */
+static bool *parse_layers(const char *list, uint32_t layers)
+{
+	bool *want = reap_calloc(layers, sizeof(*want));
+	const char *p = list;
+
+	if (want == NULL)
+		return NULL;
+	for (;;) {
+		uint32_t a = layer_number(&p, layers), b = a;
+
+		if (*p == '-') {
+			p++;
+			b = layer_number(&p, layers);
+		}
+		for (uint32_t l = a < b ? a : b; l <= (a < b ? b : a); l++)
+			want[l] = true;
+		if (*p == '\0')
+			return want;
+		if (*p++ != ',')
+			tool_usage("--layers: '%s' is not a list such as 0-3,7", list);
+	}
+}
+
+/* The plan of --first, and a header for the manifest. */
+static int make_plan(const struct opts *o, const struct reap_model *m, struct reap_plan *plan,
+	struct reap_header *h, struct reap_err *e)
+{
+	int rc;
+
+	if (o->first > m->cfg.experts)
+		return reap_fail(e, REAP_EFAIL, "%s: --first %u, but it has %u experts", m->dir, o->first,
+			m->cfg.experts);
+	if ((rc = reap_plan_init(plan, m->cfg.layers, m->cfg.experts, o->first, e)) != REAP_OK)
+		return rc;
+	for (uint32_t i = 0; i < m->cfg.layers * o->first; i++)
+		plan->keep[i] = i % o->first;
+	if ((rc = reap_header_init(h, REAP_KIND_MANIFEST, NULL, e)) != REAP_OK)
+		return rc;
+	h->has_model = true;
+	h->model = m->id;
+	return REAP_OK;
+}
+
+static int read_plan(const struct opts *o, const struct reap_model *m, struct reap_plan *plan,
+	struct reap_header *h, struct reap_err *e)
+{
+	struct reap_reader *in = NULL;
+	const struct reap_header *from;
+	const char *name;
+	int fd = -1, rc;
+
+	if ((rc = tool_input(o->plan, &fd, &name, e)) != REAP_OK ||
+		(rc = reap_reader_open(&in, fd, name, REAP_KIND_PLAN, e)) != REAP_OK)
+		goto out;
+	from = reap_reader_header(in);
+	/* The model first: why the layers do not fit is better said so. */
+	if ((from->has_model &&
+		    (rc = reap_model_id_match(name, &from->model, o->model, &m->id, e)) != REAP_OK) ||
+		(rc = reap_get_plan(in, plan, e)) != REAP_OK)
+		goto out;
+	rc = reap_header_init(h, REAP_KIND_MANIFEST, from, e);
+out:
+	reap_reader_close(in);
+	if (fd > STDERR_FILENO)
+		close(fd);
+	return rc;
+}
+
+static int print_layout(const struct reap_layout *l, struct reap_err *e)
+{
+	printf("%-36s %8s %16s\n", "file", "tensors", "bytes");
+	for (uint32_t i = 0; i < l->files; i++)
+		printf("%-36s %8zu %16" PRIu64 "\n", l->file[i].name, l->file[i].tensors,
+			l->file[i].bytes);
+	printf("%-36s %8zu %16" PRIu64 "\n", "tensor bytes", l->tensors, l->total);
+	return tool_close_stdout(e);
+}
+
+static int rewrite(struct opts *o, const struct reap_model *m, const struct reap_plan *plan,
+	struct reap_header *h, struct reap_err *e)
+{
+	struct reap_rewrite *r = NULL;
+	struct reap_writer *w = NULL;
+	bool *layers = NULL;
+	int rc;
+
+	if (o->rewrite.probe && o->layers == NULL)
+		o->layers = "0";
+	if (o->layers != NULL) {
+		o->rewrite.layers = layers = parse_layers(o->layers, m->cfg.layers);
+		if (layers == NULL)
+			return reap_fail_memory(e, "--layers");
+	}
+	if ((!o->force && (rc = reap_rewrite_check(m, plan, e)) != REAP_OK) ||
+		(rc = reap_rewrite_open(&r, m, plan, &o->rewrite, e)) != REAP_OK)
+		goto out;
+	if (o->dry_run) {
+		rc = print_layout(reap_rewrite_layout(r), e);
+		goto out;
+	}
+	o->rewrite.progress = tool_progress("writing", "bytes");
+	catch_signals();
+	if ((rc = tool_writer_header(&w, h, e)) != REAP_OK ||
+		(rc = reap_rewrite_run(r, o->target, w, e)) != REAP_OK)
+		goto out;
+	rc = reap_writer_finish(w, e);
+	w = NULL;
+out:
+	reap_writer_abort(w);
+	reap_rewrite_close(r);
+	free(layers);
+	return rc;
+}
+
+static int run(struct opts *o, struct reap_err *e)
+{
+	struct reap_model *m = NULL;
+	struct reap_plan plan = {0};
+	struct reap_header h = {0};
+	int rc;
+
+	if ((rc = reap_model_open(&m, o->model, e)) == REAP_OK &&
+		(rc = (o->first > 0 ? make_plan : read_plan)(o, m, &plan, &h, e)) == REAP_OK)
+		rc = rewrite(o, m, &plan, &h, e);
+	reap_header_free(&h);
+	reap_plan_free(&plan);
+	reap_model_close(m);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option longopts[] = {{"model", required_argument, NULL, 'm'},
+		{"output", required_argument, NULL, 'o'},
+		{"max-shard-size", required_argument, NULL, OPT_SHARD},
+		{"recipe", required_argument, NULL, OPT_RECIPE},
+		{"scores", required_argument, NULL, OPT_SCORES},
+		{"first", required_argument, NULL, OPT_FIRST},
+		{"layers", required_argument, NULL, OPT_LAYERS},
+		{"verify", no_argument, NULL, OPT_VERIFY}, {"probe", no_argument, NULL, OPT_PROBE},
+		{"dry-run", no_argument, NULL, 'n'}, {"force", no_argument, NULL, 'f'}, TOOL_LONG,
+		{NULL, 0, NULL, 0}};
+	struct opts o = {.rewrite = {.max_shard_bytes = 5000000000u, .stop = &stopped}};
+	struct reap_err e = {0};
+	int c;
+
+	tool_begin("reap-rewrite", usage, argc, argv);
+	while ((c = getopt_long(argc, argv, "m:o:nf" TOOL_SHORT, longopts, NULL)) != -1)
+		switch (c) {
+		case 'm':
+			o.model = optarg;
+			break;
+		case 'o':
+			o.target = optarg;
+			break;
+		case OPT_SHARD:
+			o.rewrite.max_shard_bytes = tool_size("--max-shard-size", optarg);
+			break;
+		case OPT_RECIPE:
+			o.rewrite.recipe = optarg;
+			break;
+		case OPT_SCORES:
+			o.rewrite.scores = optarg;
+			break;
+		case OPT_FIRST:
+			o.first = (uint32_t)tool_u64("--first", optarg, 1, REAP_MAX_EXPERTS);
+			break;
+		case OPT_LAYERS:
+			o.layers = optarg;
+			break;
+		case OPT_VERIFY:
+			o.rewrite.verify = true;
+			break;
+		case OPT_PROBE:
+			o.rewrite.probe = true;
+			break;
+		case 'n':
+			o.dry_run = true;
+			break;
+		case 'f':
+			o.force = true;
+			break;
+		default:
+			tool_option(c);
+		}
+	if (argc - optind > 1 || (o.first > 0 && argc != optind))
+		tool_usage("too many operands: '%s'", argv[argc - 1]);
+	o.plan = argv[optind];
+	if (o.model == NULL)
+		tool_usage("--model SOURCE is missing");
+	if (o.target == NULL && !o.dry_run)
+		tool_usage("--output TARGET is missing");
+	if (!o.dry_run)
+		tool_refuse_terminal();
+	if (run(&o, &e) != REAP_OK) {
+		c = tool_report(&e);
+		raise_again();
+		return c;
+	}
+	return EXIT_DONE;
+}

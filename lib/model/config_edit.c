@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Printing the parsed JSON again would rewrite numbers (1e-05 becomes
+ * 1.0000000000000001e-05) and layout.  So values are exchanged in the text,
+ * which the parser has accepted before, and the result is parsed and compared
+ * with what was meant.
+ */
+#include "lib/model/config_edit.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/json.h"
+#include "lib/base/mem.h"
+
+struct edit {
+	const char *key;
+	uint32_t value;
+	bool add, done; /* add: when absent */
+};
+enum { EDITS = 4 };
+
+struct scan {
+	const char *p, *end;
+};
+
+static void skip_space(struct scan *s)
+{
+	while (s->p < s->end && strchr(" \t\r\n", *s->p) != NULL)
+		s->p++;
+}
+
+static void skip_string(struct scan *s)
+{
+	for (s->p++; s->p < s->end && *s->p != '"'; s->p++)
+		if (*s->p == '\\')
+			s->p++;
+	s->p++;
+}
+
+/* To the first byte behind a value: of valid JSON, so that counting brackets
+ * outside strings is enough. */
+static void skip_value(struct scan *s)
+{
+	int depth = 0;
+
+	while (s->p < s->end) {
+		const char c = *s->p;
+
+		if (c == '"') {
+			skip_string(s);
+			if (depth == 0)
+				return;
+			continue;
+		}
+		if (c == '{' || c == '[')
+			depth++;
+		else if ((c == '}' || c == ']') && --depth <= 0) {
+			s->p += depth == 0;
+			return;
+		} else if (depth == 0 && strchr(", \t\r\n", c) != NULL)
+			return;
+		s->p++;
+	}
+}
+
+static struct edit *find(struct edit *edits, const char *key, size_t n)
+{
+	for (int i = 0; i < EDITS; i++)
+		if (strlen(edits[i].key) == n && memcmp(edits[i].key, key, n) == 0)
+			return &edits[i];
+	return NULL;
+}
+
+static char *rewrite(const char *text, size_t len, struct edit *edits, size_t *out_len)
+{
+	struct scan s = {text, text + len};
+	const char *from = text; /* what is not yet in the output */
+	size_t n = 0;
+	char *out = reap_alloc(len + EDITS * 64, 1);
+
+	if (out == NULL)
+		return NULL;
+	skip_space(&s);
+	for (s.p++, skip_space(&s); s.p < s.end && *s.p == '"'; skip_space(&s)) {
+		const char *key = s.p + 1, *value;
+		struct edit *edit;
+
+		skip_string(&s);
+		edit = find(edits, key, (size_t)(s.p - 1 - key));
+		skip_space(&s);
+		s.p++; /* the colon */
+		skip_space(&s);
+		value = s.p;
+		skip_value(&s);
+		if (edit != NULL) {
+			memcpy(out + n, from, (size_t)(value - from));
+			n += (size_t)(value - from);
+			n += (size_t)sprintf(out + n, "%" PRIu32, edit->value);
+			edit->done = true;
+		} else {
+			memcpy(out + n, from, (size_t)(s.p - from));
+			n += (size_t)(s.p - from);
+		}
+		from = s.p;
+		skip_space(&s);
+		if (s.p < s.end && *s.p == ',')
+			s.p++;
+	}
+	for (int i = 0; i < EDITS; i++)
+		if (edits[i].add && !edits[i].done)
+			n += (size_t)sprintf(out + n, ",\n  \"%s\": %" PRIu32, edits[i].key,
+				edits[i].value);
+	memcpy(out + n, from, (size_t)(text + len - from));
+	*out_len = n + (size_t)(text + len - from);
+	return out;
+}
+
+int reap_config_edit(const char *text, size_t len, const char *name, uint32_t experts,
+	uint32_t top_k, char **out, size_t *out_len, struct reap_err *e)
+{
+	struct edit edits[EDITS] = {{"num_local_experts", experts, true, false},
+		{"num_experts", experts, false, false}, {"num_experts_per_tok", top_k, true, false},
+		{"experts_per_token", top_k, true, false}};
+	struct reap_err why = {0};
+	json_t *want = NULL, *got = NULL;
+	int rc = reap_json_parse(text, len, name, &want, e);
+
+	*out = NULL;
+	if (rc != REAP_OK)
+		return rc;
+	for (int i = 0; i < EDITS; i++)
+		if (edits[i].add || json_object_get(want, edits[i].key) != NULL)
+			json_object_set_new(want, edits[i].key, json_integer(edits[i].value));
+	*out = rewrite(text, len, edits, out_len);
+	if (*out == NULL)
+		rc = reap_fail_memory(e, name);
+	else if (reap_json_parse(*out, *out_len, name, &got, &why) != REAP_OK ||
+		!json_equal(want, got)) /* a key that is spelled with escapes */
+		rc = reap_fail(e, REAP_EFAIL, "%s: the numbers of experts cannot be exchanged in it",
+			name);
+	json_decref(want);
+	json_decref(got);
+	if (rc != REAP_OK) {
+		free(*out);
+		*out = NULL;
+	}
+	return rc;
+}

@@ -1,0 +1,726 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * struct rusage needs more than POSIX promises (ru_maxrss).
+ */
+#define _DEFAULT_SOURCE
+#include "lib/model/rewrite.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/hash.h"
+#include "lib/base/io.h"
+#include "lib/base/mem.h"
+#include "lib/model/checkpoint.h"
+#include "lib/model/config.h"
+#include "lib/model/config_edit.h"
+#include "lib/model/pump.h"
+#include "lib/model/stage.h"
+#include "lib/stream/rec_manifest.h"
+
+enum { MAX_CONFIG = 1 << 20, COMPARE = 1 << 20 };
+
+/* Where the bytes of an output tensor come from. */
+struct part {
+	const struct reap_tensor *src;
+	const uint32_t *keep; /* (keep_n) rows of dimension 0 in their new order; NULL: all */
+	bool scales;	      /* of MXFP4 */
+	uint32_t group;	      /* 0: no plan changes it; 1 + layer: router and experts */
+};
+
+struct reap_rewrite {
+	const struct reap_model *m;
+	const struct reap_plan *plan;
+	const struct reap_rewrite_opts *o;
+	struct part *part; /* in the order of layout.tensor */
+	struct reap_layout layout;
+
+	/* Of a run. */
+	struct reap_stage stage;
+	struct reap_pump *pump;
+	struct reap_writer *w;
+	struct reap_manifest_total total;
+	struct timespec begun;
+	uint64_t done, todo; /* for progress */
+	bool *touched;	     /* (shards) */
+};
+
+int reap_rewrite_check(const struct reap_model *m, const struct reap_plan *p, struct reap_err *e)
+{
+	if (p->keep_n <= m->cfg.top_k)
+		return reap_fail(e, REAP_EFAIL,
+			"plan: keep_n %u is not above the %u experts that each token takes (--force "
+			"writes it anyway)",
+			p->keep_n, m->cfg.top_k);
+	if (p->keep_n % 4 != 0 && p->keep_n != p->experts)
+		return reap_fail(e, REAP_EFAIL,
+			"plan: keep_n %u is not a multiple of 4, which MXFP4 kernels of GPUs need "
+			"(--force writes it anyway)",
+			p->keep_n);
+	return REAP_OK;
+}
+
+/* ---- what goes where ---- */
+
+static int by_place(const void *a, const void *b)
+{
+	const struct part *x = a, *y = b;
+
+	if (x->group != y->group)
+		return x->group < y->group ? -1 : 1;
+	return reap_name_order(x->src->name, y->src->name);
+}
+
+static void prune_part(struct reap_rewrite *r, const struct reap_tensor *t, uint32_t layer,
+	bool scales)
+{
+	struct part *p;
+
+	if (t == NULL) /* BF16 experts have no scales */
+		return;
+	p = &r->part[t - r->m->ckpt->tensor];
+	p->keep = r->plan->keep + (size_t)layer * r->plan->keep_n;
+	p->scales = scales;
+	p->group = 1 + layer;
+}
+
+/* A part for each tensor of the source, in output order; *n of them are wanted. */
+static int make_parts(struct reap_rewrite *r, size_t *n, struct reap_err *e)
+{
+	const struct reap_checkpoint *c = r->m->ckpt;
+	const bool *layers = r->o->layers;
+	size_t wanted = 0;
+
+	r->part = reap_calloc(c->tensors, sizeof(*r->part));
+	if (r->part == NULL)
+		return reap_fail_memory(e, "the list of tensors");
+	for (size_t i = 0; i < c->tensors; i++)
+		r->part[i].src = &c->tensor[i];
+	for (uint32_t l = 0; l < r->m->cfg.layers; l++) {
+		const struct reap_layer *y = &r->m->layer[l];
+
+		prune_part(r, y->router_w, l, false);
+		prune_part(r, y->router_b, l, false);
+		prune_part(r, y->gate_up_blocks, l, false);
+		prune_part(r, y->gate_up_scales, l, true);
+		prune_part(r, y->gate_up_bias, l, false);
+		prune_part(r, y->down_blocks, l, false);
+		prune_part(r, y->down_scales, l, true);
+		prune_part(r, y->down_bias, l, false);
+	}
+	for (size_t i = 0; i < c->tensors; i++)
+		if (layers == NULL || (r->part[i].group > 0 && layers[r->part[i].group - 1]))
+			r->part[wanted++] = r->part[i];
+	if (wanted == 0)
+		return reap_fail(e, REAP_EFAIL, "no layer is to be written");
+	qsort(r->part, wanted, sizeof(*r->part), by_place);
+	*n = wanted;
+	return REAP_OK;
+}
+
+static int make_layout(struct reap_rewrite *r, size_t n, struct reap_err *e)
+{
+	struct reap_tensor *t = reap_alloc(n, sizeof(*t));
+	uint32_t *group = reap_alloc(n, sizeof(*group));
+	int rc;
+
+	if (t == NULL || group == NULL) {
+		rc = reap_fail_memory(e, "the list of tensors");
+		goto out;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const struct part *p = &r->part[i];
+
+		t[i] = *p->src;
+		t[i].data = NULL;
+		group[i] = r->o->layers != NULL ? p->group : p->group > 0;
+		if (p->keep != NULL) {
+			t[i].bytes = t[i].bytes / t[i].shape[0] * r->plan->keep_n;
+			t[i].shape[0] = r->plan->keep_n;
+		}
+	}
+	rc = reap_layout_make(&r->layout, t, n, group,
+		r->o->layers != NULL ? UINT64_MAX : r->o->max_shard_bytes, e);
+	if (rc == REAP_OK && r->o->layers != NULL)
+		for (uint32_t i = 0; i < r->layout.files; i++)
+			snprintf(r->layout.file[i].name, sizeof(r->layout.file[i].name),
+				"layer-%05u-keep%u.safetensors",
+				r->part[r->layout.file[i].first].group - 1, r->plan->keep_n);
+out:
+	free(t);
+	free(group);
+	return rc;
+}
+
+int reap_rewrite_open(struct reap_rewrite **out, const struct reap_model *m,
+	const struct reap_plan *p, const struct reap_rewrite_opts *o, struct reap_err *e)
+{
+	struct reap_rewrite *r = reap_calloc(1, sizeof(*r));
+	size_t n = 0;
+	int rc;
+
+	*out = NULL;
+	if (r == NULL)
+		return reap_fail_memory(e, "rewriting");
+	r->m = m;
+	r->plan = p;
+	r->o = o;
+	if ((rc = make_parts(r, &n, e)) != REAP_OK || (rc = make_layout(r, n, e)) != REAP_OK) {
+		reap_rewrite_close(r);
+		return rc;
+	}
+	*out = r;
+	return REAP_OK;
+}
+
+void reap_rewrite_close(struct reap_rewrite *r)
+{
+	if (r == NULL)
+		return;
+	reap_layout_free(&r->layout);
+	free(r->part);
+	free(r->touched);
+	free(r);
+}
+
+const struct reap_layout *reap_rewrite_layout(const struct reap_rewrite *r)
+{
+	return &r->layout;
+}
+
+/* A stretch of source bytes. */
+struct run {
+	uint64_t offset, bytes; /* in the source file */
+	uint32_t first, rows;	/* of dimension 0; first is an old expert id */
+};
+
+/* The next stretch of part p, *at rows being done; false when there is none.
+ * Neighbours that stay neighbours are one stretch. */
+static bool next_run(const struct reap_rewrite *r, const struct part *p, uint32_t *at,
+	struct run *run)
+{
+	const uint64_t each = p->src->bytes / p->src->shape[0];
+	uint32_t i = *at;
+
+	if (p->keep == NULL) {
+		*run = (struct run){p->src->offset, p->src->bytes, 0, (uint32_t)p->src->shape[0]};
+		*at = 1;
+		return i == 0;
+	}
+	if (i == r->plan->keep_n)
+		return false;
+	while (++i < r->plan->keep_n && p->keep[i] == p->keep[i - 1] + 1)
+		;
+	*run = (struct run){p->src->offset + p->keep[*at] * each, (i - *at) * each, p->keep[*at],
+		i - *at};
+	*at = i;
+	return true;
+}
+
+/* ---- writing ---- */
+
+static void progress(struct reap_rewrite *r, uint64_t bytes)
+{
+	r->done += bytes;
+	reap_tick(r->o->progress, r->done, r->todo);
+}
+
+static int begin_file(struct reap_rewrite *r, const char *name, struct reap_err *e)
+{
+	char *path = reap_path_join(r->stage.dir, name);
+	int rc = path == NULL ? reap_fail_memory(e, name) : reap_pump_begin(r->pump, path, e);
+
+	free(path);
+	return rc;
+}
+
+static int end_file(struct reap_rewrite *r, const char *name, struct reap_err *e)
+{
+	struct reap_manifest_file f = {.name = name};
+	int rc = reap_pump_end(r->pump, f.sha256, &f.bytes, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	r->total.files++;
+	return reap_put_manifest_file(r->w, &f, e);
+}
+
+static int write_text(struct reap_rewrite *r, const char *name, const char *text, size_t len,
+	struct reap_err *e)
+{
+	int rc;
+
+	if ((rc = begin_file(r, name, e)) != REAP_OK || (rc = reap_pump_put(r->pump, text, len, e)) !=
+			REAP_OK)
+		return rc;
+	return end_file(r, name, e);
+}
+
+/* A source that holds NaN must not become a target that does.  The pages are
+ * given back at once, so that they do not count as ours. */
+static int check_scales(const struct reap_rewrite *r, const struct part *p, const struct run *run,
+	struct reap_err *e)
+{
+	struct reap_tensor view = *p->src;
+	int rc = REAP_OK;
+
+	for (uint32_t i = 0; i < run->rows && rc == REAP_OK; i++) {
+		rc = reap_model_check_scales(r->m, p->src, run->first + i, e);
+		view.bytes = run->bytes / run->rows;
+		view.data = p->src->data + (run->first + i) * view.bytes;
+		reap_tensor_release(&view);
+	}
+	return rc;
+}
+
+static int copy_part(struct reap_rewrite *r, const struct part *p, struct reap_err *e)
+{
+	const struct reap_shard *s = &r->m->ckpt->shard[p->src->shard];
+	uint32_t at = 0;
+	struct run run;
+	int rc;
+
+	r->touched[p->src->shard] = true;
+	while (next_run(r, p, &at, &run)) {
+		/* The next stretch comes from elsewhere: let the disk go there now. */
+		posix_fadvise(s->fd, (off_t)run.offset, (off_t)run.bytes, POSIX_FADV_WILLNEED);
+		if (p->scales && (rc = check_scales(r, p, &run, e)) != REAP_OK)
+			return rc;
+		if ((rc = reap_pump_copy(r->pump, s->fd, s->path, run.offset, run.bytes, e)) != REAP_OK)
+			return rc;
+		progress(r, run.bytes);
+	}
+	return REAP_OK;
+}
+
+static int write_shard(struct reap_rewrite *r, const struct reap_layout_file *f, struct reap_err *e)
+{
+	int rc;
+
+	if ((rc = begin_file(r, f->name, e)) != REAP_OK ||
+		(rc = reap_pump_put(r->pump, f->header, f->header_len, e)) != REAP_OK)
+		return rc;
+	for (size_t i = f->first; i < f->first + f->tensors; i++)
+		if ((rc = copy_part(r, &r->part[i], e)) != REAP_OK)
+			return rc;
+	return end_file(r, f->name, e);
+}
+
+/* ---- the other files ---- */
+
+static int copy_file(struct reap_rewrite *r, const char *path, const char *name,
+	struct reap_err *e)
+{
+	struct stat before, after;
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+
+	if (fd < 0 || fstat(fd, &before) != 0)
+		rc = reap_fail_errno(e, "%s", path);
+	else if ((rc = begin_file(r, name, e)) == REAP_OK &&
+		(rc = reap_pump_copy(r->pump, fd, path, 0, (uint64_t)before.st_size, e)) == REAP_OK &&
+		(rc = end_file(r, name, e)) == REAP_OK &&
+		(fstat(fd, &after) != 0 || after.st_size != before.st_size ||
+			after.st_mtim.tv_sec != before.st_mtim.tv_sec ||
+			after.st_mtim.tv_nsec != before.st_mtim.tv_nsec))
+		rc = reap_fail(e, REAP_EFAIL, "%s: was changed while it was read", path);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+/* Files of the source that the target needs too: all but weights and what is
+ * written anew or would speak of another pruning. */
+static bool is_aux(const char *name)
+{
+	static const char *const own[] = {"config.json", "expert_mapping.json", "reap-recipe.yaml",
+		"reap-scores.yaml"};
+	static const char *const weights[] = {".safetensors", ".index.json", ".bin", ".pt", ".pth",
+		".gguf", ".h5", ".msgpack", ".onnx", ".ckpt"};
+	const size_t n = strlen(name);
+
+	if (name[0] == '.')
+		return false;
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (strcmp(name, own[i]) == 0)
+			return false;
+	for (size_t i = 0; i < sizeof(weights) / sizeof(weights[0]); i++) {
+		const size_t m = strlen(weights[i]);
+
+		if (n >= m && strcmp(name + n - m, weights[i]) == 0)
+			return false;
+	}
+	return true;
+}
+
+static int by_string(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Copy the regular files of the source (links are followed: what is pruned must
+ * stand alone), directories left out, in the order of their names. */
+static int copy_aux(struct reap_rewrite *r, struct reap_err *e)
+{
+	DIR *d = opendir(r->m->dir);
+	struct dirent *ent;
+	char **name = NULL, *path;
+	size_t n = 0, cap = 0;
+	struct stat st;
+	int rc = REAP_OK;
+
+	if (d == NULL)
+		return reap_fail_errno(e, "%s", r->m->dir);
+	while (rc == REAP_OK && (ent = readdir(d)) != NULL) {
+		if (!is_aux(ent->d_name))
+			continue;
+		if (!reap_grow(&name, &cap, n + 1, sizeof(*name)) ||
+			(name[n] = reap_strdup(ent->d_name)) == NULL)
+			rc = reap_fail_memory(e, r->m->dir);
+		else
+			n++;
+	}
+	closedir(d);
+	if (n > 0)
+		qsort(name, n, sizeof(*name), by_string);
+	for (size_t i = 0; i < n && rc == REAP_OK; i++) {
+		path = reap_path_join(r->m->dir, name[i]);
+		if (path == NULL)
+			rc = reap_fail_memory(e, name[i]);
+		else if (stat(path, &st) != 0)
+			rc = reap_fail_errno(e, "%s", path);
+		else if (S_ISREG(st.st_mode))
+			rc = copy_file(r, path, name[i], e);
+		free(path);
+	}
+	for (size_t i = 0; i < n; i++)
+		free(name[i]);
+	free(name);
+	return rc;
+}
+
+/* {"<layer>": {"<old id>": <new id>}}, keys sorted as text: the original's form. */
+static int write_mapping(struct reap_rewrite *r, struct reap_err *e)
+{
+	json_t *root = json_object();
+	char *text = NULL, key[16];
+	int bad = root == NULL, rc;
+
+	for (uint32_t l = 0; l < r->plan->layers && !bad; l++) {
+		json_t *map = json_object();
+
+		if (r->o->layers != NULL && !r->o->layers[l]) {
+			json_decref(map);
+			continue;
+		}
+		for (uint32_t i = 0; i < r->plan->keep_n && !bad; i++) {
+			snprintf(key, sizeof(key), "%u", r->plan->keep[(size_t)l * r->plan->keep_n + i]);
+			bad = json_object_set_new(map, key, json_integer(i));
+		}
+		snprintf(key, sizeof(key), "%u", l);
+		bad = json_object_set_new(root, key, map) != 0 || bad;
+	}
+	if (!bad)
+		text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS);
+	json_decref(root);
+	if (text == NULL)
+		return reap_fail_memory(e, "expert_mapping.json");
+	rc = write_text(r, "expert_mapping.json", text, strlen(text), e);
+	free(text);
+	return rc;
+}
+
+static uint32_t new_top_k(const struct reap_rewrite *r)
+{
+	return r->plan->keep_n < r->m->cfg.top_k ? r->plan->keep_n : r->m->cfg.top_k;
+}
+
+static int write_config(struct reap_rewrite *r, struct reap_err *e)
+{
+	char *path = reap_path_join(r->m->dir, "config.json"), *text = NULL, *edited = NULL;
+	size_t len, edited_len;
+	int rc;
+
+	if (path == NULL)
+		return reap_fail_memory(e, "config.json");
+	if ((rc = reap_read_file(path, MAX_CONFIG, &text, &len, e)) == REAP_OK &&
+		(rc = reap_config_edit(text, len, path, r->plan->keep_n, new_top_k(r), &edited,
+			 &edited_len, e)) == REAP_OK)
+		rc = write_text(r, "config.json", edited, edited_len, e);
+	free(edited);
+	free(text);
+	free(path);
+	return rc;
+}
+
+static int write_index(struct reap_rewrite *r, struct reap_err *e)
+{
+	char *text;
+	size_t len;
+	int rc = reap_layout_index(&r->layout, &text, &len, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	rc = write_text(r, "model.safetensors.index.json", text, len, e);
+	free(text);
+	return rc;
+}
+
+/* Small files first: what is wrong with them shows before the long copies.
+ * Config and index last: without them nothing takes the directory for a model. */
+static int write_all(struct reap_rewrite *r, struct reap_err *e)
+{
+	const struct reap_rewrite_opts *o = r->o;
+	int rc;
+
+	if ((rc = write_mapping(r, e)) != REAP_OK ||
+		(o->recipe != NULL && (rc = copy_file(r, o->recipe, "reap-recipe.yaml", e)) !=
+			REAP_OK) ||
+		(o->scores != NULL && (rc = copy_file(r, o->scores, "reap-scores.yaml", e)) != REAP_OK) ||
+		(o->layers == NULL && (rc = copy_aux(r, e)) != REAP_OK))
+		return rc;
+	for (uint32_t i = 0; i < r->layout.files; i++)
+		if ((rc = write_shard(r, &r->layout.file[i], e)) != REAP_OK)
+			return rc;
+	if (o->layers != NULL)
+		return REAP_OK;
+	if ((rc = write_config(r, e)) != REAP_OK)
+		return rc;
+	return write_index(r, e);
+}
+
+/* ---- after writing ---- */
+
+static int read_at(int fd, const char *path, uint8_t *buf, size_t n, uint64_t offset,
+	struct reap_err *e)
+{
+	for (size_t got = 0; got < n;) {
+		const ssize_t k = pread(fd, buf + got, n - got, (off_t)(offset + got));
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return reap_fail_errno(e, "%s", path);
+		if (k == 0)
+			return reap_fail(e, REAP_EFAIL, "%s: ends at byte %" PRIu64, path, offset + got);
+		got += (size_t)k;
+	}
+	return REAP_OK;
+}
+
+/* Both files hold the same n bytes from their offsets on. */
+static int compare_bytes(struct reap_rewrite *r, int fd, const char *path, uint64_t at,
+	const struct part *p, const struct run *run, uint8_t *buf, struct reap_err *e)
+{
+	const struct reap_shard *s = &r->m->ckpt->shard[p->src->shard];
+	int rc;
+
+	for (uint64_t done = 0; done < run->bytes;) {
+		const uint64_t left = run->bytes - done;
+		const size_t n = left < COMPARE ? (size_t)left : COMPARE;
+
+		if (r->o->stop != NULL && *r->o->stop != 0)
+			return reap_fail(e, REAP_EFAIL, "%s: interrupted", path);
+		if ((rc = read_at(fd, path, buf, n, at + done, e)) != REAP_OK ||
+			(rc = read_at(s->fd, s->path, buf + COMPARE, n, run->offset + done, e)) != REAP_OK)
+			return rc;
+		if (memcmp(buf, buf + COMPARE, n) != 0)
+			return reap_fail(e, REAP_EFAIL, "%s: %s: differs from the source", path,
+				p->src->name);
+		done += n;
+		progress(r, n);
+	}
+	return REAP_OK;
+}
+
+static int verify_shard(struct reap_rewrite *r, const struct reap_layout_file *f, uint8_t *buf,
+	struct reap_err *e)
+{
+	char *path = reap_path_join(r->stage.dir, f->name);
+	uint8_t *header = reap_alloc(f->header_len, 1);
+	struct stat st;
+	int fd = -1, rc = REAP_OK;
+
+	if (path == NULL || header == NULL) {
+		rc = reap_fail_memory(e, f->name);
+		goto out;
+	}
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		rc = reap_fail_errno(e, "%s", path);
+		goto out;
+	}
+	/* It is synced: have it read from the disk, not from memory. */
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	if ((rc = read_at(fd, path, header, f->header_len, 0, e)) != REAP_OK)
+		goto out;
+	if (memcmp(header, f->header, f->header_len) != 0 || (uint64_t)st.st_size != f->bytes) {
+		rc = reap_fail(e, REAP_EFAIL, "%s: is not what was written", path);
+		goto out;
+	}
+	for (size_t i = f->first; i < f->first + f->tensors; i++) {
+		uint64_t at = r->layout.tensor[i].offset;
+		uint32_t row = 0;
+		struct run run;
+
+		while (next_run(r, &r->part[i], &row, &run)) {
+			if ((rc = compare_bytes(r, fd, path, at, &r->part[i], &run, buf, e)) != REAP_OK)
+				goto out;
+			at += run.bytes;
+		}
+	}
+out:
+	if (fd >= 0)
+		close(fd);
+	free(header);
+	free(path);
+	return rc;
+}
+
+static int verify(struct reap_rewrite *r, struct reap_err *e)
+{
+	uint8_t *buf = reap_alloc(2, COMPARE);
+	int rc = buf == NULL ? reap_fail_memory(e, "comparing") : REAP_OK;
+
+	for (uint32_t i = 0; i < r->layout.files && rc == REAP_OK; i++)
+		rc = verify_shard(r, &r->layout.file[i], buf, e);
+	free(buf);
+	r->total.verified = rc == REAP_OK;
+	return rc;
+}
+
+static void config_digest(const struct reap_config *cfg, char hex[REAP_SHA256_HEX])
+{
+	struct reap_sha256 *h = reap_sha256_open();
+
+	hex[0] = '\0';
+	if (h == NULL)
+		return;
+	reap_config_digest(cfg, h);
+	reap_sha256_finish(h, hex);
+}
+
+/* Open what was written as every tool will.  Its config must be the source's as
+ * it was opened, but for the experts. */
+static int reopen(struct reap_rewrite *r, struct reap_err *e)
+{
+	struct reap_config want = r->m->cfg;
+	char a[REAP_SHA256_HEX], b[REAP_SHA256_HEX];
+	struct reap_model *m;
+	int rc = reap_model_open(&m, r->stage.dir, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	want.experts = r->plan->keep_n;
+	want.top_k = new_top_k(r);
+	config_digest(&want, a);
+	config_digest(&m->cfg, b);
+	if (strcmp(a, b) != 0)
+		rc = reap_fail(e, REAP_EFAIL, "%s/config.json: was changed while it was read",
+			r->m->dir);
+	snprintf(r->total.model_digest, sizeof(r->total.model_digest), "%s", m->id.digest);
+	reap_model_close(m);
+	return rc;
+}
+
+static double seconds_since(const struct timespec *t)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)(now.tv_sec - t->tv_sec) + (double)(now.tv_nsec - t->tv_nsec) * 1e-9;
+}
+
+/* What all layers would cost, from the bytes of the whole job and the speed of
+ * the layers that were done. */
+static int estimate(const struct reap_rewrite *r, struct reap_err *e)
+{
+	struct reap_rewrite_opts whole = *r->o;
+	struct reap_manifest_total t = {0};
+	struct reap_rewrite *full;
+	int rc;
+
+	whole.layers = NULL;
+	if ((rc = reap_rewrite_open(&full, r->m, r->plan, &whole, e)) != REAP_OK)
+		return rc;
+	for (uint32_t i = 0; i < full->layout.files; i++)
+		t.bytes_written += full->layout.file[i].bytes;
+	t.bytes_read = full->layout.total;
+	t.wall_s = r->total.wall_s * (double)t.bytes_written / (double)r->total.bytes_written;
+	t.shards_touched = r->m->ckpt->shards; /* every one holds something that is kept */
+	reap_rewrite_close(full);
+	return reap_put_manifest_estimate(r->w, &t, e);
+}
+
+static int report(struct reap_rewrite *r, struct reap_err *e)
+{
+	struct rusage u;
+	int rc;
+
+	getrusage(RUSAGE_SELF, &u);
+	r->total.mode = r->o->probe ? "probe" : r->o->layers != NULL ? "layers" : "rewrite";
+	r->total.wall_s = seconds_since(&r->begun);
+	r->total.peak_rss = (uint64_t)u.ru_maxrss * 1024;
+	r->total.bytes_read = reap_pump_bytes_read(r->pump);
+	r->total.bytes_written = reap_pump_bytes_written(r->pump);
+	for (uint32_t i = 0; i < r->m->ckpt->shards; i++)
+		r->total.shards_touched += r->touched[i];
+	if ((rc = reap_put_manifest_total(r->w, &r->total, e)) != REAP_OK ||
+		(r->o->probe && (rc = estimate(r, e)) != REAP_OK))
+		return rc;
+	return reap_writer_flush(r->w, e);
+}
+
+/* Said before the copying, not after an hour of it. */
+static int check_space(const struct reap_rewrite *r, struct reap_err *e)
+{
+	struct statvfs v;
+	uint64_t need = 0, room;
+
+	for (uint32_t i = 0; i < r->layout.files; i++)
+		need += r->layout.file[i].bytes;
+	if (statvfs(r->stage.dir, &v) != 0 ||
+		!reap_mul_u64(v.f_bavail, v.f_frsize ? v.f_frsize : v.f_bsize, &room))
+		return REAP_OK;
+	if (room < need)
+		return reap_fail(e, REAP_EFAIL, "%s: needs %" PRIu64 " bytes, the file system has %" PRIu64,
+			r->stage.target, need, room);
+	return REAP_OK;
+}
+
+int reap_rewrite_run(struct reap_rewrite *r, const char *target, struct reap_writer *w,
+	struct reap_err *e)
+{
+	int rc;
+
+	clock_gettime(CLOCK_MONOTONIC, &r->begun);
+	r->w = w;
+	r->todo = r->layout.total * (r->o->verify ? 2 : 1);
+	r->touched = reap_calloc(r->m->ckpt->shards, sizeof(*r->touched));
+	if (r->touched == NULL)
+		return reap_fail_memory(e, target);
+	if ((rc = reap_stage_open(&r->stage, target, r->m->dir, e)) != REAP_OK)
+		return rc;
+	if ((rc = check_space(r, e)) == REAP_OK &&
+		(rc = reap_pump_open(&r->pump, r->o->stop, e)) == REAP_OK &&
+		(rc = write_all(r, e)) == REAP_OK &&
+		(!r->o->verify || (rc = verify(r, e)) == REAP_OK) &&
+		(r->o->layers != NULL || (rc = reopen(r, e)) == REAP_OK) &&
+		(rc = reap_checkpoint_unchanged(r->m->ckpt, e)) == REAP_OK)
+		rc = report(r, e);
+	reap_pump_close(r->pump);
+	r->pump = NULL;
+	if (rc == REAP_OK && !r->o->probe)
+		return reap_stage_commit(&r->stage, e);
+	reap_stage_abort(&r->stage);
+	return rc;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A directory that appears under its name whole or not at all: filled beside it
+ * as NAME.tmp-PID, synced, renamed.
+ */
+#ifndef REAP_STAGE_H
+#define REAP_STAGE_H
+
+#include "lib/base/err.h"
+
+struct reap_stage {
+	char *target; /* without trailing slashes */
+	char *parent;
+	char *dir; /* fill this one; NULL when nothing is to be removed */
+};
+
+/* Error when the target exists, or when it lies within `source` (NULL: not
+ * checked), which is never written to. */
+REAP_MUST_CHECK int reap_stage_open(struct reap_stage *s, const char *target, const char *source,
+	struct reap_err *e);
+
+/* Sync and rename.  Frees in any case; when it fails, nothing is left. */
+REAP_MUST_CHECK int reap_stage_commit(struct reap_stage *s, struct reap_err *e);
+
+/* Remove the directory and its files.  Safe on an all-zero or committed stage. */
+void reap_stage_abort(struct reap_stage *s);
+
+#endif
