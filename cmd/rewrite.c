@@ -11,7 +11,7 @@
 
 #include "cmd/tool.h"
 #include "lib/base/mem.h"
-#include "lib/model/rewrite.h"
+#include "lib/model/prune.h"
 
 static const char usage[] =
 	"usage: reap-rewrite -m SOURCE -o TARGET [options] [plan]\n"
@@ -35,7 +35,7 @@ static const char usage[] =
 enum { OPT_SHARD = TOOL_OWN, OPT_RECIPE, OPT_SCORES, OPT_FIRST, OPT_LAYERS, OPT_VERIFY, OPT_PROBE };
 
 struct opts {
-	struct reap_rewrite_opts rewrite;
+	struct reap_prune_opts prune;
 	const char *model, *target, *plan, *layers;
 	uint32_t first; /* 0: read a plan */
 	bool dry_run, force;
@@ -162,35 +162,35 @@ static int print_layout(const struct reap_layout *l, struct reap_err *e)
 static int rewrite(struct opts *o, const struct reap_model *m, const struct reap_plan *plan,
 	struct reap_header *h, struct reap_err *e)
 {
-	struct reap_rewrite *r = NULL;
+	struct reap_prune *r = NULL;
 	struct reap_writer *w = NULL;
 	bool *layers = NULL;
 	int rc;
 
-	if (o->rewrite.probe && o->layers == NULL)
+	if (o->prune.probe && o->layers == NULL)
 		o->layers = "0";
 	if (o->layers != NULL) {
-		o->rewrite.layers = layers = parse_layers(o->layers, m->cfg.layers);
+		o->prune.layers = layers = parse_layers(o->layers, m->cfg.layers);
 		if (layers == NULL)
 			return reap_fail_memory(e, "--layers");
 	}
-	if ((!o->force && (rc = reap_rewrite_check(m, plan, e)) != REAP_OK) ||
-		(rc = reap_rewrite_open(&r, m, plan, &o->rewrite, e)) != REAP_OK)
+	if ((!o->force && (rc = reap_prune_check(m, plan, e)) != REAP_OK) ||
+		(rc = reap_prune_open(&r, m, plan, &o->prune, e)) != REAP_OK)
 		goto out;
 	if (o->dry_run) {
-		rc = print_layout(reap_rewrite_layout(r), e);
+		rc = print_layout(reap_prune_layout(r), e);
 		goto out;
 	}
-	o->rewrite.progress = tool_progress("writing", "bytes");
+	o->prune.progress = tool_progress("writing", "bytes");
 	catch_signals();
 	if ((rc = tool_writer_header(&w, h, e)) != REAP_OK ||
-		(rc = reap_rewrite_run(r, o->target, w, e)) != REAP_OK)
+		(rc = reap_prune_run(r, o->target, w, e)) != REAP_OK)
 		goto out;
 	rc = reap_writer_finish(w, e);
 	w = NULL;
 out:
 	reap_writer_abort(w);
-	reap_rewrite_close(r);
+	reap_prune_close(r);
 	free(layers);
 	return rc;
 }
@@ -223,7 +223,7 @@ int main(int argc, char **argv)
 		{"verify", no_argument, NULL, OPT_VERIFY}, {"probe", no_argument, NULL, OPT_PROBE},
 		{"dry-run", no_argument, NULL, 'n'}, {"force", no_argument, NULL, 'f'}, TOOL_LONG,
 		{NULL, 0, NULL, 0}};
-	struct opts o = {.rewrite = {.max_shard_bytes = 5000000000u, .stop = &stopped}};
+	struct opts o = {.prune = {.max_shard_bytes = 5000000000u, .stop = &stopped}};
 	struct reap_err e = {0};
 	int c;
 
@@ -237,13 +237,13 @@ int main(int argc, char **argv)
 			o.target = optarg;
 			break;
 		case OPT_SHARD:
-			o.rewrite.max_shard_bytes = tool_size("--max-shard-size", optarg);
+			o.prune.max_shard_bytes = tool_size("--max-shard-size", optarg);
 			break;
 		case OPT_RECIPE:
-			o.rewrite.recipe = optarg;
+			o.prune.recipe = optarg;
 			break;
 		case OPT_SCORES:
-			o.rewrite.scores = optarg;
+			o.prune.scores = optarg;
 			break;
 		case OPT_FIRST:
 			o.first = (uint32_t)tool_u64("--first", optarg, 1, REAP_MAX_EXPERTS);
@@ -252,10 +252,10 @@ int main(int argc, char **argv)
 			o.layers = optarg;
 			break;
 		case OPT_VERIFY:
-			o.rewrite.verify = true;
+			o.prune.verify = true;
 			break;
 		case OPT_PROBE:
-			o.rewrite.probe = true;
+			o.prune.probe = true;
 			break;
 		case 'n':
 			o.dry_run = true;

@@ -7,8 +7,8 @@
  * Files: first those with the tensors that no plan changes (so that two prunings
  * of one source share them), then those with routers and experts, layer by layer.
  */
-#ifndef REAP_REWRITE_H
-#define REAP_REWRITE_H
+#ifndef REAP_PRUNE_H
+#define REAP_PRUNE_H
 
 #include <signal.h>
 #include <stdbool.h>
@@ -20,7 +20,7 @@
 #include "lib/model/model.h"
 #include "lib/stream/rec_plan.h"
 
-struct reap_rewrite_opts {
+struct reap_prune_opts {
 	uint64_t max_shard_bytes; /* tensor bytes of one file */
 	/* (layers) NULL: the checkpoint.  Else routers and experts of these layers
 	 * only, a file each, which no loader takes for a model. */
@@ -34,20 +34,20 @@ struct reap_rewrite_opts {
 
 /* What loaders ask of the number of experts: more than top_k, and a multiple of
  * 4 (MXFP4 routing kernels on GPUs) unless nothing is pruned. */
-REAP_MUST_CHECK int reap_rewrite_check(const struct reap_model *m, const struct reap_plan *p,
+REAP_MUST_CHECK int reap_prune_check(const struct reap_model *m, const struct reap_plan *p,
 	struct reap_err *e);
 
 /* Decide every file and byte; reads nothing but what is open.  The model, the
  * plan and the options must outlive *r. */
-struct reap_rewrite;
-REAP_MUST_CHECK int reap_rewrite_open(struct reap_rewrite **r, const struct reap_model *m,
-	const struct reap_plan *p, const struct reap_rewrite_opts *o, struct reap_err *e);
-void reap_rewrite_close(struct reap_rewrite *r); /* NULL allowed */
-const struct reap_layout *reap_rewrite_layout(const struct reap_rewrite *r);
+struct reap_prune;
+REAP_MUST_CHECK int reap_prune_open(struct reap_prune **r, const struct reap_model *m,
+	const struct reap_plan *p, const struct reap_prune_opts *o, struct reap_err *e);
+void reap_prune_close(struct reap_prune *r); /* NULL allowed */
+const struct reap_layout *reap_prune_layout(const struct reap_prune *r);
 
 /* Write TARGET, which appears whole or not at all, and the manifest's records
  * (all flushed before TARGET appears; the end record is the caller's). */
-REAP_MUST_CHECK int reap_rewrite_run(struct reap_rewrite *r, const char *target,
+REAP_MUST_CHECK int reap_prune_run(struct reap_prune *r, const char *target,
 	struct reap_writer *w, struct reap_err *e);
 
 #endif

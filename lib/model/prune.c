@@ -3,7 +3,7 @@
  * struct rusage needs more than POSIX promises (ru_maxrss).
  */
 #define _DEFAULT_SOURCE
-#include "lib/model/rewrite.h"
+#include "lib/model/prune.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -38,10 +38,10 @@ struct part {
 	uint32_t group;	      /* 0: no plan changes it; 1 + layer: router and experts */
 };
 
-struct reap_rewrite {
+struct reap_prune {
 	const struct reap_model *m;
 	const struct reap_plan *plan;
-	const struct reap_rewrite_opts *o;
+	const struct reap_prune_opts *o;
 	struct part *part; /* in the order of layout.tensor */
 	struct reap_layout layout;
 
@@ -55,7 +55,7 @@ struct reap_rewrite {
 	bool *touched;	     /* (shards) */
 };
 
-int reap_rewrite_check(const struct reap_model *m, const struct reap_plan *p, struct reap_err *e)
+int reap_prune_check(const struct reap_model *m, const struct reap_plan *p, struct reap_err *e)
 {
 	if (p->keep_n <= m->cfg.top_k)
 		return reap_fail(e, REAP_EFAIL,
@@ -81,7 +81,7 @@ static int by_place(const void *a, const void *b)
 	return reap_name_order(x->src->name, y->src->name);
 }
 
-static void prune_part(struct reap_rewrite *r, const struct reap_tensor *t, uint32_t layer,
+static void prune_part(struct reap_prune *r, const struct reap_tensor *t, uint32_t layer,
 	bool scales)
 {
 	struct part *p;
@@ -95,7 +95,7 @@ static void prune_part(struct reap_rewrite *r, const struct reap_tensor *t, uint
 }
 
 /* A part for each tensor of the source, in output order; *n of them are wanted. */
-static int make_parts(struct reap_rewrite *r, size_t *n, struct reap_err *e)
+static int make_parts(struct reap_prune *r, size_t *n, struct reap_err *e)
 {
 	const struct reap_checkpoint *c = r->m->ckpt;
 	const bool *layers = r->o->layers;
@@ -128,7 +128,7 @@ static int make_parts(struct reap_rewrite *r, size_t *n, struct reap_err *e)
 	return REAP_OK;
 }
 
-static int make_layout(struct reap_rewrite *r, size_t n, struct reap_err *e)
+static int make_layout(struct reap_prune *r, size_t n, struct reap_err *e)
 {
 	struct reap_tensor *t = reap_alloc(n, sizeof(*t));
 	uint32_t *group = reap_alloc(n, sizeof(*group));
@@ -162,10 +162,10 @@ out:
 	return rc;
 }
 
-int reap_rewrite_open(struct reap_rewrite **out, const struct reap_model *m,
-	const struct reap_plan *p, const struct reap_rewrite_opts *o, struct reap_err *e)
+int reap_prune_open(struct reap_prune **out, const struct reap_model *m,
+	const struct reap_plan *p, const struct reap_prune_opts *o, struct reap_err *e)
 {
-	struct reap_rewrite *r = reap_calloc(1, sizeof(*r));
+	struct reap_prune *r = reap_calloc(1, sizeof(*r));
 	size_t n = 0;
 	int rc;
 
@@ -176,14 +176,14 @@ int reap_rewrite_open(struct reap_rewrite **out, const struct reap_model *m,
 	r->plan = p;
 	r->o = o;
 	if ((rc = make_parts(r, &n, e)) != REAP_OK || (rc = make_layout(r, n, e)) != REAP_OK) {
-		reap_rewrite_close(r);
+		reap_prune_close(r);
 		return rc;
 	}
 	*out = r;
 	return REAP_OK;
 }
 
-void reap_rewrite_close(struct reap_rewrite *r)
+void reap_prune_close(struct reap_prune *r)
 {
 	if (r == NULL)
 		return;
@@ -193,7 +193,7 @@ void reap_rewrite_close(struct reap_rewrite *r)
 	free(r);
 }
 
-const struct reap_layout *reap_rewrite_layout(const struct reap_rewrite *r)
+const struct reap_layout *reap_prune_layout(const struct reap_prune *r)
 {
 	return &r->layout;
 }
@@ -206,7 +206,7 @@ struct run {
 
 /* The next stretch of part p, *at rows being done; false when there is none.
  * Neighbours that stay neighbours are one stretch. */
-static bool next_run(const struct reap_rewrite *r, const struct part *p, uint32_t *at,
+static bool next_run(const struct reap_prune *r, const struct part *p, uint32_t *at,
 	struct run *run)
 {
 	const uint64_t each = p->src->bytes / p->src->shape[0];
@@ -229,13 +229,13 @@ static bool next_run(const struct reap_rewrite *r, const struct part *p, uint32_
 
 /* ---- writing ---- */
 
-static void progress(struct reap_rewrite *r, uint64_t bytes)
+static void progress(struct reap_prune *r, uint64_t bytes)
 {
 	r->done += bytes;
 	reap_tick(r->o->progress, r->done, r->todo);
 }
 
-static int begin_file(struct reap_rewrite *r, const char *name, struct reap_err *e)
+static int begin_file(struct reap_prune *r, const char *name, struct reap_err *e)
 {
 	char *path = reap_path_join(r->stage.dir, name);
 	int rc = path == NULL ? reap_fail_memory(e, name) : reap_pump_begin(r->pump, path, e);
@@ -244,7 +244,7 @@ static int begin_file(struct reap_rewrite *r, const char *name, struct reap_err 
 	return rc;
 }
 
-static int end_file(struct reap_rewrite *r, const char *name, struct reap_err *e)
+static int end_file(struct reap_prune *r, const char *name, struct reap_err *e)
 {
 	struct reap_manifest_file f = {.name = name};
 	int rc = reap_pump_end(r->pump, f.sha256, &f.bytes, e);
@@ -255,7 +255,7 @@ static int end_file(struct reap_rewrite *r, const char *name, struct reap_err *e
 	return reap_put_manifest_file(r->w, &f, e);
 }
 
-static int write_text(struct reap_rewrite *r, const char *name, const char *text, size_t len,
+static int write_text(struct reap_prune *r, const char *name, const char *text, size_t len,
 	struct reap_err *e)
 {
 	int rc;
@@ -268,7 +268,7 @@ static int write_text(struct reap_rewrite *r, const char *name, const char *text
 
 /* A source that holds NaN must not become a target that does.  The pages are
  * given back at once, so that they do not count as ours. */
-static int check_scales(const struct reap_rewrite *r, const struct part *p, const struct run *run,
+static int check_scales(const struct reap_prune *r, const struct part *p, const struct run *run,
 	struct reap_err *e)
 {
 	struct reap_tensor view = *p->src;
@@ -283,7 +283,7 @@ static int check_scales(const struct reap_rewrite *r, const struct part *p, cons
 	return rc;
 }
 
-static int copy_part(struct reap_rewrite *r, const struct part *p, struct reap_err *e)
+static int copy_part(struct reap_prune *r, const struct part *p, struct reap_err *e)
 {
 	const struct reap_shard *s = &r->m->ckpt->shard[p->src->shard];
 	uint32_t at = 0;
@@ -303,7 +303,7 @@ static int copy_part(struct reap_rewrite *r, const struct part *p, struct reap_e
 	return REAP_OK;
 }
 
-static int write_shard(struct reap_rewrite *r, const struct reap_layout_file *f, struct reap_err *e)
+static int write_shard(struct reap_prune *r, const struct reap_layout_file *f, struct reap_err *e)
 {
 	int rc;
 
@@ -318,7 +318,7 @@ static int write_shard(struct reap_rewrite *r, const struct reap_layout_file *f,
 
 /* ---- the other files ---- */
 
-static int copy_file(struct reap_rewrite *r, const char *path, const char *name,
+static int copy_file(struct reap_prune *r, const char *path, const char *name,
 	struct reap_err *e)
 {
 	struct stat before, after;
@@ -369,7 +369,7 @@ static int by_string(const void *a, const void *b)
 
 /* Copy the regular files of the source (links are followed: what is pruned must
  * stand alone), directories left out, in the order of their names. */
-static int copy_aux(struct reap_rewrite *r, struct reap_err *e)
+static int copy_aux(struct reap_prune *r, struct reap_err *e)
 {
 	DIR *d = opendir(r->m->dir);
 	struct dirent *ent;
@@ -409,7 +409,7 @@ static int copy_aux(struct reap_rewrite *r, struct reap_err *e)
 }
 
 /* {"<layer>": {"<old id>": <new id>}}, keys sorted as text: the original's form. */
-static int write_mapping(struct reap_rewrite *r, struct reap_err *e)
+static int write_mapping(struct reap_prune *r, struct reap_err *e)
 {
 	json_t *root = json_object();
 	char *text = NULL, key[16];
@@ -439,12 +439,12 @@ static int write_mapping(struct reap_rewrite *r, struct reap_err *e)
 	return rc;
 }
 
-static uint32_t new_top_k(const struct reap_rewrite *r)
+static uint32_t new_top_k(const struct reap_prune *r)
 {
 	return r->plan->keep_n < r->m->cfg.top_k ? r->plan->keep_n : r->m->cfg.top_k;
 }
 
-static int write_config(struct reap_rewrite *r, struct reap_err *e)
+static int write_config(struct reap_prune *r, struct reap_err *e)
 {
 	char *path = reap_path_join(r->m->dir, "config.json"), *text = NULL, *edited = NULL;
 	size_t len, edited_len;
@@ -462,7 +462,7 @@ static int write_config(struct reap_rewrite *r, struct reap_err *e)
 	return rc;
 }
 
-static int write_index(struct reap_rewrite *r, struct reap_err *e)
+static int write_index(struct reap_prune *r, struct reap_err *e)
 {
 	char *text;
 	size_t len;
@@ -477,9 +477,9 @@ static int write_index(struct reap_rewrite *r, struct reap_err *e)
 
 /* Small files first: what is wrong with them shows before the long copies.
  * Config and index last: without them nothing takes the directory for a model. */
-static int write_all(struct reap_rewrite *r, struct reap_err *e)
+static int write_all(struct reap_prune *r, struct reap_err *e)
 {
-	const struct reap_rewrite_opts *o = r->o;
+	const struct reap_prune_opts *o = r->o;
 	int rc;
 
 	if ((rc = write_mapping(r, e)) != REAP_OK ||
@@ -518,7 +518,7 @@ static int read_at(int fd, const char *path, uint8_t *buf, size_t n, uint64_t of
 }
 
 /* Both files hold the same n bytes from their offsets on. */
-static int compare_bytes(struct reap_rewrite *r, int fd, const char *path, uint64_t at,
+static int compare_bytes(struct reap_prune *r, int fd, const char *path, uint64_t at,
 	const struct part *p, const struct run *run, uint8_t *buf, struct reap_err *e)
 {
 	const struct reap_shard *s = &r->m->ckpt->shard[p->src->shard];
@@ -542,7 +542,7 @@ static int compare_bytes(struct reap_rewrite *r, int fd, const char *path, uint6
 	return REAP_OK;
 }
 
-static int verify_shard(struct reap_rewrite *r, const struct reap_layout_file *f, uint8_t *buf,
+static int verify_shard(struct reap_prune *r, const struct reap_layout_file *f, uint8_t *buf,
 	struct reap_err *e)
 {
 	char *path = reap_path_join(r->stage.dir, f->name);
@@ -586,7 +586,7 @@ out:
 	return rc;
 }
 
-static int verify(struct reap_rewrite *r, struct reap_err *e)
+static int verify(struct reap_prune *r, struct reap_err *e)
 {
 	uint8_t *buf = reap_alloc(2, COMPARE);
 	int rc = buf == NULL ? reap_fail_memory(e, "comparing") : REAP_OK;
@@ -611,7 +611,7 @@ static void config_digest(const struct reap_config *cfg, char hex[REAP_SHA256_HE
 
 /* Open what was written as every tool will.  Its config must be the source's as
  * it was opened, but for the experts. */
-static int reopen(struct reap_rewrite *r, struct reap_err *e)
+static int reopen(struct reap_prune *r, struct reap_err *e)
 {
 	struct reap_config want = r->m->cfg;
 	char a[REAP_SHA256_HEX], b[REAP_SHA256_HEX];
@@ -642,26 +642,26 @@ static double seconds_since(const struct timespec *t)
 
 /* What all layers would cost, from the bytes of the whole job and the speed of
  * the layers that were done. */
-static int estimate(const struct reap_rewrite *r, struct reap_err *e)
+static int estimate(const struct reap_prune *r, struct reap_err *e)
 {
-	struct reap_rewrite_opts whole = *r->o;
+	struct reap_prune_opts whole = *r->o;
 	struct reap_manifest_total t = {0};
-	struct reap_rewrite *full;
+	struct reap_prune *full;
 	int rc;
 
 	whole.layers = NULL;
-	if ((rc = reap_rewrite_open(&full, r->m, r->plan, &whole, e)) != REAP_OK)
+	if ((rc = reap_prune_open(&full, r->m, r->plan, &whole, e)) != REAP_OK)
 		return rc;
 	for (uint32_t i = 0; i < full->layout.files; i++)
 		t.bytes_written += full->layout.file[i].bytes;
 	t.bytes_read = full->layout.total;
 	t.wall_s = r->total.wall_s * (double)t.bytes_written / (double)r->total.bytes_written;
 	t.shards_touched = r->m->ckpt->shards; /* every one holds something that is kept */
-	reap_rewrite_close(full);
+	reap_prune_close(full);
 	return reap_put_manifest_estimate(r->w, &t, e);
 }
 
-static int report(struct reap_rewrite *r, struct reap_err *e)
+static int report(struct reap_prune *r, struct reap_err *e)
 {
 	struct rusage u;
 	int rc;
@@ -681,7 +681,7 @@ static int report(struct reap_rewrite *r, struct reap_err *e)
 }
 
 /* Said before the copying, not after an hour of it. */
-static int check_space(const struct reap_rewrite *r, struct reap_err *e)
+static int check_space(const struct reap_prune *r, struct reap_err *e)
 {
 	struct statvfs v;
 	uint64_t need = 0, room;
@@ -697,7 +697,7 @@ static int check_space(const struct reap_rewrite *r, struct reap_err *e)
 	return REAP_OK;
 }
 
-int reap_rewrite_run(struct reap_rewrite *r, const char *target, struct reap_writer *w,
+int reap_prune_run(struct reap_prune *r, const char *target, struct reap_writer *w,
 	struct reap_err *e)
 {
 	int rc;
