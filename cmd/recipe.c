@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * reap-recipe: a recipe with what it extends, checked, in the form that is
+ * asked for.  See reap-recipe(1), and reap-recipe(5) for the language.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cmd/tool.h"
+#include "lib/recipe/recipe.h"
+
+static const char usage[] =
+	"usage: reap-recipe [--yaml | --json | --make | --get KEY | --id | --check] FILE\n"
+	"Resolve a recipe's extends, check it, and print it.\n"
+	"\n"
+	"      --yaml        the whole recipe as YAML (default)\n"
+	"      --json        ... as JSON\n"
+	"      --make        ... as variables for GNU make, each value one shell word\n"
+	"  -g, --get KEY     one value, KEY as in model.keep_n or run_matrix.0.name\n"
+	"      --id          NAME:SHA256 of the resolved recipe\n"
+	"      --check       nothing: only the exit status\n" TOOL_USAGE_STD;
+
+enum form { FORM_YAML, FORM_JSON, FORM_MAKE, FORM_GET, FORM_ID, FORM_CHECK };
+
+struct opts {
+	enum form form;
+	const char *key, *path;
+};
+
+static int print_id(const struct reap_node *root, struct reap_err *e)
+{
+	const struct reap_node *name = reap_node_find(root, "name");
+	char hex[REAP_SHA256_HEX];
+	int rc = reap_recipe_digest(root, hex, e);
+
+	if (rc == REAP_OK)
+		printf("%s:%s\n", name != NULL ? name->str : "", hex);
+	return rc;
+}
+
+static int print_key(const struct opts *o, const struct reap_node *root, struct reap_err *e)
+{
+	const struct reap_node *n = reap_node_at(root, o->key);
+
+	if (n == NULL)
+		return reap_fail(e, REAP_EFAIL, "%s: %s: no such key", o->path, o->key);
+	return reap_node_print_value(n, o->key, stdout, e);
+}
+
+static int print(const struct opts *o, const struct reap_node *root, struct reap_err *e)
+{
+	switch (o->form) {
+	case FORM_YAML:
+		reap_node_print_yaml(root, stdout);
+		return REAP_OK;
+	case FORM_JSON:
+		reap_node_print_json(root, false, false, stdout);
+		return REAP_OK;
+	case FORM_MAKE:
+		return reap_node_print_make(root, stdout, e);
+	case FORM_GET:
+		return print_key(o, root, e);
+	case FORM_ID:
+		return print_id(root, e);
+	case FORM_CHECK:
+		return REAP_OK;
+	}
+	return REAP_OK;
+}
+
+static int run(const struct opts *o, struct reap_err *e)
+{
+	struct reap_node *root;
+	int rc = reap_recipe_load(o->path, &root, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	if ((rc = reap_recipe_check(root, o->path, e)) == REAP_OK &&
+		(rc = print(o, root, e)) == REAP_OK)
+		rc = tool_close_stdout(e);
+	reap_node_free(root);
+	return rc;
+}
+
+int main(int argc, char *argv[])
+{
+	enum { OPT_YAML = TOOL_OWN, OPT_JSON, OPT_MAKE, OPT_ID, OPT_CHECK };
+	static const struct option longs[] = {TOOL_LONG, {"yaml", no_argument, NULL, OPT_YAML},
+		{"json", no_argument, NULL, OPT_JSON}, {"make", no_argument, NULL, OPT_MAKE},
+		{"get", required_argument, NULL, 'g'}, {"id", no_argument, NULL, OPT_ID},
+		{"check", no_argument, NULL, OPT_CHECK}, {NULL, 0, NULL, 0}};
+	struct opts o = {0};
+	struct reap_err e = {0};
+	int c, forms = 0;
+
+	tool_begin("reap-recipe", usage, argc, argv);
+	while ((c = getopt_long(argc, argv, TOOL_SHORT "g:", longs, NULL)) != -1) {
+		forms += c == 'g' || c >= TOOL_OWN;
+		switch (c) {
+		case OPT_YAML:
+			o.form = FORM_YAML;
+			break;
+		case OPT_JSON:
+			o.form = FORM_JSON;
+			break;
+		case OPT_MAKE:
+			o.form = FORM_MAKE;
+			break;
+		case 'g':
+			o.form = FORM_GET;
+			o.key = optarg;
+			break;
+		case OPT_ID:
+			o.form = FORM_ID;
+			break;
+		case OPT_CHECK:
+			o.form = FORM_CHECK;
+			break;
+		default:
+			tool_option(c);
+		}
+	}
+	if (forms > 1)
+		tool_usage("only one of --yaml, --json, --make, --get, --id and --check");
+	if (argc - optind != 1)
+		tool_usage("one recipe file is wanted");
+	o.path = argv[optind];
+	return run(&o, &e) == REAP_OK ? EXIT_DONE : tool_report(&e);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Recipes: YAML files that say what a pipeline does.  A recipe may extend
+ * others; resolved, it is checked against one schema (rules.c), in which a key
+ * that nobody reads cannot stand, and printed in the forms that people and
+ * pipelines take.  reap-recipe(5) describes the language.
+ */
+#ifndef REAP_RECIPE_H
+#define REAP_RECIPE_H
+
+#include <stdio.h>
+
+#include "lib/base/hash.h"
+#include "lib/recipe/tree.h"
+
+enum reap_recipe_kind {
+	REAP_RECIPE_PRUNE = 1 << 0,	   /* reap_recipe */
+	REAP_RECIPE_SCORES = 1 << 1,	   /* reap_scores */
+	REAP_RECIPE_EVAL_BASE = 1 << 2,	   /* eval_base: only to be extended */
+	REAP_RECIPE_EVAL = 1 << 3,	   /* eval_recipe: a pair */
+	REAP_RECIPE_EVAL_SINGLE = 1 << 4,  /* eval_single_recipe */
+	REAP_RECIPE_PROBE = 1 << 5,	   /* cost_probe */
+};
+
+/* Read a recipe and everything it extends (relative to the file that says so),
+ * merged: parents from left to right, then the file itself; `extends` is gone
+ * from the result.  A file that extends itself over others is an error that
+ * names the chain.  Not yet checked against the schema. */
+REAP_MUST_CHECK int reap_recipe_load(const char *path, struct reap_node **root,
+	struct reap_err *e);
+
+/* Check a resolved recipe: known keys, types, ranges, and what keys must agree
+ * on.  Integers where the schema wants a number become numbers.  `name` stands
+ * in messages about what is missing. */
+REAP_MUST_CHECK int reap_recipe_check(struct reap_node *root, const char *name,
+	struct reap_err *e);
+
+/* ---- printing ---- */
+
+/* YAML that every reader of YAML 1.1 or 1.2 reads alike. */
+void reap_node_print_yaml(const struct reap_node *n, FILE *f);
+
+/* JSON, on one line when `compact` is true; with `sorted`, keys in byte order. */
+void reap_node_print_json(const struct reap_node *n, bool compact, bool sorted, FILE *f);
+
+/* Variables for GNU make: `a.b.c := value` per scalar, each value one word for
+ * the shell (quoted when it must be); null is empty.  A list of N elements is
+ * `a.count := N` and `a.0` to `a.N-1`; a list of scalars also `a := ` all of
+ * them in a row.  Keys that make cannot hold in a name are an error. */
+REAP_MUST_CHECK int reap_node_print_make(const struct reap_node *root, FILE *f,
+	struct reap_err *e);
+
+/* One scalar as it is, without quotes; a list of scalars one to a line. */
+REAP_MUST_CHECK int reap_node_print_value(const struct reap_node *n, const char *path, FILE *f,
+	struct reap_err *e);
+
+/* The SHA-256 of a resolved, checked recipe: of its compact JSON with sorted
+ * keys, so that neither comments nor the order of keys nor the division into
+ * files changes it. */
+REAP_MUST_CHECK int reap_recipe_digest(const struct reap_node *root, char hex[REAP_SHA256_HEX],
+	struct reap_err *e);
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/recipe/recipe.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lib/base/io.h"
+#include "lib/base/mem.h"
+
+/* The files on the way from the recipe to the one being read, innermost first. */
+struct chain {
+	const char *path;
+	dev_t dev; /* of the file, so that two names of one file are seen */
+	ino_t ino;
+	const struct chain *up;
+};
+
+static int load(const char *path, const struct chain *up, int *files, struct reap_node **out,
+	struct reap_err *e);
+
+static bool same_file(const struct chain *a, const struct chain *b)
+{
+	return a->dev == b->dev && a->ino == b->ino;
+}
+
+/* "a.yaml -> b.yaml -> a.yaml" */
+static int fail_cycle(const struct chain *last, struct reap_err *e)
+{
+	char text[400] = "";
+	size_t used = 0;
+
+	for (const struct chain *c = last; c != NULL; c = c->up) {
+		size_t len = strlen(c->path);
+		const char *arrow = used != 0 ? " -> " : "";
+
+		if (len + strlen(arrow) + used + 1 > sizeof(text))
+			break;
+		memmove(text + len + strlen(arrow), text, used);
+		memcpy(text, c->path, len);
+		memcpy(text + len, arrow, strlen(arrow));
+		used += len + strlen(arrow);
+		if (c != last && same_file(c, last))
+			break;
+	}
+	text[used] = '\0';
+	return reap_fail(e, REAP_EFAIL, "%s: extends itself: %s", last->path, text);
+}
+
+static char *beside(const char *file, const char *name)
+{
+	const char *slash = strrchr(file, '/');
+	char *dir, *path;
+
+	if (name[0] == '/' || slash == NULL)
+		return reap_strdup(name);
+	dir = reap_strndup(file, (size_t)(slash - file));
+	path = dir != NULL ? reap_path_join(dir, name) : NULL;
+	free(dir);
+	return path;
+}
+
+/* Lay one parent upon what the parents before it gave (*base, NULL at first). */
+static int add_parent(const struct reap_node *ref, const struct chain *here, int *files,
+	struct reap_node **base, struct reap_err *e)
+{
+	struct reap_node *parent = NULL;
+	char *path;
+	int rc;
+
+	if (ref->kind != REAP_NODE_STR)
+		return reap_fail(e, REAP_EFAIL, "%s:%u: extends: %s where a file name is wanted",
+			ref->file, ref->line, reap_node_kind_name(ref->kind));
+	path = beside(here->path, ref->str);
+	if (path == NULL)
+		return reap_fail_memory(e, here->path);
+	rc = load(path, here, files, &parent, e);
+	free(path);
+	if (rc != REAP_OK)
+		return rc;
+	if (*base != NULL)
+		return reap_node_merge(*base, parent, e);
+	*base = parent;
+	return REAP_OK;
+}
+
+static int add_parents(const struct reap_node *extends, const struct chain *here, int *files,
+	struct reap_node **base, struct reap_err *e)
+{
+	int rc = REAP_OK;
+
+	if (extends->kind != REAP_NODE_LIST)
+		return add_parent(extends, here, files, base, e);
+	for (size_t i = 0; i < extends->count && rc == REAP_OK; i++)
+		rc = add_parent(extends->child[i], here, files, base, e);
+	return rc;
+}
+
+/* The tree of one file with its parents merged in. */
+static int load_here(const struct chain *here, int *files, struct reap_node **out,
+	struct reap_err *e)
+{
+	struct reap_node *own, *base = NULL;
+	const struct reap_node *extends;
+	int rc = reap_yaml_load(here->path, &own, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	if (own->kind != REAP_NODE_MAP) {
+		rc = reap_fail(e, REAP_EFAIL, "%s:%u: %s where a mapping is wanted", here->path,
+			own->line, reap_node_kind_name(own->kind));
+		goto out;
+	}
+	extends = reap_node_find(own, "extends");
+	if (extends != NULL) {
+		if ((rc = add_parents(extends, here, files, &base, e)) != REAP_OK)
+			goto out;
+		reap_node_remove(own, "extends");
+	}
+	if (base != NULL) {
+		struct reap_node *over = own;
+
+		own = base;
+		base = NULL;
+		rc = reap_node_merge(own, over, e);
+	}
+out:
+	reap_node_free(base);
+	if (rc == REAP_OK)
+		*out = own;
+	else
+		reap_node_free(own);
+	return rc;
+}
+
+static int load(const char *path, const struct chain *up, int *files, struct reap_node **out,
+	struct reap_err *e)
+{
+	struct chain here = {.path = path, .up = up};
+	struct stat st;
+
+	if (++*files > REAP_RECIPE_MAX_FILES)
+		return reap_fail(e, REAP_EFAIL, "%s: extends pulls in more than %d files", path,
+			REAP_RECIPE_MAX_FILES);
+	if (stat(path, &st) != 0)
+		return reap_fail_errno(e, "%s", path);
+	here.dev = st.st_dev;
+	here.ino = st.st_ino;
+	for (const struct chain *c = up; c != NULL; c = c->up)
+		if (same_file(c, &here))
+			return fail_cycle(&here, e);
+	return load_here(&here, files, out, e);
+}
+
+int reap_recipe_load(const char *path, struct reap_node **root, struct reap_err *e)
+{
+	int files = 0;
+
+	*root = NULL;
+	return load(path, NULL, &files, root, e);
+}

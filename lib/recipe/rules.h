@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The schema as data: one row per key.  schema.c walks it; nothing else does.
+ */
+#ifndef REAP_RULES_H
+#define REAP_RULES_H
+
+#include <stddef.h>
+
+enum reap_rule_type {
+	REAP_RULE_STR,
+	REAP_RULE_INT,	/* min..max */
+	REAP_RULE_REAL, /* min..max; an integer is taken as a number */
+	REAP_RULE_BOOL,
+	REAP_RULE_WORD,	 /* one of `words` */
+	REAP_RULE_CSV,	 /* a string of increasing or any distinct sequence lengths, "1024,2048" */
+	REAP_RULE_STRS,	 /* list of strings, not empty */
+	REAP_RULE_WORDS, /* list of some of `words` */
+	REAP_RULE_REALS, /* list of numbers, min..max each */
+	REAP_RULE_ENV,	 /* mapping of any names to strings */
+	REAP_RULE_MAP,	 /* stands here only to be required */
+	REAP_RULE_MAPS,	 /* list of mappings, not empty; their keys are PATH[].key */
+	REAP_RULE_ANY,	 /* not looked into: what other programs recorded */
+};
+
+enum { REAP_RULE_REQUIRED = 1, REAP_RULE_NULLABLE = 2 };
+
+struct reap_rule {
+	unsigned kinds; /* of enum reap_recipe_kind */
+	const char *path;
+	enum reap_rule_type type;
+	unsigned flags;
+	double min, max;
+	const char *words; /* "a|b|c" */
+};
+
+extern const struct reap_rule reap_rules[];
+extern const size_t reap_rule_count;
+
+#endif

@@ -1,0 +1,351 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# reap-recipe: the language, the schema, the printed forms.
+load helpers
+
+# probe [LINE...]: a small valid recipe in $TMP/r.yaml, with lines added.
+probe() {
+	{
+		printf '%s\n' 'schema_version: 1' 'kind: cost_probe' 'name: p' 'model:' \
+			'  model_id: a/b' 'probe:' '  layer_index: 0' '  keep_frac: 0.75'
+		[ $# -eq 0 ] || printf '%s\n' "$@"
+	} >"$TMP/r.yaml"
+}
+
+# prune [SED...]: the embedded model's recipe, changed.
+prune() {
+	reap-recipe recipes/reap-recipe_20b_eaftreap_keepfrac075_keep24_uniform.yaml |
+		sed "$@" >"$TMP/r.yaml"
+}
+
+@test "standard options, wrong usage" {
+	standard_options reap-recipe
+	probe
+	fails 2 "only one of" reap-recipe --json --id "$TMP/r.yaml"
+	fails 2 "one recipe file" reap-recipe
+	fails 2 "one recipe file" reap-recipe "$TMP/r.yaml" "$TMP/r.yaml"
+}
+
+@test "a missing, empty, binary or listing file is one line of error" {
+	fails 1 "No such file" reap-recipe "$TMP/none.yaml"
+	: >"$TMP/r.yaml"
+	fails 1 "r.yaml:1: empty" reap-recipe "$TMP/r.yaml"
+	echo '# only a comment' >"$TMP/r.yaml"
+	fails 1 "empty" reap-recipe "$TMP/r.yaml"
+	printf -- '- a\n- b\n' >"$TMP/r.yaml"
+	fails 1 "r.yaml:1: a list where a mapping is wanted" reap-recipe "$TMP/r.yaml"
+	head -c 300 /dev/urandom >"$TMP/r.yaml"
+	fails 1 "r.yaml:" reap-recipe "$TMP/r.yaml"
+	fails 1 "is a directory" reap-recipe "$TMP"
+}
+
+@test "an unknown key names file, line and the key that may be meant" {
+	probe 'metrcs: [bytes_read]'
+	fails 1 "r.yaml:9: metrcs: unknown key (did you mean metrics?)" reap-recipe "$TMP/r.yaml"
+	prune 's/  keep_n: 24/  keepn: 24/'
+	fails 1 "model.keepn: unknown key (did you mean keep_n?)" reap-recipe "$TMP/r.yaml"
+	prune 's/^name:/keep_n: 24\nname:/'
+	fails 1 "keep_n: unknown key (did you mean model.keep_n?)" reap-recipe "$TMP/r.yaml"
+	probe 'qqqqqqqq: 1'
+	fails 1 "r.yaml:9: qqqqqqqq: unknown key" reap-recipe "$TMP/r.yaml"
+}
+
+@test "types, ranges, words and what is missing" {
+	prune 's/num_rows: 2000/num_rows: many/'
+	fails 1 "profiling_data.sampling.num_rows: a string where an integer is wanted" \
+		reap-recipe "$TMP/r.yaml"
+	prune 's/num_rows: 2000/num_rows: 2000.5/'
+	fails 1 "a number where an integer is wanted" reap-recipe "$TMP/r.yaml"
+	prune 's/keep_frac_requested: 0.75/keep_frac_requested: 1.5/'
+	fails 1 "1.5 is not within" reap-recipe "$TMP/r.yaml"
+	prune 's/keep_frac_requested: 0.75/keep_frac_requested: 0/'
+	fails 1 "0 is not within" reap-recipe "$TMP/r.yaml"
+	prune 's/strategy: per_file/strategy: perfile/'
+	fails 1 "'perfile' is none of per_file|per_file_weighted|global" reap-recipe "$TMP/r.yaml"
+	prune 's/seq_lens_csv: .*/seq_lens_csv: "1024;2048"/'
+	fails 1 "not a list of sequence lengths: 1024;2048" reap-recipe "$TMP/r.yaml"
+	prune 's/seq_lens_csv: .*/seq_lens_csv: "1024,1024"/'
+	fails 1 "stands twice" reap-recipe "$TMP/r.yaml"
+	prune 's/seq_lens_csv: .*/seq_lens_csv: "1"/'
+	fails 1 "not within 2 to 1048576" reap-recipe "$TMP/r.yaml"
+	prune 's/seq_lens_csv: .*/seq_lens_csv: 1024/'
+	fails 1 "an integer where a string such as" reap-recipe "$TMP/r.yaml"
+	prune '/^name:/d'
+	fails 1 "name: missing" reap-recipe "$TMP/r.yaml"
+	prune '/^  base_model_id:/d'
+	fails 1 "model.base_model_id: missing" reap-recipe "$TMP/r.yaml"
+	prune '/^kind:/d'
+	fails 1 "kind: missing" reap-recipe "$TMP/r.yaml"
+	prune 's/^kind:.*/kind: soup/'
+	fails 1 "kind: 'soup' is no kind of recipe" reap-recipe "$TMP/r.yaml"
+	probe 'metrics: []'
+	fails 1 "metrics: empty list" reap-recipe "$TMP/r.yaml"
+	probe 'metrics: [bytes_read, bytes]'
+	fails 1 "'bytes' is none of" reap-recipe "$TMP/r.yaml"
+	probe 'execution: ls'
+	fails 1 "execution: a string where a mapping is wanted" reap-recipe "$TMP/r.yaml"
+}
+
+@test "what keys must agree on" {
+	prune 's/  keep_n: 24/  keep_n: 22/'
+	fails 1 "model.keep_n: 22 is no multiple of selection_constraints.keep_n_multiple_of 4" \
+		reap-recipe "$TMP/r.yaml"
+	prune 's/  keep_n: 24/  keep_n: 4/'
+	fails 1 "model.keep_n: must be more than top_k" reap-recipe "$TMP/r.yaml"
+	prune 's/  keep_n: 24/  keep_n: 36/'
+	fails 1 "model.keep_n: more than model.num_experts" reap-recipe "$TMP/r.yaml"
+	prune 's/  keep_n: 24/  keep_n: null/;/keep_frac_requested/d'
+	fails 1 "neither keep_n nor keep_frac_requested" reap-recipe "$TMP/r.yaml"
+	prune 's/criterion: eaft_sum/criterion: reap/'
+	fails 1 "scoring.criterion: the score_key asks for eaft_sum" reap-recipe "$TMP/r.yaml"
+	prune 's/strategy: per_file/strategy: per_file_weighted/'
+	fails 1 "per_file_weighted needs pack_weights" reap-recipe "$TMP/r.yaml"
+	prune 's/strategy: per_file/strategy: per_file_weighted\n    pack_weights: [1, 2]/'
+	fails 1 "as many weights as pack_files" reap-recipe "$TMP/r.yaml"
+	prune 's/strategy: per_file/strategy: per_file_weighted\n    pack_weights: [0, 0, 0]/'
+	fails 1 "all weights are 0" reap-recipe "$TMP/r.yaml"
+	prune 's/strategy: per_file/strategy: per_file\n    pack_weights: [1, 1, 1]/'
+	fails 1 "only the strategy per_file_weighted reads weights" reap-recipe "$TMP/r.yaml"
+	prune '/^    applied:/d'
+	fails 1 "does not say whether it is applied" reap-recipe "$TMP/r.yaml"
+	prune 's/^target:.*/target: ..\/x/'
+	fails 1 "target: small letters" reap-recipe "$TMP/r.yaml"
+	reap-recipe recipes/reap-recipe_20b_eaftreap_keepfrac060_keep20.yaml |
+		sed 's/    w_conflict: -2.0/    w_conflict: -1.0/;t' >"$TMP/r.yaml"
+	sed -i '0,/w_conflict: -1.0/s//w_conflict: -2.0/' "$TMP/r.yaml"
+	fails 1 "differs from scoring.weights.w_conflict" reap-recipe "$TMP/r.yaml"
+}
+
+@test "run_matrix: names are checked, entries need a length and a number of blocks" {
+	local base=recipes/eval-20b_eaftreap075_extreme_ctx65k_131k.yaml
+	reap-recipe "$base" | sed 's/name: ctx131072_blocks8_bs1/name: ctx65536_blocks16_bs1/' >"$TMP/r.yaml"
+	fails 1 "run_matrix.name: stands twice" reap-recipe "$TMP/r.yaml"
+	reap-recipe "$base" | sed 's/name: ctx131072_blocks8_bs1/name: ..\/x/' >"$TMP/r.yaml"
+	fails 1 "run_matrix.name: small letters" reap-recipe "$TMP/r.yaml"
+	reap-recipe "$base" | sed 's/  - name: ctx131072_blocks8_bs1/  - nam: x/' >"$TMP/r.yaml"
+	fails 1 "run_matrix.1.nam: unknown key (did you mean name?)" reap-recipe "$TMP/r.yaml"
+	reap-recipe "$base" | sed '/num_blocks/d' >"$TMP/r.yaml"
+	fails 1 "num_blocks: missing" reap-recipe "$TMP/r.yaml"
+}
+
+@test "scalars that YAML readers disagree on are refused" {
+	local v
+	for v in yes NO On off y N; do
+		probe "description: $v"
+		fails 1 "r.yaml:9: $v: true or false in some readers only" reap-recipe "$TMP/r.yaml"
+	done
+	for v in 0x1f 017 1_000 1:30 0b1 08; do
+		probe "description: $v"
+		fails 1 "r.yaml:9: $v: a number in some readers only" reap-recipe "$TMP/r.yaml"
+	done
+	probe 'description: .inf'
+	fails 1 "not a finite number" reap-recipe "$TMP/r.yaml"
+	probe 'description: 1e999'
+	fails 1 "does not fit in a double" reap-recipe "$TMP/r.yaml"
+	probe 'description: 99999999999999999999'
+	fails 1 "does not fit in 64 bits" reap-recipe "$TMP/r.yaml"
+	for v in '"yes"' "'0x1f'" '2026-01-13' '1.2.3' '-x' '1e' '+.e3' 'nullify'; do
+		probe "description: $v"
+		reap-recipe --check "$TMP/r.yaml"
+	done
+}
+
+@test "anchors, aliases, tags, merge keys, duplicates, documents, NUL are refused" {
+	probe 'description: &a x'
+	fails 1 "r.yaml:9: anchors, aliases and tags" reap-recipe "$TMP/r.yaml"
+	probe 'description: *a'
+	fails 1 "r.yaml:9: anchors, aliases and tags" reap-recipe "$TMP/r.yaml"
+	probe 'description: !!str 1'
+	fails 1 "anchors, aliases and tags" reap-recipe "$TMP/r.yaml"
+	probe '<<: {a: b}'
+	fails 1 "merge keys" reap-recipe "$TMP/r.yaml"
+	probe 'name: q'
+	fails 1 "r.yaml:9: name: given twice, first on line 3" reap-recipe "$TMP/r.yaml"
+	probe '---' 'a: b'
+	fails 1 "a second document" reap-recipe "$TMP/r.yaml"
+	probe 'description: "a\0b"'
+	fails 1 "NUL" reap-recipe "$TMP/r.yaml"
+	probe '[a]: b'
+	fails 1 "key: not a plain word" reap-recipe "$TMP/r.yaml"
+}
+
+@test "an alias bomb, deep nesting, many keys and a huge file end at once" {
+	{
+		echo 'a0: &a0 [x, x, x, x, x, x, x, x, x]'
+		for i in $(seq 1 20); do
+			p="*a$((i - 1))"
+			echo "a$i: &a$i [$p, $p, $p, $p, $p, $p, $p, $p, $p]"
+		done
+	} >"$TMP/r.yaml"
+	fails 1 "anchors, aliases" timeout 10 reap-recipe "$TMP/r.yaml"
+	printf 'a: %s' "$(printf '[%.0s' $(seq 100000))" >"$TMP/r.yaml"
+	fails 1 "r.yaml:" timeout 10 reap-recipe "$TMP/r.yaml"
+	printf 'a: %s1%s' "$(printf '[%.0s' $(seq 40))" "$(printf ']%.0s' $(seq 40))" >"$TMP/r.yaml"
+	fails 1 "nested deeper than 32" reap-recipe "$TMP/r.yaml"
+	seq -f 'k%.0f: 1' 2000 >"$TMP/r.yaml"
+	fails 1 "more than 1024 keys" reap-recipe "$TMP/r.yaml"
+	truncate -s 17M "$TMP/r.yaml"
+	fails 1 "more than the limit" reap-recipe "$TMP/r.yaml"
+}
+
+@test "extends: order, deep merge, replacement, place of keys" {
+	mkdir "$TMP/sub"
+	probe 'execution: {local: {commands: [one, two], note: x}}' 'metrics: [bytes_read]'
+	cat >"$TMP/sub/child.yaml" <<-'END'
+		description: of the child
+		extends: [../r.yaml, second.yaml]
+		execution: {local: {commands: [three]}}
+		name: child
+	END
+	echo 'probe: {keep_frac: 0.5, layer_index: 3}' >"$TMP/sub/second.yaml"
+	reap-recipe "$TMP/sub/child.yaml" >"$TMP/got"
+	diff - "$TMP/got" <<-'END'
+		schema_version: 1
+		kind: cost_probe
+		name: child
+		model:
+		  model_id: a/b
+		probe:
+		  layer_index: 3
+		  keep_frac: 0.5
+		execution:
+		  local:
+		    commands:
+		      - three
+		    note: x
+		metrics:
+		  - bytes_read
+		description: "of the child"
+	END
+	# An error in a parent names the parent.
+	echo 'probe: {keep_frac: 7}' >"$TMP/sub/second.yaml"
+	fails 1 "second.yaml:1: probe.keep_frac" reap-recipe "$TMP/sub/child.yaml"
+}
+
+@test "extends: a cycle names the chain, a diamond is none" {
+	probe
+	echo 'extends: b.yaml' >"$TMP/a.yaml"
+	echo 'extends: ./c.yaml' >"$TMP/b.yaml"
+	echo 'extends: [r.yaml, b.yaml]' >"$TMP/c.yaml"
+	fails 1 "b.yaml -> $TMP/./c.yaml -> $TMP/./b.yaml" reap-recipe "$TMP/a.yaml"
+	echo 'extends: self.yaml' >"$TMP/self.yaml"
+	fails 1 "extends itself" reap-recipe "$TMP/self.yaml"
+	ln "$TMP/self.yaml" "$TMP/other-name.yaml"
+	fails 1 "extends itself" reap-recipe "$TMP/other-name.yaml"
+
+	printf 'extends: r.yaml\nname: left\n' >"$TMP/left.yaml"
+	printf 'extends: r.yaml\n' >"$TMP/right.yaml"
+	echo 'extends: [left.yaml, right.yaml]' >"$TMP/diamond.yaml"
+	[ "$(reap-recipe --get name "$TMP/diamond.yaml")" = p ]
+	echo 'extends: {a: b}' >"$TMP/bad.yaml"
+	fails 1 "extends: a mapping where a file name is wanted" reap-recipe "$TMP/bad.yaml"
+	echo 'extends: none.yaml' >"$TMP/bad.yaml"
+	fails 1 "none.yaml: No such file" reap-recipe "$TMP/bad.yaml"
+}
+
+@test "extends: a tower of diamonds ends at the bound on files" {
+	probe
+	cp "$TMP/r.yaml" "$TMP/d0.yaml"
+	for i in $(seq 20); do
+		echo "extends: [d$((i - 1)).yaml, d$((i - 1)).yaml]" >"$TMP/d$i.yaml"
+	done
+	fails 1 "more than 64 files" timeout 10 reap-recipe "$TMP/d20.yaml"
+}
+
+@test "--get: scalars raw, lists line by line, mappings and strange paths refused" {
+	local r=recipes/reap-recipe_20b_eaftreap_keepfrac075_keep24_uniform.yaml
+	[ "$(reap-recipe --get model.keep_n $r)" = 24 ]
+	[ "$(reap-recipe -g scoring.weights.w_conflict $r)" = -2.0 ]
+	[ "$(reap-recipe --get selection_constraints.core_experts.applied $r)" = false ]
+	[ "$(reap-recipe --get profiling_data.pack_files $r | wc -l)" -eq 3 ]
+	[ "$(reap-recipe --get profiling_data.pack_files.1 $r)" = tool_agentic_10k_v6.parquet ]
+	local s=recipes/reap-recipe_20b_eaftreap_keepfrac060_keep20.yaml
+	[ -z "$(reap-recipe --get source.scores_yaml $s)" ]
+	fails 1 "model: is a mapping" reap-recipe --get model $r
+	for path in nothing model.keep_n.x profiling_data.pack_files.3 profiling_data.pack_files.-1 \
+		profiling_data.pack_files.01 '' . model. .model profiling_data.pack_files.99999999999; do
+		fails 1 "no such key" reap-recipe --get "$path" $r
+	done
+}
+
+@test "YAML out reads back as the same recipe, here and in other readers" {
+	probe 'description: "tricky: \" \\ # \t \n \u2028 \ufeff yes"' \
+		'execution: {local: {notes: ["yes", "1.0", "", "- x", "~", "1e3", "#", "a: b", "0x1", "é", "null", "y"]}}'
+	reap-recipe "$TMP/r.yaml" >"$TMP/1.yaml"
+	reap-recipe "$TMP/1.yaml" >"$TMP/2.yaml"
+	cmp "$TMP/1.yaml" "$TMP/2.yaml"
+	[ "$(reap-recipe --id "$TMP/1.yaml")" = "$(reap-recipe --id "$TMP/r.yaml")" ]
+	reap-recipe --json "$TMP/r.yaml" >"$TMP/r.json"
+	jq -e '.execution.local.notes == ["yes","1.0","","- x","~","1e3","#","a: b","0x1","é","null","y"]' "$TMP/r.json"
+	jq -e '.description == "tricky: \" \\ # \t \n \u2028 \ufeff yes"' "$TMP/r.json"
+	if python3 -c 'import yaml' 2>/dev/null; then
+		python3 -c 'import json, sys, yaml
+assert yaml.safe_load(open(sys.argv[1])) == json.load(open(sys.argv[2]))' "$TMP/1.yaml" "$TMP/r.json"
+	fi
+}
+
+@test "numbers keep every digit" {
+	probe
+	sed -i 's/keep_frac: 0.75/keep_frac: 0.75208759307861330/' "$TMP/r.yaml"
+	[ "$(reap-recipe --get probe.keep_frac "$TMP/r.yaml")" = 0.7520875930786133 ]
+	sed -i 's/keep_frac: .*/keep_frac: 1e-05/' "$TMP/r.yaml"
+	[ "$(reap-recipe --get probe.keep_frac "$TMP/r.yaml")" = 1.0e-05 ]
+	sed -i 's/keep_frac: .*/keep_frac: 1/' "$TMP/r.yaml"
+	[ "$(reap-recipe --get probe.keep_frac "$TMP/r.yaml")" = 1.0 ]
+}
+
+@test "--id: comments, order and division into files do not matter, a value does" {
+	probe 'description: d'
+	local id
+	id=$(reap-recipe --id "$TMP/r.yaml")
+	[[ $id =~ ^p:[0-9a-f]{64}$ ]]
+	{ echo '# remark'; tac "$TMP/r.yaml" | grep -v '^ ' | grep -v '^[mp][or].*:$'; grep -A1 '^model' "$TMP/r.yaml"
+		grep -A2 '^probe' "$TMP/r.yaml"; } >"$TMP/o.yaml"
+	[ "$(reap-recipe --id "$TMP/o.yaml")" = "$id" ]
+	printf 'extends: r.yaml\n' >"$TMP/e.yaml"
+	[ "$(reap-recipe --id "$TMP/e.yaml")" = "$id" ]
+	printf 'extends: r.yaml\ndescription: e\n' >"$TMP/e.yaml"
+	[ "$(reap-recipe --id "$TMP/e.yaml")" != "$id" ]
+}
+
+@test "--make: each value is one shell word, whatever it holds" {
+	probe "description: \"it's \$(touch $TMP/hacked) \`x\` \$HOME # \\\\# 100% \\\\ ; a | b\\nc\"" \
+		'metrics: [bytes_read, bytes_written]' \
+		'execution: {local: {notes: ["a b", "c'"'"'d"]}}'
+	reap-recipe --make "$TMP/r.yaml" >"$TMP/r.mk"
+	printf '%s\n' 'SHELL = /bin/bash' "include $TMP/r.mk" 'all:' \
+		"	@printf '%s\\n' \$(description) \$(model.model_id) \$(probe.keep_frac) \$(metrics) \$(metrics.count) \$(metrics.1) \$(execution.local.notes)" \
+		>"$TMP/Makefile"
+	make -s -f "$TMP/Makefile" >"$TMP/got"
+	[ ! -e "$TMP/hacked" ]
+	diff - "$TMP/got" <<-END
+		it's \$(touch $TMP/hacked) \`x\` \$HOME # \\# 100% \\ ; a | b c
+		a/b
+		0.75
+		bytes_read
+		bytes_written
+		2
+		bytes_written
+		a b
+		c'd
+	END
+	local r=recipes/eval-20b_eaftreap075_extreme_ctx65k_131k.yaml
+	reap-recipe --make $r | grep -qxF 'run_matrix.count := 2'
+	reap-recipe --make $r | grep -qxF 'run_matrix.1.collector_overrides.num_blocks := 8'
+}
+
+@test "a full disk is noticed" {
+	probe
+	run bash -c "reap-recipe '$TMP/r.yaml' >/dev/full"
+	[ "$status" -eq 1 ]
+}
+
+@test "the schema and reap-recipe(5) name the same keys" {
+	sed -n 's/.*([A-Z |&~]*, "\([a-z0-9_.]*\(\[\][a-z0-9_.]*\)*\)".*/\1/p' lib/recipe/rules.c |
+		sed 's/.*[].]//' | sort -u >"$TMP/keys"
+	[ "$(wc -l <"$TMP/keys")" -gt 80 ]
+	for key in $(cat "$TMP/keys"); do
+		grep -q "^\.It Ic .*\b$key\b" man/reap-recipe.5 || { echo "not in the page: $key"; bad=1; }
+	done
+	[ -z "$bad" ]
+}
