@@ -222,8 +222,8 @@ static void print_json(const struct reap_node *n, int indent, bool sorted, FILE 
 		return;
 	}
 	fputc(map ? '{' : '[', f);
-	if (map && sorted) {
-		char **order[REAP_YAML_MAX_KEYS];
+	if (map && sorted && n->count > 0) {
+		char **order[REAP_YAML_MAX_KEYS] = {0};
 
 		for (size_t i = 0; i < n->count; i++)
 			order[i] = &n->key[i];
