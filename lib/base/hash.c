@@ -90,15 +90,57 @@ int reap_sha256_file(const char *path, char hex[REAP_SHA256_HEX], struct reap_er
 	return rc;
 }
 
-uint64_t reap_blake2b_64(const void *p, size_t n)
+uint64_t reap_blake2b_64_prefixed(const void *prefix, size_t m, const void *p, size_t n)
 {
+	blake2b_state state;
 	uint8_t d[8];
 	uint64_t v = 0;
 
-	blake2b(d, p, NULL, sizeof(d), n, 0);
+	blake2b_init(&state, sizeof(d));
+	blake2b_update(&state, prefix, m);
+	blake2b_update(&state, p, n);
+	blake2b_final(&state, d, sizeof(d));
 	for (int i = 0; i < 8; i++)
 		v = v << 8 | d[i];
 	return v;
+}
+
+uint64_t reap_blake2b_64(const void *p, size_t n)
+{
+	return reap_blake2b_64_prefixed("", 0, p, n);
+}
+
+struct reap_blake2b_128 {
+	blake2b_state state;
+};
+
+struct reap_blake2b_128 *reap_blake2b_128_open(void)
+{
+	struct reap_blake2b_128 *h = reap_alloc_aligned(1, sizeof(*h));
+
+	if (h != NULL)
+		blake2b_init(&h->state, 16);
+	return h;
+}
+
+void reap_blake2b_128_update(struct reap_blake2b_128 *h, const void *p, size_t n)
+{
+	blake2b_update(&h->state, p, n);
+}
+
+void reap_blake2b_128_finish(struct reap_blake2b_128 *h, char hex[REAP_BLAKE2B_128_HEX])
+{
+	uint8_t d[16];
+
+	blake2b_final(&h->state, d, sizeof(d));
+	for (int i = 0; i < 16; i++)
+		snprintf(hex + 2 * i, 3, "%02x", d[i]);
+	reap_blake2b_128_free(h);
+}
+
+void reap_blake2b_128_free(struct reap_blake2b_128 *h)
+{
+	free(h);
 }
 
 uint32_t reap_crc32c(uint32_t crc, const void *p, size_t n)

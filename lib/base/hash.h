@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Digests: SHA-256 (identity of rows, files and recipes), BLAKE2b with an
- * 8-byte digest (row sampling; not a cut 64-byte one), CRC-32C (streams).
+ * 8-byte digest (row sampling; not a cut 64-byte one) or a 16-byte one (names a sample),
+ * CRC-32C (streams).
  */
 #ifndef REAP_HASH_H
 #define REAP_HASH_H
@@ -30,6 +31,18 @@ REAP_MUST_CHECK int reap_sha256_file(const char *path, char hex[REAP_SHA256_HEX]
 
 /* BLAKE2b (RFC 7693), digest length 8, unkeyed, read as a big-endian integer. */
 uint64_t reap_blake2b_64(const void *p, size_t n);
+
+/* The same of m bytes of prefix and n bytes at p, one after the other. */
+uint64_t reap_blake2b_64_prefixed(const void *prefix, size_t m, const void *p, size_t n);
+
+#define REAP_BLAKE2B_128_HEX 33 /* 32 hex digits and NUL */
+
+/* Running BLAKE2b, digest length 16; as reap_sha256_*. */
+struct reap_blake2b_128;
+struct reap_blake2b_128 *reap_blake2b_128_open(void);
+void reap_blake2b_128_update(struct reap_blake2b_128 *h, const void *p, size_t n);
+void reap_blake2b_128_finish(struct reap_blake2b_128 *h, char hex[REAP_BLAKE2B_128_HEX]);
+void reap_blake2b_128_free(struct reap_blake2b_128 *h);
 
 /* CRC-32C (Castagnoli, as in RFC 3720) of p appended to data whose CRC is
  * `crc`; start with 0.  reap_crc32c(0, "123456789", 9) is 0xe3069283. */

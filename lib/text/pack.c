@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/text/pack.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+
+struct packer {
+	const struct reap_pack_opts *o;
+	struct reap_pack_info *info;
+	size_t n;
+	struct reap_sha256 **rows; /* (n) running rows_sha256 */
+	struct reap_writer *w;
+	uint64_t *index;
+	/* The block being filled (not with REAP_PACK_ROWS). */
+	uint32_t *ids;
+	uint8_t *keep, *channel;
+	uint32_t fill;
+};
+
+static int put_block(struct packer *k, struct reap_pack_info *info, const uint32_t *ids,
+	const uint8_t *keep, const uint8_t *channel, uint32_t len, struct reap_err *e)
+{
+	struct reap_block b = {
+		.seq_len = info->seq_len,
+		.index = (*k->index)++,
+		.len = len,
+		.ids = ids,
+		.keep = keep,
+		.channel = channel,
+	};
+
+	memcpy(b.pack, info->pack, sizeof(b.pack));
+	info->blocks++;
+	info->tokens += len;
+	for (uint32_t i = 0; i < len; i++)
+		info->kept += keep[i];
+	return reap_put_block(k->w, &b, e);
+}
+
+static bool enough(const struct packer *k)
+{
+	return k->o->mode != REAP_PACK_ROWS && k->o->blocks != 0 && k->info->blocks == k->o->blocks;
+}
+
+/* Append tokens to the open block, and write it each time it is full. */
+static int append(struct packer *k, const uint32_t *ids, const uint8_t *keep,
+	const uint8_t *channel, size_t n, struct reap_err *e)
+{
+	uint32_t len = k->o->seq_len;
+	int rc;
+
+	while (n > 0 && !enough(k)) {
+		size_t part = len - k->fill < n ? len - k->fill : n;
+
+		memcpy(k->ids + k->fill, ids, part * sizeof(*ids));
+		memcpy(k->keep + k->fill, keep, part);
+		memcpy(k->channel + k->fill, channel, part);
+		k->fill += (uint32_t)part;
+		ids += part;
+		keep += part;
+		channel += part;
+		n -= part;
+		if (k->fill < len)
+			break;
+		k->fill = 0;
+		if (k->o->mode == REAP_PACK_BLOCKS)
+			k->keep[0] = 0;
+		if ((rc = put_block(k, k->info, k->ids, k->keep, k->channel, len, e)) != REAP_OK)
+			return rc;
+	}
+	return REAP_OK;
+}
+
+static int add_row(struct packer *k, const struct reap_feed_row *row, struct reap_err *e)
+{
+	static const uint8_t no = 0;
+	size_t which = k->n > 1 ? row->file : 0, max = row->n;
+	struct reap_pack_info *info = &k->info[which];
+	const uint32_t *ids = row->ids;
+	const uint8_t *keep = row->keep, *channel = row->channel;
+	int rc;
+
+	info->rows_seen++;
+	reap_sha256_update(k->rows[which], row->key, row->key_len);
+	reap_sha256_update(k->rows[which], "", 1);
+	if (k->o->mode != REAP_PACK_BLOCKS)
+		max = k->o->seq_len;
+	if (k->o->mode == REAP_PACK_LONG && k->o->row_max < max)
+		max = k->o->row_max;
+	if (row->n > max) {
+		ids += row->n - max;
+		keep += row->n - max;
+		channel += row->n - max;
+	} else {
+		max = row->n;
+	}
+	if (k->o->mode == REAP_PACK_ROWS)
+		return put_block(k, info, ids, keep, channel, (uint32_t)max, e);
+	if ((rc = append(k, ids, keep, channel, max, e)) != REAP_OK)
+		return rc;
+	return append(k, &k->o->eos, &no, &no, 1, e);
+}
+
+static int check_count(const struct packer *k, struct reap_err *e)
+{
+	const struct reap_pack_info *i = &k->info[0];
+
+	if (k->o->mode == REAP_PACK_BLOCKS && k->o->blocks != 0 && i->blocks < k->o->blocks)
+		return reap_fail(e, REAP_EFAIL,
+			"pack %s: %" PRIu64 " blocks of %u tokens in its %" PRIu64 " rows, not the %" PRIu64
+			" asked for",
+			i->pack, i->blocks, k->o->seq_len, i->rows_seen, k->o->blocks);
+	if (k->o->mode != REAP_PACK_ROWS && i->blocks == 0)
+		return reap_fail(e, REAP_EFAIL, "pack %s: its %" PRIu64 " rows do not fill a block of %u tokens",
+			i->pack, i->rows_seen, k->o->seq_len);
+	return REAP_OK;
+}
+
+int reap_pack_run(const struct reap_pack_opts *o, struct reap_feed *feed,
+	struct reap_pack_info *info, size_t n, uint64_t *index, struct reap_writer *w,
+	struct reap_progress *p, uint64_t *done, struct reap_err *e)
+{
+	struct packer k = {.o = o, .info = info, .n = n, .w = w, .index = index};
+	struct reap_feed_row row;
+	int rc = REAP_OK;
+
+	k.rows = reap_calloc(n, sizeof(struct reap_sha256 *));
+	if (o->mode != REAP_PACK_ROWS) {
+		k.ids = reap_alloc(o->seq_len, sizeof(*k.ids));
+		k.keep = reap_alloc(o->seq_len, 1);
+		k.channel = reap_alloc(o->seq_len, 1);
+		if (k.ids == NULL || k.keep == NULL || k.channel == NULL)
+			rc = reap_fail_memory(e, "a block");
+	}
+	if (k.rows == NULL)
+		rc = reap_fail_memory(e, "a block");
+	for (size_t i = 0; i < n && rc == REAP_OK; i++) {
+		info[i].seq_len = o->mode == REAP_PACK_ROWS ? 0 : o->seq_len;
+		if ((k.rows[i] = reap_sha256_open()) == NULL)
+			rc = reap_fail_memory(e, "SHA-256");
+	}
+	while (rc == REAP_OK && !enough(&k)) {
+		if ((rc = reap_feed_next(feed, &row, e)) <= 0)
+			break;
+		*done += row.n;
+		reap_tick(p, *done, 0);
+		rc = add_row(&k, &row, e);
+	}
+	if (rc == REAP_OK)
+		rc = check_count(&k, e);
+	for (size_t i = 0; i < n && rc == REAP_OK; i++) {
+		reap_sha256_finish(k.rows[i], info[i].rows_sha256);
+		k.rows[i] = NULL;
+		if (info[i].rows_seen > 0)
+			rc = reap_put_pack(w, &info[i], e);
+	}
+	for (size_t i = 0; k.rows != NULL && i < n; i++)
+		reap_sha256_free(k.rows[i]);
+	free(k.rows);
+	free(k.ids);
+	free(k.keep);
+	free(k.channel);
+	return rc;
+}

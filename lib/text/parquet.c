@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/text/parquet.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/mem.h"
+
+extern char **environ;
+
+/* The file is the child's standard input and the name of the text column a
+ * literal or an argument, so that no name is ever read as something else. */
+static const char python[] =
+	"import sys, json\n"
+	"want = [sys.argv[1], 'input_ids', 'keep_mask']\n"
+	"def put(rows):\n"
+	"    sys.stdout.write(''.join(json.dumps(r) + '\\n' for r in rows))\n"
+	"def by_pyarrow(pq):\n"
+	"    f = pq.ParquetFile('/dev/stdin')\n"
+	"    have = [c for c in want if c in f.schema_arrow.names]\n"
+	"    for b in f.iter_batches(batch_size=512, columns=have):\n"
+	"        put(b.to_pylist())\n"
+	"def by_duckdb(db):\n"
+	"    src = \" FROM read_parquet('/dev/stdin')\"\n"
+	"    con = db.connect()\n"
+	"    names = [d[0] for d in con.execute('SELECT *' + src + ' LIMIT 0').description]\n"
+	"    have = [c for c in want if c in names]\n"
+	"    if not have:\n"
+	"        return\n"
+	"    cols = ', '.join('\"' + c.replace('\"', '\"\"') + '\"' for c in have)\n"
+	"    cur = con.execute('SELECT ' + cols + src)\n"
+	"    while rows := cur.fetchmany(512):\n"
+	"        put(dict(zip(have, r)) for r in rows)\n"
+	"try:\n"
+	"    try:\n"
+	"        import pyarrow.parquet as m\n"
+	"        run = by_pyarrow\n"
+	"    except ImportError:\n"
+	"        import duckdb as m\n"
+	"        run = by_duckdb\n"
+	"except ImportError:\n"
+	"    sys.exit(97)\n"
+	"try:\n"
+	"    run(m)\n"
+	"    sys.stdout.flush()\n"
+	"except Exception as e:\n"
+	"    sys.stderr.write('%s: %s\\n' % (m.__name__, str(e).splitlines()[0] if str(e) else repr(e)))\n"
+	"    sys.exit(1)\n";
+
+enum { NO_MODULE = 97 };
+
+static int no_reader(const char *path, struct reap_err *e)
+{
+	return reap_fail(e, REAP_EFAIL,
+		"%s: nothing here reads Parquet: install the duckdb command, or pyarrow or duckdb for "
+		"python3 (pip install pyarrow), or convert the file to JSON lines",
+		path);
+}
+
+/* The statement for the duckdb command, NULL when out of memory.  The columns
+ * are chosen by a pattern, since an absent one must not be an error. */
+static char *duckdb_statement(const char *column)
+{
+	static const char head[] = "COPY (SELECT COLUMNS('^(",
+			  tail[] = "|input_ids|keep_mask)$') FROM read_parquet('/dev/stdin')) "
+				   "TO '/dev/stdout' (FORMAT JSON)";
+	char *s = reap_alloc(sizeof(head) + sizeof(tail) + 3 * strlen(column), 1), *p = s;
+
+	if (s == NULL)
+		return NULL;
+	p = stpcpy(p, head);
+	for (; *column != '\0'; column++) {
+		unsigned char c = (unsigned char)*column;
+
+		/* Punctuation is escaped for the pattern, a quote also for SQL. */
+		if (c < 0x80 && strchr("0123456789abcdefghijklmnopqrstuvwxyz"
+				       "ABCDEFGHIJKLMNOPQRSTUVWXYZ_", c) == NULL)
+			*p++ = '\\';
+		if (c == '\'')
+			*p++ = '\'';
+		*p++ = (char)c;
+	}
+	stpcpy(p, tail);
+	return s;
+}
+
+/* Run argv with `in` and `out` as its standard input and output; 0 or an errno. */
+static int spawn(char *const argv[], int in, int out, pid_t *child)
+{
+	posix_spawn_file_actions_t actions;
+	int rc = posix_spawn_file_actions_init(&actions);
+
+	if (rc != 0)
+		return rc;
+	rc = posix_spawn_file_actions_adddup2(&actions, in, 0);
+	if (rc == 0)
+		rc = posix_spawn_file_actions_adddup2(&actions, out, 1);
+	if (rc == 0)
+		rc = posix_spawnp(child, argv[0], &actions, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	return rc;
+}
+
+static int start(const char *path, const char *column, int in, int out, pid_t *child,
+	struct reap_err *e)
+{
+	char *statement = duckdb_statement(column), *script = reap_strdup(python),
+	     *name = reap_strdup(column);
+	char duckdb[] = "duckdb", python3[] = "python3", dash_c[] = "-c";
+	char *by_duckdb[] = {duckdb, dash_c, statement, NULL};
+	char *by_python[] = {python3, dash_c, script, name, NULL};
+	int rc = REAP_OK, why;
+
+	if (statement == NULL || script == NULL || name == NULL) {
+		rc = reap_fail_memory(e, path);
+	} else {
+		why = spawn(by_duckdb, in, out, child);
+		if (why == ENOENT)
+			why = spawn(by_python, in, out, child);
+		if (why == ENOENT) {
+			rc = no_reader(path, e);
+		} else if (why != 0) {
+			errno = why;
+			rc = reap_fail_errno(e, "%s: cannot start a reader", path);
+		}
+	}
+	free(statement);
+	free(script);
+	free(name);
+	return rc;
+}
+
+int reap_parquet_start(const char *path, const char *column, int *fd, pid_t *child,
+	struct reap_err *e)
+{
+	int in = open(path, O_RDONLY | O_CLOEXEC), ends[2] = {-1, -1}, rc;
+	struct stat st;
+
+	if (in < 0 || fstat(in, &st) != 0) {
+		rc = reap_fail_errno(e, "%s", path);
+	} else if (!S_ISREG(st.st_mode)) {
+		rc = reap_fail(e, REAP_EFAIL, "%s: Parquet must be a regular file", path);
+	} else if (pipe(ends) != 0) {
+		rc = reap_fail_errno(e, "%s", path);
+	} else {
+		fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+		fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+		rc = start(path, column, in, ends[1], child, e);
+	}
+	if (in >= 0)
+		close(in);
+	if (ends[1] >= 0)
+		close(ends[1]);
+	if (rc != REAP_OK && ends[0] >= 0)
+		close(ends[0]);
+	*fd = ends[0];
+	return rc;
+}
+
+int reap_parquet_wait(const char *path, pid_t child, struct reap_err *e)
+{
+	int status;
+	pid_t r;
+
+	while ((r = waitpid(child, &status, 0)) < 0 && errno == EINTR)
+		;
+	if (r < 0)
+		return reap_fail_errno(e, "%s: its reader", path);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_MODULE)
+		return no_reader(path, e);
+	if (WIFSIGNALED(status))
+		return reap_fail(e, REAP_EFAIL, "%s: its reader died of signal %d", path,
+			WTERMSIG(status));
+	if (WEXITSTATUS(status) != 0)
+		return reap_fail(e, REAP_EFAIL, "%s: its reader failed with exit status %d", path,
+			WEXITSTATUS(status));
+	return REAP_OK;
+}
+
+void reap_parquet_stop(pid_t child)
+{
+	kill(child, SIGTERM);
+	while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
+}

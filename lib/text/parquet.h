@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Parquet to JSON lines through a program that can read it: the duckdb command,
+ * or python3 with pyarrow or duckdb.  Debian 12 has no C library for Parquet.
+ */
+#ifndef REAP_PARQUET_H
+#define REAP_PARQUET_H
+
+#include <sys/types.h>
+
+#include "lib/base/err.h"
+
+/* Start a program that writes the columns `column`, input_ids and keep_mask (as
+ * far as they exist) of a Parquet file as JSON lines to *fd. */
+REAP_MUST_CHECK int reap_parquet_start(const char *path, const char *column, int *fd, pid_t *child,
+	struct reap_err *e);
+
+/* Wait for it after the end of its output; an error when it failed. */
+REAP_MUST_CHECK int reap_parquet_wait(const char *path, pid_t child, struct reap_err *e);
+
+/* Stop one whose output is no longer wanted. */
+void reap_parquet_stop(pid_t child);
+
+#endif

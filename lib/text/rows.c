@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/text/rows.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/io.h"
+#include "lib/base/mem.h"
+#include "lib/text/parquet.h"
+#include "lib/text/utf8.h"
+
+enum {
+	CHUNK = 1 << 18,    /* bytes asked of the system at a time */
+	MAX_LINE = 1 << 30,
+	MAX_IDS = 1 << 26,  /* of one row */
+};
+
+struct reap_rows {
+	char *name, *column;
+	int fd;
+	bool own_fd; /* not standard input */
+	pid_t child; /* the Parquet reader, 0: none or gone */
+	bool seekable;
+	uint64_t start; /* where the first byte lies: standard input may be part read */
+	uint64_t bytes;
+};
+
+struct reap_cursor {
+	struct reap_rows *rows;
+	char *buf; /* what was read and not consumed: begin .. end */
+	size_t begin, end, cap;
+	uint64_t at;	 /* where in the file `begin` lies */
+	uint64_t line;	 /* lines consumed */
+	uint64_t number; /* rows consumed */
+	uint64_t usable;
+	bool eof;
+	json_t *doc; /* what the last row's text belongs to */
+	uint32_t *ids;
+	uint8_t *keep, *key;
+	size_t ids_cap, keep_cap, key_cap;
+};
+
+/* ---- inputs ---- */
+
+/* Copy what can be read once to a file without a name. */
+static int spool(struct reap_rows *r, struct reap_err *e)
+{
+	const char *dir = getenv("TMPDIR");
+	char *path = reap_path_join(dir != NULL && dir[0] ? dir : "/tmp", "reap-rows-XXXXXX");
+	char *buf = reap_alloc(CHUNK, 1);
+	ssize_t n = 0;
+	int fd = -1, rc = REAP_OK;
+
+	if (path == NULL || buf == NULL) {
+		rc = reap_fail_memory(e, r->name);
+		goto out;
+	}
+	fd = mkstemp(path);
+	if (fd < 0) {
+		rc = reap_fail_errno(e, "%s", path);
+		goto out;
+	}
+	unlink(path);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	while ((n = reap_read_full(r->fd, buf, CHUNK)) > 0)
+		if (reap_write_full(fd, buf, (size_t)n) != 0) {
+			rc = reap_fail_errno(e, "%s", path);
+			goto out;
+		}
+	if (n < 0)
+		rc = reap_fail_errno(e, "%s", r->name);
+	else if (r->child != 0)
+		rc = reap_parquet_wait(r->name, r->child, e);
+	if (n == 0)
+		r->child = 0;
+	if (rc != REAP_OK)
+		goto out;
+	if (r->own_fd)
+		close(r->fd);
+	r->fd = fd;
+	r->own_fd = true;
+	fd = -1;
+out:
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	free(buf);
+	return rc;
+}
+
+static bool is_parquet(const char *path)
+{
+	static const char suffix[] = ".parquet";
+	size_t n = strlen(path), m = sizeof(suffix) - 1;
+
+	return n >= m && strcmp(path + n - m, suffix) == 0;
+}
+
+int reap_rows_open(struct reap_rows **out, const char *path, const char *column, bool again,
+	struct reap_err *e)
+{
+	struct reap_rows *r = reap_calloc(1, sizeof(*r));
+	bool is_stdin = strcmp(path, "-") == 0;
+	struct stat st;
+	int rc = REAP_OK;
+
+	*out = NULL;
+	if (r == NULL)
+		return reap_fail_memory(e, path);
+	r->fd = -1;
+	r->name = reap_strdup(is_stdin ? "standard input" : path);
+	r->column = reap_strdup(column);
+	if (r->name == NULL || r->column == NULL) {
+		rc = reap_fail_memory(e, path);
+		goto out;
+	}
+	r->own_fd = !is_stdin;
+	if (is_stdin)
+		r->fd = STDIN_FILENO;
+	else if (is_parquet(path))
+		rc = reap_parquet_start(path, column, &r->fd, &r->child, e);
+	else if ((r->fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+		rc = reap_fail_errno(e, "%s", path);
+	if (rc != REAP_OK)
+		goto out;
+	if (fstat(r->fd, &st) != 0) {
+		rc = reap_fail_errno(e, "%s", r->name);
+		goto out;
+	}
+	if (S_ISDIR(st.st_mode)) {
+		rc = reap_fail(e, REAP_EFAIL, "%s: is a directory", r->name);
+		goto out;
+	}
+	r->seekable = S_ISREG(st.st_mode);
+	if (!r->seekable && again) {
+		if ((rc = spool(r, e)) != REAP_OK)
+			goto out;
+		if (fstat(r->fd, &st) != 0) {
+			rc = reap_fail_errno(e, "%s", r->name);
+			goto out;
+		}
+		r->seekable = true;
+	}
+	if (r->seekable) {
+		off_t here = is_stdin && r->fd == STDIN_FILENO ? lseek(r->fd, 0, SEEK_CUR) : 0;
+
+		r->start = here > 0 ? (uint64_t)here : 0;
+		r->bytes = (uint64_t)st.st_size > r->start ? (uint64_t)st.st_size - r->start : 0;
+	}
+	*out = r;
+	r = NULL;
+out:
+	reap_rows_close(r);
+	return rc;
+}
+
+void reap_rows_close(struct reap_rows *r)
+{
+	if (r == NULL)
+		return;
+	if (r->own_fd && r->fd >= 0)
+		close(r->fd);
+	if (r->child != 0)
+		reap_parquet_stop(r->child);
+	free(r->name);
+	free(r->column);
+	free(r);
+}
+
+const char *reap_rows_name(const struct reap_rows *r)
+{
+	return r->name;
+}
+
+uint64_t reap_rows_bytes(const struct reap_rows *r)
+{
+	return r->bytes;
+}
+
+/* ---- lines ---- */
+
+int reap_cursor_open(struct reap_cursor **out, struct reap_rows *r, struct reap_err *e)
+{
+	struct reap_cursor *c = reap_calloc(1, sizeof(*c));
+
+	*out = c;
+	if (c == NULL)
+		return reap_fail_memory(e, r->name);
+	c->rows = r;
+	return REAP_OK;
+}
+
+void reap_cursor_close(struct reap_cursor *c)
+{
+	if (c == NULL)
+		return;
+	json_decref(c->doc);
+	free(c->buf);
+	free(c->ids);
+	free(c->keep);
+	free(c->key);
+	free(c);
+}
+
+/* Up to n bytes from `at` on; where the input has no positions, the next ones. */
+static ssize_t read_at(const struct reap_rows *r, char *buf, size_t n, uint64_t at)
+{
+	ssize_t got;
+
+	do
+		got = r->seekable ? pread(r->fd, buf, n, (off_t)(r->start + at)) : read(r->fd, buf, n);
+	while (got < 0 && errno == EINTR);
+	return got;
+}
+
+/* The next line without its '\n': 1, or 0 at the end. */
+static int next_line(struct reap_cursor *c, char **line, size_t *n, struct reap_err *e)
+{
+	struct reap_rows *r = c->rows;
+	size_t seen = 0; /* bytes after `begin` that hold no newline */
+
+	for (;;) {
+		char *nl = memchr(c->buf + c->begin + seen, '\n', c->end - c->begin - seen);
+		ssize_t got;
+
+		if (nl != NULL || (c->eof && c->end > c->begin)) {
+			*line = c->buf + c->begin;
+			*n = (size_t)((nl != NULL ? nl : c->buf + c->end) - *line);
+			c->begin += *n + (nl != NULL);
+			c->at += *n + (nl != NULL);
+			c->line++;
+			return 1;
+		}
+		if (c->eof)
+			return 0;
+		seen = c->end - c->begin;
+		if (seen > MAX_LINE)
+			return reap_fail(e, REAP_EFAIL, "%s: line %" PRIu64 ": longer than %d bytes", r->name,
+				c->line + 1, MAX_LINE);
+		if (c->begin > 0) {
+			memmove(c->buf, c->buf + c->begin, seen);
+			c->begin = 0;
+			c->end = seen;
+		}
+		if (!reap_grow(&c->buf, &c->cap, c->end + CHUNK, 1))
+			return reap_fail_memory(e, r->name);
+		got = read_at(r, c->buf + c->end, c->cap - c->end, c->at + c->end);
+		if (got < 0)
+			return reap_fail_errno(e, "%s", r->name);
+		c->end += (size_t)got;
+		if (got == 0) {
+			c->eof = true;
+			if (r->child != 0) {
+				pid_t child = r->child;
+				int rc;
+
+				r->child = 0;
+				if ((rc = reap_parquet_wait(r->name, child, e)) != REAP_OK)
+					return rc;
+			}
+		}
+	}
+}
+
+/* ---- rows ---- */
+
+static int bad_row(const struct reap_cursor *c, struct reap_err *e, const char *what)
+{
+	return reap_fail(e, REAP_EFAIL, "%s: line %" PRIu64 ": %s", c->rows->name, c->line, what);
+}
+
+/* A row of ids, with their mask when there is one: 1, or 0 when it is empty. */
+static int row_of_ids(struct reap_cursor *c, const json_t *ids, const json_t *mask,
+	struct reap_row *row, struct reap_err *e)
+{
+	size_t n = json_array_size(ids);
+
+	if (!json_is_array(ids))
+		return bad_row(c, e, "input_ids: not an array");
+	if (n > MAX_IDS)
+		return bad_row(c, e, "input_ids: too many");
+	if (mask != NULL && !json_is_null(mask) && (!json_is_array(mask) || json_array_size(mask) != n))
+		return bad_row(c, e, "keep_mask: not an array as long as input_ids");
+	if (!reap_grow(&c->ids, &c->ids_cap, n, sizeof(*c->ids)) ||
+		!reap_grow(&c->keep, &c->keep_cap, n, sizeof(*c->keep)) ||
+		!reap_grow(&c->key, &c->key_cap, 4 * n, 1))
+		return reap_fail_memory(e, c->rows->name);
+	for (size_t i = 0; i < n; i++) {
+		const json_t *id = json_array_get(ids, i);
+		json_int_t v = json_integer_value(id);
+
+		if (!json_is_integer(id) || v < 0 || v > INT32_MAX)
+			return bad_row(c, e, "input_ids: a value is not an id");
+		c->ids[i] = (uint32_t)v;
+		for (int k = 0; k < 4; k++)
+			c->key[4 * i + (size_t)k] = (uint8_t)(v >> 8 * k);
+		c->keep[i] = 1;
+		if (json_is_array(mask)) {
+			const json_t *m = json_array_get(mask, i);
+
+			if (!json_is_boolean(m) && !(json_is_integer(m) && json_integer_value(m) >= 0 &&
+						      json_integer_value(m) <= 1))
+				return bad_row(c, e, "keep_mask: a value is neither 0 nor 1");
+			c->keep[i] = json_is_true(m) || json_integer_value(m) == 1;
+		}
+	}
+	row->ids = c->ids;
+	row->keep = c->keep;
+	row->n = n;
+	row->key = c->key;
+	row->key_len = 4 * n;
+	return n > 0;
+}
+
+/* The row that a line holds: 1, or 0 when it has nothing usable. */
+static int parse_row(struct reap_cursor *c, const char *line, size_t n, struct reap_row *row,
+	struct reap_err *e)
+{
+	const json_t *ids, *text;
+	size_t begin, end;
+	json_error_t je;
+
+	json_decref(c->doc);
+	c->doc = json_loadb(line, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
+	if (c->doc == NULL)
+		return reap_fail(e, REAP_EFAIL, "%s: line %" PRIu64 ": %s", c->rows->name, c->line, je.text);
+	if (!json_is_object(c->doc))
+		return bad_row(c, e, "not an object");
+	ids = json_object_get(c->doc, "input_ids");
+	if (ids != NULL && !json_is_null(ids))
+		return row_of_ids(c, ids, json_object_get(c->doc, "keep_mask"), row, e);
+	text = json_object_get(c->doc, c->rows->column);
+	if (!json_is_string(text))
+		return 0;
+	row->text = json_string_value(text);
+	row->len = json_string_length(text);
+	row->key = row->text;
+	row->key_len = row->len;
+	reap_utf8_strip(row->text, row->len, &begin, &end);
+	return end > begin;
+}
+
+static bool is_blank(const char *s, size_t n)
+{
+	for (; n > 0; s++, n--)
+		if (*s != ' ' && *s != '\t' && *s != '\r')
+			return false;
+	return true;
+}
+
+int reap_cursor_next(struct reap_cursor *c, struct reap_row *row, struct reap_err *e)
+{
+	char *line = NULL;
+	size_t n = 0;
+	int rc;
+
+	while ((rc = next_line(c, &line, &n, e)) > 0) {
+		if (is_blank(line, n))
+			continue;
+		*row = (struct reap_row){.number = c->number++,
+			.at = c->at - (uint64_t)(c->buf + c->begin - line),
+			.size = n};
+		if ((rc = parse_row(c, line, n, row, e)) != 0) {
+			c->usable += rc > 0;
+			return rc;
+		}
+	}
+	if (rc == 0 && c->usable == 0)
+		return reap_fail(e, REAP_EFAIL, "%s: none of its %" PRIu64 " rows has text in \"%s\"",
+			c->rows->name, c->number, c->rows->column);
+	return rc;
+}
+
+int reap_cursor_reread(struct reap_cursor *c, uint64_t at, uint64_t size, uint64_t number,
+	struct reap_row *row, struct reap_err *e)
+{
+	struct reap_rows *r = c->rows;
+	size_t n = 0;
+	int rc;
+
+	c->line = number + 1;
+	if (size > MAX_LINE || !reap_grow(&c->buf, &c->cap, (size_t)size + 1, 1))
+		return reap_fail_memory(e, r->name);
+	while (n < size) {
+		ssize_t got = read_at(r, c->buf + n, (size_t)size - n, at + n);
+
+		if (got < 0)
+			return reap_fail_errno(e, "%s", r->name);
+		if (got == 0)
+			return reap_fail(e, REAP_EFAIL, "%s: became shorter while it was read", r->name);
+		n += (size_t)got;
+	}
+	*row = (struct reap_row){.number = number, .at = at, .size = size};
+	rc = parse_row(c, c->buf, n, row, e);
+	return rc != 0 ? rc : bad_row(c, e, "changed while it was read");
+}

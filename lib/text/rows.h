@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Rows of packs: JSON lines, or Parquet by way of a program that turns it into
+ * JSON lines.  A row is a text, or token ids made elsewhere.
+ *
+ * Lines end at '\n' only: U+0085 and U+2028 inside a string are text.  A lone
+ * surrogate escape is not UTF-8 text and an error, as any JSON error; "\u0000"
+ * is text.  Rows without usable text (no such column, not a string, only white
+ * space) are passed over.
+ */
+#ifndef REAP_ROWS_H
+#define REAP_ROWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+struct reap_rows;   /* an input */
+struct reap_cursor; /* a place in one */
+
+/* One row, borrowed until the next call on its cursor. */
+struct reap_row {
+	const char *text; /* valid UTF-8; NULL for a row of ids */
+	size_t len;
+	const uint32_t *ids; /* (n) `input_ids` */
+	const uint8_t *keep; /* (n) `keep_mask`, 0 or 1; all 1 when the row has none */
+	size_t n;
+	/* What identifies the row to samples, splits and hashes: the text, or the
+	 * ids as little-endian u32. */
+	const void *key;
+	size_t key_len;
+	uint64_t number;   /* in its file, from 0, rows passed over counted */
+	uint64_t at, size; /* bytes of its line, for reap_cursor_reread */
+};
+
+/* Open "-" (standard input), a file of JSON lines, or one named *.parquet.
+ * `column` holds the text.  `again`: there will be several cursors or re-reads,
+ * so what cannot be read twice is first copied to an unnamed temporary file. */
+REAP_MUST_CHECK int reap_rows_open(struct reap_rows **r, const char *path, const char *column,
+	bool again, struct reap_err *e);
+void reap_rows_close(struct reap_rows *r); /* NULL allowed */
+const char *reap_rows_name(const struct reap_rows *r);
+
+/* Total bytes, 0 when not known. */
+uint64_t reap_rows_bytes(const struct reap_rows *r);
+
+/* A cursor at the first row.  Close it before its rows. */
+REAP_MUST_CHECK int reap_cursor_open(struct reap_cursor **c, struct reap_rows *r,
+	struct reap_err *e);
+void reap_cursor_close(struct reap_cursor *c); /* NULL allowed */
+
+/* 1 and the next usable row, 0 at the end.  Errors name file and line.  A file
+ * that ends without a single usable row is an error. */
+REAP_MUST_CHECK int reap_cursor_next(struct reap_cursor *c, struct reap_row *row,
+	struct reap_err *e);
+
+/* Read the row again that lies at `at`.  The cursor is then good for re-reads only. */
+REAP_MUST_CHECK int reap_cursor_reread(struct reap_cursor *c, uint64_t at, uint64_t size,
+	uint64_t number, struct reap_row *row, struct reap_err *e);
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/text/utf8.h"
+
+bool reap_utf8_valid(const char *s, size_t n)
+{
+	const unsigned char *p = (const unsigned char *)s, *end = p + n;
+
+	while (p < end) {
+		unsigned c = *p++, lo = 0x80, hi = 0xbf;
+		int more;
+
+		if (c < 0x80)
+			continue;
+		if (c < 0xc2 || c > 0xf4)
+			return false;
+		more = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+		/* The second byte's range excludes overlong forms, surrogates and
+		 * what lies above U+10FFFF (Unicode, table 3-7). */
+		if (c == 0xe0)
+			lo = 0xa0;
+		else if (c == 0xed)
+			hi = 0x9f;
+		else if (c == 0xf0)
+			lo = 0x90;
+		else if (c == 0xf4)
+			hi = 0x8f;
+		for (; more > 0; more--, lo = 0x80, hi = 0xbf)
+			if (p == end || *p < lo || *p++ > hi)
+				return false;
+	}
+	return true;
+}
+
+uint32_t reap_utf8_get(const char *s, size_t *len)
+{
+	const unsigned char *p = (const unsigned char *)s;
+
+	if (p[0] < 0x80) {
+		*len = 1;
+		return p[0];
+	}
+	if (p[0] < 0xe0) {
+		*len = 2;
+		return (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu);
+	}
+	if (p[0] < 0xf0) {
+		*len = 3;
+		return (p[0] & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
+	}
+	*len = 4;
+	return (p[0] & 0x07u) << 18 | (p[1] & 0x3fu) << 12 | (p[2] & 0x3fu) << 6 | (p[3] & 0x3fu);
+}
+
+static bool is_space(uint32_t c)
+{
+	return (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 ||
+		c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
+		c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
+void reap_utf8_strip(const char *s, size_t n, size_t *begin, size_t *end)
+{
+	size_t len;
+
+	for (*begin = 0; *begin < n && is_space(reap_utf8_get(s + *begin, &len)); *begin += len)
+		;
+	for (*end = n; *end > *begin;) {
+		size_t at = *end - 1;
+
+		while (!reap_utf8_begins(s[at]))
+			at--;
+		if (!is_space(reap_utf8_get(s + at, &len)))
+			break;
+		*end = at;
+	}
+}
+
+size_t reap_utf8_prefix(const char *s, size_t n, size_t chars)
+{
+	size_t i = 0;
+
+	for (; i < n; i++)
+		if (reap_utf8_begins(s[i]) && chars-- == 0)
+			break;
+	return i;
+}
