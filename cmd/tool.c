@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/mem.h"
 #include "lib/base/thread.h"
 
 struct tool tool;
@@ -48,7 +49,11 @@ void tool_begin(const char *name, const char *usage, int argc, char **argv)
 	tool.name = name;
 	tool.usage = usage;
 	tool.argc = argc;
-	tool.argv = argv;
+	/* getopt_long moves operands to the end: the history shows what was typed. */
+	tool.argv = reap_alloc((size_t)argc + 1, sizeof(*tool.argv));
+	if (tool.argv == NULL)
+		_exit(EXIT_FAILED);
+	memcpy(tool.argv, argv, ((size_t)argc + 1) * sizeof(*tool.argv));
 	tool.threads = reap_cpu_count();
 	tool.memory = default_memory();
 }

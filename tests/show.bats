@@ -32,6 +32,12 @@ stream() {
 		jq -e '.history[0].tool == "reap-show" and .history[0].argv[1] == "--encode"'
 }
 
+@test "the history shows the command as it was typed" {
+	lines >"$TMP/l"
+	reap-show "$TMP/l" --encode trace | reap-show | head -n 1 |
+		jq -e --arg l "$TMP/l" '.history[0].argv[1:] == [$l, "--encode", "trace"]'
+}
+
 @test "one type of record" {
 	run bash -c "reap-show -t outcome <(reap-show --encode trace <<<'$(lines)')"
 	[ "$status" -eq 0 ]
