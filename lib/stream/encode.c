@@ -28,6 +28,16 @@ static const struct array_field {
 	{"outcome", "logp", REAP_F32, 1},
 	{"outcome", "entropy", REAP_F32, 1},
 	{"outcome", "top1", REAP_U8, 1},
+	{"tokens", "positions", REAP_U32, 1},
+	{"tokens", "ids", REAP_U32, 1},
+	{"tokens", "nll", REAP_F32, 1},
+	{"tokens", "entropy", REAP_F32, 1},
+	{"tokens", "top1", REAP_U8, 1},
+	{"tokens", "channel", REAP_U8, 1},
+	{"metrics", "sums", REAP_I64, 2},
+	{"metrics", "hist2d", REAP_I64, 2},
+	{"metrics", "hist_x", REAP_I64, 1},
+	{"metrics", "hist_h", REAP_I64, 1},
 };
 
 static const struct array_field *array_field(const char *type, const char *key)
