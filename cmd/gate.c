@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * reap-gate: is the pruned model still the same?  See reap-gate(1).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/tool.h"
+#include "lib/base/io.h"
+#include "lib/eval/report.h"
+
+static const char usage[] =
+	"usage: reap-gate [options] --gates FILE BASE PRUNED\n"
+	"Compare two evals of the same tokens and say PASS, FAIL or UNDECIDED.\n"
+	"\n"
+	"  -g, --gates FILE     the limits, as recipes/near_lossless_gates.json\n"
+	"  -m, --markdown FILE  write the whole comparison as markdown\n"
+	"  -j, --json FILE      write it as JSON\n"
+	"      --rule min|max   of the absolute and the relative limit of dPPL the\n"
+	"                       smaller or the larger (default: the gates file's)\n" TOOL_USAGE_STD
+	"Exit status: 0 PASS, 4 FAIL or UNDECIDED.\n";
+
+enum { OPT_RULE = TOOL_OWN };
+
+struct opts {
+	const char *gates, *markdown, *json, *rule;
+	const char *base, *pruned;
+};
+
+typedef int report_fn(FILE *f, const struct reap_pair *p, const struct reap_gates *g,
+	const struct reap_verdict *v, struct reap_err *e);
+
+/* A report in a file that appears whole or not at all; "-" is standard output. */
+static int write_report(const char *path, report_fn *report, const struct reap_pair *p,
+	const struct reap_gates *g, const struct reap_verdict *v, struct reap_err *e)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f;
+	int rc;
+
+	if (path == NULL)
+		return REAP_OK;
+	if (strcmp(path, "-") == 0)
+		return report(stdout, p, g, v, e);
+	if ((f = open_memstream(&text, &len)) == NULL)
+		return reap_fail_memory(e, "the report");
+	rc = report(f, p, g, v, e);
+	if (fclose(f) != 0 && rc == REAP_OK)
+		rc = reap_fail_memory(e, "the report");
+	if (rc == REAP_OK)
+		rc = reap_write_file(path, text, len, e);
+	free(text);
+	return rc;
+}
+
+static int read_pair(const struct opts *o, struct reap_pair *p, struct reap_err *e)
+{
+	struct reap_reader *left = NULL, *right = NULL;
+	int base = -1, pruned = -1, rc;
+	const char *name;
+
+	if ((rc = tool_input(o->base, &base, &name, e)) != REAP_OK ||
+		(rc = reap_reader_open(&left, base, name, REAP_KIND_EVAL, e)) != REAP_OK ||
+		(rc = tool_input(o->pruned, &pruned, &name, e)) != REAP_OK ||
+		(rc = reap_reader_open(&right, pruned, name, REAP_KIND_EVAL, e)) != REAP_OK)
+		goto out;
+	rc = reap_pair_read(p, left, right, e);
+out:
+	reap_reader_close(left);
+	reap_reader_close(right);
+	if (base > 0)
+		close(base);
+	if (pruned > 0)
+		close(pruned);
+	return rc;
+}
+
+static int run(const struct opts *o, struct reap_err *e)
+{
+	struct reap_gates gates;
+	struct reap_pair pair = {.rows = NULL};
+	struct reap_verdict verdict = {.judged = NULL};
+	int rc;
+
+	if ((rc = reap_gates_load(&gates, o->gates, e)) != REAP_OK)
+		return rc;
+	if (o->rule != NULL)
+		gates.rule_max = strcmp(o->rule, "max") == 0;
+	if ((rc = read_pair(o, &pair, e)) != REAP_OK ||
+		(rc = reap_gates_judge(&gates, &pair, &verdict, e)) != REAP_OK ||
+		(rc = write_report(o->markdown, reap_report_markdown, &pair, &gates, &verdict, e)) !=
+			REAP_OK ||
+		(rc = write_report(o->json, reap_report_json, &pair, &gates, &verdict, e)) != REAP_OK)
+		goto out;
+	if ((o->markdown == NULL || strcmp(o->markdown, "-") != 0) &&
+		(o->json == NULL || strcmp(o->json, "-") != 0))
+		reap_report_text(stdout, &pair, &gates, &verdict);
+	rc = tool_close_stdout(e);
+	if (rc == REAP_OK && verdict.code != REAP_PASS)
+		rc = REAP_EGATE;
+out:
+	reap_verdict_free(&verdict);
+	reap_pair_free(&pair);
+	return rc;
+}
+
+int main(int argc, char *argv[])
+{
+	static const struct option longopts[] = {
+		{"gates", required_argument, NULL, 'g'},
+		{"markdown", required_argument, NULL, 'm'},
+		{"json", required_argument, NULL, 'j'},
+		{"rule", required_argument, NULL, OPT_RULE},
+		TOOL_LONG,
+		{NULL, 0, NULL, 0},
+	};
+	struct opts o = {NULL, NULL, NULL, NULL, NULL, NULL};
+	struct reap_err e = {0};
+	int c, rc;
+
+	tool_begin("reap-gate", usage, argc, argv);
+	while ((c = getopt_long(argc, argv, "g:m:j:" TOOL_SHORT, longopts, NULL)) != -1)
+		switch (c) {
+		case 'g':
+			o.gates = optarg;
+			break;
+		case 'm':
+			o.markdown = optarg;
+			break;
+		case 'j':
+			o.json = optarg;
+			break;
+		case OPT_RULE:
+			if (strcmp(optarg, "min") != 0 && strcmp(optarg, "max") != 0)
+				tool_usage("--rule: '%s' is neither min nor max", optarg);
+			o.rule = optarg;
+			break;
+		default:
+			tool_option(c);
+		}
+	if (argc - optind != 2)
+		tool_usage("two evals are compared, %d were named", argc - optind);
+	if (o.gates == NULL)
+		tool_usage("--gates: which limits?");
+	o.base = argv[optind];
+	o.pruned = argv[optind + 1];
+	if (strcmp(o.base, "-") == 0 && strcmp(o.pruned, "-") == 0)
+		tool_usage("only one eval can be standard input");
+	rc = run(&o, &e);
+	/* A gate that did not pass has said so on standard output. */
+	return rc == REAP_EGATE ? EXIT_GATE : rc == REAP_OK ? EXIT_DONE : tool_report(&e);
+}

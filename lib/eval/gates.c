@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/eval/gates.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/json.h"
+#include "lib/base/mem.h"
+
+/* ---- the file ---- */
+
+static int only_keys(const json_t *obj, const char *path, const char *const *keys,
+	struct reap_err *e)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)obj, key, value) {
+		const char *const *k = keys;
+
+		while (*k != NULL && strcmp(*k, key) != 0)
+			k++;
+		if (*k == NULL)
+			return reap_fail(e, REAP_EFAIL, "%s: %s: unknown key", path, key);
+	}
+	return REAP_OK;
+}
+
+static int copy_str(const json_t *obj, const char *key, const char *path, char *out, size_t size,
+	struct reap_err *e)
+{
+	const char *s;
+	int rc = reap_json_str(obj, key, path, &s, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	if (strlen(s) >= size)
+		return reap_fail(e, REAP_EFAIL, "%s: %s: longer than %zu bytes", path, key, size - 1);
+	strcpy(out, s);
+	return REAP_OK;
+}
+
+/* The original writes the lengths as strings; numbers are welcome too. */
+static int load_seq_lens(struct reap_gates *g, const json_t *root, struct reap_err *e)
+{
+	const json_t *list = json_object_get(root, "primary_seq_lens"), *v;
+	size_t i;
+
+	if (!json_is_array(list) || json_array_size(list) == 0 ||
+		json_array_size(list) > REAP_GATES_SEQ_LENS)
+		return reap_fail(e, REAP_EFAIL, "%s: primary_seq_lens: not a list of 1..%d lengths",
+			g->path, REAP_GATES_SEQ_LENS);
+	json_array_foreach(list, i, v) {
+		unsigned long n = 0;
+		char *end = NULL;
+
+		if (json_is_integer(v) && json_integer_value(v) > 0)
+			n = (unsigned long)json_integer_value(v);
+		else if (json_is_string(v))
+			n = strtoul(json_string_value(v), &end, 10);
+		if (n == 0 || n > REAP_MAX_SEQ_LEN || (end != NULL && *end != '\0'))
+			return reap_fail(e, REAP_EFAIL,
+				"%s: primary_seq_lens: element %zu is not a length within 1..%d",
+				g->path, i, REAP_MAX_SEQ_LEN);
+		g->seq_lens[g->seq_len_count++] = (uint32_t)n;
+	}
+	return REAP_OK;
+}
+
+static int load_thresholds(struct reap_gates *g, const json_t *root, struct reap_err *e)
+{
+	static const char *const keys[] = {"max_rel_delta_ppl", "max_abs_delta_ppl",
+		"max_abs_delta_cc_rate", "max_abs_delta_mean_prob", "max_js2d", NULL};
+	double *const to[] = {&g->max_rel_delta_ppl, &g->max_abs_delta_ppl,
+		&g->max_abs_delta_cc_rate, &g->max_abs_delta_mean_prob, &g->max_js2d};
+	const json_t *t = json_object_get(root, "thresholds");
+	int rc;
+
+	if (!json_is_object(t))
+		return reap_fail(e, REAP_EFAIL, "%s: thresholds: missing", g->path);
+	if ((rc = only_keys(t, g->path, keys, e)) != REAP_OK)
+		return rc;
+	for (size_t i = 0; keys[i] != NULL; i++) {
+		*to[i] = NAN;
+		if ((rc = reap_json_opt_f64(t, keys[i], g->path, to[i], e)) != REAP_OK)
+			return rc;
+		/* The original takes 0, which nothing passes. */
+		if (isnan(*to[i]))
+			return reap_fail(e, REAP_EFAIL, "%s: thresholds.%s: missing", g->path, keys[i]);
+		if (*to[i] < 0)
+			return reap_fail(e, REAP_EFAIL, "%s: thresholds.%s: %g is negative", g->path,
+				keys[i], *to[i]);
+	}
+	return REAP_OK;
+}
+
+static int load(struct reap_gates *g, const json_t *root, struct reap_err *e)
+{
+	static const char *const keys[] = {"version", "name", "primary_pack", "primary_seq_lens",
+		"gate_rule", "thresholds", "notes", NULL};
+	const char *rule = "min";
+	uint64_t version;
+	int rc;
+
+	if (!json_is_object(root))
+		return reap_fail(e, REAP_EFAIL, "%s: not a JSON object", g->path);
+	if ((rc = only_keys(root, g->path, keys, e)) != REAP_OK ||
+		(rc = reap_json_u64(root, "version", g->path, 1, 1, &version, e)) != REAP_OK ||
+		(rc = copy_str(root, "name", g->path, g->name, sizeof(g->name), e)) != REAP_OK ||
+		(rc = copy_str(root, "primary_pack", g->path, g->primary_pack,
+			 sizeof(g->primary_pack), e)) != REAP_OK ||
+		(rc = load_seq_lens(g, root, e)) != REAP_OK ||
+		(rc = load_thresholds(g, root, e)) != REAP_OK ||
+		(rc = reap_json_opt_str(root, "gate_rule", g->path, &rule, e)) != REAP_OK)
+		return rc;
+	g->rule_max = strcmp(rule, "max") == 0;
+	if (!g->rule_max && strcmp(rule, "min") != 0)
+		return reap_fail(e, REAP_EFAIL, "%s: gate_rule: '%s' is neither min nor max", g->path,
+			rule);
+	return REAP_OK;
+}
+
+int reap_gates_load(struct reap_gates *g, const char *path, struct reap_err *e)
+{
+	enum { MAX_BYTES = 1 << 20 };
+	json_t *root;
+	int rc;
+
+	memset(g, 0, sizeof(*g));
+	if (strlen(path) >= sizeof(g->path))
+		return reap_fail(e, REAP_EFAIL, "%s: name too long", path);
+	strcpy(g->path, path);
+	if ((rc = reap_json_load(path, MAX_BYTES, &root, e)) != REAP_OK)
+		return rc;
+	rc = load(g, root, e);
+	json_decref(root);
+	return rc;
+}
+
+double reap_gates_ppl_limit(const struct reap_gates *g, double base_ppl)
+{
+	double rel = g->max_rel_delta_ppl * fmax(1e-9, base_ppl);
+
+	return g->rule_max ? fmax(g->max_abs_delta_ppl, rel) : fmin(g->max_abs_delta_ppl, rel);
+}
+
+/* ---- the verdict ---- */
+
+const char *reap_outcome_name(enum reap_outcome_code c)
+{
+	return c == REAP_PASS ? "PASS" : c == REAP_FAIL ? "FAIL" : "UNDECIDED";
+}
+
+const char *reap_check_name(int check)
+{
+	static const char *const names[REAP_CHECKS] = {"dPPL", "dCC", "dmean_p", "JS2D"};
+
+	return names[check];
+}
+
+static void add_note(struct reap_verdict *v, const char *fmt, ...) REAP_PRINTF(2, 3);
+static void add_note(struct reap_verdict *v, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (v->notes == REAP_GATES_NOTES)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(v->note[v->notes++], sizeof(v->note[0]), fmt, ap);
+	va_end(ap);
+}
+
+/* Ask for `factor` times the tokens of the row; two digits are more than the
+ * estimate is worth.  Rounded up, so that it decides. */
+static void ask(struct reap_check *c, const struct reap_pair_row *r, double factor)
+{
+	double more = fmax((double)r->tokens * (factor - 1), 1), unit = 1;
+
+	if (!(more < 1e18))
+		return;
+	while (more / unit > 100)
+		unit *= 10;
+	c->more_tokens = (uint64_t)(ceil(more / unit) * unit);
+	c->more_blocks = (uint64_t)ceil(
+		(double)c->more_tokens * (double)r->left.blocks / (double)r->tokens);
+}
+
+/* The interval shrinks with the root of the tokens.  It lies on one side of the
+ * limit in nine of ten cases when the distance is 1.96 + 1.28 standard errors. */
+static void ask_for_interval(struct reap_check *c, const struct reap_pair_row *r, double se)
+{
+	double least = (double)REAP_BOOT_MIN_BLOCKS / (double)r->left.blocks;
+	double distance = fabs(fabs(c->value) - c->limit), ratio = 0;
+
+	if (!(distance > 0))
+		return;
+	if (!isnan(se)) /* it is with one block: ask for an interval at least */
+		ratio = (1.96 + 1.2816) * se / distance;
+	ask(c, r, fmax(ratio * ratio, least));
+}
+
+static void judge_difference(struct reap_check *c, const struct reap_interval *ci,
+	const struct reap_pair_row *r)
+{
+	if (!r->paired) {
+		c->code = c->value_ok ? REAP_PASS : REAP_FAIL;
+		return;
+	}
+	c->has_interval = ci->known;
+	c->lo = ci->lo;
+	c->hi = ci->hi;
+	if (ci->known && ci->lo >= -c->limit && ci->hi <= c->limit) {
+		c->code = REAP_PASS;
+	} else if (ci->known && (ci->lo > c->limit || ci->hi < -c->limit)) {
+		c->code = REAP_FAIL;
+	} else {
+		c->code = REAP_UNDECIDED;
+		ask_for_interval(c, r, ci->se);
+	}
+}
+
+/* Noise falls as one over the tokens where bins are full and slower where most are
+ * empty: reckon with the power 3/4.  What lies above the floor is taken to stay;
+ * because more than that may, the noise is asked to fill only half of the room. */
+static void judge_js2d(struct reap_check *c, const struct reap_pair_row *r)
+{
+	double floor = fmax(r->floor_left, r->floor_right), shift;
+
+	if (c->value_ok || !r->paired) {
+		c->code = c->value_ok ? REAP_PASS : REAP_FAIL;
+		return;
+	}
+	c->has_interval = !isnan(floor);
+	if (isnan(floor)) {
+		c->code = REAP_UNDECIDED;
+		ask(c, r, REAP_BOOT_MIN_BLOCKS);
+		return;
+	}
+	shift = fmax(0, c->value - floor);
+	c->lo = shift;
+	c->hi = c->value;
+	c->code = shift > c->limit ? REAP_FAIL : REAP_UNDECIDED;
+	if (c->code == REAP_UNDECIDED && shift < c->limit)
+		ask(c, r, pow(2 * (c->value - shift) / (c->limit - shift), 4.0 / 3));
+}
+
+static void judge_row(const struct reap_gates *g, const struct reap_pair_row *r,
+	struct reap_judged *j)
+{
+	const double value[REAP_CHECKS] = {r->d_ppl, r->d_cc, r->d_mean_p, r->js2d};
+	const double limit[REAP_CHECKS] = {reap_gates_ppl_limit(g, r->left.ppl),
+		g->max_abs_delta_cc_rate, g->max_abs_delta_mean_prob, g->max_js2d};
+	const struct reap_interval *ci[] = {&r->d_ppl_ci, &r->d_cc_ci, &r->d_mean_p_ci};
+
+	for (int i = 0; i < REAP_CHECKS; i++) {
+		struct reap_check *c = &j->check[i];
+
+		c->value = value[i];
+		c->limit = limit[i];
+		c->value_ok = fabs(value[i]) <= limit[i];
+		if (i == REAP_CHECK_JS2D)
+			judge_js2d(c, r);
+		else
+			judge_difference(c, ci[i], r);
+	}
+}
+
+static bool wants_seq_len(const struct reap_gates *g, uint32_t seq_len)
+{
+	for (uint32_t i = 0; i < g->seq_len_count; i++)
+		if (g->seq_lens[i] == seq_len)
+			return true;
+	return false;
+}
+
+enum choice { PRIMARY, PRIMARY_PACK, ALL };
+
+static bool chosen(const struct reap_gates *g, const struct reap_pair_row *r, enum choice c)
+{
+	return c == ALL || (strcmp(r->left.pack, g->primary_pack) == 0 &&
+		(c == PRIMARY_PACK || wants_seq_len(g, r->left.seq_len)));
+}
+
+static size_t count_chosen(const struct reap_gates *g, const struct reap_pair *p, enum choice c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->count; i++)
+		n += chosen(g, &p->rows[i], c);
+	return n;
+}
+
+static void note_choice(const struct reap_gates *g, const struct reap_pair *p, enum choice c,
+	struct reap_verdict *v)
+{
+	char lens[128] = "";
+	size_t at = 0;
+
+	for (uint32_t i = 0; i < g->seq_len_count && at + 12 < sizeof(lens); i++) {
+		bool there = false;
+
+		for (size_t r = 0; r < p->count; r++)
+			there |= strcmp(p->rows[r].left.pack, g->primary_pack) == 0 &&
+				p->rows[r].left.seq_len == g->seq_lens[i];
+		if (!there)
+			at += (size_t)snprintf(lens + at, sizeof(lens) - at, "%s%u",
+				at > 0 ? ", " : "", g->seq_lens[i]);
+	}
+	if (c == ALL)
+		add_note(v, "the gate is for %s, which was not evaluated: judged on every pack",
+			g->primary_pack);
+	else if (c == PRIMARY_PACK)
+		add_note(v, "the gate is for %s at %s, which was not evaluated: judged at the "
+			"sequence lengths there are", g->primary_pack, lens);
+	else if (at > 0)
+		add_note(v, "%s at %s was not evaluated: judged without it", g->primary_pack, lens);
+}
+
+static void note_pair(const struct reap_pair *p, struct reap_verdict *v)
+{
+	const struct reap_pair_row *dropped = NULL, *held_in = NULL;
+
+	for (size_t i = 0; i < p->count; i++) {
+		const struct reap_pair_row *r = &p->rows[i];
+
+		if (r->left.dropped_tokens != r->right.dropped_tokens)
+			dropped = r;
+		if (strcmp(r->left.split, "eval") != 0 && held_in == NULL)
+			held_in = r;
+	}
+	if (held_in != NULL && strcmp(held_in->left.split, "calib") == 0)
+		add_note(v, "NOT HELD OUT: %s is the calibration split, which the pruning has seen",
+			held_in->left.pack);
+	else if (held_in != NULL)
+		add_note(v, "HELD OUT IS NOT SHOWN: %s holds all rows, those used for calibration "
+			"among them if they come from the same files", held_in->left.pack);
+	if (dropped != NULL)
+		add_note(v, "%s %u: the models dropped different tokens as outside the p range "
+			"(%" PRIu64 " and %" PRIu64 "), so perplexities are over different tokens",
+			dropped->left.pack, dropped->left.seq_len, dropped->left.dropped_tokens,
+			dropped->right.dropped_tokens);
+	for (size_t i = 0; i < v->count; i++) {
+		const struct reap_pair_row *r = &p->rows[v->judged[i].row];
+
+		if (r->paired && !r->identical && r->left.blocks < REAP_BOOT_MIN_BLOCKS)
+			add_note(v, "%s %u: %" PRIu64 " blocks are too few for an interval, which "
+				"needs %d", r->left.pack, r->left.seq_len, r->left.blocks,
+				REAP_BOOT_MIN_BLOCKS);
+	}
+	if (strcmp(p->left_meta.backend, p->right_meta.backend) != 0)
+		add_note(v, "the models were run with different arithmetic (%s and %s): the "
+			"differences contain that too", p->left_meta.backend, p->right_meta.backend);
+	if (!v->intervals)
+		add_note(v, "no intervals: an eval holds no tokens (reap-ppl --no-tokens), so the "
+			"verdict is by the values alone");
+}
+
+static void settle(struct reap_verdict *v)
+{
+	v->code = REAP_PASS;
+	v->original_pass = true;
+	for (size_t i = 0; i < v->count; i++)
+		for (int c = 0; c < REAP_CHECKS; c++) {
+			const struct reap_check *k = &v->judged[i].check[c];
+
+			v->original_pass &= k->value_ok;
+			if (k->code == REAP_FAIL ||
+				(k->code == REAP_UNDECIDED && v->code == REAP_PASS))
+				v->code = k->code;
+		}
+}
+
+int reap_gates_judge(const struct reap_gates *g, const struct reap_pair *p, struct reap_verdict *v,
+	struct reap_err *e)
+{
+	enum choice c = PRIMARY;
+	size_t n;
+
+	memset(v, 0, sizeof(*v));
+	while (c < ALL && count_chosen(g, p, c) == 0)
+		c++;
+	n = count_chosen(g, p, c);
+	if ((v->judged = reap_calloc(n, sizeof(*v->judged))) == NULL)
+		return reap_fail_memory(e, "the verdict");
+	v->primary = c == PRIMARY;
+	v->intervals = true;
+	for (size_t i = 0; i < p->count; i++) {
+		if (!chosen(g, &p->rows[i], c))
+			continue;
+		v->judged[v->count].row = i;
+		v->intervals &= p->rows[i].paired;
+		judge_row(g, &p->rows[i], &v->judged[v->count++]);
+	}
+	settle(v);
+	note_pair(p, v);
+	note_choice(g, p, c, v);
+	return REAP_OK;
+}
+
+void reap_verdict_free(struct reap_verdict *v)
+{
+	free(v->judged);
+	memset(v, 0, sizeof(*v));
+}

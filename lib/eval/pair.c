@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/eval/pair.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/eval/metrics.h"
+
+enum { LEFT, RIGHT, SIDES };
+
+/* What is summed per block.  Columns named for both sides take [LEFT], [RIGHT]. */
+enum {
+	COL_N,			/* tokens in the metrics (2) */
+	COL_NLL = COL_N + 2,	/* their nll (2) */
+	COL_P = COL_NLL + 2,	/* their p (2) */
+	COL_CC = COL_P + 2,	/* in conflict by own thresholds (2) */
+	COL_CC_BASE = COL_CC + 2, /* right, by the left's thresholds */
+	COL_TOKENS,		/* all tokens, dropped or not */
+	COL_AGREE, COL_BOTH,
+	COL_GROUP,		/* per group: tokens, nll left, nll right */
+	GROUPS = (int)REAP_CHANNEL_COUNT + (int)REAP_PAIR_POSITIONS,
+	COLUMNS = COL_GROUP + 3 * GROUPS,
+};
+
+enum { FIG_PPL, FIG_CC, FIG_CC_BASE, FIG_P, FIG_NLL, FIG_AGREE, FIG_GROUP,
+	FIGURES = FIG_GROUP + GROUPS };
+
+_Static_assert((int)FIGURES <= (int)REAP_BOOT_MAX_FIGURES, "raise REAP_BOOT_MAX_FIGURES");
+
+/* One stream while it is read. */
+struct side {
+	struct reap_reader *reader;
+	const char *name;
+	struct reap_eval_meta *meta;
+	struct reap_eval_storage storage;
+	struct reap_rec rec;
+};
+
+/* What a row needs until its metrics record comes. */
+struct work {
+	struct reap_grid grid;
+	double *rows; /* (blocks, COLUMNS) */
+	size_t blocks, rows_cap;
+	/* Bins of all tokens, because the thresholds are known only at the end. */
+	uint32_t *bins; /* (tokens, SIDES); NO_BIN when dropped */
+	size_t tokens, bins_cap;
+	size_t *ends; /* (blocks) tokens up to and with each */
+	size_t ends_cap;
+	int64_t *half[SIDES][2]; /* (bins) of even and of odd blocks */
+	bool identical;
+	char pack[128];
+	uint32_t seq_len;
+	struct reap_pair_token worst[REAP_PAIR_WORST];
+	uint32_t worst_count;
+};
+
+#define NO_BIN UINT32_MAX
+
+/* ---- formulas ---- */
+
+double reap_js2d(const int64_t *left, const int64_t *right, size_t bins)
+{
+	double total[SIDES] = {0, 0}, kl[SIDES] = {0, 0};
+
+	for (size_t i = 0; i < bins; i++) {
+		total[LEFT] += (double)left[i];
+		total[RIGHT] += (double)right[i];
+	}
+	if (total[LEFT] <= 0 || total[RIGHT] <= 0)
+		return 0;
+	for (size_t i = 0; i < bins; i++) {
+		double p = (double)left[i] / total[LEFT], q = (double)right[i] / total[RIGHT];
+		double m = fmax(1e-12, 0.5 * (p + q));
+
+		if (p > 0)
+			kl[LEFT] += p * log(p / m);
+		if (q > 0)
+			kl[RIGHT] += q * log(q / m);
+	}
+	return 0.5 * kl[LEFT] + 0.5 * kl[RIGHT];
+}
+
+uint32_t reap_pair_position_from(unsigned bucket)
+{
+	return bucket == 0 ? 1 : (uint32_t)16 << (bucket - 1);
+}
+
+static unsigned position_bucket(uint32_t position)
+{
+	unsigned b = 0;
+
+	while (b + 1 < REAP_PAIR_POSITIONS && position >= reap_pair_position_from(b + 1))
+		b++;
+	return b;
+}
+
+static double ratio(double a, double b)
+{
+	return b > 0 ? a / b : NAN;
+}
+
+static void figures(const double *s, double *f)
+{
+	f[FIG_PPL] = reap_ppl(ratio(s[COL_NLL + RIGHT], s[COL_N + RIGHT])) -
+		reap_ppl(ratio(s[COL_NLL + LEFT], s[COL_N + LEFT]));
+	if (!(s[COL_N + LEFT] > 0 && s[COL_N + RIGHT] > 0))
+		f[FIG_PPL] = NAN;
+	f[FIG_CC] = ratio(s[COL_CC + RIGHT], s[COL_N + RIGHT]) -
+		ratio(s[COL_CC + LEFT], s[COL_N + LEFT]);
+	f[FIG_CC_BASE] = ratio(s[COL_CC_BASE], s[COL_N + RIGHT]) -
+		ratio(s[COL_CC + LEFT], s[COL_N + LEFT]);
+	f[FIG_P] = ratio(s[COL_P + RIGHT], s[COL_N + RIGHT]) -
+		ratio(s[COL_P + LEFT], s[COL_N + LEFT]);
+	f[FIG_NLL] = 0;
+	for (int c = 0; c < REAP_CHANNEL_COUNT; c++)
+		f[FIG_NLL] += s[COL_GROUP + 3 * c + 2] - s[COL_GROUP + 3 * c + 1];
+	f[FIG_NLL] = ratio(f[FIG_NLL], s[COL_TOKENS]);
+	f[FIG_AGREE] = ratio(s[COL_AGREE], s[COL_TOKENS]);
+	for (int g = 0; g < GROUPS; g++) {
+		const double *col = s + COL_GROUP + 3 * g;
+
+		f[FIG_GROUP + g] = ratio(col[2] - col[1], col[0]);
+	}
+}
+
+/* ---- reading ---- */
+
+static int differs_u64(const struct side s[SIDES], const char *what, uint64_t l, uint64_t r,
+	struct reap_err *e)
+{
+	if (l == r)
+		return REAP_OK;
+	return reap_fail(e, REAP_EFAIL, "%s: %s %" PRIu64 ", but %s has %" PRIu64, s[RIGHT].name,
+		what, r, s[LEFT].name, l);
+}
+
+static int differs_f64(const struct side s[SIDES], const char *what, double l, double r,
+	struct reap_err *e)
+{
+	if (l == r)
+		return REAP_OK;
+	return reap_fail(e, REAP_EFAIL, "%s: %s %g, but %s has %g", s[RIGHT].name, what, r,
+		s[LEFT].name, l);
+}
+
+static int differs_str(const struct side s[SIDES], const char *what, const char *l, const char *r,
+	struct reap_err *e)
+{
+	if (strcmp(l, r) == 0)
+		return REAP_OK;
+	return reap_fail(e, REAP_EFAIL, "%s: %s %s, but %s has %s", s[RIGHT].name, what, r,
+		s[LEFT].name, l);
+}
+
+static int check_metas(const struct side s[SIDES], struct reap_err *e)
+{
+	const struct reap_eval_meta *l = s[LEFT].meta, *r = s[RIGHT].meta;
+	int rc;
+
+	for (int i = 0; i < SIDES; i++)
+		if (s[i].meta->shards != 1)
+			return reap_fail(e, REAP_EFAIL,
+				"%s: is shard %u of %u: join the shards with reap-ppl --merge",
+				s[i].name, s[i].meta->shard, s[i].meta->shards);
+	if ((rc = differs_u64(s, "entropy_topk", l->entropy_topk, r->entropy_topk, e)) != REAP_OK ||
+		(rc = differs_u64(s, "bins of p", l->xbins, r->xbins, e)) != REAP_OK ||
+		(rc = differs_u64(s, "bins of entropy", l->ybins, r->ybins, e)) != REAP_OK ||
+		(rc = differs_f64(s, "cc_quantile", l->cc_quantile, r->cc_quantile, e)) != REAP_OK ||
+		(rc = differs_str(s, "prob_scale", l->log_scale ? "log" : "linear",
+			 r->log_scale ? "log" : "linear", e)) != REAP_OK)
+		return rc;
+	if (!l->log_scale)
+		return REAP_OK;
+	if ((rc = differs_f64(s, "logp_min", l->logp_min, r->logp_min, e)) != REAP_OK)
+		return rc;
+	return differs_f64(s, "logp_max", l->logp_max, r->logp_max, e);
+}
+
+static int read_meta(struct side *s, struct reap_err *e)
+{
+	int rc = reap_read(s->reader, &s->rec, e);
+
+	if (rc == 0)
+		return reap_fail(e, REAP_ESTREAM, "%s: an eval without a meta record", s->name);
+	if (rc > 0)
+		rc = reap_get_eval_meta(&s->rec, s->meta, e);
+	return rc;
+}
+
+/* The next record of a side, which is `tokens` (only when both have them) or
+ * `metrics`; 0 at the end. */
+static int next(struct side *s, bool want_tokens, struct reap_err *e)
+{
+	int rc;
+
+	while ((rc = reap_read(s->reader, &s->rec, e)) > 0) {
+		if (reap_rec_is(&s->rec, "metrics"))
+			return 1;
+		if (!reap_rec_is(&s->rec, "tokens"))
+			return reap_rec_unknown(&s->rec, e);
+		if (want_tokens)
+			return 1;
+	}
+	return rc;
+}
+
+static void add_worst(struct work *w, const struct reap_pair_token *t)
+{
+	uint32_t i = w->worst_count;
+	float d = t->nll_right - t->nll_left;
+
+	if (i == REAP_PAIR_WORST) {
+		if (d <= w->worst[i - 1].nll_right - w->worst[i - 1].nll_left)
+			return;
+		i--;
+	} else {
+		w->worst_count++;
+	}
+	for (; i > 0 && d > w->worst[i - 1].nll_right - w->worst[i - 1].nll_left; i--)
+		w->worst[i] = w->worst[i - 1];
+	w->worst[i] = *t;
+}
+
+static void add_token(struct work *w, double *row, const struct reap_eval_tokens t[SIDES],
+	uint32_t i, uint32_t *bins)
+{
+	const int group[2] = {t[LEFT].channel[i],
+		REAP_CHANNEL_COUNT + (int)position_bucket(t[LEFT].positions[i])};
+	const float nll[SIDES] = {t[LEFT].nll[i], t[RIGHT].nll[i]};
+
+	for (int s = 0; s < SIDES; s++) {
+		double p = exp(-(double)nll[s]);
+		size_t bin;
+
+		bins[s] = NO_BIN;
+		if (!reap_grid_bin(&w->grid, p, t[s].entropy[i], &bin))
+			continue;
+		bins[s] = (uint32_t)bin;
+		w->half[s][w->blocks % 2][bin]++;
+		row[COL_N + s]++;
+		row[COL_NLL + s] += nll[s];
+		row[COL_P + s] += p;
+	}
+	row[COL_TOKENS]++;
+	row[COL_AGREE] += t[LEFT].top1[i] == t[RIGHT].top1[i];
+	row[COL_BOTH] += t[LEFT].top1[i] && t[RIGHT].top1[i];
+	for (int g = 0; g < 2; g++) {
+		double *col = row + COL_GROUP + 3 * group[g];
+
+		col[0]++;
+		col[1] += nll[LEFT];
+		col[2] += nll[RIGHT];
+	}
+	if (nll[LEFT] != nll[RIGHT] || t[LEFT].entropy[i] != t[RIGHT].entropy[i] ||
+		t[LEFT].top1[i] != t[RIGHT].top1[i])
+		w->identical = false;
+	if (nll[RIGHT] > nll[LEFT])
+		add_worst(w, &(struct reap_pair_token){.block = t[LEFT].block,
+			.position = t[LEFT].positions[i], .id = t[LEFT].ids[i],
+			.channel = t[LEFT].channel[i], .nll_left = nll[LEFT],
+			.nll_right = nll[RIGHT]});
+}
+
+static int add_block(struct work *w, struct side s[SIDES], struct reap_err *e)
+{
+	struct reap_eval_tokens t[SIDES];
+	double *row;
+	int rc;
+
+	for (int i = 0; i < SIDES; i++)
+		if ((rc = reap_get_eval_tokens(&s[i].rec, &t[i], &s[i].storage, e)) != REAP_OK)
+			return rc;
+	if ((rc = differs_u64(s, "block", t[LEFT].block, t[RIGHT].block, e)) != REAP_OK ||
+		(rc = differs_str(s, "pack", t[LEFT].pack, t[RIGHT].pack, e)) != REAP_OK ||
+		(rc = differs_u64(s, "seq_len", t[LEFT].seq_len, t[RIGHT].seq_len, e)) != REAP_OK ||
+		(rc = differs_u64(s, "tokens of a block", t[LEFT].n, t[RIGHT].n, e)) != REAP_OK)
+		return rc;
+	if (w->blocks > 0 && (strcmp(w->pack, t[LEFT].pack) != 0 || w->seq_len != t[LEFT].seq_len))
+		return reap_rec_fail(&s[LEFT].rec, "pack", e,
+			"%s %u without the metrics of %s %u before it", t[LEFT].pack, t[LEFT].seq_len,
+			w->pack, w->seq_len);
+	memcpy(w->pack, t[LEFT].pack, sizeof(w->pack));
+	w->seq_len = t[LEFT].seq_len;
+	for (uint32_t i = 0; i < t[LEFT].n; i++)
+		if (t[LEFT].positions[i] != t[RIGHT].positions[i] ||
+			t[LEFT].ids[i] != t[RIGHT].ids[i] ||
+			t[LEFT].channel[i] != t[RIGHT].channel[i])
+			return reap_fail(e, REAP_EFAIL,
+				"%s: block %" PRIu64 ": token %u at position %u, but %s has %u at %u",
+				s[RIGHT].name, t[LEFT].block, t[RIGHT].ids[i], t[RIGHT].positions[i],
+				s[LEFT].name, t[LEFT].ids[i], t[LEFT].positions[i]);
+	if (!reap_grow(&w->rows, &w->rows_cap, (w->blocks + 1) * COLUMNS, sizeof(*w->rows)) ||
+		!reap_grow(&w->ends, &w->ends_cap, w->blocks + 1, sizeof(*w->ends)) ||
+		!reap_grow(&w->bins, &w->bins_cap, (w->tokens + t[LEFT].n) * SIDES, sizeof(*w->bins)))
+		return reap_fail_memory(e, "the tokens of a pack");
+	row = w->rows + w->blocks * COLUMNS;
+	for (int c = 0; c < COLUMNS; c++)
+		row[c] = 0;
+	for (uint32_t i = 0; i < t[LEFT].n; i++)
+		add_token(w, row, t, i, w->bins + (w->tokens + i) * SIDES);
+	w->tokens += t[LEFT].n;
+	w->ends[w->blocks++] = w->tokens;
+	return REAP_OK;
+}
+
+static int check_metrics(const struct side s[SIDES], const struct reap_metrics *l,
+	const struct reap_metrics *r, struct reap_err *e)
+{
+	int rc;
+
+	if ((rc = differs_str(s, "pack", l->pack, r->pack, e)) != REAP_OK ||
+		(rc = differs_u64(s, "seq_len", l->seq_len, r->seq_len, e)) != REAP_OK ||
+		(rc = differs_str(s, "rows_sha256", l->rows_sha256, r->rows_sha256, e)) != REAP_OK ||
+		(rc = differs_u64(s, "rows_seen", l->rows_seen, r->rows_seen, e)) != REAP_OK ||
+		(rc = differs_u64(s, "blocks", l->blocks, r->blocks, e)) != REAP_OK ||
+		(rc = differs_u64(s, "tokens", l->tokens, r->tokens, e)) != REAP_OK ||
+		(rc = differs_u64(s, "kept", l->kept, r->kept, e)) != REAP_OK ||
+		(rc = differs_u64(s, "scored tokens", l->kept_tokens + l->dropped_tokens,
+			 r->kept_tokens + r->dropped_tokens, e)) != REAP_OK)
+		return rc;
+	return differs_str(s, "split", l->split, r->split, e);
+}
+
+/* ---- one row ---- */
+
+static void count_conflicts(struct work *w, const struct reap_metrics *l,
+	const struct reap_metrics *r)
+{
+	size_t t = 0;
+
+	for (size_t b = 0; b < w->blocks; b++) {
+		double *row = w->rows + b * COLUMNS;
+
+		for (; t < w->ends[b]; t++) {
+			uint32_t bl = w->bins[t * SIDES + LEFT], br = w->bins[t * SIDES + RIGHT];
+
+			if (bl != NO_BIN && reap_grid_bin_low(&w->grid, bl, l->x_thr, l->h_thr))
+				row[COL_CC + LEFT]++;
+			if (br == NO_BIN)
+				continue;
+			row[COL_CC + RIGHT] += reap_grid_bin_low(&w->grid, br, r->x_thr, r->h_thr);
+			row[COL_CC_BASE] += reap_grid_bin_low(&w->grid, br, l->x_thr, l->h_thr);
+		}
+	}
+}
+
+static void fill_group(struct reap_pair_group *g, const double *sums, int group,
+	const struct reap_interval *ci)
+{
+	const double *col = sums + COL_GROUP + 3 * group;
+
+	*g = (struct reap_pair_group){.tokens = (uint64_t)col[0], .d_nll_ci = ci[FIG_GROUP + group]};
+	if (g->tokens == 0)
+		return;
+	g->nll_left = col[1] / col[0];
+	g->nll_right = col[2] / col[0];
+	g->d_nll = (col[2] - col[1]) / col[0];
+}
+
+static int fill_paired(struct reap_pair_row *row, struct work *w, struct reap_err *e)
+{
+	double sums[COLUMNS] = {0}, value[FIGURES];
+	struct reap_interval ci[FIGURES];
+	int rc;
+
+	count_conflicts(w, &row->left, &row->right);
+	if (w->identical) /* no resample could differ, however few the blocks */
+		for (int f = 0; f < FIGURES; f++)
+			ci[f] = (struct reap_interval){.known = true};
+	else if ((rc = reap_bootstrap(w->rows, w->blocks, COLUMNS, figures, FIGURES, ci, e)) !=
+		REAP_OK)
+		return rc;
+	for (size_t b = 0; b < w->blocks; b++)
+		for (int c = 0; c < COLUMNS; c++)
+			sums[c] += w->rows[b * COLUMNS + (size_t)c];
+	figures(sums, value);
+	row->paired = true;
+	row->identical = w->identical;
+	row->tokens = w->tokens;
+	row->d_nll = value[FIG_NLL];
+	row->agree = value[FIG_AGREE];
+	row->both_hit = sums[COL_BOTH] / sums[COL_TOKENS];
+	row->d_ppl_ci = ci[FIG_PPL];
+	row->d_cc_ci = ci[FIG_CC];
+	row->d_cc_at_base_ci = ci[FIG_CC_BASE];
+	row->d_mean_p_ci = ci[FIG_P];
+	row->d_nll_ci = ci[FIG_NLL];
+	row->agree_ci = ci[FIG_AGREE];
+	if (w->identical)
+		row->agree_ci.lo = row->agree_ci.hi = 1;
+	for (int c = 0; c < REAP_CHANNEL_COUNT; c++)
+		fill_group(&row->channel[c], sums, c, ci);
+	for (int b = 0; b < REAP_PAIR_POSITIONS; b++)
+		fill_group(&row->position[b], sums, REAP_CHANNEL_COUNT + b, ci);
+	memcpy(row->worst, w->worst, sizeof(row->worst));
+	row->worst_count = w->worst_count;
+	return REAP_OK;
+}
+
+static int finish_row(struct reap_pair_row *row, struct work *w, struct side s[SIDES], bool paired,
+	struct reap_err *e)
+{
+	const size_t bins = (size_t)w->grid.xbins * w->grid.ybins;
+	struct reap_metrics *l = &row->left, *r = &row->right;
+	int rc;
+
+	if ((rc = reap_get_metrics(&s[LEFT].rec, s[LEFT].meta, l, e)) != REAP_OK ||
+		(rc = reap_get_metrics(&s[RIGHT].rec, s[RIGHT].meta, r, e)) != REAP_OK ||
+		(rc = check_metrics(s, l, r, e)) != REAP_OK)
+		return rc;
+	row->d_ppl = r->ppl - l->ppl;
+	row->d_cc = r->cc_rate - l->cc_rate;
+	row->d_mean_p = r->mean_prob - l->mean_prob;
+	row->js2d = reap_js2d(l->hist2d, r->hist2d, bins);
+	row->floor_left = row->floor_right = NAN;
+	if (r->kept_tokens > 0)
+		row->cc_at_base = (double)reap_grid_count_low(&w->grid, r->hist2d, l->x_thr,
+					  l->h_thr) / (double)r->kept_tokens;
+	row->d_cc_at_base = row->cc_at_base - l->cc_rate;
+	if (!paired)
+		return REAP_OK;
+	if (w->blocks != l->blocks || w->tokens != l->kept_tokens + l->dropped_tokens ||
+		(w->blocks > 0 && (strcmp(w->pack, l->pack) != 0 || w->seq_len != l->seq_len)))
+		return reap_rec_fail(&s[LEFT].rec, "kept_tokens", e,
+			"%s %u: %zu blocks with %zu tokens came before", l->pack, l->seq_len,
+			w->blocks, w->tokens);
+	if (w->tokens == 0)
+		return REAP_OK;
+	if (w->blocks > 1) {
+		row->floor_left = reap_js2d(w->half[LEFT][0], w->half[LEFT][1], bins);
+		row->floor_right = reap_js2d(w->half[RIGHT][0], w->half[RIGHT][1], bins);
+	}
+	return fill_paired(row, w, e);
+}
+
+/* ---- whole streams ---- */
+
+static void clear_work(struct work *w)
+{
+	const size_t bins = (size_t)w->grid.xbins * w->grid.ybins;
+
+	w->blocks = w->tokens = 0;
+	w->identical = true;
+	w->worst_count = 0;
+	for (int s = 0; s < SIDES; s++)
+		for (int h = 0; h < 2; h++)
+			memset(w->half[s][h], 0, bins * sizeof(int64_t));
+}
+
+static int open_work(struct work *w, const struct reap_eval_meta *meta, struct reap_err *e)
+{
+	const size_t bins = (size_t)meta->xbins * meta->ybins;
+	int rc = reap_grid_init(&w->grid, meta, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	for (int s = 0; s < SIDES; s++)
+		for (int h = 0; h < 2; h++)
+			if ((w->half[s][h] = reap_alloc(bins, sizeof(int64_t))) == NULL)
+				return reap_fail_memory(e, "histograms");
+	clear_work(w);
+	return REAP_OK;
+}
+
+static void close_work(struct work *w)
+{
+	for (int s = 0; s < SIDES; s++)
+		for (int h = 0; h < 2; h++)
+			free(w->half[s][h]);
+	free(w->rows);
+	free(w->bins);
+	free(w->ends);
+	reap_grid_free(&w->grid);
+}
+
+static int add_row(struct reap_pair *p, size_t *cap, struct reap_pair_row **row, struct reap_err *e)
+{
+	if (!reap_grow(&p->rows, cap, p->count + 1, sizeof(*p->rows)))
+		return reap_fail_memory(e, "the rows of a comparison");
+	*row = &p->rows[p->count++];
+	memset(*row, 0, sizeof(**row));
+	return REAP_OK;
+}
+
+static int read_rows(struct reap_pair *p, struct side s[SIDES], struct work *w, struct reap_err *e)
+{
+	const bool paired = p->left_meta.tokens && p->right_meta.tokens;
+	struct reap_pair_row *row = NULL;
+	size_t cap = 0;
+	int l, r, rc;
+
+	for (;;) {
+		if ((l = next(&s[LEFT], paired, e)) < 0)
+			return l;
+		if ((r = next(&s[RIGHT], paired, e)) < 0)
+			return r;
+		if (l == 0 && r == 0)
+			return REAP_OK;
+		if (l != r || strcmp(s[LEFT].rec.type, s[RIGHT].rec.type) != 0)
+			return reap_fail(e, REAP_EFAIL, "%s: %s, but %s has %s: not evals of the same "
+				"tokens", s[RIGHT].name, r == 0 ? "ends" : s[RIGHT].rec.type,
+				s[LEFT].name, l == 0 ? "ended" : s[LEFT].rec.type);
+		if (reap_rec_is(&s[LEFT].rec, "tokens")) {
+			if ((rc = add_block(w, s, e)) != REAP_OK)
+				return rc;
+			continue;
+		}
+		if ((rc = add_row(p, &cap, &row, e)) != REAP_OK ||
+			(rc = finish_row(row, w, s, paired, e)) != REAP_OK)
+			return rc;
+		clear_work(w);
+	}
+}
+
+int reap_pair_read(struct reap_pair *p, struct reap_reader *left, struct reap_reader *right,
+	struct reap_err *e)
+{
+	struct side s[SIDES] = {
+		{.reader = left, .name = reap_reader_name(left), .meta = &p->left_meta},
+		{.reader = right, .name = reap_reader_name(right), .meta = &p->right_meta},
+	};
+	struct work w = {.rows = NULL};
+	int rc;
+
+	memset(p, 0, sizeof(*p));
+	memcpy(p->left_name, reap_reader_header(left)->model.id, sizeof(p->left_name));
+	memcpy(p->right_name, reap_reader_header(right)->model.id, sizeof(p->right_name));
+	if ((rc = read_meta(&s[LEFT], e)) == REAP_OK && (rc = read_meta(&s[RIGHT], e)) == REAP_OK &&
+		(rc = check_metas(s, e)) == REAP_OK &&
+		(rc = open_work(&w, &p->left_meta, e)) == REAP_OK &&
+		(rc = read_rows(p, s, &w, e)) == REAP_OK && p->count == 0)
+		rc = reap_fail(e, REAP_ESTREAM, "%s: an eval without a metrics record", s[LEFT].name);
+	close_work(&w);
+	for (int i = 0; i < SIDES; i++)
+		reap_eval_storage_free(&s[i].storage);
+	if (rc != REAP_OK)
+		reap_pair_free(p);
+	return rc;
+}
+
+void reap_pair_free(struct reap_pair *p)
+{
+	for (size_t i = 0; i < p->count; i++) {
+		reap_metrics_free(&p->rows[i].left);
+		reap_metrics_free(&p->rows[i].right);
+	}
+	free(p->rows);
+	memset(p, 0, sizeof(*p));
+}

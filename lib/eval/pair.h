@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Two evals of the same tokens, base (left) and pruned (right), compared row by
+ * row; a row is a (pack, seq_len).  Differences are right minus left.
+ *
+ * js2d: Jensen-Shannon divergence in nats (0..ln 2) of the p x H histograms as
+ * the original's summary forms it: 0.5 KL(P||M) + 0.5 KL(Q||M), M floored at
+ * 1e-12.  With 160x120 bins most of it is sampling noise that falls as 1 over
+ * the tokens, so the js2d that the odd and the even blocks of one model show
+ * (the noise floor) stands beside it.
+ */
+#ifndef REAP_PAIR_H
+#define REAP_PAIR_H
+
+#include "lib/eval/bootstrap.h"
+#include "lib/stream/rec_eval.h"
+
+enum {
+	REAP_PAIR_POSITIONS = 17, /* 1-15, 16-31, 32-63, ... by powers of two */
+	REAP_PAIR_WORST = 12,
+};
+
+/* A part of a row's tokens: a channel or a range of positions. */
+struct reap_pair_group {
+	uint64_t tokens;
+	double nll_left, nll_right; /* means; 0 without tokens */
+	double d_nll;
+	struct reap_interval d_nll_ci;
+};
+
+struct reap_pair_token {
+	uint64_t block;
+	uint32_t position, id;
+	uint8_t channel; /* enum reap_channel */
+	float nll_left, nll_right;
+};
+
+struct reap_pair_row {
+	struct reap_metrics left, right;
+	double d_ppl, d_cc, d_mean_p, js2d;
+	double cc_at_base, d_cc_at_base; /* the right model at the left's thresholds */
+
+	bool paired;	/* the rest is filled in: both evals hold tokens */
+	bool identical; /* every token has the same nll, entropy and top1 */
+	uint64_t tokens;
+	double d_nll;
+	double agree;	 /* share of tokens on which both or neither had the token on top */
+	double both_hit; /* share of tokens that both had on top: there they agree for sure */
+	double floor_left, floor_right; /* js2d of odd and even blocks; NaN with one block */
+	struct reap_interval d_ppl_ci, d_cc_ci, d_cc_at_base_ci, d_mean_p_ci, d_nll_ci, agree_ci;
+	struct reap_pair_group channel[REAP_CHANNEL_COUNT];
+	struct reap_pair_group position[REAP_PAIR_POSITIONS];
+	struct reap_pair_token worst[REAP_PAIR_WORST]; /* by nll_right - nll_left, falling */
+	uint32_t worst_count;
+};
+
+struct reap_pair {
+	char left_name[256], right_name[256]; /* model ids */
+	struct reap_eval_meta left_meta, right_meta;
+	struct reap_pair_row *rows; /* as in the streams; owned */
+	size_t count;
+};
+
+/* Read both streams after their headers.  Refused, naming both values, unless
+ * entropy_topk, bins, scale, quantile, packs, sequence lengths, rows_sha256,
+ * blocks and tokens agree; so is a single shard. */
+REAP_MUST_CHECK int reap_pair_read(struct reap_pair *p, struct reap_reader *left,
+	struct reap_reader *right, struct reap_err *e);
+void reap_pair_free(struct reap_pair *p); /* an all-zero one is fine */
+
+/* First position of bucket i, and one past its last. */
+uint32_t reap_pair_position_from(unsigned bucket);
+
+double reap_js2d(const int64_t *left, const int64_t *right, size_t bins);
+
+#endif

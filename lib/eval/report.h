@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A comparison and its verdict as text for people, as markdown and as JSON.  The
+ * markdown begins with the original's pair summary, to the digit, so that old
+ * and new reports compare line by line; what it did not have follows after it.
+ * Errors of the stream are left for the caller to find with ferror().
+ */
+#ifndef REAP_REPORT_H
+#define REAP_REPORT_H
+
+#include <stdio.h>
+
+#include "lib/eval/gates.h"
+
+void reap_report_text(FILE *f, const struct reap_pair *p, const struct reap_gates *g,
+	const struct reap_verdict *v);
+REAP_MUST_CHECK int reap_report_markdown(FILE *f, const struct reap_pair *p,
+	const struct reap_gates *g, const struct reap_verdict *v, struct reap_err *e);
+REAP_MUST_CHECK int reap_report_json(FILE *f, const struct reap_pair *p, const struct reap_gates *g,
+	const struct reap_verdict *v, struct reap_err *e);
+
+#endif

@@ -1,0 +1,251 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# reap-gate: verdicts, reports and refusals, on made-up evals.
+load helpers
+
+GATES=recipes/near_lossless_gates.json
+
+eval_of() {
+	"$REAP_BUILD/gen/make_eval" "$@"
+}
+
+# A pair at one of the gate's own lengths.
+pair() {
+	eval_of --seq-lens 1024 --blocks 40 >"$TMP/base"
+	eval_of --seq-lens 1024 --blocks 40 --id pruned "$@" >"$TMP/pruned"
+}
+
+gate() {
+	run reap-gate --gates "$GATES" "$@"
+}
+
+@test "standard options" {
+	standard_options reap-gate
+}
+
+@test "wrong usage is exit 2" {
+	eval_of --blocks 2 >"$TMP/base"
+	fails 2 "two evals" reap-gate --gates "$GATES" "$TMP/base"
+	fails 2 "--gates" reap-gate "$TMP/base" "$TMP/base"
+	fails 2 "neither min nor max" reap-gate --gates "$GATES" --rule mean "$TMP/base" "$TMP/base"
+	fails 2 "standard input" reap-gate --gates "$GATES" - -
+}
+
+@test "base against base: exact zeros and PASS" {
+	pair
+	gate "$TMP/base" "$TMP/base" --json "$TMP/j"
+	[ "$status" -eq 0 ]
+	[[ "${lines[0]}" == "PASS  base against base"* ]]
+	jq -e '.rows[0] | .identical and ([.d_ppl, .d_cc, .d_mean_p, .js2d, .d_nll, .d_ppl_ci[],
+		.d_nll_ci[], .d_mean_p_ci[], .d_cc_ci[], .d_cc_at_base] | all(. == 0)) and
+		.top1_agreement == 1 and .worst_tokens == []' "$TMP/j"
+}
+
+@test "a model that lost much: FAIL, exit 4" {
+	pair --shift 0.5 --noise 0.1
+	gate "$TMP/base" "$TMP/pruned"
+	[ "$status" -eq 4 ]
+	[[ "${lines[0]}" == FAIL* ]]
+}
+
+# budget SHIFT VERDICT: ten blocks leave it open, what the gate asks for gives VERDICT.
+budget() {
+	local loss=(--shift "$1" --noise 0.1) more
+	eval_of --seq-lens 1024 --blocks 10 >"$TMP/base"
+	eval_of --seq-lens 1024 --blocks 10 "${loss[@]}" >"$TMP/pruned"
+	gate "$TMP/base" "$TMP/pruned" --json "$TMP/j"
+	[ "$status" -eq 4 ]
+	[[ "${lines[0]}" == UNDECIDED* ]]
+	[[ "$output" == *"more tokens ("*" blocks) should decide it"* ]]
+	more=$(jq '[.checks[].more_blocks] | max' "$TMP/j")
+	eval_of --seq-lens 1024 --blocks $((10 + more)) >"$TMP/base"
+	eval_of --seq-lens 1024 --blocks $((10 + more)) "${loss[@]}" >"$TMP/pruned"
+	gate "$TMP/base" "$TMP/pruned"
+	[[ "${lines[0]}" == "$2"* ]]
+}
+
+@test "a small budget: UNDECIDED, exit 4, and the budget that it asks for decides" {
+	budget 0.06 FAIL
+	budget 0.005 PASS
+}
+
+@test "both gate rules: min and max of the absolute and the relative limit" {
+	# ppl of the base is about 7: 5% of it is 0.35, the absolute limit 0.25
+	pair
+	gate "$TMP/base" "$TMP/base" --json "$TMP/j"
+	jq -e '.gates.rule == "min" and .checks[0].limit == 0.25' "$TMP/j"
+	gate "$TMP/base" "$TMP/base" --json "$TMP/j" --rule max
+	jq -e '.gates.rule == "max" and .checks[0].limit == 0.05 * .rows[0].left.ppl' "$TMP/j"
+	jq '.gate_rule = "max"' "$GATES" >"$TMP/gates"
+	run reap-gate --gates "$TMP/gates" "$TMP/base" "$TMP/base" --json "$TMP/j"
+	jq -e '.gates.rule == "max"' "$TMP/j"
+}
+
+# Give the metrics of an eval the figures of a published report.
+with_figures() {
+	reap-show "$1" | jq -c --argjson p "$2" --argjson c "$3" --argjson m "$4" \
+		'if .t == "metrics" then .ppl = $p[.seq_len | tostring] | .cc_rate = $c |
+		.mean_prob = $m else . end' | reap-show --encode eval --no-history
+}
+
+@test "the markdown begins like the original's, to the digit" {
+	eval_of --packs UNION --seq-lens 2048,1024 --blocks 2 --no-tokens >"$TMP/e"
+	with_figures "$TMP/e" '{"1024": 5.4492, "2048": 4.5138}' 0.0017 0.46149 >"$TMP/base"
+	with_figures "$TMP/e" '{"1024": 5.66164, "2048": 5.0538}' 0.00186 0.45114 >"$TMP/pruned"
+	gate "$TMP/base" "$TMP/pruned" --markdown "$TMP/md"
+	[ "$status" -eq 4 ]
+	diff - <(head -n 23 "$TMP/md") <<-'END'
+	# EAFT parity summary (pair)
+
+	- Left: `base`
+	- Right: `base`
+	- Gates: `near-lossless-v1` (`recipes/near_lossless_gates.json`)
+
+	## Hero (UNION)
+
+	- seq=1024: ΔPPL=+0.212 | ΔCC=+0.016pp | Δmean_p=-0.0104 | JS2D=0.0000
+	- seq=2048: ΔPPL=+0.540 | ΔCC=+0.016pp | Δmean_p=-0.0104 | JS2D=0.0000
+
+	## Gate Result: FAIL
+
+	- Rule: |ΔPPL|<=min(abs=0.25, rel=0.05) and |ΔCC|<=0.002 and |Δmean_p|<=0.02 and JS2D<=0.02
+	- Failures:
+	  - seq=2048 ppl_ok=False cc_ok=True mean_p_ok=True js_ok=True
+
+	## Full Table (Right vs Left)
+
+	| pack | seq | ppl_L | ppl_R | Δppl | cc_L | cc_R | Δcc (pp) | mean_p_L | mean_p_R | Δmean_p | JS2D |
+	|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
+	| UNION | 1024 | 5.449 | 5.662 | +0.212 | 0.170 | 0.186 | +0.016 | 0.4615 | 0.4511 | -0.0104 | 0.0000 |
+	| UNION | 2048 | 4.514 | 5.054 | +0.540 | 0.170 | 0.186 | +0.016 | 0.4615 | 0.4511 | -0.0104 | 0.0000 |
+	END
+}
+
+@test "rows are sorted by pack and length, UNION first" {
+	eval_of --packs tool,UNION,calib --seq-lens 2048,64 --blocks 2 >"$TMP/base"
+	gate "$TMP/base" "$TMP/base" --markdown "$TMP/md"
+	[ "$(sed -n '/## Full/,/## Verdict/s/^| \([a-zA-Z]*\) | \([0-9]*\) .*/\1 \2/p' "$TMP/md" | paste -sd,)" = \
+		"UNION 64,UNION 2048,calib 64,calib 2048,tool 64,tool 2048" ]
+}
+
+@test "without the gate's rows: judged on what there is, and said so" {
+	eval_of --packs UNION --seq-lens 64 --blocks 9 >"$TMP/u"
+	gate "$TMP/u" "$TMP/u" --markdown "$TMP/md"
+	[ "$status" -eq 0 ]
+	[[ "$output" == *"note: the gate is for UNION at 1024, 2048, which was not evaluated"* ]]
+	! grep -q '^## Hero' "$TMP/md" # as the original, which judges nothing then
+	eval_of --packs a,b --seq-lens 64 --blocks 9 >"$TMP/ab"
+	gate "$TMP/ab" "$TMP/ab" --json "$TMP/j"
+	[[ "$output" == *"judged on every pack"* ]]
+	[ "$(jq '.checks | length' "$TMP/j")" -eq 8 ]
+	eval_of --seq-lens 1024 --blocks 9 >"$TMP/one"
+	gate "$TMP/one" "$TMP/one"
+	[[ "$output" == *"note: UNION at 2048 was not evaluated: judged without it"* ]]
+}
+
+@test "a split that is not held out is named in verdict and report" {
+	for split in calib all; do
+		eval_of --seq-lens 1024 --blocks 9 --split $split >"$TMP/base"
+		gate "$TMP/base" "$TMP/base" --markdown "$TMP/md"
+		[[ "$output" == *"HELD OUT"* ]]
+		grep -q 'HELD OUT' "$TMP/md"
+	done
+	pair
+	gate "$TMP/base" "$TMP/base"
+	[[ "$output" != *"HELD OUT"* ]]
+}
+
+@test "without tokens: by the values, and said so" {
+	eval_of --seq-lens 1024 --no-tokens >"$TMP/base"
+	eval_of --seq-lens 1024 --shift 0.5 >"$TMP/pruned" # one of them is enough
+	gate "$TMP/base" "$TMP/pruned"
+	[ "$status" -eq 4 ]
+	[[ "${lines[0]}" == FAIL* ]]
+	[[ "$output" == *"note: no intervals"* ]]
+	gate "$TMP/base" "$TMP/base"
+	[ "$status" -eq 0 ]
+}
+
+@test "a pair of different data or settings is refused, naming both values" {
+	eval_of --blocks 9 >"$TMP/base"
+	refuse() {
+		local text=$1
+		shift
+		eval_of --blocks 9 "$@" >"$TMP/other"
+		fails 1 "$text" reap-gate --gates "$GATES" --markdown "$TMP/md" "$TMP/base" "$TMP/other"
+		[ ! -e "$TMP/md" ]
+		rm "$TMP/other"
+	}
+	refuse "rows_sha256 0000" --rows "$(printf '%064d' 0)"
+	refuse "entropy_topk 10" --topk 10
+	refuse "bins of p 80" --bins 80x120
+	refuse "bins of entropy 60" --bins 160x60
+	refuse "tokens of a block 5" --seed 2
+	refuse "seq_len 128" --seq-lens 128
+	refuse "pack other" --packs other
+	refuse "join the shards" --shard 1/2
+	refuse "split all" --split all
+	reap-show "$TMP/base" | jq -c 'if .t == "tokens" then .ids[3] += 1 else . end' |
+		reap-show --encode eval >"$TMP/other"
+	fails 1 "block 0: token" reap-gate --gates "$GATES" "$TMP/base" "$TMP/other"
+	eval_of --blocks 10 >"$TMP/other"
+	fails 1 "" reap-gate --gates "$GATES" "$TMP/base" "$TMP/other"
+}
+
+@test "gates files: a missing threshold, an unknown key and rubbish are named" {
+	eval_of --blocks 9 >"$TMP/base"
+	try() {
+		fails 1 "$1" reap-gate --gates "$TMP/gates" "$TMP/base" "$TMP/base"
+	}
+	jq 'del(.thresholds.max_js2d)' "$GATES" >"$TMP/gates"
+	try "thresholds.max_js2d: missing"
+	jq '.thresholds.max_jsd = 1' "$GATES" >"$TMP/gates"
+	try "max_jsd: unknown key"
+	jq '.gate_rule = "mean"' "$GATES" >"$TMP/gates"
+	try "neither min nor max"
+	jq '.primary_seq_lens = ["1k"]' "$GATES" >"$TMP/gates"
+	try "primary_seq_lens: element 0"
+	jq '.version = 2' "$GATES" >"$TMP/gates"
+	try "version"
+	echo '{"a":' >"$TMP/gates"
+	try "line 2"
+	rm "$TMP/gates"
+	try "No such file"
+}
+
+@test "streams: cut anywhere, of another kind, empty: exit 3" {
+	eval_of --bins 8x8 --seq-lens 32 --blocks 3 >"$TMP/base"
+	cut_everywhere "$TMP/base" reap-gate --gates "$GATES" "$TMP/base" -
+	fails 3 "standard input" reap-gate --gates "$GATES" "$TMP/base" - </dev/null
+	echo '{"t":"x"}' | reap-show --encode manifest >"$TMP/m"
+	fails 3 "kind manifest" reap-gate --gates "$GATES" "$TMP/m" "$TMP/base"
+}
+
+@test "records that contradict themselves are exit 3" {
+	eval_of --bins 4x4 --seq-lens 32 --blocks 2 >"$TMP/base"
+	bad() {
+		reap-show "$TMP/base" | jq -c "$2" | reap-show --encode eval >"$TMP/bad"
+		fails 3 "$1" reap-gate --gates "$GATES" "$TMP/base" "$TMP/bad"
+	}
+	bad 'nll' 'if .t == "tokens" then .nll[0] = -1 else . end'
+	bad 'nll' 'if .t == "tokens" then .nll[0] = null else . end'
+	bad 'entropy' 'if .t == "tokens" then .entropy[1] = 1.5 else . end'
+	bad 'positions' 'if .t == "tokens" then .positions[1] = .positions[0] else . end'
+	bad 'channel' 'if .t == "tokens" then .channel[0] = 9 else . end'
+	bad 'hist2d' 'if .t == "metrics" then .hist2d[0][0] += 1 else . end'
+	bad 'hist_x' 'if .t == "metrics" then .hist_x[0] += 1 | .hist_x[1] -= 1 else . end'
+	bad 'ppl' 'if .t == "metrics" then .ppl = "much" else . end'
+	bad 'first record' 'select(.t != "meta")'
+	reap-show "$TMP/base" | jq -c 'select(.t == "meta")' | reap-show --encode eval >"$TMP/bad"
+	fails 3 'without a metrics record' reap-gate --gates "$GATES" "$TMP/bad" "$TMP/bad"
+	bad 'prob_scale' 'if .t == "meta" then .prob_scale = "cubic" else . end'
+}
+
+@test "reports that cannot be written are exit 1, and so is a full disk" {
+	eval_of --blocks 9 >"$TMP/base"
+	fails 1 "No such file" reap-gate --gates "$GATES" "$TMP/base" "$TMP/base" --markdown "$TMP/no/md"
+	run bash -c "reap-gate --gates $GATES $TMP/base $TMP/base >/dev/full"
+	[ "$status" -eq 1 ]
+	run bash -c "reap-gate --gates $GATES $TMP/base $TMP/base >&-"
+	[ "$status" -eq 1 ]
+}
