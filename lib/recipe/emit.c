@@ -11,7 +11,7 @@
 
 /* The shortest text that reads back as the same double, always with a point,
  * without which YAML 1.1 readers take 1e-05 for a string. */
-static void print_real(double v, FILE *f)
+void reap_yaml_print_real(double v, FILE *f)
 {
 	char text[40], *exponent;
 
@@ -42,7 +42,7 @@ static void print_scalar(const struct reap_node *n, FILE *f)
 		fprintf(f, "%" PRId64, n->integer);
 		break;
 	case REAP_NODE_FLOAT:
-		print_real(n->real, f);
+		reap_yaml_print_real(n->real, f);
 		break;
 	default:
 		fputs(n->str, f);
@@ -113,7 +113,7 @@ static bool is_plain(const char *s)
 	return true;
 }
 
-static void print_yaml_string(const char *s, FILE *f)
+void reap_yaml_print_string(const char *s, FILE *f)
 {
 	if (is_plain(s))
 		fputs(s, f);
@@ -129,7 +129,7 @@ static bool is_scalar(const struct reap_node *n)
 static void print_yaml_scalar(const struct reap_node *n, FILE *f)
 {
 	if (n->kind == REAP_NODE_STR)
-		print_yaml_string(n->str, f);
+		reap_yaml_print_string(n->str, f);
 	else
 		print_scalar(n, f);
 }
@@ -161,7 +161,7 @@ static void print_yaml_block(const struct reap_node *n, int indent, bool continu
 		if (!continues || i > 0)
 			fprintf(f, "%*s", indent, "");
 		if (n->kind == REAP_NODE_MAP) {
-			print_yaml_string(n->key[i], f);
+			reap_yaml_print_string(n->key[i], f);
 			fputc(':', f);
 		} else {
 			fputc('-', f);

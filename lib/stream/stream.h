@@ -38,7 +38,7 @@ enum reap_kind reap_kind_from_name(const char *name, size_t len);
  * directory (names, dtypes, shapes), not the weights. */
 struct reap_model_id {
 	char id[256];
-	char digest[65]; /* hex SHA-256 */
+	char digest[65]; /* hex SHA-256; "" when it is not known */
 	uint32_t layers, experts, top_k;
 };
 
@@ -70,7 +70,8 @@ REAP_MUST_CHECK int reap_header_join_history(struct reap_header *h, const struct
 void reap_header_drop_history(struct reap_header *h);
 
 /* Error that names both values unless both speak of the same model (digest,
- * layers, experts, top_k; the id may differ).  `a_name` and `b_name` are files. */
+ * layers, experts, top_k; the id may differ, and an unknown digest is passed
+ * over).  `a_name` and `b_name` are files. */
 REAP_MUST_CHECK int reap_model_id_match(const char *a_name, const struct reap_model_id *a,
 	const char *b_name, const struct reap_model_id *b, struct reap_err *e);
 

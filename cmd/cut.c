@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * reap-cut: choose the experts that stay; or say what a choice would mean.  See
+ * reap-cut(1).
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/tool.h"
+#include "lib/base/mem.h"
+#include "lib/model/checkpoint.h"
+#include "lib/model/model.h"
+#include "lib/score/load.h"
+#include "lib/score/select.h"
+
+static const char usage[] =
+	"usage: reap-cut [options] (--keep-n N | --keep-frac F) [scores]\n"
+	"       reap-cut [options] --compare OTHER [scores|plan]\n"
+	"       reap-cut [options] --sweep [scores]\n"
+	"Choose the experts that stay, the same number in every layer.\n"
+	"\n"
+	"  -n, --keep-n N       keep N experts\n"
+	"  -f, --keep-frac F    keep this share of them\n"
+	"      --round HOW      the share's number: ceil (default), floor, nearest\n"
+	"      --multiple-of M  keep a multiple of M (default 4)\n"
+	"      --core-pos M     keep each layer's M experts of the largest sum of g |f|\n"
+	"                       over tokens of positive weight, whatever their rank\n"
+	"      --core-count M   keep each layer's M experts chosen most often\n"
+	"      --order HOW      ascending (default) or rank: the experts' new order\n"
+	"      --reverse        keep the experts ranked last: a control\n"
+	"      --force          allow numbers that GPU kernels refuse\n"
+	"      --compare OTHER  print how far the plan agrees with another one\n"
+	"      --sweep          print what each possible number would keep\n"
+	"      --half FILE      with --sweep, twice: scores of two halves of the data, to\n"
+	"                       see how stable each cut is\n"
+	"  -m, --model DIR      with --sweep: the checkpoint, to see sizes\n"
+	TOOL_USAGE_HISTORY TOOL_USAGE_STD;
+
+enum {
+	OPT_ROUND = TOOL_OWN,
+	OPT_MULTIPLE,
+	OPT_CORE_POS,
+	OPT_CORE_COUNT,
+	OPT_ORDER,
+	OPT_REVERSE,
+	OPT_FORCE,
+	OPT_COMPARE,
+	OPT_SWEEP,
+	OPT_HALF
+};
+
+struct opts {
+	struct reap_selection sel; /* keep_n 0: from keep_frac */
+	enum reap_round round;
+	bool force, sweep;
+	const char *compare;
+	const char *half[2];
+	int halves;
+	const char *model;
+	const char *input;
+};
+
+static int load(const char *path, unsigned accept, struct reap_loaded *l, const char **name,
+	struct reap_err *e)
+{
+	int fd, rc;
+
+	if ((rc = tool_input(path, &fd, name, e)) != REAP_OK)
+		return rc;
+	rc = reap_load(fd, *name, accept, "", l, e);
+	if (fd != STDIN_FILENO)
+		close(fd);
+	return rc;
+}
+
+/* The plan that the options ask for. */
+static int cut(const struct opts *o, const struct reap_loaded *in, const char *name,
+	struct reap_plan *p, struct reap_err *e)
+{
+	const struct reap_model_id *m = &in->head.model;
+	struct reap_selection sel = o->sel;
+	int rc;
+
+	if (sel.keep_n == 0)
+		sel.keep_n = reap_select_keep_n(sel.keep_frac, m->experts, o->round,
+			sel.multiple_of);
+	rc = reap_select_check(sel.keep_n, m->experts, m->top_k, sel.multiple_of, o->force, e);
+	return rc == REAP_OK ? reap_select(&in->scores, &sel, name, p, e) : rc;
+}
+
+static int write_plan(struct reap_header *h, const struct reap_plan *p, struct reap_err *e)
+{
+	struct reap_writer *w;
+	int rc;
+
+	h->kind = REAP_KIND_PLAN;
+	if ((rc = tool_writer_header(&w, h, e)) != REAP_OK)
+		return rc;
+	if ((rc = reap_put_plan(w, p, e)) != REAP_OK) {
+		reap_writer_abort(w);
+		return rc;
+	}
+	return reap_writer_finish(w, e);
+}
+
+static int make_plan(const struct opts *o, struct reap_err *e)
+{
+	struct reap_loaded in = {0};
+	struct reap_plan p = {0};
+	const char *name;
+	int rc;
+
+	if ((rc = load(o->input, 0, &in, &name, e)) == REAP_OK &&
+		(rc = cut(o, &in, name, &p, e)) == REAP_OK)
+		rc = write_plan(&in.head, &p, e);
+	if (rc == REAP_OK && tool.verbose)
+		tool_info("%s: %u of %u experts stay", p.label, p.keep_n, p.experts);
+	reap_plan_free(&p);
+	reap_loaded_free(&in);
+	return rc;
+}
+
+/* ---- comparing ---- */
+
+/* Read a plan, or scores and cut them. */
+static int load_plan(const struct opts *o, const char *path, struct reap_loaded *l,
+	const char **name, struct reap_err *e)
+{
+	int rc = load(path, REAP_LOAD_PLAN, l, name, e);
+
+	if (rc != REAP_OK || l->is_plan)
+		return rc;
+	if (o->sel.keep_n == 0 && o->sel.keep_frac == 0)
+		return reap_fail(e, REAP_EUSAGE, "%s: scores are compared as plans: --keep-n or"
+			" --keep-frac is needed", *name);
+	return cut(o, l, *name, &l->plan, e);
+}
+
+/* Of two sets of sizes a and b, the share of the smaller that both have. */
+static double share(uint32_t both, uint32_t a, uint32_t b)
+{
+	uint32_t least = a < b ? a : b;
+
+	return least == 0 ? 1 : (double)both / least;
+}
+
+static uint32_t dropped_common(const struct reap_plan *a, const struct reap_plan *b,
+	uint32_t kept_both)
+{
+	return a->experts - a->keep_n - b->keep_n + kept_both;
+}
+
+struct agreement {
+	double kept, dropped; /* experts in both plans, mean over layers */
+	double kept_share, dropped_share;
+};
+
+static struct agreement agreement(const struct reap_plan *a, const struct reap_plan *b,
+	uint32_t first, uint32_t end)
+{
+	struct agreement sum = {0};
+	uint32_t n = end - first;
+
+	for (uint32_t l = first; l < end; l++) {
+		uint32_t kept = reap_select_common(a, b, l), dropped = dropped_common(a, b, kept);
+
+		sum.kept += kept;
+		sum.dropped += dropped;
+		sum.kept_share += share(kept, a->keep_n, b->keep_n);
+		sum.dropped_share += share(dropped, a->experts - a->keep_n, b->experts - b->keep_n);
+	}
+	return (struct agreement){sum.kept / n, sum.dropped / n, sum.kept_share / n,
+		sum.dropped_share / n};
+}
+
+static int compare(const struct opts *o, struct reap_err *e)
+{
+	struct reap_loaded a = {0}, b = {0};
+	const char *a_name, *b_name;
+	struct agreement x;
+	int rc;
+
+	if ((rc = load_plan(o, o->input, &a, &a_name, e)) != REAP_OK ||
+		(rc = load_plan(o, o->compare, &b, &b_name, e)) != REAP_OK ||
+		(rc = reap_model_id_match(a_name, &a.head.model, b_name, &b.head.model, e)) !=
+			REAP_OK)
+		goto out;
+	if (tool.verbose)
+		tool_info("%s (%s) and %s (%s)", a_name, a.plan.label, b_name, b.plan.label);
+	printf("layer\tkept_both\tkept_share\tdropped_both\tdropped_share\n");
+	for (uint32_t l = 0; l < a.plan.layers; l++) {
+		x = agreement(&a.plan, &b.plan, l, l + 1);
+		printf("%u\t%.0f\t%.4f\t%.0f\t%.4f\n", l, x.kept, x.kept_share, x.dropped,
+			x.dropped_share);
+	}
+	x = agreement(&a.plan, &b.plan, 0, a.plan.layers);
+	printf("mean\t%.2f\t%.4f\t%.2f\t%.4f\n", x.kept, x.kept_share, x.dropped, x.dropped_share);
+	rc = tool_close_stdout(e);
+out:
+	reap_loaded_free(&a);
+	reap_loaded_free(&b);
+	return rc;
+}
+
+/* ---- sweeping ---- */
+
+/* Bytes of the checkpoint's tensors, and of one expert in all layers. */
+static int find_sizes(const char *dir, const struct reap_loaded *in, const char *name,
+	uint64_t *all, uint64_t *expert, struct reap_err *e)
+{
+	struct reap_model *m;
+	int rc = reap_model_open(&m, dir, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	rc = reap_model_id_match(dir, &m->id, name, &in->head.model, e);
+	*all = *expert = 0;
+	for (size_t i = 0; i < m->ckpt->tensors; i++)
+		*all += m->ckpt->tensor[i].bytes;
+	for (uint32_t l = 0; l < m->cfg.layers; l++) {
+		const struct reap_layer *y = &m->layer[l];
+		const struct reap_tensor *per_expert[] = {y->router_w, y->router_b,
+			y->gate_up_blocks, y->gate_up_scales, y->gate_up_bias, y->down_blocks,
+			y->down_scales, y->down_bias};
+
+		for (size_t i = 0; i < sizeof(per_expert) / sizeof(per_expert[0]); i++)
+			if (per_expert[i] != NULL)
+				*expert += per_expert[i]->bytes / m->cfg.experts;
+	}
+	reap_model_close(m);
+	return rc;
+}
+
+struct sweep {
+	struct reap_loaded in, half[2];
+	const char *name, *half_name[2];
+	double *count, *gn; /* (layers, experts) */
+	uint64_t all_bytes, expert_bytes;
+};
+
+static void print_row(const struct opts *o, const struct sweep *s, const struct reap_plan *p,
+	const struct reap_plan half[2])
+{
+	double mean = 0, least = 2, count = 0, gn = 0;
+	uint32_t weakest = 0;
+
+	for (uint32_t l = 0; l < p->layers; l++) {
+		mean += p->kept_mass[l] / p->layers;
+		count += reap_select_share(p, l, s->count) / p->layers;
+		gn += reap_select_share(p, l, s->gn) / p->layers;
+		if (p->kept_mass[l] < least) {
+			least = p->kept_mass[l];
+			weakest = l;
+		}
+	}
+	printf("%u\t%.4f\t%.4f\t%u\t%.4f\t%.4f", p->keep_n, mean, least, weakest, gn, 1 - count);
+	if (o->model != NULL)
+		printf("\t%" PRIu64, s->all_bytes - (p->experts - p->keep_n) * s->expert_bytes);
+	if (o->halves > 0) {
+		struct agreement x = agreement(&half[0], &half[1], 0, p->layers);
+
+		printf("\t%.4f\t%.4f", x.kept_share, x.dropped_share);
+	}
+	putchar('\n');
+}
+
+static int sweep_rows(const struct opts *o, const struct sweep *s, struct reap_err *e)
+{
+	const struct reap_model_id *m = &s->in.head.model;
+	struct reap_err refused;
+	int rc = REAP_OK;
+
+	printf("keep_n\tmass_mean\tmass_min\tweakest_layer\tgn_mean\tchoices_dropped");
+	printf("%s%s\n", o->model != NULL ? "\tbytes" : "",
+		o->halves > 0 ? "\thalves_kept_share\thalves_dropped_share" : "");
+	for (uint32_t n = m->experts; n >= m->top_k && rc == REAP_OK; n--) {
+		struct reap_selection sel = o->sel;
+		struct reap_plan p = {0}, half[2] = {{0}};
+
+		refused = (struct reap_err){0};
+		if (reap_select_check(n, m->experts, m->top_k, sel.multiple_of, o->force,
+			    &refused) != REAP_OK)
+			continue;
+		sel.keep_n = n;
+		rc = reap_select(&s->in.scores, &sel, s->name, &p, e);
+		for (int i = 0; i < o->halves && rc == REAP_OK; i++)
+			rc = reap_select(&s->half[i].scores, &sel, s->half_name[i], &half[i], e);
+		if (rc == REAP_OK)
+			print_row(o, s, &p, half);
+		reap_plan_free(&p);
+		reap_plan_free(&half[0]);
+		reap_plan_free(&half[1]);
+	}
+	return rc;
+}
+
+static int sweep(const struct opts *o, struct reap_err *e)
+{
+	struct sweep s = {0};
+	size_t cells;
+	int rc;
+
+	if ((rc = load(o->input, 0, &s.in, &s.name, e)) != REAP_OK)
+		goto out;
+	for (int i = 0; i < o->halves; i++)
+		if ((rc = load(o->half[i], 0, &s.half[i], &s.half_name[i], e)) != REAP_OK ||
+			(rc = reap_model_id_match(s.name, &s.in.head.model, s.half_name[i],
+				 &s.half[i].head.model, e)) != REAP_OK)
+			goto out;
+	if (o->model != NULL && (rc = find_sizes(o->model, &s.in, s.name, &s.all_bytes,
+					 &s.expert_bytes, e)) != REAP_OK)
+		goto out;
+	cells = (size_t)s.in.scores.layers * s.in.scores.experts;
+	s.count = reap_alloc(cells, sizeof(double));
+	s.gn = reap_alloc(cells, sizeof(double));
+	if (s.count == NULL || s.gn == NULL) {
+		rc = reap_fail_memory(e, s.name);
+		goto out;
+	}
+	for (size_t i = 0; i < cells; i++) {
+		s.count[i] = (double)s.in.scores.sums[i].count;
+		s.gn[i] = s.in.scores.sums[i].gn;
+	}
+	if ((rc = sweep_rows(o, &s, e)) == REAP_OK)
+		rc = tool_close_stdout(e);
+out:
+	free(s.count);
+	free(s.gn);
+	reap_loaded_free(&s.in);
+	reap_loaded_free(&s.half[0]);
+	reap_loaded_free(&s.half[1]);
+	return rc;
+}
+
+/* ---- options ---- */
+
+static enum reap_round parse_round(const char *arg)
+{
+	static const char *const names[] = {"ceil", "floor", "nearest"};
+
+	for (int i = 0; i < 3; i++)
+		if (strcmp(arg, names[i]) == 0)
+			return (enum reap_round)i;
+	tool_usage("--round: '%s' is not ceil, floor or nearest", arg);
+}
+
+static bool parse_order(const char *arg)
+{
+	if (strcmp(arg, "ascending") == 0 || strcmp(arg, "rank") == 0)
+		return arg[0] == 'r';
+	tool_usage("--order: '%s' is not ascending or rank", arg);
+}
+
+static void check_options(const struct opts *o)
+{
+	bool sized = o->sel.keep_n > 0 || o->sel.keep_frac > 0;
+
+	if (o->sel.keep_n > 0 && o->sel.keep_frac > 0)
+		tool_usage("--keep-n and --keep-frac exclude each other");
+	if (o->sweep && (sized || o->compare != NULL))
+		tool_usage("--sweep tries every number: no --keep-n, --keep-frac, --compare");
+	if (!o->sweep && (o->halves > 0 || o->model != NULL))
+		tool_usage("--half and --model belong to --sweep");
+	if (o->halves == 1)
+		tool_usage("--half comes twice, once for each half of the data");
+	if (!sized && !o->sweep && o->compare == NULL)
+		tool_usage("how many? --keep-n N or --keep-frac F (--sweep shows what each keeps)");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"keep-n", required_argument, NULL, 'n'},
+		{"keep-frac", required_argument, NULL, 'f'},
+		{"round", required_argument, NULL, OPT_ROUND},
+		{"multiple-of", required_argument, NULL, OPT_MULTIPLE},
+		{"core-pos", required_argument, NULL, OPT_CORE_POS},
+		{"core-count", required_argument, NULL, OPT_CORE_COUNT},
+		{"order", required_argument, NULL, OPT_ORDER},
+		{"reverse", no_argument, NULL, OPT_REVERSE},
+		{"force", no_argument, NULL, OPT_FORCE},
+		{"compare", required_argument, NULL, OPT_COMPARE},
+		{"sweep", no_argument, NULL, OPT_SWEEP},
+		{"half", required_argument, NULL, OPT_HALF},
+		{"model", required_argument, NULL, 'm'},
+		TOOL_LONG,
+		{NULL, 0, NULL, 0},
+	};
+	struct opts o = {.sel = {.multiple_of = 4}};
+	struct reap_err e = {0};
+	int c, rc;
+
+	tool_begin("reap-cut", usage, argc, argv);
+	while ((c = getopt_long(argc, argv, "n:f:m:" TOOL_SHORT, longs, NULL)) != -1) {
+		switch (c) {
+		case 'n':
+			o.sel.keep_n = (uint32_t)tool_u64("--keep-n", optarg, 1, REAP_MAX_EXPERTS);
+			break;
+		case 'f':
+			o.sel.keep_frac = tool_f64("--keep-frac", optarg, 1e-6, 1);
+			break;
+		case OPT_ROUND:
+			o.round = parse_round(optarg);
+			break;
+		case OPT_MULTIPLE:
+			o.sel.multiple_of = (uint32_t)tool_u64("--multiple-of", optarg, 1,
+				REAP_MAX_EXPERTS);
+			break;
+		case OPT_CORE_POS:
+			o.sel.core_pos = (uint32_t)tool_u64("--core-pos", optarg, 0,
+				REAP_MAX_EXPERTS);
+			break;
+		case OPT_CORE_COUNT:
+			o.sel.core_count = (uint32_t)tool_u64("--core-count", optarg, 0,
+				REAP_MAX_EXPERTS);
+			break;
+		case OPT_ORDER:
+			o.sel.by_rank = parse_order(optarg);
+			break;
+		case OPT_REVERSE:
+			o.sel.reverse = true;
+			break;
+		case OPT_FORCE:
+			o.force = true;
+			break;
+		case OPT_COMPARE:
+			o.compare = optarg;
+			break;
+		case OPT_SWEEP:
+			o.sweep = true;
+			break;
+		case OPT_HALF:
+			if (o.halves == 2)
+				tool_usage("--half comes twice, not more");
+			o.half[o.halves++] = optarg;
+			break;
+		case 'm':
+			o.model = optarg;
+			break;
+		default:
+			tool_option(c);
+		}
+	}
+	if (optind + 1 < argc)
+		tool_usage("one input at a time");
+	o.input = argv[optind];
+	check_options(&o);
+	if (!o.sweep && o.compare == NULL)
+		tool_refuse_terminal();
+	rc = o.sweep ? sweep(&o, &e) : o.compare != NULL ? compare(&o, &e) : make_plan(&o, &e);
+	return rc == REAP_OK ? EXIT_DONE : tool_report(&e);
+}

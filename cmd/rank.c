@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * reap-rank: order each layer's experts by a criterion.  See reap-rank(1).
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/tool.h"
+#include "lib/score/load.h"
+#include "lib/score/rank.h"
+#include "lib/score/scores_yaml.h"
+
+static const char usage[] =
+	"usage: reap-rank [options] [saliency|scores]\n"
+	"Order each layer's experts by what they contribute.\n"
+	"\n"
+	"      --method NAME  frequency, gate_sum, ean_sum, ean_mean, weighted_ean_sum,\n"
+	"                     reap, reap_l2, max_activations, eaft_sum (default),\n"
+	"                     eaft_mean; random is for controls\n"
+	"  -w, --weights G,U,C  of good, uncertain and conflict tokens in eaft_*\n"
+	"                     (default 1,0.25,-2)\n"
+	"      --pack NAME    only what this pack's tokens did (reap-accum --by-pack)\n"
+	"      --seed S       of method random (default 0)\n"
+	"  -y, --yaml         write reap-scores.yaml instead of a stream\n"
+	TOOL_USAGE_HISTORY TOOL_USAGE_STD;
+
+enum { OPT_METHOD = TOOL_OWN, OPT_PACK, OPT_SEED };
+
+struct opts {
+	struct reap_criterion criterion;
+	const char *pack;
+	bool yaml;
+	const char *input;
+};
+
+static int write_stream(struct reap_header *h, const struct reap_scores *s, struct reap_err *e)
+{
+	struct reap_writer *w;
+	int rc = tool_writer_header(&w, h, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	if ((rc = reap_put_scores(w, s, e)) != REAP_OK) {
+		reap_writer_abort(w);
+		return rc;
+	}
+	return reap_writer_finish(w, e);
+}
+
+static int write_yaml(struct reap_header *h, const struct reap_scores *s, struct reap_err *e)
+{
+	int rc = REAP_OK;
+
+	if (tool.no_history)
+		reap_header_drop_history(h);
+	else
+		rc = reap_header_add_history(h, tool.name, REAP_VERSION, tool.argc, tool.argv, e);
+	if (rc == REAP_OK)
+		rc = reap_scores_write_yaml(STDOUT_FILENO, "standard output", h, s, e);
+	if (rc == REAP_OK && close(STDOUT_FILENO) != 0)
+		rc = reap_fail_errno(e, "standard output");
+	return rc;
+}
+
+static int run(const struct opts *o, struct reap_err *e)
+{
+	struct reap_loaded in = {0};
+	const char *name;
+	int fd, rc;
+
+	if ((rc = tool_input(o->input, &fd, &name, e)) != REAP_OK ||
+		(rc = reap_load(fd, name, REAP_LOAD_SALIENCY, o->pack, &in, e)) != REAP_OK)
+		return rc;
+	if ((rc = reap_rank(&in.scores, &o->criterion, name, e)) == REAP_OK) {
+		in.head.kind = REAP_KIND_SCORES;
+		rc = o->yaml ? write_yaml(&in.head, &in.scores, e)
+			     : write_stream(&in.head, &in.scores, e);
+	}
+	reap_loaded_free(&in);
+	return rc;
+}
+
+static void parse_weights(const char *arg, double w[REAP_REGIONS])
+{
+	char text[128];
+	char *part = text;
+
+	if (strlen(arg) >= sizeof(text))
+		tool_usage("--weights: '%s' is too long", arg);
+	snprintf(text, sizeof(text), "%s", arg);
+	for (int i = 0; i < REAP_REGIONS; i++) {
+		char *comma = strchr(part, ',');
+
+		if ((comma != NULL) != (i + 1 < REAP_REGIONS))
+			tool_usage("--weights: '%s' is not three numbers: good,uncertain,conflict",
+				arg);
+		if (comma != NULL)
+			*comma = '\0';
+		w[i] = tool_f64("--weights", part, -1e6, 1e6);
+		if (comma != NULL)
+			part = comma + 1;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"method", required_argument, NULL, OPT_METHOD},
+		{"weights", required_argument, NULL, 'w'},
+		{"pack", required_argument, NULL, OPT_PACK},
+		{"seed", required_argument, NULL, OPT_SEED},
+		{"yaml", no_argument, NULL, 'y'},
+		TOOL_LONG,
+		{NULL, 0, NULL, 0},
+	};
+	struct opts o = {.criterion = {.method = REAP_EAFT_SUM, .weights = {1, 0.25, -2}},
+		.pack = ""};
+	struct reap_err e = {0};
+	int c, rc;
+
+	tool_begin("reap-rank", usage, argc, argv);
+	while ((c = getopt_long(argc, argv, "w:y" TOOL_SHORT, longs, NULL)) != -1) {
+		switch (c) {
+		case OPT_METHOD:
+			o.criterion.method = reap_method_from_name(optarg);
+			if (o.criterion.method == REAP_METHODS)
+				tool_usage("--method: there is no '%s'", optarg);
+			break;
+		case 'w':
+			parse_weights(optarg, o.criterion.weights);
+			break;
+		case OPT_PACK:
+			o.pack = optarg;
+			break;
+		case OPT_SEED:
+			o.criterion.seed = tool_u64("--seed", optarg, 0, UINT64_MAX);
+			break;
+		case 'y':
+			o.yaml = true;
+			break;
+		default:
+			tool_option(c);
+		}
+	}
+	if (optind + 1 < argc)
+		tool_usage("one input at a time (reap-accum --merge adds up several)");
+	o.input = argv[optind];
+	if (!o.yaml)
+		tool_refuse_terminal();
+	rc = run(&o, &e);
+	return rc == REAP_OK ? EXIT_DONE : tool_report(&e);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Criteria: from the sums of an expert to its score, and from scores to an order.
+ * g is the gate, n the norm of the expert's output, sums run over the tokens that
+ * chose the expert, count is their number (at least 1 where it divides), w the
+ * weight of a token's region (0 outside of any).
+ *
+ *   frequency         count
+ *   gate_sum          sum g
+ *   ean_sum           sum n
+ *   ean_mean          sum n / count
+ *   weighted_ean_sum  sum g n
+ *   reap              sum g n / count           (REAP, arXiv 2510.13999)
+ *   reap_l2           sqrt(sum (g n)^2 / count)
+ *   max_activations   max n
+ *   eaft_sum          sum w g n                 (EAFT-REAP as it was computed)
+ *   eaft_mean         sum w g n / count         (EAFT-REAP as it was described)
+ *   random            a number from (seed, layer, expert), for controls
+ */
+#ifndef REAP_RANK_H
+#define REAP_RANK_H
+
+#include "lib/stream/rec_scores.h"
+
+enum reap_method {
+	REAP_FREQUENCY,
+	REAP_GATE_SUM,
+	REAP_EAN_SUM,
+	REAP_EAN_MEAN,
+	REAP_WEIGHTED_EAN_SUM,
+	REAP_REAP,
+	REAP_REAP_L2,
+	REAP_MAX_ACTIVATIONS,
+	REAP_EAFT_SUM,
+	REAP_EAFT_MEAN,
+	REAP_RANDOM,
+	REAP_METHODS
+};
+
+const char *reap_method_name(enum reap_method m);
+/* REAP_METHODS when there is no such method. */
+enum reap_method reap_method_from_name(const char *name);
+/* The score in words and symbols, one line. */
+const char *reap_method_definition(enum reap_method m);
+
+struct reap_criterion {
+	enum reap_method method;
+	double weights[REAP_REGIONS];
+	uint64_t seed;
+};
+
+/* Score and rank every layer from s->sums.  Refused, with `name` of the input in
+ * the message: a criterion whose sums are not known, and a layer in which no
+ * expert was ever chosen. */
+REAP_MUST_CHECK int reap_rank(struct reap_scores *s, const struct reap_criterion *c,
+	const char *name, struct reap_err *e);
+
+/* Order `experts` scores: by falling score, ties to the lowest id. */
+void reap_rank_order(const double *score, uint32_t experts, uint32_t *ranking);
+
+/* *s = unranked scores with the sums of the set `pack` ("": all tokens). */
+REAP_MUST_CHECK int reap_rank_take(const struct reap_saliency *in, const char *pack,
+	const char *name, struct reap_scores *s, struct reap_err *e);
+
+#endif

@@ -1,0 +1,732 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/score/scores_yaml.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/io.h"
+#include "lib/base/mem.h"
+#include "lib/recipe/recipe.h"
+#include "lib/score/rank.h"
+
+/* The names that published tables have for criteria and for their columns. */
+static const struct {
+	enum reap_method method;
+	const char *key;
+} score_keys[] = {
+	{REAP_FREQUENCY, "count"},
+	{REAP_EAN_SUM, "norm_sum"},
+	{REAP_EAN_MEAN, "norm_mean"},
+	{REAP_WEIGHTED_EAN_SUM, "gate_norm_sum"},
+	{REAP_REAP, "saliency_mean"},
+	{REAP_EAFT_SUM, "eaft_gate_norm_sum"},
+	{REAP_EAFT_MEAN, "eaft_saliency_mean"},
+};
+static const char published_method[] = "eaftreap";
+
+static const char *const weight_keys[REAP_REGIONS] = {
+	[REAP_GOOD] = "w_good",
+	[REAP_UNCERTAIN] = "w_uncertain",
+	[REAP_CONFLICT] = "w_conflict",
+};
+
+/* ---- reading: access with messages ---- */
+
+struct yaml {
+	const char *name;
+	const struct reap_node *root, *meta; /* meta: profile_meta or NULL */
+	struct reap_err *e;
+};
+
+/* "file:line: key: why"; `at` is the node at fault or the one it should be in. */
+static int bad(const struct yaml *y, const struct reap_node *at, const char *key, const char *fmt,
+	...) REAP_PRINTF(4, 5);
+static int bad(const struct yaml *y, const struct reap_node *at, const char *key, const char *fmt,
+	...)
+{
+	char why[200];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	return reap_fail(y->e, REAP_ESTREAM, "%s:%u: %s: %s", y->name, at != NULL ? at->line : 1,
+		key, why);
+}
+
+/* The value of a key that is there and not null, else NULL. */
+static const struct reap_node *find(const struct reap_node *map, const char *key)
+{
+	const struct reap_node *n = reap_node_find(map, key);
+
+	return n != NULL && n->kind != REAP_NODE_NULL ? n : NULL;
+}
+
+static int get_real(const struct yaml *y, const struct reap_node *map, const char *key, double *out)
+{
+	const struct reap_node *n = find(map, key);
+
+	if (n == NULL)
+		return bad(y, map, key, "missing");
+	if (n->kind == REAP_NODE_INT)
+		*out = (double)n->integer;
+	else if (n->kind == REAP_NODE_FLOAT)
+		*out = n->real;
+	else
+		return bad(y, n, key, "not a number");
+	return REAP_OK;
+}
+
+/* Untouched when the key is not there. */
+static int get_opt_real(const struct yaml *y, const struct reap_node *map, const char *key,
+	double *out)
+{
+	return find(map, key) != NULL ? get_real(y, map, key, out) : REAP_OK;
+}
+
+static int get_sum(const struct yaml *y, const struct reap_node *map, const char *key, double *out)
+{
+	int rc = get_real(y, map, key, out);
+
+	if (rc == REAP_OK && *out < 0)
+		return bad(y, reap_node_find(map, key), key, "%g is negative", *out);
+	return rc;
+}
+
+static int get_count(const struct yaml *y, const struct reap_node *map, const char *key,
+	uint64_t max, uint64_t *out)
+{
+	const struct reap_node *n = find(map, key);
+
+	if (n == NULL)
+		return bad(y, map, key, "missing");
+	if (n->kind != REAP_NODE_INT || n->integer < 0 || (uint64_t)n->integer > max)
+		return bad(y, n, key, "not a count up to %" PRIu64, max);
+	*out = (uint64_t)n->integer;
+	return REAP_OK;
+}
+
+static int get_opt_count(const struct yaml *y, const struct reap_node *map, const char *key,
+	uint64_t max, uint64_t *out)
+{
+	return find(map, key) != NULL ? get_count(y, map, key, max, out) : REAP_OK;
+}
+
+static int get_u32(const struct yaml *y, const struct reap_node *map, const char *key, uint32_t max,
+	uint32_t *out)
+{
+	uint64_t v = 0;
+	int rc = get_count(y, map, key, max, &v);
+
+	*out = (uint32_t)v;
+	return rc;
+}
+
+/* Empty when the key is not there. */
+static int get_str(const struct yaml *y, const struct reap_node *map, const char *key, char *out,
+	size_t size)
+{
+	const struct reap_node *n = find(map, key);
+
+	out[0] = '\0';
+	if (n == NULL)
+		return REAP_OK;
+	if (n->kind != REAP_NODE_STR || strlen(n->str) >= size)
+		return bad(y, n, key, "not a string of at most %zu bytes", size - 1);
+	memcpy(out, n->str, strlen(n->str) + 1);
+	return REAP_OK;
+}
+
+/* ---- reading: what the scores are of ---- */
+
+static int get_history(const struct yaml *y, struct reap_header *h)
+{
+	const struct reap_node *list = find(y->meta, "history");
+	int rc = REAP_OK;
+
+	for (size_t i = 0; list != NULL && rc == REAP_OK && i < list->count; i++) {
+		const struct reap_node *argv = find(list->child[i], "argv");
+		char tool[64], version[32], **args;
+
+		if (argv == NULL || argv->kind != REAP_NODE_LIST)
+			return bad(y, list->child[i], "history", "not a list of {tool, version, argv}");
+		for (size_t k = 0; k < argv->count; k++)
+			if (argv->child[k]->kind != REAP_NODE_STR)
+				return bad(y, argv->child[k], "argv", "not a string");
+		if ((rc = get_str(y, list->child[i], "tool", tool, sizeof(tool))) != REAP_OK ||
+			(rc = get_str(y, list->child[i], "version", version, sizeof(version))) !=
+				REAP_OK)
+			return rc;
+		args = reap_alloc(argv->count, sizeof(*args));
+		if (args == NULL)
+			return reap_fail_memory(y->e, y->name);
+		for (size_t k = 0; k < argv->count; k++)
+			args[k] = argv->child[k]->str;
+		rc = reap_header_add_history(h, tool, version, (int)argv->count, args, y->e);
+		free(args);
+	}
+	return rc;
+}
+
+static int get_model(const struct yaml *y, struct reap_header *h)
+{
+	const struct reap_node *summary = find(y->root, "summary"), *recipe;
+	struct reap_model_id *m = &h->model;
+	int rc;
+
+	if (summary == NULL)
+		return bad(y, y->root, "summary", "missing");
+	if (y->meta == NULL)
+		return bad(y, y->root, "profile_meta",
+			"missing: it says the model's id and top_k");
+	h->kind = REAP_KIND_SCORES;
+	h->has_model = true;
+	if ((rc = get_u32(y, summary, "num_layers", REAP_MAX_LAYERS, &m->layers)) != REAP_OK ||
+		(rc = get_u32(y, summary, "num_experts", REAP_MAX_EXPERTS, &m->experts)) !=
+			REAP_OK ||
+		(rc = get_u32(y, y->meta, "top_k", REAP_MAX_TOP_K, &m->top_k)) != REAP_OK ||
+		(rc = get_str(y, y->meta, "model_id", m->id, sizeof(m->id))) != REAP_OK ||
+		(rc = get_str(y, y->meta, "model_digest", m->digest, sizeof(m->digest))) != REAP_OK)
+		return rc;
+	if (m->layers == 0 || m->top_k == 0 || m->top_k > m->experts)
+		return bad(y, summary, "summary", "%u layers, %u experts, top_k %u", m->layers,
+			m->experts, m->top_k);
+	recipe = find(y->meta, "recipe");
+	h->has_recipe = recipe != NULL;
+	if (recipe != NULL && ((rc = get_str(y, recipe, "name", h->recipe_name,
+					sizeof(h->recipe_name))) != REAP_OK ||
+				      (rc = get_str(y, recipe, "digest", h->recipe_digest,
+					       sizeof(h->recipe_digest))) != REAP_OK))
+		return rc;
+	return get_history(y, h);
+}
+
+static int get_method(const struct yaml *y, struct reap_scores *s)
+{
+	enum reap_method m;
+	int rc = get_str(y, y->root, "method", s->method, sizeof(s->method));
+
+	if (rc != REAP_OK)
+		return rc;
+	m = strcmp(s->method, published_method) == 0 ? REAP_EAFT_SUM
+						      : reap_method_from_name(s->method);
+	if (m == REAP_METHODS)
+		return bad(y, find(y->root, "method"), "method", "there is no '%s'", s->method);
+	snprintf(s->method, sizeof(s->method), "%s", reap_method_name(m));
+	snprintf(s->definition, sizeof(s->definition), "%s", reap_method_definition(m));
+	return REAP_OK;
+}
+
+static int get_thresholds(const struct yaml *y, struct reap_thresholds *t)
+{
+	const struct reap_node *samples = find(y->meta, "samples");
+	const struct reap_node *regions = find(y->meta, "region_counts");
+	uint64_t all = 0;
+	char rule[16];
+	int rc, i;
+
+	*t = (struct reap_thresholds){.rule = REAP_RULE_CODE,
+		.cc_quantile = NAN,
+		.uncertain_quantile = NAN,
+		.p_lo = NAN,
+		.h_lo = NAN,
+		.h_hi = NAN};
+	if ((rc = get_str(y, y->meta, "rule", rule, sizeof(rule))) != REAP_OK ||
+		(rc = get_opt_real(y, y->meta, "cc_quantile", &t->cc_quantile)) != REAP_OK ||
+		(rc = get_opt_real(y, y->meta, "uncertain_quantile", &t->uncertain_quantile)) !=
+			REAP_OK ||
+		(rc = get_opt_real(y, y->meta, "p_lo", &t->p_lo)) != REAP_OK ||
+		(rc = get_opt_real(y, y->meta, "h_lo", &t->h_lo)) != REAP_OK ||
+		(rc = get_opt_real(y, y->meta, "h_hi", &t->h_hi)) != REAP_OK ||
+		(rc = get_opt_count(y, y->meta, "tokens", REAP_MAX_COUNT, &t->tokens)) != REAP_OK ||
+		(rc = get_opt_count(y, samples, "p", REAP_MAX_COUNT, &t->samples)) != REAP_OK)
+		return rc;
+	for (i = 0; rule[0] != '\0' && i < REAP_RULES; i++)
+		if (strcmp(rule, reap_rule_names[i]) == 0)
+			t->rule = (enum reap_rule)i;
+	if (rule[0] != '\0' && strcmp(rule, reap_rule_names[t->rule]) != 0)
+		return bad(y, find(y->meta, "rule"), "rule", "there is no '%s'", rule);
+	for (i = 0; i < REAP_REGIONS; i++) {
+		if ((rc = get_opt_count(y, regions, reap_region_names[i], REAP_MAX_COUNT,
+			     &t->region[i])) != REAP_OK)
+			return rc;
+		all += t->region[i];
+	}
+	if (all != (t->rule == REAP_RULE_NONE ? 0 : t->samples))
+		return bad(y, y->meta, "region_counts", "%" PRIu64 " tokens, but %" PRIu64
+			" samples", all, t->samples);
+	return REAP_OK;
+}
+
+static int get_meta(const struct yaml *y, struct reap_scores *s)
+{
+	static const double published[REAP_REGIONS] = {1, 0.25, -2};
+	int rc;
+
+	if ((rc = get_method(y, s)) != REAP_OK ||
+		(rc = get_thresholds(y, &s->thresholds)) != REAP_OK ||
+		(rc = get_str(y, y->meta, "pack", s->pack, sizeof(s->pack))) != REAP_OK ||
+		(rc = get_opt_count(y, y->meta, "seed", INT64_MAX, &s->seed)) != REAP_OK)
+		return rc;
+	memcpy(s->weights, published, sizeof(published));
+	for (int i = 0; i < REAP_REGIONS; i++)
+		if ((rc = get_opt_real(y, y->meta, weight_keys[i], &s->weights[i])) != REAP_OK)
+			return rc;
+	return REAP_OK;
+}
+
+/* ---- reading: the scores ---- */
+
+/* A sum, or from files that lack it, the mean times the count. */
+static int get_sum_or_mean(const struct yaml *y, const struct reap_node *map, const char *sum_key,
+	const char *mean_key, uint64_t count, double *out)
+{
+	int rc;
+
+	if (find(map, sum_key) != NULL)
+		return get_sum(y, map, sum_key, out);
+	if ((rc = get_sum(y, map, mean_key, out)) == REAP_OK)
+		*out *= (double)count;
+	return rc;
+}
+
+static int get_regions(const struct yaml *y, const struct reap_node *map, struct reap_sums *x)
+{
+	const struct reap_node *regions = find(map, "regions"), *o;
+	int rc = REAP_OK;
+
+	for (int i = 0; i < REAP_REGIONS && rc == REAP_OK; i++) {
+		o = find(regions, reap_region_names[i]);
+		if (o == NULL)
+			return bad(y, regions, reap_region_names[i], "missing");
+		if ((rc = get_count(y, o, "count", x->count, &x->region_count[i])) == REAP_OK)
+			rc = get_sum(y, o, "sum_gn", &x->region_gn[i]);
+	}
+	return rc;
+}
+
+/* The weighted sum of g n, in files that do not have it by region. */
+static int get_eaft(const struct yaml *y, const struct reap_node *map, const struct reap_scores *s,
+	size_t cell)
+{
+	int rc;
+
+	if (find(map, "eaft_sum") != NULL)
+		return get_real(y, map, "eaft_sum", &s->eaft[cell]);
+	if (strcmp(s->method, reap_method_name(REAP_EAFT_SUM)) == 0) {
+		s->eaft[cell] = s->score[cell];
+		return REAP_OK;
+	}
+	if ((rc = get_real(y, map, "eaft_saliency_mean", &s->eaft[cell])) == REAP_OK)
+		s->eaft[cell] *= (double)s->sums[cell].count;
+	return rc;
+}
+
+static unsigned known_in(const struct reap_node *map, const struct reap_scores *s)
+{
+	unsigned known = 0;
+
+	if (find(map, "sum_n2") != NULL && find(map, "sum_gn2") != NULL)
+		known |= REAP_KNOWN_SQUARES;
+	if (find(map, "max_n") != NULL)
+		known |= REAP_KNOWN_MAX;
+	if (find(map, "regions") != NULL)
+		return known | REAP_KNOWN_REGIONS;
+	if (find(map, "eaft_sum") != NULL || find(map, "eaft_saliency_mean") != NULL ||
+		strcmp(s->method, reap_method_name(REAP_EAFT_SUM)) == 0)
+		known |= REAP_KNOWN_EAFT;
+	return known;
+}
+
+static int get_expert(const struct yaml *y, const struct reap_node *map, uint32_t layer,
+	bool first, bool *seen, struct reap_scores *s)
+{
+	struct reap_sums *x;
+	uint32_t expert;
+	size_t cell;
+	int rc;
+
+	if ((rc = get_u32(y, map, "expert", s->experts - 1, &expert)) != REAP_OK)
+		return rc;
+	if (seen[expert])
+		return bad(y, map, "expert", "layer %u: expert %u comes twice", layer, expert);
+	seen[expert] = true;
+	cell = (size_t)layer * s->experts + expert;
+	x = &s->sums[cell];
+	if (first)
+		s->known = known_in(map, s);
+	else if (known_in(map, s) != s->known)
+		return bad(y, map, "expert", "other sums than the first expert's");
+	if ((rc = get_real(y, map, "score", &s->score[cell])) != REAP_OK ||
+		(rc = get_count(y, map, "count", REAP_MAX_COUNT, &x->count)) != REAP_OK ||
+		(rc = get_sum_or_mean(y, map, "sum_g", "gate_mean", x->count, &x->g)) != REAP_OK ||
+		(rc = get_sum_or_mean(y, map, "sum_n", "norm_mean", x->count, &x->n)) != REAP_OK ||
+		(rc = get_sum_or_mean(y, map, "sum_gn", "saliency_mean", x->count, &x->gn)) !=
+			REAP_OK)
+		return rc;
+	if ((s->known & REAP_KNOWN_SQUARES) &&
+		((rc = get_sum(y, map, "sum_n2", &x->n2)) != REAP_OK ||
+			(rc = get_sum(y, map, "sum_gn2", &x->gn2)) != REAP_OK))
+		return rc;
+	if ((s->known & REAP_KNOWN_MAX) && (rc = get_sum(y, map, "max_n", &x->max_n)) != REAP_OK)
+		return rc;
+	if ((s->known & REAP_KNOWN_REGIONS) && (rc = get_regions(y, map, x)) != REAP_OK)
+		return rc;
+	return (s->known & REAP_KNOWN_EAFT) ? get_eaft(y, map, s, cell) : REAP_OK;
+}
+
+static int get_layer(const struct yaml *y, const struct reap_node *map, uint32_t layer,
+	struct reap_scores *s)
+{
+	const struct reap_node *experts = find(map, "experts");
+	bool seen[REAP_MAX_EXPERTS] = {false};
+	uint32_t at;
+	int rc;
+
+	if ((rc = get_u32(y, map, "layer", UINT32_MAX, &at)) != REAP_OK)
+		return rc;
+	if (at != layer)
+		return bad(y, map, "layer", "%u where %u is due", at, layer);
+	if (experts == NULL || experts->kind != REAP_NODE_LIST || experts->count != s->experts)
+		return bad(y, map, "experts", "not a list of the %u experts", s->experts);
+	for (size_t i = 0; i < experts->count; i++)
+		if ((rc = get_expert(y, experts->child[i], layer, layer == 0 && i == 0, seen, s)) !=
+			REAP_OK)
+			return rc;
+	return REAP_OK;
+}
+
+/* What ranking_by_layer says; the order of the scores where it is left out. */
+static int get_ranking(const struct yaml *y, struct reap_scores *s)
+{
+	const struct reap_node *layers = find(y->root, "ranking_by_layer");
+	int64_t misranked;
+
+	if (layers != NULL && (layers->kind != REAP_NODE_LIST || layers->count != s->layers))
+		return bad(y, layers, "ranking_by_layer", "not a list of %u layers", s->layers);
+	for (uint32_t l = 0; l < s->layers; l++) {
+		uint32_t *ranking = s->ranking + (size_t)l * s->experts;
+		const struct reap_node *list = layers != NULL ? layers->child[l] : NULL;
+
+		if (list == NULL) {
+			reap_rank_order(s->score + (size_t)l * s->experts, s->experts, ranking);
+			continue;
+		}
+		if (list->kind != REAP_NODE_LIST || list->count != s->experts)
+			return bad(y, list, "ranking_by_layer", "layer %u: not a list of %u experts",
+				l, s->experts);
+		for (uint32_t i = 0; i < s->experts; i++) {
+			const struct reap_node *n = list->child[i];
+
+			if (n->kind != REAP_NODE_INT || n->integer < 0 || n->integer >= s->experts)
+				return bad(y, n, "ranking_by_layer", "layer %u: not an expert", l);
+			ranking[i] = (uint32_t)n->integer;
+		}
+	}
+	misranked = reap_scores_misranked(s);
+	if (misranked >= 0)
+		return bad(y, layers, "ranking_by_layer", "layer %" PRId64
+			": not the order of the scores", misranked);
+	return REAP_OK;
+}
+
+static int get_scores(const struct yaml *y, const struct reap_model_id *m, struct reap_scores *s)
+{
+	const struct reap_node *layers = find(y->root, "layer_scores");
+	int rc;
+
+	if (layers == NULL || layers->kind != REAP_NODE_LIST || layers->count != m->layers)
+		return bad(y, layers, "layer_scores", "not a list of the %u layers", m->layers);
+	if ((rc = reap_scores_init(s, m->layers, m->experts, y->e)) != REAP_OK ||
+		(rc = get_meta(y, s)) != REAP_OK)
+		return rc;
+	for (uint32_t l = 0; l < s->layers; l++)
+		if ((rc = get_layer(y, layers->child[l], l, s)) != REAP_OK)
+			return rc;
+	if (s->thresholds.tokens == 0) {
+		/* Published tables do not say how many tokens they are of. */
+		for (uint32_t i = 0; i < s->experts; i++)
+			s->thresholds.tokens += s->sums[i].count;
+		s->thresholds.tokens /= m->top_k;
+		if (s->thresholds.samples > s->thresholds.tokens)
+			return bad(y, y->meta, "samples", "more than the tokens of layer 0");
+	}
+	return get_ranking(y, s);
+}
+
+static int read_all(int fd, const char *name, char **text, size_t *len, struct reap_err *e)
+{
+	size_t cap = 0;
+
+	*text = NULL;
+	for (*len = 0;;) {
+		ssize_t n;
+
+		if (*len > REAP_YAML_MAX_BYTES)
+			return reap_fail(e, REAP_ESTREAM, "%s: more than %d bytes of text", name,
+				REAP_YAML_MAX_BYTES);
+		if (!reap_grow(text, &cap, *len + (1 << 16), 1))
+			return reap_fail_memory(e, name);
+		n = reap_read_full(fd, *text + *len, cap - *len);
+		if (n < 0)
+			return reap_fail_errno(e, "%s", name);
+		if (n == 0)
+			return REAP_OK;
+		*len += (size_t)n;
+	}
+}
+
+int reap_scores_read_yaml(int fd, const char *name, struct reap_header *h, struct reap_scores *s,
+	struct reap_err *e)
+{
+	struct yaml y = {.name = name, .e = e};
+	struct reap_node *root = NULL;
+	const struct reap_node *kind;
+	struct reap_err inner = {0};
+	char *text;
+	size_t len;
+	int rc;
+
+	*h = (struct reap_header){0};
+	*s = (struct reap_scores){0};
+	if ((rc = read_all(fd, name, &text, &len, e)) != REAP_OK)
+		goto out;
+	if (reap_yaml_parse(text, len, name, &root, &inner) != REAP_OK) {
+		rc = reap_fail(e, REAP_ESTREAM, "%s (neither a reap stream nor reap-scores.yaml)",
+			inner.text);
+		goto out;
+	}
+	kind = find(root, "kind");
+	if (kind == NULL || kind->kind != REAP_NODE_STR || strcmp(kind->str, "reap_scores") != 0) {
+		rc = reap_fail(e, REAP_ESTREAM, "%s: neither a reap stream nor YAML of kind"
+			" reap_scores", name);
+		goto out;
+	}
+	y.root = root;
+	y.meta = find(root, "profile_meta");
+	if (find(root, "layer_scores") == NULL) {
+		rc = reap_fail(e, REAP_ESTREAM, "%s: layer_scores: missing: the file says what"
+			" scores were made from, but holds none", name);
+		goto out;
+	}
+	if ((rc = get_model(&y, h)) == REAP_OK)
+		rc = get_scores(&y, &h->model, s);
+out:
+	reap_node_free(root);
+	free(text);
+	if (rc != REAP_OK) {
+		reap_header_free(h);
+		reap_scores_free(s);
+	}
+	return rc;
+}
+
+/* ---- writing ---- */
+
+static void put_real(FILE *f, const char *before, double v)
+{
+	fputs(before, f);
+	if (isnan(v))
+		fputs("null", f);
+	else
+		reap_yaml_print_real(v, f);
+}
+
+static void put_str(FILE *f, const char *before, const char *v)
+{
+	fputs(before, f);
+	reap_yaml_print_string(v, f);
+	fputc('\n', f);
+}
+
+static const char *score_key(const char *method)
+{
+	for (size_t i = 0; i < sizeof(score_keys) / sizeof(score_keys[0]); i++)
+		if (strcmp(reap_method_name(score_keys[i].method), method) == 0)
+			return score_keys[i].key;
+	return method;
+}
+
+/* One entry of the history, which is msgpack. */
+static void put_entry(FILE *f, const msgpack_object *o)
+{
+	const struct reap_rec rec = {.obj = o};
+	const msgpack_object *argv = reap_rec_find(&rec, NULL, "argv");
+	static const char *const keys[] = {"tool", "version"};
+
+	fputs("    - {", f);
+	for (int i = 0; i < 2; i++) {
+		const msgpack_object *v = reap_rec_find(&rec, NULL, keys[i]);
+		char text[64] = "";
+
+		if (v != NULL && v->type == MSGPACK_OBJECT_STR)
+			snprintf(text, sizeof(text), "%.*s", (int)v->via.str.size, v->via.str.ptr);
+		fprintf(f, "%s: ", keys[i]);
+		reap_yaml_print_string(text, f);
+		fputs(", ", f);
+	}
+	fputs("argv: [", f);
+	for (uint32_t i = 0; argv != NULL && argv->type == MSGPACK_OBJECT_ARRAY &&
+		i < argv->via.array.size; i++) {
+		const msgpack_object *v = &argv->via.array.ptr[i];
+		char *text = v->type == MSGPACK_OBJECT_STR
+			? reap_strndup(v->via.str.ptr, v->via.str.size)
+			: NULL;
+
+		fputs(i > 0 ? ", " : "", f);
+		reap_yaml_print_string(text != NULL ? text : "?", f);
+		free(text);
+	}
+	fputs("]}\n", f);
+}
+
+static void put_history(FILE *f, const struct reap_header *h)
+{
+	msgpack_unpacked u;
+	size_t at = 0;
+
+	if (h->history_count == 0)
+		return;
+	fputs("  history:\n", f);
+	msgpack_unpacked_init(&u);
+	while (at < h->history_len && msgpack_unpack_next(&u, (const char *)h->history,
+					      h->history_len, &at) == MSGPACK_UNPACK_SUCCESS)
+		put_entry(f, &u.data);
+	msgpack_unpacked_destroy(&u);
+}
+
+static void put_meta(FILE *f, const struct reap_header *h, const struct reap_scores *s)
+{
+	const struct reap_thresholds *t = &s->thresholds;
+
+	fputs("profile_meta:\n", f);
+	put_str(f, "  model_id: ", h->model.id);
+	if (h->model.digest[0] != '\0')
+		fprintf(f, "  model_digest: \"%s\"\n", h->model.digest);
+	fprintf(f, "  num_layers: %u\n  num_experts: %u\n  top_k: %u\n", h->model.layers,
+		h->model.experts, h->model.top_k);
+	if (h->has_recipe) {
+		put_str(f, "  recipe:\n    name: ", h->recipe_name);
+		fprintf(f, "    digest: \"%s\"\n", h->recipe_digest);
+	}
+	put_str(f, "  pack: ", s->pack);
+	fprintf(f, "  tokens: %" PRIu64 "\n  samples: {p: %" PRIu64 ", H: %" PRIu64 "}\n",
+		t->tokens, t->samples, t->samples);
+	put_str(f, "  rule: ", reap_rule_names[t->rule]);
+	put_real(f, "  cc_quantile: ", t->cc_quantile);
+	put_real(f, "\n  uncertain_quantile: ", t->uncertain_quantile);
+	put_real(f, "\n  p_lo: ", t->p_lo);
+	put_real(f, "\n  h_lo: ", t->h_lo);
+	put_real(f, "\n  h_hi: ", t->h_hi);
+	fputs("\n  region_counts: {", f);
+	for (int i = 0; i < REAP_REGIONS; i++)
+		fprintf(f, "%s%s: %" PRIu64, i > 0 ? ", " : "", reap_region_names[i],
+			t->region[i]);
+	fputs("}\n", f);
+	for (int i = 0; i < REAP_REGIONS; i++) {
+		fprintf(f, "  %s: ", weight_keys[i]);
+		put_real(f, "", s->weights[i]);
+		fputc('\n', f);
+	}
+	if (strcmp(s->method, reap_method_name(REAP_RANDOM)) == 0)
+		fprintf(f, "  seed: %" PRIu64 "\n", s->seed);
+	put_history(f, h);
+}
+
+static void put_regions(FILE *f, const struct reap_sums *x)
+{
+	fputs(", regions: {", f);
+	for (int i = 0; i < REAP_REGIONS; i++) {
+		fprintf(f, "%s%s: {count: %" PRIu64, i > 0 ? ", " : "", reap_region_names[i],
+			x->region_count[i]);
+		put_real(f, ", sum_gn: ", x->region_gn[i]);
+		fputc('}', f);
+	}
+	fputc('}', f);
+}
+
+static void put_expert(FILE *f, const struct reap_scores *s, uint32_t layer, uint32_t expert)
+{
+	size_t cell = (size_t)layer * s->experts + expert;
+	const struct reap_sums *x = &s->sums[cell];
+	double count = x->count > 0 ? (double)x->count : 1, eaft = s->eaft[cell];
+	uint64_t pos = 0, neg = 0;
+
+	fprintf(f, "      - {expert: %u", expert);
+	put_real(f, ", score: ", s->score[cell]);
+	fprintf(f, ", count: %" PRIu64, x->count);
+	put_real(f, ", gate_mean: ", x->g / count);
+	put_real(f, ", norm_mean: ", x->n / count);
+	put_real(f, ", saliency_mean: ", x->gn / count);
+	for (int i = 0; i < REAP_REGIONS; i++) {
+		eaft += s->weights[i] * x->region_gn[i];
+		if (s->weights[i] > 0)
+			pos += x->region_count[i];
+		else if (s->weights[i] < 0)
+			neg += x->region_count[i];
+	}
+	if (s->known & (REAP_KNOWN_REGIONS | REAP_KNOWN_EAFT))
+		put_real(f, ", eaft_saliency_mean: ", eaft / count);
+	if (s->known & REAP_KNOWN_REGIONS)
+		fprintf(f, ", pos_count: %" PRIu64 ", neg_count: %" PRIu64, pos, neg);
+	put_real(f, ", sum_g: ", x->g);
+	put_real(f, ", sum_n: ", x->n);
+	put_real(f, ", sum_gn: ", x->gn);
+	if (s->known & REAP_KNOWN_SQUARES) {
+		put_real(f, ", sum_n2: ", x->n2);
+		put_real(f, ", sum_gn2: ", x->gn2);
+	}
+	if (s->known & REAP_KNOWN_MAX)
+		put_real(f, ", max_n: ", x->max_n);
+	if (s->known & REAP_KNOWN_EAFT)
+		put_real(f, ", eaft_sum: ", s->eaft[cell]);
+	if (s->known & REAP_KNOWN_REGIONS)
+		put_regions(f, x);
+	fputs("}\n", f);
+}
+
+static void put_all(FILE *f, const struct reap_header *h, const struct reap_scores *s)
+{
+	fputs("schema_version: 1\nkind: reap_scores\n", f);
+	put_str(f, "method: ", s->method);
+	put_str(f, "score_key: ", score_key(s->method));
+	put_str(f, "score_definition: ", s->definition);
+	put_meta(f, h, s);
+	fprintf(f, "summary:\n  num_layers: %u\n  num_experts: %u\n", s->layers, s->experts);
+	fputs("ranking_by_layer:\n", f);
+	for (uint32_t l = 0; l < s->layers; l++) {
+		for (uint32_t i = 0; i < s->experts; i++)
+			fprintf(f, "%s%u", i == 0 ? "  - [" : ", ",
+				s->ranking[(size_t)l * s->experts + i]);
+		fputs("]\n", f);
+	}
+	fputs("layer_scores:\n", f);
+	for (uint32_t l = 0; l < s->layers; l++) {
+		fprintf(f, "  - layer: %u\n    experts:\n", l);
+		for (uint32_t i = 0; i < s->experts; i++)
+			put_expert(f, s, l, s->ranking[(size_t)l * s->experts + i]);
+	}
+}
+
+int reap_scores_write_yaml(int fd, const char *name, const struct reap_header *h,
+	const struct reap_scores *s, struct reap_err *e)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+	int rc = REAP_OK;
+
+	if (f == NULL)
+		return reap_fail_memory(e, name);
+	put_all(f, h, s);
+	if (fclose(f) != 0)
+		rc = reap_fail_memory(e, name);
+	else if (reap_write_full(fd, text, len) != 0)
+		rc = reap_fail_errno(e, "%s", name);
+	free(text);
+	return rc;
+}

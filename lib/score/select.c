@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/score/select.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/score/rank.h"
+
+uint32_t reap_select_keep_n(double frac, uint32_t experts, enum reap_round round,
+	uint32_t multiple_of)
+{
+	double raw = frac * experts;
+	uint32_t n, m = multiple_of;
+
+	raw = round == REAP_CEIL ? ceil(raw) : round == REAP_FLOOR ? floor(raw) : nearbyint(raw);
+	n = raw < 1 ? 1 : raw > experts ? experts : (uint32_t)raw;
+	if (m > 1) {
+		n = (n + m - 1) / m * m;
+		if (n > experts)
+			n = experts / m * m;
+		if (n < m)
+			n = m;
+		if (n > experts)
+			n = experts;
+	}
+	return n;
+}
+
+int reap_select_check(uint32_t keep_n, uint32_t experts, uint32_t top_k, uint32_t multiple_of,
+	bool force, struct reap_err *e)
+{
+	if (keep_n > experts)
+		return reap_fail(e, REAP_EUSAGE, "keep_n %u: the model has %u experts", keep_n,
+			experts);
+	if (keep_n < top_k)
+		return reap_fail(e, REAP_EUSAGE, "keep_n %u: each token chooses %u experts", keep_n,
+			top_k);
+	if (force || keep_n == experts)
+		return REAP_OK;
+	if (keep_n == top_k)
+		return reap_fail(e, REAP_EUSAGE,
+			"keep_n %u: GPU kernels want more than top_k, %u (--force keeps them anyway)",
+			keep_n, top_k);
+	if (keep_n % multiple_of != 0)
+		return reap_fail(e, REAP_EUSAGE, "keep_n %u: not a multiple of %u, which GPU kernels"
+			" want (--force keeps them anyway, --multiple-of asks for another)", keep_n,
+			multiple_of);
+	return REAP_OK;
+}
+
+static double positive_mass(const struct reap_scores *s, const struct reap_sums *x)
+{
+	double m = 0;
+
+	for (int i = 0; i < REAP_REGIONS; i++)
+		if (s->weights[i] > 0)
+			m += x->region_gn[i];
+	return m;
+}
+
+/* Mark the m best by `value` (experts). */
+static void mark_best(const double *value, uint32_t experts, uint32_t m, bool *core)
+{
+	uint32_t order[REAP_MAX_EXPERTS];
+
+	reap_rank_order(value, experts, order);
+	for (uint32_t i = 0; i < m && i < experts; i++)
+		core[order[i]] = true;
+}
+
+/* The experts of a layer that stay whatever their rank. */
+static void find_core(const struct reap_scores *s, const struct reap_selection *sel,
+	uint32_t layer, bool *core)
+{
+	const struct reap_sums *x = s->sums + (size_t)layer * s->experts;
+	double value[REAP_MAX_EXPERTS] = {0};
+
+	memset(core, 0, s->experts * sizeof(*core));
+	for (uint32_t i = 0; i < s->experts; i++)
+		value[i] = positive_mass(s, &x[i]);
+	mark_best(value, s->experts, sel->core_pos, core);
+	for (uint32_t i = 0; i < s->experts; i++)
+		value[i] = (double)x[i].count;
+	mark_best(value, s->experts, sel->core_count, core);
+}
+
+static int ascending(const void *a, const void *b)
+{
+	uint32_t x, y;
+
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	return x < y ? -1 : x > y;
+}
+
+static int select_layer(const struct reap_scores *s, const struct reap_selection *sel,
+	uint32_t layer, const char *name, uint32_t *keep, struct reap_err *e)
+{
+	const uint32_t *ranking = s->ranking + (size_t)layer * s->experts;
+	bool core[REAP_MAX_EXPERTS];
+	uint32_t n = 0, all = 0;
+
+	find_core(s, sel, layer, core);
+	for (uint32_t i = 0; i < s->experts; i++) {
+		all += core[i];
+		if (core[i] && n < sel->keep_n)
+			keep[n++] = i;
+	}
+	if (all > sel->keep_n)
+		return reap_fail(e, REAP_EUSAGE, "%s: layer %u: %u core experts do not fit in keep_n"
+			" %u", name, layer, all, sel->keep_n);
+	for (uint32_t i = 0; n < sel->keep_n; i++) {
+		uint32_t x = ranking[sel->reverse ? s->experts - 1 - i : i];
+
+		if (!core[x])
+			keep[n++] = x;
+	}
+	if (!sel->by_rank)
+		qsort(keep, n, sizeof(*keep), ascending);
+	return REAP_OK;
+}
+
+/* "keep24of32_k75_eaft_sum": the share in whole percent, half to even. */
+static void put_label(const struct reap_scores *s, const struct reap_selection *sel,
+	struct reap_plan *p)
+{
+	size_t n = sizeof(p->label);
+	int at = snprintf(p->label, n, "keep%uof%u_k%.0f_%s", p->keep_n, p->experts,
+		nearbyint(100.0 * p->keep_n / p->experts), s->method);
+
+	if (strcmp(s->method, reap_method_name(REAP_RANDOM)) == 0)
+		at += snprintf(p->label + at, n - (size_t)at, "%llu", (unsigned long long)s->seed);
+	if (sel->core_pos > 0 || sel->core_count > 0)
+		at += snprintf(p->label + at, n - (size_t)at, "_corep%uc%u", sel->core_pos,
+			sel->core_count);
+	if (sel->reverse)
+		snprintf(p->label + at, n - (size_t)at, "_reversed");
+}
+
+int reap_select(const struct reap_scores *s, const struct reap_selection *sel, const char *name,
+	struct reap_plan *p, struct reap_err *e)
+{
+	int rc = reap_plan_init(p, s->layers, s->experts, sel->keep_n, e);
+
+	if (rc == REAP_OK && sel->core_pos > 0 && !(s->known & REAP_KNOWN_REGIONS))
+		rc = reap_fail(e, REAP_EFAIL, "%s: core experts by positive mass need sums by"
+			" region, which this table lacks", name);
+	for (uint32_t l = 0; rc == REAP_OK && l < s->layers; l++) {
+		rc = select_layer(s, sel, l, name, p->keep + (size_t)l * p->keep_n, e);
+		p->kept_mass[l] = reap_select_share(p, l, s->score);
+	}
+	if (rc != REAP_OK) {
+		reap_plan_free(p);
+		return rc;
+	}
+	memcpy(p->method, s->method, sizeof(p->method));
+	snprintf(p->order, sizeof(p->order), "%s", sel->by_rank ? "rank" : "ascending");
+	p->core_pos = sel->core_pos;
+	p->core_count = sel->core_count;
+	p->multiple_of = sel->multiple_of;
+	p->keep_frac = sel->keep_frac;
+	put_label(s, sel, p);
+	return REAP_OK;
+}
+
+double reap_select_share(const struct reap_plan *p, uint32_t layer, const double *value)
+{
+	const double *v = value + (size_t)layer * p->experts;
+	const uint32_t *keep = p->keep + (size_t)layer * p->keep_n;
+	double all = 0, kept = 0, part;
+	bool stays[REAP_MAX_EXPERTS] = {false};
+
+	for (uint32_t i = 0; i < p->keep_n; i++)
+		stays[keep[i]] = true;
+	/* Both sums in the order of the ids, so that keeping all gives 1 exactly. */
+	for (uint32_t i = 0; i < p->experts; i++) {
+		part = v[i] > 0 ? v[i] : 0;
+		all += part;
+		if (stays[i])
+			kept += part;
+	}
+	if (!(all > 0))
+		return 1;
+	return kept < all ? kept / all : 1;
+}
+
+uint32_t reap_select_common(const struct reap_plan *a, const struct reap_plan *b, uint32_t layer)
+{
+	const uint32_t *x = a->keep + (size_t)layer * a->keep_n;
+	const uint32_t *y = b->keep + (size_t)layer * b->keep_n;
+	bool in_a[REAP_MAX_EXPERTS] = {false};
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < a->keep_n; i++)
+		in_a[x[i]] = true;
+	for (uint32_t i = 0; i < b->keep_n; i++)
+		n += in_a[y[i]];
+	return n;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * kind `scores`: each layer's experts in order, with the sums that the order came
+ * from, so that another criterion can be formed later.
+ *
+ *   meta:  method, definition (what the score is, for people), weights {good,
+ *          uncertain, conflict} (that eaft_* methods used), seed (of method random),
+ *          pack (whose tokens; "" is all), thresholds (map: see rec_saliency.h)
+ *   layer: layer (0, 1, ... in order, all of them), ranking u32[E] (expert ids, best
+ *          first), and by expert id: score f64[E], count i64[E], sum_g, sum_n, sum_gn
+ *          f64[E]; nil where a published table lacks them: sum_n2, sum_gn2, max_n
+ *          f64[E], regions {good: {count i64[E], sum_gn f64[E]}, ...}; and eaft f64[E],
+ *          the weighted sum of g n, only where regions are nil
+ * Ranking: by falling score, ties to the lowest id.
+ */
+#ifndef REAP_REC_SCORES_H
+#define REAP_REC_SCORES_H
+
+#include "lib/stream/rec_saliency.h"
+
+/* Which sums are known, beyond count, g, n and gn.  A published score table may
+ * lack all of them. */
+enum {
+	REAP_KNOWN_SQUARES = 1, /* n2, gn2 */
+	REAP_KNOWN_MAX = 2,	/* max_n */
+	REAP_KNOWN_REGIONS = 4, /* region_count, region_gn */
+	REAP_KNOWN_EAFT = 8,	/* `eaft`, at the weights given; never with regions */
+	REAP_KNOWN_ALL = REAP_KNOWN_SQUARES | REAP_KNOWN_MAX | REAP_KNOWN_REGIONS,
+};
+
+struct reap_scores {
+	uint32_t layers, experts;
+	char method[32], definition[256], pack[REAP_PACK_NAME];
+	double weights[REAP_REGIONS];
+	uint64_t seed;
+	struct reap_thresholds thresholds;
+	unsigned known;
+	struct reap_sums *sums; /* (layers, experts); owned, like the rest */
+	double *eaft;		/* (layers, experts); zero unless known */
+	double *score;		/* (layers, experts) */
+	uint32_t *ranking;	/* (layers, experts) */
+};
+
+/* All zero, for a model; free with reap_scores_free. */
+REAP_MUST_CHECK int reap_scores_init(struct reap_scores *s, uint32_t layers, uint32_t experts,
+	struct reap_err *e);
+void reap_scores_free(struct reap_scores *s);
+
+/* Is `ranking` a permutation of the experts by falling score, ties to the lowest
+ * id?  The layer where it is not, else -1. */
+int64_t reap_scores_misranked(const struct reap_scores *s);
+
+REAP_MUST_CHECK int reap_put_scores(struct reap_writer *w, const struct reap_scores *s,
+	struct reap_err *e);
+
+/* Read a whole stream after its header, checked. */
+REAP_MUST_CHECK int reap_get_scores(struct reap_reader *r, struct reap_scores *s,
+	struct reap_err *e);
+
+#endif
