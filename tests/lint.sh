@@ -51,7 +51,7 @@ file_names_are_unique() {
 }
 
 library_does_not_print_or_exit() {
-	! grep -nE '(^|[^a-z_])(printf|puts|fputs|perror|exit|abort|_exit)\(' lib/*/*.c |
+	! grep -nE '(^|[^a-z_])(printf|puts|perror|exit|abort|_exit)\(|\<std(out|err)\>' lib/*/*.c |
 		grep -vE 'snprintf|vsnprintf'
 }
 

@@ -7,7 +7,7 @@ load helpers
 probe() {
 	{
 		printf '%s\n' 'schema_version: 1' 'kind: cost_probe' 'name: p' 'model:' \
-			'  model_id: a/b' 'probe:' '  layer_index: 0' '  keep_frac: 0.75'
+			'  model_id: a/b' 'probe:' '  layer_index: 0' '  keep_frac: 0.75' '  keep_n: 8'
 		[ $# -eq 0 ] || printf '%s\n' "$@"
 	} >"$TMP/r.yaml"
 }
@@ -41,13 +41,13 @@ prune() {
 
 @test "an unknown key names file, line and the key that may be meant" {
 	probe 'metrcs: [bytes_read]'
-	fails 1 "r.yaml:9: metrcs: unknown key (did you mean metrics?)" reap-recipe "$TMP/r.yaml"
+	fails 1 "r.yaml:10: metrcs: unknown key (did you mean metrics?)" reap-recipe "$TMP/r.yaml"
 	prune 's/  keep_n: 24/  keepn: 24/'
 	fails 1 "model.keepn: unknown key (did you mean keep_n?)" reap-recipe "$TMP/r.yaml"
 	prune 's/^name:/keep_n: 24\nname:/'
 	fails 1 "keep_n: unknown key (did you mean model.keep_n?)" reap-recipe "$TMP/r.yaml"
 	probe 'qqqqqqqq: 1'
-	fails 1 "r.yaml:9: qqqqqqqq: unknown key" reap-recipe "$TMP/r.yaml"
+	fails 1 "r.yaml:10: qqqqqqqq: unknown key" reap-recipe "$TMP/r.yaml"
 }
 
 @test "types, ranges, words and what is missing" {
@@ -132,11 +132,11 @@ prune() {
 	local v
 	for v in yes NO On off y N; do
 		probe "description: $v"
-		fails 1 "r.yaml:9: $v: true or false in some readers only" reap-recipe "$TMP/r.yaml"
+		fails 1 "r.yaml:10: $v: true or false in some readers only" reap-recipe "$TMP/r.yaml"
 	done
 	for v in 0x1f 017 1_000 1:30 0b1 08; do
 		probe "description: $v"
-		fails 1 "r.yaml:9: $v: a number in some readers only" reap-recipe "$TMP/r.yaml"
+		fails 1 "r.yaml:10: $v: a number in some readers only" reap-recipe "$TMP/r.yaml"
 	done
 	probe 'description: .inf'
 	fails 1 "not a finite number" reap-recipe "$TMP/r.yaml"
@@ -152,15 +152,15 @@ prune() {
 
 @test "anchors, aliases, tags, merge keys, duplicates, documents, NUL are refused" {
 	probe 'description: &a x'
-	fails 1 "r.yaml:9: anchors, aliases and tags" reap-recipe "$TMP/r.yaml"
+	fails 1 "r.yaml:10: anchors, aliases and tags" reap-recipe "$TMP/r.yaml"
 	probe 'description: *a'
-	fails 1 "r.yaml:9: anchors, aliases and tags" reap-recipe "$TMP/r.yaml"
+	fails 1 "r.yaml:10: anchors, aliases and tags" reap-recipe "$TMP/r.yaml"
 	probe 'description: !!str 1'
 	fails 1 "anchors, aliases and tags" reap-recipe "$TMP/r.yaml"
 	probe '<<: {a: b}'
 	fails 1 "merge keys" reap-recipe "$TMP/r.yaml"
 	probe 'name: q'
-	fails 1 "r.yaml:9: name: given twice, first on line 3" reap-recipe "$TMP/r.yaml"
+	fails 1 "r.yaml:10: name: given twice, first on line 3" reap-recipe "$TMP/r.yaml"
 	probe '---' 'a: b'
 	fails 1 "a second document" reap-recipe "$TMP/r.yaml"
 	probe 'description: "a\0b"'
@@ -208,6 +208,7 @@ prune() {
 		probe:
 		  layer_index: 3
 		  keep_frac: 0.5
+		  keep_n: 8
 		execution:
 		  local:
 		    commands:
@@ -300,7 +301,7 @@ assert yaml.safe_load(open(sys.argv[1])) == json.load(open(sys.argv[2]))' "$TMP/
 	id=$(reap-recipe --id "$TMP/r.yaml")
 	[[ $id =~ ^p:[0-9a-f]{64}$ ]]
 	{ echo '# remark'; tac "$TMP/r.yaml" | grep -v '^ ' | grep -v '^[mp][or].*:$'; grep -A1 '^model' "$TMP/r.yaml"
-		grep -A2 '^probe' "$TMP/r.yaml"; } >"$TMP/o.yaml"
+		grep -A3 '^probe' "$TMP/r.yaml"; } >"$TMP/o.yaml"
 	[ "$(reap-recipe --id "$TMP/o.yaml")" = "$id" ]
 	printf 'extends: r.yaml\n' >"$TMP/e.yaml"
 	[ "$(reap-recipe --id "$TMP/e.yaml")" = "$id" ]

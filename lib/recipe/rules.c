@@ -19,6 +19,8 @@
 #define NUL REAP_RULE_NULLABLE
 
 #define STR(kinds, path, flags) {kinds, path, REAP_RULE_STR, flags, 0, 0, NULL}
+#define NAME(kinds, path, flags) {kinds, path, REAP_RULE_NAME, flags, 0, 0, NULL}
+#define NAMES(kinds, path, flags) {kinds, path, REAP_RULE_NAMES, flags, 0, 0, NULL}
 #define STRS(kinds, path, flags) {kinds, path, REAP_RULE_STRS, flags, 0, 0, NULL}
 #define BOOL(kinds, path, flags) {kinds, path, REAP_RULE_BOOL, flags, 0, 0, NULL}
 #define INT(kinds, path, flags, lo, hi) {kinds, path, REAP_RULE_INT, flags, lo, hi, NULL}
@@ -64,10 +66,10 @@ enum {
 
 /* One model to collect from. */
 #define SUBJECT(kinds, at)                                                                         \
-	MAP(kinds, at, REQ), STR(kinds, at ".label", REQ), STR(kinds, at ".model_id", REQ),        \
-		STR(kinds, at ".model_path", 0), STR(kinds, at ".made_by", 0),                     \
-		STR(kinds, at ".model_path_from_manifest.manifest_json", 0),                       \
-		STR(kinds, at ".model_path_from_manifest.field", 0)
+	MAP(kinds, at, REQ), NAME(kinds, at ".label", REQ), NAME(kinds, at ".model_id", REQ),      \
+		NAME(kinds, at ".model_path", 0), NAME(kinds, at ".made_by", 0),                   \
+		NAME(kinds, at ".model_path_from_manifest.manifest_json", 0),                      \
+		NAME(kinds, at ".model_path_from_manifest.field", 0)
 
 /* How to run it somewhere; read by people. */
 #define PLACE(at)                                                                                  \
@@ -89,17 +91,17 @@ const struct reap_rule reap_rules[] = {
 	STRS(ALL, "execution_notes", 0),
 
 	/* ---- reap_recipe ---- */
-	STR(PRUNE, "source.manifest_json", NUL),
-	STR(PRUNE, "source.scores_yaml", NUL),
+	NAME(PRUNE, "source.manifest_json", NUL),
+	NAME(PRUNE, "source.scores_yaml", NUL),
 	STR(PRUNE, "source.recipe_intent", 0),
 	ANY(PRUNE, "source.created_from_artifacts", NUL),
 	WORD(PRUNE, "status.state", 0, "planned|ready"),
 	STRS(PRUNE, "status.prerequisites", 0),
 
 	MAP(PRUNE, "model", REQ),
-	STR(PRUNE, "model.base_model_id", REQ),
-	STR(PRUNE, "model.pruned_model_label", 0),
-	STR(PRUNE, "model.pruned_variant_name", 0),
+	NAME(PRUNE, "model.base_model_id", REQ),
+	NAME(PRUNE, "model.pruned_model_label", 0),
+	NAME(PRUNE, "model.pruned_variant_name", 0),
 	REAL(PRUNE, "model.keep_frac_requested", 0, 1e-6, 1),
 	REAL(PRUNE, "model.keep_frac_actual", 0, 1e-6, 1),
 	INT(PRUNE, "model.keep_n", NUL, 1, MAX_EXPERTS),
@@ -123,9 +125,9 @@ const struct reap_rule reap_rules[] = {
 	STR(PRUNE, "scoring.score_key", 0),
 	STR(PRUNE, "scoring.score_definition", 0),
 
-	STR(PRUNE, "profiling_data.dataset_repo", 0),
-	STRS(PRUNE, "profiling_data.pack_files", 0),
-	STR(PRUNE, "profiling_data.text_column", 0),
+	NAME(PRUNE, "profiling_data.dataset_repo", 0),
+	NAMES(PRUNE, "profiling_data.pack_files", 0),
+	NAME(PRUNE, "profiling_data.text_column", 0),
 	WORD(PRUNE, "profiling_data.keep", 0, "assistant|all"),
 	REAL(PRUNE, "profiling_data.holdout.fraction", 0, 1e-6, 0.999999),
 	WORD(PRUNE, "profiling_data.holdout.split", 0, "calib|eval"),
@@ -172,7 +174,7 @@ const struct reap_rule reap_rules[] = {
 	STRS(PRUNE, "structural_rewrite.notes", 0),
 
 	STR(PRUNE, "evaluation.gates_json", 0),
-	STR(PRUNE, "evaluation.with", 0),
+	NAME(PRUNE, "evaluation.with", 0),
 	STR(PRUNE, "evaluation.status", 0),
 	STR(PRUNE, "evaluation.canonical_parity_report", 0),
 	REGIME("evaluation.canonical_eval_regime"),
@@ -185,14 +187,14 @@ const struct reap_rule reap_rules[] = {
 	STRS(PRUNE, "card.limits", 0),
 
 	/* ---- eval_base, eval_recipe, eval_single_recipe ---- */
-	STR(EVALS, "paths.gates_json", 0),
+	NAME(EVALS, "paths.gates_json", 0),
 	STR(EVALS, "paths.collector_entrypoint", 0),
 	STR(EVALS, "paths.pair_summarizer", 0),
 	MAP(EVALS, "calib_packs", REQ),
-	STR(EVALS, "calib_packs.dataset_repo", REQ),
-	STRS(EVALS, "calib_packs.pack_files", REQ),
-	STR(EVALS, "calib_packs.text_column", 0),
-	STR(EVALS, "calib_packs.derived_union_name", 0),
+	NAME(EVALS, "calib_packs.dataset_repo", REQ),
+	NAMES(EVALS, "calib_packs.pack_files", REQ),
+	NAME(EVALS, "calib_packs.text_column", 0),
+	NAME(EVALS, "calib_packs.derived_union_name", 0),
 	WORD(EVALS, "calib_packs.keep", 0, "assistant|all"),
 	MAP(PRUNE, "profiling_data.holdout", NUL),
 	MAP(EVALS, "calib_packs.holdout", NUL),
@@ -224,10 +226,11 @@ const struct reap_rule reap_rules[] = {
 
 	/* ---- cost_probe ---- */
 	MAP(PROBE, "model", REQ),
-	STR(PROBE, "model.model_id", REQ),
+	NAME(PROBE, "model.model_id", REQ),
 	MAP(PROBE, "probe", REQ),
 	INT(PROBE, "probe.layer_index", REQ, 0, MAX_LAYERS - 1),
 	REAL(PROBE, "probe.keep_frac", REQ, 1e-6, 1),
+	INT(PROBE, "probe.keep_n", REQ, 1, MAX_EXPERTS),
 	INT(PROBE, "probe.keep_n_multiple_of", 0, 1, MAX_EXPERTS),
 	REAL(PROBE, "probe.max_shard_size_gb", 0, 1e-6, 1e6),
 	WORD(PROBE, "probe.shard_bytes_definition", 0, SHARD_BYTES),

@@ -9,12 +9,14 @@
 
 enum reap_rule_type {
 	REAP_RULE_STR,
+	REAP_RULE_NAME, /* a string that can stand in a path and a command as it is */
 	REAP_RULE_INT,	/* min..max */
 	REAP_RULE_REAL, /* min..max; an integer is taken as a number */
 	REAP_RULE_BOOL,
 	REAP_RULE_WORD,	 /* one of `words` */
-	REAP_RULE_CSV,	 /* a string of increasing or any distinct sequence lengths, "1024,2048" */
+	REAP_RULE_CSV,	 /* distinct sequence lengths in a string, "1024,2048" */
 	REAP_RULE_STRS,	 /* list of strings, not empty */
+	REAP_RULE_NAMES, /* list of names, not empty */
 	REAP_RULE_WORDS, /* list of some of `words` */
 	REAP_RULE_REALS, /* list of numbers, min..max each */
 	REAP_RULE_ENV,	 /* mapping of any names to strings */

@@ -163,6 +163,20 @@ static int check_word(const struct reap_rule *r, const struct reap_node *n, cons
 	return REAP_OK;
 }
 
+/* What becomes a word of a command line, a path or a name for make. */
+static int check_name(const struct reap_node *n, const char *shown, struct reap_err *e)
+{
+	static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				   "0123456789_-./+=@";
+
+	if (n->kind != REAP_NODE_STR)
+		return fail_type(n, shown, e, "a string");
+	if (n->str[0] == '-' || n->str[strspn(n->str, safe)] != '\0')
+		return fail_node(n, shown, e,
+			"only letters, digits and _-./+=@ can stand in this name: ", n->str);
+	return REAP_OK;
+}
+
 static int check_number(const struct reap_rule *r, struct reap_node *n, bool whole,
 	const char *shown, struct reap_err *e)
 {
@@ -251,6 +265,10 @@ static int check_scalar(const struct reap_rule *r, struct reap_node *n, const ch
 	switch (r->type) {
 	case REAP_RULE_STR:
 		return n->kind == REAP_NODE_STR ? REAP_OK : fail_type(n, shown, e, "a string");
+	case REAP_RULE_NAME:
+		return check_name(n, shown, e);
+	case REAP_RULE_NAMES:
+		return check_list(r, REAP_RULE_NAME, n, shown, e);
 	case REAP_RULE_BOOL:
 		return n->kind == REAP_NODE_BOOL ? REAP_OK : fail_type(n, shown, e, "true or false");
 	case REAP_RULE_INT:
@@ -482,9 +500,13 @@ static int check_prune(const struct reap_node *root, struct reap_err *e)
 {
 	static const char core[] = "selection_constraints.core_experts";
 	const struct reap_node *experts = reap_node_at(root, core);
+	int64_t keep_n = 0, num_experts = -1;
 	int rc;
 
-	if (get_str(root, "source.scores_yaml") == NULL) {
+	/* Scores come from a file, from rows, or are not needed. */
+	(void)get_int(root, "model.keep_n", &keep_n);
+	(void)get_int(root, "model.num_experts", &num_experts);
+	if (get_str(root, "source.scores_yaml") == NULL && keep_n != num_experts) {
 		if (reap_node_at(root, "profiling_data.pack_files") == NULL)
 			return reap_fail(e, REAP_EFAIL,
 				"%s:%u: profiling_data.pack_files: missing (or source.scores_yaml, to "
@@ -566,6 +588,16 @@ static int check_target(const struct reap_node *root, struct reap_err *e)
 	return conflict(root, "target", e, "small letters, digits and - only");
 }
 
+static int check_probe(const struct reap_node *root, struct reap_err *e)
+{
+	int64_t keep_n, multiple;
+
+	if (get_int(root, "probe.keep_n", &keep_n) &&
+		get_int(root, "probe.keep_n_multiple_of", &multiple) && keep_n % multiple != 0)
+		return conflict(root, "probe.keep_n", e, "is no multiple of keep_n_multiple_of");
+	return REAP_OK;
+}
+
 static int kind_of(const struct reap_node *root, const char *name, unsigned *kind,
 	struct reap_err *e)
 {
@@ -606,5 +638,7 @@ int reap_recipe_check(struct reap_node *root, const char *name, struct reap_err 
 		return check_prune(root, e);
 	if (w.kind == REAP_RECIPE_EVAL || w.kind == REAP_RECIPE_EVAL_SINGLE)
 		return check_eval(root, e);
+	if (w.kind == REAP_RECIPE_PROBE)
+		return check_probe(root, e);
 	return REAP_OK;
 }
