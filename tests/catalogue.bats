@@ -19,9 +19,6 @@ disagreements() {
 @test "every recipe of the catalogue exists, is valid and has its figures" {
 	local bad=0
 	while read -r file; do
-		case $file in # made from tables, to come
-		reap-scores*budgeted* | reap-scores*keep19*) [ -e "recipes/$file" ] || continue ;;
-		esac
 		if [[ $file == *.json ]]; then
 			jq -e . "recipes/$file" >"$TMP/got.json" || bad=1
 			jq -r --arg file "$file" --slurpfile got "$TMP/got.json" \
@@ -75,4 +72,75 @@ disagreements() {
 			(.model_path_from_manifest.manifest_json == ($by[0].source.manifest_json // "manifest.json")) and
 			(.model_path_from_manifest.field | . == "out_dir" or . == "variants." + $by[0].model.pruned_model_label)'
 	done
+}
+
+@test "list names every recipe with kind, model, needs and what is missing" {
+	make -s -C pipelines list MODELS="$TMP/m" PACKS="$TMP/p" OUT="$TMP/o" >"$TMP/list"
+	for t in 20b-keep24 20b-keep20 120b-keep96 20b-keep24-from-snapshot eval-20b-keep24-bigblocks \
+		eval-20b-keep24-longseq1m eval-20b-extreme eval-20b-noise eval-20b-noop eval-120b-base \
+		120b-costprobe tiny-keep24; do
+		grep -q "^$t " "$TMP/list"
+	done
+	[ "$(($(wc -l <"$TMP/list") - 1))" -eq "$(grep -l '^target:' recipes/*.yaml | wc -l)" ]
+	grep -Eq '^20b-keep24 +prune +openai/gpt-oss-20b +openai/gpt-oss-20b, 3 packs +openai/gpt-oss-20b, 3 packs$' "$TMP/list"
+	grep -Eq '^tiny-keep24 .* -$' "$TMP/list"
+	# What is there is not missing.
+	mkdir -p "$TMP/m/openai/gpt-oss-20b"
+	echo '{}' >"$TMP/m/openai/gpt-oss-20b/config.json"
+	make -s -C pipelines list MODELS="$TMP/m" PACKS="$TMP/p" OUT="$TMP/o" |
+		grep -Eq '^20b-keep24 .* 3 packs  +3 packs$'
+}
+
+@test "-n shows the commands of every target without models, and writes nothing" {
+	for t in $(make -s -C pipelines list | awk 'NR > 1 { print $1 }'); do
+		make -n -s -C pipelines "$t" MODELS="$TMP/m" PACKS="$TMP/p" OUT="$TMP/o" >"$TMP/n" || {
+			echo "$t"
+			return 1
+		}
+		grep -q '^reap-\|^\./launch' "$TMP/n" || grep -q 'RECIPE=' "$TMP/n"
+		cat "$TMP/n" >>"$TMP/all"
+	done
+	[ ! -e "$TMP/o" ]
+	grep -q 'reap-tokenize .*--rows --max-len 4096 .*--holdout 0.1 --split calib --sample 2000 --strategy per_file --seed 3407' "$TMP/all"
+	grep -q 'reap-tokenize .*--sample 14000 --strategy per_file_weighted --weights 1.0,3.0,1.0' "$TMP/all"
+	grep -q 'reap-tokenize .*--pack-rows 131072 --row-max 8192' "$TMP/all"
+	grep -q 'reap-cut --keep-frac 0.75 --round ceil --multiple-of 4' "$TMP/all"
+	grep -q 'reap-cut .*--core-pos 4' "$TMP/all"
+	[ "$(grep -c 'reap-cut .*--core-pos' "$TMP/all")" -eq 1 ] || # budgeted, and what evaluates it
+		! grep 'reap-cut .*--core-pos' "$TMP/all" | grep -v budgeted
+}
+
+@test "what is missing is said before any work, one line each, with how to get it" {
+	run make -s -C pipelines 20b-keep24 MODELS="$TMP/m" PACKS="$TMP/p" OUT="$TMP/o"
+	[ "$status" -eq 2 ]
+	[[ "${lines[0]}" == "reap: no model openai/gpt-oss-20b at $TMP/m/openai/gpt-oss-20b: huggingface-cli download "* ]]
+	[ "$(grep -c '^reap: no pack' <<<"$output")" -eq 3 ]
+	[ ! -e "$TMP/o/20b-keep24/calib.tokens" ]
+	run make -s -C pipelines 20b-keep24 SHARDS=two
+	[[ "$output" == *"SHARDS=two: a number is wanted"* ]]
+	run make -s -C pipelines 20b-keep24 OUT='a b'
+	[[ "$output" == *"one folder each"* ]]
+}
+
+@test "a recipe that is wrong, and a target that is none, stop make" {
+	mkdir "$TMP/r"
+	cp recipes/*.yaml "$TMP/r"
+	sed -i 's/num_rows: 900/num_row: 900/' "$TMP/r/tiny-keep24.yaml"
+	run make -s -C pipelines tiny-keep24 RECIPES="$TMP/r" OUT="$TMP/o"
+	[ "$status" -eq 2 ]
+	[[ "$output" == *"profiling_data.sampling.num_row: unknown key (did you mean num_rows?)"* ]]
+	run make -s -C pipelines no-such-target
+	[ "$status" -eq 2 ]
+}
+
+@test "a new recipe needs no new code" {
+	mkdir "$TMP/r"
+	printf '%s\n' "extends: $PWD/recipes/tiny-keep24.yaml" 'schema_version: 1' 'kind: reap_recipe' \
+		'name: mine' 'target: mine' 'model: {keep_n: 28, keep_frac_requested: 0.875}' \
+		'scoring: {criterion: reap}' >"$TMP/r/mine.yaml"
+	make -n -s -C pipelines mine RECIPES="$TMP/r" OUT="$TMP/o" >"$TMP/n"
+	grep -q 'reap-rank --method reap ' "$TMP/n"
+	grep -q 'reap-cut --keep-n 28 ' "$TMP/n"
+	grep -q "$TMP/o/mine/model" "$TMP/n"
+	grep -q "eval-tiny_keep24.yaml" "$TMP/n"
 }

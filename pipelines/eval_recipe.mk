@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+#
+# kind eval_recipe: the same tokens through two models, and the verdict.
+# kind eval_single_recipe: through one.  Included by recipe.mk.
+#
+# A recipe with a run_matrix is run once per entry, in folders of the entries'
+# names, by this file itself with ENTRY set.
+
+ifeq ($(kind),eval_recipe)
+LEFT_KEY  := pair.left
+RIGHT_KEY := pair.right
+else
+LEFT_KEY  := model
+RIGHT_KEY :=
+endif
+
+# ---- the models ----
+
+# A model that a recipe makes lies where that recipe's manifest says, unless
+# MODELS has it.
+maker = $(if $($1.made_by),$(call beside,$($1.made_by)))
+maker_manifest = $(OUT)/$(shell sed -n 's/^target: *\([a-z0-9-]*\).*/\1/p' $(call maker,$1))/$(or \
+	$($1.model_path_from_manifest.manifest_json),manifest.json)
+given = $(wildcard $(MODELS)/$($1.model_id)/config.json)
+is_made = $(and $($1.made_by),$(if $(call given,$1),,made))
+subject = $(if $(call is_made,$1),$$(./field $(call maker_manifest,$1) $(or \
+	$($1.model_path_from_manifest.field),out_dir)),$(call model,$($1.model_id),$($1.model_path)))
+
+LEFT  = $(call subject,$(LEFT_KEY))
+RIGHT ?= $(if $(RIGHT_KEY),$(call subject,$(RIGHT_KEY)))
+
+NEEDS := $(foreach k,$(LEFT_KEY) $(if $(filter file,$(origin RIGHT)),$(RIGHT_KEY)),$(if \
+	$(call is_made,$k),,model=$($k.model_id)=$(call subject,$k))) \
+	$(call need_packs,$(calib_packs.dataset_repo),$(calib_packs.pack_files))
+
+# Manifests of models that are made here, remade when their recipe says so.
+MADE := $(if $(filter file,$(origin RIGHT)),$(foreach k,$(LEFT_KEY) $(RIGHT_KEY),$(if \
+	$(call is_made,$k),$(call maker_manifest,$k))))
+ifneq ($(if $(ENTRY),,$(MADE)),)
+$(MADE): FORCE | check
+	@$(SELF) RECIPE=$(call maker,$(RIGHT_KEY)) D=$(patsubst %/,%,$(@D)) PART=1
+endif
+
+# The card of a model that was made here gets the verdict.
+carded = $(if $(MADE),./card $(patsubst %/,%,$(dir $(MADE))) $D)
+
+ifeq ($(if $(run_matrix.count),$(if $(ENTRY),,matrix)),matrix)
+
+# ---- all entries, one after the other ----
+
+ENTRIES := $(shell seq 0 $$(($(run_matrix.count) - 1)))
+FOLDERS := $(foreach i,$(ENTRIES),$D/$(run_matrix.$i.name))
+
+$(ENTRIES:%=entry.%): entry.%: $(MADE) | check
+	@$(SELF) RECIPE=$(RECIPE) ENTRY=$* D=$D/$(run_matrix.$*.name)
+.PHONY: $(ENTRIES:%=entry.%)
+
+$D/summary.md: $(ENTRIES:%=entry.%)
+	./summary $(name) $(FOLDERS) $(into)
+	$(done)
+	$(carded)
+
+all: $D/summary.md
+	$(closing)
+
+else
+
+# ---- one regime ----
+
+# The entry's overrides win over the recipe's, those over the defaults.
+collector = $(or $(if $(ENTRY),$(run_matrix.$(ENTRY).collector_overrides.$1)),$(collector_overrides.$1),$(collector_defaults.$1))
+
+CMD.eval.tokens = reap-tokenize -m $(LEFT) --seq-len $(call collector,seq_lens_csv) \
+	--blocks $(call collector,num_blocks) $(call opt,--keep,$(calib_packs.keep)) \
+	$(call opt,--text-column,$(calib_packs.text_column)) \
+	$(call opt,--holdout,$(calib_packs.holdout.fraction)) \
+	$(call opt,--split,$(calib_packs.holdout.split)) \
+	$(call opt,--union,$(calib_packs.derived_union_name)) \
+	$(call pack_args,$(calib_packs.dataset_repo),$(calib_packs.pack_files))
+EXTRA.eval.tokens = --recipe-id $(ID)
+
+$D/eval.tokens: $(wildcard $(call pack_paths,$(calib_packs.dataset_repo),$(calib_packs.pack_files))) \
+		$(call changed,eval.tokens) | check
+	$(run)
+
+PPL = reap-ppl $(call opt,--entropy-topk,$(eaft.entropy_topk)) \
+	$(if $(eaft.prob_bins),--bins $(eaft.prob_bins)x$(eaft.entropy_bins)) \
+	$(call opt,--cc-quantile,$(eaft.cc_quantile)) $(call opt,--prob-scale,$(eaft.prob_scale)) \
+	$(if $(filter log,$(eaft.prob_scale)),$(call opt,--logp-min,$(eaft.logp_min)) \
+	$(call opt,--logp-max,$(eaft.logp_max))) $(shard_flag)
+
+CMD.base.shards = $(PPL) -m $(LEFT) $D/eval.tokens
+CMD.pruned.shards = $(PPL) -m $(RIGHT) $D/eval.tokens
+
+LEFT_EVAL := $(call shards,base,eval)
+RIGHT_EVAL := $(call shards,pruned,eval)
+
+$(LEFT_EVAL) &: $D/eval.tokens $(call changed,base.shards)
+	$(call forward,base.shards,$(call shard_name,base,eval))
+$(RIGHT_EVAL) &: $D/eval.tokens $(or $(MADE),$(wildcard $(RIGHT)/config.json)) $(call changed,pruned.shards)
+	$(call forward,pruned.shards,$(call shard_name,pruned,eval))
+
+ifneq ($(SHARDS),1)
+$D/base.eval: $(LEFT_EVAL)
+	reap-ppl --merge $^ $(into)
+	$(done)
+$D/pruned.eval: $(RIGHT_EVAL)
+	reap-ppl --merge $^ $(into)
+	$(done)
+endif
+
+ifeq ($(kind),eval_recipe)
+GATES := $(call beside,$(or $(paths.gates_json),near_lossless_gates.json))
+
+# FAIL and UNDECIDED (4) are results, not failures of the pipeline.
+CMD.verdict.txt = reap-gate --gates $(GATES) $(call opt,--rule,$(gate.rule)) \
+	--markdown $D/verdict.md --json $D/verdict.json $D/base.eval $D/pruned.eval
+
+$D/verdict.txt: $D/base.eval $D/pruned.eval $(GATES) $(call changed,verdict.txt)
+	$(begin)
+	$(CMD.$(@F)) $(into) || [ $$? -eq 4 ]
+	$(done)
+	$(call keep_command,$(@F))
+	$(if $(ENTRY),,$(carded))
+RESULT := $D/verdict.txt
+else
+CMD.metrics.txt = reap-show --summary $D/base.eval
+$D/metrics.txt: $D/base.eval $(call changed,metrics.txt)
+	$(run)
+RESULT := $D/metrics.txt
+endif
+
+# As a part of a recipe that prunes: the model's card, and a report of the whole.
+ifneq ($(PRUNED),)
+RESULT += $D/model/README.md $(if $(wildcard report),$D/report.html)
+$D/model/README.md: $D/verdict.txt $D/rewrite.manifest card
+	./card $D $D
+$D/report.html: $D/verdict.txt
+	./report $D
+endif
+
+all: $(RESULT)
+	$(if $(ENTRY),,$(closing))
+
+endif
