@@ -22,7 +22,8 @@ struct reap_engine;
 struct reap_engine_opts {
 	int threads;	      /* >= 1 */
 	uint64_t memory;      /* bytes: the bound on the working set (mapped weights apart) */
-	uint32_t max_len;     /* tokens of the longest block that will be run */
+	uint32_t max_len;     /* tokens of the longest block that will be run; 0: not known */
+	uint32_t layers;      /* run only the first so many; 0: all (outcomes need all) */
 	bool routes;	      /* call sink->route */
 	bool outcomes;	      /* call sink->outcome (needs lm_head) */
 	uint32_t entropy_topk; /* K of the entropy, >= 2; 20 in the reference */
@@ -47,8 +48,15 @@ void reap_engine_close(struct reap_engine *eng); /* NULL allowed */
 uint64_t reap_engine_chunk_tokens(const struct reap_engine *eng);
 
 /* Run a chunk.  The result for a block does not depend on which other blocks
- * are in the chunk, nor on threads.  Ids must be below the vocabulary. */
+ * are in the chunk, nor on threads.  An id outside the vocabulary, more tokens
+ * than the chunk may hold and results that are not finite are errors; then the
+ * sink has seen whole blocks only.  `p` (NULL allowed) is told how many of the
+ * chunk's tokens have in effect passed. */
 REAP_MUST_CHECK int reap_engine_run(struct reap_engine *eng, const struct reap_block *blocks,
 	size_t n, const struct reap_engine_sink *sink, struct reap_progress *p, struct reap_err *e);
+
+/* The GEMM backend and kernel level that reap_engine_open would choose now, for
+ * --version: "openblas (f32), avx512".  `verbose` lists the alternatives too. */
+void reap_engine_describe(char *text, size_t size, bool verbose);
 
 #endif

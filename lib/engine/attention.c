@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Grouped-query attention with sinks, causal or within a sliding window, by
+ * tiles of keys with a running softmax (as in arXiv 2205.14135), so that memory
+ * grows with the block and not with its square.  The tiles lie at multiples of
+ * REAP_QUERY_TILE of the block's own positions: what a token gets does not depend
+ * on the chunk.
+ */
+#include <math.h>
+
+#include "lib/engine/state.h"
+
+enum { TILE = REAP_QUERY_TILE };
+
+struct tile_scratch {
+	float *q, *o;	 /* (rows, dim) */
+	float *s;	 /* (rows, TILE) */
+	float *kt;	 /* (head_dim, TILE) */
+	float *m, *l, *f; /* (rows): running maximum and sum, factor of the old sum */
+};
+
+static size_t round16(size_t n)
+{
+	return (n + 15) / 16 * 16;
+}
+
+static size_t tile_rows(const struct reap_config *c)
+{
+	return (size_t)TILE * (c->heads / c->kv_heads);
+}
+
+size_t reap_attention_scratch(const struct reap_config *c)
+{
+	size_t rows = tile_rows(c), dim = round16(c->head_dim);
+
+	return (2 * rows * dim + rows * TILE + dim * TILE + 3 * round16(rows)) * sizeof(float);
+}
+
+static struct tile_scratch tile_scratch(const struct reap_config *c, void *mem)
+{
+	size_t rows = tile_rows(c), dim = round16(c->head_dim);
+	struct tile_scratch t;
+
+	t.q = mem;
+	t.o = t.q + rows * dim;
+	t.s = t.o + rows * dim;
+	t.kt = t.s + rows * TILE;
+	t.m = t.kt + dim * TILE;
+	t.l = t.m + round16(rows);
+	t.f = t.l + round16(rows);
+	return t;
+}
+
+/* Which of the keys key0 .. key0 + keys - 1 position `pos` sees: from .. to - 1. */
+struct span {
+	size_t from, to;
+};
+
+static struct span visible(size_t pos, size_t window, size_t key0, size_t keys)
+{
+	size_t first = pos + 1 > window ? pos + 1 - window : 0;
+	size_t from = first > key0 ? first - key0 : 0;
+	size_t to = pos + 1 > key0 ? pos + 1 - key0 : 0;
+
+	return (struct span){from, to < keys ? to : keys};
+}
+
+/* Turn the scores of the rows into weights e^(s - m) for the visible keys and 0
+ * for the others; t->f gets what the old sums and outputs must be scaled by. */
+static void soften(const struct reap_kern *kern, struct tile_scratch *t, const struct reap_piece *p,
+	size_t group, size_t window, size_t key0, size_t keys)
+{
+	size_t rows = p->n * group;
+
+	for (size_t r = 0; r < rows; r++) {
+		struct span v = visible(p->pos + r / group, window, key0, keys);
+		float max;
+
+		t->f[r] = 0;
+		if (v.from >= v.to)
+			continue;
+		max = kern->max(t->s + r * TILE + v.from, v.to - v.from);
+		if (max > t->m[r]) {
+			t->f[r] = t->m[r] - max;
+			t->m[r] = max;
+		}
+	}
+	kern->exp_sum(t->f, t->f, 0, rows);
+	for (size_t r = 0; r < rows; r++) {
+		struct span v = visible(p->pos + r / group, window, key0, keys);
+		float *s = t->s + r * TILE;
+
+		if (v.from >= v.to) {
+			memset(s, 0, keys * sizeof(*s));
+			continue;
+		}
+		memset(s, 0, v.from * sizeof(*s));
+		memset(s + v.to, 0, (keys - v.to) * sizeof(*s));
+		t->l[r] = t->l[r] * t->f[r] +
+			kern->exp_sum(s + v.from, s + v.from, t->m[r], v.to - v.from);
+	}
+}
+
+/* The query heads that share one key head, for the positions of a piece. */
+static void attend(const struct reap_engine *g, const struct reap_piece *p, size_t kv_head,
+	size_t first_token, size_t window, const float *sinks, void *mem)
+{
+	const struct reap_config *c = g->cfg;
+	const struct reap_kern *kern = g->kern;
+	size_t group = c->heads / c->kv_heads, head0 = kv_head * group;
+	size_t dim = c->head_dim, wide = round16(dim), half = g->rope.half, rows = p->n * group;
+	float scale = (float)(1 / sqrt((double)dim));
+	struct tile_scratch t = tile_scratch(c, mem);
+	size_t low = p->pos + 1 > window ? p->pos + 1 - window : 0, high = p->pos + p->n;
+	const float *k = g->k + p->token * g->kv_dim + kv_head * dim;
+	const float *v = g->v + p->token * g->kv_dim + kv_head * dim;
+
+	for (size_t r = 0; r < rows; r++) {
+		size_t pos = p->pos + r / group, head = head0 + r % group;
+		size_t at = p->token + pos - first_token;
+
+		kern->rotate(t.q + r * wide, g->q + at * g->q_dim + head * dim,
+			g->rope.cosine + pos * half, g->rope.sine + pos * half, scale, half);
+		/* The sink is one more key of this score, with no value. */
+		t.m[r] = sinks[head];
+		t.l[r] = 1;
+	}
+	memset(t.o, 0, rows * wide * sizeof(*t.o));
+	for (size_t key0 = low / TILE * TILE; key0 < high; key0 += TILE) {
+		size_t keys = high - key0 < TILE ? high - key0 : TILE;
+
+		if (keys < TILE)
+			memset(t.kt, 0, dim * TILE * sizeof(*t.kt));
+		kern->transpose(t.kt, TILE, k + key0 * g->kv_dim, g->kv_dim, keys, dim);
+		kern->matmul(t.s, TILE, t.q, wide, t.kt, TILE, rows, TILE, dim, 0);
+		soften(kern, &t, p, group, window, key0, keys);
+		for (size_t r = 0; r < rows; r++)
+			if (t.f[r] != 1)
+				kern->scale(t.o + r * wide, t.f[r], wide);
+		kern->matmul(t.o, wide, t.s, TILE, v + key0 * g->kv_dim, g->kv_dim, rows, wide,
+			keys, 1);
+	}
+	for (size_t r = 0; r < rows; r++) {
+		size_t at = p->token + p->pos + r / group - first_token, head = head0 + r % group;
+
+		kern->scale(t.o + r * wide, 1 / t.l[r], dim);
+		reap_to_operand(g, g->attn + (at * g->q_dim + head * dim) * g->elem,
+			t.o + r * wide, dim);
+	}
+}
+
+struct attention {
+	struct reap_engine *g;
+	size_t first_token; /* of the tokens whose queries are in g->q */
+	const struct reap_piece *piece;
+	size_t window;
+};
+
+static void attend_task(void *arg, size_t task, int thread)
+{
+	const struct attention *a = arg;
+	const struct reap_engine *g = a->g;
+
+	attend(g, &a->piece[task / g->cfg->kv_heads], task % g->cfg->kv_heads, a->first_token,
+		a->window, g->w.sinks, reap_thread_scratch(g, thread));
+}
+
+static void norm_task(void *arg, size_t task, int thread)
+{
+	struct reap_engine *g = ((struct attention *)arg)->g;
+	float *row = (float *)(void *)reap_thread_scratch(g, thread);
+	size_t end = (task + 1) * REAP_ROW_TASK;
+
+	for (size_t t = task * REAP_ROW_TASK; t < end && t < g->c.tokens; t++) {
+		reap_norm_row(g, row, g->x + t * g->hidden, g->w.input_norm);
+		reap_to_operand(g, g->xn + t * g->hidden * g->elem, row, g->hidden);
+	}
+}
+
+static void rope_task(void *arg, size_t block, int thread)
+{
+	struct reap_engine *g = ((struct attention *)arg)->g;
+	size_t dim = g->cfg->head_dim, half = g->rope.half;
+
+	(void)thread;
+	for (size_t pos = 0; pos < g->c.block[block].len; pos++) {
+		float *k = g->k + (g->c.start[block] + pos) * g->kv_dim;
+
+		for (size_t h = 0; h < g->cfg->kv_heads; h++)
+			g->kern->rotate(k + h * dim, k + h * dim, g->rope.cosine + pos * half,
+				g->rope.sine + pos * half, 1, half);
+	}
+}
+
+/* Where the projections' tiles go: dst[row - first] = c + bias, or += for the
+ * residual. */
+struct sink {
+	const struct reap_engine *g;
+	float *dst;
+	size_t ld, first;
+	const float *bias;
+};
+
+static void store_tile(void *arg, const struct reap_tile *t)
+{
+	const struct sink *s = arg;
+
+	for (size_t r = 0; r < t->rows; r++) {
+		float *d = s->dst + (t->row + r - s->first) * s->ld + t->n0;
+
+		memcpy(d, t->c + r * t->ldc, t->n * sizeof(*d));
+		s->g->kern->add(d, s->bias + t->n0, t->n);
+	}
+}
+
+static void add_tile(void *arg, const struct reap_tile *t)
+{
+	const struct sink *s = arg;
+
+	for (size_t r = 0; r < t->rows; r++) {
+		float *d = s->dst + (t->row + s->first + r) * s->ld + t->n0;
+
+		s->g->kern->add(d, t->c + r * t->ldc, t->n);
+		s->g->kern->add(d, s->bias + t->n0, t->n);
+	}
+}
+
+static struct reap_weight bf16_weight(const struct reap_tensor *t)
+{
+	return (struct reap_weight){REAP_W_BF16, t->data, NULL, t->shape[0], t->shape[1]};
+}
+
+/* Panels over the tokens first .. first + n - 1, which are whole blocks or the rest
+ * of one, cut so that they depend on the block alone where that matters. */
+static size_t token_panels(struct reap_engine *g, size_t block, size_t first, size_t n)
+{
+	size_t panels = 0, end = first + n;
+
+	if (!g->gemm.gemm->by_block) {
+		reap_panels_add(g->gemm.gemm, g->panel, &panels, first, n);
+		return panels;
+	}
+	for (; first < end; block++) {
+		size_t stop = g->c.start[block + 1] < end ? g->c.start[block + 1] : end;
+
+		reap_panels_add(g->gemm.gemm, g->panel, &panels, first, stop - first);
+		first = stop;
+	}
+	return panels;
+}
+
+static void keys_and_values(struct reap_engine *g, const struct reap_layer *l)
+{
+	struct reap_weight wk = bf16_weight(l->k_w), wv = bf16_weight(l->v_w);
+	struct sink to_k = {g, g->k, g->kv_dim, 0, g->w.k_bias};
+	struct sink to_v = {g, g->v, g->kv_dim, 0, g->w.v_bias};
+	size_t panels = token_panels(g, 0, 0, g->c.tokens);
+	struct reap_product p[2] = {
+		{.w = &wk, .packed = g->packed_k, .a = g->xn, .lda = g->hidden, .panel = g->panel,
+			.panels = panels, .done = store_tile, .arg = &to_k},
+		{.w = &wv, .packed = g->packed_v, .a = g->xn, .lda = g->hidden, .panel = g->panel,
+			.panels = panels, .done = store_tile, .arg = &to_v},
+	};
+
+	reap_gemm_pack_all(&g->gemm, g->packed_k, &wk);
+	reap_gemm_pack_all(&g->gemm, g->packed_v, &wv);
+	reap_gemm_run(&g->gemm, p, 2);
+}
+
+/* Queries, attention and output projection for a->first_token .. + n - 1, of
+ * which the first belongs to `block`. */
+static void queries(struct reap_engine *g, const struct reap_layer *l, struct attention *a,
+	size_t block, size_t n, size_t pieces)
+{
+	struct reap_weight wq = bf16_weight(l->q_w), wo = bf16_weight(l->o_w);
+	struct sink to_q = {g, g->q, g->q_dim, a->first_token, g->w.q_bias};
+	struct sink to_x = {g, g->x, g->hidden, a->first_token, g->w.o_bias};
+	size_t panels = token_panels(g, block, a->first_token, n);
+	struct reap_product q = {.w = &wq, .packed = g->packed_q, .a = g->xn, .lda = g->hidden,
+		.panel = g->panel, .panels = panels, .done = store_tile, .arg = &to_q};
+	struct reap_product o = {.w = &wo, .packed = g->packed_o, .a = g->attn, .lda = g->q_dim,
+		.panel = g->panel, .panels = panels, .done = add_tile, .arg = &to_x};
+
+	reap_gemm_run(&g->gemm, &q, 1);
+	reap_pool_run(g->pool, pieces * g->cfg->kv_heads, attend_task, a);
+	for (size_t i = 0; i < panels; i++)
+		g->panel[i].row -= a->first_token;
+	reap_gemm_run(&g->gemm, &o, 1);
+}
+
+static size_t add_pieces(struct reap_engine *g, size_t n, size_t token, uint32_t pos, uint32_t end)
+{
+	for (; pos < end; pos += TILE)
+		g->piece[n++] = (struct reap_piece){token, pos, end - pos < TILE ? end - pos : TILE};
+	return n;
+}
+
+void reap_engine_attention(struct reap_engine *g, uint32_t layer)
+{
+	const struct reap_layer *l = &g->m->layer[layer];
+	struct reap_weight wq = bf16_weight(l->q_w), wo = bf16_weight(l->o_w);
+	struct attention a = {.g = g,
+		.window = g->cfg->sliding[layer] ? g->cfg->window : SIZE_MAX};
+	size_t block = 0, pos = 0;
+
+	reap_pool_run(g->pool, (g->c.tokens + REAP_ROW_TASK - 1) / REAP_ROW_TASK, norm_task, &a);
+	keys_and_values(g, l);
+	reap_pool_run(g->pool, g->c.blocks, rope_task, &a);
+	reap_gemm_pack_all(&g->gemm, g->packed_q, &wq);
+	reap_gemm_pack_all(&g->gemm, g->packed_o, &wo);
+
+	/* Runs of whole blocks, or of a long block's next REAP_QUERY_ROWS positions. */
+	while (block < g->c.blocks) {
+		size_t first_block = block, n = 0, pieces = 0;
+
+		a.first_token = g->c.start[block] + pos;
+		while (block < g->c.blocks && n < REAP_QUERY_ROWS) {
+			size_t left = g->c.block[block].len - pos;
+
+			if (left > REAP_QUERY_ROWS - n) {
+				if (n > 0)
+					break;
+				left = REAP_QUERY_ROWS;
+			}
+			pieces = add_pieces(g, pieces, g->c.start[block], (uint32_t)pos,
+				(uint32_t)(pos + left));
+			n += left;
+			pos += left;
+			if (pos == g->c.block[block].len) {
+				block++;
+				pos = 0;
+			}
+		}
+		a.piece = g->piece;
+		queries(g, l, &a, first_block, n, pieces);
+	}
+}

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The mixture of experts of one layer, for a whole chunk: route every token, order
+ * the (token, slot) pairs by expert, and run groups of experts whose rows fit the
+ * buffers: gather, gate and up, SwiGLU, down, and the weighted sum into the
+ * residual, per token in ascending order of experts.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "lib/base/mem.h"
+#include "lib/engine/state.h"
+
+enum { ROUTER_DEPTH = 192 }; /* inputs per partial sum of a router logit */
+
+struct experts {
+	struct reap_engine *g;
+	const struct reap_layer *l;
+	bool last; /* only needed tokens go through the experts */
+};
+
+/* The k largest logits, falling, ties to the lower id; softmax over them. */
+static void choose(const float *logits, size_t experts, size_t k, uint16_t *id, float *gate)
+{
+	float sum = 0;
+
+	for (size_t n = 0, e = 0; e < experts; e++) {
+		size_t i = n;
+
+		if (n == k && !(logits[e] > logits[id[k - 1]]))
+			continue;
+		i = n < k ? n++ : k - 1;
+		for (; i > 0 && logits[e] > logits[id[i - 1]]; i--)
+			id[i] = id[i - 1];
+		id[i] = (uint16_t)e;
+	}
+	for (size_t i = 0; i < k; i++) {
+		gate[i] = expf(logits[id[i]] - logits[id[0]]);
+		sum += gate[i];
+	}
+	for (size_t i = 0; i < k; i++)
+		gate[i] /= sum;
+}
+
+/* Norm and route a few tokens. */
+static void route_task(void *arg, size_t task, int thread)
+{
+	struct reap_engine *g = ((const struct experts *)arg)->g;
+	size_t first = task * REAP_ROW_TASK, n = g->c.tokens - first, k = g->cfg->top_k;
+	float *rows = (float *)(void *)reap_thread_scratch(g, thread);
+	float *logits = rows + REAP_ROW_TASK * g->hidden;
+
+	if (n > REAP_ROW_TASK)
+		n = REAP_ROW_TASK;
+	for (size_t i = 0; i < n; i++) {
+		size_t t = first + i;
+
+		reap_norm_row(g, rows + i * g->hidden, g->x + t * g->hidden, g->w.post_norm);
+		reap_to_operand(g, g->xn + t * g->hidden * g->elem, rows + i * g->hidden,
+			g->hidden);
+		memcpy(logits + i * g->experts16, g->w.router_bias,
+			g->experts16 * sizeof(*logits));
+	}
+	/* Partial sums keep the rounding of a long sum small. */
+	for (size_t d = 0; d < g->hidden; d += ROUTER_DEPTH)
+		g->kern->matmul(logits, g->experts16, rows + d, g->hidden,
+			g->w.router + d * g->experts16, g->experts16, n, g->experts16,
+			g->hidden - d < ROUTER_DEPTH ? g->hidden - d : ROUTER_DEPTH, 1);
+	for (size_t i = 0; i < n; i++)
+		choose(logits + i * g->experts16, g->cfg->experts, k,
+			g->expert + (first + i) * k, g->gate + (first + i) * k);
+}
+
+/* ---- groups of experts ---- */
+
+struct group {
+	struct reap_engine *g;
+	const struct reap_layer *l;
+	size_t first_pair; /* row 0 is pair[first_pair] */
+	size_t rows;
+	size_t panels, products;
+	struct reap_weight *gate_up, *down; /* (products) */
+	struct reap_product *product;	    /* (products) */
+	uint32_t *expert;		    /* (products) */
+	struct act_sink *sink;		    /* (products) */
+};
+
+struct act_sink {
+	const struct reap_engine *g;
+	const float *bias; /* of the expert */
+};
+
+static void gather_task(void *arg, size_t task, int thread)
+{
+	const struct group *q = arg;
+	struct reap_engine *g = q->g;
+	size_t end = (task + 1) * REAP_ROW_TASK, row_bytes = g->hidden * g->elem;
+
+	(void)thread;
+	for (size_t r = task * REAP_ROW_TASK; r < end && r < q->rows; r++) {
+		uint32_t pair = g->pair[q->first_pair + r];
+
+		memcpy(g->gathered + r * row_bytes,
+			g->xn + (size_t)(pair / g->cfg->top_k) * row_bytes, row_bytes);
+		g->row[pair] = (uint32_t)r;
+	}
+}
+
+static void activate_tile(void *arg, const struct reap_tile *t)
+{
+	const struct act_sink *s = arg;
+	const struct reap_engine *g = s->g;
+	float *row = (float *)(void *)reap_thread_scratch(g, t->thread);
+
+	for (size_t r = 0; r < t->rows; r++) {
+		g->kern->swiglu(row, t->c + r * t->ldc, s->bias + t->n0,
+			(float)g->cfg->swiglu_limit, t->n / 2);
+		reap_to_operand(g, g->act + ((t->row + r) * g->inter + t->n0 / 2) * g->elem, row,
+			t->n / 2);
+	}
+}
+
+static void output_tile(void *arg, const struct reap_tile *t)
+{
+	const struct act_sink *s = arg;
+
+	for (size_t r = 0; r < t->rows; r++)
+		memcpy(s->g->y + (t->row + r) * s->g->hidden + t->n0, t->c + r * t->ldc,
+			t->n * sizeof(float));
+}
+
+/* Add the group's outputs to a few tokens. */
+static void combine_task(void *arg, size_t task, int thread)
+{
+	const struct group *q = arg;
+	struct reap_engine *g = q->g;
+	size_t end = (task + 1) * REAP_ROW_TASK, k = g->cfg->top_k;
+
+	(void)thread;
+	for (size_t t = task * REAP_ROW_TASK; t < end && t < g->c.tokens; t++) {
+		for (;;) {
+			size_t next = k;
+			uint32_t row;
+
+			/* The lowest expert of this token that is still to be added. */
+			for (size_t i = 0; i < k; i++)
+				if (g->row[t * k + i] != REAP_NO_ROW &&
+					(next == k || g->expert[t * k + i] < g->expert[t * k + next]))
+					next = i;
+			if (next == k)
+				break;
+			row = g->row[t * k + next];
+			g->row[t * k + next] = REAP_NO_ROW;
+			g->norm[t * k + next] = sqrtf(g->kern->combine(g->x + t * g->hidden,
+				g->y + (size_t)row * g->hidden,
+				g->w.down_bias + (size_t)g->expert[t * k + next] * g->hidden,
+				g->gate[t * k + next], g->hidden));
+		}
+	}
+}
+
+static struct reap_weight expert_weight(const struct reap_tensor *data,
+	const struct reap_tensor *scales, uint32_t expert, size_t n, size_t k)
+{
+	struct reap_weight w = {.n = n, .k = k};
+
+	w.layout = scales != NULL ? REAP_W_MXFP4 : REAP_W_BF16_TURNED;
+	w.data = data->data + data->bytes / data->shape[0] * expert;
+	if (scales != NULL)
+		w.scales = scales->data + scales->bytes / scales->shape[0] * expert;
+	return w;
+}
+
+static void run_group(struct group *q)
+{
+	struct reap_engine *g = q->g;
+
+	if (q->rows == 0)
+		return;
+	reap_pool_run(g->pool, (q->rows + REAP_ROW_TASK - 1) / REAP_ROW_TASK, gather_task, q);
+	for (size_t i = 0; i < q->products; i++) {
+		uint32_t e = q->expert[i];
+		struct reap_product *p = &q->product[i];
+
+		q->gate_up[i] = expert_weight(q->l->gate_up_blocks, q->l->gate_up_scales, e,
+			2 * g->inter, g->hidden);
+		q->sink[i] = (struct act_sink){g, g->w.gate_up_bias + (size_t)e * 2 * g->inter};
+		p->w = &q->gate_up[i];
+		p->a = g->gathered;
+		p->lda = g->hidden;
+		p->done = activate_tile;
+		p->arg = &q->sink[i];
+	}
+	reap_gemm_run(&g->gemm, q->product, q->products);
+	for (size_t i = 0; i < q->products; i++) {
+		struct reap_product *p = &q->product[i];
+
+		q->down[i] = expert_weight(q->l->down_blocks, q->l->down_scales, q->expert[i],
+			g->hidden, g->inter);
+		p->w = &q->down[i];
+		p->a = g->act;
+		p->lda = g->inter;
+		p->done = output_tile;
+	}
+	reap_gemm_run(&g->gemm, q->product, q->products);
+	reap_pool_run(g->pool, (g->c.tokens + REAP_ROW_TASK - 1) / REAP_ROW_TASK, combine_task, q);
+	q->first_pair += q->rows;
+	q->rows = q->panels = q->products = 0;
+}
+
+/* Add a panel of `rows` rows of expert e, which follow those that the group has. */
+static void add_panel(struct group *q, uint32_t e, size_t rows)
+{
+	struct reap_engine *g = q->g;
+
+	if (q->rows + rows > g->group_rows)
+		run_group(q);
+	if (q->products == 0 || q->expert[q->products - 1] != e) {
+		q->expert[q->products] = e;
+		q->product[q->products] =
+			(struct reap_product){.panel = g->panel + q->panels, .panels = 0};
+		q->products++;
+	}
+	g->panel[q->panels++] = (struct reap_panel){q->rows, rows};
+	q->product[q->products - 1].panels++;
+	q->rows += rows;
+}
+
+/* Rows of one expert: cut into panels, at the borders of blocks where the backend
+ * asks for it. */
+static void add_expert(struct group *q, uint32_t e, size_t from, size_t to)
+{
+	const struct reap_engine *g = q->g;
+	size_t block = 0, k = g->cfg->top_k;
+
+	while (from < to) {
+		size_t end = to;
+
+		if (g->gemm.gemm->by_block) {
+			while (g->c.start[block + 1] <= g->pair[from] / k)
+				block++;
+			for (end = from + 1; end < to && g->pair[end] / k < g->c.start[block + 1];)
+				end++;
+		}
+		for (size_t n; from < end; from += n) {
+			n = end - from < g->gemm.gemm->rows ? end - from : g->gemm.gemm->rows;
+			add_panel(q, e, n);
+		}
+	}
+}
+
+/* The gates and norms that a kept token shows. */
+static void keep_trace(struct reap_engine *g, uint32_t layer)
+{
+	size_t k = g->cfg->top_k;
+
+	for (size_t i = 0; i < g->c.kept_count; i++) {
+		size_t to = (layer * g->cap + i) * k, from = g->c.kept[i] * k;
+
+		memcpy(g->trace_expert + to, g->expert + from, k * sizeof(*g->expert));
+		memcpy(g->trace_gate + to, g->gate + from, k * sizeof(*g->gate));
+		memcpy(g->trace_norm + to, g->norm + from, k * sizeof(*g->norm));
+	}
+}
+
+int reap_engine_experts(struct reap_engine *g, uint32_t layer, struct reap_err *e)
+{
+	size_t experts = g->cfg->experts, k = g->cfg->top_k;
+	struct experts a = {g, &g->m->layer[layer], layer + 1 == g->layers};
+	struct group q = {.g = g, .l = a.l};
+	size_t *start = reap_calloc(experts + 2, sizeof(*start));
+	int rc = REAP_OK;
+
+	q.gate_up = reap_alloc(experts, sizeof(*q.gate_up));
+	q.down = reap_alloc(experts, sizeof(*q.down));
+	q.product = reap_alloc(experts, sizeof(*q.product));
+	q.expert = reap_alloc(experts, sizeof(*q.expert));
+	q.sink = reap_alloc(experts, sizeof(*q.sink));
+	if (start == NULL || q.gate_up == NULL || q.down == NULL || q.product == NULL ||
+		q.expert == NULL || q.sink == NULL) {
+		rc = reap_fail_memory(e, "experts of a layer");
+		goto out;
+	}
+
+	reap_pool_run(g->pool, (g->c.tokens + REAP_ROW_TASK - 1) / REAP_ROW_TASK, route_task, &a);
+
+	/* Counting sort of the pairs by expert; tokens stay in order. */
+	for (size_t t = 0; t < g->c.tokens; t++)
+		for (size_t i = 0; i < k && (!a.last || g->c.need[t]); i++)
+			start[g->expert[t * k + i] + 2]++;
+	for (size_t i = 2; i < experts + 2; i++)
+		start[i] += start[i - 1];
+	for (size_t t = 0; t < g->c.tokens; t++)
+		for (size_t i = 0; i < k; i++) {
+			g->row[t * k + i] = REAP_NO_ROW;
+			if (!a.last || g->c.need[t])
+				g->pair[start[g->expert[t * k + i] + 1]++] = (uint32_t)(t * k + i);
+		}
+
+	for (uint32_t i = 0; i < experts; i++) {
+		if (start[i] == start[i + 1])
+			continue;
+		if (a.l->gate_up_scales != NULL) {
+			rc = reap_model_check_scales(g->m, a.l->gate_up_scales, i, e);
+			if (rc == REAP_OK)
+				rc = reap_model_check_scales(g->m, a.l->down_scales, i, e);
+			if (rc != REAP_OK)
+				goto out;
+		}
+		add_expert(&q, i, start[i], start[i + 1]);
+	}
+	run_group(&q);
+	if (g->o.routes)
+		keep_trace(g, layer);
+out:
+	free(start);
+	free(q.gate_up);
+	free(q.down);
+	free(q.product);
+	free(q.expert);
+	free(q.sink);
+	return rc;
+}

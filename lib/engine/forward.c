@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine: its memory, and the way of a chunk through the layers.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/base/mem.h"
+#include "lib/engine/state.h"
+
+/* ---- memory ---- */
+
+/* Bytes of the buffers: some whatever the chunk, some for each token of it. */
+struct plan {
+	uint64_t fixed, token;
+};
+
+enum { GROUP_ROWS = 4096 }; /* expert rows in work at once, at the least */
+
+/* Rows of a group of experts, for chunks of `cap` tokens: an eighth of all pairs,
+ * so that the groups are few and the buffers small. */
+static size_t group_rows(const struct reap_engine *g, size_t cap)
+{
+	size_t pairs = cap * g->cfg->top_k, rows = pairs / 8;
+
+	if (rows < GROUP_ROWS)
+		rows = GROUP_ROWS;
+	return rows < pairs ? rows : pairs;
+}
+
+static size_t scratch_bytes(const struct reap_engine *g)
+{
+	size_t rows = REAP_ROW_TASK * (g->hidden + g->experts16) * sizeof(float);
+	size_t inter = g->inter * sizeof(float), n = reap_attention_scratch(g->cfg);
+
+	n = n > rows ? n : rows;
+	n = n > inter ? n : inter;
+	return (n + 63) / 64 * 64;
+}
+
+static size_t head_columns(const struct reap_engine *g)
+{
+	size_t slab = g->gemm.gemm->slab, n = 4096 / slab * slab;
+
+	return n < slab ? slab : n;
+}
+
+static struct plan plan(const struct reap_engine *g)
+{
+	const struct reap_gemm *gemm = g->gemm.gemm;
+	uint64_t k = g->cfg->top_k, threads = (uint64_t)g->o.threads;
+	uint64_t group_row = (g->hidden + g->inter) * g->elem + g->hidden * 4;
+	size_t max_k = g->hidden > g->inter ? g->hidden : g->inter;
+	struct plan p;
+
+	p.fixed = reap_gemm_memory(gemm, g->o.threads, max_k) + threads * scratch_bytes(g) +
+		reap_gemm_packed_bytes(gemm, g->q_dim, g->hidden) +
+		2 * reap_gemm_packed_bytes(gemm, g->kv_dim, g->hidden) +
+		reap_gemm_packed_bytes(gemm, g->hidden, g->q_dim) +
+		REAP_QUERY_ROWS * g->q_dim * (4 + g->elem) +
+		g->cfg->experts * (3 * g->hidden + 2 * g->inter) * 4 + GROUP_ROWS * group_row;
+	p.token = g->hidden * (4 + g->elem) + 8 * g->kv_dim + k * (2 + 4 + 4 + 4 + 4) +
+		k * group_row / 8 + (4 + 1) + 2 * sizeof(struct reap_panel) + sizeof(size_t);
+	/* Rotary tables, if the chunk is one block. */
+	p.token += 2 * g->rope.half * sizeof(float);
+	if (g->o.routes)
+		p.token += g->layers * k * (2 + 4 + 4);
+	if (g->o.outcomes) {
+		p.fixed += reap_gemm_packed_bytes(gemm, head_columns(g), g->hidden);
+		p.token += sizeof(struct reap_row_state) + 4 * (uint64_t)g->o.entropy_topk +
+			4 + 4 + 1;
+	}
+	return p;
+}
+
+/* How many tokens a chunk may hold.  Past MOST nothing is gained: the cost of
+ * reading and expanding weights is then a few percent of the work. */
+static int choose_cap(struct reap_engine *g, struct reap_err *e)
+{
+	enum { MOST = 65536 };
+	struct plan p = plan(g);
+	uint64_t least = g->o.max_len > 0 ? g->o.max_len : 1, need, n;
+
+	if (!reap_mul_u64(p.token, least, &need) || !reap_add_u64(need, p.fixed, &need))
+		return reap_fail_memory(e, "a chunk");
+	if (need > g->o.memory)
+		return reap_fail(e, REAP_EUSAGE,
+			"memory: a block of %llu tokens of this model needs %llu MiB, %llu MiB are "
+			"allowed",
+			(unsigned long long)least, (unsigned long long)((need >> 20) + 1),
+			(unsigned long long)(g->o.memory >> 20));
+	n = (g->o.memory - p.fixed) / p.token;
+	if (n > MOST)
+		n = MOST > least ? MOST : least;
+	if (n > (UINT32_MAX - 1) / g->cfg->top_k)
+		n = (UINT32_MAX - 1) / g->cfg->top_k;
+	g->cap = (size_t)n;
+	return REAP_OK;
+}
+
+static void *floats(size_t rows, size_t n)
+{
+	uint64_t total;
+
+	if (!reap_mul_u64(rows, n, &total) || !reap_add_u64(total, REAP_FLOAT_SLACK, &total))
+		return NULL;
+	return reap_alloc_aligned(total, sizeof(float));
+}
+
+static void *operands(const struct reap_engine *g, size_t rows, size_t n)
+{
+	uint64_t total;
+
+	if (!reap_mul_u64(rows, n, &total) || !reap_add_u64(total, REAP_FLOAT_SLACK, &total))
+		return NULL;
+	return reap_alloc_aligned(total, g->elem);
+}
+
+static void *packed(const struct reap_engine *g, size_t n, size_t k)
+{
+	return reap_alloc_aligned(reap_gemm_packed_bytes(g->gemm.gemm, n, k), 1);
+}
+
+static bool allocate(struct reap_engine *g)
+{
+	const struct reap_config *c = g->cfg;
+	struct reap_small *w = &g->w;
+	size_t k = c->top_k, cap = g->cap, pairs = cap * k;
+	bool ok;
+
+	g->group_rows = group_rows(g, cap);
+	g->panel_cap = cap > g->group_rows ? cap : g->group_rows;
+	g->scratch_bytes = scratch_bytes(g);
+	g->head_columns = head_columns(g);
+
+	w->input_norm = floats(1, g->hidden);
+	w->post_norm = floats(1, g->hidden);
+	w->final_norm = floats(1, g->hidden);
+	w->q_bias = floats(1, g->q_dim);
+	w->k_bias = floats(1, g->kv_dim);
+	w->v_bias = floats(1, g->kv_dim);
+	w->o_bias = floats(1, g->hidden);
+	w->sinks = floats(1, c->heads);
+	w->router = floats(g->hidden, g->experts16);
+	w->router_bias = floats(1, g->experts16);
+	w->gate_up_bias = floats(c->experts, 2 * g->inter);
+	w->down_bias = floats(c->experts, g->hidden);
+	ok = w->input_norm && w->post_norm && w->final_norm && w->q_bias && w->k_bias &&
+		w->v_bias && w->o_bias && w->sinks && w->router && w->router_bias &&
+		w->gate_up_bias && w->down_bias;
+
+	g->packed_q = packed(g, g->q_dim, g->hidden);
+	g->packed_k = packed(g, g->kv_dim, g->hidden);
+	g->packed_v = packed(g, g->kv_dim, g->hidden);
+	g->packed_o = packed(g, g->hidden, g->q_dim);
+	ok = ok && g->packed_q && g->packed_k && g->packed_v && g->packed_o;
+
+	g->x = floats(cap, g->hidden);
+	g->xn = operands(g, cap, g->hidden);
+	g->k = floats(cap, g->kv_dim);
+	g->v = floats(cap, g->kv_dim);
+	g->q = floats(REAP_QUERY_ROWS, g->q_dim);
+	g->attn = operands(g, REAP_QUERY_ROWS, g->q_dim);
+	g->scratch = reap_alloc_aligned((size_t)g->o.threads, g->scratch_bytes);
+	g->piece = reap_alloc(REAP_QUERY_ROWS, sizeof(*g->piece));
+	g->panel = reap_alloc(g->panel_cap, sizeof(*g->panel));
+	ok = ok && g->x && g->xn && g->k && g->v && g->q && g->attn && g->scratch && g->piece &&
+		g->panel;
+
+	g->expert = reap_alloc(pairs, sizeof(*g->expert));
+	g->gate = reap_alloc(pairs, sizeof(*g->gate));
+	g->norm = reap_alloc(pairs, sizeof(*g->norm));
+	g->row = reap_alloc(pairs, sizeof(*g->row));
+	g->pair = reap_alloc(pairs, sizeof(*g->pair));
+	g->gathered = operands(g, g->group_rows, g->hidden);
+	g->act = operands(g, g->group_rows, g->inter);
+	g->y = floats(g->group_rows, g->hidden);
+	ok = ok && g->expert && g->gate && g->norm && g->row && g->pair && g->gathered && g->act &&
+		g->y;
+
+	g->c.kept = reap_alloc(cap, sizeof(*g->c.kept));
+	g->c.need = reap_alloc(cap, sizeof(*g->c.need));
+	g->c.start = reap_alloc(cap + 1, sizeof(*g->c.start));
+	ok = ok && g->c.kept && g->c.need && g->c.start;
+	if (g->o.routes) {
+		size_t n = pairs * g->layers; /* both factors were within `memory` */
+
+		g->trace_expert = reap_alloc(n, sizeof(*g->trace_expert));
+		g->trace_gate = reap_alloc(n, sizeof(*g->trace_gate));
+		g->trace_norm = reap_alloc(n, sizeof(*g->trace_norm));
+		ok = ok && g->trace_expert && g->trace_gate && g->trace_norm;
+	}
+	if (g->o.outcomes) {
+		g->packed_head = packed(g, g->head_columns, g->hidden);
+		g->state = reap_alloc(cap, sizeof(*g->state));
+		g->top = floats(cap, g->o.entropy_topk);
+		g->logp = floats(1, cap);
+		g->entropy = floats(1, cap);
+		g->top1 = reap_alloc(cap, 1);
+		ok = ok && g->packed_head && g->state && g->top && g->logp && g->entropy && g->top1;
+	}
+	return ok;
+}
+
+int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
+	const struct reap_engine_opts *o, struct reap_err *e)
+{
+	const struct reap_config *c = &m->cfg;
+	const struct reap_gemm *gemm;
+	struct reap_engine *g = reap_calloc(1, sizeof(*g));
+	int rc;
+
+	*eng = NULL;
+	if (g == NULL)
+		return reap_fail_memory(e, "the engine");
+	g->m = m;
+	g->cfg = c;
+	g->o = *o;
+	g->layers = o->layers == 0 || o->layers > c->layers || o->outcomes ? c->layers : o->layers;
+	g->hidden = c->hidden;
+	g->inter = c->inter;
+	g->q_dim = (size_t)c->heads * c->head_dim;
+	g->kv_dim = (size_t)c->kv_heads * c->head_dim;
+	g->experts16 = ((size_t)c->experts + 15) / 16 * 16;
+	if ((rc = reap_kern_pick(&g->kern, e)) != REAP_OK ||
+		(rc = reap_gemm_pick(&gemm, g->kern, e)) != REAP_OK)
+		goto fail;
+	g->elem = gemm->bf16 ? 2 : 4;
+	g->gemm.gemm = gemm;
+	if ((rc = reap_rope_init(&g->rope, c, e)) != REAP_OK || (rc = choose_cap(g, e)) != REAP_OK ||
+		(rc = reap_pool_open(&g->pool, o->threads, e)) != REAP_OK ||
+		(rc = reap_gemm_open(&g->gemm, gemm, g->kern, g->pool,
+			 g->hidden > g->inter ? g->hidden : g->inter, e)) != REAP_OK)
+		goto fail;
+	if (!allocate(g)) {
+		rc = reap_fail_memory(e, "the engine's buffers");
+		goto fail;
+	}
+	*eng = g;
+	return REAP_OK;
+fail:
+	reap_engine_close(g);
+	return rc;
+}
+
+void reap_engine_close(struct reap_engine *g)
+{
+	if (g == NULL)
+		return;
+	void *const all[] = {g->w.input_norm, g->w.post_norm, g->w.final_norm, g->w.q_bias,
+		g->w.k_bias, g->w.v_bias, g->w.o_bias, g->w.sinks, g->w.router, g->w.router_bias,
+		g->w.gate_up_bias, g->w.down_bias, g->packed_q, g->packed_k, g->packed_v,
+		g->packed_o, g->x, g->xn, g->k, g->v, g->q, g->attn, g->scratch, g->piece, g->panel,
+		g->expert, g->gate, g->norm, g->row, g->pair, g->gathered, g->act, g->y, g->c.kept,
+		g->c.need, g->c.start, g->trace_expert, g->trace_gate, g->trace_norm,
+		g->packed_head, g->state, g->top, g->logp, g->entropy, g->top1};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		free(all[i]);
+	reap_gemm_close(&g->gemm);
+	reap_pool_close(g->pool);
+	reap_rope_free(&g->rope);
+	free(g);
+}
+
+uint64_t reap_engine_chunk_tokens(const struct reap_engine *g)
+{
+	return g->cap;
+}
+
+/* ---- a chunk ---- */
+
+static int take_chunk(struct reap_engine *g, const struct reap_block *blocks, size_t n,
+	struct reap_err *e)
+{
+	struct reap_chunk *c = &g->c;
+	size_t tokens = 0, longest = 0;
+
+	c->block = blocks;
+	c->blocks = n;
+	c->kept_count = 0;
+	for (size_t b = 0; b < n; b++) {
+		const struct reap_block *k = &blocks[b];
+
+		if (k->len == 0 || k->len > g->cap - tokens)
+			return reap_fail(e, REAP_EUSAGE,
+				"block %llu: %u tokens do not fit a chunk of %zu (more memory is "
+				"needed)",
+				(unsigned long long)k->index, k->len, g->cap);
+		c->start[b] = tokens;
+		longest = k->len > longest ? k->len : longest;
+		for (uint32_t t = 0; t < k->len; t++) {
+			if (k->ids[t] >= g->cfg->vocab)
+				return reap_fail(e, REAP_EFAIL,
+					"block %llu: token %u is %u, but the vocabulary of %s has "
+					"%u entries",
+					(unsigned long long)k->index, t, k->ids[t], g->m->dir,
+					g->cfg->vocab);
+			c->need[tokens + t] = 0;
+			if (!k->keep[t])
+				continue;
+			c->kept[c->kept_count++] = (uint32_t)(tokens + t);
+			if (g->o.routes)
+				c->need[tokens + t] = 1;
+			if (g->o.outcomes && t > 0)
+				c->need[tokens + t - 1] = 1;
+		}
+		tokens += k->len;
+	}
+	c->start[n] = tokens;
+	c->tokens = tokens;
+	return reap_rope_extend(&g->rope, longest, e);
+}
+
+static void embed_task(void *arg, size_t block, int thread)
+{
+	struct reap_engine *g = arg;
+	const struct reap_block *b = &g->c.block[block];
+
+	(void)thread;
+	for (uint32_t t = 0; t < b->len; t++)
+		g->kern->bf16_to_f32(g->x + (g->c.start[block] + t) * g->hidden,
+			(const uint16_t *)(const void *)(g->m->embed->data +
+				(size_t)b->ids[t] * g->hidden * 2),
+			g->hidden);
+}
+
+static void small(const struct reap_engine *g, float *dst, const struct reap_tensor *t)
+{
+	g->kern->bf16_to_f32(dst, (const uint16_t *)(const void *)t->data, t->bytes / 2);
+}
+
+static void load_small(struct reap_engine *g, const struct reap_layer *l)
+{
+	size_t experts = g->cfg->experts;
+
+	small(g, g->w.input_norm, l->input_norm);
+	small(g, g->w.post_norm, l->post_norm);
+	small(g, g->w.q_bias, l->q_b);
+	small(g, g->w.k_bias, l->k_b);
+	small(g, g->w.v_bias, l->v_b);
+	small(g, g->w.o_bias, l->o_b);
+	small(g, g->w.sinks, l->sinks);
+	memset(g->w.router_bias, 0, g->experts16 * sizeof(float));
+	small(g, g->w.router_bias, l->router_b);
+	small(g, g->w.gate_up_bias, l->gate_up_bias);
+	small(g, g->w.down_bias, l->down_bias);
+
+	memset(g->w.router, 0, g->hidden * g->experts16 * sizeof(float));
+	for (size_t i = 0; i < experts; i++) {
+		float *row = (float *)(void *)g->scratch;
+
+		g->kern->bf16_to_f32(row,
+			(const uint16_t *)(const void *)(l->router_w->data + i * g->hidden * 2),
+			g->hidden);
+		g->kern->transpose(g->w.router + i, g->experts16, row, g->hidden, 1, g->hidden);
+	}
+}
+
+static void each_big(const struct reap_layer *l, void (*fn)(const struct reap_tensor *t))
+{
+	const struct reap_tensor *const t[] = {l->q_w, l->k_w, l->v_w, l->o_w, l->gate_up_blocks,
+		l->gate_up_scales, l->down_blocks, l->down_scales};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++)
+		if (t[i] != NULL)
+			fn(t[i]);
+}
+
+static int deliver(struct reap_engine *g, const struct reap_engine_sink *sink, struct reap_err *e)
+{
+	size_t k = g->cfg->top_k, from = 0, to;
+	uint32_t *positions = g->row; /* free by now; chunk positions -> block positions */
+	int rc;
+
+	for (size_t b = 0; b < g->c.blocks; b++, from = to) {
+		const struct reap_block *block = &g->c.block[b];
+		struct reap_route r = {.block = block->index, .k = (uint32_t)k};
+		struct reap_outcome o = {.block = block->index};
+
+		for (to = from; to < g->c.kept_count && g->c.kept[to] < g->c.start[b + 1]; to++)
+			positions[to - from] = (uint32_t)(g->c.kept[to] - g->c.start[b]);
+		r.n = o.n = (uint32_t)(to - from);
+		r.positions = o.positions = positions;
+		memcpy(r.pack, block->pack, sizeof(r.pack));
+		memcpy(o.pack, block->pack, sizeof(o.pack));
+		for (uint32_t l = 0; g->o.routes && l < g->layers; l++) {
+			size_t at = (l * g->cap + from) * k;
+
+			r.layer = l;
+			r.experts = g->trace_expert + at;
+			r.gates = g->trace_gate + at;
+			r.norms = g->trace_norm + at;
+			for (size_t i = 0; i < r.n * k; i++)
+				if (!isfinite(r.gates[i]) || !isfinite(r.norms[i]))
+					return reap_fail(e, REAP_EFAIL,
+						"%s: block %llu: layer %u: position %u: the numbers "
+						"are not finite",
+						g->m->dir, (unsigned long long)block->index, l,
+						positions[i / k]);
+			if ((rc = sink->route(sink->arg, &r, e)) != REAP_OK)
+				return rc;
+		}
+		if (g->o.outcomes) {
+			o.logp = g->logp + from;
+			o.entropy = g->entropy + from;
+			o.top1 = g->top1 + from;
+			if ((rc = sink->outcome(sink->arg, &o, e)) != REAP_OK)
+				return rc;
+		}
+	}
+	return REAP_OK;
+}
+
+int reap_engine_run(struct reap_engine *g, const struct reap_block *blocks, size_t n,
+	const struct reap_engine_sink *sink, struct reap_progress *p, struct reap_err *e)
+{
+	uint32_t layers = g->layers;
+	int rc;
+
+	if ((rc = take_chunk(g, blocks, n, e)) != REAP_OK)
+		return rc;
+	reap_pool_run(g->pool, n, embed_task, g);
+	each_big(&g->m->layer[0], reap_tensor_prefetch);
+	for (uint32_t l = 0; l < layers; l++) {
+		if (l + 1 < layers)
+			each_big(&g->m->layer[l + 1], reap_tensor_prefetch);
+		load_small(g, &g->m->layer[l]);
+		reap_engine_attention(g, l);
+		if ((rc = reap_engine_experts(g, l, e)) != REAP_OK)
+			return rc;
+		each_big(&g->m->layer[l], reap_tensor_release);
+		reap_tick(p, g->c.tokens * (l + 1) / (layers + g->o.outcomes), g->c.tokens);
+	}
+	if (g->o.outcomes) {
+		small(g, g->w.final_norm, g->m->final_norm);
+		if ((rc = reap_engine_outcomes(g, e)) != REAP_OK)
+			return rc;
+	}
+	return deliver(g, sink, e);
+}
+
+void reap_engine_describe(char *text, size_t size, bool verbose)
+{
+	const struct reap_kern *kern;
+	const struct reap_gemm *gemm, *b;
+	struct reap_err e = {0};
+	int n;
+
+	if (reap_kern_pick(&kern, &e) != REAP_OK || reap_gemm_pick(&gemm, kern, &e) != REAP_OK) {
+		snprintf(text, size, "%s", e.text);
+		return;
+	}
+	n = snprintf(text, size, "gemm: %s (%s); kernels: %s", gemm->name,
+		gemm->bf16 ? "bf16" : "f32", kern->level);
+	if (!verbose)
+		return;
+	for (size_t i = 0; (b = reap_gemm_backend(i)) != NULL; i++)
+		if (n >= 0 && (size_t)n < size)
+			n += snprintf(text + n, size - (size_t)n, "%s%s%s",
+				i == 0 ? "\ngemm backends (REAP_GEMM): " : ", ", b->name,
+				reap_gemm_usable(b, kern) ? "" : " (not on this processor)");
+}

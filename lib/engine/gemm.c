@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/engine/gemm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/engine/gemm_backends.h"
+
+/* ---- backends ---- */
+
+/* The best first. */
+static const struct {
+	const struct reap_gemm *gemm;
+	bool (*usable)(const struct reap_kern *kern);
+} backends[] = {
+	{&reap_gemm_openblas, NULL},
+};
+
+enum { BACKENDS = sizeof(backends) / sizeof(*backends) };
+
+const struct reap_gemm *reap_gemm_backend(size_t i)
+{
+	return i < BACKENDS ? backends[i].gemm : NULL;
+}
+
+bool reap_gemm_usable(const struct reap_gemm *gemm, const struct reap_kern *kern)
+{
+	for (size_t i = 0; i < BACKENDS; i++)
+		if (backends[i].gemm == gemm)
+			return backends[i].usable == NULL || backends[i].usable(kern);
+	return false;
+}
+
+int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern, struct reap_err *e)
+{
+	const char *wish = getenv("REAP_GEMM");
+	bool known = false;
+
+	if (wish != NULL && wish[0] == '\0')
+		wish = NULL;
+	for (size_t i = 0; i < BACKENDS; i++) {
+		if (wish != NULL && strcmp(wish, backends[i].gemm->name) != 0)
+			continue;
+		known = true;
+		if (reap_gemm_usable(backends[i].gemm, kern)) {
+			*gemm = backends[i].gemm;
+			if ((*gemm)->start != NULL)
+				(*gemm)->start();
+			return REAP_OK;
+		}
+	}
+	*gemm = NULL;
+	return reap_fail(e, REAP_EUSAGE, "REAP_GEMM: %s: %s", wish,
+		known ? "this processor cannot run it at this kernel level"
+		      : "not a backend of this build");
+}
+
+/* ---- weights ---- */
+
+enum { TURN = 32 }; /* inputs at a time when a matrix is turned: a tile stays in cache */
+
+static uint16_t bf16_at(const struct reap_weight *w, size_t i)
+{
+	uint16_t v;
+
+	memcpy(&v, w->data + i * sizeof(v), sizeof(v));
+	return v;
+}
+
+void reap_weight_to_f32(float *dst, const struct reap_weight *w, size_t n0, size_t n,
+	const struct reap_kern *kern)
+{
+	size_t groups = w->k / 32;
+
+	switch (w->layout) {
+	case REAP_W_BF16:
+		kern->bf16_to_f32(dst, (const uint16_t *)(const void *)w->data + n0 * w->k,
+			n * w->k);
+		break;
+	case REAP_W_MXFP4:
+		kern->mxfp4_to_f32(dst, w->data + n0 * groups * 16, w->scales + n0 * groups,
+			n * groups);
+		break;
+	case REAP_W_BF16_TURNED:
+		for (size_t k0 = 0; k0 < w->k; k0 += TURN)
+			for (size_t i = 0; i < n; i++)
+				for (size_t k = k0; k < k0 + TURN && k < w->k; k++) {
+					uint32_t u = (uint32_t)bf16_at(w, k * w->n + n0 + i) << 16;
+
+					memcpy(dst + i * w->k + k, &u, sizeof(u));
+				}
+		break;
+	}
+}
+
+void reap_weight_to_bf16(uint16_t *dst, const struct reap_weight *w, size_t n0, size_t n,
+	const struct reap_kern *kern)
+{
+	size_t groups = w->k / 32;
+
+	switch (w->layout) {
+	case REAP_W_BF16:
+		memcpy(dst, w->data + n0 * w->k * sizeof(*dst), n * w->k * sizeof(*dst));
+		break;
+	case REAP_W_MXFP4:
+		kern->mxfp4_to_bf16(dst, w->data + n0 * groups * 16, w->scales + n0 * groups,
+			n * groups);
+		break;
+	case REAP_W_BF16_TURNED:
+		for (size_t k0 = 0; k0 < w->k; k0 += TURN)
+			for (size_t i = 0; i < n; i++)
+				for (size_t k = k0; k < k0 + TURN && k < w->k; k++)
+					dst[i * w->k + k] = bf16_at(w, k * w->n + n0 + i);
+		break;
+	}
+}
+
+/* ---- the driver ---- */
+
+static size_t round64(size_t n)
+{
+	return (n + 63) / 64 * 64;
+}
+
+static size_t tile_floats(const struct reap_gemm *gemm)
+{
+	return round64((size_t)gemm->rows * gemm->slab);
+}
+
+uint64_t reap_gemm_memory(const struct reap_gemm *gemm, int threads, size_t max_k)
+{
+	return (uint64_t)threads *
+		(round64(gemm->slab_bytes(gemm->slab, max_k)) + tile_floats(gemm) * sizeof(float));
+}
+
+int reap_gemm_open(struct reap_gemm_ctx *g, const struct reap_gemm *gemm,
+	const struct reap_kern *kern, struct reap_pool *pool, size_t max_k, struct reap_err *e)
+{
+	size_t threads = (size_t)reap_pool_threads(pool);
+
+	*g = (struct reap_gemm_ctx){.gemm = gemm, .kern = kern, .pool = pool};
+	g->slab_bytes = round64(gemm->slab_bytes(gemm->slab, max_k));
+	g->tile_floats = tile_floats(gemm);
+	g->slabs = reap_alloc_aligned(threads, g->slab_bytes);
+	g->tiles = reap_alloc_aligned(threads, g->tile_floats * sizeof(float));
+	if (g->slabs == NULL || g->tiles == NULL) {
+		reap_gemm_close(g);
+		return reap_fail_memory(e, "matrix products");
+	}
+	return REAP_OK;
+}
+
+void reap_gemm_close(struct reap_gemm_ctx *g)
+{
+	free(g->slabs);
+	free(g->tiles);
+	g->slabs = NULL;
+	g->tiles = NULL;
+}
+
+static size_t slab_count(const struct reap_gemm *gemm, size_t n)
+{
+	return (n + gemm->slab - 1) / gemm->slab;
+}
+
+/* Columns of slab i. */
+static size_t slab_columns(const struct reap_gemm *gemm, size_t n, size_t i)
+{
+	size_t left = n - i * gemm->slab;
+
+	return left < gemm->slab ? left : gemm->slab;
+}
+
+const void *reap_gemm_slab(const struct reap_gemm *gemm, const void *packed, size_t n, size_t k,
+	size_t i, size_t *n0, size_t *columns)
+{
+	*n0 = i * gemm->slab;
+	*columns = slab_columns(gemm, n, i);
+	return (const uint8_t *)packed + i * round64(gemm->slab_bytes(gemm->slab, k));
+}
+
+struct run {
+	const struct reap_gemm_ctx *g;
+	struct reap_product *p;
+	size_t n;
+};
+
+static void run_task(void *arg, size_t task, int thread)
+{
+	const struct run *r = arg;
+	const struct reap_gemm_ctx *g = r->g;
+	const struct reap_gemm *gemm = g->gemm;
+	const struct reap_product *p;
+	const void *packed;
+	size_t lo = 0, hi = r->n, slabs, slab, n, n0, k, first, last;
+	float *c = g->tiles + (size_t)thread * g->tile_floats;
+
+	/* The last product that starts at or before the task. */
+	while (hi - lo > 1) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (r->p[mid].first_task <= task)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	p = &r->p[lo];
+	task -= p->first_task;
+	slabs = slab_count(gemm, p->w->n);
+	slab = task % slabs;
+	k = p->w->k;
+	if (p->packed != NULL) {
+		packed = reap_gemm_slab(gemm, p->packed, p->w->n, k, slab, &n0, &n);
+		first = task / slabs;
+		last = first + 1;
+	} else {
+		void *own = g->slabs + (size_t)thread * g->slab_bytes;
+
+		n0 = slab * gemm->slab;
+		n = slab_columns(gemm, p->w->n, slab);
+		gemm->pack(own, p->w, n0, n, g->kern);
+		packed = own;
+		first = 0;
+		last = p->panels;
+	}
+	for (size_t i = first; i < last; i++) {
+		const struct reap_panel *q = &p->panel[i];
+		size_t elem = gemm->bf16 ? sizeof(uint16_t) : sizeof(float);
+		struct reap_tile t = {.c = c, .ldc = n, .row = q->row, .rows = q->rows,
+			.n0 = n0, .n = n, .thread = thread};
+
+		gemm->multiply(c, n, (const uint8_t *)p->a + q->row * p->lda * elem, p->lda,
+			packed, q->rows, n, k, g->kern);
+		p->done(p->arg, &t);
+	}
+}
+
+void reap_gemm_run(const struct reap_gemm_ctx *g, struct reap_product *p, size_t n)
+{
+	struct run r = {.g = g, .p = p, .n = n};
+	size_t tasks = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		p[i].first_task = tasks;
+		if (p[i].panels > 0)
+			tasks += slab_count(g->gemm, p[i].w->n) *
+				(p[i].packed != NULL ? p[i].panels : 1);
+	}
+	reap_pool_run(g->pool, tasks, run_task, &r);
+}
+
+uint64_t reap_gemm_packed_bytes(const struct reap_gemm *gemm, size_t n, size_t k)
+{
+	return (uint64_t)slab_count(gemm, n) * round64(gemm->slab_bytes(gemm->slab, k));
+}
+
+struct pack_all {
+	const struct reap_gemm_ctx *g;
+	uint8_t *packed;
+	const struct reap_weight *w;
+};
+
+static void pack_task(void *arg, size_t slab, int thread)
+{
+	const struct pack_all *a = arg;
+	const struct reap_gemm *gemm = a->g->gemm;
+
+	(void)thread;
+	gemm->pack(a->packed + slab * round64(gemm->slab_bytes(gemm->slab, a->w->k)), a->w,
+		slab * gemm->slab, slab_columns(gemm, a->w->n, slab), a->g->kern);
+}
+
+void reap_gemm_pack_all(const struct reap_gemm_ctx *g, void *packed, const struct reap_weight *w)
+{
+	struct pack_all a = {.g = g, .packed = packed, .w = w};
+
+	reap_pool_run(g->pool, slab_count(g->gemm, w->n), pack_task, &a);
+}
+
+void reap_panels_add(const struct reap_gemm *gemm, struct reap_panel *p, size_t *n, size_t first,
+	size_t rows)
+{
+	while (rows > 0) {
+		size_t m = rows < gemm->rows ? rows : gemm->rows;
+
+		p[*n] = (struct reap_panel){first, m};
+		*n += 1;
+		first += m;
+		rows -= m;
+	}
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The big matrix products: c = a w^T with weights w (n, k) as the checkpoint
+ * stores them.  A backend packs a slab of w's rows (= columns of c) into the
+ * form that it multiplies fastest, so that MXFP4 is expanded once per chunk and
+ * never as a whole; the driver shares slabs and panels of rows out to threads
+ * and hands each finished tile of c to the caller.
+ *
+ * A row of the result must not depend on what else is multiplied beside it,
+ * because a block's trace may not depend on its chunk.  The kernels of this
+ * project sum every element in one order.  OpenBLAS does not promise that (on its
+ * Haswell kernels a row's bits depend on its place in the call), so there a call
+ * never crosses the border of a block (by_block).
+ */
+#ifndef REAP_GEMM_H
+#define REAP_GEMM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/base/thread.h"
+#include "lib/engine/kernels.h"
+
+enum reap_weight_layout {
+	REAP_W_BF16,	   /* bf16 (n, k) */
+	REAP_W_BF16_TURNED, /* bf16 (k, n) */
+	REAP_W_MXFP4,	   /* blocks (n, k/32, 16), scales (n, k/32) */
+};
+
+struct reap_weight {
+	enum reap_weight_layout layout;
+	const uint8_t *data, *scales; /* scales: MXFP4 only */
+	size_t n, k;
+};
+
+struct reap_gemm {
+	const char *name;
+	bool bf16;	/* operands are bf16, else f32; results are always f32 */
+	bool by_block;	/* a panel may not hold rows of two blocks */
+	uint32_t slab;	/* columns of a slab, even; the last one of a weight may be smaller */
+	uint32_t rows;	/* rows of a panel at most */
+
+	void (*start)(void); /* once before use; may be NULL */
+
+	/* Bytes that n <= slab packed columns of k inputs take. */
+	size_t (*slab_bytes)(size_t n, size_t k);
+
+	/* Pack the columns n0 .. n0 + n - 1. */
+	void (*pack)(void *slab, const struct reap_weight *w, size_t n0, size_t n,
+		const struct reap_kern *kern);
+
+	/* c (m, n) = a (m, k) slab^T; rows lda and ldc elements apart. */
+	void (*multiply)(float *c, size_t ldc, const void *a, size_t lda, const void *slab,
+		size_t m, size_t n, size_t k, const struct reap_kern *kern);
+};
+
+/* The backend that REAP_GEMM names, or the fastest for this processor and kernel
+ * level.  An unknown or unusable name is an error. */
+REAP_MUST_CHECK int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern,
+	struct reap_err *e);
+
+/* Backends by number for tests and listings, NULL past the last one.  usable():
+ * whether this processor has what it needs at this kernel level. */
+const struct reap_gemm *reap_gemm_backend(size_t i);
+bool reap_gemm_usable(const struct reap_gemm *gemm, const struct reap_kern *kern);
+
+/* Rows n0 .. n0 + n - 1 of w as f32 or bf16 (n, k), for backends' pack(). */
+void reap_weight_to_f32(float *dst, const struct reap_weight *w, size_t n0, size_t n,
+	const struct reap_kern *kern);
+void reap_weight_to_bf16(uint16_t *dst, const struct reap_weight *w, size_t n0, size_t n,
+	const struct reap_kern *kern);
+
+/* ---- the driver ---- */
+
+/* Memory of the threads for one engine: a slab and a tile of c each. */
+struct reap_gemm_ctx {
+	const struct reap_gemm *gemm;
+	const struct reap_kern *kern;
+	struct reap_pool *pool;
+	size_t slab_bytes, tile_floats; /* of one thread */
+	uint8_t *slabs;
+	float *tiles;
+};
+
+/* max_k: the largest k of a weight that is not packed beforehand. */
+REAP_MUST_CHECK int reap_gemm_open(struct reap_gemm_ctx *g, const struct reap_gemm *gemm,
+	const struct reap_kern *kern, struct reap_pool *pool, size_t max_k, struct reap_err *e);
+void reap_gemm_close(struct reap_gemm_ctx *g);
+
+/* Bytes that reap_gemm_open takes. */
+uint64_t reap_gemm_memory(const struct reap_gemm *gemm, int threads, size_t max_k);
+
+struct reap_panel {
+	size_t row, rows; /* rows of a, 1 <= rows <= gemm->rows */
+};
+
+/* A finished tile: c (rows, n) for rows row.. of a and columns n0... */
+struct reap_tile {
+	const float *c;
+	size_t ldc, row, rows, n0, n;
+	int thread;
+};
+
+struct reap_product {
+	const struct reap_weight *w;
+	const void *packed; /* from reap_gemm_pack_all, or NULL: slabs are packed on the way */
+	const void *a;	    /* (.., k), rows lda elements apart, in the backend's type */
+	size_t lda;
+	const struct reap_panel *panel;
+	size_t panels;
+	/* Called from any thread, for tiles that do not overlap. */
+	void (*done)(void *arg, const struct reap_tile *t);
+	void *arg;
+	size_t first_task; /* the driver's own */
+};
+
+/* Run n products at once. */
+void reap_gemm_run(const struct reap_gemm_ctx *g, struct reap_product *p, size_t n);
+
+/* All slabs of a weight, one after the other. */
+uint64_t reap_gemm_packed_bytes(const struct reap_gemm *gemm, size_t n, size_t k);
+void reap_gemm_pack_all(const struct reap_gemm_ctx *g, void *packed, const struct reap_weight *w);
+
+/* Slab i of a weight packed so: its address, first column and columns. */
+const void *reap_gemm_slab(const struct reap_gemm *gemm, const void *packed, size_t n, size_t k,
+	size_t i, size_t *n0, size_t *columns);
+
+/* Cut the rows first .. first + rows - 1 into panels appended at p[*n]; call it once
+ * per block, or once per run of rows when !by_block. */
+void reap_panels_add(const struct reap_gemm *gemm, struct reap_panel *p, size_t *n, size_t first,
+	size_t rows);
+
+#endif

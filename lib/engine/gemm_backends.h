@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The backends that gemm.c chooses from. */
+#ifndef REAP_GEMM_BACKENDS_H
+#define REAP_GEMM_BACKENDS_H
+
+#include "lib/engine/gemm.h"
+
+extern const struct reap_gemm reap_gemm_openblas;
+
+#endif

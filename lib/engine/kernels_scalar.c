@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+#define LEVEL scalar
+#include "lib/engine/kernels_impl.h"

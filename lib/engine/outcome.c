@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the model made of each kept token: log-probability, entropy of the top K
+ * and whether it was the argmax, from the logits one position before.  The
+ * vocabulary passes in runs of columns with a running log-sum-exp and top K per
+ * row, so that no more than a tile of logits is ever stored.
+ */
+#include <math.h>
+
+#include "lib/engine/state.h"
+
+enum { HEAD_ROWS = 256 }; /* rows of a panel at most: each is one task */
+
+struct head {
+	struct reap_engine *g;
+	struct reap_weight w; /* the run of columns in g->packed_head */
+	size_t v0;	      /* its first column */
+	size_t rows;
+};
+
+static void norm_task(void *arg, size_t task, int thread)
+{
+	const struct head *h = arg;
+	struct reap_engine *g = h->g;
+	float *row = (float *)(void *)reap_thread_scratch(g, thread);
+	size_t end = (task + 1) * REAP_ROW_TASK;
+
+	for (size_t r = task * REAP_ROW_TASK; r < end && r < h->rows; r++) {
+		reap_norm_row(g, row, g->x + g->state[r].token * g->hidden, g->w.final_norm);
+		reap_to_operand(g, g->xn + r * g->hidden * g->elem, row, g->hidden);
+	}
+}
+
+/* Keep the K largest in falling order. */
+static void take_tops(const struct reap_engine *g, struct reap_row_state *s, float *top,
+	const float *logits, size_t n)
+{
+	uint32_t most = g->o.entropy_topk;
+	float floor = s->tops < most ? -INFINITY : top[most - 1];
+
+	for (size_t i = 0; (i = g->kern->find_above(logits, floor, i, n)) < n; i++) {
+		uint32_t at = s->tops < most ? s->tops++ : most - 1;
+
+		for (; at > 0 && logits[i] > top[at - 1]; at--)
+			top[at] = top[at - 1];
+		top[at] = logits[i];
+		if (s->tops == most)
+			floor = top[most - 1];
+	}
+}
+
+static void see_logits(const struct reap_engine *g, struct reap_row_state *s, float *top,
+	const float *logits, size_t v0, size_t n)
+{
+	float max = g->kern->max(logits, n);
+
+	if (max > s->max) {
+		size_t i = 0;
+
+		while (logits[i] != max)
+			i++;
+		s->best = (uint32_t)(v0 + i);
+		s->sum *= exp((double)s->max - (double)max);
+		s->max = max;
+	}
+	s->sum += (double)g->kern->sum_exp(logits, s->max, n);
+	if (s->target >= v0 && s->target < v0 + n)
+		s->logit = logits[s->target - v0];
+	take_tops(g, s, top, logits, n);
+}
+
+static void head_task(void *arg, size_t task, int thread)
+{
+	const struct head *h = arg;
+	struct reap_engine *g = h->g;
+	const struct reap_gemm *gemm = g->gemm.gemm;
+	const struct reap_panel *p = &g->panel[task];
+	float *c = g->gemm.tiles + (size_t)thread * g->gemm.tile_floats;
+
+	for (size_t n0 = 0, n, i = 0; n0 < h->w.n; n0 += n, i++) {
+		const void *slab =
+			reap_gemm_slab(gemm, g->packed_head, h->w.n, g->hidden, i, &n0, &n);
+
+		gemm->multiply(c, n, g->xn + p->row * g->hidden * g->elem, g->hidden, slab, p->rows,
+			n, g->hidden, g->kern);
+		for (size_t r = 0; r < p->rows; r++)
+			see_logits(g, &g->state[p->row + r],
+				g->top + (p->row + r) * g->o.entropy_topk, c + r * n, h->v0 + n0, n);
+	}
+}
+
+/* Entropy of softmax(top), over ln K, within [0, 1]. */
+static float entropy(const float *top, uint32_t n, uint32_t k)
+{
+	double sum = 0, h = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		sum += exp((double)top[i] - (double)top[0]);
+	for (uint32_t i = 0; i < n; i++) {
+		double q = exp((double)top[i] - (double)top[0]) / sum;
+
+		h -= q * log(fmax(q, 1e-12));
+	}
+	return (float)fmin(fmax(h / log(k), 0), 1);
+}
+
+/* Rows for every kept token but position 0, in order; panels of them. */
+static size_t plan_rows(struct reap_engine *g, size_t *panels)
+{
+	size_t most = g->gemm.gemm->rows < HEAD_ROWS ? g->gemm.gemm->rows : HEAD_ROWS;
+	size_t rows = 0, cut = 0, i = 0;
+
+	*panels = 0;
+	for (size_t b = 0; b < g->c.blocks; b++) {
+		for (; i < g->c.kept_count && g->c.kept[i] < g->c.start[b + 1]; i++)
+			if (g->c.kept[i] > g->c.start[b])
+				g->state[rows++] = (struct reap_row_state){
+					.token = g->c.kept[i] - 1,
+					.target = g->c.block[b].ids[g->c.kept[i] - g->c.start[b]],
+					.max = -INFINITY,
+				};
+		if (!g->gemm.gemm->by_block && b + 1 < g->c.blocks)
+			continue;
+		for (size_t n; cut < rows; cut += n) {
+			n = rows - cut < most ? rows - cut : most;
+			g->panel[(*panels)++] = (struct reap_panel){cut, n};
+		}
+	}
+	return rows;
+}
+
+int reap_engine_outcomes(struct reap_engine *g, struct reap_err *e)
+{
+	const struct reap_tensor *head = g->m->lm_head;
+	struct head h = {.g = g};
+	size_t panels, vocab = g->cfg->vocab, r = 0, b = 0;
+
+	h.rows = plan_rows(g, &panels);
+	reap_pool_run(g->pool, (h.rows + REAP_ROW_TASK - 1) / REAP_ROW_TASK, norm_task, &h);
+	for (h.v0 = 0; h.v0 < vocab && h.rows > 0; h.v0 += h.w.n) {
+		h.w = (struct reap_weight){REAP_W_BF16, head->data + h.v0 * g->hidden * 2, NULL,
+			vocab - h.v0 < g->head_columns ? vocab - h.v0 : g->head_columns, g->hidden};
+		reap_gemm_pack_all(&g->gemm, g->packed_head, &h.w);
+		reap_pool_run(g->pool, panels, head_task, &h);
+	}
+	for (size_t i = 0; i < g->c.kept_count; i++) {
+		const struct reap_row_state *s = &g->state[r];
+		double logp;
+
+		while (g->c.start[b + 1] <= g->c.kept[i])
+			b++;
+		if (g->c.kept[i] == g->c.start[b]) {
+			g->logp[i] = g->entropy[i] = NAN;
+			g->top1[i] = 0;
+			continue;
+		}
+		logp = (double)s->logit - ((double)s->max + log(s->sum));
+		if (isnan(logp))
+			return reap_fail(e, REAP_EFAIL,
+				"%s: block %llu: the logits at position %zu are not finite", g->m->dir,
+				(unsigned long long)g->c.block[b].index,
+				(size_t)(s->token - g->c.start[b]));
+		g->logp[i] = (float)fmin(logp, 0);
+		g->entropy[i] = entropy(g->top + r * g->o.entropy_topk, s->tops, g->o.entropy_topk);
+		g->top1[i] = s->best == s->target;
+		r++;
+	}
+	return REAP_OK;
+}

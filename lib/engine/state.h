@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the parts of the forward pass share: the engine's buffers and the chunk
+ * that is running.  Tokens of a chunk are numbered through its blocks; `cap` is
+ * the most that a chunk may hold.  An operand is a row in the GEMM backend's
+ * input type (elem bytes an element).
+ */
+#ifndef REAP_ENGINE_STATE_H
+#define REAP_ENGINE_STATE_H
+
+#include <math.h>
+#include <string.h>
+
+#include "lib/engine/engine.h"
+#include "lib/engine/gemm.h"
+#include "lib/engine/kernels.h"
+#include "lib/engine/rope.h"
+
+enum {
+	REAP_QUERY_TILE = 64,	/* query positions of one attention task */
+	REAP_QUERY_ROWS = 2048, /* tokens whose queries are in memory at once; a multiple of
+				 * every backend's panel */
+	REAP_ROW_TASK = 32,	/* tokens of one task of row-wise work */
+	REAP_FLOAT_SLACK = 64,	/* floats that vector loads may read past a buffer's end */
+};
+
+/* A run of at most REAP_QUERY_TILE query positions of one block. */
+struct reap_piece {
+	size_t token; /* of the block's position 0 */
+	uint32_t pos, n;
+};
+
+struct reap_chunk {
+	const struct reap_block *block;
+	size_t blocks, tokens;
+	size_t *start;	  /* (blocks + 1) first token of each block; owned */
+	uint32_t *kept;	  /* (tokens) kept tokens, ascending: `kept_count` of them */
+	size_t kept_count;
+	uint8_t *need;	  /* (tokens) 1: somebody reads the last layer's output there */
+};
+
+/* One layer's small tensors as f32. */
+struct reap_small {
+	float *input_norm, *post_norm, *final_norm;    /* (hidden) */
+	float *q_bias, *k_bias, *v_bias, *o_bias;
+	float *sinks;				       /* (heads) */
+	float *router;				       /* (hidden, experts16): turned, zero-padded */
+	float *router_bias;			       /* (experts16) */
+	float *gate_up_bias, *down_bias;	       /* (experts, 2 inter), (experts, hidden) */
+};
+
+/* Per row whose next token is asked for. */
+struct reap_row_state {
+	uint32_t token;	 /* row of x */
+	uint32_t target; /* the id that really follows */
+	uint32_t best;	 /* id of the largest logit so far */
+	float max;
+	float logit;	 /* of the target */
+	uint32_t tops;	 /* entries of top[] in use */
+	double sum;	 /* of e^(logit - max) */
+};
+
+struct reap_engine {
+	const struct reap_model *m;
+	const struct reap_config *cfg;
+	struct reap_engine_opts o;
+	const struct reap_kern *kern;
+	struct reap_gemm_ctx gemm;
+	struct reap_pool *pool;
+	struct reap_rope rope;
+	size_t elem, cap;
+	uint32_t layers; /* that are run */
+	size_t hidden, inter, q_dim, kv_dim, experts16;
+
+	struct reap_small w;
+	uint8_t *packed_q, *packed_k, *packed_v, *packed_o;
+
+	float *x;	      /* (cap, hidden) the residual stream */
+	uint8_t *xn;	      /* operands (cap, hidden): normed rows */
+	float *k, *v;	      /* (cap, kv_dim) */
+	float *q;	      /* (REAP_QUERY_ROWS, q_dim) */
+	uint8_t *attn;	      /* operands (REAP_QUERY_ROWS, q_dim) */
+	uint8_t *scratch;     /* of each thread, scratch_bytes apart */
+	size_t scratch_bytes;
+	struct reap_piece *piece; /* (REAP_QUERY_ROWS) */
+	struct reap_panel *panel; /* (panel_cap) */
+	size_t panel_cap;
+
+	/* Routing of the current layer, (cap, top_k). */
+	uint16_t *expert;
+	float *gate, *norm;
+	uint32_t *row;	      /* row of the pair in the group in work, or REAP_NO_ROW */
+	uint32_t *pair;	      /* pairs token * top_k + slot, ordered by expert, then token */
+	uint8_t *gathered;    /* operands (group_rows, hidden) */
+	uint8_t *act;	      /* operands (group_rows, inter) */
+	float *y;	      /* (group_rows, hidden) */
+	size_t group_rows;
+
+	/* What the sink gets, per layer and kept token: (layers, cap, top_k). */
+	uint16_t *trace_expert;
+	float *trace_gate, *trace_norm;
+
+	/* Outcomes. */
+	uint8_t *packed_head; /* a run of packed lm_head slabs */
+	size_t head_columns;  /* columns of it */
+	struct reap_row_state *state; /* (cap) */
+	float *top;		      /* (cap, entropy_topk) by falling logit */
+	float *logp, *entropy;	      /* (cap) by kept token */
+	uint8_t *top1;
+
+	struct reap_chunk c;
+};
+
+#define REAP_NO_ROW UINT32_MAX
+
+static inline uint8_t *reap_thread_scratch(const struct reap_engine *g, int thread)
+{
+	return g->scratch + (size_t)thread * g->scratch_bytes;
+}
+
+/* One row in f32 -> operand. */
+static inline void reap_to_operand(const struct reap_engine *g, void *dst, const float *src,
+	size_t n)
+{
+	if (g->gemm.gemm->bf16)
+		g->kern->f32_to_bf16(dst, src, n);
+	else
+		memcpy(dst, src, n * sizeof(*src));
+}
+
+/* RMSNorm (arXiv 1910.07467): out = w * x / sqrt(mean(x^2) + eps). */
+static inline void reap_norm_row(const struct reap_engine *g, float *out, const float *x,
+	const float *w)
+{
+	double mean = (double)g->kern->sumsq(x, g->hidden) / (double)g->hidden;
+
+	g->kern->norm_apply(out, x, w, (float)(1 / sqrt(mean + g->cfg->rms_eps)), g->hidden);
+}
+
+/* The parts of a layer, and what follows the last one. */
+void reap_engine_attention(struct reap_engine *g, uint32_t layer);
+size_t reap_attention_scratch(const struct reap_config *c);
+REAP_MUST_CHECK int reap_engine_experts(struct reap_engine *g, uint32_t layer, struct reap_err *e);
+REAP_MUST_CHECK int reap_engine_outcomes(struct reap_engine *g, struct reap_err *e);
+
+#endif
