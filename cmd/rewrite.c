@@ -151,11 +151,17 @@ out:
 
 static int print_layout(const struct reap_layout *l, struct reap_err *e)
 {
-	printf("%-36s %8s %16s\n", "file", "tensors", "bytes");
-	for (uint32_t i = 0; i < l->files; i++)
-		printf("%-36s %8zu %16" PRIu64 "\n", l->file[i].name, l->file[i].tensors,
-			l->file[i].bytes);
-	printf("%-36s %8zu %16" PRIu64 "\n", "tensor bytes", l->tensors, l->total);
+	uint64_t bytes = 0;
+
+	printf("%-36s %8s %16s %16s\n", "file", "tensors", "tensor_bytes", "bytes");
+	for (uint32_t i = 0; i < l->files; i++) {
+		const struct reap_layout_file *f = &l->file[i];
+
+		printf("%-36s %8zu %16" PRIu64 " %16" PRIu64 "\n", f->name, f->tensors,
+			f->bytes - f->header_len, f->bytes);
+		bytes += f->bytes;
+	}
+	printf("%-36s %8zu %16" PRIu64 " %16" PRIu64 "\n", "total", l->tensors, l->total, bytes);
 	return tool_close_stdout(e);
 }
 

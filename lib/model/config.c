@@ -145,7 +145,7 @@ static int parse_sizes(struct reap_config *c, const json_t *root, const char *na
 			REAP_OK)
 		return rc;
 	if (c->top_k > c->experts)
-		return reap_fail(e, REAP_EFAIL, "%s: num_experts_per_tok is %u, but num_local_experts %u",
+		return reap_fail(e, REAP_EFAIL, "%s: num_experts_per_tok is %u, but num_local_experts is %u",
 			name, c->top_k, c->experts);
 	if (c->heads % c->kv_heads != 0)
 		return reap_fail(e, REAP_EFAIL,
@@ -241,13 +241,13 @@ static int parse_yarn(struct reap_config *c, const json_t *root, const json_t *r
 		return reap_fail(e, REAP_EFAIL, "%s: original_max_position_embeddings: not above 0", name);
 	if (initial != 0 && initial != c->yarn_original_context)
 		return reap_fail(e, REAP_EFAIL,
-			"%s: initial_context_length is %g, but original_max_position_embeddings %g", file,
+			"%s: initial_context_length is %g, but original_max_position_embeddings is %g", file,
 			initial, c->yarn_original_context);
 	/* transformers 4 takes the quotient for the factor, others the factor. */
 	if (fabs(c->yarn_factor * c->yarn_original_context - c->max_context) > 1)
 		return reap_fail(e, REAP_EFAIL,
 			"%s: factor is %g, but max_position_embeddings over "
-			"original_max_position_embeddings %g",
+			"original_max_position_embeddings is %g",
 			name, c->yarn_factor, c->max_context / c->yarn_original_context);
 	return REAP_OK;
 }

@@ -50,12 +50,12 @@ static int split(struct reap_stage *s, const char *target, struct reap_err *e)
 
 static int refuse_within(const struct reap_stage *s, const char *source, struct reap_err *e)
 {
-	char *parent = realpath(s->parent, NULL), *from = realpath(source, NULL);
+	char *parent = realpath(s->parent, NULL), *from = NULL;
 	int rc = REAP_OK;
 
 	if (parent == NULL)
 		rc = reap_fail_errno(e, "%s", s->parent);
-	else if (from == NULL)
+	else if ((from = realpath(source, NULL)) == NULL)
 		rc = reap_fail_errno(e, "%s", source);
 	else if (lies_within(parent, from))
 		rc = reap_fail(e, REAP_EFAIL, "%s: lies within the source %s", s->target, source);

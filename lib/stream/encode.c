@@ -38,6 +38,7 @@ static const struct array_field {
 	{"metrics", "hist2d", REAP_I64, 2},
 	{"metrics", "hist_x", REAP_I64, 1},
 	{"metrics", "hist_h", REAP_I64, 1},
+	{"layer", "keep", REAP_U32, 1},
 };
 
 static const struct array_field *array_field(const char *type, const char *key)

@@ -8,6 +8,7 @@
  * Scales are such that activations stay sane at any depth: inputs of every
  * matrix are normalised, weights have standard deviation 1/sqrt(inputs) times a
  * factor of order 1, and gate and up are wide enough to reach the clamps.
+ * --sparse: all weights 0, as holes in the files, so that real sizes cost no disk.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,13 +32,14 @@ static const char usage[] =
 	"usage: random_checkpoint [--preset 20b|120b] [--layers N] [--hidden N] [--inter N]\n"
 	"       [--experts N] [--top-k N] [--heads N] [--kv-heads N] [--head-dim N] [--vocab N]\n"
 	"       [--window N] [--context N] [--factor F] [--theta F] [--truncate 0|1]\n"
-	"       [--format mxfp4|bf16] [--shards N] [--seed N] [--embed-std F] [--logit-std F] DIR\n";
+	"       [--format mxfp4|bf16] [--shards N] [--seed N] [--embed-std F] [--logit-std F]\n"
+	"       [--sparse] DIR\n";
 
 struct shape {
 	uint64_t layers, hidden, inter, experts, top_k, heads, kv_heads, head_dim, vocab, window,
 		context, truncate, shards, seed;
 	double factor, theta, embed_std, logit_std;
-	bool bf16;
+	bool bf16, sparse;
 };
 
 enum fill { NORMAL, CODES, SCALES };
@@ -357,7 +359,9 @@ static void write_shards(const char *dir, const struct job *j, const struct reap
 
 		if (fd < 0 || buf == NULL || reap_write_full(fd, f->header, f->header_len) != 0)
 			die(f->name, strerror(errno));
-		for (size_t k = 0; k < f->tensors; k++)
+		if (j->s.sparse && ftruncate(fd, (off_t)f->bytes) != 0)
+			die(f->name, strerror(errno));
+		for (size_t k = 0; k < f->tensors && !j->s.sparse; k++)
 			write_tensor(fd, &j->spec[f->first + k], l->tensor[f->first + k].bytes, j->s.seed,
 				quantile, buf);
 		if (close(fd) != 0)
@@ -427,7 +431,7 @@ static bool preset(struct shape *s, const char *name)
 	*s = (struct shape){.layers = big ? 36 : 24, .hidden = 2880, .inter = 2880,
 		.experts = big ? 128 : 32, .top_k = 4, .heads = 64, .kv_heads = 8, .head_dim = 64,
 		.vocab = 201088, .window = 128, .context = 4096, .shards = big ? 14 : 3,
-		.seed = s->seed, .factor = 32, .theta = 150000, .embed_std = 1, .logit_std = 3};
+		.seed = s->seed, .bf16 = s->bf16, .sparse = s->sparse, .factor = 32, .theta = 150000, .embed_std = 1, .logit_std = 3};
 	return true;
 }
 
@@ -447,9 +451,10 @@ int main(int argc, char **argv)
 		{"truncate", &s->truncate, NULL}, {"shards", &s->shards, NULL}, {"seed", &s->seed, NULL},
 		{"factor", NULL, &s->factor}, {"theta", NULL, &s->theta},
 		{"embed-std", NULL, &s->embed_std}, {"logit-std", NULL, &s->logit_std}};
-	enum { OPTS = sizeof(opts) / sizeof(opts[0]), PRESET = OPTS, FORMAT };
-	struct option longopts[OPTS + 3] = {[PRESET] = {"preset", required_argument, NULL, PRESET},
-		[FORMAT] = {"format", required_argument, NULL, FORMAT}};
+	enum { OPTS = sizeof(opts) / sizeof(opts[0]), PRESET = OPTS, FORMAT, SPARSE };
+	struct option longopts[OPTS + 4] = {[PRESET] = {"preset", required_argument, NULL, PRESET},
+		[FORMAT] = {"format", required_argument, NULL, FORMAT},
+		[SPARSE] = {"sparse", no_argument, NULL, SPARSE}};
 	int c;
 
 	for (int i = 0; i < OPTS; i++)
@@ -461,6 +466,10 @@ int main(int argc, char **argv)
 			continue;
 		if (c == FORMAT && (strcmp(optarg, "bf16") == 0 || strcmp(optarg, "mxfp4") == 0)) {
 			s->bf16 = optarg[0] == 'b';
+			continue;
+		}
+		if (c == SPARSE) {
+			s->sparse = true;
 			continue;
 		}
 		if (c >= 0 && c < OPTS && opts[c].u != NULL)

@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""hostile.py BASE OUT
+
+Writes damaged copies of the two-shard checkpoint BASE, each as OUT/<kind>, and
+prints a line for each: kind, tab, what the message about it must contain.
+"""
+import json
+import os
+import struct
+import sys
+
+ONE = "model-00001-of-00002.safetensors"
+TWO = "model-00002-of-00002.safetensors"
+INDEX = "model.safetensors.index.json"
+ROUTER = "model.layers.0.mlp.router.weight"
+KINDS = []
+
+
+def kind(name, expect):
+    def add(f):
+        KINDS.append((name, expect, f))
+        return f
+    return add
+
+
+class Copy:
+    """A directory of links to BASE's files, of which some get replaced."""
+
+    def __init__(self, base, directory):
+        self.base, self.dir = base, directory
+        os.makedirs(directory)
+        for f in os.listdir(base):
+            os.symlink(os.path.join(base, f), os.path.join(directory, f))
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def read(self, name):
+        with open(self.path(name), "rb") as f:
+            return f.read()
+
+    def write(self, name, data):
+        if os.path.lexists(self.path(name)):
+            os.unlink(self.path(name))
+        with open(self.path(name), "wb") as f:
+            f.write(data if isinstance(data, bytes) else data.encode())
+
+    def split(self, name):
+        data = self.read(name)
+        (n,) = struct.unpack("<Q", data[:8])
+        return data[8:8 + n], data[8 + n:]
+
+    def join(self, name, text, data, length=None):
+        text = text if isinstance(text, bytes) else text.encode()
+        self.write(name, struct.pack("<Q", len(text) if length is None else length) + text + data)
+
+    def dump(self, name, header, data):
+        """As writers do: padded to 8."""
+        text = json.dumps(header).encode()
+        self.join(name, text + b" " * (-len(text) % 8), data)
+
+    def header(self, name, change):
+        text, data = self.split(name)
+        h = json.loads(text)
+        change(h)
+        self.dump(name, h, data)
+
+    def text(self, name, old, new):
+        text, data = self.split(name)
+        assert old.encode() in text, old
+        self.join(name, text.replace(old.encode(), new.encode(), 1), data)
+
+    def tensor(self, name, key, value):
+        """Set one field of one tensor's entry."""
+        file = self.file_of(name)
+        self.header(file, lambda h: h[name].__setitem__(key, value))
+
+    def file_of(self, name):
+        return json.loads(self.read(INDEX))["weight_map"][name]
+
+    def entry(self, name):
+        return json.loads(self.split(self.file_of(name))[0])[name]
+
+    def bytes(self, name, at, value):
+        """Overwrite bytes of a tensor's data."""
+        file = self.file_of(name)
+        text, data = self.split(file)
+        at += self.entry(name)["data_offsets"][0]
+        self.join(file, text, data[:at] + value + data[at + len(value):])
+
+    def index(self, change):
+        i = json.loads(self.read(INDEX))
+        change(i)
+        self.write(INDEX, json.dumps(i))
+
+    def drop(self, name):
+        """Remove a tensor from its file, closing the gap."""
+        file = self.file_of(name)
+        text, data = self.split(file)
+        h = json.loads(text)
+        begin, end = h.pop(name)["data_offsets"]
+        for k, t in h.items():
+            if k != "__metadata__" and t["data_offsets"][0] >= end:
+                t["data_offsets"] = [x - (end - begin) for x in t["data_offsets"]]
+        self.dump(file, h, data[:begin] + data[end:])
+        self.index(lambda i: i["weight_map"].pop(name))
+
+    def add(self, name, file=TWO):
+        """Append a BF16 tensor of one element."""
+        text, data = self.split(file)
+        h = json.loads(text)
+        h[name] = {"dtype": "BF16", "shape": [1], "data_offsets": [len(data), len(data) + 2]}
+        self.dump(file, h, data + b"\0\0")
+        self.index(lambda i: i["weight_map"].setdefault(name, file))
+
+    def config(self, **changes):
+        c = json.loads(self.read("config.json"))
+        for k, v in changes.items():
+            if v is None:
+                c.pop(k, None)
+            else:
+                c[k] = v
+        self.write("config.json", json.dumps(c))
+
+    def rope(self, **changes):
+        r = json.loads(self.read("config.json"))["rope_scaling"]
+        r.update(changes)
+        self.config(rope_scaling={k: v for k, v in r.items() if v is not None})
+
+
+# ---- the header ----
+kind("file-of-5-bytes", ONE + ": 5 bytes are too few")(lambda c: c.write(ONE, b"12345"))
+kind("header-longer-than-file", ONE + ": header length")(lambda c: c.write(ONE, struct.pack("<Q", 5000) + b"{}"))
+kind("header-beyond-limit", ONE + ": header length")(lambda c: c.join(ONE, b"{}", b"", 1 << 40))
+kind("header-length-all-ones", ONE + ": header length")(lambda c: c.join(ONE, b"{}", b"", (1 << 64) - 1))
+kind("header-empty", ONE + ": header: does not begin")(lambda c: c.join(ONE, b"", b""))
+kind("header-begins-with-space", ONE + ": header: does not begin")(lambda c: c.join(ONE, b" " + c.split(ONE)[0], c.split(ONE)[1]))
+kind("header-not-json", ONE + ": line 1")(lambda c: c.join(ONE, b"{nonsense}", b""))
+kind("header-not-utf8", ONE + ": line 1")(lambda c: c.text(ONE, '"format"', '"form@"') or c.join(ONE, c.split(ONE)[0].replace(b"@", b"\xff"), c.split(ONE)[1]))
+kind("header-cut", ONE + ": line 1")(lambda c: c.join(ONE, c.split(ONE)[0][:100], c.split(ONE)[1]))
+kind("header-with-junk-behind", ONE + ": line 1")(lambda c: c.join(ONE, c.split(ONE)[0].rstrip() + b"x", c.split(ONE)[1]))
+kind("header-deep", ONE + ": line 1")(lambda c: c.join(ONE, b'{"a":' + b"[" * 100000 + b"]" * 100000 + b"}", b""))
+kind("header-nul-in-name", ONE + ": line 1")(lambda c: c.text(ONE, '"lm_head.weight"', '"lm_head\\u0000.weight"'))
+kind("duplicate-tensor", "lm_head.weight")(lambda c: c.text(ONE, '"lm_head.weight"', '"lm_head.weight":{"dtype":"BF16","shape":[0],"data_offsets":[0,0]},"lm_head.weight"'))
+kind("duplicate-dtype", "dtype")(lambda c: c.text(ONE, '"dtype":"BF16"', '"dtype":"U8","dtype":"BF16"'))
+kind("metadata-list", "__metadata__: not an object")(lambda c: c.header(ONE, lambda h: h.__setitem__("__metadata__", ["pt"])))
+kind("metadata-number", "__metadata__: format: not a string")(lambda c: c.header(ONE, lambda h: h.__setitem__("__metadata__", {"format": 1})))
+kind("entry-list", ROUTER + ": not an object")(lambda c: c.header(ONE, lambda h: h.__setitem__(ROUTER, [1])))
+kind("entry-extra-key", ROUTER + ": has keys beside")(lambda c: c.tensor(ROUTER, "scale", 2))
+
+# ---- dtype, shape, offsets ----
+kind("dtype-unknown", ROUTER + ": dtype \"F8_E4M3\"")(lambda c: c.tensor(ROUTER, "dtype", "F8_E4M3"))
+kind("dtype-number", ROUTER + ": dtype")(lambda c: c.tensor(ROUTER, "dtype", 7))
+kind("dtype-f16", ROUTER + ": dtype is F16, not BF16")(lambda c: c.tensor(ROUTER, "dtype", "F16"))
+kind("shape-negative", ROUTER + ": shape")(lambda c: c.tensor(ROUTER, "shape", [-8, -64]))
+kind("shape-fraction", ROUTER + ": shape")(lambda c: c.tensor(ROUTER, "shape", [8.0, 64]))
+kind("shape-overflow", ROUTER + ": shape")(lambda c: c.tensor(ROUTER, "shape", [1 << 62, 1 << 62]))
+kind("shape-of-9-dimensions", ROUTER + ": shape")(lambda c: c.tensor(ROUTER, "shape", [8, 64] + [1] * 7))
+kind("shape-not-the-bytes", ROUTER + ": dtype and shape make")(lambda c: c.tensor(ROUTER, "shape", [8, 65]))
+kind("shape-transposed", ROUTER + ": shape is [64,8], but config.json asks for [8,64]")(lambda c: c.tensor(ROUTER, "shape", [64, 8]))
+kind("shape-flat", ROUTER + ": shape is [512]")(lambda c: c.tensor(ROUTER, "shape", [512]))
+kind("offsets-out-of-file", ROUTER + ": data_offsets: ends at")(lambda c: c.tensor(ROUTER, "data_offsets", [1 << 40, (1 << 40) + 1024]))
+kind("offsets-reversed", ROUTER + ": data_offsets")(lambda c: c.tensor(ROUTER, "data_offsets", c.entry(ROUTER)["data_offsets"][::-1]))
+kind("offsets-negative", ROUTER + ": data_offsets")(lambda c: c.tensor(ROUTER, "data_offsets", [-1024, 0]))
+kind("offsets-beyond-64-bits", ONE + ": line 1")(lambda c: c.tensor(ROUTER, "data_offsets", [1 << 64, (1 << 64) + 1024]))
+kind("offsets-strings", ROUTER + ": data_offsets")(lambda c: c.tensor(ROUTER, "data_offsets", ["0", "1024"]))
+kind("offsets-overlap", "overlaps with")(lambda c: c.tensor(ROUTER, "data_offsets", [x - 16 for x in c.entry(ROUTER)["data_offsets"]]))
+kind("hole", "belong to no tensor")(lambda c: c.header(ONE, lambda h: h.pop(ROUTER)))
+kind("bytes-behind", TWO + ": model.norm.weight: 9 bytes behind it")(lambda c: c.write(TWO, c.read(TWO) + b"123456789"))
+kind("file-cut", "data_offsets: ends at")(lambda c: c.write(TWO, c.read(TWO)[:-10]))
+kind("odd-offset", "which is odd")(lambda c: c.join(ONE, c.split(ONE)[0] + b" ", c.split(ONE)[1]))
+
+# ---- which tensors there are ----
+kind("tensor-missing", "model.layers.1.self_attn.sinks: missing")(lambda c: c.drop("model.layers.1.self_attn.sinks"))
+kind("tensor-extra-in-layer", "model.layers.1.mlp.shared.weight: gpt_oss")(lambda c: c.add("model.layers.1.mlp.shared.weight"))
+kind("tensor-extra", "classifier.weight: gpt_oss")(lambda c: c.add("classifier.weight"))
+kind("tensor-of-no-layer", "model.layers.2.self_attn.sinks: gpt_oss")(lambda c: c.add("model.layers.2.self_attn.sinks"))
+kind("tensor-in-two-files", "lm_head.weight: is in both")(lambda c: c.add("lm_head.weight"))
+
+# ---- index and files ----
+kind("index-not-json", INDEX + ": line 1")(lambda c: c.write(INDEX, "{"))
+kind("index-list", INDEX + ": weight_map")(lambda c: c.write(INDEX, "[]"))
+kind("index-without-map", INDEX + ": weight_map")(lambda c: c.write(INDEX, '{"metadata": {}}'))
+kind("index-duplicate", "a.weight")(lambda c: c.write(INDEX, '{"weight_map": {"a.weight": "%s", "a.weight": "%s"}}' % (ONE, TWO)))
+kind("index-names-absent-file", "model-00009-of-00002.safetensors")(lambda c: c.index(lambda i: i["weight_map"].__setitem__(ROUTER, "model-00009-of-00002.safetensors")))
+kind("index-names-path", ROUTER + ": not the name of")(lambda c: c.index(lambda i: i["weight_map"].__setitem__(ROUTER, "../" + ONE)))
+kind("index-names-number", ROUTER + ": not the name of")(lambda c: c.index(lambda i: i["weight_map"].__setitem__(ROUTER, 1)))
+kind("index-wrong-file", ROUTER + ": the index says " + TWO)(lambda c: c.index(lambda i: i["weight_map"].__setitem__(ROUTER, TWO)))
+kind("index-lacks-tensor", ROUTER + ": is in " + ONE + " but not in the index")(lambda c: c.index(lambda i: i["weight_map"].pop(ROUTER)))
+kind("index-extra-tensor", "ghost.weight: the index says")(lambda c: c.index(lambda i: i["weight_map"].__setitem__("ghost.weight", ONE)))
+kind("no-index", "holds neither")(lambda c: os.unlink(c.path(INDEX)))
+kind("stray-shard", "model-00003-of-00003.safetensors: belongs to no index")(lambda c: c.write("model-00003-of-00003.safetensors", b"x"))
+kind("shard-missing", TWO)(lambda c: os.unlink(c.path(TWO)))
+kind("shard-dangling-link", TWO)(lambda c: (os.unlink(c.path(TWO)), os.symlink("nowhere", c.path(TWO))))
+kind("shard-directory", TWO + ": not a regular file")(lambda c: (os.unlink(c.path(TWO)), os.mkdir(c.path(TWO))))
+kind("shard-fifo", TWO + ": not a regular file")(lambda c: (os.unlink(c.path(TWO)), os.mkfifo(c.path(TWO))))
+
+# ---- values ----
+kind("nan-in-router", ROUTER + ": element 3 is NaN")(lambda c: c.bytes(ROUTER, 6, b"\xc0\x7f"))
+kind("infinity-in-router-bias", "model.layers.0.mlp.router.bias: element 0 is infinite")(lambda c: c.bytes("model.layers.0.mlp.router.bias", 0, b"\x80\xff"))
+kind("nan-in-sinks", "model.layers.1.self_attn.sinks: element 1 is NaN")(lambda c: c.bytes("model.layers.1.self_attn.sinks", 2, b"\xff\xff"))
+kind("nan-in-norm", "model.layers.1.post_attention_layernorm.weight: element 63 is NaN")(lambda c: c.bytes("model.layers.1.post_attention_layernorm.weight", 126, b"\x81\x7f"))
+kind("nan-in-final-norm", "model.norm.weight: element 0 is NaN")(lambda c: c.bytes("model.norm.weight", 0, b"\xc0\x7f"))
+kind("scale-255", "model.layers.1.mlp.experts.down_proj_scales: expert 0: scale 5 is 255")(lambda c: c.bytes("model.layers.1.mlp.experts.down_proj_scales", 5, b"\xff"))
+
+# ---- the config ----
+kind("config-missing", "config.json: No such file")(lambda c: os.unlink(c.path("config.json")))
+kind("config-not-json", "config.json: line 1")(lambda c: c.write("config.json", "{'a': 1}"))
+kind("config-list", "config.json: not an object")(lambda c: c.write("config.json", "[1]"))
+kind("config-duplicate", "hidden_size")(lambda c: c.write("config.json", '{"hidden_size": 64, "hidden_size": 128}'))
+kind("config-other-model", "model_type: \"llama\"")(lambda c: c.config(model_type="llama"))
+kind("config-other-architecture", "architectures")(lambda c: c.config(architectures=["MixtralForCausalLM"]))
+kind("config-two-top-k", "num_experts_per_tok is 4, but experts_per_token is 2")(lambda c: c.config(experts_per_token=2))
+kind("config-two-expert-counts", "num_local_experts is 8, but num_experts is 16")(lambda c: c.config(num_experts=16))
+kind("config-more-layers", "model.layers.2.input_layernorm.weight: missing")(lambda c: c.config(num_hidden_layers=3, layer_types=None))
+kind("config-fewer-layers", "model.layers.1.input_layernorm.weight: gpt_oss")(lambda c: c.config(num_hidden_layers=1, layer_types=None))
+kind("config-more-experts", "mlp.router.weight: shape is [8,64], but config.json asks for [12,64]")(lambda c: c.config(num_local_experts=12))
+kind("config-top-k-above-experts", "num_experts_per_tok is 9")(lambda c: c.config(num_experts_per_tok=9, experts_per_token=9))
+kind("config-other-vocabulary", "model.embed_tokens.weight: shape")(lambda c: c.config(vocab_size=300))
+kind("config-size-negative", "hidden_size: -64")(lambda c: c.config(hidden_size=-64))
+kind("config-size-huge", "intermediate_size")(lambda c: c.config(intermediate_size=1 << 62))
+kind("config-size-text", "hidden_size: not an integer")(lambda c: c.config(hidden_size="64"))
+kind("config-size-missing", "head_dim: missing")(lambda c: c.config(head_dim=None))
+kind("config-heads", "num_attention_heads 4 is not a multiple of num_key_value_heads 3")(lambda c: c.config(num_key_value_heads=3))
+kind("config-layer-types-short", "layer_types: has 1 entries for 2 layers")(lambda c: c.config(layer_types=["full_attention"]))
+kind("config-layer-type", "layer_types: entry 1: \"chunked_attention\"")(lambda c: c.config(layer_types=["full_attention", "chunked_attention"]))
+kind("config-window-0", "sliding_window: 0")(lambda c: c.config(sliding_window=0))
+kind("config-window-missing", "sliding_window: missing")(lambda c: c.config(sliding_window=None))
+kind("config-tied", "tie_word_embeddings: true")(lambda c: c.config(tie_word_embeddings=True))
+kind("config-activation", "hidden_act: \"gelu\"")(lambda c: c.config(hidden_act="gelu"))
+kind("config-no-attention-bias", "attention_bias: false")(lambda c: c.config(attention_bias=False))
+kind("config-quantisation", "quant_method: \"fp8\"")(lambda c: c.config(quantization_config={"quant_method": "fp8"}))
+kind("config-not-quantised", "mlp.experts.gate_up_proj: missing")(lambda c: c.config(quantization_config=None))
+kind("config-no-rope", "rope_scaling: missing")(lambda c: c.config(rope_scaling=None))
+kind("config-two-ropes", "rope_scaling: given beside rope_parameters")(lambda c: c.config(rope_parameters={"rope_type": "default"}))
+kind("config-rope-type", "rope_type: \"longrope\"")(lambda c: c.rope(rope_type="longrope"))
+kind("config-rope-factor", "factor: missing")(lambda c: c.rope(factor=None))
+kind("config-rope-factor-disagrees", "factor is 8")(lambda c: c.rope(factor=8))
+kind("config-rope-attention-factor", "attention_factor: not supported")(lambda c: c.rope(attention_factor=1.5))
+kind("config-rope-context-disagrees", "initial_context_length is 64, but original_max_position_embeddings is 128")(lambda c: c.rope(original_max_position_embeddings=128))
+kind("config-theta", "rope_theta: 0 is not above 0")(lambda c: c.config(rope_theta=0))
+kind("config-limit", "swiglu_limit: -1")(lambda c: c.config(swiglu_limit=-1))
+kind("config-eps", "rms_norm_eps: not a number")(lambda c: c.config(rms_norm_eps="small"))
+kind("config-eos", "eos_token_id")(lambda c: c.config(eos_token_id=257))
+
+
+def main():
+    base, out = os.path.realpath(sys.argv[1]), sys.argv[2]
+    for name, expect, damage in KINDS:
+        damage(Copy(base, os.path.join(out, name)))
+        print("%s\t%s" % (name, expect))
+
+
+main()

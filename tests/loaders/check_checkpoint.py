@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""check_checkpoint.py [--source DIR] [--max-shard BYTES] [--any-count] DIR
+
+Reads a gpt_oss checkpoint with nothing but Python's standard library and checks,
+point by point, what loaders (transformers, vLLM, SGLang, llama.cpp's converter)
+rely on.  With --source, also that DIR is what pruning that checkpoint with DIR's
+expert_mapping.json leaves, byte by byte.  Prints each fault; exit 1 if any.
+"""
+import argparse
+import json
+import math
+import os
+import re
+import struct
+import sys
+
+SIZES = {"BF16": 2, "U8": 1}
+FAULTS = []
+
+
+def check(condition, text):
+    if not condition:
+        FAULTS.append(text)
+    return condition
+
+
+def no_duplicates(pairs):
+    seen = dict(pairs)
+    if len(seen) != len(pairs):
+        raise ValueError("duplicate key among %s" % [k for k, _ in pairs])
+    return seen
+
+
+def load_json(path):
+    with open(path, encoding="utf-8") as f:
+        return json.load(f, object_pairs_hook=no_duplicates)
+
+
+class Shard:
+    """One file: {name: (dtype, shape, offset in file, bytes)} in file order."""
+
+    def __init__(self, path, strict):
+        name = os.path.basename(path)
+        size = os.path.getsize(path)
+        self.path = path
+        with open(path, "rb") as f:
+            (n,) = struct.unpack("<Q", f.read(8))
+            text = f.read(n)
+        if strict:
+            check(n % 8 == 0, "%s: header of %d bytes is not padded to 8" % (name, n))
+            check(text[:1] == b"{", "%s: header does not begin with '{'" % name)
+            check(re.fullmatch(rb"\{.*\} *", text, re.S), "%s: header is not padded with spaces" % name)
+        header = json.loads(text, object_pairs_hook=no_duplicates)
+        meta = header.pop("__metadata__", None)
+        if strict:
+            check(meta == {"format": "pt"}, "%s: __metadata__ is %s" % (name, meta))
+        self.tensors = {}
+        at = 0
+        for t, d in sorted(header.items(), key=lambda x: x[1]["data_offsets"]):
+            begin, end = d["data_offsets"]
+            check(begin == at, "%s: %s begins at %d, the one before ends at %d" % (name, t, begin, at))
+            check(end - begin == math.prod(d["shape"]) * SIZES.get(d["dtype"], 0),
+                  "%s: %s: %d bytes for %s %s" % (name, t, end - begin, d["dtype"], d["shape"]))
+            self.tensors[t] = (d["dtype"], d["shape"], 8 + n + begin, end - begin)
+            at = end
+        check(8 + n + at == size, "%s: tensors end at %d of %d bytes" % (name, 8 + n + at, size))
+        self.header_order = list(header)
+
+    def read(self, name, offset=0, count=None):
+        _, _, at, size = self.tensors[name]
+        with open(self.path, "rb") as f:
+            f.seek(at + offset)
+            return f.read(size - offset if count is None else count)
+
+
+class Checkpoint:
+    def __init__(self, directory, strict):
+        self.dir = directory
+        index = os.path.join(directory, "model.safetensors.index.json")
+        if os.path.exists(index):
+            self.index = load_json(index)
+            names = sorted(set(self.index["weight_map"].values()))
+        else:
+            self.index = None
+            names = ["model.safetensors"]
+        self.shards = {n: Shard(os.path.join(directory, n), strict) for n in names}
+        self.config = load_json(os.path.join(directory, "config.json"))
+        self.where = {t: n for n, s in self.shards.items() for t in s.tensors}
+
+    def info(self, tensor):
+        return self.shards[self.where[tensor]].tensors[tensor]
+
+
+def layer_tensors(c, layer, mxfp4):
+    """Name behind model.layers.N. -> (dtype, shape)."""
+    e, h, i = c["num_local_experts"], c["hidden_size"], c["intermediate_size"]
+    q, kv = c["num_attention_heads"] * c["head_dim"], c["num_key_value_heads"] * c["head_dim"]
+    t = {
+        "input_layernorm.weight": [h], "post_attention_layernorm.weight": [h],
+        "self_attn.sinks": [c["num_attention_heads"]],
+        "self_attn.q_proj.weight": [q, h], "self_attn.q_proj.bias": [q],
+        "self_attn.k_proj.weight": [kv, h], "self_attn.k_proj.bias": [kv],
+        "self_attn.v_proj.weight": [kv, h], "self_attn.v_proj.bias": [kv],
+        "self_attn.o_proj.weight": [h, q], "self_attn.o_proj.bias": [h],
+        "mlp.router.weight": [e, h], "mlp.router.bias": [e],
+        "mlp.experts.gate_up_proj_bias": [e, 2 * i], "mlp.experts.down_proj_bias": [e, h],
+    }
+    t = {n: ("BF16", s) for n, s in t.items()}
+    if mxfp4:
+        t["mlp.experts.gate_up_proj_blocks"] = ("U8", [e, 2 * i, h // 32, 16])
+        t["mlp.experts.gate_up_proj_scales"] = ("U8", [e, 2 * i, h // 32])
+        t["mlp.experts.down_proj_blocks"] = ("U8", [e, h, i // 32, 16])
+        t["mlp.experts.down_proj_scales"] = ("U8", [e, h, i // 32])
+    else:
+        t["mlp.experts.gate_up_proj"] = ("BF16", [e, h, 2 * i])
+        t["mlp.experts.down_proj"] = ("BF16", [e, i, h])
+    return {"model.layers.%d.%s" % (layer, n): v for n, v in t.items()}
+
+
+def is_pruned(name):
+    return ".mlp.router." in name or ".mlp.experts." in name
+
+
+def natural(name):
+    return [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)]
+
+
+def check_config(ck, any_count):
+    c = ck.config
+    check(c.get("model_type") == "gpt_oss", "config: model_type")
+    check(c.get("architectures") == ["GptOssForCausalLM"], "config: architectures")
+    for key in ("num_local_experts", "num_experts_per_tok", "experts_per_token"):
+        check(isinstance(c.get(key), int), "config: %s is missing" % key)
+    check(c["num_experts_per_tok"] == c["experts_per_token"], "config: two numbers of experts per token")
+    e, k = c["num_local_experts"], c["num_experts_per_tok"]
+    check(e >= k, "config: %d experts for top %d" % (e, k))
+    if not any_count:
+        check(e % 4 == 0 and e > k and k <= 8 and e <= 512, "config: GPU kernels refuse %d experts, top %d" % (e, k))
+    q = c.get("quantization_config")
+    if q is not None:
+        check(q.get("quant_method") == "mxfp4", "config: quant_method")
+        check("modules_to_not_convert" in q, "config: modules_to_not_convert")
+
+
+def check_tensors(ck):
+    c = ck.config
+    want = {"model.embed_tokens.weight": ("BF16", [c["vocab_size"], c["hidden_size"]]),
+            "lm_head.weight": ("BF16", [c["vocab_size"], c["hidden_size"]]),
+            "model.norm.weight": ("BF16", [c["hidden_size"]])}
+    for layer in range(c["num_hidden_layers"]):
+        want.update(layer_tensors(c, layer, c.get("quantization_config") is not None))
+    have = {t: tuple(ck.info(t)[:2]) for t in ck.where}
+    for t in sorted(want.keys() | have.keys()):
+        check(have.get(t) == want.get(t), "%s: is %s, should be %s" % (t, have.get(t), want.get(t)))
+
+
+def check_files(ck, max_shard):
+    n = len(ck.shards)
+    want = (["model.safetensors"] if n == 1 and ck.index is None else
+            ["model-%05d-of-%05d.safetensors" % (i + 1, n) for i in range(n)])
+    check(sorted(ck.shards) == want, "files are %s" % sorted(ck.shards))
+    for f in os.listdir(ck.dir):
+        path = os.path.join(ck.dir, f)
+        check(not os.path.islink(path), "%s is a link" % f)
+        check(os.path.isfile(path), "%s is not a file" % f)
+        check(not f.endswith(".safetensors") or f in want, "%s belongs to no index" % f)
+        check(not f.startswith("."), "%s is hidden" % f)
+    if ck.index is not None:
+        check(ck.index["weight_map"] == ck.where, "the index differs from the files")
+        check(len(ck.where) == sum(len(s.tensors) for s in ck.shards.values()), "a tensor is in two files")
+        check(ck.index["metadata"]["total_size"] == sum(ck.info(t)[3] for t in ck.where), "total_size")
+    for name, s in ck.shards.items():
+        data = sum(t[3] for t in s.tensors.values())
+        pair = len(s.tensors) == 2 and all(re.search("_(blocks|scales)$", t) for t in s.tensors)
+        check(data <= max_shard or len(s.tensors) == 1 or pair, "%s: %d tensor bytes" % (name, data))
+
+
+def check_order(ck):
+    every = []
+    for name in sorted(ck.shards):
+        s = ck.shards[name]
+        order = list(s.tensors)
+        check(order == s.header_order, "%s: header and bytes in different order" % name)
+        every += order
+        for i, t in enumerate(order):
+            if t.endswith("_blocks"):
+                mate = t[:-7] + "_scales"
+                check(order[i + 1:i + 2] == [mate], "%s: %s does not follow %s" % (name, mate, t))
+    for pruned in (False, True):
+        part = [t for t in every if is_pruned(t) == pruned]
+        check(part == sorted(part, key=natural), "tensors are not in the order of their names")
+    kinds = [is_pruned(t) for t in every]
+    check(kinds == sorted(kinds), "tensors that no plan changes do not come first")
+
+
+def check_source(ck, src):
+    c, s = dict(ck.config), dict(src.config)
+    mapping = load_json(os.path.join(ck.dir, "expert_mapping.json"))
+    for key in ("num_local_experts", "num_experts", "num_experts_per_tok", "experts_per_token"):
+        c.pop(key, None)
+        s.pop(key, None)
+    check(c == s, "config: other keys differ from the source's")
+    check(list(c) == list(s), "config: the order of keys differs from the source's")
+    check(sorted(mapping) == sorted(str(i) for i in range(src.config["num_hidden_layers"])), "mapping: layers")
+    experts = src.config.get("num_local_experts", src.config.get("num_experts"))
+    for t in src.where:
+        check(t in ck.where, "%s is missing" % t)
+    for t in ck.where:
+        old = src.shards[src.where[t]]
+        new = ck.shards[ck.where[t]].read(t)
+        if not is_pruned(t):
+            check(old.read(t) == new, "%s differs from the source" % t)
+            continue
+        each = old.tensors[t][3] // experts
+        where = mapping[t.split(".")[2]]
+        check(sorted(where.values()) == list(range(ck.config["num_local_experts"])), "mapping: %s" % t)
+        for o, n in where.items():
+            check(old.read(t, int(o) * each, each) == new[n * each:(n + 1) * each],
+                  "%s: expert %s, now %d, differs from the source" % (t, o, n))
+    for f in os.listdir(src.dir):
+        path = os.path.join(src.dir, f)
+        skip = re.search(r"\.(safetensors|index\.json|bin|pt|pth|gguf)$", f) or f.startswith(".") or f in (
+            "config.json", "expert_mapping.json", "reap-recipe.yaml", "reap-scores.yaml")
+        if os.path.isfile(path) and not skip:
+            copy = os.path.join(ck.dir, f)
+            if check(os.path.isfile(copy), "%s was not copied" % f):
+                with open(path, "rb") as a, open(copy, "rb") as b:
+                    check(a.read() == b.read(), "%s differs from the source" % f)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--source")
+    p.add_argument("--max-shard", type=int, default=5000000000)
+    p.add_argument("--any-count", action="store_true")
+    p.add_argument("dir")
+    a = p.parse_args()
+    try:
+        ck = Checkpoint(a.dir, True)
+        check_config(ck, a.any_count)
+        check_tensors(ck)
+        check_files(ck, a.max_shard)
+        check_order(ck)
+        if a.source:
+            check_source(ck, Checkpoint(a.source, False))
+    except (OSError, ValueError, KeyError, struct.error) as err:
+        FAULTS.append("%s: %s" % (type(err).__name__, err))
+    for f in FAULTS[:50]:
+        print("%s: %s" % (a.dir, f))
+    sys.exit(1 if FAULTS else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,418 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# reap-rewrite: what it writes, what it refuses, and what is left when it fails.
+load helpers
+
+GEN=$REAP_BUILD/gen/random_checkpoint
+CHECK=tests/loaders/check_checkpoint.py
+
+setup_file() {
+	cd "$ROOT" || return 1
+	# Large enough to be killed in, small enough for any disk: 110 MB.
+	"$GEN" --layers 8 --hidden 512 --inter 512 --experts 32 --shards 3 "$BATS_FILE_TMPDIR/large"
+	plan_for "$MODEL" $'31 0 17 2 3 4 5 6 7 8 9 10 11 12 13 14 30 29 28 27 26 25 24 16' >"$BATS_FILE_TMPDIR/plan"
+}
+
+# plan_for MODEL "IDS": a plan that keeps these experts in this order, rotated by
+# the layer's number, so that no two layers agree.
+plan_for() {
+	local ids layers l
+	read -r -a ids <<<"$2"
+	reap-rewrite -q -m "$1" -o "$BATS_TEST_TMPDIR/probe$$" --first "${#ids[@]}" --probe --force \
+		--no-history | reap-show 2>/dev/null | head -n 1 |
+		sed 's/"kind":"manifest"/"kind":"plan"/' >"$BATS_TEST_TMPDIR/header$$"
+	layers=$(jq .model.layers "$BATS_TEST_TMPDIR/header$$")
+	{
+		cat "$BATS_TEST_TMPDIR/header$$"
+		printf '{"t":"meta","keep_n":%d,"method":"reap","order":"rank","label":"test","core_pos":0,"core_count":0,"multiple_of":4,"keep_frac":0.0}\n' "${#ids[@]}"
+		for ((l = 0; l < layers; l++)); do
+			printf '{"t":"layer","layer":%d,"keep":[%s],"kept_mass":0.5}\n' "$l" \
+				"$(printf '%s\n' "${ids[@]:l}" "${ids[@]:0:l}" | paste -sd,)"
+		done
+	} | reap-show --encode plan
+}
+
+setup() {
+	export TMP=$BATS_TEST_TMPDIR
+	PLAN=$BATS_FILE_TMPDIR/plan
+	LARGE=$BATS_FILE_TMPDIR/large
+}
+
+# nothing_left NAME: neither the target nor anything beside it.
+nothing_left() {
+	local left
+	left=$(find "$TMP" -maxdepth 1 -name "$1*")
+	[ -z "$left" ] || { echo "left: $left"; return 1; }
+}
+
+# ---- what it writes ----
+
+@test "a plan in any order: every kept byte, every rule of the loaders" {
+	reap-rewrite -q -m "$MODEL" -o "$TMP/out" --verify "$PLAN" >"$TMP/manifest"
+	"$CHECK" --source "$MODEL" "$TMP/out"
+	[ "$(jq -r '."1"."0"' "$TMP/out/expert_mapping.json")" = 0 ]
+	[ "$(jq -r '."0"."31"' "$TMP/out/expert_mapping.json")" = 0 ]
+	[ "$(reap-show -t total "$TMP/manifest" | jq .verified)" = true ]
+}
+
+@test "the plan comes from a pipe" {
+	reap-rewrite -q -m "$MODEL" -o "$TMP/out" <"$PLAN" | reap-show >/dev/null
+	"$CHECK" --source "$MODEL" "$TMP/out"
+}
+
+@test "config.json changes in the numbers of experts and nowhere else" {
+	reap-rewrite -q -m "$MODEL" -o "$TMP/out" "$PLAN" >"$TMP/manifest"
+	diff <(sed 's/"num_local_experts": 32/"num_local_experts": 24/' "$MODEL/config.json") "$TMP/out/config.json"
+}
+
+@test "config.json: missing keys are added, transformers 5 spelling stays" {
+	mkdir "$TMP/src"
+	ln -s "$MODEL"/* "$TMP/src"
+	rm "$TMP/src/config.json"
+	jq -c 'del(.experts_per_token) | .num_experts = .num_local_experts | del(.num_local_experts)
+		| .rope_parameters = .rope_scaling + {rope_theta} | del(.rope_scaling, .rope_theta)' \
+		"$MODEL/config.json" >"$TMP/src/config.json"
+	reap-rewrite -q -m "$TMP/src" -o "$TMP/out" --first 24 >"$TMP/manifest"
+	"$CHECK" "$TMP/out"
+	[ "$(jq -c '[.num_experts, .num_local_experts, .num_experts_per_tok, .experts_per_token]' \
+		"$TMP/out/config.json")" = '[24,24,4,4]' ]
+	diff <(jq .rope_parameters "$TMP/src/config.json") <(jq .rope_parameters "$TMP/out/config.json")
+}
+
+@test "keeping all in order changes no byte of any tensor, nor the model's digest" {
+	reap-rewrite -q -m "$MODEL" -o "$TMP/out" --first 32 --max-shard-size 1MB >"$TMP/manifest"
+	"$CHECK" --source "$MODEL" --max-shard 1000000 "$TMP/out"
+	cmp "$MODEL/config.json" "$TMP/out/config.json"
+	reap-show "$TMP/manifest" | jq -se '.[0].model.digest == .[-1].model_digest'
+}
+
+@test "BF16 experts, one file without an index" {
+	"$GEN" --format bf16 "$TMP/src"
+	[ ! -e "$TMP/src/model.safetensors.index.json" ]
+	reap-rewrite -q --force -m "$TMP/src" -o "$TMP/out" --first 5 --verify >"$TMP/manifest"
+	"$CHECK" --any-count --source "$TMP/src" "$TMP/out"
+}
+
+@test "how the source is spread over files makes no difference" {
+	"$GEN" --shards 1 "$TMP/a"
+	"$GEN" --shards 7 "$TMP/b"
+	reap-rewrite -q -m "$TMP/a" -o "$TMP/out-a" --first 8 >"$TMP/manifest"
+	reap-rewrite -q -m "$TMP/b" -o "$TMP/out-b" --first 8 >"$TMP/manifest"
+	diff -r "$TMP/out-a" "$TMP/out-b"
+}
+
+@test "shards: any limit, down to a file for each tensor" {
+	for size in 1 100000 300K 2MB 1Gi; do
+		rm -rf "$TMP/out"
+		reap-rewrite -q -m "$MODEL" -o "$TMP/out" --max-shard-size "$size" "$PLAN" >"$TMP/manifest"
+		"$CHECK" --source "$MODEL" --max-shard "$(numfmt --from=auto "${size%B}")" "$TMP/out" ||
+			{ echo "size $size"; return 1; }
+	done
+}
+
+@test "real sizes: 13,242,242 bytes an expert, the original's shards of the 20B at keep 24" {
+	"$GEN" --sparse --preset 20b "$TMP/20b"
+	reap-rewrite -m "$TMP/20b" --first 24 --dry-run >"$TMP/plan"
+	reap-rewrite -m "$TMP/20b" --first 20 --dry-run >"$TMP/plan20"
+	[ "$(($(awk '/^total/ {print $3}' "$TMP/plan") - $(awk '/^total/ {print $3}' "$TMP/plan20")))" -eq \
+		$((24 * 4 * 13242242)) ]
+	# UPSTREAM: 124 tensors ending in layer 15, then 68; without their headers.
+	awk '/^model/ {print $2, $3}' "$TMP/plan" | diff - <(printf '%s\n' "267 3591222912" \
+		"124 4873375440" "68 2754155952")
+}
+
+@test "files beside the weights: copied, links followed, old weights left" {
+	mkdir -p "$TMP/blobs" "$TMP/src/original" "$TMP/src/metal"
+	for f in "$MODEL"/*; do
+		cp "$f" "$TMP/blobs/$(basename "$f")"
+		ln -s "../blobs/$(basename "$f")" "$TMP/src/$(basename "$f")"
+	done
+	for f in LICENSE USAGE_POLICY original/model.safetensors metal/model.bin pytorch_model.bin \
+		model.gguf .gitattributes expert_mapping.json reap-recipe.yaml reap-scores.yaml; do
+		echo "old $f" >"$TMP/src/$f"
+	done
+	echo "kind: reap_recipe" >"$TMP/recipe"
+	reap-rewrite -q -m "$TMP/src" -o "$TMP/out" --recipe "$TMP/recipe" "$PLAN" >"$TMP/manifest"
+	"$CHECK" --source "$TMP/src" "$TMP/out"
+	cmp "$TMP/recipe" "$TMP/out/reap-recipe.yaml"
+	(cd "$TMP/out" && ls) | diff - <(printf '%s\n' LICENSE USAGE_POLICY chat_template.jinja config.json \
+		expert_mapping.json generation_config.json model-00001-of-00002.safetensors \
+		model-00002-of-00002.safetensors model.safetensors.index.json reap-recipe.yaml \
+		tokenizer.json tokenizer_config.json)
+}
+
+@test "recipe and scores are shipped inside" {
+	echo a >"$TMP/r"
+	echo b >"$TMP/s"
+	reap-rewrite -q -m "$MODEL" -o "$TMP/out" --recipe "$TMP/r" --scores "$TMP/s" "$PLAN" >"$TMP/manifest"
+	cmp "$TMP/r" "$TMP/out/reap-recipe.yaml"
+	cmp "$TMP/s" "$TMP/out/reap-scores.yaml"
+	fails 1 none.yaml reap-rewrite -q -m "$MODEL" -o "$TMP/out2" --recipe "$TMP/none.yaml" "$PLAN"
+	nothing_left out2
+}
+
+# ---- the manifest ----
+
+@test "the manifest: all files, their digests, and what it cost" {
+	reap-rewrite -q -m "$MODEL" -o "$TMP/out" "$PLAN" >"$TMP/manifest"
+	reap-show -t file "$TMP/manifest" | jq -r '"\(.sha256)  \(.name)"' >"$TMP/sums"
+	(cd "$TMP/out" && sha256sum --check --quiet "$TMP/sums")
+	[ "$(wc -l <"$TMP/sums")" -eq "$(find "$TMP/out" -type f | wc -l)" ]
+	reap-show -t total "$TMP/manifest" >"$TMP/total"
+	[ "$(jq .bytes_written "$TMP/total")" -eq "$(cat "$TMP/out"/* | wc -c)" ]
+	[ "$(jq .shards_touched "$TMP/total")" -eq 3 ]
+	# Nothing is read but what is kept: tensors and the files beside them.
+	kept=$(jq .metadata.total_size "$TMP/out/model.safetensors.index.json")
+	beside=$(cd "$TMP/out" && cat chat_template.jinja generation_config.json tokenizer.json tokenizer_config.json | wc -c)
+	[ "$(jq .bytes_read "$TMP/total")" -eq $((kept + beside)) ]
+	# The same again, but for the times.
+	reap-rewrite -q -m "$MODEL" -o "$TMP/out2" "$PLAN" | reap-show -t file | diff - <(reap-show -t file "$TMP/manifest")
+}
+
+@test "memory stays below 64 MiB" {
+	[ ! -e "$REAP_BUILD/../asan" ] || [[ "$REAP_BUILD" != *san* ]] || skip "not under a sanitizer"
+	reap-rewrite -q -m "$LARGE" -o "$TMP/out" --first 24 --verify | reap-show -t total >"$TMP/total"
+	[ "$(jq .peak_rss "$TMP/total")" -le $((64 << 20)) ]
+}
+
+@test "--layers: their experts only, a file each, nothing that a loader takes" {
+	reap-rewrite -q -m "$MODEL" -o "$TMP/out" --layers 3-2,0 --verify "$PLAN" >"$TMP/manifest"
+	(cd "$TMP/out" && ls) | diff - <(printf '%s\n' expert_mapping.json layer-00000-keep24.safetensors \
+		layer-00002-keep24.safetensors layer-00003-keep24.safetensors)
+	[ "$(jq -c keys "$TMP/out/expert_mapping.json")" = '["0","2","3"]' ]
+	for list in 4 0- x 0,,1 0,; do
+		fails 2 --layers reap-rewrite -m "$MODEL" -o "$TMP/bad" --layers "$list" "$PLAN"
+	done
+}
+
+@test "--probe: figures and an estimate, nothing left" {
+	reap-rewrite -q -m "$MODEL" -o "$TMP/out" --probe "$PLAN" | reap-show >"$TMP/m"
+	nothing_left out
+	reap-rewrite -q -m "$MODEL" -o "$TMP/out" "$PLAN" >"$TMP/manifest"
+	[ "$(jq 'select(.t == "estimate") | .bytes_read' "$TMP/m")" -eq \
+		"$(jq .metadata.total_size "$TMP/out/model.safetensors.index.json")" ]
+	[ "$(jq 'select(.t == "estimate") | .bytes_written' "$TMP/m")" -eq "$(cat "$TMP/out"/*.safetensors | wc -c)" ]
+	[ "$(jq 'select(.t == "total") | .shards_touched' "$TMP/m")" -eq 2 ]
+}
+
+@test "--dry-run: the very files, nothing written" {
+	reap-rewrite -m "$MODEL" --dry-run --max-shard-size 1MB "$PLAN" >"$TMP/list"
+	nothing_left out
+	reap-rewrite -q -m "$MODEL" -o "$TMP/out" --max-shard-size 1MB "$PLAN" >"$TMP/manifest"
+	diff <(awk '/^model/ {print $1, $4}' "$TMP/list") \
+		<(cd "$TMP/out" && stat -c '%n %s' model-*.safetensors)
+}
+
+@test "--verify notices a byte that did not arrive" {
+	cat >"$TMP/bad.c" <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <unistd.h>
+/* A disk that damages one byte in every large write. */
+ssize_t write(int fd, const void *p, size_t n)
+{
+	ssize_t (*real)(int, const void *, size_t) = dlsym(RTLD_NEXT, "write");
+	char *q = (char *)p;
+	ssize_t r;
+	if (n < 1000000)
+		return real(fd, p, n);
+	q[n - 1] ^= 1;
+	r = real(fd, p, n);
+	q[n - 1] ^= 1;
+	return r;
+}
+C
+	cc -shared -fPIC -o "$TMP/bad.so" "$TMP/bad.c" -ldl
+	ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0 LD_PRELOAD=$TMP/bad.so \
+		fails_with_preload
+}
+fails_with_preload() {
+	local so=$LD_PRELOAD
+	unset LD_PRELOAD
+	fails 1 "differs from the source" env LD_PRELOAD="$so" reap-rewrite -q -m "$MODEL" -o "$TMP/out" --verify "$PLAN"
+	nothing_left out
+}
+
+# ---- what it refuses ----
+
+@test "numbers of experts that loaders refuse, unless forced" {
+	plan_for "$MODEL" "0 1 2 3 4 5" >"$TMP/six"
+	plan_for "$MODEL" "9 8 7 6" >"$TMP/four"
+	plan_for "$MODEL" "9 8" >"$TMP/two"
+	fails 1 "keep_n 6 is not a multiple of 4" reap-rewrite -q -m "$MODEL" -o "$TMP/out" "$TMP/six"
+	fails 1 "keep_n 4 is not above the 4" reap-rewrite -q -m "$MODEL" -o "$TMP/out" "$TMP/four"
+	nothing_left out
+	for p in six four two; do
+		reap-rewrite -q -f -m "$MODEL" -o "$TMP/out-$p" "$TMP/$p" >"$TMP/manifest"
+		"$CHECK" --any-count --source "$MODEL" "$TMP/out-$p"
+	done
+	[ "$(jq -c '[.num_experts_per_tok, .experts_per_token]' "$TMP/out-two/config.json")" = '[2,2]' ]
+}
+
+@test "a plan for another model: both are named" {
+	"$GEN" --experts 32 "$TMP/src"
+	fails 1 "4 layers, but $TMP/src has 2" reap-rewrite -q -m "$TMP/src" -o "$TMP/out" "$PLAN"
+	"$GEN" --experts 16 --layers 4 "$TMP/fewer"
+	fails 1 "32 experts, but $TMP/fewer has 16" reap-rewrite -q -m "$TMP/fewer" -o "$TMP/out" "$PLAN"
+	"$GEN" --experts 32 --layers 4 "$TMP/other"
+	fails 1 "$(reap-show "$PLAN" | head -n 1 | jq -r .model.digest | head -c 12)" \
+		reap-rewrite -q -m "$TMP/other" -o "$TMP/out" "$PLAN"
+	nothing_left out
+}
+
+@test "plans that cannot be" {
+	reap-show "$PLAN" >"$TMP/json"
+	bad() {
+		sed "$2" "$TMP/json" | reap-show --encode plan >"$TMP/bad"
+		fails 3 "$1" reap-rewrite -q -m "$MODEL" -o "$TMP/out" "$TMP/bad"
+	}
+	bad "expert 31 is there twice" '3s/17/31/'
+	bad "expert 32, but there are 32" '3s/31/32/'
+	bad "layer: 3, expected 2" '/"layer":2/d'
+	bad "has 3 layers, the model 4" '/"layer":3/d'
+	bad "keep_n: is 0" 's/"keep_n":24/"keep_n":0/'
+	bad "keep_n" 's/"keep_n":24/"keep_n":33/'
+	bad "keep" 's/"keep_n":24/"keep_n":23/'
+	bad "meta record does not come first" '2d'
+	bad "kept_mass" '4s/0.5/1.5/'
+	nothing_left out
+}
+
+@test "a cut plan leaves nothing" {
+	cut_everywhere "$PLAN" reap-rewrite -q -m "$MODEL" -o "$TMP/out"
+	nothing_left out
+}
+
+@test "targets that are no place for it" {
+	mkdir "$TMP/there" "$TMP/src"
+	cp "$MODEL"/* "$TMP/src"
+	ln -s nowhere "$TMP/link"
+	for t in there there/ link src; do
+		fails 1 "exists already" reap-rewrite -q -m "$MODEL" -o "$TMP/$t" "$PLAN"
+	done
+	fails 1 "lies within the source" reap-rewrite -q -m "$TMP/src" -o "$TMP/src/out" "$PLAN"
+	ln -s src "$TMP/other"
+	fails 1 "lies within the source" reap-rewrite -q -m "$TMP/src" -o "$TMP/other/out" "$PLAN"
+	fails 1 "No such file" reap-rewrite -q -m "$MODEL" -o "$TMP/no/out" "$PLAN"
+	fails 1 "not the name" reap-rewrite -q -m "$MODEL" -o "$TMP/src/.." "$PLAN"
+	(cd "$TMP/src" && sha256sum -- *) | diff - <(cd "$MODEL" && sha256sum -- *)
+	[ -z "$(ls -A "$TMP/there")" ]
+}
+
+@test "wrong usage" {
+	fails 2 "--output TARGET is missing" reap-rewrite -m "$MODEL" "$PLAN"
+	fails 2 "--model SOURCE is missing" reap-rewrite -o "$TMP/out" "$PLAN"
+	fails 2 "too many operands" reap-rewrite -m "$MODEL" -o "$TMP/out" "$PLAN" "$PLAN"
+	fails 2 "too many operands" reap-rewrite -m "$MODEL" -o "$TMP/out" --first 8 "$PLAN"
+	fails 2 "not a size" reap-rewrite -m "$MODEL" -o "$TMP/out" --max-shard-size big "$PLAN"
+	fails 1 "--first 33, but it has 32" reap-rewrite -m "$MODEL" -o "$TMP/out" --first 33
+}
+
+# ---- what is left when it fails ----
+
+@test "a limit on file size, as a full disk would be" {
+	sums=$(cd "$MODEL" && sha256sum -- *)
+	for blocks in 1 100 1000 2000; do
+		trap '' XFSZ
+		(ulimit -f "$blocks" && fails 1 "File too large" reap-rewrite -q -m "$MODEL" -o "$TMP/out" "$PLAN")
+		nothing_left out
+	done
+	[ "$sums" = "$(cd "$MODEL" && sha256sum -- *)" ]
+}
+
+@test "a full file system" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root to mount a tmpfs"
+	mkdir "$TMP/fs"
+	mount -t tmpfs -o size=3m none "$TMP/fs" 2>/dev/null || skip "no tmpfs here"
+	status=0
+	fails 1 "the file system has" reap-rewrite -q -m "$MODEL" -o "$TMP/fs/out" "$PLAN" || status=1
+	# With --layers the estimate fits and the files do not.
+	head -c 2400000 /dev/zero >"$TMP/fs/ballast"
+	fails 1 "" reap-rewrite -q -m "$MODEL" -o "$TMP/fs/out" --layers 0 --recipe "$MODEL/tokenizer.json" "$PLAN" || status=1
+	[ "$(ls "$TMP/fs")" = ballast ] || status=1
+	umount "$TMP/fs"
+	return "$status"
+}
+
+@test "standard output that takes nothing" {
+	run bash -c "reap-rewrite -q -m '$MODEL' -o '$TMP/out' '$PLAN' >/dev/full"
+	[ "$status" -eq 1 ]
+	nothing_left out
+	run bash -c "reap-rewrite -q -m '$MODEL' -o '$TMP/out' '$PLAN' >&-"
+	[ "$status" -eq 1 ]
+	nothing_left out
+}
+
+@test "SIGTERM and SIGINT at any moment: nothing, or the whole" {
+	local killed=0
+	for ms in 005 010 020 040 060 080 120 160; do
+		for sig in TERM INT; do
+			rm -rf "$TMP/out"
+			# setsid: bash starts background commands with SIGINT ignored.
+			setsid env --default-signal=INT reap-rewrite -q -m "$LARGE" -o "$TMP/out" --first 24 \
+				--verify >"$TMP/m" 2>"$TMP/err" &
+			sleep "0.$ms"
+			kill -"$sig" $! 2>/dev/null || true
+			status=0
+			wait $! || status=$?
+			if [ "$status" -eq 0 ]; then
+				"$CHECK" "$TMP/out"
+				reap-show "$TMP/m" >/dev/null
+			else
+				killed=$((killed + 1))
+				[ "$status" -ge 129 ] || { cat "$TMP/err"; return 1; }
+				nothing_left out
+			fi
+		done
+	done
+	[ "$killed" -gt 0 ]
+}
+
+@test "kill -9 at any moment leaves nothing that could be loaded, and the source as it was" {
+	sums=$(cd "$LARGE" && sha256sum -- *)
+	for ms in 010 030 050 080 110 150; do
+		reap-rewrite -q -m "$LARGE" -o "$TMP/out" --first 24 >"$TMP/m" 2>/dev/null &
+		sleep "0.$ms"
+		kill -9 $! 2>/dev/null || true
+		wait $! 2>/dev/null || true
+		if [ -e "$TMP/out" ]; then
+			"$CHECK" "$TMP/out"
+			rm -rf "$TMP/out"
+		fi
+		for left in "$TMP"/out.tmp-*; do
+			[ -e "$left" ] || continue
+			! "$CHECK" "$left" >/dev/null
+			[ ! -e "$left/model.safetensors.index.json" ]
+			rm -rf "$left"
+		done
+	done
+	[ "$sums" = "$(cd "$LARGE" && sha256sum -- *)" ]
+}
+
+# The run waits for --recipe, a FIFO, after it has opened the source.
+change_meanwhile() {
+	rm -rf "$TMP/src" "$TMP/fifo"
+	cp -r "$MODEL" "$TMP/src"
+	mkfifo "$TMP/fifo"
+	reap-rewrite -q -m "$TMP/src" -o "$TMP/out" --recipe "$TMP/fifo" "$PLAN" >"$TMP/m" 2>"$TMP/err" &
+	while ! compgen -G "$TMP/out.tmp-*" >/dev/null; do
+		kill -0 $! || return 1
+	done
+	"$@"
+	: >"$TMP/fifo"
+	status=0
+	wait $! || status=$?
+	[ "$status" -eq 1 ] || { echo "exit $status"; return 1; }
+	nothing_left out
+}
+
+@test "a source that changes under it" {
+	change_meanwhile touch "$TMP/src/model-00002-of-00003.safetensors"
+	grep -q "model-00002-of-00003.safetensors: was changed while it was read" "$TMP/err"
+	change_meanwhile mv "$TMP/src/model-00003-of-00003.safetensors" "$TMP/elsewhere"
+	grep -q "model-00003-of-00003.safetensors: No such file" "$TMP/err"
+	change_meanwhile truncate -s 1000000 "$TMP/src/model-00003-of-00003.safetensors"
+	grep -q "model-00003-of-00003.safetensors: ends at byte" "$TMP/err"
+	change_meanwhile sed -i 's/"swiglu_limit": 7.0/"swiglu_limit": 6.0/' "$TMP/src/config.json"
+	grep -q "config.json: was changed while it was read" "$TMP/err"
+}
