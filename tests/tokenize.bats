@@ -1,0 +1,362 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# reap-tokenize: rows to token blocks.
+load helpers
+
+# rows TEXT...: JSON lines of these texts.
+rows() {
+	jq -cn '$ARGS.positional[] | {text: .}' --args "$@"
+}
+
+# blocks STREAM: the ids of each block, one a line.
+blocks() {
+	reap-show -t block "$1" | jq -c .ids
+}
+
+# field STREAM KEY: of each pack record.
+field() {
+	reap-show -t pack "$1" | jq -r ".$2"
+}
+
+tok() {
+	reap-tokenize -q --no-history "$@"
+}
+
+@test "standard options" {
+	standard_options reap-tokenize
+}
+
+@test "wrong usage exits 2 and says why" {
+	local f=$PACKS/calib_prompt.eval.jsonl h=0123456789abcdef
+	fails 2 "one of --seq-len, --rows and --pack-rows" tok -m "$MODEL" "$f"
+	fails 2 "only one of --seq-len, --rows and --pack-rows" tok -m "$MODEL" --rows -l 64 "$f"
+	fails 2 "--blocks goes with --seq-len" tok -m "$MODEL" --rows -b 3 "$f"
+	fails 2 "--max-len goes with --rows" tok -m "$MODEL" -l 64 --max-len 3 "$f"
+	fails 2 "--row-max goes with --pack-rows" tok -m "$MODEL" -l 64 --row-max 3 "$f"
+	fails 2 "--seq-len: 64 is there twice" tok -m "$MODEL" -l 64,64 "$f"
+	fails 2 "--seq-len: '64x' is not a number" tok -m "$MODEL" -l 64x "$f"
+	fails 2 "--seq-len: '' is not a number" tok -m "$MODEL" -l 64, "$f"
+	fails 2 "only one of --blocks and --target-tokens" tok -m "$MODEL" -l 64 -b 1 --target-tokens 64 "$f"
+	fails 2 "--target-tokens: 63 is less than one block of 64" tok -m "$MODEL" -l 64 --target-tokens 63 "$f"
+	fails 2 "go with --sample" tok -m "$MODEL" --rows --seed 3 "$f"
+	fails 2 "--strategy: 'x' is none of" tok -m "$MODEL" --rows --sample 3 --strategy x "$f"
+	fails 2 "--weights and --strategy per_file_weighted go together" tok -m "$MODEL" --rows --sample 3 --weights 1 "$f"
+	fails 2 "2 weights for 1 files" tok -m "$MODEL" --rows --sample 3 --strategy per_file_weighted --weights 1,2 "$f"
+	fails 2 "--weights: all are 0" tok -m "$MODEL" --rows --sample 3 --strategy per_file_weighted --weights 0 "$f"
+	fails 2 "--sample and --union" tok -m "$MODEL" --rows --sample 3 --union U "$f"
+	fails 2 "--holdout and --split go together" tok -m "$MODEL" --rows --holdout .5 "$f"
+	fails 2 "is not between 0 and 1" tok -m "$MODEL" --rows --holdout 1 --split eval "$f"
+	fails 2 "neither calib nor eval" tok -m "$MODEL" --rows --holdout .5 --split test "$f"
+	fails 2 "neither assistant nor all" tok -m "$MODEL" --rows --keep some "$f"
+	fails 2 "two packs are called 'a'" tok -m "$MODEL" --rows a="$f" a="$f"
+	fails 2 "a pack is called 'U' already" tok -m "$MODEL" --rows --union U U="$f"
+	fails 2 "a pack needs a name" tok -m "$MODEL" --rows ="$f"
+	fails 2 "no file after '='" tok -m "$MODEL" --rows a=
+	fails 2 "standard input can be named only once" tok -m "$MODEL" --rows a=- b=-
+	fails 2 "only one of --model and --tokenizer" tok -m "$MODEL" -t "$MODEL/tokenizer.json" --rows "$f"
+	fails 2 "is not NAME:SHA256" tok -m "$MODEL" --rows --recipe-id x:$h "$f"
+	fails 2 "packing needs an EOS token" tok -l 64 "$f"
+	fails 2 "without a tokenizer only an id" tok -l 64 --eos x "$f"
+	fails 2 "--eos: 'nope' is not a token of" tok -m "$MODEL" --eos nope -l 64 "$f"
+}
+
+@test "evaluation blocks: every length, each pack, the union, in this order" {
+	tok -m "$MODEL" -l 64,96 -b 3 --union UNION "$PACKS"/{tool_agentic,calib_prompt}.eval.jsonl >"$TMP/s"
+	[ "$(reap-show -t block "$TMP/s" | jq -c '[.pack,.seq_len,.index,(.ids|length),.keep[0]]' | tr '\n' ' ')" = \
+		'["tool_agentic.eval",64,0,64,0] ["tool_agentic.eval",64,1,64,0] ["tool_agentic.eval",64,2,64,0] '\
+'["tool_agentic.eval",96,3,96,0] ["tool_agentic.eval",96,4,96,0] ["tool_agentic.eval",96,5,96,0] '\
+'["calib_prompt.eval",64,6,64,0] ["calib_prompt.eval",64,7,64,0] ["calib_prompt.eval",64,8,64,0] '\
+'["calib_prompt.eval",96,9,96,0] ["calib_prompt.eval",96,10,96,0] ["calib_prompt.eval",96,11,96,0] '\
+'["UNION",64,12,64,0] ["UNION",64,13,64,0] ["UNION",64,14,64,0] '\
+'["UNION",96,15,96,0] ["UNION",96,16,96,0] ["UNION",96,17,96,0] ' ]
+	# The pack record follows its last block.
+	[ "$(reap-show "$TMP/s" | jq -r '.t // empty' | uniq -c | awk '{print $1 $2}' | tr '\n' ' ')" = \
+		"3block 1pack 3block 1pack 3block 1pack 3block 1pack 3block 1pack 3block 1pack " ]
+	# The union begins like its first file.
+	[ "$(blocks "$TMP/s" | sed -n 1p)" = "$(blocks "$TMP/s" | sed -n 13p)" ]
+}
+
+@test "rows_sha256 and rows_seen are those of the rows consumed" {
+	local want
+	rows one two three four >"$TMP/r.jsonl"
+	tok -t "$MODEL/tokenizer.json" --rows p="$TMP/r.jsonl" >"$TMP/s"
+	want=$(printf 'one\0two\0three\0four\0' | sha256sum | cut -d' ' -f1)
+	[ "$(field "$TMP/s" rows_sha256)" = "$want" ]
+	[ "$(field "$TMP/s" rows_seen)" = 4 ]
+	[ "$(field "$TMP/s" tokenizer)" = "$(sha256sum <"$MODEL/tokenizer.json" | cut -d' ' -f1)" ]
+	# Two tokens are enough for the first block; the rest is not looked at.
+	tok -t "$MODEL/tokenizer.json" -l 2 -b 1 "$TMP/r.jsonl" >"$TMP/s"
+	[ "$(field "$TMP/s" rows_sha256)" = "$(printf 'one\0' | sha256sum | cut -d' ' -f1)" ]
+}
+
+@test "target tokens: as many blocks as hold them" {
+	tok -m "$MODEL" -l 64,128 --target-tokens 300 "$PACKS/calib_prompt.eval.jsonl" >"$TMP/s"
+	[ "$(field "$TMP/s" blocks | tr '\n' ' ')" = "4 2 " ]
+}
+
+@test "fewer blocks than asked for: exit 1, counts named, no whole stream" {
+	local status=0
+	rows a b c >"$TMP/r.jsonl"
+	tok -m "$MODEL" -l 4 -b 9 p="$TMP/r.jsonl" >"$TMP/s" 2>"$TMP/err" || status=$?
+	[ "$status" -eq 1 ]
+	grep -q "pack p: 1 blocks of 4 tokens in its 3 rows, not the 9 asked for" "$TMP/err"
+	status=0
+	reap-show "$TMP/s" >/dev/null 2>&1 || status=$?
+	[ "$status" -eq 3 ]
+}
+
+@test "the EOS token: the model's, a named one, an id" {
+	local eos
+	rows a >"$TMP/r.jsonl"
+	eos=$(jq .eos_token_id "$MODEL/config.json")
+	[ "$(tok -m "$MODEL" -l 2 "$TMP/r.jsonl" >"$TMP/s" && blocks "$TMP/s" | jq '.[1]')" = "$eos" ]
+	eos=$(jq '.added_tokens[] | select(.content == "<|call|>").id' "$MODEL/tokenizer.json")
+	[ "$(tok -m "$MODEL" -l 2 --eos '<|call|>' "$TMP/r.jsonl" >"$TMP/s" && blocks "$TMP/s" | jq '.[1]')" = "$eos" ]
+	[ "$(tok -m "$MODEL" -l 2 --eos 7 "$TMP/r.jsonl" >"$TMP/s" && blocks "$TMP/s" | jq '.[1]')" = 7 ]
+	cp "$MODEL/tokenizer.json" "$TMP"
+	fails 1 "tokenizer_config.json: No such file" tok -t "$TMP/tokenizer.json" -l 2 "$TMP/r.jsonl"
+	echo '{"eos_token": {"content": "<|end|>"}}' >"$TMP/tokenizer_config.json"
+	tok -t "$TMP/tokenizer.json" -l 2 "$TMP/r.jsonl" >"$TMP/s"
+	echo '{"eos_token": "<|nope|>"}' >"$TMP/tokenizer_config.json"
+	fails 1 "eos_token: <|nope|> is not a token of" tok -t "$TMP/tokenizer.json" -l 2 "$TMP/r.jsonl"
+}
+
+@test "the assistant's words are kept, tags and others are not; channels" {
+	rows '<|start|>user<|message|>b<|end|><|start|>assistant<|channel|>analysis<|message|>c<|end|><|start|>assistant<|channel|>final<|message|>d<|return|>' >"$TMP/r.jsonl"
+	tok -m "$MODEL" --rows "$TMP/r.jsonl" >"$TMP/s"
+	[ "$(reap-show -t block "$TMP/s" | jq -c '[.channel[] | select(. > 0)]')" = "[1,3]" ]
+	[ "$(field "$TMP/s" kept)" = 2 ]
+	tok -m "$MODEL" --rows --keep all "$TMP/r.jsonl" >"$TMP/s"
+	[ "$(field "$TMP/s" kept)" = "$(field "$TMP/s" tokens)" ]
+}
+
+@test "lines end at newline only; NUL, U+0085 and U+2028 are text" {
+	printf '{"text":"a\xc2\x85b\xe2\x80\xa8c"}\r\n\n{"text":"x\\u0000y"}\n \t\n{"text":"z"}' >"$TMP/r.jsonl"
+	tok -m "$MODEL" --rows "$TMP/r.jsonl" >"$TMP/s"
+	[ "$(field "$TMP/s" rows_seen)" = 3 ]
+	[ "$(field "$TMP/s" rows_sha256)" = \
+		"$(printf 'a\xc2\x85b\xe2\x80\xa8c\0x\0y\0z\0' | sha256sum | cut -d' ' -f1)" ]
+}
+
+@test "rows without usable text are passed over; another column" {
+	cat >"$TMP/r.jsonl" <<-'END'
+	{"text": null, "body": "b"}
+	{"text": 5}
+	{"text": " \n\u3000"}
+	{"text": "t"}
+	END
+	tok -m "$MODEL" --rows "$TMP/r.jsonl" >"$TMP/s"
+	[ "$(field "$TMP/s" rows_seen)" = 1 ]
+	tok -m "$MODEL" --rows --text-column body "$TMP/r.jsonl" >"$TMP/s"
+	[ "$(field "$TMP/s" rows_sha256)" = "$(printf 'b\0' | sha256sum | cut -d' ' -f1)" ]
+	status=0
+	tok -m "$MODEL" --rows --text-column nope "$TMP/r.jsonl" >"$TMP/s" 2>"$TMP/err" || status=$?
+	[ "$status" -eq 1 ]
+	grep -q 'r.jsonl: none of its 4 rows has text in "nope"' "$TMP/err"
+	status=0
+	tok -m "$MODEL" --rows /dev/null >"$TMP/s" 2>"$TMP/err" || status=$?
+	[ "$status" -eq 1 ]
+}
+
+@test "a bad row names file and line" {
+	local line
+	for line in '{"text": "lone \ud83d surrogate"}' '{"text": "x"' '[1]' '{"text":"a","text":"b"}' \
+		'{"input_ids":[1,-2]}' '{"input_ids":"x"}' '{"input_ids":[1],"keep_mask":[1,1]}' \
+		'{"input_ids":[1],"keep_mask":[2]}' $'{"text":"\xff"}'; do
+		printf '{"text":"good"}\n\n%s\n' "$line" >"$TMP/r.jsonl"
+		status=0
+		tok -m "$MODEL" --rows "$TMP/r.jsonl" >"$TMP/s" 2>"$TMP/err" || status=$?
+		[ "$status" -eq 1 ]
+		grep -q "r.jsonl: line 3: " "$TMP/err" || { cat "$TMP/err"; return 1; }
+	done
+	fails 1 "nosuch.jsonl: No such file" tok -m "$MODEL" --rows "$TMP/nosuch.jsonl"
+	fails 1 "is a directory" tok -m "$MODEL" --rows "$TMP"
+}
+
+@test "rows of ids need no tokenizer" {
+	printf '{"input_ids":[5,6,7],"keep_mask":[0,1,true]}\n{"input_ids":[8]}\n' >"$TMP/r.jsonl"
+	tok -l 2 --eos 9 p="$TMP/r.jsonl" >"$TMP/s"
+	[ "$(blocks "$TMP/s" | tr '\n' ' ')" = "[5,6] [7,9] [8,9] " ]
+	[ "$(field "$TMP/s" tokenizer)" = "" ]
+	[ "$(field "$TMP/s" rows_sha256)" = \
+		"$(printf '\5\0\0\0\6\0\0\0\7\0\0\0\0\10\0\0\0\0' | sha256sum | cut -d' ' -f1)" ]
+	rows text >"$TMP/r.jsonl"
+	status=0
+	tok --rows "$TMP/r.jsonl" >"$TMP/s" 2>"$TMP/err" || status=$?
+	[ "$status" -eq 1 ]
+	grep -q "r.jsonl: row 0: text, but no tokenizer was given" "$TMP/err"
+}
+
+@test "names: the stem, or what was said" {
+	rows a >"$TMP/a=b.c.jsonl"
+	tok -m "$MODEL" --rows "$TMP/a=b.c.jsonl" x="$TMP/a=b.c.jsonl" - <"$TMP/a=b.c.jsonl" >"$TMP/s"
+	[ "$(field "$TMP/s" pack | tr '\n' ' ')" = "a=b.c x stdin " ]
+}
+
+@test "same bytes from a file, a pipe, standard input, and any number of threads" {
+	local f=$PACKS/tool_agentic.eval.jsonl
+	tok -m "$MODEL" -l 64,128 --union U p="$f" q="$PACKS/calib_prompt.eval.jsonl" --threads 1 >"$TMP/a"
+	tok -m "$MODEL" -l 64,128 --union U p=- q="$PACKS/calib_prompt.eval.jsonl" --threads 3 < <(cat "$f") >"$TMP/b"
+	cmp "$TMP/a" "$TMP/b"
+	# Standard input counts from where it stands.
+	{ read -r _; tok -m "$MODEL" --rows p=- >"$TMP/a"; } <"$f"
+	tail -n +2 "$f" | tok -m "$MODEL" --rows p=- >"$TMP/b"
+	cmp "$TMP/a" "$TMP/b"
+	# Nothing is left of what had to be copied.
+	mkdir "$TMP/t"
+	TMPDIR=$TMP/t tok -m "$MODEL" --rows --sample 5 - < <(cat "$f") >"$TMP/a"
+	[ -z "$(ls -A "$TMP/t")" ]
+	fails 1 "No such file" env TMPDIR="$TMP/none" reap-tokenize -m "$MODEL" --rows --sample 5 - < <(cat "$f")
+}
+
+@test "held out rows: two parts, disjoint, whole" {
+	local f=$PACKS/calib_prompt.calib.jsonl
+	tok -m "$MODEL" --rows "$f" >"$TMP/all"
+	tok -m "$MODEL" --rows --holdout .3 --split calib "$f" >"$TMP/calib"
+	tok -m "$MODEL" --rows --holdout .3 --split eval "$f" >"$TMP/eval"
+	[ "$(blocks "$TMP/calib" | wc -l)" -gt "$(blocks "$TMP/eval" | wc -l)" ]
+	diff <(blocks "$TMP/all" | sort) <({ blocks "$TMP/calib"; blocks "$TMP/eval"; } | sort)
+	[ "$(field "$TMP/eval" split)" = eval ]
+	[ "$(field "$TMP/calib" split)" = calib ]
+	# A sample of one part stays within it.
+	tok -m "$MODEL" --rows --holdout .3 --split eval --sample 20 "$f" >"$TMP/sample"
+	[ -z "$(comm -23 <(blocks "$TMP/sample" | sort) <(blocks "$TMP/eval" | sort))" ]
+}
+
+@test "samples: equal texts, packs by row, one pack when packed" {
+	rows same same same x y >"$TMP/a.jsonl"
+	rows same z >"$TMP/b.jsonl"
+	tok -m "$MODEL" --rows --sample 7 --strategy global "$TMP"/{a,b}.jsonl >"$TMP/s"
+	[ "$(field "$TMP/s" rows_seen | tr '\n' ' ')" = "5 2 " ]
+	[ "$(field "$TMP/s" sample_hash | uniq | wc -l)" = 1 ]
+	tok -m "$MODEL" --pack-rows 8 --sample 7 --strategy global "$TMP"/{a,b}.jsonl >"$TMP/p"
+	[ "$(field "$TMP/p" pack)" = sample ]
+	[ "$(field "$TMP/p" sample_hash)" = "$(field "$TMP/s" sample_hash | uniq)" ]
+	fails 1 "sample: 7 rows, not the 8 asked for ($TMP/a.jsonl 5, $TMP/b.jsonl 2)" \
+		tok -m "$MODEL" --rows --sample 8 --strategy global "$TMP"/{a,b}.jsonl
+}
+
+@test "the header: no model, the recipe, the whole command line" {
+	local h
+	h=$(printf x | sha256sum | cut -d' ' -f1)
+	rows a b >"$TMP/r.jsonl"
+	reap-tokenize -q -m "$MODEL" -l 2,3 --recipe-id "tiny:keep24:$h" "$TMP/r.jsonl" |
+		reap-show | head -n 1 | jq -e --arg h "$h" '.kind == "tokens" and .model == null and
+			.recipe == {name: "tiny:keep24", digest: $h} and (.history[0].argv | index("2,3") != null)'
+}
+
+@test "a full disk, a closed output, a reader that goes away" {
+	local f=$PACKS/tool_agentic.eval.jsonl
+	run bash -c "reap-tokenize -q -m '$MODEL' --rows '$f' >/dev/full"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"No space left"* ]]
+	run bash -c "reap-tokenize -q -m '$MODEL' --rows '$f' >&-"
+	[ "$status" -eq 1 ]
+	run bash -c "reap-tokenize -q -m '$MODEL' --rows '$f' | head -c 1 >/dev/null; echo \${PIPESTATUS[0]}"
+	[ "$output" = 141 ]
+}
+
+@test "a token stream cut anywhere is not taken for whole" {
+	rows a b c | tok -m "$MODEL" --rows - >"$TMP/s"
+	cut_everywhere "$TMP/s" reap-show
+}
+
+# fake duckdb BODY: a command of that name that comes first in $FAKE.
+fake_duckdb() {
+	mkdir -p "$TMP/fake"
+	printf '#!/bin/sh\n%s\n' "$1" >"$TMP/fake/duckdb"
+	chmod +x "$TMP/fake/duckdb"
+}
+
+@test "Parquet through a program: the file on its input, the column quoted" {
+	rows one two three >"$TMP/r.jsonl"
+	# This one takes JSON lines for Parquet, and tells how it was called.
+	fake_duckdb "echo \"\$@\" >'$TMP/argv'; exec cat /dev/stdin"
+	cp "$TMP/r.jsonl" "$TMP/it's;rm -rf *.parquet"
+	tok -m "$MODEL" --rows p="$TMP/r.jsonl" >"$TMP/a"
+	PATH=$TMP/fake:$PATH tok -m "$MODEL" --rows p="$TMP/it's;rm -rf *.parquet" >"$TMP/b"
+	cmp "$TMP/a" "$TMP/b"
+	grep -qF "SELECT COLUMNS('^(text|input_ids|keep_mask)\$')" "$TMP/argv"
+	# Read more than once: by way of a temporary file.
+	tok -m "$MODEL" -l 2,3 --union U p="$TMP/r.jsonl" >"$TMP/a"
+	PATH=$TMP/fake:$PATH tok -m "$MODEL" -l 2,3 --union U p="$TMP/it's;rm -rf *.parquet" >"$TMP/b"
+	cmp "$TMP/a" "$TMP/b"
+	status=0
+	PATH=$TMP/fake:$PATH tok -m "$MODEL" --rows --text-column "a'b" \
+		p="$TMP/it's;rm -rf *.parquet" >"$TMP/b" 2>&1 || status=$?
+	[ "$status" -eq 1 ]
+	grep -qF "'^(a\\''b|input_ids|keep_mask)\$'" "$TMP/argv"
+}
+
+@test "Parquet: a reader that fails, is killed, is not needed to the end, is missing" {
+	rows one two three >"$TMP/r.parquet"
+	fake_duckdb "head -n 1; exit 5"
+	for mode in --rows "-l 2,3"; do
+		status=0
+		# shellcheck disable=SC2086 # two words
+		PATH=$TMP/fake:$PATH tok -m "$MODEL" $mode "$TMP/r.parquet" >"$TMP/s" 2>"$TMP/err" || status=$?
+		[ "$status" -eq 1 ]
+		grep -q "r.parquet: its reader failed with exit status 5" "$TMP/err"
+		status=0
+		reap-show "$TMP/s" >/dev/null 2>&1 || status=$?
+		[ "$status" -eq 3 ]
+	done
+	fake_duckdb 'head -n 1; kill -9 $$'
+	status=0
+	PATH=$TMP/fake:$PATH tok -m "$MODEL" --rows "$TMP/r.parquet" >"$TMP/s" 2>"$TMP/err" || status=$?
+	[ "$status" -eq 1 ]
+	grep -q "its reader died of signal 9" "$TMP/err"
+	# More rows than are read ahead: the reader is stopped, which is no failure.
+	fake_duckdb 'while :; do echo "{\"text\": \"again and again\"}"; done'
+	PATH=$TMP/fake:$PATH tok -m "$MODEL" -l 2 -b 1 "$TMP/r.parquet" >"$TMP/s"
+	mkdir "$TMP/none"
+	fails 1 "nothing here reads Parquet: install the duckdb command" \
+		env PATH="$TMP/none" "$REAP_BIN/reap-tokenize" -q -m "$MODEL" --rows "$TMP/r.parquet"
+	mkdir "$TMP/old"
+	printf '#!/bin/sh\nexit 97\n' >"$TMP/old/python3"
+	chmod +x "$TMP/old/python3"
+	status=0
+	PATH=$TMP/old "$REAP_BIN/reap-tokenize" -q -m "$MODEL" --rows "$TMP/r.parquet" >"$TMP/s" 2>"$TMP/err" || status=$?
+	[ "$status" -eq 1 ]
+	grep -q "nothing here reads Parquet" "$TMP/err"
+}
+
+@test "real Parquet files of every kind (needs pyarrow)" {
+	python3 -c 'import pyarrow.parquet' 2>/dev/null || skip "python3 has no pyarrow"
+	cp "$PACKS/tool_agentic.eval.jsonl" "$TMP/r.jsonl"
+	rows $'a\u2028b\u0085c' "same" "same" >>"$TMP/r.jsonl"
+	python3 - "$TMP" <<-'END'
+	import json, sys
+	import pyarrow as pa, pyarrow.parquet as pq
+	tmp = sys.argv[1]
+	rows = [json.loads(l)["text"] for l in open(tmp + "/r.jsonl", newline="\n").read().split("\n") if l]
+	table = pa.table({"id": pa.array([2**64 - 1] * len(rows), pa.uint64()), "text": pa.array(rows)})
+	for codec in "snappy", "zstd", "gzip", "none":
+	    for dictionary in True, False:
+	        pq.write_table(table, "%s/%s%d.parquet" % (tmp, codec, dictionary), compression=codec,
+	                       use_dictionary=dictionary, row_group_size=100)
+	END
+	tok -m "$MODEL" --rows p="$TMP/r.jsonl" >"$TMP/a"
+	for f in "$TMP"/*.parquet; do
+		tok -m "$MODEL" --rows p="$f" | cmp - "$TMP/a"
+	done
+	head -c 3000 "$TMP/zstd1.parquet" >"$TMP/cut.parquet"
+	status=0
+	tok -m "$MODEL" --rows "$TMP/cut.parquet" >"$TMP/s" 2>"$TMP/err" || status=$?
+	[ "$status" -eq 1 ]
+	grep -q "cut.parquet: its reader failed" "$TMP/err"
+}
+
+@test "a damaged tokenizer is an error that names it" {
+	head -c 20000 "$MODEL/tokenizer.json" >"$TMP/tokenizer.json"
+	fails 1 "tokenizer.json: line " tok -t "$TMP/tokenizer.json" --rows "$PACKS/calib_prompt.eval.jsonl"
+	fails 1 "tokenizer.json: No such file" tok -m "$TMP/none" --rows "$PACKS/calib_prompt.eval.jsonl"
+	echo '{}' >"$TMP/tokenizer.json"
+	fails 1 "tokenizer.json: " tok -m "$TMP" --rows "$PACKS/calib_prompt.eval.jsonl"
+}
+
+@test "10 MB of mixed text as Hugging Face tokenizers has it (needs REAP_TOKENIZER and tokenizers)" {
+	[ -n "${REAP_TOKENIZER:-}" ] || skip "REAP_TOKENIZER does not name a tokenizer.json"
+	python3 -c 'import tokenizers' 2>/dev/null || skip "python3 has no tokenizers"
+	python3 tests/fixtures/tokenizer/oracle.py compare "$REAP_TOKENIZER" "$REAP_BUILD/gen/encode" 10
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The three ways of packing, and token records there and back.  Rows of ids
+ * need no tokenizer, so what comes out can be written down by hand.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/io.h"
+#include "lib/text/pack.h"
+#include "tests/unit/tap.h"
+
+static char stream_path[64];
+
+/* Blocks of the stream as "pack[i]:id,id*..." where * marks kept tokens, then
+ * each pack record as "pack=blocks/rows/tokens/kept". */
+static const char *read_back(void)
+{
+	static char out[2000];
+	struct reap_block_storage storage = {0};
+	struct reap_err e = {0};
+	struct reap_reader *r = NULL;
+	struct reap_rec rec;
+	struct reap_block b;
+	struct reap_pack_info p;
+	FILE *in = fopen(stream_path, "rb");
+	size_t n = 0;
+	int rc = in != NULL ? reap_reader_open(&r, fileno(in), "s", REAP_KIND_TOKENS, &e) : REAP_EFAIL;
+
+	out[0] = '\0';
+	if (rc == REAP_OK)
+		while ((rc = reap_read(r, &rec, &e)) > 0) {
+			if (reap_rec_is(&rec, "pack")) {
+				if (reap_get_pack(&rec, &p, &e) != REAP_OK)
+					break;
+				n += (size_t)snprintf(out + n, sizeof(out) - n, " %s=%llu/%llu/%llu/%llu", p.pack,
+					(unsigned long long)p.blocks, (unsigned long long)p.rows_seen,
+					(unsigned long long)p.tokens, (unsigned long long)p.kept);
+				continue;
+			}
+			if (reap_get_block(&rec, &b, &storage, &e) != REAP_OK)
+				break;
+			n += (size_t)snprintf(out + n, sizeof(out) - n, "%s%s[%llu]:", n ? " " : "", b.pack,
+				(unsigned long long)b.index);
+			for (uint32_t i = 0; i < b.len; i++)
+				n += (size_t)snprintf(out + n, sizeof(out) - n, "%s%u%s", i ? "," : "", b.ids[i],
+					b.keep[i] ? "*" : "");
+		}
+	if (e.code != REAP_OK)
+		snprintf(out, sizeof(out), "%s", e.text);
+	reap_reader_close(r);
+	if (in != NULL)
+		fclose(in);
+	reap_block_storage_free(&storage);
+	return out;
+}
+
+static void check(const char *what, struct reap_pack_opts o, struct reap_rows *const *files, size_t n,
+	const char *want)
+{
+	struct reap_err e = {0};
+	struct reap_header h = {.kind = REAP_KIND_TOKENS};
+	struct reap_pack_info info[2] = {{.pack = "a", .split = "all"}, {.pack = "b", .split = "all"}};
+	struct reap_feed_opts fo = {.files = files, .n_files = n};
+	struct reap_feed *feed = NULL;
+	struct reap_writer *w = NULL;
+	struct reap_pool *pool = NULL;
+	uint64_t index = 0, done = 0;
+	FILE *out = fopen(stream_path, "wb");
+	const char *got;
+
+	if (out == NULL || reap_pool_open(&pool, 2, &e) != REAP_OK) {
+		ok(0, "%s: cannot begin", what);
+		return;
+	}
+	fo.pool = pool;
+	if (reap_writer_open(&w, dup(fileno(out)), "s", &h, &e) == REAP_OK &&
+		reap_feed_open(&feed, &fo, &e) == REAP_OK &&
+		reap_pack_run(&o, feed, info, n, &index, w, NULL, &done, &e) == REAP_OK) {
+		struct reap_writer *whole = w;
+
+		w = NULL;
+		(void)!reap_writer_finish(whole, &e);
+	}
+	reap_writer_abort(w);
+	reap_feed_close(feed);
+	reap_pool_close(pool);
+	fclose(out);
+	got = e.code != REAP_OK ? e.text : read_back();
+	ok(strcmp(got, want) == 0, "%s: %s", what, got);
+}
+
+static struct reap_rows *rows_of(const char *name, const char *lines)
+{
+	char path[80];
+	struct reap_rows *r = NULL;
+	struct reap_err e = {0};
+
+	snprintf(path, sizeof(path), "%s-%s", stream_path, name);
+	if (reap_write_file(path, lines, strlen(lines), &e) != REAP_OK ||
+		reap_rows_open(&r, path, "text", true, &e) != REAP_OK) {
+		ok(0, "%s", e.text);
+		exit(1);
+	}
+	unlink(path);
+	return r;
+}
+
+int main(void)
+{
+	struct reap_rows *files[2];
+
+	snprintf(stream_path, sizeof(stream_path), "%s/reap-test-pack-%ld",
+		getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", (long)getpid());
+	files[0] = rows_of("a", "{\"input_ids\": [1,2,3], \"keep_mask\": [0,1,1]}\n"
+				"{\"input_ids\": []}\n"
+				"{\"input_ids\": [4,5,6,7,8]}\n"
+				"{\"input_ids\": [9], \"keep_mask\": [true]}");
+	files[1] = rows_of("b", "{\"input_ids\": [11]}\n{\"input_ids\": [12,13], \"keep_mask\": [1,0]}\n");
+
+	check("blocks: EOS after each row, first tokens unkept",
+		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 4, .eos = 99}, files, 1,
+		"a[0]:1,2*,3*,99 a[1]:4,5*,6*,7* a[2]:8,99,9*,99 a=3/3/12/6");
+	check("blocks: no more than asked for, the last row counted",
+		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 3, .blocks = 2, .eos = 99}, files,
+		1, "a[0]:1,2*,3* a[1]:99,4*,5* a=2/2/6/4");
+	check("blocks: a row can fill several",
+		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 2, .blocks = 4, .eos = 99}, files,
+		1, "a[0]:1,2* a[1]:3,99 a[2]:4,5* a[3]:6,7* a=4/2/8/3");
+	check("blocks: too few are an error",
+		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 4, .blocks = 4, .eos = 99}, files,
+		1, "pack a: 3 blocks of 4 tokens in its 3 rows, not the 4 asked for");
+	check("blocks: not one",
+		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 13, .eos = 99}, files, 1,
+		"pack a: its 3 rows do not fill a block of 13 tokens");
+	check("rows: the tail of each",
+		(struct reap_pack_opts){.mode = REAP_PACK_ROWS, .seq_len = 3}, files, 1,
+		"a[0]:1,2*,3* a[1]:6*,7*,8* a[2]:9* a=3/3/7/6");
+	check("rows: in turn, each to its own pack",
+		(struct reap_pack_opts){.mode = REAP_PACK_ROWS, .seq_len = 9}, files, 2,
+		"a[0]:1,2*,3* b[1]:11* a[2]:4*,5*,6*,7*,8* b[3]:12*,13 a[4]:9* a=3/3/9/8 b=2/2/3/2");
+	check("long: the tail of each row, EOS, first tokens as they are",
+		(struct reap_pack_opts){.mode = REAP_PACK_LONG, .seq_len = 3, .row_max = 2, .eos = 99}, files, 1,
+		"a[0]:2*,3*,99 a[1]:7*,8*,99 a=2/3/6/4");
+	check("long: no row beyond a block",
+		(struct reap_pack_opts){.mode = REAP_PACK_LONG, .seq_len = 4, .row_max = 100, .eos = 99}, files,
+		1, "a[0]:1,2*,3*,99 a[1]:5*,6*,7*,8* a=2/3/8/6");
+	check("long: an upper bound",
+		(struct reap_pack_opts){.mode = REAP_PACK_LONG, .seq_len = 3, .row_max = 2, .blocks = 1, .eos = 99},
+		files, 1, "a[0]:2*,3*,99 a=1/1/3/2");
+	check("long: fewer than the bound are none the worse",
+		(struct reap_pack_opts){.mode = REAP_PACK_LONG, .seq_len = 8, .row_max = 8, .blocks = 7, .eos = 99},
+		files, 1, "a[0]:1,2*,3*,99,4*,5*,6*,7* a=1/3/8/6");
+	for (int f = 0; f < 2; f++)
+		reap_rows_close(files[f]);
+	unlink(stream_path);
+	return tap_done();
+}
