@@ -1,0 +1,232 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# reap-accum: the sums are right, and the same for every order and division.
+load helpers
+
+gen() { "$REAP_BUILD/gen/trace" "$@"; } # LAYERS EXPERTS TOP_K TOKENS BLOCKS [FIRST STEP [OUTCOMES]]
+small() { gen 3 8 2 24 5 "$@"; }
+accum() { reap-accum -q --no-history "$@"; }
+types() { reap-show -t "$1"; } # records of a type as JSON lines
+
+# far A B: numbers at the same place that differ by more than 1e-9 of the larger,
+# and anything else that differs.
+far() {
+	jq -n --slurpfile a "$1" --slurpfile b "$2" '
+		def near($x; $y): if ($x | type) == "number" and ($y | type) == "number" then
+			(($x - $y) | fabs) <= 1e-9 * ([($x | fabs), ($y | fabs)] | max) else $x == $y end;
+		[$a[0] | paths(scalars)] as $p | [$b[0] | paths(scalars)] as $q |
+		if $p != $q then "not the same fields" else
+		$p[] | . as $at | ($a[0] | getpath($at)) as $x | ($b[0] | getpath($at)) as $y |
+		select(near($x; $y) | not) | "\($at): \($x) and \($y)" end'
+}
+
+@test "sums, thresholds and regions are those of an independent implementation" {
+	reap-show --encode trace tests/score/case.trace.jsonl >"$TMP/trace"
+	for rule in code policy; do
+		jq -c --arg rule $rule '{thresholds, tokens, regions: .regions[$rule], sums: [.sums[] |
+			{layer, expert, count, sum_g, sum_n, sum_gn, sum_n2, sum_gn2, max_n} +
+			{regions: .[$rule]}]}' tests/score/case.expected.json >"$TMP/want"
+		accum --rule $rule "$TMP/trace" | reap-show | jq -cs '
+			(.[] | select(.t == "thresholds")) as $t |
+			{thresholds: ($t | {p_lo, h_lo, h_hi, samples}), tokens: $t.tokens,
+			regions: ($t.regions | {good, conflict, uncertain}),
+			sums: [.[] | select(.t == "expert") |
+				{layer, expert, count, sum_g, sum_n, sum_gn, sum_n2, sum_gn2, max_n} +
+				{regions: (.regions | map_values(.sum_gn))}]}' >"$TMP/got"
+		run far <(jq -S . "$TMP/want") <(jq -S . "$TMP/got")
+		[ -z "$output" ] || { echo "$rule: $output"; return 1; }
+	done
+}
+
+@test "1, 3 and 16 shards, in any order, with any threads: the same bytes" {
+	gen 4 16 4 60 33 >"$TMP/whole"
+	accum "$TMP/whole" >"$TMP/sums"
+	accum --by-pack "$TMP/whole" >"$TMP/by-pack"
+	for n in 3 16; do
+		local up=() down=()
+		for ((i = 0; i < n; i++)); do
+			gen 4 16 4 60 33 "$i" "$n" >"$TMP/$n.$i"
+			up+=("$TMP/$n.$i")
+			down=("$TMP/$n.$i" "${down[@]}")
+		done
+		accum --threads 1 "${up[@]}" | cmp - "$TMP/sums"
+		accum --threads 5 "${down[@]}" | cmp - "$TMP/sums"
+		accum --threads 3 -p "${down[@]}" | cmp - "$TMP/by-pack"
+	done
+}
+
+@test "a file, standard input, a pipe and a FIFO give the same" {
+	small >"$TMP/t"
+	accum "$TMP/t" >"$TMP/sums"
+	accum <"$TMP/t" | cmp - "$TMP/sums"
+	accum - <"$TMP/t" | cmp - "$TMP/sums"
+	# shellcheck disable=SC2002 # the pipe is what is tested
+	cat "$TMP/t" | accum | cmp - "$TMP/sums"
+	accum <(cat "$TMP/t") | cmp - "$TMP/sums"
+	# Standard input where it stands, not from its start.
+	{
+		read -r _
+		accum
+	} < <(echo skipped && cat "$TMP/t") | cmp - "$TMP/sums"
+	(echo skipped && cat "$TMP/t") >"$TMP/prefixed"
+	{
+		dd bs=8 count=1 of=/dev/null status=none
+		accum
+	} <"$TMP/prefixed" | cmp - "$TMP/sums"
+}
+
+@test "without outcomes or with --rule none: no regions, the other sums stay" {
+	small 0 1 1 >"$TMP/t"
+	small 0 1 0 >"$TMP/bare"
+	accum --rule none "$TMP/t" >"$TMP/none"
+	accum "$TMP/bare" | cmp - "$TMP/none"
+	cat "$TMP/bare" | accum --rule none | cmp - "$TMP/none"
+	run reap-accum "$TMP/bare"
+	[[ "$output" == *"no outcomes"* ]]
+	types thresholds <"$TMP/none" | jq -e '.rule == "none" and .p_lo == null and .samples == 0'
+	accum "$TMP/t" | types expert | jq -c 'del(.regions)' >"$TMP/a"
+	types expert <"$TMP/none" | jq -c 'del(.regions)' | diff "$TMP/a" -
+	[ "$(types expert <"$TMP/none" | jq -s 'map(.regions[].count) | add')" = 0 ]
+}
+
+@test "position 0 counts, but lies in no region" {
+	small >"$TMP/t"
+	first=$(types route <"$TMP/t" | jq -s '[.[] | select(.layer == 0 and .positions[0] == 0)] | length')
+	[ "$first" -gt 0 ]
+	accum "$TMP/t" | types thresholds | jq -e --argjson first "$first" \
+		'.tokens - .samples == $first and (.regions | add) == .samples'
+}
+
+@test "--by-pack: the packs add up to the whole; --part: the parts do" {
+	small >"$TMP/t"
+	accum -p "$TMP/t" >"$TMP/p"
+	[ "$(types thresholds <"$TMP/p" | jq -c .packs)" = '["pack0","pack1","pack2"]' ]
+	types expert <"$TMP/p" | jq -se 'group_by([.layer, .expert])[] |
+		(map(select(.pack == ""))[0]) as $all | map(select(.pack != "")) |
+		(map(.count) | add) == $all.count and (map(.max_n) | max) == $all.max_n and
+		((map(.sum_gn) | add) - $all.sum_gn | fabs) <= 1e-12 * $all.sum_gn' >/dev/null
+	# Quantiles of one pack's tokens would be others: sets share the thresholds.
+	accum "$TMP/t" | types expert | diff - <(types expert <"$TMP/p" | head -n 24)
+	for i in 1 2; do
+		small $((i - 1)) 2 | accum >"$TMP/want"
+		accum --part $i/2 "$TMP/t" | cmp - "$TMP/want"
+	done
+}
+
+@test "--merge: exact, in any order, and careful about what it merges" {
+	for i in 0 1 2; do small "$i" 3 | accum --rule none >"$TMP/$i"; done
+	reap-accum --merge --no-history "$TMP/0" "$TMP/1" "$TMP/2" >"$TMP/012"
+	reap-accum --merge --no-history "$TMP/2" "$TMP/0" "$TMP/1" | cmp - "$TMP/012"
+	small | accum --rule none >"$TMP/all"
+	far <(types expert <"$TMP/all" | jq -s .) <(types expert <"$TMP/012" | jq -s .) >"$TMP/far"
+	[ ! -s "$TMP/far" ]
+	reap-accum --merge --no-history "$TMP/all" | cmp - "$TMP/all"
+
+	small 0 2 | accum >"$TMP/a"
+	small 1 2 | accum >"$TMP/b"
+	run reap-accum --merge --no-history "$TMP/a" "$TMP/b"
+	[ "$status" -eq 0 ]
+	[[ "$output" == *"thresholds differ"* ]]
+	reap-accum -q --merge "$TMP/a" "$TMP/b" 2>/dev/null | types thresholds | jq -e '.p_lo == null and .rule == "code"'
+	fails 1 "rule none, but" reap-accum --merge "$TMP/0" "$TMP/a"
+	small 1 2 | accum --cc-quantile 0.2 >"$TMP/q"
+	fails 1 "quantiles" reap-accum --merge "$TMP/a" "$TMP/q"
+	small 1 2 | accum --by-pack >"$TMP/p"
+	fails 1 "packs" reap-accum --merge "$TMP/a" "$TMP/p"
+	gen 3 9 2 24 5 | accum >"$TMP/nine"
+	fails 1 "8 experts, but $TMP/nine has 9" reap-accum --merge "$TMP/a" "$TMP/nine"
+	fails 2 "--rule" reap-accum --merge --rule code "$TMP/a"
+}
+
+@test "--merge keeps per-pack sums of different packs apart" {
+	small 0 3 | accum -p >"$TMP/0" # pack0
+	small 1 3 | accum -p >"$TMP/1" # pack1
+	reap-accum -q --merge "$TMP/1" "$TMP/0" 2>/dev/null >"$TMP/m"
+	[ "$(types thresholds <"$TMP/m" | jq -c .packs)" = '["pack0","pack1"]' ]
+	types expert <"$TMP/m" | jq -c 'select(.pack == "pack1")' |
+		diff - <(types expert <"$TMP/1" | jq -c 'select(.pack == "pack1")')
+}
+
+@test "traces that do not fit together" {
+	small 0 2 >"$TMP/a"
+	small 1 2 >"$TMP/b"
+	fails 1 "block 0 comes twice" reap-accum -q "$TMP/a" "$TMP/a"
+	fails 1 "block 2 comes twice" reap-accum -q --rule none "$TMP/a" <(small 2 1)
+	sed_trace() { reap-show "$TMP/b" | sed "$1" | reap-show --encode trace >"$TMP/c"; }
+	sed_trace 's/"digest":"a/"digest":"b/'
+	fails 1 "$TMP/a: model digest aaaaaaaaaaaaaaaa..., but $TMP/c has baaa" reap-accum -q "$TMP/a" "$TMP/c"
+	fails 3 "block 1 has no outcome, unlike the first block" reap-accum -q "$TMP/a" <(small 1 2 0)
+	run reap-accum -v "$TMP/b"
+	[[ "$output" == *"2 of the blocks 0..3 are missing"* ]]
+}
+
+@test "records out of order, missing and foreign: exit 3, named" {
+	small >"$TMP/t"
+	edit() { reap-show "$TMP/t" | jq -c "$1" | reap-show --encode trace >"$TMP/x"; }
+	for rule in code none; do
+		edit 'select(.t != "route" or .block != 1 or .layer != 2)'
+		fails 3 "block 1 has no route for layer 2" reap-accum -q --rule $rule "$TMP/x"
+		edit 'if .t == "route" and .block == 2 then .layer = 2 - .layer else . end'
+		fails 3 "block 2: layer 1 after layer 2" reap-accum -q --rule $rule "$TMP/x"
+		edit 'if .t == "outcome" and .block == 1 then .block = 7 else . end'
+		fails 3 "block 7: an outcome that does not follow" reap-accum -q --rule $rule "$TMP/x"
+		edit 'if .t == "outcome" then .t = "outcast" else . end'
+		fails 3 "unknown type 'outcast'" reap-accum -q --rule $rule "$TMP/x"
+		edit 'if .t == "route" and .block == 3 and .layer == 1 then .norms[0][0] = -1 else . end'
+		fails 3 "norms" reap-accum -q --rule $rule "$TMP/x"
+		edit 'if .t == "route" and .block == 0 then .block = 4294967296 else . end'
+		fails 3 "beyond the limit" reap-accum -q --rule $rule "$TMP/x"
+	done
+	edit 'if .t == "outcome" and .block == 1 then .positions[3] += 1 else . end'
+	fails 3 "does not have the positions of the outcome" reap-accum -q "$TMP/x"
+	edit 'if .t == "outcome" and .block == 1 then .entropy[0] = 1.5 else . end'
+	fails 3 "entropy" reap-accum -q "$TMP/x"
+}
+
+@test "nothing to take quantiles of" {
+	gen 2 4 2 8 0 >"$TMP/empty"
+	accum --rule none "$TMP/empty" | types thresholds | jq -e '.tokens == 0'
+	gen 2 4 2 1 1 >"$TMP/first" # one block, one token, at position 0
+	fails 1 "--rule none" reap-accum -q "$TMP/first"
+	gen 2 4 2 1 2 1 1 >"$TMP/one" # one token
+	accum "$TMP/one" | types thresholds | jq -e '.samples == 1 and .regions.good == 1'
+}
+
+@test "a trace cut anywhere is exit 3" {
+	small >"$TMP/t"
+	cut_everywhere "$TMP/t" reap-accum -q
+	small 0 4 0 >"$TMP/bare"
+	head -c 700 "$TMP/bare" >"$TMP/cut"
+	fails 3 truncated reap-accum -q --rule none "$TMP/cut"
+	fails 3 truncated reap-accum -q "$TMP/t" "$TMP/cut"
+	small 1 2 | accum >"$TMP/s"
+	head -c 900 "$TMP/s" >"$TMP/cut"
+	fails 3 truncated reap-accum --merge "$TMP/cut"
+}
+
+@test "no room: for the result, for the temporary file" {
+	small >"$TMP/t"
+	run bash -c "reap-accum -q '$TMP/t' >/dev/full"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"No space left"* ]]
+	TMPDIR=$TMP/none fails 1 "none/reap-" reap-accum -q "$TMP/t"
+	run bash -c "reap-accum -q '$TMP/t' >&-"
+	[ "$status" -eq 1 ]
+	[ -z "$(ls -A "$TMP" | grep reap-)" ]
+}
+
+@test "memory does not grow with the trace" {
+	[[ "$REAP_BUILD" != *san* && "$REAP_BUILD" != *fuzz* ]] || skip "address space of a sanitizer"
+	gen 8 32 4 1024 120 >"$TMP/t"
+	[ "$(stat -c %s "$TMP/t")" -gt 35000000 ]
+	(ulimit -v 100000 && accum --threads 2 "$TMP/t" >"$TMP/s")
+	reap-show "$TMP/s" >/dev/null
+}
+
+@test "options that mean nothing are refused" {
+	fails 2 "--rule" reap-accum --rule codex
+	fails 2 "--cc-quantile" reap-accum --cc-quantile 1.5
+	fails 2 "--part" reap-accum --part 3/2
+	fails 2 "--part" reap-accum --part 2
+	fails 2 "--part" reap-accum --part 0/2
+}
