@@ -271,7 +271,7 @@ fake_duckdb() {
 @test "Parquet through a program: the file on its input, the column quoted" {
 	rows one two three >"$TMP/r.jsonl"
 	# This one takes JSON lines for Parquet, and tells how it was called.
-	fake_duckdb "echo \"\$@\" >'$TMP/argv'; exec cat /dev/stdin"
+	fake_duckdb "echo \"\$@\" >'$TMP/argv'; exec cat /dev/fd/0"
 	cp "$TMP/r.jsonl" "$TMP/it's;rm -rf *.parquet"
 	tok -m "$MODEL" --rows p="$TMP/r.jsonl" >"$TMP/a"
 	PATH=$TMP/fake:$PATH tok -m "$MODEL" --rows p="$TMP/it's;rm -rf *.parquet" >"$TMP/b"

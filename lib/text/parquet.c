@@ -20,16 +20,17 @@ extern char **environ;
  * literal or an argument, so that no name is ever read as something else. */
 static const char python[] =
 	"import sys, json\n"
+	"out = open(1, 'w')\n"
 	"want = [sys.argv[1], 'input_ids', 'keep_mask']\n"
 	"def put(rows):\n"
-	"    sys.stdout.write(''.join(json.dumps(r) + '\\n' for r in rows))\n"
+	"    out.write(''.join(json.dumps(r) + '\\n' for r in rows))\n"
 	"def by_pyarrow(pq):\n"
-	"    f = pq.ParquetFile('/dev/stdin')\n"
+	"    f = pq.ParquetFile('/dev/fd/0')\n"
 	"    have = [c for c in want if c in f.schema_arrow.names]\n"
 	"    for b in f.iter_batches(batch_size=512, columns=have):\n"
 	"        put(b.to_pylist())\n"
 	"def by_duckdb(db):\n"
-	"    src = \" FROM read_parquet('/dev/stdin')\"\n"
+	"    src = \" FROM read_parquet('/dev/fd/0')\"\n"
 	"    con = db.connect()\n"
 	"    names = [d[0] for d in con.execute('SELECT *' + src + ' LIMIT 0').description]\n"
 	"    have = [c for c in want if c in names]\n"
@@ -47,13 +48,12 @@ static const char python[] =
 	"        import duckdb as m\n"
 	"        run = by_duckdb\n"
 	"except ImportError:\n"
-	"    sys.exit(97)\n"
+	"    raise SystemExit(97)\n"
 	"try:\n"
 	"    run(m)\n"
-	"    sys.stdout.flush()\n"
+	"    out.close()\n"
 	"except Exception as e:\n"
-	"    sys.stderr.write('%s: %s\\n' % (m.__name__, str(e).splitlines()[0] if str(e) else repr(e)))\n"
-	"    sys.exit(1)\n";
+	"    raise SystemExit('%s: %s' % (m.__name__, (str(e) or repr(e)).splitlines()[0]))\n";
 
 enum { NO_MODULE = 97 };
 
@@ -70,8 +70,8 @@ static int no_reader(const char *path, struct reap_err *e)
 static char *duckdb_statement(const char *column)
 {
 	static const char head[] = "COPY (SELECT COLUMNS('^(",
-			  tail[] = "|input_ids|keep_mask)$') FROM read_parquet('/dev/stdin')) "
-				   "TO '/dev/stdout' (FORMAT JSON)";
+			  tail[] = "|input_ids|keep_mask)$') FROM read_parquet('/dev/fd/0')) "
+				   "TO '/dev/fd/1' (FORMAT JSON)";
 	char *s = reap_alloc(sizeof(head) + sizeof(tail) + 3 * strlen(column), 1), *p = s;
 
 	if (s == NULL)

@@ -88,6 +88,8 @@ struct text {
 
 static void put(struct text *t, const char *s, size_t n)
 {
+	if (n == 0)
+		return;
 	if (t->failed || !reap_grow(&t->p, &t->cap, t->n + n + 1, 1)) {
 		t->failed = true;
 		return;
