@@ -9,12 +9,12 @@
 
 /* ---- exact sums ---- */
 
-static const double PARTS = 9223372036854775808.0; /* 2^63 */
+static const double PARTS = 4503599627370496.0; /* 2^52 */
 
 static void carry(struct reap_fix *sum)
 {
-	sum->whole += sum->part >> 63;
-	sum->part &= UINT64_MAX >> 1;
+	sum->whole += sum->part >> 52;
+	sum->part &= UINT64_MAX >> 12;
 }
 
 void reap_fix_add(struct reap_fix *sum, double v)

@@ -15,7 +15,7 @@
  *   Quadrants: shares of the bins whose midpoints are <= (L) or > (H) x_thr and
  *   h_thr; cc_rate, confident conflict, is LL.
  *
- * Sums are exact integers of 2^-63, so neither the order of tokens nor their
+ * Sums are exact integers of 2^-52, so neither the order of tokens nor their
  * division into shards changes a bit of the result.
  */
 #ifndef REAP_METRICS_H

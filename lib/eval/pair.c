@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/eval/agree.h"
 #include "lib/eval/metrics.h"
 
 enum { LEFT, RIGHT, SIDES };
@@ -41,7 +42,8 @@ struct side {
 
 /* What a row needs until its metrics record comes. */
 struct work {
-	struct reap_grid grid;
+	char pack[128];
+	uint32_t seq_len;
 	double *rows; /* (blocks, COLUMNS) */
 	size_t blocks, rows_cap;
 	/* Bins of all tokens, because the thresholds are known only at the end. */
@@ -51,10 +53,15 @@ struct work {
 	size_t ends_cap;
 	int64_t *half[SIDES][2]; /* (bins) of even and of odd blocks */
 	bool identical;
-	char pack[128];
-	uint32_t seq_len;
 	struct reap_pair_token worst[REAP_PAIR_WORST];
 	uint32_t worst_count;
+};
+
+/* The rows that are open: blocks of several packs may lie mixed. */
+struct desk {
+	struct reap_grid grid;
+	struct work *work;
+	size_t count, cap;
 };
 
 #define NO_BIN UINT32_MAX
@@ -128,55 +135,14 @@ static void figures(const double *s, double *f)
 
 /* ---- reading ---- */
 
-static int differs_u64(const struct side s[SIDES], const char *what, uint64_t l, uint64_t r,
-	struct reap_err *e)
-{
-	if (l == r)
-		return REAP_OK;
-	return reap_fail(e, REAP_EFAIL, "%s: %s %" PRIu64 ", but %s has %" PRIu64, s[RIGHT].name,
-		what, r, s[LEFT].name, l);
-}
-
-static int differs_f64(const struct side s[SIDES], const char *what, double l, double r,
-	struct reap_err *e)
-{
-	if (l == r)
-		return REAP_OK;
-	return reap_fail(e, REAP_EFAIL, "%s: %s %g, but %s has %g", s[RIGHT].name, what, r,
-		s[LEFT].name, l);
-}
-
-static int differs_str(const struct side s[SIDES], const char *what, const char *l, const char *r,
-	struct reap_err *e)
-{
-	if (strcmp(l, r) == 0)
-		return REAP_OK;
-	return reap_fail(e, REAP_EFAIL, "%s: %s %s, but %s has %s", s[RIGHT].name, what, r,
-		s[LEFT].name, l);
-}
-
 static int check_metas(const struct side s[SIDES], struct reap_err *e)
 {
-	const struct reap_eval_meta *l = s[LEFT].meta, *r = s[RIGHT].meta;
-	int rc;
-
 	for (int i = 0; i < SIDES; i++)
 		if (s[i].meta->shards != 1)
 			return reap_fail(e, REAP_EFAIL,
 				"%s: is shard %u of %u: join the shards with reap-ppl --merge",
 				s[i].name, s[i].meta->shard, s[i].meta->shards);
-	if ((rc = differs_u64(s, "entropy_topk", l->entropy_topk, r->entropy_topk, e)) != REAP_OK ||
-		(rc = differs_u64(s, "bins of p", l->xbins, r->xbins, e)) != REAP_OK ||
-		(rc = differs_u64(s, "bins of entropy", l->ybins, r->ybins, e)) != REAP_OK ||
-		(rc = differs_f64(s, "cc_quantile", l->cc_quantile, r->cc_quantile, e)) != REAP_OK ||
-		(rc = differs_str(s, "prob_scale", l->log_scale ? "log" : "linear",
-			 r->log_scale ? "log" : "linear", e)) != REAP_OK)
-		return rc;
-	if (!l->log_scale)
-		return REAP_OK;
-	if ((rc = differs_f64(s, "logp_min", l->logp_min, r->logp_min, e)) != REAP_OK)
-		return rc;
-	return differs_f64(s, "logp_max", l->logp_max, r->logp_max, e);
+	return reap_agree_meta(s[RIGHT].name, s[RIGHT].meta, s[LEFT].name, s[LEFT].meta, e);
 }
 
 static int read_meta(struct side *s, struct reap_err *e)
@@ -224,7 +190,7 @@ static void add_worst(struct work *w, const struct reap_pair_token *t)
 	w->worst[i] = *t;
 }
 
-static void add_token(struct work *w, double *row, const struct reap_eval_tokens t[SIDES],
+static void add_token(struct work *w, const struct reap_grid *g, double *row, const struct reap_eval_tokens t[SIDES],
 	uint32_t i, uint32_t *bins)
 {
 	const int group[2] = {t[LEFT].channel[i],
@@ -236,7 +202,7 @@ static void add_token(struct work *w, double *row, const struct reap_eval_tokens
 		size_t bin;
 
 		bins[s] = NO_BIN;
-		if (!reap_grid_bin(&w->grid, p, t[s].entropy[i], &bin))
+		if (!reap_grid_bin(g, p, t[s].entropy[i], &bin))
 			continue;
 		bins[s] = (uint32_t)bin;
 		w->half[s][w->blocks % 2][bin]++;
@@ -247,8 +213,8 @@ static void add_token(struct work *w, double *row, const struct reap_eval_tokens
 	row[COL_TOKENS]++;
 	row[COL_AGREE] += t[LEFT].top1[i] == t[RIGHT].top1[i];
 	row[COL_BOTH] += t[LEFT].top1[i] && t[RIGHT].top1[i];
-	for (int g = 0; g < 2; g++) {
-		double *col = row + COL_GROUP + 3 * group[g];
+	for (int k = 0; k < 2; k++) {
+		double *col = row + COL_GROUP + 3 * group[k];
 
 		col[0]++;
 		col[1] += nll[LEFT];
@@ -264,35 +230,76 @@ static void add_token(struct work *w, double *row, const struct reap_eval_tokens
 			.nll_right = nll[RIGHT]});
 }
 
-static int add_block(struct work *w, struct side s[SIDES], struct reap_err *e)
+static void close_work(struct work *w)
+{
+	for (int s = 0; s < SIDES; s++)
+		for (int h = 0; h < 2; h++)
+			free(w->half[s][h]);
+	free(w->rows);
+	free(w->bins);
+	free(w->ends);
+}
+
+/* The open row of a pack, opened now if need be; NULL when out of memory. */
+static struct work *find_work(struct desk *d, const char *pack, uint32_t seq_len)
+{
+	const size_t bins = (size_t)d->grid.xbins * d->grid.ybins;
+	struct work *w;
+
+	for (size_t i = 0; i < d->count; i++)
+		if (d->work[i].seq_len == seq_len && strcmp(d->work[i].pack, pack) == 0)
+			return &d->work[i];
+	if (!reap_grow(&d->work, &d->cap, d->count + 1, sizeof(*d->work)))
+		return NULL;
+	w = &d->work[d->count++];
+	memset(w, 0, sizeof(*w));
+	strcpy(w->pack, pack);
+	w->seq_len = seq_len;
+	w->identical = true;
+	for (int s = 0; s < SIDES; s++)
+		for (int h = 0; h < 2; h++)
+			if ((w->half[s][h] = reap_calloc(bins, sizeof(int64_t))) == NULL)
+				return NULL;
+	return w;
+}
+
+static int same_block(const struct side s[SIDES], const struct reap_eval_tokens t[SIDES],
+	struct reap_err *e)
+{
+	const struct reap_eval_tokens *l = &t[LEFT], *r = &t[RIGHT];
+	const char *ln = s[LEFT].name, *rn = s[RIGHT].name;
+	int rc;
+
+	if ((rc = reap_agree_u64("block", rn, r->block, ln, l->block, e)) != REAP_OK ||
+		(rc = reap_agree_str("pack", rn, r->pack, ln, l->pack, e)) != REAP_OK ||
+		(rc = reap_agree_u64("seq_len", rn, r->seq_len, ln, l->seq_len, e)) != REAP_OK ||
+		(rc = reap_agree_u64("tokens of a block", rn, r->n, ln, l->n, e)) != REAP_OK)
+		return rc;
+	for (uint32_t i = 0; i < l->n; i++)
+		if (l->positions[i] != r->positions[i] || l->ids[i] != r->ids[i] ||
+			l->channel[i] != r->channel[i])
+			return reap_fail(e, REAP_EFAIL,
+				"%s: block %" PRIu64 ": token %u at position %u, but %s has %u at %u",
+				rn, l->block, r->ids[i], r->positions[i], ln, l->ids[i],
+				l->positions[i]);
+	return REAP_OK;
+}
+
+static int add_block(struct desk *d, struct side s[SIDES], struct reap_err *e)
 {
 	struct reap_eval_tokens t[SIDES];
+	struct work *w;
 	double *row;
 	int rc;
 
 	for (int i = 0; i < SIDES; i++)
 		if ((rc = reap_get_eval_tokens(&s[i].rec, &t[i], &s[i].storage, e)) != REAP_OK)
 			return rc;
-	if ((rc = differs_u64(s, "block", t[LEFT].block, t[RIGHT].block, e)) != REAP_OK ||
-		(rc = differs_str(s, "pack", t[LEFT].pack, t[RIGHT].pack, e)) != REAP_OK ||
-		(rc = differs_u64(s, "seq_len", t[LEFT].seq_len, t[RIGHT].seq_len, e)) != REAP_OK ||
-		(rc = differs_u64(s, "tokens of a block", t[LEFT].n, t[RIGHT].n, e)) != REAP_OK)
+	if ((rc = same_block(s, t, e)) != REAP_OK)
 		return rc;
-	if (w->blocks > 0 && (strcmp(w->pack, t[LEFT].pack) != 0 || w->seq_len != t[LEFT].seq_len))
-		return reap_rec_fail(&s[LEFT].rec, "pack", e,
-			"%s %u without the metrics of %s %u before it", t[LEFT].pack, t[LEFT].seq_len,
-			w->pack, w->seq_len);
-	memcpy(w->pack, t[LEFT].pack, sizeof(w->pack));
-	w->seq_len = t[LEFT].seq_len;
-	for (uint32_t i = 0; i < t[LEFT].n; i++)
-		if (t[LEFT].positions[i] != t[RIGHT].positions[i] ||
-			t[LEFT].ids[i] != t[RIGHT].ids[i] ||
-			t[LEFT].channel[i] != t[RIGHT].channel[i])
-			return reap_fail(e, REAP_EFAIL,
-				"%s: block %" PRIu64 ": token %u at position %u, but %s has %u at %u",
-				s[RIGHT].name, t[LEFT].block, t[RIGHT].ids[i], t[RIGHT].positions[i],
-				s[LEFT].name, t[LEFT].ids[i], t[LEFT].positions[i]);
-	if (!reap_grow(&w->rows, &w->rows_cap, (w->blocks + 1) * COLUMNS, sizeof(*w->rows)) ||
+	w = find_work(d, t[LEFT].pack, t[LEFT].seq_len);
+	if (w == NULL ||
+		!reap_grow(&w->rows, &w->rows_cap, (w->blocks + 1) * COLUMNS, sizeof(*w->rows)) ||
 		!reap_grow(&w->ends, &w->ends_cap, w->blocks + 1, sizeof(*w->ends)) ||
 		!reap_grow(&w->bins, &w->bins_cap, (w->tokens + t[LEFT].n) * SIDES, sizeof(*w->bins)))
 		return reap_fail_memory(e, "the tokens of a pack");
@@ -300,33 +307,15 @@ static int add_block(struct work *w, struct side s[SIDES], struct reap_err *e)
 	for (int c = 0; c < COLUMNS; c++)
 		row[c] = 0;
 	for (uint32_t i = 0; i < t[LEFT].n; i++)
-		add_token(w, row, t, i, w->bins + (w->tokens + i) * SIDES);
+		add_token(w, &d->grid, row, t, i, w->bins + (w->tokens + i) * SIDES);
 	w->tokens += t[LEFT].n;
 	w->ends[w->blocks++] = w->tokens;
 	return REAP_OK;
 }
 
-static int check_metrics(const struct side s[SIDES], const struct reap_metrics *l,
-	const struct reap_metrics *r, struct reap_err *e)
-{
-	int rc;
-
-	if ((rc = differs_str(s, "pack", l->pack, r->pack, e)) != REAP_OK ||
-		(rc = differs_u64(s, "seq_len", l->seq_len, r->seq_len, e)) != REAP_OK ||
-		(rc = differs_str(s, "rows_sha256", l->rows_sha256, r->rows_sha256, e)) != REAP_OK ||
-		(rc = differs_u64(s, "rows_seen", l->rows_seen, r->rows_seen, e)) != REAP_OK ||
-		(rc = differs_u64(s, "blocks", l->blocks, r->blocks, e)) != REAP_OK ||
-		(rc = differs_u64(s, "tokens", l->tokens, r->tokens, e)) != REAP_OK ||
-		(rc = differs_u64(s, "kept", l->kept, r->kept, e)) != REAP_OK ||
-		(rc = differs_u64(s, "scored tokens", l->kept_tokens + l->dropped_tokens,
-			 r->kept_tokens + r->dropped_tokens, e)) != REAP_OK)
-		return rc;
-	return differs_str(s, "split", l->split, r->split, e);
-}
-
 /* ---- one row ---- */
 
-static void count_conflicts(struct work *w, const struct reap_metrics *l,
+static void count_conflicts(struct work *w, const struct reap_grid *g, const struct reap_metrics *l,
 	const struct reap_metrics *r)
 {
 	size_t t = 0;
@@ -337,12 +326,12 @@ static void count_conflicts(struct work *w, const struct reap_metrics *l,
 		for (; t < w->ends[b]; t++) {
 			uint32_t bl = w->bins[t * SIDES + LEFT], br = w->bins[t * SIDES + RIGHT];
 
-			if (bl != NO_BIN && reap_grid_bin_low(&w->grid, bl, l->x_thr, l->h_thr))
+			if (bl != NO_BIN && reap_grid_bin_low(g, bl, l->x_thr, l->h_thr))
 				row[COL_CC + LEFT]++;
 			if (br == NO_BIN)
 				continue;
-			row[COL_CC + RIGHT] += reap_grid_bin_low(&w->grid, br, r->x_thr, r->h_thr);
-			row[COL_CC_BASE] += reap_grid_bin_low(&w->grid, br, l->x_thr, l->h_thr);
+			row[COL_CC + RIGHT] += reap_grid_bin_low(g, br, r->x_thr, r->h_thr);
+			row[COL_CC_BASE] += reap_grid_bin_low(g, br, l->x_thr, l->h_thr);
 		}
 	}
 }
@@ -360,13 +349,14 @@ static void fill_group(struct reap_pair_group *g, const double *sums, int group,
 	g->d_nll = (col[2] - col[1]) / col[0];
 }
 
-static int fill_paired(struct reap_pair_row *row, struct work *w, struct reap_err *e)
+static int fill_paired(struct reap_pair_row *row, struct work *w, const struct reap_grid *g,
+	struct reap_err *e)
 {
 	double sums[COLUMNS] = {0}, value[FIGURES];
 	struct reap_interval ci[FIGURES];
 	int rc;
 
-	count_conflicts(w, &row->left, &row->right);
+	count_conflicts(w, g, &row->left, &row->right);
 	if (w->identical) /* no resample could differ, however few the blocks */
 		for (int f = 0; f < FIGURES; f++)
 			ci[f] = (struct reap_interval){.known = true};
@@ -400,81 +390,57 @@ static int fill_paired(struct reap_pair_row *row, struct work *w, struct reap_er
 	return REAP_OK;
 }
 
-static int finish_row(struct reap_pair_row *row, struct work *w, struct side s[SIDES], bool paired,
+/* What the histograms alone tell. */
+static void compare_metrics(struct reap_pair_row *row, const struct reap_grid *g)
+{
+	const struct reap_metrics *l = &row->left, *r = &row->right;
+
+	row->d_ppl = r->ppl - l->ppl;
+	row->d_cc = r->cc_rate - l->cc_rate;
+	row->d_mean_p = r->mean_prob - l->mean_prob;
+	row->js2d = reap_js2d(l->hist2d, r->hist2d, (size_t)g->xbins * g->ybins);
+	row->floor_left = row->floor_right = NAN;
+	if (r->kept_tokens > 0)
+		row->cc_at_base = (double)reap_grid_count_low(g, r->hist2d, l->x_thr, l->h_thr) /
+			(double)r->kept_tokens;
+	row->d_cc_at_base = row->cc_at_base - l->cc_rate;
+}
+
+static int finish_row(struct reap_pair_row *row, struct desk *d, struct side s[SIDES], bool paired,
 	struct reap_err *e)
 {
-	const size_t bins = (size_t)w->grid.xbins * w->grid.ybins;
+	const size_t bins = (size_t)d->grid.xbins * d->grid.ybins;
 	struct reap_metrics *l = &row->left, *r = &row->right;
+	struct work *w;
 	int rc;
 
 	if ((rc = reap_get_metrics(&s[LEFT].rec, s[LEFT].meta, l, e)) != REAP_OK ||
 		(rc = reap_get_metrics(&s[RIGHT].rec, s[RIGHT].meta, r, e)) != REAP_OK ||
-		(rc = check_metrics(s, l, r, e)) != REAP_OK)
+		(rc = reap_agree_data(s[RIGHT].name, r, s[LEFT].name, l, e)) != REAP_OK ||
+		(rc = reap_agree_u64("scored tokens", s[RIGHT].name,
+			 r->kept_tokens + r->dropped_tokens, s[LEFT].name,
+			 l->kept_tokens + l->dropped_tokens, e)) != REAP_OK)
 		return rc;
-	row->d_ppl = r->ppl - l->ppl;
-	row->d_cc = r->cc_rate - l->cc_rate;
-	row->d_mean_p = r->mean_prob - l->mean_prob;
-	row->js2d = reap_js2d(l->hist2d, r->hist2d, bins);
-	row->floor_left = row->floor_right = NAN;
-	if (r->kept_tokens > 0)
-		row->cc_at_base = (double)reap_grid_count_low(&w->grid, r->hist2d, l->x_thr,
-					  l->h_thr) / (double)r->kept_tokens;
-	row->d_cc_at_base = row->cc_at_base - l->cc_rate;
+	compare_metrics(row, &d->grid);
 	if (!paired)
 		return REAP_OK;
-	if (w->blocks != l->blocks || w->tokens != l->kept_tokens + l->dropped_tokens ||
-		(w->blocks > 0 && (strcmp(w->pack, l->pack) != 0 || w->seq_len != l->seq_len)))
+	if ((w = find_work(d, l->pack, l->seq_len)) == NULL)
+		return reap_fail_memory(e, "a row");
+	if (w->blocks != l->blocks || w->tokens != l->kept_tokens + l->dropped_tokens)
 		return reap_rec_fail(&s[LEFT].rec, "kept_tokens", e,
 			"%s %u: %zu blocks with %zu tokens came before", l->pack, l->seq_len,
 			w->blocks, w->tokens);
-	if (w->tokens == 0)
-		return REAP_OK;
 	if (w->blocks > 1) {
 		row->floor_left = reap_js2d(w->half[LEFT][0], w->half[LEFT][1], bins);
 		row->floor_right = reap_js2d(w->half[RIGHT][0], w->half[RIGHT][1], bins);
 	}
-	return fill_paired(row, w, e);
+	rc = w->tokens > 0 ? fill_paired(row, w, &d->grid, e) : REAP_OK;
+	close_work(w);
+	*w = d->work[--d->count];
+	return rc;
 }
 
 /* ---- whole streams ---- */
-
-static void clear_work(struct work *w)
-{
-	const size_t bins = (size_t)w->grid.xbins * w->grid.ybins;
-
-	w->blocks = w->tokens = 0;
-	w->identical = true;
-	w->worst_count = 0;
-	for (int s = 0; s < SIDES; s++)
-		for (int h = 0; h < 2; h++)
-			memset(w->half[s][h], 0, bins * sizeof(int64_t));
-}
-
-static int open_work(struct work *w, const struct reap_eval_meta *meta, struct reap_err *e)
-{
-	const size_t bins = (size_t)meta->xbins * meta->ybins;
-	int rc = reap_grid_init(&w->grid, meta, e);
-
-	if (rc != REAP_OK)
-		return rc;
-	for (int s = 0; s < SIDES; s++)
-		for (int h = 0; h < 2; h++)
-			if ((w->half[s][h] = reap_alloc(bins, sizeof(int64_t))) == NULL)
-				return reap_fail_memory(e, "histograms");
-	clear_work(w);
-	return REAP_OK;
-}
-
-static void close_work(struct work *w)
-{
-	for (int s = 0; s < SIDES; s++)
-		for (int h = 0; h < 2; h++)
-			free(w->half[s][h]);
-	free(w->rows);
-	free(w->bins);
-	free(w->ends);
-	reap_grid_free(&w->grid);
-}
 
 static int add_row(struct reap_pair *p, size_t *cap, struct reap_pair_row **row, struct reap_err *e)
 {
@@ -485,7 +451,7 @@ static int add_row(struct reap_pair *p, size_t *cap, struct reap_pair_row **row,
 	return REAP_OK;
 }
 
-static int read_rows(struct reap_pair *p, struct side s[SIDES], struct work *w, struct reap_err *e)
+static int read_rows(struct reap_pair *p, struct side s[SIDES], struct desk *d, struct reap_err *e)
 {
 	const bool paired = p->left_meta.tokens && p->right_meta.tokens;
 	struct reap_pair_row *row = NULL;
@@ -497,6 +463,9 @@ static int read_rows(struct reap_pair *p, struct side s[SIDES], struct work *w, 
 			return l;
 		if ((r = next(&s[RIGHT], paired, e)) < 0)
 			return r;
+		if (l == 0 && r == 0 && d->count > 0)
+			return reap_fail(e, REAP_ESTREAM, "%s: %s %u has tokens but no metrics",
+				s[LEFT].name, d->work[0].pack, d->work[0].seq_len);
 		if (l == 0 && r == 0)
 			return REAP_OK;
 		if (l != r || strcmp(s[LEFT].rec.type, s[RIGHT].rec.type) != 0)
@@ -504,14 +473,13 @@ static int read_rows(struct reap_pair *p, struct side s[SIDES], struct work *w, 
 				"tokens", s[RIGHT].name, r == 0 ? "ends" : s[RIGHT].rec.type,
 				s[LEFT].name, l == 0 ? "ended" : s[LEFT].rec.type);
 		if (reap_rec_is(&s[LEFT].rec, "tokens")) {
-			if ((rc = add_block(w, s, e)) != REAP_OK)
+			if ((rc = add_block(d, s, e)) != REAP_OK)
 				return rc;
 			continue;
 		}
 		if ((rc = add_row(p, &cap, &row, e)) != REAP_OK ||
-			(rc = finish_row(row, w, s, paired, e)) != REAP_OK)
+			(rc = finish_row(row, d, s, paired, e)) != REAP_OK)
 			return rc;
-		clear_work(w);
 	}
 }
 
@@ -522,7 +490,7 @@ int reap_pair_read(struct reap_pair *p, struct reap_reader *left, struct reap_re
 		{.reader = left, .name = reap_reader_name(left), .meta = &p->left_meta},
 		{.reader = right, .name = reap_reader_name(right), .meta = &p->right_meta},
 	};
-	struct work w = {.rows = NULL};
+	struct desk d = {.work = NULL};
 	int rc;
 
 	memset(p, 0, sizeof(*p));
@@ -530,10 +498,13 @@ int reap_pair_read(struct reap_pair *p, struct reap_reader *left, struct reap_re
 	memcpy(p->right_name, reap_reader_header(right)->model.id, sizeof(p->right_name));
 	if ((rc = read_meta(&s[LEFT], e)) == REAP_OK && (rc = read_meta(&s[RIGHT], e)) == REAP_OK &&
 		(rc = check_metas(s, e)) == REAP_OK &&
-		(rc = open_work(&w, &p->left_meta, e)) == REAP_OK &&
-		(rc = read_rows(p, s, &w, e)) == REAP_OK && p->count == 0)
+		(rc = reap_grid_init(&d.grid, &p->left_meta, e)) == REAP_OK &&
+		(rc = read_rows(p, s, &d, e)) == REAP_OK && p->count == 0)
 		rc = reap_fail(e, REAP_ESTREAM, "%s: an eval without a metrics record", s[LEFT].name);
-	close_work(&w);
+	for (size_t i = 0; i < d.count; i++)
+		close_work(&d.work[i]);
+	free(d.work);
+	reap_grid_free(&d.grid);
 	for (int i = 0; i < SIDES; i++)
 		reap_eval_storage_free(&s[i].storage);
 	if (rc != REAP_OK)

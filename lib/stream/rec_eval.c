@@ -356,8 +356,8 @@ static int get_metrics(const struct reap_rec *rec, const struct reap_eval_meta *
 		return rc;
 	memcpy(sums, data, sizeof sums);
 	for (int i = 0; i < 4; i++) {
-		if (sums[2 * i] < 0 || sums[2 * i + 1] < 0)
-			return reap_rec_fail(rec, "sums", e, "row %d is negative", i);
+		if (sums[2 * i] < 0 || sums[2 * i + 1] < 0 || sums[2 * i + 1] >> 52 != 0)
+			return reap_rec_fail(rec, "sums", e, "row %d is out of range", i);
 		sum[i]->whole = (uint64_t)sums[2 * i];
 		sum[i]->part = (uint64_t)sums[2 * i + 1];
 	}

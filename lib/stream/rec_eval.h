@@ -48,9 +48,10 @@ struct reap_eval_tokens {
 	const uint8_t *channel;	   /* (n) enum reap_channel */
 };
 
-/* Sums that do not depend on order: integer part and 2^-63 fractions. */
+/* Sums that do not depend on order: integer part and 2^-52 fractions.  Both survive
+ * a JSON tool that knows only doubles. */
 struct reap_fix {
-	uint64_t whole, part; /* both < 2^63 */
+	uint64_t whole, part; /* part < 2^52 */
 };
 
 /* Fields keep the names of the record; formulas in lib/eval/metrics.h. */

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * reap-ppl: what a model makes of each kept token, and the metrics that follow.
+ * See reap-ppl(1).
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cmd/tool.h"
+#include "lib/base/mem.h"
+#include "lib/engine/intake.h"
+#include "lib/eval/agree.h"
+#include "lib/eval/merge.h"
+#include "lib/eval/scorer.h"
+
+static const char usage[] =
+	"usage: reap-ppl [options] -m MODEL [tokens]\n"
+	"       reap-ppl --merge EVAL...\n"
+	"Perplexity and the EAFT metrics of a model on a token stream, as an eval stream.\n"
+	"\n"
+	"  -m, --model DIR         the checkpoint\n"
+	"  -k, --entropy-topk K    entropy of the K most likely tokens (default 20)\n"
+	"      --bins XxY          bins of p and of the entropy (default 160x120)\n"
+	"      --cc-quantile Q     where low p and low entropy end (default 0.15)\n"
+	"      --prob-scale SCALE  bins of p: linear (default) or log\n"
+	"      --logp-min X, --logp-max X\n"
+	"                          range of log10 p with log bins (default -12 and 0)\n"
+	"      --no-tokens         leave the tokens out: no intervals in reap-gate\n"
+	"      --shard I/N         only the I-th of every N blocks\n"
+	"      --resume FILE       take over what an interrupted eval holds\n"
+	"      --merge             join the N shards of an eval\n"
+	TOOL_USAGE_HISTORY TOOL_USAGE_RUN TOOL_USAGE_STD;
+
+enum { OPT_BINS = TOOL_OWN, OPT_QUANTILE, OPT_SCALE, OPT_LOGP_MIN, OPT_LOGP_MAX, OPT_NO_TOKENS,
+	OPT_SHARD, OPT_RESUME, OPT_MERGE };
+
+struct opts {
+	const char *model, *input, *resume;
+	bool merge;
+	struct reap_eval_meta meta;
+};
+
+/* An interrupted eval.  With tokens its records are taken over one by one, read one
+ * ahead; without tokens, the metrics of its finished packs, all read at once. */
+struct resume {
+	struct reap_reader *reader; /* NULL: none, or used up */
+	const char *name;
+	int fd;
+	struct reap_rec rec; /* the next one */
+	struct reap_eval_storage storage;
+	struct reap_metrics *metrics; /* (packs); owned */
+	size_t packs, cap;
+	uint64_t blocks; /* taken over */
+};
+
+struct run {
+	const struct opts *o;
+	struct reap_reader *in;
+	struct reap_model *model;
+	struct reap_engine *engine;
+	struct reap_writer *w;
+	struct reap_scorer scorer;
+	struct resume resume;
+};
+
+/* ---- resuming ---- */
+
+/* The next record that can be used.  Where the interrupted stream breaks off, or
+ * ends, there is nothing more to take over. */
+static void resume_advance(struct resume *r)
+{
+	struct reap_err ignored = {0};
+
+	if (r->reader != NULL && reap_read(r->reader, &r->rec, &ignored) <= 0) {
+		reap_reader_close(r->reader);
+		r->reader = NULL;
+	}
+}
+
+/* An eval of the same model and settings. */
+static int resume_check(struct run *s, struct reap_err *e)
+{
+	const struct reap_eval_meta *mine = &s->o->meta;
+	struct resume *r = &s->resume;
+	struct reap_eval_meta meta;
+	int rc;
+
+	if ((rc = reap_get_eval_meta(&r->rec, &meta, e)) != REAP_OK ||
+		(rc = reap_agree_meta(r->name, &meta, "this run", mine, e)) != REAP_OK ||
+		(rc = reap_agree_u64("tokens", r->name, meta.tokens, "this run", mine->tokens, e)) !=
+			REAP_OK ||
+		(rc = reap_agree_u64("shard", r->name, meta.shard, "this run", mine->shard, e)) !=
+			REAP_OK ||
+		(rc = reap_agree_u64("shards", r->name, meta.shards, "this run", mine->shards, e)) !=
+			REAP_OK)
+		return rc;
+	return reap_agree_str("arithmetic", r->name, meta.backend, "this run", mine->backend, e);
+}
+
+static int resume_packs(struct run *s, struct reap_err *e)
+{
+	struct resume *r = &s->resume;
+	int rc;
+
+	for (; r->reader != NULL; resume_advance(r)) {
+		if (!reap_grow(&r->metrics, &r->cap, r->packs + 1, sizeof(*r->metrics)))
+			return reap_fail_memory(e, "the finished packs");
+		if (!reap_rec_is(&r->rec, "metrics"))
+			return reap_rec_unknown(&r->rec, e);
+		rc = reap_get_metrics(&r->rec, &s->o->meta, &r->metrics[r->packs], e);
+		if (rc != REAP_OK)
+			return rc;
+		r->packs++;
+	}
+	return REAP_OK;
+}
+
+static int resume_open(struct run *s, struct reap_err *e)
+{
+	const struct reap_header *h;
+	struct resume *r = &s->resume;
+	struct reap_err why = {0};
+	int rc;
+
+	if (s->o->resume == NULL)
+		return REAP_OK;
+	if ((rc = tool_input(s->o->resume, &r->fd, &r->name, e)) != REAP_OK)
+		return rc;
+	rc = reap_reader_open(&r->reader, r->fd, r->name, REAP_KIND_ANY, &why);
+	if (rc == REAP_ESTREAM) { /* killed before the first flush */
+		tool_info("%s: starting from the beginning", why.text);
+		return REAP_OK;
+	}
+	if (rc != REAP_OK)
+		return reap_fail(e, rc, "%s", why.text);
+	h = reap_reader_header(r->reader);
+	if (h->kind != REAP_KIND_EVAL)
+		return reap_fail(e, REAP_ESTREAM, "%s: kind %s, expected eval", r->name,
+			reap_kind_name(h->kind));
+	rc = reap_model_id_match(r->name, &h->model, s->o->model, &s->model->id, e);
+	if (rc != REAP_OK)
+		return rc;
+	resume_advance(r);
+	if (r->reader == NULL)
+		return REAP_OK;
+	if ((rc = resume_check(s, e)) != REAP_OK)
+		return rc;
+	resume_advance(r);
+	return s->o->meta.tokens ? REAP_OK : resume_packs(s, e);
+}
+
+static void resume_close(struct resume *r)
+{
+	for (size_t i = 0; i < r->packs; i++)
+		reap_metrics_free(&r->metrics[i]);
+	free(r->metrics);
+	reap_eval_storage_free(&r->storage);
+	reap_reader_close(r->reader);
+	if (r->fd > 0)
+		close(r->fd);
+}
+
+static const struct reap_metrics *finished(const struct resume *r, const char *pack,
+	uint32_t seq_len)
+{
+	for (size_t i = 0; i < r->packs; i++)
+		if (r->metrics[i].seq_len == seq_len && strcmp(r->metrics[i].pack, pack) == 0)
+			return &r->metrics[i];
+	return NULL;
+}
+
+/* Are the tokens those that would be scored of this block? */
+static bool same_tokens(const struct reap_eval_tokens *t, const struct reap_block *b)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 1; i < b->len; i++) {
+		if (!b->keep[i])
+			continue;
+		if (n == t->n || t->positions[n] != i || t->ids[n] != b->ids[i] ||
+			t->channel[n] != b->channel[i])
+			return false;
+		n++;
+	}
+	return n == t->n && t->block == b->index && t->seq_len == b->seq_len &&
+		strcmp(t->pack, b->pack) == 0;
+}
+
+/* ---- running ---- */
+
+/* Does the interrupted eval have this block? */
+static int on_block(void *arg, const struct reap_block *b, bool *skip, struct reap_err *e)
+{
+	struct run *s = arg;
+	struct resume *r = &s->resume;
+	struct reap_eval_tokens t;
+	int rc;
+
+	*skip = finished(r, b->pack, b->seq_len) != NULL;
+	if (*skip || r->reader == NULL)
+		return REAP_OK;
+	if (!reap_rec_is(&r->rec, "tokens"))
+		return reap_rec_fail(&r->rec, "t", e, "block %" PRIu64 " of the token stream is not "
+			"there", b->index);
+	if ((rc = reap_get_eval_tokens(&r->rec, &t, &r->storage, e)) != REAP_OK)
+		return rc;
+	if (!same_tokens(&t, b))
+		return reap_fail(e, REAP_EFAIL, "%s: block %" PRIu64
+			" was made from other tokens than block %" PRIu64 " of the token stream",
+			r->name, t.block, b->index);
+	*skip = true;
+	r->blocks++;
+	resume_advance(r);
+	return reap_scorer_tokens(&s->scorer, &t, e);
+}
+
+static int on_outcome(void *arg, const struct reap_block *b, const struct reap_outcome *o,
+	struct reap_err *e)
+{
+	struct run *s = arg;
+
+	return reap_scorer_outcome(&s->scorer, b, o, e);
+}
+
+static int on_chunk(void *arg, struct reap_err *e)
+{
+	struct run *s = arg;
+
+	return reap_writer_flush(s->w, e);
+}
+
+static int on_pack(void *arg, const struct reap_pack_info *p, struct reap_err *e)
+{
+	struct run *s = arg;
+	struct resume *r = &s->resume;
+	const struct reap_metrics *m = finished(r, p->pack, p->seq_len);
+	int rc;
+
+	if (m != NULL)
+		rc = reap_scorer_metrics(&s->scorer, p, r->name, m, e);
+	else
+		rc = reap_scorer_pack(&s->scorer, p, e);
+	if (r->reader != NULL && reap_rec_is(&r->rec, "metrics"))
+		resume_advance(r); /* the same figures follow from its tokens */
+	return rc == REAP_OK ? reap_writer_flush(s->w, e) : rc;
+}
+
+static int open_output(struct run *s, struct reap_err *e)
+{
+	struct reap_header h;
+	int rc = reap_header_init(&h, REAP_KIND_EVAL, reap_reader_header(s->in), e);
+
+	if (rc != REAP_OK)
+		return rc;
+	h.has_model = true;
+	h.model = s->model->id;
+	if ((rc = tool_writer_header(&s->w, &h, e)) == REAP_OK)
+		rc = reap_scorer_open(&s->scorer, s->w, &s->o->meta, e);
+	reap_header_free(&h);
+	return rc;
+}
+
+static int finish(struct reap_writer *w, int rc, struct reap_err *e)
+{
+	tool_progress_end();
+	if (rc == REAP_OK)
+		return reap_writer_finish(w, e);
+	reap_writer_abort(w);
+	return rc;
+}
+
+static int run(const struct opts *o, struct reap_err *e)
+{
+	const struct reap_engine_opts engine = {.threads = tool.threads, .memory = tool.memory,
+		.outcomes = true, .entropy_topk = o->meta.entropy_topk};
+	struct run s = {.o = o, .resume = {.fd = -1}};
+	const struct reap_intake_calls calls = {.block = on_block, .outcome = on_outcome,
+		.pack = on_pack, .chunk = on_chunk, .arg = &s};
+	struct reap_intake_opts intake = {.shard = o->meta.shard, .shards = o->meta.shards};
+	const char *name;
+	struct stat st;
+	int fd = -1, rc;
+
+	if ((rc = tool_input(o->input, &fd, &name, e)) != REAP_OK ||
+		(rc = reap_reader_open(&s.in, fd, name, REAP_KIND_TOKENS, e)) != REAP_OK ||
+		(rc = reap_model_open(&s.model, o->model, e)) != REAP_OK ||
+		(rc = resume_open(&s, e)) != REAP_OK ||
+		(rc = reap_engine_open(&s.engine, s.model, &engine, e)) != REAP_OK ||
+		(rc = open_output(&s, e)) != REAP_OK)
+		goto out;
+	intake.p = tool_progress("scoring", "tokens");
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		intake.stream_bytes = (uint64_t)st.st_size;
+	rc = reap_intake_run(s.engine, s.model, s.in, &intake, &calls, e);
+	if (rc == REAP_OK && s.resume.blocks + s.resume.packs > 0)
+		tool_info("%s: took over %" PRIu64 " blocks, %zu finished packs", s.resume.name,
+			s.resume.blocks, s.resume.packs);
+out:
+	rc = finish(s.w, rc, e);
+	reap_scorer_close(&s.scorer);
+	resume_close(&s.resume);
+	reap_engine_close(s.engine);
+	reap_model_close(s.model);
+	reap_reader_close(s.in);
+	if (fd > 0)
+		close(fd);
+	return rc;
+}
+
+/* ---- merging ---- */
+
+static int merge(char *const *paths, size_t n, struct reap_err *e)
+{
+	struct reap_eval_shard *shards = reap_calloc(n, sizeof(*shards));
+	struct reap_reader **readers = reap_calloc(n, sizeof(*readers));
+	int *fds = reap_alloc(n, sizeof(*fds));
+	struct reap_writer *w = NULL;
+	size_t opened = 0;
+	const char *name;
+	int rc = REAP_OK;
+
+	if (shards == NULL || readers == NULL || fds == NULL) {
+		rc = reap_fail_memory(e, "the shards");
+		goto out;
+	}
+	for (; opened < n && rc == REAP_OK; opened++) {
+		if ((rc = tool_input(paths[opened], &fds[opened], &name, e)) != REAP_OK)
+			break;
+		rc = reap_reader_open(&readers[opened], fds[opened], name, REAP_KIND_EVAL, e);
+		if (rc == REAP_OK)
+			rc = reap_eval_shard_open(&shards[opened], readers[opened], e);
+	}
+	if (rc == REAP_OK && (rc = tool_writer(&w, REAP_KIND_EVAL, reap_reader_header(readers[0]),
+				      e)) == REAP_OK)
+		rc = reap_eval_merge(w, shards, n, e);
+out:
+	rc = finish(w, rc, e);
+	for (size_t i = 0; i < opened; i++) {
+		reap_reader_close(readers[i]);
+		if (fds[i] > 0)
+			close(fds[i]);
+	}
+	free(shards);
+	free(readers);
+	free(fds);
+	return rc;
+}
+
+/* ---- options ---- */
+
+/* "A<sep>B" with both within 1..max. */
+static void parse_two(const char *option, const char *arg, char sep, uint32_t max, uint32_t *a,
+	uint32_t *b)
+{
+	const char *at = strchr(arg, sep);
+	char first[16] = "";
+
+	if (at == NULL || (size_t)(at - arg) >= sizeof(first))
+		tool_usage("%s: '%s' is not two numbers as A%cB", option, arg, sep);
+	memcpy(first, arg, (size_t)(at - arg));
+	*a = (uint32_t)tool_u64(option, first, 1, max);
+	*b = (uint32_t)tool_u64(option, at + 1, 1, max);
+}
+
+static void parse_option(int c, struct opts *o)
+{
+	struct reap_eval_meta *m = &o->meta;
+
+	switch (c) {
+	case 'm':
+		o->model = optarg;
+		break;
+	case 'k':
+		m->entropy_topk = (uint32_t)tool_u64("--entropy-topk", optarg, 2, 1 << 20);
+		break;
+	case OPT_BINS:
+		parse_two("--bins", optarg, 'x', REAP_MAX_BINS, &m->xbins, &m->ybins);
+		break;
+	case OPT_QUANTILE:
+		m->cc_quantile = tool_f64("--cc-quantile", optarg, 0, 1);
+		break;
+	case OPT_SCALE:
+		m->log_scale = strcmp(optarg, "log") == 0;
+		if (!m->log_scale && strcmp(optarg, "linear") != 0)
+			tool_usage("--prob-scale: '%s' is neither linear nor log", optarg);
+		break;
+	case OPT_LOGP_MIN:
+		m->logp_min = tool_f64("--logp-min", optarg, -1000, 0);
+		break;
+	case OPT_LOGP_MAX:
+		m->logp_max = tool_f64("--logp-max", optarg, -1000, 0);
+		break;
+	case OPT_NO_TOKENS:
+		m->tokens = false;
+		break;
+	case OPT_SHARD:
+		parse_two("--shard", optarg, '/', REAP_MAX_SHARDS, &m->shard, &m->shards);
+		if (m->shard > m->shards)
+			tool_usage("--shard: %u is not within 1..%u", m->shard, m->shards);
+		break;
+	case OPT_RESUME:
+		o->resume = optarg;
+		break;
+	case OPT_MERGE:
+		o->merge = true;
+		break;
+	default:
+		tool_option(c);
+	}
+}
+
+static const char *describe(bool verbose)
+{
+	static char text[512];
+
+	reap_engine_describe(text, sizeof(text), verbose);
+	return text;
+}
+
+int main(int argc, char *argv[])
+{
+	static const struct option longopts[] = {
+		{"model", required_argument, NULL, 'm'},
+		{"entropy-topk", required_argument, NULL, 'k'},
+		{"bins", required_argument, NULL, OPT_BINS},
+		{"cc-quantile", required_argument, NULL, OPT_QUANTILE},
+		{"prob-scale", required_argument, NULL, OPT_SCALE},
+		{"logp-min", required_argument, NULL, OPT_LOGP_MIN},
+		{"logp-max", required_argument, NULL, OPT_LOGP_MAX},
+		{"no-tokens", no_argument, NULL, OPT_NO_TOKENS},
+		{"shard", required_argument, NULL, OPT_SHARD},
+		{"resume", required_argument, NULL, OPT_RESUME},
+		{"merge", no_argument, NULL, OPT_MERGE},
+		TOOL_LONG_RUN,
+		TOOL_LONG,
+		{NULL, 0, NULL, 0},
+	};
+	struct opts o = {.meta = {.entropy_topk = 20, .xbins = 160, .ybins = 120,
+		.cc_quantile = 0.15, .logp_min = -12, .tokens = true, .shard = 1, .shards = 1}};
+	struct reap_err e = {0};
+	int c, rc;
+
+	tool_begin("reap-ppl", usage, argc, argv);
+	tool.version_extra = describe;
+	reap_engine_describe(o.meta.backend, sizeof(o.meta.backend), false);
+	while ((c = getopt_long(argc, argv, "m:k:" TOOL_SHORT, longopts, NULL)) != -1)
+		parse_option(c, &o);
+	argc -= optind;
+	argv += optind;
+	if (o.meta.logp_min >= o.meta.logp_max)
+		tool_usage("--logp-min: %g is not below --logp-max, %g", o.meta.logp_min,
+			o.meta.logp_max);
+	if (o.merge && (argc == 0 || o.model != NULL))
+		tool_usage("--merge: name the shards, and no model");
+	if (!o.merge && o.model == NULL)
+		tool_usage("--model: which checkpoint?");
+	if (!o.merge && argc > 1)
+		tool_usage("one token stream is read, %d were named", argc);
+	tool_refuse_terminal();
+	o.input = argc > 0 ? argv[0] : NULL;
+	rc = o.merge ? merge(argv, (size_t)argc, &e) : run(&o, &e);
+	return rc == REAP_OK ? EXIT_DONE : tool_report(&e);
+}

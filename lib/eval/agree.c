@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/eval/agree.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+int reap_agree_u64(const char *what, const char *a_name, uint64_t a, const char *b_name, uint64_t b,
+	struct reap_err *e)
+{
+	if (a == b)
+		return REAP_OK;
+	return reap_fail(e, REAP_EFAIL, "%s: %s %" PRIu64 ", but %s has %" PRIu64, a_name, what, a,
+		b_name, b);
+}
+
+int reap_agree_f64(const char *what, const char *a_name, double a, const char *b_name, double b,
+	struct reap_err *e)
+{
+	if (a == b)
+		return REAP_OK;
+	return reap_fail(e, REAP_EFAIL, "%s: %s %g, but %s has %g", a_name, what, a, b_name, b);
+}
+
+int reap_agree_str(const char *what, const char *a_name, const char *a, const char *b_name,
+	const char *b, struct reap_err *e)
+{
+	if (strcmp(a, b) == 0)
+		return REAP_OK;
+	return reap_fail(e, REAP_EFAIL, "%s: %s %s, but %s has %s", a_name, what, a, b_name, b);
+}
+
+int reap_agree_meta(const char *an, const struct reap_eval_meta *a, const char *bn,
+	const struct reap_eval_meta *b, struct reap_err *e)
+{
+	int rc;
+
+	if ((rc = reap_agree_u64("entropy_topk", an, a->entropy_topk, bn, b->entropy_topk, e)) !=
+			REAP_OK ||
+		(rc = reap_agree_u64("bins of p", an, a->xbins, bn, b->xbins, e)) != REAP_OK ||
+		(rc = reap_agree_u64("bins of entropy", an, a->ybins, bn, b->ybins, e)) != REAP_OK ||
+		(rc = reap_agree_f64("cc_quantile", an, a->cc_quantile, bn, b->cc_quantile, e)) !=
+			REAP_OK ||
+		(rc = reap_agree_str("prob_scale", an, a->log_scale ? "log" : "linear", bn,
+			 b->log_scale ? "log" : "linear", e)) != REAP_OK)
+		return rc;
+	if (!a->log_scale)
+		return REAP_OK;
+	if ((rc = reap_agree_f64("logp_min", an, a->logp_min, bn, b->logp_min, e)) != REAP_OK)
+		return rc;
+	return reap_agree_f64("logp_max", an, a->logp_max, bn, b->logp_max, e);
+}
+
+int reap_agree_data(const char *an, const struct reap_metrics *a, const char *bn,
+	const struct reap_metrics *b, struct reap_err *e)
+{
+	int rc;
+
+	if ((rc = reap_agree_str("pack", an, a->pack, bn, b->pack, e)) != REAP_OK ||
+		(rc = reap_agree_u64("seq_len", an, a->seq_len, bn, b->seq_len, e)) != REAP_OK ||
+		(rc = reap_agree_str("rows_sha256", an, a->rows_sha256, bn, b->rows_sha256, e)) !=
+			REAP_OK ||
+		(rc = reap_agree_u64("rows_seen", an, a->rows_seen, bn, b->rows_seen, e)) != REAP_OK ||
+		(rc = reap_agree_u64("blocks", an, a->blocks, bn, b->blocks, e)) != REAP_OK ||
+		(rc = reap_agree_u64("tokens", an, a->tokens, bn, b->tokens, e)) != REAP_OK ||
+		(rc = reap_agree_u64("kept", an, a->kept, bn, b->kept, e)) != REAP_OK)
+		return rc;
+	return reap_agree_str("split", an, a->split, bn, b->split, e);
+}

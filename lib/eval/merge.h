@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef REAP_MERGE_H
+#define REAP_MERGE_H
+
+#include "lib/stream/rec_eval.h"
+
+/* One shard of an eval, after its header and meta record were read. */
+struct reap_eval_shard {
+	struct reap_reader *reader; /* borrowed */
+	struct reap_eval_meta meta;
+};
+
+/* Read the meta record that follows the header. */
+REAP_MUST_CHECK int reap_eval_shard_open(struct reap_eval_shard *s, struct reap_reader *r,
+	struct reap_err *e);
+
+/* Write the records of the whole eval: tokens in block order, metrics from the
+ * sums of the shards.  All N shards must be there, in any order, from the same
+ * model, tokens and settings.  The records are those of the unsharded eval to the
+ * bit; `backend` reads "mixed" when the shards' arithmetic differs. */
+REAP_MUST_CHECK int reap_eval_merge(struct reap_writer *w, struct reap_eval_shard *shards, size_t n,
+	struct reap_err *e);
+
+#endif

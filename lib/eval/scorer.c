@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/eval/scorer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/eval/agree.h"
+
+int reap_scorer_open(struct reap_scorer *s, struct reap_writer *w,
+	const struct reap_eval_meta *meta, struct reap_err *e)
+{
+	int rc;
+
+	memset(s, 0, sizeof(*s));
+	s->w = w;
+	s->meta = *meta;
+	if ((rc = reap_grid_init(&s->grid, meta, e)) != REAP_OK)
+		return rc;
+	return reap_put_eval_meta(w, meta, e);
+}
+
+void reap_scorer_close(struct reap_scorer *s)
+{
+	free(s->positions);
+	free(s->ids);
+	free(s->nll);
+	free(s->entropy);
+	free(s->top1);
+	free(s->channel);
+	for (size_t i = 0; i < s->open_count; i++)
+		reap_metrics_free(&s->open[i]);
+	free(s->open);
+	reap_grid_free(&s->grid);
+	memset(s, 0, sizeof(*s));
+}
+
+/* Room for n tokens in every column. */
+static bool reserve(struct reap_scorer *s, size_t n)
+{
+	size_t cap[6] = {s->cap, s->cap, s->cap, s->cap, s->cap, s->cap};
+
+	if (!reap_grow(&s->positions, &cap[0], n, sizeof(*s->positions)) ||
+		!reap_grow(&s->ids, &cap[1], n, sizeof(*s->ids)) ||
+		!reap_grow(&s->nll, &cap[2], n, sizeof(*s->nll)) ||
+		!reap_grow(&s->entropy, &cap[3], n, sizeof(*s->entropy)) ||
+		!reap_grow(&s->top1, &cap[4], n, sizeof(*s->top1)) ||
+		!reap_grow(&s->channel, &cap[5], n, sizeof(*s->channel)))
+		return false;
+	s->cap = cap[0]; /* all grew by the same rule */
+	return true;
+}
+
+/* The open metrics of a pack, opened now if need be; NULL when out of memory. */
+static struct reap_metrics *find(struct reap_scorer *s, const char *pack, uint32_t seq_len,
+	struct reap_err *e)
+{
+	struct reap_metrics *m;
+
+	for (size_t i = 0; i < s->open_count; i++)
+		if (s->open[i].seq_len == seq_len && strcmp(s->open[i].pack, pack) == 0)
+			return &s->open[i];
+	if (!reap_grow(&s->open, &s->open_cap, s->open_count + 1, sizeof(*s->open))) {
+		(void)reap_fail_memory(e, "the open packs");
+		return NULL;
+	}
+	m = &s->open[s->open_count];
+	if (reap_metrics_alloc(m, &s->meta, e) != REAP_OK)
+		return NULL;
+	s->open_count++;
+	strcpy(m->pack, pack);
+	m->seq_len = seq_len;
+	return m;
+}
+
+int reap_scorer_tokens(struct reap_scorer *s, const struct reap_eval_tokens *t, struct reap_err *e)
+{
+	struct reap_metrics *m = find(s, t->pack, t->seq_len, e);
+
+	if (m == NULL)
+		return e->code;
+	for (uint32_t i = 0; i < t->n; i++)
+		reap_metrics_add(m, &s->grid, t->nll[i], t->entropy[i], t->top1[i]);
+	m->scored_blocks++;
+	return s->meta.tokens ? reap_put_eval_tokens(s->w, t, e) : REAP_OK;
+}
+
+int reap_scorer_outcome(struct reap_scorer *s, const struct reap_block *b,
+	const struct reap_outcome *o, struct reap_err *e)
+{
+	struct reap_eval_tokens t = {.block = b->index, .seq_len = b->seq_len};
+
+	if (!reserve(s, o->n))
+		return reap_fail_memory(e, "the tokens of a block");
+	for (uint32_t i = 0; i < o->n; i++) {
+		uint32_t pos = o->positions[i];
+
+		if (pos == 0)
+			continue;
+		if (!(o->logp[i] <= 0 && o->logp[i] >= -(float)REAP_MAX_NLL) ||
+			!(o->entropy[i] >= 0 && o->entropy[i] <= 1))
+			return reap_fail(e, REAP_EFAIL,
+				"block %" PRIu64 ", position %u: the model gives token %u the "
+				"log-probability %g and the entropy %g", b->index, pos, b->ids[pos],
+				(double)o->logp[i], (double)o->entropy[i]);
+		s->positions[t.n] = pos;
+		s->ids[t.n] = b->ids[pos];
+		s->nll[t.n] = 0 - o->logp[i]; /* never -0 */
+		s->entropy[t.n] = o->entropy[i];
+		s->top1[t.n] = o->top1[i];
+		s->channel[t.n] = b->channel[pos];
+		t.n++;
+	}
+	memcpy(t.pack, b->pack, sizeof(t.pack));
+	t.positions = s->positions;
+	t.ids = s->ids;
+	t.nll = s->nll;
+	t.entropy = s->entropy;
+	t.top1 = s->top1;
+	t.channel = s->channel;
+	return reap_scorer_tokens(s, &t, e);
+}
+
+static void describe(struct reap_metrics *m, const struct reap_pack_info *p)
+{
+	memcpy(m->split, p->split, sizeof(m->split));
+	memcpy(m->rows_sha256, p->rows_sha256, sizeof(m->rows_sha256));
+	m->blocks = p->blocks;
+	m->rows_seen = p->rows_seen;
+	m->tokens = p->tokens;
+	m->kept = p->kept;
+}
+
+int reap_scorer_pack(struct reap_scorer *s, const struct reap_pack_info *p, struct reap_err *e)
+{
+	struct reap_metrics *m = find(s, p->pack, p->seq_len, e);
+	int rc;
+
+	if (m == NULL)
+		return e->code;
+	describe(m, p);
+	if (m->scored_blocks > m->blocks ||
+		(s->meta.shards == 1 && m->scored_blocks != m->blocks))
+		return reap_fail(e, REAP_ESTREAM, "%s, length %u: %" PRIu64
+			" blocks came, its pack record says %" PRIu64, p->pack, p->seq_len,
+			m->scored_blocks, m->blocks);
+	if (m->kept_tokens == 0 && s->meta.shards == 1)
+		return reap_fail(e, REAP_EFAIL,
+			"%s, length %u: no token to score (%" PRIu64 " kept, %" PRIu64
+			" outside the range)", p->pack, p->seq_len, p->kept, m->dropped_tokens);
+	reap_metrics_finish(m, &s->grid, s->meta.cc_quantile);
+	if ((rc = reap_put_metrics(s->w, &s->meta, m, e)) != REAP_OK)
+		return rc;
+	reap_metrics_free(m);
+	*m = s->open[--s->open_count];
+	return REAP_OK;
+}
+
+int reap_scorer_metrics(struct reap_scorer *s, const struct reap_pack_info *p, const char *name,
+	const struct reap_metrics *m, struct reap_err *e)
+{
+	struct reap_metrics *mine = find(s, p->pack, p->seq_len, e);
+	int rc;
+
+	if (mine == NULL)
+		return e->code;
+	describe(mine, p);
+	if ((rc = reap_agree_data(name, m, "the token stream", mine, e)) != REAP_OK)
+		return rc;
+	reap_metrics_merge(mine, &s->grid, m);
+	return reap_scorer_pack(s, p, e);
+}

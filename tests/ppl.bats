@@ -1,0 +1,184 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# reap-ppl: the eval of the embedded model, in one piece and in several.
+load helpers
+
+# Two packs and their union, small.
+setup_file() {
+	export TOKENS=$BATS_FILE_TMPDIR/tokens EVAL=$BATS_FILE_TMPDIR/eval
+	reap-tokenize -m "$MODEL" --seq-len 64,128 --blocks 5 --union UNION \
+		"$PACKS/tool_agentic.eval.jsonl" "$PACKS/reasoning_style.eval.jsonl" >"$TOKENS"
+	reap-ppl -m "$MODEL" --no-history "$TOKENS" >"$EVAL"
+}
+
+ppl() {
+	reap-ppl -q -m "$MODEL" --no-history "$@"
+}
+
+@test "standard options" {
+	standard_options reap-ppl
+}
+
+@test "wrong usage is exit 2" {
+	fails 2 "--model" reap-ppl "$TOKENS"
+	fails 2 "two numbers" reap-ppl -m "$MODEL" --bins 160 "$TOKENS"
+	fails 2 "not within 1..2" reap-ppl -m "$MODEL" --shard 3/2 "$TOKENS"
+	fails 2 "0" reap-ppl -m "$MODEL" --shard 0/2 "$TOKENS"
+	fails 2 "neither linear nor log" reap-ppl -m "$MODEL" --prob-scale cubic "$TOKENS"
+	fails 2 "not below" reap-ppl -m "$MODEL" --prob-scale log --logp-min -1 --logp-max -2 "$TOKENS"
+	fails 2 "one token stream" reap-ppl -m "$MODEL" "$TOKENS" "$TOKENS"
+	fails 2 "--merge" reap-ppl --merge
+	fails 2 "--merge" reap-ppl --merge -m "$MODEL" "$EVAL"
+	fails 2 "--entropy-topk" reap-ppl -m "$MODEL" -k 1 "$TOKENS"
+}
+
+@test "what is scored: the kept tokens but position 0, with their ids and channels" {
+	reap-show -t block "$TOKENS" | jq -c '[.index, .pack, ([range(1; .ids | length) as $i |
+		select(.keep[$i] == 1) | [$i, .ids[$i], .channel[$i]]])]' >"$TMP/want"
+	reap-show -t tokens "$EVAL" | jq -c '[.block, .pack,
+		([.positions, .ids, .channel] | transpose)]' >"$TMP/got"
+	diff "$TMP/want" "$TMP/got"
+}
+
+@test "metrics follow from the tokens" {
+	reap-show "$EVAL" | jq -ces '
+		# f32 values are printed with the digits that give them back, hence 1e-7
+		[.[] | select(.t == "tokens")] as $t |
+		[.[] | select(.t == "metrics")] | length == 6 and all(.[]; . as $m |
+			[$t[] | select(.pack == $m.pack and .seq_len == $m.seq_len)] as $mine |
+			[$mine[].nll[]] as $nll | ($nll | length) as $n |
+			($mine | length) == $m.blocks and $n == $m.kept_tokens and
+			(($nll | add / $n) - $m.mean_nll | fabs < 1e-7) and
+			(($m.mean_nll | exp) - $m.ppl | fabs < 1e-7) and
+			(([$nll[] | -. | exp] | add / $n) - $m.mean_prob | fabs < 1e-7) and
+			(([$mine[].entropy[]] | add / $n) - $m.mean_entropy | fabs < 1e-7) and
+			([$mine[].top1[]] | add) == $m.top1_count and
+			([$m.hist2d[][]] | add) == $n and ($m.quadrants.LL == $m.cc_rate))'
+}
+
+@test "threads, memory, standard input: the same bytes" {
+	ppl --threads 1 "$TOKENS" | cmp - "$EVAL"
+	ppl --threads 3 - <"$TOKENS" | cmp - "$EVAL"
+	ppl --memory 40M "$TOKENS" | cmp - "$EVAL"
+}
+
+@test "shards in any order are the whole, with tokens and without" {
+	for n in 1 2 3 7; do
+		shards=()
+		for ((i = n; i > 0; i--)); do
+			ppl --shard $i/$n "$TOKENS" >"$TMP/$i"
+			shards+=("$TMP/$i")
+		done
+		reap-ppl --merge --no-history "${shards[@]}" | cmp - "$EVAL"
+	done
+	ppl --no-tokens "$TOKENS" >"$TMP/whole"
+	for i in 1 2 3; do
+		ppl --no-tokens --shard $i/3 "$TOKENS" >"$TMP/$i"
+	done
+	reap-ppl --merge --no-history "$TMP/2" "$TMP/1" "$TMP/3" | cmp - "$TMP/whole"
+}
+
+@test "shards that do not make a whole are refused" {
+	for i in 1 2 3; do
+		ppl --shard $i/3 "$TOKENS" >"$TMP/$i"
+	done
+	fails 1 "but 2 were named" reap-ppl --merge "$TMP/1" "$TMP/2"
+	fails 1 "and so is" reap-ppl --merge "$TMP/1" "$TMP/2" "$TMP/2"
+	ppl --shard 3/3 --bins 8x8 "$TOKENS" >"$TMP/other"
+	fails 1 "bins" reap-ppl --merge "$TMP/1" "$TMP/2" "$TMP/other"
+	reap-tokenize -m "$MODEL" --seq-len 64,128 --blocks 4 --union UNION \
+		"$PACKS/tool_agentic.eval.jsonl" "$PACKS/reasoning_style.eval.jsonl" >"$TMP/tokens"
+	ppl --shard 3/3 "$TMP/tokens" >"$TMP/other"
+	run reap-ppl --merge "$TMP/1" "$TMP/2" "$TMP/other"
+	[ "$status" -ne 0 ]
+	head -c 2000 "$TMP/2" >"$TMP/cut"
+	run bash -c "reap-ppl --merge $TMP/1 $TMP/cut $TMP/3 >$TMP/out"
+	[ "$status" -eq 3 ]
+	run reap-show "$TMP/out"
+	[ "$status" -eq 3 ]
+}
+
+@test "resuming gives what an uninterrupted run gives, wherever it broke off" {
+	size=$(stat -c %s "$EVAL")
+	for at in 0 5 300 $((size / 3)) $((size / 2)) $((size * 9 / 10)) $((size - 1)) "$size"; do
+		head -c "$at" "$EVAL" >"$TMP/broken"
+		ppl --resume "$TMP/broken" "$TOKENS" | cmp - "$EVAL" || { echo "at $at"; return 1; }
+	done
+	ppl --no-tokens "$TOKENS" >"$TMP/whole"
+	size=$(stat -c %s "$TMP/whole")
+	for at in 400 $((size / 2)) $((size - 1)); do
+		head -c "$at" "$TMP/whole" >"$TMP/broken"
+		ppl --no-tokens --resume "$TMP/broken" "$TOKENS" | cmp - "$TMP/whole"
+	done
+	run bash -c "reap-ppl -m $MODEL --resume $EVAL $TOKENS 2>&1 >$TMP/out"
+	[[ "$output" == *"took over 30 blocks"* ]]
+}
+
+@test "resuming from another run is refused" {
+	fails 1 "bins" reap-ppl -m "$MODEL" --bins 8x8 --resume "$EVAL" "$TOKENS"
+	fails 1 "shard" reap-ppl -m "$MODEL" --shard 2/2 --resume "$EVAL" "$TOKENS"
+	fails 3 "kind tokens" reap-ppl -m "$MODEL" --resume "$TOKENS" "$TOKENS"
+	fails 1 "No such file" reap-ppl -m "$MODEL" --resume "$TMP/none" "$TOKENS"
+	reap-tokenize -m "$MODEL" --seq-len 64 --blocks 5 "$PACKS/calib_prompt.eval.jsonl" >"$TMP/tokens"
+	run bash -c "reap-ppl -m $MODEL --resume $EVAL $TMP/tokens >$TMP/out"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"other tokens"* ]]
+}
+
+@test "rows of their own length, packs mixed: each pack has its metrics" {
+	reap-tokenize -m "$MODEL" --rows --max-len 96 --sample 12 "$PACKS"/*.eval.jsonl >"$TMP/rows"
+	ppl "$TMP/rows" >"$TMP/eval"
+	reap-show -t metrics "$TMP/eval" | jq -es 'length == 3 and ([.[].blocks] | add) == 12'
+	for i in 1 2; do
+		ppl --shard $i/2 "$TMP/rows" >"$TMP/$i"
+	done
+	reap-ppl --merge --no-history "$TMP/1" "$TMP/2" | cmp - "$TMP/eval"
+	head -c 200000 "$TMP/eval" >"$TMP/broken"
+	ppl --resume "$TMP/broken" "$TMP/rows" | cmp - "$TMP/eval"
+	reap-gate -g recipes/near_lossless_gates.json "$TMP/eval" "$TMP/eval" >"$TMP/verdict"
+	grep -q ^PASS "$TMP/verdict"
+}
+
+@test "the log scale drops what is outside its range from every metric, and says so" {
+	ppl --prob-scale log --logp-min -2 "$TOKENS" | reap-show -t metrics |
+		jq -es 'all(.dropped_tokens > 0 and .kept_tokens + .dropped_tokens <= .kept) and
+			([.[].ppl] | max) < 2'
+}
+
+@test "options are in the meta record" {
+	ppl -k 5 --bins 16x12 --cc-quantile 0.3 --no-tokens "$TOKENS" | reap-show |
+		jq -es '.[1] | .t == "meta" and .entropy_topk == 5 and .xbins == 16 and .ybins == 12 and
+			.cc_quantile == 0.3 and .tokens == 0'
+}
+
+@test "nothing to score, unknown ids, cut streams: errors that say so" {
+	echo '{"input_ids": [1, 2, 3, 4], "keep_mask": [1, 0, 0, 0]}' >"$TMP/rows.jsonl"
+	reap-tokenize -m "$MODEL" --rows "$TMP/rows.jsonl" >"$TMP/tokens"
+	run bash -c "reap-ppl -m $MODEL $TMP/tokens >$TMP/out"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"no token to score"* ]]
+	reap-show "$TOKENS" | jq -c 'if .t == "block" then .ids[3] = 99999 else . end' |
+		reap-show --encode tokens >"$TMP/tokens"
+	run bash -c "reap-ppl -m $MODEL $TMP/tokens >$TMP/out"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"99999"* ]]
+	reap-tokenize -m "$MODEL" --seq-len 16 --blocks 2 --keep all "$PACKS/calib_prompt.eval.jsonl" >"$TMP/small"
+	size=$(stat -c %s "$TMP/small")
+	for ((n = 0; n < size; n += size / 25)); do
+		status=0
+		head -c "$n" "$TMP/small" | reap-ppl -q -m "$MODEL" >"$TMP/out" 2>/dev/null || status=$?
+		[ "$status" -eq 3 ]
+		! reap-show "$TMP/out" >/dev/null 2>&1
+	done
+	reap-show "$TOKENS" | jq -c 'select(.t != "pack")' | reap-show --encode tokens >"$TMP/tokens"
+	run bash -c "reap-ppl -m $MODEL $TMP/tokens >$TMP/out"
+	[ "$status" -eq 3 ]
+	[[ "$output" == *"without their pack record"* ]]
+}
+
+@test "a full disk and a closed output are exit 1" {
+	run bash -c "reap-ppl -q -m $MODEL $TOKENS >/dev/full"
+	[ "$status" -eq 1 ]
+	run bash -c "reap-ppl -q -m $MODEL $TOKENS >&-"
+	[ "$status" -eq 1 ]
+}
