@@ -686,18 +686,6 @@ static enum reap_rule parse_rule(const char *arg)
 	tool_usage("--rule: '%s' is not code, policy or none", arg);
 }
 
-static void parse_part(const char *arg, struct opts *o)
-{
-	const char *slash = strchr(arg, '/');
-	char first[24] = "";
-
-	if (slash == NULL || (size_t)(slash - arg) >= sizeof(first))
-		tool_usage("--part: '%s' is not I/N", arg);
-	memcpy(first, arg, (size_t)(slash - arg));
-	o->parts = tool_u64("--part", slash + 1, 1, UINT32_MAX);
-	o->part = tool_u64("--part", first, 1, o->parts) - 1;
-}
-
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
@@ -739,7 +727,7 @@ int main(int argc, char **argv)
 			traces_only = "--by-pack";
 			break;
 		case OPT_PART:
-			parse_part(optarg, &o);
+			tool_part("--part", optarg, &o.part, &o.parts);
 			traces_only = "--part";
 			break;
 		case OPT_MERGE:

@@ -20,7 +20,7 @@ static const char usage[] =
 	"                     eaft_mean; random is for controls\n"
 	"  -w, --weights G,U,C  of good, uncertain and conflict tokens in eaft_*\n"
 	"                     (default 1,0.25,-2)\n"
-	"      --pack NAME    only what this pack's tokens did (reap-accum --by-pack)\n"
+	"      --pack NAME    only what this pack's tokens did\n"
 	"      --seed S       of method random (default 0)\n"
 	"  -y, --yaml         write reap-scores.yaml instead of a stream\n"
 	TOOL_USAGE_HISTORY TOOL_USAGE_STD;

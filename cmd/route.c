@@ -263,19 +263,6 @@ out:
 	return rc;
 }
 
-/* "I/N", 1 <= I <= N. */
-static void parse_shard(struct opts *o, const char *arg)
-{
-	const char *slash = strchr(arg, '/');
-	char first[24] = "";
-
-	if (slash == NULL || (size_t)(slash - arg) >= sizeof(first))
-		tool_usage("--shard: %s: not of the form I/N", arg);
-	memcpy(first, arg, (size_t)(slash - arg));
-	o->shards = tool_u64("--shard", slash + 1, 1, UINT32_MAX);
-	o->shard = tool_u64("--shard", first, 1, o->shards) - 1;
-}
-
 /* "A-B" or "A". */
 static void parse_layers(struct opts *o, const char *arg)
 {
@@ -327,7 +314,7 @@ int main(int argc, char **argv)
 			parse_layers(&o, optarg);
 			break;
 		case OPT_SHARD:
-			parse_shard(&o, optarg);
+			tool_part("--shard", optarg, &o.shard, &o.shards);
 			break;
 		default:
 			tool_option(c);

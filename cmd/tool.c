@@ -163,6 +163,18 @@ uint64_t tool_u64(const char *option, const char *arg, uint64_t min, uint64_t ma
 	return v;
 }
 
+void tool_part(const char *option, const char *arg, uint64_t *i, uint64_t *n)
+{
+	char first[24] = "";
+	size_t len = strcspn(arg, "/");
+
+	if (arg[len] != '/' || len >= sizeof(first))
+		tool_usage("%s: '%s' is not of the form I/N", option, arg);
+	memcpy(first, arg, len);
+	*n = tool_u64(option, arg + len + 1, 1, UINT32_MAX);
+	*i = tool_u64(option, first, 1, *n) - 1;
+}
+
 double tool_f64(const char *option, const char *arg, double min, double max)
 {
 	double v;

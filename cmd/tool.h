@@ -77,6 +77,8 @@ _Noreturn void tool_usage(const char *fmt, ...) REAP_PRINTF(1, 2);
 /* Numbers of options: the whole string, within the range, or exit 2. */
 uint64_t tool_u64(const char *option, const char *arg, uint64_t min, uint64_t max);
 double tool_f64(const char *option, const char *arg, double min, double max);
+/* "I/N" with 1 <= I <= N: *i is counted from 0. */
+void tool_part(const char *option, const char *arg, uint64_t *i, uint64_t *n);
 uint64_t tool_size(const char *option, const char *arg); /* K M G Ki Mi Gi, decimal K = 1000 */
 
 /* Lines on standard error, "reap-x: ...".  tool_info only without -q. */

@@ -19,7 +19,6 @@
 #include "lib/base/mem.h"
 #include "lib/model/checkpoint.h"
 #include "lib/model/config.h"
-#include "lib/model/mxfp4.h"
 #include "lib/model/safetensors.h"
 
 /* What reap_model_open carries along while it looks at every tensor. */
@@ -300,11 +299,11 @@ int reap_model_check_scales(const struct reap_model *m, const struct reap_tensor
 	uint32_t expert, struct reap_err *e)
 {
 	const uint64_t each = scales->bytes / scales->shape[0];
-	const uint64_t bad = reap_mxfp4_find_nan(scales->data + expert * each, each);
+	const uint8_t *s = scales->data + expert * each, *bad = memchr(s, REAP_MXFP4_NAN, each);
 
-	if (bad < each)
-		return reap_fail(e, REAP_EFAIL, "%s: %s: expert %u: scale %" PRIu64 " is 255 (NaN)",
-			file_of(m, scales), scales->name, expert, bad);
+	if (bad != NULL)
+		return reap_fail(e, REAP_EFAIL, "%s: %s: expert %u: scale %td is 255 (NaN)",
+			file_of(m, scales), scales->name, expert, bad - s);
 	return REAP_OK;
 }
 

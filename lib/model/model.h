@@ -70,8 +70,8 @@ struct reap_layer {
 	const struct reap_tensor *post_norm;   /* post_attention_layernorm.weight (hidden) */
 	const struct reap_tensor *router_w;    /* mlp.router.weight BF16 (experts, hidden) */
 	const struct reap_tensor *router_b;    /* mlp.router.bias BF16 (experts) */
-	/* MXFP4: blocks and scales; BF16: `_blocks` is the matrix, `_scales` NULL.
-	 * gate_up_proj_blocks U8 (experts, 2*inter, hidden/32, 16), _scales U8
+	/* MXFP4 (OCP Microscaling Formats 1.0): blocks and scales; BF16: `_blocks` is
+	 * the matrix, `_scales` NULL.  gate_up_proj_blocks U8 (experts, 2*inter, hidden/32, 16), _scales U8
 	 * (experts, 2*inter, hidden/32); BF16 gate_up_proj (experts, hidden, 2*inter):
 	 * transposed.  Gate is the even rows (columns), up the odd ones. */
 	const struct reap_tensor *gate_up_blocks, *gate_up_scales;
@@ -81,6 +81,10 @@ struct reap_layer {
 	const struct reap_tensor *down_blocks, *down_scales;
 	const struct reap_tensor *down_bias; /* BF16 (experts, hidden) */
 };
+
+/* A scale byte s stands for 2^(s-127); this one for NaN, and a finite BF16 value
+ * comes of every s <= 252. */
+enum { REAP_MXFP4_NAN = 255 };
 
 struct reap_model {
 	char *dir;

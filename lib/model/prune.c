@@ -24,7 +24,6 @@
 #include "lib/model/checkpoint.h"
 #include "lib/model/config.h"
 #include "lib/model/config_edit.h"
-#include "lib/model/mxfp4.h"
 #include "lib/model/pump.h"
 #include "lib/model/stage.h"
 #include "lib/stream/rec_manifest.h"
@@ -297,15 +296,17 @@ static int check_scales(const struct reap_prune *r, const struct part *p, const 
 	for (uint64_t done = 0; done < run->bytes;) {
 		const uint64_t left = run->bytes - done;
 		const size_t n = left < sizeof(buf) ? (size_t)left : sizeof(buf);
-		size_t bad;
+		const uint8_t *bad;
 
 		if ((rc = read_at(s->fd, s->path, buf, n, run->offset + done, e)) != REAP_OK)
 			return rc;
-		bad = reap_mxfp4_find_nan(buf, n);
-		if (bad < n)
+		if ((bad = memchr(buf, REAP_MXFP4_NAN, n)) != NULL) {
+			const uint64_t at = done + (uint64_t)(bad - buf);
+
 			return reap_fail(e, REAP_EFAIL,
 				"%s: %s: expert %" PRIu64 ": scale %" PRIu64 " is 255 (NaN)", s->path,
-				p->src->name, run->first + (done + bad) / each, (done + bad) % each);
+				p->src->name, run->first + at / each, at % each);
+		}
 		done += n;
 	}
 	return REAP_OK;

@@ -151,7 +151,7 @@ static int better_first(const void *a, const void *b)
 
 void reap_rank_order(const double *score, uint32_t experts, uint32_t *ranking)
 {
-	struct scored s[REAP_MAX_EXPERTS];
+	struct scored s[REAP_MAX_EXPERTS] = {{0}};
 
 	for (uint32_t i = 0; i < experts; i++)
 		s[i] = (struct scored){.score = score[i], .expert = i};
