@@ -3,6 +3,9 @@
 # kind eval_recipe: the same tokens through two models, and the verdict.
 # kind eval_single_recipe: through one.  Included by recipe.mk.
 #
+# Files that the calling make has just made are looked for with wildcard, because
+# with -n they are not there.
+#
 # A recipe with a run_matrix is run once per entry, in folders of the entries'
 # names, by this file itself with ENTRY set.
 
@@ -38,7 +41,7 @@ MADE := $(if $(filter file,$(origin RIGHT)),$(foreach k,$(LEFT_KEY) $(RIGHT_KEY)
 	$(call is_made,$k),$(call maker_manifest,$k))))
 ifneq ($(if $(ENTRY),,$(MADE)),)
 $(MADE): FORCE | check
-	@$(SELF) RECIPE=$(call maker,$(RIGHT_KEY)) D=$(patsubst %/,%,$(@D)) PART=1
+	+@$(SELF) RECIPE=$(call maker,$(RIGHT_KEY)) D=$(patsubst %/,%,$(@D)) PART=1
 endif
 
 # The card of a model that was made here gets the verdict.
@@ -52,7 +55,7 @@ ENTRIES := $(shell seq 0 $$(($(run_matrix.count) - 1)))
 FOLDERS := $(foreach i,$(ENTRIES),$D/$(run_matrix.$i.name))
 
 $(ENTRIES:%=entry.%): entry.%: $(MADE) | check
-	@$(SELF) RECIPE=$(RECIPE) ENTRY=$* D=$D/$(run_matrix.$*.name)
+	+@$(SELF) RECIPE=$(RECIPE) ENTRY=$* D=$D/$(run_matrix.$*.name)
 .PHONY: $(ENTRIES:%=entry.%)
 
 $D/summary.md: $(ENTRIES:%=entry.%)
@@ -97,7 +100,7 @@ RIGHT_EVAL := $(call shards,pruned,eval)
 
 $(LEFT_EVAL) &: $D/eval.tokens $(call changed,base.shards)
 	$(call forward,base.shards,$(call shard_name,base,eval))
-$(RIGHT_EVAL) &: $D/eval.tokens $(or $(MADE),$(wildcard $(RIGHT)/config.json)) $(call changed,pruned.shards)
+$(RIGHT_EVAL) &: $D/eval.tokens $(if $(MADE),$(if $(ENTRY),$(wildcard $(MADE)),$(MADE)),$(wildcard $(RIGHT)/config.json)) $(call changed,pruned.shards)
 	$(call forward,pruned.shards,$(call shard_name,pruned,eval))
 
 ifneq ($(SHARDS),1)
@@ -133,7 +136,7 @@ endif
 # As a part of a recipe that prunes: the model's card, and a report of the whole.
 ifneq ($(PRUNED),)
 RESULT += $D/model/README.md $(if $(wildcard report),$D/report.html)
-$D/model/README.md: $D/verdict.txt $D/rewrite.manifest card
+$D/model/README.md: $D/verdict.txt $(wildcard $D/rewrite.manifest) card
 	./card $D $D
 $D/report.html: $D/verdict.txt
 	./report $D

@@ -43,7 +43,7 @@ CMD.calib.tokens = reap-tokenize -m $(MODEL) $(SHAPE) $(call opt,--keep,$($p.kee
 	$(call pack_args,$($p.dataset_repo),$($p.pack_files))
 EXTRA.calib.tokens = --recipe-id $(ID)
 
-CMD.calib.trace = reap-route -m $(MODEL) $(call opt,--entropy-topk,$(scoring.entropy_topk)) \
+CMD.calib.trace = reap-route -m $(MODEL) $(call opt,--entropy-topk,$(filter-out 20,$(scoring.entropy_topk))) \
 	$(if $(filter none,$(scoring.region_rule)),--no-outcome) $(shard_flag) $D/calib.tokens
 
 CMD.saliency = reap-accum $(call opt,--rule,$(scoring.region_rule)) \
@@ -130,7 +130,7 @@ DONE := $(MANIFEST)
 ifneq ($(evaluation.with),)
 DONE += evaluated
 evaluated: $(MANIFEST)
-	@$(SELF) RECIPE=$(call beside,$(evaluation.with)) D=$D RIGHT=$D/model PRUNED=$(RECIPE) PART=1
+	+@$(SELF) RECIPE=$(call beside,$(evaluation.with)) D=$D RIGHT=$D/model PRUNED=$(RECIPE) PART=1
 else
 DONE += $D/model/README.md
 $D/model/README.md: $(MANIFEST) card
