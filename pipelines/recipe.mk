@@ -86,7 +86,7 @@ $(call keep_command,$(@F))
 endef
 
 # Options of the forward passes that change nothing in the result.
-SPEED = $(call opt,--threads,$(THREADS)) $(call opt,--memory,$(MEMORY))
+export SPEED := $(strip $(call opt,--threads,$(THREADS)) $(call opt,--memory,$(MEMORY)))
 
 # A forward pass over blocks, as SHARDS files that the launcher makes: the
 # command's --shard % / SHARDS becomes each task's own.
@@ -97,7 +97,7 @@ shard_name = $(if $(filter 1,$(SHARDS)),$D/$1.$2,$D/$1.%of$(SHARDS).$2)
 # $(call forward,STAGE,FILE%): make all shards of a stage.
 define forward
 $(begin)
-./launch $(LAUNCHER) $(SHARDS) $(if $(call changed,$1),always,$<) $2 -- $(strip $(CMD.$1)) $(SPEED)
+./launch $(LAUNCHER) $(SHARDS) $(if $(call changed,$1),always,$<) $2 -- $(strip $(CMD.$1))
 $(call keep_command,$1)
 endef
 
