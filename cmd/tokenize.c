@@ -96,6 +96,7 @@ struct opts {
 	double *weight;
 	size_t n_weight;
 	struct reap_part_rule rule;
+	enum reap_part split; /* what the rows used are called */
 	const char *union_name;
 	bool keep_all;
 	char recipe_name[256], recipe_digest[REAP_SHA256_HEX];
@@ -279,10 +280,14 @@ static void check_options(struct opts *o, const bool *given)
 		tool_usage("--weights: %zu weights for %zu files", o->n_weight, o->n_input);
 	if (o->sampled && o->union_name != NULL)
 		tool_usage("--sample and --union exclude each other");
-	if ((o->rule.fraction > 0) != (o->rule.part != REAP_PART_ALL))
-		tool_usage("--holdout and --split go together");
+	if (o->rule.fraction > 0 && o->rule.part == REAP_PART_ALL)
+		tool_usage("--holdout needs --split");
 	if (o->model != NULL && o->tokenizer != NULL)
 		tool_usage("only one of --model and --tokenizer can be given");
+	/* Without --holdout the files are that part already. */
+	o->split = o->rule.part;
+	if (!(o->rule.fraction > 0))
+		o->rule.part = REAP_PART_ALL;
 	o->sample.rule = o->rule;
 	o->sample.weight = o->weight;
 }
@@ -514,7 +519,7 @@ static int run_packs(struct state *s, struct reap_rows *const *rows, size_t n, c
 
 			*p = (struct reap_pack_info){0};
 			snprintf(p->pack, sizeof(p->pack), "%s", separate ? o->input[i].pack : name);
-			snprintf(p->split, sizeof(p->split), "%s", reap_part_name(o->rule.part));
+			snprintf(p->split, sizeof(p->split), "%s", reap_part_name(o->split));
 			if (s->bpe != NULL)
 				memcpy(p->tokenizer, reap_bpe_digest(s->bpe), sizeof(p->tokenizer));
 			memcpy(p->sample_hash, s->sample.hash, sizeof(p->sample_hash));

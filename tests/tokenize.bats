@@ -44,7 +44,7 @@ tok() {
 	fails 2 "2 weights for 1 files" tok -m "$MODEL" --rows --sample 3 --strategy per_file_weighted --weights 1,2 "$f"
 	fails 2 "--weights: all are 0" tok -m "$MODEL" --rows --sample 3 --strategy per_file_weighted --weights 0 "$f"
 	fails 2 "--sample and --union" tok -m "$MODEL" --rows --sample 3 --union U "$f"
-	fails 2 "--holdout and --split go together" tok -m "$MODEL" --rows --holdout .5 "$f"
+	fails 2 "--holdout needs --split" tok -m "$MODEL" --rows --holdout .5 "$f"
 	fails 2 "is not between 0 and 1" tok -m "$MODEL" --rows --holdout 1 --split eval "$f"
 	fails 2 "neither calib nor eval" tok -m "$MODEL" --rows --holdout .5 --split test "$f"
 	fails 2 "neither assistant nor all" tok -m "$MODEL" --rows --keep some "$f"
@@ -218,6 +218,9 @@ tok() {
 	diff <(blocks "$TMP/all" | sort) <({ blocks "$TMP/calib"; blocks "$TMP/eval"; } | sort)
 	[ "$(field "$TMP/eval" split)" = eval ]
 	[ "$(field "$TMP/calib" split)" = calib ]
+	tok -m "$MODEL" --rows --split eval "$f" >"$TMP/declared"
+	[ "$(field "$TMP/declared" split)" = eval ]
+	tok -m "$MODEL" --rows "$f" | reap-show --type block | cmp - <(reap-show --type block "$TMP/declared")
 	# A sample of one part stays within it.
 	tok -m "$MODEL" --rows --holdout .3 --split eval --sample 20 "$f" >"$TMP/sample"
 	[ -z "$(comm -23 <(blocks "$TMP/sample" | sort) <(blocks "$TMP/eval" | sort))" ]
