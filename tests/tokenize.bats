@@ -115,7 +115,9 @@ tok() {
 	[ "$(tok -m "$MODEL" -l 2 --eos 7 "$TMP/r.jsonl" >"$TMP/s" && blocks "$TMP/s" | jq '.[1]')" = 7 ]
 	cp "$MODEL/tokenizer.json" "$TMP"
 	fails 1 "tokenizer_config.json: No such file" tok -t "$TMP/tokenizer.json" -l 2 "$TMP/r.jsonl"
-	echo '{"eos_token": {"content": "<|end|>"}}' >"$TMP/tokenizer_config.json"
+	# The file of gpt-oss holds a number beyond 64 bits.
+	echo '{"model_max_length": 1000000000000000019884624838656, "eos_token": {"content": "<|end|>"}}' \
+		>"$TMP/tokenizer_config.json"
 	tok -t "$TMP/tokenizer.json" -l 2 "$TMP/r.jsonl" >"$TMP/s"
 	echo '{"eos_token": "<|nope|>"}' >"$TMP/tokenizer_config.json"
 	fails 1 "eos_token: <|nope|> is not a token of" tok -t "$TMP/tokenizer.json" -l 2 "$TMP/r.jsonl"
@@ -161,7 +163,7 @@ tok() {
 @test "a bad row names file and line" {
 	local line
 	for line in '{"text": "lone \ud83d surrogate"}' '{"text": "x"' '[1]' '{"text":"a","text":"b"}' \
-		'{"input_ids":[1,-2]}' '{"input_ids":"x"}' '{"input_ids":[1],"keep_mask":[1,1]}' \
+		'{"input_ids":[1,-2]}' '{"input_ids":[1.5]}' '{"input_ids":[4294967296]}' '{"input_ids":"x"}' '{"input_ids":[1],"keep_mask":[1,1]}' \
 		'{"input_ids":[1],"keep_mask":[2]}' $'{"text":"\xff"}'; do
 		printf '{"text":"good"}\n\n%s\n' "$line" >"$TMP/r.jsonl"
 		status=0
@@ -171,6 +173,14 @@ tok() {
 	done
 	fails 1 "nosuch.jsonl: No such file" tok -m "$MODEL" --rows "$TMP/nosuch.jsonl"
 	fails 1 "is a directory" tok -m "$MODEL" --rows "$TMP"
+}
+
+@test "rows may hold numbers beyond 64 bits beside their text or ids" {
+	printf '{"hash":123456789012345678901,"input_ids":[5,6]}\n{"hash":-99999999999999999999,"text":"t"}\n' \
+		>"$TMP/r.jsonl"
+	tok -m "$MODEL" --rows "$TMP/r.jsonl" >"$TMP/s"
+	[ "$(blocks "$TMP/s" | head -n 1)" = "[5,6]" ]
+	[ "$(field "$TMP/s" rows_seen)" = 2 ]
 }
 
 @test "rows of ids need no tokenizer" {

@@ -65,7 +65,7 @@ static long token_bytes(const struct load *l, const char *s, size_t n, char *out
 
 static int reserve_blob(struct load *l, size_t n)
 {
-	if (l->blob_n + n > UINT32_MAX || !reap_grow(&l->b->blob, &l->blob_cap, l->blob_n + n, 1))
+	if (l->blob_n + n > UINT32_MAX || !reap_grow(&l->b->blob, &l->blob_cap, l->blob_n + n + 1, 1))
 		return reap_fail_memory(l->e, l->name);
 	return REAP_OK;
 }
@@ -186,7 +186,7 @@ static int load_merge(struct load *l, size_t rank, const json_t *m)
 	if (!merge_halves(m, half, n))
 		return reap_fail(l->e, REAP_EFAIL, "%s: model.merges: merge %zu is not two tokens",
 			l->name, rank);
-	if (!reap_grow(&l->pair, &l->pair_cap, n[0] + n[1], 1))
+	if (!reap_grow(&l->pair, &l->pair_cap, n[0] + n[1] + 1, 1))
 		return reap_fail_memory(l->e, l->name);
 	a = token_bytes(l, half[0], n[0], l->pair);
 	c = a < 0 ? -1 : token_bytes(l, half[1], n[1], l->pair + a);
@@ -469,11 +469,19 @@ int reap_bpe_eos(const struct reap_bpe *b, const char *config, uint32_t *id, str
 {
 	enum { MAX_CONFIG = 16 << 20 };
 	const json_t *token;
+	json_error_t je;
 	json_t *root;
-	int rc = reap_json_load(config, MAX_CONFIG, &root, e);
+	char *text;
+	size_t len;
+	int rc = reap_read_file(config, MAX_CONFIG, &text, &len, e);
 
 	if (rc != REAP_OK)
 		return rc;
+	/* model_max_length is 10^30 in the files of gpt-oss. */
+	root = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &je);
+	free(text);
+	if (root == NULL)
+		return reap_fail(e, REAP_EFAIL, "%s: line %d: %s", config, je.line, je.text);
 	token = json_object_get(root, "eos_token");
 	if (json_is_object(token)) /* an added token written out */
 		token = json_object_get(token, "content");

@@ -190,10 +190,13 @@ int reap_cursor_open(struct reap_cursor **out, struct reap_rows *r, struct reap_
 {
 	struct reap_cursor *c = reap_calloc(1, sizeof(*c));
 
-	*out = c;
-	if (c == NULL)
+	*out = NULL;
+	if (c == NULL || !reap_grow(&c->buf, &c->cap, CHUNK, 1)) {
+		free(c);
 		return reap_fail_memory(e, r->name);
+	}
 	c->rows = r;
+	*out = c;
 	return REAP_OK;
 }
 
@@ -294,21 +297,21 @@ static int row_of_ids(struct reap_cursor *c, const json_t *ids, const json_t *ma
 		return reap_fail_memory(e, c->rows->name);
 	for (size_t i = 0; i < n; i++) {
 		const json_t *id = json_array_get(ids, i);
-		json_int_t v = json_integer_value(id);
+		double v = json_number_value(id);
 
-		if (!json_is_integer(id) || v < 0 || v > INT32_MAX)
+		if (!json_is_number(id) || !(v >= 0 && v <= INT32_MAX) || v != (uint32_t)v)
 			return bad_row(c, e, "input_ids: a value is not an id");
 		c->ids[i] = (uint32_t)v;
 		for (int k = 0; k < 4; k++)
-			c->key[4 * i + (size_t)k] = (uint8_t)(v >> 8 * k);
+			c->key[4 * i + (size_t)k] = (uint8_t)(c->ids[i] >> 8 * k);
 		c->keep[i] = 1;
 		if (json_is_array(mask)) {
 			const json_t *m = json_array_get(mask, i);
+			bool one = json_is_true(m) || json_number_value(m) == 1;
 
-			if (!json_is_boolean(m) && !(json_is_integer(m) && json_integer_value(m) >= 0 &&
-						      json_integer_value(m) <= 1))
+			if (!one && !json_is_false(m) && !(json_is_number(m) && json_number_value(m) == 0))
 				return bad_row(c, e, "keep_mask: a value is neither 0 nor 1");
-			c->keep[i] = json_is_true(m) || json_integer_value(m) == 1;
+			c->keep[i] = one;
 		}
 	}
 	row->ids = c->ids;
@@ -317,6 +320,18 @@ static int row_of_ids(struct reap_cursor *c, const json_t *ids, const json_t *ma
 	row->key = c->key;
 	row->key_len = 4 * n;
 	return n > 0;
+}
+
+/* A line's JSON, NULL with *je when it is none. */
+static json_t *parse_line(const char *line, size_t n, json_error_t *je)
+{
+	const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
+	json_t *doc = json_loadb(line, n, flags, je);
+
+	/* Other members may hold integers beyond 64 bits, such as hashes. */
+	if (doc == NULL && json_error_code(je) == json_error_numeric_overflow)
+		doc = json_loadb(line, n, flags | JSON_DECODE_INT_AS_REAL, je);
+	return doc;
 }
 
 /* The row that a line holds: 1, or 0 when it has nothing usable. */
@@ -328,7 +343,7 @@ static int parse_row(struct reap_cursor *c, const char *line, size_t n, struct r
 	json_error_t je;
 
 	json_decref(c->doc);
-	c->doc = json_loadb(line, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
+	c->doc = parse_line(line, n, &je);
 	if (c->doc == NULL)
 		return reap_fail(e, REAP_EFAIL, "%s: line %" PRIu64 ": %s", c->rows->name, c->line, je.text);
 	if (!json_is_object(c->doc))

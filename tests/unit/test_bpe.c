@@ -260,7 +260,7 @@ int main(void)
 	check_refusals(json);
 	free(json);
 
-	if (real == NULL) {
+	if (real == NULL || real[0] == '\0') {
 		printf("# REAP_TOKENIZER is not set: the vectors of the real tokenizer were not checked\n");
 	} else if (ok(reap_bpe_load(&bpe, real, &e) == REAP_OK, "%s loads %s", real, e.text)) {
 		check_vectors(bpe, "real");
