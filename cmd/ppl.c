@@ -352,18 +352,28 @@ out:
 
 /* ---- options ---- */
 
-/* "A<sep>B" with both within 1..max. */
-static void parse_two(const char *option, const char *arg, char sep, uint32_t max, uint32_t *a,
-	uint32_t *b)
+/* "XxY" with both within 1..REAP_MAX_BINS. */
+static void parse_bins(const char *arg, struct reap_eval_meta *m)
 {
-	const char *at = strchr(arg, sep);
+	const char *x = strchr(arg, 'x');
 	char first[16] = "";
 
-	if (at == NULL || (size_t)(at - arg) >= sizeof(first))
-		tool_usage("%s: '%s' is not two numbers as A%cB", option, arg, sep);
-	memcpy(first, arg, (size_t)(at - arg));
-	*a = (uint32_t)tool_u64(option, first, 1, max);
-	*b = (uint32_t)tool_u64(option, at + 1, 1, max);
+	if (x == NULL || (size_t)(x - arg) >= sizeof(first))
+		tool_usage("--bins: '%s' is not of the form XxY", arg);
+	memcpy(first, arg, (size_t)(x - arg));
+	m->xbins = (uint32_t)tool_u64("--bins", first, 1, REAP_MAX_BINS);
+	m->ybins = (uint32_t)tool_u64("--bins", x + 1, 1, REAP_MAX_BINS);
+}
+
+static void parse_shard(const char *arg, struct reap_eval_meta *m)
+{
+	uint64_t i, n;
+
+	tool_part("--shard", arg, &i, &n);
+	if (n > REAP_MAX_SHARDS)
+		tool_usage("--shard: %" PRIu64 " shards are more than %d", n, REAP_MAX_SHARDS);
+	m->shard = (uint32_t)i + 1;
+	m->shards = (uint32_t)n;
 }
 
 static void parse_option(int c, struct opts *o)
@@ -378,7 +388,7 @@ static void parse_option(int c, struct opts *o)
 		m->entropy_topk = (uint32_t)tool_u64("--entropy-topk", optarg, 2, 1 << 20);
 		break;
 	case OPT_BINS:
-		parse_two("--bins", optarg, 'x', REAP_MAX_BINS, &m->xbins, &m->ybins);
+		parse_bins(optarg, m);
 		break;
 	case OPT_QUANTILE:
 		m->cc_quantile = tool_f64("--cc-quantile", optarg, 0, 1);
@@ -398,9 +408,7 @@ static void parse_option(int c, struct opts *o)
 		m->tokens = false;
 		break;
 	case OPT_SHARD:
-		parse_two("--shard", optarg, '/', REAP_MAX_SHARDS, &m->shard, &m->shards);
-		if (m->shard > m->shards)
-			tool_usage("--shard: %u is not within 1..%u", m->shard, m->shards);
+		parse_shard(optarg, m);
 		break;
 	case OPT_RESUME:
 		o->resume = optarg;

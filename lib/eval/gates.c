@@ -336,8 +336,9 @@ static void note_pair(const struct reap_pair *p, struct reap_verdict *v)
 		add_note(v, "NOT HELD OUT: %s is the calibration split, which the pruning has seen",
 			held_in->left.pack);
 	else if (held_in != NULL)
-		add_note(v, "HELD OUT IS NOT SHOWN: %s holds all rows, those used for calibration "
-			"among them if they come from the same files", held_in->left.pack);
+		add_note(v, "not shown to be held out: %s was made from all rows of its files "
+			"(reap-tokenize --holdout); none of them may have been used for calibration",
+			held_in->left.pack);
 	if (dropped != NULL)
 		add_note(v, "%s %u: the models dropped different tokens as outside the p range "
 			"(%" PRIu64 " and %" PRIu64 "), so perplexities are over different tokens",

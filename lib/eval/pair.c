@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -494,8 +495,10 @@ int reap_pair_read(struct reap_pair *p, struct reap_reader *left, struct reap_re
 	int rc;
 
 	memset(p, 0, sizeof(*p));
-	memcpy(p->left_name, reap_reader_header(left)->model.id, sizeof(p->left_name));
-	memcpy(p->right_name, reap_reader_header(right)->model.id, sizeof(p->right_name));
+	p->left_model = reap_reader_header(left)->model;
+	p->right_model = reap_reader_header(right)->model;
+	snprintf(p->left_file, sizeof(p->left_file), "%s", s[LEFT].name);
+	snprintf(p->right_file, sizeof(p->right_file), "%s", s[RIGHT].name);
 	if ((rc = read_meta(&s[LEFT], e)) == REAP_OK && (rc = read_meta(&s[RIGHT], e)) == REAP_OK &&
 		(rc = check_metas(s, e)) == REAP_OK &&
 		(rc = reap_grid_init(&d.grid, &p->left_meta, e)) == REAP_OK &&

@@ -55,7 +55,8 @@ struct reap_pair_row {
 };
 
 struct reap_pair {
-	char left_name[256], right_name[256]; /* model ids */
+	struct reap_model_id left_model, right_model;
+	char left_file[256], right_file[256]; /* the streams' names, cut to fit */
 	struct reap_eval_meta left_meta, right_meta;
 	struct reap_pair_row *rows; /* as in the streams; owned */
 	size_t count;

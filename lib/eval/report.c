@@ -82,8 +82,9 @@ void reap_report_text(FILE *f, const struct reap_pair *p, const struct reap_gate
 {
 	static const int digits[REAP_CHECKS] = {4, 5, 5, 5};
 
-	fprintf(f, "%s  %s against %s by %s (%s)\n", reap_outcome_name(v->code), p->right_name,
-		p->left_name, g->name, g->path);
+	fprintf(f, "%s  %s (%s, %u experts) against %s (%s, %u experts) by %s\n",
+		reap_outcome_name(v->code), p->right_file, p->right_model.id, p->right_model.experts,
+		p->left_file, p->left_model.id, p->left_model.experts, g->name);
 	for (size_t i = 0; i < v->count; i++) {
 		const struct reap_pair_row *r = &p->rows[v->judged[i].row];
 
@@ -150,7 +151,7 @@ static void print_original(FILE *f, const struct reap_pair *p, const struct reap
 	static const char *const yes[2] = {"False", "True"};
 
 	fprintf(f, "# EAFT parity summary (pair)\n\n- Left: `%s`\n- Right: `%s`\n- Gates: `%s` (`%s`)\n",
-		p->left_name, p->right_name, g->name, g->path);
+		p->left_model.id, p->right_model.id, g->name, g->path);
 	if (v->primary) {
 		fprintf(f, "\n## Hero (UNION)\n\n");
 		for (size_t i = 0; i < p->count; i++)

@@ -160,13 +160,22 @@ static json_t *notes(const struct reap_verdict *v)
 	return list;
 }
 
+static json_t *side(const char *file, const struct reap_model_id *m,
+	const struct reap_eval_meta *meta)
+{
+	return json_pack("{s:s,s:s,s:s,s:i,s:i,s:s}", "file", file, "model", m->id, "digest",
+		m->digest, "layers", (int)m->layers, "experts", (int)m->experts, "arithmetic",
+		meta->backend);
+}
+
 int reap_report_json(FILE *f, const struct reap_pair *p, const struct reap_gates *g,
 	const struct reap_verdict *v, struct reap_err *e)
 {
 	const struct reap_eval_meta *m = &p->left_meta;
-	json_t *root = json_pack("{s:s,s:s,s:s,s:{s:s,s:s,s:s},s:{s:i,s:i,s:i,s:f,s:s},s:o,s:o,s:o}",
-		"verdict", reap_outcome_name(v->code), "left", p->left_name, "right", p->right_name,
-		"gates", "name", g->name, "path", g->path, "rule", g->rule_max ? "max" : "min",
+	json_t *root = json_pack("{s:s,s:o,s:o,s:{s:s,s:s,s:s},s:{s:i,s:i,s:i,s:f,s:s},s:o,s:o,s:o}",
+		"verdict", reap_outcome_name(v->code), "left",
+		side(p->left_file, &p->left_model, &p->left_meta), "right",
+		side(p->right_file, &p->right_model, &p->right_meta), "gates", "name", g->name, "path", g->path, "rule", g->rule_max ? "max" : "min",
 		"settings", "entropy_topk", (int)m->entropy_topk, "xbins", (int)m->xbins, "ybins",
 		(int)m->ybins, "cc_quantile", m->cc_quantile, "prob_scale",
 		m->log_scale ? "log" : "linear", "notes", notes(v), "checks", checks(p, v), "rows",
