@@ -10,8 +10,9 @@ load helpers
 }
 
 @test "every tool: an input that is not there is exit 1, an unknown option exit 2" {
-	for tool in accum rank cut show; do
-		fails 1 "No such file" "reap-$tool" "$TMP/none"
+	for tool in accum rank "cut --keep-n 24" show; do
+		# shellcheck disable=SC2086
+		fails 1 "No such file" reap-$tool "$TMP/none"
 	done
 	for tool in route ppl; do
 		fails 1 "No such file" "reap-$tool" -m "$MODEL" "$TMP/none"
