@@ -9,7 +9,7 @@
 #include "lib/score/sum.h"
 #include "lib/score/tally.h"
 
-/* The sums of struct reap_sums that add. */
+/* The sums of struct reap_sums that add: as many as a reap_sum has numbers. */
 static const size_t fields[] = {
 	offsetof(struct reap_sums, g),
 	offsetof(struct reap_sums, n),
@@ -82,7 +82,7 @@ static int unite_packs(struct reap_saliency *out, const struct reap_saliency *in
 static bool merge_cells(struct reap_sums *out, const struct reap_saliency *in, size_t n,
 	const char *pack, size_t c)
 {
-	struct reap_sum sum[FIELDS] = {0};
+	struct reap_sum sum = {{{0}}};
 	bool finite = true;
 
 	for (size_t k = 0; k < n; k++) {
@@ -98,10 +98,10 @@ static bool merge_cells(struct reap_sums *out, const struct reap_saliency *in, s
 		for (int i = 0; i < REAP_REGIONS; i++)
 			out->region_count[i] += s.region_count[i];
 		for (int i = 0; i < FIELDS; i++)
-			reap_sum_add(&sum[i], *field(&s, i));
+			reap_sum_add(&sum, i, *field(&s, i));
 	}
 	for (int i = 0; i < FIELDS; i++) {
-		*field(out, i) = reap_sum_get(&sum[i]);
+		*field(out, i) = reap_sum_get(&sum, i);
 		finite = finite && isfinite(*field(out, i));
 	}
 	return finite;

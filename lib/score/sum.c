@@ -6,14 +6,15 @@
 
 void reap_sum_carry(struct reap_sum *s)
 {
-	uint64_t carry = 0;
+	uint64_t carry[REAP_SUM_WIDTH] = {0};
 
-	for (int i = 0; i < REAP_SUM_LIMBS; i++) {
-		uint64_t v = s->limb[i] + carry;
+	for (int i = 0; i < REAP_SUM_LIMBS; i++)
+		for (int k = 0; k < REAP_SUM_WIDTH; k++) {
+			uint64_t v = s->limb[i][k] + carry[k];
 
-		s->limb[i] = v & 0xffffffff;
-		carry = v >> 32;
-	}
+			s->limb[i][k] = v & 0xffffffff;
+			carry[k] = v >> 32;
+		}
 }
 
 void reap_sum_merge(struct reap_sum *a, const struct reap_sum *b)
@@ -23,12 +24,18 @@ void reap_sum_merge(struct reap_sum *a, const struct reap_sum *b)
 	reap_sum_carry(a);
 	reap_sum_carry(&t);
 	for (int i = 0; i < REAP_SUM_LIMBS; i++)
-		a->limb[i] += t.limb[i];
+		for (int k = 0; k < REAP_SUM_WIDTH; k++)
+			a->limb[i][k] += t.limb[i][k];
 	reap_sum_carry(a);
 }
 
-/* Bits `from` .. `from` + 31 of a carried sum. */
-static uint64_t window(const struct reap_sum *s, int from)
+/* One number, carried. */
+struct number {
+	uint64_t limb[REAP_SUM_LIMBS];
+};
+
+/* Bits `from` .. `from` + 31. */
+static uint64_t window(const struct number *s, int from)
 {
 	int i = from / 32, shift = from % 32;
 	uint64_t v = s->limb[i];
@@ -38,7 +45,7 @@ static uint64_t window(const struct reap_sum *s, int from)
 	return v >> shift & 0xffffffff;
 }
 
-static bool any_below(const struct reap_sum *s, int bit)
+static bool any_below(const struct number *s, int bit)
 {
 	for (int i = 0; i < bit / 32; i++)
 		if (s->limb[i] != 0)
@@ -46,13 +53,17 @@ static bool any_below(const struct reap_sum *s, int bit)
 	return (s->limb[bit / 32] & (((uint64_t)1 << bit % 32) - 1)) != 0;
 }
 
-double reap_sum_get(const struct reap_sum *sum)
+double reap_sum_get(const struct reap_sum *sum, int k)
 {
-	struct reap_sum s = *sum;
 	int top = REAP_SUM_LIMBS - 1, bit, low;
-	uint64_t m;
+	uint64_t m, carry = 0;
+	struct number s;
 
-	reap_sum_carry(&s);
+	for (int i = 0; i < REAP_SUM_LIMBS; i++) {
+		carry += sum->limb[i][k];
+		s.limb[i] = carry & 0xffffffff;
+		carry >>= 32;
+	}
 	while (top > 0 && s.limb[top] == 0)
 		top--;
 	bit = top * 32 + 31;

@@ -8,12 +8,13 @@
 #include "lib/base/mem.h"
 #include "lib/score/sum.h"
 
+/* The numbers of a cell's sum. */
+enum { SUM_G, SUM_N, SUM_N2, SUM_GN2, SUM_GN /* by region; the last outside of any */ };
+
 struct cell {
-	uint64_t count;
-	uint64_t in_region[REAP_REGIONS + 1];
+	uint64_t in_region[REAP_REGIONS + 1]; /* tokens, likewise */
 	float max_n;
-	struct reap_sum g, n, n2, gn2;
-	struct reap_sum gn[REAP_REGIONS + 1]; /* by region; the last outside of any */
+	struct reap_sum sum;
 };
 
 struct set {
@@ -88,16 +89,6 @@ int reap_tally_set(struct reap_tally *t, const char *pack, uint32_t *set, struct
 	return REAP_OK;
 }
 
-static void carry_cell(struct cell *c)
-{
-	reap_sum_carry(&c->g);
-	reap_sum_carry(&c->n);
-	reap_sum_carry(&c->n2);
-	reap_sum_carry(&c->gn2);
-	for (int i = 0; i <= REAP_REGIONS; i++)
-		reap_sum_carry(&c->gn[i]);
-}
-
 void reap_tally_route(struct reap_tally *t, uint32_t set, const struct reap_route *r,
 	const uint8_t *region)
 {
@@ -109,62 +100,58 @@ void reap_tally_route(struct reap_tally *t, uint32_t set, const struct reap_rout
 	s->uncarried[r->layer] += r->n; /* a token chooses an expert once */
 	if (s->uncarried[r->layer] > REAP_SUM_LAZY) {
 		for (uint32_t i = 0; i < t->experts; i++)
-			carry_cell(&row[i]);
+			reap_sum_carry(&row[i].sum);
 		s->uncarried[r->layer] = r->n;
 	}
 	for (uint32_t i = 0; i < r->n; i++) {
-		unsigned where = region[i];
+		int where = region[i];
 
 		for (uint32_t j = 0; j < r->k; j++) {
 			struct cell *c = &row[*expert++];
-			double g = *gate++, n = *norm, gn = g * n;
+			double n = *norm, gn = *gate * n;
 
 			if (*norm > c->max_n)
 				c->max_n = *norm;
-			norm++;
-			c->count++;
 			c->in_region[where]++;
 			/* Products of two floats are exact in a double; (gn)^2 rounds. */
-			reap_sum_add(&c->g, g);
-			reap_sum_add(&c->n, n);
-			reap_sum_add(&c->n2, n * n);
-			reap_sum_add(&c->gn[where], gn);
-			reap_sum_add(&c->gn2, gn * gn);
+			reap_sum_add_float(&c->sum, SUM_G, *gate);
+			reap_sum_add_float(&c->sum, SUM_N, *norm);
+			reap_sum_add(&c->sum, SUM_N2, n * n);
+			reap_sum_add(&c->sum, SUM_GN + where, gn);
+			reap_sum_add(&c->sum, SUM_GN2, gn * gn);
+			gate++;
+			norm++;
 		}
 	}
 }
 
 static void merge_cell(struct cell *a, const struct cell *b)
 {
-	a->count += b->count;
 	if (b->max_n > a->max_n)
 		a->max_n = b->max_n;
-	reap_sum_merge(&a->g, &b->g);
-	reap_sum_merge(&a->n, &b->n);
-	reap_sum_merge(&a->n2, &b->n2);
-	reap_sum_merge(&a->gn2, &b->gn2);
-	for (int i = 0; i <= REAP_REGIONS; i++) {
+	for (int i = 0; i <= REAP_REGIONS; i++)
 		a->in_region[i] += b->in_region[i];
-		reap_sum_merge(&a->gn[i], &b->gn[i]);
-	}
+	reap_sum_merge(&a->sum, &b->sum);
 }
 
 static void round_cell(struct reap_sums *s, const struct cell *c)
 {
-	struct reap_sum gn = c->gn[REAP_NO_REGION];
+	struct reap_sum all = c->sum;
 
-	s->count = c->count;
-	s->g = reap_sum_get(&c->g);
-	s->n = reap_sum_get(&c->n);
-	s->n2 = reap_sum_get(&c->n2);
-	s->gn2 = reap_sum_get(&c->gn2);
+	reap_sum_carry(&all);
+	s->g = reap_sum_get(&all, SUM_G);
+	s->n = reap_sum_get(&all, SUM_N);
+	s->n2 = reap_sum_get(&all, SUM_N2);
+	s->gn2 = reap_sum_get(&all, SUM_GN2);
 	s->max_n = c->max_n;
+	s->count = c->in_region[REAP_NO_REGION];
 	for (int i = 0; i < REAP_REGIONS; i++) {
-		s->region_count[i] = c->in_region[i];
-		s->region_gn[i] = reap_sum_get(&c->gn[i]);
-		reap_sum_merge(&gn, &c->gn[i]);
+		s->count += s->region_count[i] = c->in_region[i];
+		s->region_gn[i] = reap_sum_get(&all, SUM_GN + i);
+		for (int k = 0; k < REAP_SUM_LIMBS; k++)
+			all.limb[k][SUM_GN + REAP_NO_REGION] += all.limb[k][SUM_GN + i];
 	}
-	s->gn = reap_sum_get(&gn);
+	s->gn = reap_sum_get(&all, SUM_GN + REAP_NO_REGION);
 }
 
 static int by_name(const void *a, const void *b)

@@ -119,9 +119,16 @@ int main(int argc, char **argv)
 		if (a[7] && reap_put_outcome(w, &o, &e) != REAP_OK)
 			goto failed;
 	}
-	if (reap_writer_finish(w, &e) == REAP_OK)
-		return 0;
+	if (reap_writer_finish(w, &e) != REAP_OK) {
 failed:
-	fprintf(stderr, "trace: %s\n", e.text);
-	return 1;
+		fprintf(stderr, "trace: %s\n", e.text);
+	}
+	free(pos);
+	free(id);
+	free(gate);
+	free(norm);
+	free(logp);
+	free(entropy);
+	free(top1);
+	return e.code != REAP_OK;
 }

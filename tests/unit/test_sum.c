@@ -12,11 +12,11 @@
 
 static double sum_of(const double *x, size_t n)
 {
-	struct reap_sum s = {0};
+	struct reap_sum s = {{{0}}};
 
 	for (size_t i = 0; i < n; i++)
-		reap_sum_add(&s, x[i]);
-	return reap_sum_get(&s);
+		reap_sum_add(&s, 3, x[i]);
+	return reap_sum_get(&s, 3);
 }
 
 #define SUM(...) sum_of((const double[]){__VA_ARGS__}, sizeof((const double[]){__VA_ARGS__}) / sizeof(double))
@@ -54,7 +54,7 @@ static void against_integers(void)
 {
 	enum { N = 100000 };
 	double *x = malloc(N * sizeof(*x));
-	struct reap_sum forward = {0}, backward = {0}, parts[3] = {{{0}}};
+	static struct reap_sum forward, backward, parts[3];
 	uint64_t exact = 0;
 
 	for (int i = 0; i < N; i++) {
@@ -64,33 +64,51 @@ static void against_integers(void)
 		x[i] = (double)(v >> 4) * 0x1p-40;
 	}
 	for (int i = 0; i < N; i++) {
-		reap_sum_add(&forward, x[i]);
-		reap_sum_add(&backward, x[N - 1 - i]);
-		reap_sum_add(&parts[i % 3], x[i]);
+		reap_sum_add(&forward, 0, x[i]);
+		reap_sum_add(&backward, 7, x[N - 1 - i]);
+		reap_sum_add(&parts[i % 3], 4, x[i]);
 	}
 	reap_sum_merge(&parts[2], &parts[0]);
 	reap_sum_merge(&parts[1], &parts[2]);
-	ok(reap_sum_get(&forward) == (double)exact * 0x1p-40, "as the integer says");
-	ok(reap_sum_get(&backward) == reap_sum_get(&forward), "in any order");
-	ok(reap_sum_get(&parts[1]) == reap_sum_get(&forward), "in any parts");
+	ok(reap_sum_get(&forward, 0) == (double)exact * 0x1p-40, "as the integer says");
+	ok(reap_sum_get(&backward, 7) == reap_sum_get(&forward, 0), "in any order");
+	ok(reap_sum_get(&forward, 1) == 0 && reap_sum_get(&parts[1], 5) == 0, "others untouched");
+	ok(reap_sum_get(&parts[1], 4) == reap_sum_get(&forward, 0), "in any parts");
 	free(x);
+}
+
+static void floats(void)
+{
+	static const float x[] = {0, FLT_TRUE_MIN, FLT_MIN - FLT_TRUE_MIN, FLT_MIN, 0.1F, 1, 0x1.fffffep0F,
+		12345.678F, FLT_MAX};
+	struct reap_sum s = {{{0}}};
+
+	for (size_t i = 0; i < sizeof(x) / sizeof(x[0]); i++) {
+		struct reap_sum one = {{{0}}};
+
+		reap_sum_add_float(&one, 6, x[i]);
+		ok(reap_sum_get(&one, 6) == (double)x[i], "%a as a float", (double)x[i]);
+		reap_sum_add_float(&s, 0, x[i]);
+		reap_sum_add(&s, 1, (double)x[i]);
+	}
+	ok(reap_sum_get(&s, 0) == reap_sum_get(&s, 1), "floats and doubles add up alike");
 }
 
 /* Doubling carries: 2^31 additions and far more, without making them. */
 static void carries(void)
 {
-	struct reap_sum s = {0}, lazy = {0};
+	struct reap_sum s = {{{0}}}, lazy = {{{0}}};
 
-	reap_sum_add(&s, 1.5);
+	reap_sum_add(&s, 0, 1.5);
 	for (int i = 0; i < 60; i++)
 		reap_sum_merge(&s, &s);
-	ok(reap_sum_get(&s) == 1.5 * 0x1p60, "2^60 summands");
-	reap_sum_add(&lazy, 0x1.fffffffffffffp0);
+	ok(reap_sum_get(&s, 0) == 1.5 * 0x1p60, "2^60 summands");
+	reap_sum_add(&lazy, 2, 0x1.fffffffffffffp0);
 	for (int i = 0; i < REAP_SUM_LIMBS; i++)
-		lazy.limb[i] *= REAP_SUM_LAZY;
-	ok(reap_sum_get(&lazy) == 0x1.fffffffffffffp31, "limbs hold REAP_SUM_LAZY additions");
+		lazy.limb[i][2] *= REAP_SUM_LAZY;
+	ok(reap_sum_get(&lazy, 2) == 0x1.fffffffffffffp31, "limbs hold REAP_SUM_LAZY additions");
 	reap_sum_carry(&lazy);
-	ok(reap_sum_get(&lazy) == 0x1.fffffffffffffp31, "carrying does not change the value");
+	ok(reap_sum_get(&lazy, 2) == 0x1.fffffffffffffp31, "carrying does not change the value");
 }
 
 int main(void)
@@ -98,5 +116,6 @@ int main(void)
 	borders();
 	against_integers();
 	carries();
+	floats();
 	return tap_done();
 }
