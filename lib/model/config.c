@@ -170,6 +170,7 @@ static int parse_layer_types(struct reap_config *c, const json_t *root, const ch
 	c->sliding = reap_calloc(c->layers, sizeof(*c->sliding));
 	if (c->sliding == NULL)
 		return reap_fail_memory(e, name);
+	types = json_is_null(types) ? NULL : types;
 	if (types != NULL && (!json_is_array(types) || json_array_size(types) != c->layers))
 		return reap_fail(e, REAP_EFAIL, "%s: layer_types: has %zu entries for %u layers", name,
 			json_array_size(types), c->layers);
