@@ -170,7 +170,7 @@ nothing_left() {
 }
 
 @test "memory stays below 64 MiB" {
-	[ ! -e "$REAP_BUILD/../asan" ] || [[ "$REAP_BUILD" != *san* ]] || skip "not under a sanitizer"
+	[[ "$REAP_BUILD" != *san ]] || skip "not under a sanitizer"
 	reap-rewrite -q -m "$LARGE" -o "$TMP/out" --first 24 --verify | reap-show -t total >"$TMP/total"
 	[ "$(jq .peak_rss "$TMP/total")" -le $((64 << 20)) ]
 }

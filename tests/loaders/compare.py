@@ -20,6 +20,7 @@ import torch
 import transformers
 from safetensors import safe_open
 from transformers import GptOssForCausalLM, Mxfp4Config
+from transformers.utils import logging
 
 
 def records(path, kind):
@@ -70,6 +71,7 @@ def rms(a, b):
 
 def main():
     directory, tokens, evals = sys.argv[1:]
+    logging.disable_progress_bar()
     check_safetensors(directory)
     ids = {r["index"]: r["ids"] for r in records(tokens, "block")}
     scored = [(r["block"], r["positions"], [-x for x in r["nll"]]) for r in records(evals, "tokens")]
