@@ -80,7 +80,7 @@ far() {
 	small 0 1 0 >"$TMP/bare"
 	accum --rule none "$TMP/t" >"$TMP/none"
 	accum "$TMP/bare" | cmp - "$TMP/none"
-	cat "$TMP/bare" | accum --rule none | cmp - "$TMP/none"
+	accum --rule none <(cat "$TMP/bare") | cmp - "$TMP/none"
 	run reap-accum "$TMP/bare"
 	[[ "$output" == *"no outcomes"* ]]
 	types thresholds <"$TMP/none" | jq -e '.rule == "none" and .p_lo == null and .samples == 0'
@@ -212,7 +212,7 @@ far() {
 	TMPDIR=$TMP/none fails 1 "none/reap-" reap-accum -q "$TMP/t"
 	run bash -c "reap-accum -q '$TMP/t' >&-"
 	[ "$status" -eq 1 ]
-	[ -z "$(ls -A "$TMP" | grep reap-)" ]
+	! compgen -G "$TMP/reap-*" || return 1
 }
 
 @test "memory does not grow with the trace" {
@@ -229,4 +229,13 @@ far() {
 	fails 2 "--part" reap-accum --part 3/2
 	fails 2 "--part" reap-accum --part 2
 	fails 2 "--part" reap-accum --part 0/2
+}
+
+@test "the history of all inputs, each command once" {
+	for i in 0 1; do small "$i" 2 | reap-show | reap-show --encode trace >"$TMP/$i"; done
+	reap-accum -q "$TMP/0" "$TMP/1" | reap-show | sed -n 1p >"$TMP/h"
+	[ "$(jq -c '[.history[].tool]' "$TMP/h")" = '["reap-show","reap-accum"]' ]
+	small 1 2 | reap-show | cat | reap-show --encode trace - >"$TMP/1"
+	reap-accum -q "$TMP/0" "$TMP/1" | reap-show | sed -n 1p >"$TMP/h"
+	[ "$(jq -c '[.history[].tool]' "$TMP/h")" = '["reap-show","reap-show","reap-accum"]' ]
 }

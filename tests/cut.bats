@@ -93,7 +93,7 @@ BUD=recipes/reap-scores_20b_eaftreap_keepfrac075_budgeted.yaml
 	reap-rank --method reap "$TMP/s" | cut -n 24 | reap-show | tail -n +2 >"$TMP/want"
 	reap-rank --method reap "$TMP/yaml" | cut -n 24 | reap-show | tail -n +2 | diff - "$TMP/want"
 	# A plan from a table without a digest says so and nothing else.
-	cut -n 24 "$K60" | reap-show | head -1 | jq -e '.model == {id: "openai/gpt-oss-20b", digest: "",
+	cut -n 24 "$K60" | reap-show | sed -n 1p | jq -e '.model == {id: "openai/gpt-oss-20b", digest: "",
 		layers: 24, experts: 32, top_k: 4}'
 }
 

@@ -14,7 +14,7 @@ saliency() { gen 3 8 2 40 6 | reap-accum -q --no-history "$@"; }
 	reap-show --encode trace tests/score/case.trace.jsonl | reap-accum -q >"$TMP/s"
 	for m in reap eaft_sum; do
 		rank --method $m "$TMP/s" | layers .ranking >"$TMP/got"
-		jq -c ".ranking.$m[]" tests/score/case.expected.json | diff "$TMP/got" -
+		jq -c ".ranking.${m}[]" tests/score/case.expected.json | diff "$TMP/got" -
 	done
 	# Its weighted sums, too, to 1e-9.
 	rank "$TMP/s" | reap-show -t layer | jq -s '[.[].score[]]' >"$TMP/got"
@@ -103,7 +103,7 @@ saliency() { gen 3 8 2 40 6 | reap-accum -q --no-history "$@"; }
 			all(.experts[]; .count == 0 or ((.sum_g / .count - .gate_mean | fabs) < 1e-15 and
 				(.pos_count + .neg_count) <= .count and has("eaft_saliency_mean"))))' "$TMP/json"
 	rank --yaml "$TMP/yaml" | grep -c history: && return 1
-	[ "$(reap-rank "$TMP/yaml" | reap-show | head -1 | jq '.history | length')" -eq 2 ]
+	[ "$(reap-rank "$TMP/yaml" | reap-show | sed -n 1p | jq '.history | length')" -eq 2 ]
 }
 
 @test "a published table: what it has, and what it lacks" {
@@ -143,7 +143,7 @@ saliency() { gen 3 8 2 40 6 | reap-accum -q --no-history "$@"; }
 	wrong 's/samples: {p: [0-9]*/samples: {p: 7/' "region_counts: "
 	wrong 's/^  - layer: 1$/  - layer: 2/' "layer: 2 where 1 is due"
 	wrong 's/rule: code/rule: coda/' "rule: there is no 'coda'"
-	wrong '$d' "not a list of the 8 experts"
+	wrong "\$d" "not a list of the 8 experts"
 	wrong 's/^summary:/summary: &a/' "neither a reap stream nor reap-scores.yaml"
 	head -c 1000 "$TMP/good" >"$TMP/bad"
 	fails 3 "$TMP/bad" reap-rank "$TMP/bad"

@@ -80,6 +80,23 @@ static struct reap_thresholds quantiles(double cc, double uncertain)
 	return t;
 }
 
+/* A quantile of H = 0.1, 0.7. */
+static double two(double quantile)
+{
+	struct reap_thresholds t = {.cc_quantile = quantile};
+	struct reap_quantiles *q = reap_quantiles_open(&t);
+
+	reap_quantiles_count(q, -1, 0.1F);
+	reap_quantiles_count(q, -1, 0.7F);
+	if (reap_quantiles_turn(q)) {
+		reap_quantiles_refine(q, -1, 0.1F);
+		reap_quantiles_refine(q, -1, 0.7F);
+		reap_quantiles_finish(q);
+	}
+	reap_quantiles_close(q);
+	return t.h_lo;
+}
+
 static int near(double a, double b)
 {
 	return fabs(a - b) <= 1e-15 * fabs(b);
@@ -100,6 +117,7 @@ static void numpy(void)
 	ok(t.h_lo == 0 && near(t.p_lo, exp(-50)), "the smallest");
 	t = quantiles(1, 0);
 	ok(t.p_lo == 1, "the largest p");
+	ok(two(0.61) == 0.4659999933093786, "from the nearer end: %.17g", two(0.61));
 	ok(!reap_quantiles_turn(none), "no tokens, no quantiles");
 	reap_quantiles_close(none);
 }
