@@ -37,8 +37,8 @@ NEEDS := $(foreach k,$(LEFT_KEY) $(if $(filter file,$(origin RIGHT)),$(RIGHT_KEY
 	$(call need_packs,$(calib_packs.dataset_repo),$(calib_packs.pack_files))
 
 # Manifests of models that are made here, remade when their recipe says so.
-MADE := $(if $(filter file,$(origin RIGHT)),$(foreach k,$(LEFT_KEY) $(RIGHT_KEY),$(if \
-	$(call is_made,$k),$(call maker_manifest,$k))))
+MADE := $(strip $(if $(filter file,$(origin RIGHT)),$(foreach k,$(LEFT_KEY) $(RIGHT_KEY),$(if \
+	$(call is_made,$k),$(call maker_manifest,$k)))))
 ifneq ($(if $(ENTRY),,$(MADE)),)
 $(MADE): FORCE | check
 	+@$(SELF) RECIPE=$(call maker,$(RIGHT_KEY)) D=$(patsubst %/,%,$(@D)) PART=1

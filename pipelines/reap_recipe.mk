@@ -56,7 +56,9 @@ RANK = reap-rank --method $(scoring.criterion) \
 CMD.scores = $(RANK) $D/saliency
 CMD.reap-scores.yaml = $(RANK) --yaml $D/saliency
 
+# Large, and of no use once they are summed: not missed when they are deleted.
 TRACES := $(call shards,calib,trace)
+.SECONDARY: $(TRACES)
 
 ifeq ($(FROM),rows)
 SCORES := $D/scores

@@ -9,7 +9,6 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
-.SECONDARY:
 .PHONY: all check FORCE
 
 $(if $(shell command -v reap-recipe),,$(error the tools are not built: run make in the repository))

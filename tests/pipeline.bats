@@ -1,0 +1,259 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# pipelines/: whole targets on the embedded model, restarted, killed, in shards.
+load helpers
+
+# Recipes that extend the shipped ones with budgets for a test's patience.
+setup() {
+	export TMP=$BATS_TEST_TMPDIR
+	R=$TMP/recipes O=$TMP/out
+	mkdir "$R"
+	cat >"$R/fast.yaml" <<-END
+		extends: $ROOT/recipes/tiny-keep24.yaml
+		schema_version: 1
+		kind: reap_recipe
+		name: fast
+		target: fast
+		profiling_data: {sampling: {num_rows: 45}, max_seq_length: 256}
+		evaluation: {with: fast-eval.yaml}
+	END
+	cat >"$R/fast-eval.yaml" <<-END
+		extends: $ROOT/recipes/eval-tiny_keep24.yaml
+		schema_version: 1
+		kind: eval_recipe
+		name: fast_eval
+		collector_overrides: {seq_lens_csv: "256", num_blocks: 3}
+	END
+}
+
+# pipe TARGET [VARIABLE=...]: quiet, with the test's recipes.
+pipe() {
+	make -s -C pipelines RECIPES="$R" OUT="$O" MODELS="$TMP/models" PACKS="$TMP/packs" THREADS=1 "$@"
+}
+
+# Everything below a folder with its time.
+state() {
+	find "$1" -type f ! -name '*.part' -printf '%p %T@\n' | sort
+}
+
+@test "rows to verdict: every file is there, belongs together and is checked" {
+	pipe fast >"$TMP/said"
+	cd "$O/fast"
+	for f in calib.tokens calib.trace saliency scores plan rewrite.manifest base.eval pruned.eval; do
+		reap-show "$f" >/dev/null
+	done
+	grep -q "^model .*$O/fast/model$" "$TMP/said"
+	grep -qE '^(PASS|FAIL|UNDECIDED) ' "$TMP/said"
+	[ "$(jq .num_local_experts model/config.json)" -eq 24 ]
+	(cd model && sha256sum --quiet -c SHA256SUMS)
+	[ "$(find model -type f ! -name SHA256SUMS | wc -l)" -eq "$(wc -l <model/SHA256SUMS)" ]
+	# The recipe in the checkpoint is the one that was run, and every stream says so.
+	id=$(reap-recipe --id model/reap-recipe.yaml)
+	[ "$id" = "$(reap-recipe --id "$R/fast.yaml")" ]
+	for f in calib.tokens calib.trace saliency scores plan; do
+		[ "$(reap-show "$f" | head -1 | jq -r '.recipe | "\(.name):\(.digest)"')" = "$id" ]
+	done
+	cmp reap-scores.yaml model/reap-scores.yaml
+	cmp verdict.md model/verdict.md
+	[ "$(jq -r '.variants.tiny_keep24of32_k75_eaftreap' manifest.json)" = "$O/fast/model" ]
+	[ "$(jq -r .out_dir manifest.json)" = "$O/fast/model" ]
+	grep -q '^license: mit$' model/README.md
+	grep -q '| experts in each layer | 24 of 32 |' model/README.md
+	# Nothing is left of the making.
+	[ -z "$(find . -name '*.part*' -o -name '*.resume' -o -name 'model.new*')" ]
+}
+
+@test "a second run does nothing; a new keep_n cuts again and runs no calibration again" {
+	pipe fast >/dev/null
+	state "$O/fast" >"$TMP/before"
+	pipe fast >/dev/null
+	state "$O/fast" | diff "$TMP/before" -
+	! pipe -n fast | grep '^reap-\|^\./launch'
+	cp "$O/fast/plan" "$TMP/plan24"
+
+	echo 'model: {keep_n: 28, keep_frac_requested: 0.875}' >>"$R/fast.yaml"
+	pipe -n fast | grep '^reap-\|^\./launch' | sed 's/ .*//' | sort -u >"$TMP/again"
+	printf '%s\n' reap-cut reap-recipe reap-rewrite | diff - "$TMP/again"
+	pipe fast >/dev/null
+	state "$O/fast" >"$TMP/after"
+	for f in calib.tokens calib.trace saliency scores base.eval; do
+		diff <(grep "/$f " "$TMP/before") <(grep "/$f " "$TMP/after")
+	done
+	[ "$(jq .num_local_experts "$O/fast/model/config.json")" -eq 28 ]
+	for f in plan pruned.eval verdict.txt model/README.md; do
+		! grep -qxF "$(grep "/$f " "$TMP/before")" "$TMP/after"
+	done
+	! cmp -s "$TMP/plan24" "$O/fast/plan"
+}
+
+@test "a lost file is made again, and only what depends on it" {
+	pipe fast >/dev/null
+	state "$O/fast" >"$TMP/before"
+	cp "$O/fast/plan" "$TMP/plan"
+	rm "$O/fast/plan"
+	pipe fast >/dev/null
+	cmp "$TMP/plan" "$O/fast/plan"
+	for f in calib.trace saliency scores; do
+		diff <(grep "/$f " "$TMP/before") <(state "$O/fast" | grep "/$f ")
+	done
+	# An intermediate file that was deleted for its size is not missed.
+	rm "$O/fast/calib.trace"
+	pipe fast >/dev/null
+	[ ! -e "$O/fast/calib.trace" ]
+}
+
+@test "a killed producer leaves no file that looks finished; the next run ends like an undisturbed one" {
+	mkdir "$TMP/bin"
+	ln -s "$REAP_BIN"/reap-* "$TMP/bin"
+	pipe fast BIN="$TMP/bin" >/dev/null
+	mv "$O" "$TMP/good"
+
+	rm "$TMP/bin/reap-route"
+	cat >"$TMP/bin/reap-route" <<-END
+		#!/bin/bash
+		if [ "\$1" != --help ] && [ ! -e "$TMP/killed" ]; then
+			touch "$TMP/killed"
+			"$REAP_BIN/reap-route" "\$@" | head -c 60000
+			kill -9 \$\$
+		fi
+		exec "$REAP_BIN/reap-route" "\$@"
+	END
+	chmod +x "$TMP/bin/reap-route"
+	run pipe fast BIN="$TMP/bin"
+	[ "$status" -eq 2 ]
+	[ -e "$TMP/killed" ]
+	[ ! -e "$O/fast/calib.trace" ]
+	[ ! -e "$O/fast/saliency" ]
+	[ -s "$O/fast/calib.trace.part" ]
+	pipe fast BIN="$TMP/bin" >/dev/null
+	for f in calib.trace saliency plan; do
+		diff <(reap-show "$TMP/good/fast/$f" | tail -n +2) <(reap-show "$O/fast/$f" | tail -n +2)
+	done
+	for f in "$O"/fast/model/*.safetensors; do
+		cmp "$f" "$TMP/good/fast/model/$(basename "$f")"
+	done
+}
+
+@test "a tool that fails in a stage stops make and leaves its file out" {
+	mkdir "$TMP/bin"
+	ln -s "$REAP_BIN"/reap-* "$TMP/bin"
+	rm "$TMP/bin/reap-accum"
+	printf '#!/bin/bash\n%s "$@" | head -c 2000\nexit 1\n' "$REAP_BIN/reap-accum" >"$TMP/bin/reap-accum"
+	chmod +x "$TMP/bin/reap-accum"
+	run pipe fast BIN="$TMP/bin"
+	[ "$status" -eq 2 ]
+	[ ! -e "$O/fast/saliency" ]
+	[ ! -e "$O/fast/scores" ]
+	[ ! -e "$O/fast/model" ]
+}
+
+@test "3 shards, in turn and through GNU parallel, give the same result" {
+	pipe fast >/dev/null
+	mv "$O" "$TMP/one"
+	pipe fast SHARDS=3 >/dev/null
+	[ -e "$O/fast/calib.3of3.trace" ]
+	mv "$O" "$TMP/three"
+	same() {
+		for f in saliency scores plan base.eval pruned.eval; do
+			diff <(reap-show "$TMP/one/fast/$f" | tail -n +2) <(reap-show "$1/fast/$f" | tail -n +2)
+		done
+		for f in "$1"/fast/model/*.safetensors; do
+			cmp "$f" "$TMP/one/fast/model/$(basename "$f")"
+		done
+	}
+	same "$TMP/three"
+	if command -v parallel >/dev/null; then
+		PARALLEL=-j2 pipe fast SHARDS=3 LAUNCHER=parallel >/dev/null
+		same "$O"
+		# A lost shard is made again, the others are kept.
+		rm "$O/fast/calib.2of3.trace" "$O/fast/saliency"
+		before=$(stat -c %Y.%y "$O/fast/calib.1of3.trace")
+		PARALLEL=-j2 pipe fast SHARDS=3 LAUNCHER=parallel >/dev/null
+		[ "$before" = "$(stat -c %Y.%y "$O/fast/calib.1of3.trace")" ]
+		same "$O"
+	fi
+	run pipe fast SHARDS=2 LAUNCHER=mule
+	[[ "$output" == *"LAUNCHER=mule: local, parallel or slurm"* ]]
+}
+
+@test "base against base and the noop rewrite: exact zeros, PASS" {
+	for name in noise noop; do
+		cat >"$R/$name.yaml" <<-END
+			extends: $ROOT/recipes/eval-tiny_$name.yaml
+			schema_version: 1
+			kind: eval_recipe
+			name: fast_$name
+			target: fast-$name
+			collector_overrides: {seq_lens_csv: "256", num_blocks: 3}
+		END
+	done
+	pipe fast-noise >"$TMP/said"
+	grep -q '^PASS ' "$TMP/said"
+	jq -e '[.rows[] | .d_ppl, .d_cc, .d_mean_p, .js2d, .d_nll] | all(. == 0)' "$O/fast-noise/verdict.json"
+	pipe fast-noop >"$TMP/said"
+	grep -q '^PASS ' "$TMP/said"
+	jq -e '[.rows[] | .d_ppl, .d_cc, .d_mean_p, .js2d, .d_nll] | all(. == 0)' "$O/fast-noop/verdict.json"
+	# The model was made first, and its card now has the verdict.
+	grep -q '^PASS ' "$O/tiny-noop/model/README.md"
+	(cd "$O/tiny-noop/model" && sha256sum --quiet -c SHA256SUMS)
+}
+
+@test "run_matrix: entries in folders of their own, one summary, restarted one by one" {
+	cat >"$R/matrix.yaml" <<-END
+		extends: $ROOT/recipes/eval-tiny_longseq.yaml
+		schema_version: 1
+		kind: eval_recipe
+		name: fast_matrix
+		target: fast-matrix
+		pair: {right: {made_by: fast.yaml}}
+		run_matrix:
+		  - {name: long, collector_overrides: {seq_lens_csv: "512", num_blocks: 2}}
+		  - {name: short, collector_overrides: {seq_lens_csv: "128", num_blocks: 4}}
+	END
+	sed -i '/^evaluation:/d' "$R/fast.yaml"
+	echo 'evaluation: {with: ""}' >>"$R/fast.yaml"
+	pipe fast-matrix >/dev/null
+	grep -n '^## long\|^## short' "$O/fast-matrix/summary.md" | cut -d: -f2 | tr '\n' ' ' | grep -q '## long ## short'
+	grep -q 'verdict.md' "$O/fast/model/README.md"
+	state "$O" >"$TMP/before"
+	rm "$O/fast-matrix/short/pruned.eval"
+	pipe fast-matrix >/dev/null
+	[ -e "$O/fast-matrix/short/pruned.eval" ]
+	for f in long/base.eval long/pruned.eval short/base.eval; do
+		diff <(grep "/$f " "$TMP/before") <(state "$O" | grep "/$f ")
+	done
+}
+
+@test "one model, no pair; the cost probe" {
+	cat >"$R/single.yaml" <<-END
+		extends: $ROOT/recipes/eval-tiny_single.yaml
+		schema_version: 1
+		kind: eval_single_recipe
+		name: fast_single
+		target: fast-single
+		collector_overrides: {seq_lens_csv: "128", num_blocks: 2}
+	END
+	cp recipes/*costprobe* recipes/execution.yaml "$R"
+	pipe fast-single | grep -q UNION
+	pipe tiny-costprobe >"$TMP/costs"
+	for m in peak_rss_gb wall_time_s bytes_read bytes_written num_shards_touched; do
+		grep -qE "^probe $m [0-9.e-]+ " "$TMP/costs"
+	done
+	grep -qE '^full bytes_read [0-9]+ bytes$' "$TMP/costs"
+}
+
+@test "from published scores: keep 24, 19 and all, of a checkpoint with the shape of 20B's layers" {
+	local m=$TMP/models/openai/gpt-oss-20b
+	mkdir -p "$TMP/models/openai"
+	"$REAP_BUILD/gen/random_checkpoint" --layers 24 --experts 32 --hidden 64 --inter 32 --heads 2 \
+		--kv-heads 1 --head-dim 32 --vocab 256 "$m"
+	R=$ROOT/recipes
+	pipe 20b-keep24-from-snapshot >/dev/null
+	[ "$(jq .num_local_experts "$O/20b-keep24-from-snapshot/model/config.json")" -eq 24 ]
+	grep -q '^base_model: \[openai/gpt-oss-20b\]$' "$O/20b-keep24-from-snapshot/model/README.md"
+	pipe 20b-keep19 >/dev/null
+	[ "$(jq .num_local_experts "$O/20b-keep19/model/config.json")" -eq 19 ]
+	grep -q 'GPU kernels for MXFP4 refuse 19 experts' "$O/20b-keep19/model/README.md"
+	pipe 20b-noop >/dev/null
+	[ "$(jq .num_local_experts "$O/20b-noop/model/config.json")" -eq 32 ]
+}
