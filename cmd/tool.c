@@ -150,6 +150,29 @@ void tool_option(int c)
 	exit(EXIT_DONE);
 }
 
+void tool_forget(void)
+{
+	tool.forgotten[0] = tool.argv[optind - 1];
+	if (optarg == tool.argv[optind - 1])
+		tool.forgotten[1] = tool.argv[optind - 2];
+}
+
+/* Add the command line, without the forgotten words, to the history. */
+static int add_history(struct reap_header *h, struct reap_err *e)
+{
+	char **argv = reap_alloc((size_t)tool.argc, sizeof(*argv));
+	int argc = 0, rc;
+
+	if (argv == NULL)
+		return reap_fail_memory(e, "the command line");
+	for (int i = 0; i < tool.argc; i++)
+		if (tool.argv[i] != tool.forgotten[0] && tool.argv[i] != tool.forgotten[1])
+			argv[argc++] = tool.argv[i];
+	rc = reap_header_add_history(h, tool.name, REAP_VERSION, argc, argv, e);
+	free(argv);
+	return rc;
+}
+
 uint64_t tool_u64(const char *option, const char *arg, uint64_t min, uint64_t max)
 {
 	unsigned long long v;
@@ -257,8 +280,7 @@ int tool_writer_header(struct reap_writer **w, struct reap_header *h, struct rea
 
 	if (tool.no_history)
 		reap_header_drop_history(h);
-	else if ((rc = reap_header_add_history(h, tool.name, REAP_VERSION, tool.argc, tool.argv,
-			  e)) != REAP_OK)
+	else if ((rc = add_history(h, e)) != REAP_OK)
 		return rc;
 	return reap_writer_open(w, STDOUT_FILENO, "standard output", h, e);
 }

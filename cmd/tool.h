@@ -59,6 +59,8 @@ struct tool {
 	bool quiet, verbose, no_history;
 	int threads;
 	uint64_t memory;
+	/* Words of the command line that the history leaves out: tool_forget(). */
+	const char *forgotten[2];
 	/* Extra lines for -V (GEMM backend and kernel level), set by tools that compute. */
 	const char *(*version_extra)(bool verbose);
 };
@@ -70,6 +72,10 @@ void tool_begin(const char *name, const char *usage, int argc, char **argv);
 /* Handle a standard option; anything else that getopt returned is wrong usage
  * and exits 2. */
 void tool_option(int c);
+
+/* The option that getopt_long has just returned, with its argument, stays out of
+ * the history: what it says of the result is nothing (--resume). */
+void tool_forget(void);
 
 /* "reap-x: why", the usage line, exit 2. */
 _Noreturn void tool_usage(const char *fmt, ...) REAP_PRINTF(1, 2);
