@@ -57,16 +57,16 @@ void reap_trace_storage_free(struct reap_trace_storage *s)
 }
 
 /* Ascending positions below the longest block. */
-static int check_positions(const struct reap_rec *rec, const uint32_t *pos, uint32_t n,
-	struct reap_err *e)
+static int check_positions(
+	const struct reap_rec *rec, const uint32_t *pos, uint32_t n, struct reap_err *e)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		if (pos[i] >= REAP_MAX_SEQ_LEN)
 			return reap_rec_fail(rec, "positions", e, "%u is beyond the limit of %d",
 				pos[i], REAP_MAX_SEQ_LEN);
 		if (i > 0 && pos[i] <= pos[i - 1])
-			return reap_rec_fail(rec, "positions", e, "%u follows %u", pos[i],
-				pos[i - 1]);
+			return reap_rec_fail(
+				rec, "positions", e, "%u follows %u", pos[i], pos[i - 1]);
 	}
 	return REAP_OK;
 }
@@ -90,11 +90,11 @@ static int check_choice(const struct reap_rec *rec, const struct reap_route *r, 
 						r->positions[i]);
 			/* Written so that NaN fails too. */
 			if (!(g[j] >= 0 && g[j] <= 1))
-				return reap_rec_fail(rec, "gates", e, "%g is not within 0 to 1",
-					(double)g[j]);
+				return reap_rec_fail(
+					rec, "gates", e, "%g is not within 0 to 1", (double)g[j]);
 			if (!(y[j] >= 0 && isfinite(y[j])))
-				return reap_rec_fail(rec, "norms", e, "%g is not a norm",
-					(double)y[j]);
+				return reap_rec_fail(
+					rec, "norms", e, "%g is not a norm", (double)y[j]);
 		}
 	}
 	return REAP_OK;
@@ -114,8 +114,8 @@ int reap_get_route(const struct reap_rec *rec, const struct reap_model_id *model
 		(rc = reap_rec_str_copy(rec, NULL, "pack", r->pack, sizeof(r->pack), e)) != REAP_OK)
 		return rc;
 	if (r->layer >= model->layers)
-		return reap_rec_fail(rec, "layer", e, "layer %u of a model with %u", r->layer,
-			model->layers);
+		return reap_rec_fail(
+			rec, "layer", e, "layer %u of a model with %u", r->layer, model->layers);
 
 	one[0] = REAP_ANY_EXTENT;
 	if ((rc = reap_rec_array(rec, NULL, "positions", REAP_U32, 1, one, one, &pos, e)) !=
@@ -154,8 +154,8 @@ int reap_get_route(const struct reap_rec *rec, const struct reap_model_id *model
 	return check_choice(rec, r, model->experts, e);
 }
 
-static int check_outcome(const struct reap_rec *rec, const struct reap_outcome *o,
-	struct reap_err *e)
+static int check_outcome(
+	const struct reap_rec *rec, const struct reap_outcome *o, struct reap_err *e)
 {
 	for (uint32_t i = 0; i < o->n; i++) {
 		float lp = o->logp[i], h = o->entropy[i];
@@ -170,11 +170,15 @@ static int check_outcome(const struct reap_rec *rec, const struct reap_outcome *
 		}
 		/* -inf is a logp: the token was impossible. */
 		if (!(lp <= 0))
-			return reap_rec_fail(rec, "logp", e, "%g at position %u is not a logarithm "
-				"of a probability", (double)lp, o->positions[i]);
+			return reap_rec_fail(rec, "logp", e,
+				"%g at position %u is not a logarithm "
+				"of a probability",
+				(double)lp, o->positions[i]);
 		if (!(h >= 0 && h <= 1))
-			return reap_rec_fail(rec, "entropy", e, "%g at position %u is not within "
-				"0 to 1", (double)h, o->positions[i]);
+			return reap_rec_fail(rec, "entropy", e,
+				"%g at position %u is not within "
+				"0 to 1",
+				(double)h, o->positions[i]);
 	}
 	return REAP_OK;
 }
@@ -189,7 +193,8 @@ int reap_get_outcome(const struct reap_rec *rec, struct reap_outcome *o,
 	int rc;
 
 	if ((rc = reap_rec_u64(rec, NULL, "block", UINT64_MAX, &o->block, e)) != REAP_OK ||
-		(rc = reap_rec_str_copy(rec, NULL, "pack", o->pack, sizeof(o->pack), e)) != REAP_OK ||
+		(rc = reap_rec_str_copy(rec, NULL, "pack", o->pack, sizeof(o->pack), e)) !=
+			REAP_OK ||
 		(rc = reap_rec_array(rec, NULL, "positions", REAP_U32, 1, one, one, &pos, e)) !=
 			REAP_OK)
 		return rc;
@@ -200,7 +205,8 @@ int reap_get_outcome(const struct reap_rec *rec, struct reap_outcome *o,
 	if ((rc = reap_rec_array(rec, NULL, "logp", REAP_F32, 1, want, one, &logp, e)) != REAP_OK ||
 		(rc = reap_rec_array(rec, NULL, "entropy", REAP_F32, 1, want, one, &entropy, e)) !=
 			REAP_OK ||
-		(rc = reap_rec_array(rec, NULL, "top1", REAP_U8, 1, want, one, &top1, e)) != REAP_OK)
+		(rc = reap_rec_array(rec, NULL, "top1", REAP_U8, 1, want, one, &top1, e)) !=
+			REAP_OK)
 		return rc;
 	n = (size_t)want[0];
 	o->n = (uint32_t)n;
