@@ -10,12 +10,9 @@
 #include <unistd.h>
 
 #include "cmd/tool.h"
-#include "lib/base/hash.h"
-#include "lib/base/io.h"
 #include "lib/base/mem.h"
-#include "lib/engine/engine.h"
+#include "lib/engine/intake.h"
 #include "lib/model/model.h"
-#include "lib/stream/rec_tokens.h"
 #include "lib/stream/rec_trace.h"
 
 static const char usage[] =
@@ -28,238 +25,284 @@ static const char usage[] =
 	"      --no-outcome  routes only: neither lm_head nor outcome records\n"
 	"      --layers A-B  routes of these layers only (from 0)\n"
 	"      --shard I/N   only every N-th block, beginning with the I-th\n"
-	TOOL_USAGE_HISTORY TOOL_USAGE_RUN TOOL_USAGE_STD;
+	"      --resume FILE take over the whole blocks of an interrupted "
+	"trace\n" TOOL_USAGE_HISTORY TOOL_USAGE_RUN TOOL_USAGE_STD;
 
-enum { OPT_NO_OUTCOME = TOOL_OWN, OPT_LAYERS, OPT_SHARD };
+enum { OPT_NO_OUTCOME = TOOL_OWN, OPT_LAYERS, OPT_SHARD, OPT_RESUME };
 
 enum { ENTROPY_TOPK = 20 };
 
 struct opts {
-	const char *model, *tokens;
+	const char *model, *tokens, *resume;
 	bool outcome;
 	uint32_t first_layer, last_layer; /* last: UINT32_MAX means the model's */
-	uint64_t shard, shards;		  /* blocks b with b % shards == shard */
+	uint64_t shard, shards;           /* blocks b with b % shards == shard */
 };
 
-/* The engine reports tokens of a chunk; people want tokens of the whole run. */
-struct pace {
-	struct reap_progress base;
-	struct reap_progress *shown;
-	uint64_t done;	      /* tokens of finished chunks */
-	uint64_t read;	      /* tokens taken from the stream, chunks in work included */
-	uint64_t bytes, size; /* of the stream: read so far, in all (0: not known) */
-};
-
-struct chunk {
-	struct reap_block *block;
-	struct reap_block_storage *storage;
-	size_t n, cap; /* blocks in use; places in both arrays */
-	uint64_t tokens;
+/* An interrupted trace, read one record ahead. */
+struct resume {
+	struct reap_reader *reader; /* NULL: none, or used up */
+	const char *name;
+	int fd;
+	struct reap_rec rec; /* the next one */
+	struct reap_trace_storage storage;
+	/* The records of a block, until it is known to be whole. */
+	uint8_t *raw;
+	size_t len, cap;
+	size_t *size; /* of each record; REAP_MAX_LAYERS + 1 */
+	size_t records;
+	uint64_t blocks; /* taken over */
 };
 
 struct run {
 	const struct opts *o;
+	uint32_t last_layer;
+	struct reap_reader *in;
 	struct reap_model *model;
 	struct reap_engine *engine;
 	struct reap_writer *out;
-	struct chunk chunk;
-	struct pace pace;
-	char tokenizer[REAP_SHA256_HEX]; /* of the model; empty: it has none */
+	struct resume resume;
 };
 
-static void tick(struct reap_progress *base, uint64_t done, uint64_t total)
-{
-	struct pace *p = (struct pace *)(void *)base;
-	uint64_t all = 0;
+/* ---- resuming ---- */
 
-	(void)total;
-	if (p->size > 0 && p->bytes > 0)
-		all = (uint64_t)((double)p->read * ((double)p->size / (double)p->bytes));
-	reap_tick(p->shown, p->done + done, all);
+/* The next record that can be used.  Where the interrupted stream breaks off, or
+ * ends, there is nothing more to take over. */
+static void advance(struct resume *r)
+{
+	struct reap_err ignored = {0};
+
+	if (r->reader != NULL && reap_read(r->reader, &r->rec, &ignored) <= 0) {
+		reap_reader_close(r->reader);
+		r->reader = NULL;
+	}
 }
 
-static int put_route(void *arg, const struct reap_route *r, struct reap_err *e)
+static int open_resume(struct run *run, struct reap_err *e)
+{
+	struct resume *r = &run->resume;
+	const struct reap_header *h;
+	struct reap_err why = {0};
+	struct stat in, out;
+	int rc;
+
+	if (run->o->resume == NULL)
+		return REAP_OK;
+	if ((rc = tool_input(run->o->resume, &r->fd, &r->name, e)) != REAP_OK)
+		return rc;
+	if (fstat(r->fd, &in) == 0 && fstat(STDOUT_FILENO, &out) == 0 && in.st_dev == out.st_dev &&
+		in.st_ino == out.st_ino && S_ISREG(in.st_mode))
+		return reap_fail(e, REAP_EUSAGE, "--resume: %s is the output, too", r->name);
+	r->size = reap_alloc(REAP_MAX_LAYERS + 1, sizeof(*r->size));
+	if (r->size == NULL)
+		return reap_fail_memory(e, "the interrupted trace");
+	rc = reap_reader_open(&r->reader, r->fd, r->name, REAP_KIND_ANY, &why);
+	if (rc == REAP_ESTREAM) { /* killed before the first flush */
+		tool_info("%s: starting from the beginning", why.text);
+		return REAP_OK;
+	}
+	if (rc != REAP_OK)
+		return reap_fail(e, rc, "%s", why.text);
+	h = reap_reader_header(r->reader);
+	if (h->kind != REAP_KIND_TRACE)
+		return reap_fail(e, REAP_ESTREAM, "%s: kind %s, expected trace", r->name,
+			reap_kind_name(h->kind));
+	rc = reap_model_id_match(r->name, &h->model, run->o->model, &run->model->id, e);
+	if (rc == REAP_OK)
+		advance(r);
+	return rc;
+}
+
+static void close_resume(struct resume *r)
+{
+	reap_reader_close(r->reader);
+	reap_trace_storage_free(&r->storage);
+	free(r->raw);
+	free(r->size);
+	if (r->fd > STDIN_FILENO)
+		close(r->fd);
+}
+
+/* Is the next record what this run would write for block b?  Its positions are
+ * the block's kept ones. */
+static bool same_block(const struct reap_block *b, uint64_t block, const char *pack,
+	const uint32_t *positions, uint32_t n)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < b->len; i++)
+		if (b->keep[i] && (kept == n || positions[kept++] != i))
+			return false;
+	return kept == n && block == b->index && strcmp(pack, b->pack) == 0;
+}
+
+static int check_next(struct run *run, const struct reap_block *b, uint32_t layer, bool outcome,
+	struct reap_err *e)
+{
+	struct resume *r = &run->resume;
+	bool same = false;
+	int rc = REAP_OK;
+
+	if (outcome && reap_rec_is(&r->rec, "outcome")) {
+		struct reap_outcome o;
+
+		if ((rc = reap_get_outcome(&r->rec, &o, &r->storage, e)) == REAP_OK)
+			same = same_block(b, o.block, o.pack, o.positions, o.n);
+	} else if (!outcome && reap_rec_is(&r->rec, "route")) {
+		struct reap_route o;
+
+		rc = reap_get_route(&r->rec, &run->model->id, &o, &r->storage, e);
+		if (rc == REAP_OK)
+			same = o.layer == layer && same_block(b, o.block, o.pack, o.positions, o.n);
+	}
+	if (rc == REAP_OK && !same)
+		return reap_fail(e, REAP_EFAIL,
+			"%s: record %" PRIu64
+			" (%s) is not what these tokens and options give for block %" PRIu64,
+			r->name, r->rec.number, r->rec.type, b->index);
+	return rc;
+}
+
+/* Take over block b if the interrupted trace has all of it. */
+static int on_block(void *arg, const struct reap_block *b, bool *skip, struct reap_err *e)
+{
+	struct run *run = arg;
+	struct resume *r = &run->resume;
+	uint32_t layers = run->last_layer - run->o->first_layer + 1;
+	size_t want = layers + run->o->outcome, at = 0;
+	int rc;
+
+	r->len = 0;
+	for (r->records = 0; r->records < want; r->records++, advance(r)) {
+		if (r->reader == NULL)
+			return REAP_OK;
+		rc = check_next(run, b, run->o->first_layer + (uint32_t)r->records,
+			r->records == layers, e);
+		if (rc != REAP_OK)
+			return rc;
+		if (!reap_grow(&r->raw, &r->cap, r->len + r->rec.len, 1))
+			return reap_fail_memory(e, "a block of the interrupted trace");
+		memcpy(r->raw + r->len, r->rec.raw, r->rec.len);
+		r->len += r->rec.len;
+		r->size[r->records] = r->rec.len;
+	}
+	for (size_t i = 0; i < want; at += r->size[i++]) {
+		const struct reap_rec rec = {.raw = r->raw + at, .len = r->size[i]};
+
+		if ((rc = reap_write_raw(run->out, &rec, e)) != REAP_OK)
+			return rc;
+	}
+	r->blocks++;
+	*skip = true;
+	return REAP_OK;
+}
+
+/* ---- running ---- */
+
+static int on_route(
+	void *arg, const struct reap_block *b, const struct reap_route *r, struct reap_err *e)
 {
 	struct run *run = arg;
 
-	if (r->layer < run->o->first_layer || r->layer > run->o->last_layer)
+	(void)b;
+	if (r->layer < run->o->first_layer || r->layer > run->last_layer)
 		return REAP_OK;
 	return reap_put_route(run->out, r, e);
 }
 
-static int put_outcome(void *arg, const struct reap_outcome *o, struct reap_err *e)
+static int on_outcome(
+	void *arg, const struct reap_block *b, const struct reap_outcome *o, struct reap_err *e)
 {
 	struct run *run = arg;
 
+	(void)b;
 	return reap_put_outcome(run->out, o, e);
 }
 
-static int run_chunk(struct run *r, struct reap_err *e)
+static int on_chunk(void *arg, struct reap_err *e)
 {
-	const struct reap_engine_sink sink = {put_route, put_outcome, r};
-	struct chunk *c = &r->chunk;
-	int rc;
+	struct run *run = arg;
 
-	if (c->n == 0)
-		return REAP_OK;
-	rc = reap_engine_run(r->engine, c->block, c->n, &sink, &r->pace.base, e);
-	if (rc == REAP_OK)
-		rc = reap_writer_flush(r->out, e);
-	r->pace.done += c->tokens;
-	c->n = 0;
-	c->tokens = 0;
-	return rc;
+	return reap_writer_flush(run->out, e);
 }
 
-/* Make room for one more block. */
-static int grow_chunk(struct chunk *c, struct reap_err *e)
-{
-	size_t old = c->cap, cap = old;
-
-	if (c->n < old)
-		return REAP_OK;
-	if (!reap_grow(&c->storage, &cap, old + 1, sizeof(*c->storage)))
-		return reap_fail_memory(e, "blocks");
-	memset(c->storage + old, 0, (cap - old) * sizeof(*c->storage));
-	c->cap = cap;
-	cap = old;
-	if (!reap_grow(&c->block, &cap, c->cap, sizeof(*c->block)))
-		return reap_fail_memory(e, "blocks");
-	return REAP_OK;
-}
-
-static int take_block(struct run *r, const struct reap_rec *rec, struct reap_err *e)
-{
-	struct chunk *c = &r->chunk;
-	struct reap_block_storage *s;
-	struct reap_block b;
-	int rc;
-
-	if ((rc = grow_chunk(c, e)) != REAP_OK)
-		return rc;
-	s = &c->storage[c->n];
-	if ((rc = reap_get_block(rec, &b, s, e)) != REAP_OK)
-		return rc;
-	if (b.index % r->o->shards != r->o->shard)
-		return REAP_OK;
-	if (b.len > r->model->cfg.max_context)
-		return reap_rec_fail(rec, "ids", e, "%u tokens, but %s has a context of %u", b.len,
-			r->o->model, r->model->cfg.max_context);
-	r->pace.read += b.len;
-	if (c->n > 0 && b.len > reap_engine_chunk_tokens(r->engine) - c->tokens) {
-		/* The block opens the next chunk: its storage changes places. */
-		struct reap_block_storage first = c->storage[0];
-		size_t n = c->n;
-
-		if ((rc = run_chunk(r, e)) != REAP_OK)
-			return rc;
-		c->storage[0] = c->storage[n];
-		c->storage[n] = first;
-	}
-	c->block[c->n++] = b;
-	c->tokens += b.len;
-	return REAP_OK;
-}
-
-static int check_pack(const struct run *r, const struct reap_rec *rec, struct reap_err *e)
-{
-	struct reap_pack_info p;
-	int rc = reap_get_pack(rec, &p, e);
-
-	if (rc == REAP_OK && p.tokenizer[0] != '\0' && r->tokenizer[0] != '\0' &&
-		strcmp(p.tokenizer, r->tokenizer) != 0)
-		return reap_fail(e, REAP_EFAIL,
-			"%s: pack %s was made with the tokenizer %.12s, %s has %.12s", rec->stream,
-			p.pack, p.tokenizer, r->o->model, r->tokenizer);
-	return rc;
-}
-
-static int read_tokens(struct run *r, struct reap_reader *in, struct reap_err *e)
-{
-	struct reap_rec rec;
-	int got, rc = REAP_OK;
-
-	while (rc == REAP_OK && (got = reap_read(in, &rec, e)) != 0) {
-		if (got < 0)
-			return got;
-		r->pace.bytes = reap_reader_bytes(in);
-		if (reap_rec_is(&rec, "block"))
-			rc = take_block(r, &rec, e);
-		else if (reap_rec_is(&rec, "pack"))
-			rc = check_pack(r, &rec, e);
-		else
-			rc = reap_rec_unknown(&rec, e);
-	}
-	return rc == REAP_OK ? run_chunk(r, e) : rc;
-}
-
-static int find_tokenizer(struct run *r, struct reap_err *e)
-{
-	char *path = reap_path_join(r->o->model, "tokenizer.json");
-	int rc = REAP_OK;
-
-	if (path == NULL)
-		return reap_fail_memory(e, "a path");
-	if (access(path, F_OK) == 0)
-		rc = reap_sha256_file(path, r->tokenizer, e);
-	free(path);
-	return rc;
-}
-
-static int open_output(struct run *r, const struct reap_header *from, struct reap_err *e)
+static int open_output(struct run *run, struct reap_err *e)
 {
 	struct reap_header h;
-	int rc = reap_header_init(&h, REAP_KIND_TRACE, from, e);
+	int rc = reap_header_init(&h, REAP_KIND_TRACE, reap_reader_header(run->in), e);
 
 	if (rc == REAP_OK) {
 		h.has_model = true;
-		h.model = r->model->id;
-		rc = tool_writer_header(&r->out, &h, e);
+		h.model = run->model->id;
+		rc = tool_writer_header(&run->out, &h, e);
 	}
 	reap_header_free(&h);
 	return rc;
 }
 
-static int route(struct run *r, int fd, const char *name, struct reap_err *e)
+static int open_model(struct run *run, struct reap_err *e)
 {
-	const struct opts *o = r->o;
-	struct reap_engine_opts opts = {.threads = tool.threads, .memory = tool.memory,
-		.layers = o->last_layer == UINT32_MAX ? 0 : o->last_layer + 1, .routes = true,
-		.outcomes = o->outcome, .entropy_topk = ENTROPY_TOPK};
-	struct reap_reader *in = NULL;
-	struct stat st;
-	int rc;
+	const struct opts *o = run->o;
+	struct reap_engine_opts engine = {.threads = tool.threads,
+		.memory = tool.memory,
+		.routes = true,
+		.outcomes = o->outcome,
+		.entropy_topk = ENTROPY_TOPK};
+	int rc = reap_model_open(&run->model, o->model, e);
 
-	if ((rc = reap_model_open(&r->model, o->model, e)) != REAP_OK)
-		goto out;
-	if (o->last_layer != UINT32_MAX && o->last_layer >= r->model->cfg.layers) {
-		rc = reap_fail(e, REAP_EUSAGE, "--layers: layer %u of a model with %u", o->last_layer,
-			r->model->cfg.layers);
-		goto out;
+	if (rc != REAP_OK)
+		return rc;
+	run->last_layer = run->model->cfg.layers - 1;
+	if (o->last_layer != UINT32_MAX) {
+		if (o->last_layer > run->last_layer)
+			return reap_fail(e, REAP_EUSAGE, "--layers: layer %u of a model with %u",
+				o->last_layer, run->model->cfg.layers);
+		run->last_layer = o->last_layer;
 	}
-	if ((rc = find_tokenizer(r, e)) != REAP_OK ||
-		(rc = reap_reader_open(&in, fd, name, REAP_KIND_TOKENS, e)) != REAP_OK ||
-		(rc = reap_engine_open(&r->engine, r->model, &opts, e)) != REAP_OK ||
-		(rc = open_output(r, reap_reader_header(in), e)) != REAP_OK)
+	engine.layers = run->last_layer + 1;
+	return reap_engine_open(&run->engine, run->model, &engine, e);
+}
+
+static int route(const struct opts *o, struct reap_err *e)
+{
+	struct run run = {.o = o, .resume = {.fd = -1}};
+	const struct reap_intake_calls calls = {.block = on_block,
+		.route = on_route,
+		.outcome = on_outcome,
+		.chunk = on_chunk,
+		.arg = &run};
+	struct reap_intake_opts intake = {
+		.shard = (uint32_t)o->shard + 1, .shards = (uint32_t)o->shards};
+	const char *name;
+	struct stat st;
+	int fd = -1, rc;
+
+	if ((rc = tool_input(o->tokens, &fd, &name, e)) != REAP_OK ||
+		(rc = reap_reader_open(&run.in, fd, name, REAP_KIND_TOKENS, e)) != REAP_OK ||
+		(rc = open_model(&run, e)) != REAP_OK || (rc = open_resume(&run, e)) != REAP_OK ||
+		(rc = open_output(&run, e)) != REAP_OK)
 		goto out;
-	r->pace.base.tick = tick;
-	r->pace.shown = tool_progress("routing", "tokens");
+	intake.p = tool_progress("routing", "tokens");
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-		r->pace.size = (uint64_t)st.st_size;
-	rc = read_tokens(r, in, e);
+		intake.stream_bytes = (uint64_t)st.st_size;
+	rc = reap_intake_run(run.engine, run.model, run.in, &intake, &calls, e);
+	if (rc == REAP_OK && run.resume.reader != NULL)
+		rc = reap_fail(e, REAP_EFAIL, "%s: goes on after the last block of %s",
+			run.resume.name, name);
 out:
-	if (rc == REAP_OK)
-		rc = reap_writer_finish(r->out, e);
-	else
-		reap_writer_abort(r->out);
 	tool_progress_end();
-	reap_reader_close(in);
-	reap_engine_close(r->engine);
-	reap_model_close(r->model);
-	for (size_t i = 0; i < r->chunk.cap; i++)
-		reap_block_storage_free(&r->chunk.storage[i]);
-	free(r->chunk.storage);
-	free(r->chunk.block);
+	if (rc == REAP_OK)
+		rc = reap_writer_finish(run.out, e);
+	else
+		reap_writer_abort(run.out);
+	if (rc == REAP_OK && run.resume.blocks > 0)
+		tool_info("%s: took over %" PRIu64 " blocks", run.resume.name, run.resume.blocks);
+	close_resume(&run.resume);
+	reap_engine_close(run.engine);
+	reap_model_close(run.model);
+	reap_reader_close(run.in);
+	if (fd > STDIN_FILENO)
+		close(fd);
 	return rc;
 }
 
@@ -292,13 +335,12 @@ int main(int argc, char **argv)
 	static const struct option longopts[] = {{"model", required_argument, NULL, 'm'},
 		{"no-outcome", no_argument, NULL, OPT_NO_OUTCOME},
 		{"layers", required_argument, NULL, OPT_LAYERS},
-		{"shard", required_argument, NULL, OPT_SHARD}, TOOL_LONG_RUN, TOOL_LONG,
+		{"shard", required_argument, NULL, OPT_SHARD},
+		{"resume", required_argument, NULL, OPT_RESUME}, TOOL_LONG_RUN, TOOL_LONG,
 		{NULL, 0, NULL, 0}};
 	struct opts o = {.outcome = true, .last_layer = UINT32_MAX, .shards = 1};
-	struct run r = {.o = &o};
 	struct reap_err e = {0};
-	const char *name;
-	int c, fd;
+	int c;
 
 	tool_begin("reap-route", usage, argc, argv);
 	tool.version_extra = describe;
@@ -316,6 +358,10 @@ int main(int argc, char **argv)
 		case OPT_SHARD:
 			tool_part("--shard", optarg, &o.shard, &o.shards);
 			break;
+		case OPT_RESUME:
+			o.resume = optarg;
+			tool_forget();
+			break;
 		default:
 			tool_option(c);
 		}
@@ -325,7 +371,5 @@ int main(int argc, char **argv)
 		tool_usage("more than one stream of tokens");
 	o.tokens = optind < argc ? argv[optind] : NULL;
 	tool_refuse_terminal();
-	if (tool_input(o.tokens, &fd, &name, &e) != REAP_OK || route(&r, fd, name, &e) != REAP_OK)
-		return tool_report(&e);
-	return EXIT_DONE;
+	return route(&o, &e) == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

@@ -116,7 +116,8 @@ static int take_block(struct intake *in, const struct reap_rec *rec, struct reap
 	if (b.index % in->o->shards != in->o->shard - 1)
 		return REAP_OK;
 	if (b.len > in->model->cfg.max_context)
-		return reap_rec_fail(rec, "ids", e, "%u tokens, but %s has a context of %u", b.len,
+		return reap_fail(e, REAP_EFAIL, "%s: block %" PRIu64
+			": %u tokens, but %s has a context of %u", rec->stream, b.index, b.len,
 			in->model->dir, in->model->cfg.max_context);
 	if (c->block != NULL && ((rc = c->block(c->arg, &b, &skip, e)) != REAP_OK || skip))
 		return rc;
