@@ -13,9 +13,9 @@
 enum { TILE = REAP_QUERY_TILE };
 
 struct tile_scratch {
-	float *q, *o;	 /* (rows, dim) */
-	float *s;	 /* (rows, TILE) */
-	float *kt;	 /* (head_dim, TILE) */
+	float *q, *o;     /* (rows, dim) */
+	float *s;         /* (rows, TILE) */
+	float *kt;        /* (head_dim, TILE) */
 	float *m, *l, *f; /* (rows): running maximum and sum, factor of the old sum */
 };
 
@@ -97,7 +97,7 @@ static void soften(const struct reap_kern *kern, struct tile_scratch *t, const s
 		memset(s, 0, v.from * sizeof(*s));
 		memset(s + v.to, 0, (keys - v.to) * sizeof(*s));
 		t->l[r] = t->l[r] * t->f[r] +
-			kern->exp_sum(s + v.from, s + v.from, t->m[r], v.to - v.from);
+			  kern->exp_sum(s + v.from, s + v.from, t->m[r], v.to - v.from);
 	}
 }
 
@@ -137,15 +137,15 @@ static void attend(const struct reap_engine *g, const struct reap_piece *p, size
 		for (size_t r = 0; r < rows; r++)
 			if (t.f[r] != 1)
 				kern->scale(t.o + r * wide, t.f[r], wide);
-		kern->matmul(t.o, wide, t.s, TILE, v + key0 * g->kv_dim, g->kv_dim, rows, wide,
-			keys, 1);
+		kern->matmul(
+			t.o, wide, t.s, TILE, v + key0 * g->kv_dim, g->kv_dim, rows, wide, keys, 1);
 	}
 	for (size_t r = 0; r < rows; r++) {
 		size_t at = p->token + p->pos + r / group - first_token, head = head0 + r % group;
 
 		kern->scale(t.o + r * wide, 1 / t.l[r], dim);
-		reap_to_operand(g, g->attn + (at * g->q_dim + head * dim) * g->elem,
-			t.o + r * wide, dim);
+		reap_to_operand(
+			g, g->attn + (at * g->q_dim + head * dim) * g->elem, t.o + r * wide, dim);
 	}
 }
 
@@ -165,6 +165,19 @@ static void attend_task(void *arg, size_t task, int thread)
 		a->window, g->w.sinks, reap_thread_scratch(g, thread));
 }
 
+/* The input of the projections.  Rounded to bf16 it would be the largest error of
+ * the whole pass, because scores go through an exponential; as a sum of two bf16
+ * numbers it is exact enough, for a tenth more work in a layer. */
+static void split_operand(const struct reap_engine *g, uint8_t *dst, const float *row)
+{
+	uint16_t *hi = (uint16_t *)(void *)dst;
+
+	if (g->terms == 2)
+		g->kern->f32_split_bf16(hi, hi + g->hidden, row, g->hidden);
+	else
+		reap_to_operand(g, dst, row, g->hidden);
+}
+
 static void norm_task(void *arg, size_t task, int thread)
 {
 	struct reap_engine *g = ((struct attention *)arg)->g;
@@ -173,7 +186,7 @@ static void norm_task(void *arg, size_t task, int thread)
 
 	for (size_t t = task * REAP_ROW_TASK; t < end && t < g->c.tokens; t++) {
 		reap_norm_row(g, row, g->x + t * g->hidden, g->w.input_norm);
-		reap_to_operand(g, g->xn + t * g->hidden * g->elem, row, g->hidden);
+		split_operand(g, g->xn + t * g->hidden * g->elem * g->terms, row);
 	}
 }
 
@@ -256,10 +269,24 @@ static void keys_and_values(struct reap_engine *g, const struct reap_layer *l)
 	struct sink to_v = {g, g->v, g->kv_dim, 0, g->w.v_bias};
 	size_t panels = token_panels(g, 0, 0, g->c.tokens);
 	struct reap_product p[2] = {
-		{.w = &wk, .packed = g->packed_k, .a = g->xn, .lda = g->hidden, .panel = g->panel,
-			.panels = panels, .done = store_tile, .arg = &to_k},
-		{.w = &wv, .packed = g->packed_v, .a = g->xn, .lda = g->hidden, .panel = g->panel,
-			.panels = panels, .done = store_tile, .arg = &to_v},
+		{.w = &wk,
+			.packed = g->packed_k,
+			.a = g->xn,
+			.lda = g->hidden * g->terms,
+			.terms = g->terms,
+			.panel = g->panel,
+			.panels = panels,
+			.done = store_tile,
+			.arg = &to_k},
+		{.w = &wv,
+			.packed = g->packed_v,
+			.a = g->xn,
+			.lda = g->hidden * g->terms,
+			.terms = g->terms,
+			.panel = g->panel,
+			.panels = panels,
+			.done = store_tile,
+			.arg = &to_v},
 	};
 
 	reap_gemm_pack_all(&g->gemm, g->packed_k, &wk);
@@ -276,10 +303,24 @@ static void queries(struct reap_engine *g, const struct reap_layer *l, struct at
 	struct sink to_q = {g, g->q, g->q_dim, a->first_token, g->w.q_bias};
 	struct sink to_x = {g, g->x, g->hidden, a->first_token, g->w.o_bias};
 	size_t panels = token_panels(g, block, a->first_token, n);
-	struct reap_product q = {.w = &wq, .packed = g->packed_q, .a = g->xn, .lda = g->hidden,
-		.panel = g->panel, .panels = panels, .done = store_tile, .arg = &to_q};
-	struct reap_product o = {.w = &wo, .packed = g->packed_o, .a = g->attn, .lda = g->q_dim,
-		.panel = g->panel, .panels = panels, .done = add_tile, .arg = &to_x};
+	struct reap_product q = {.w = &wq,
+		.packed = g->packed_q,
+		.a = g->xn,
+		.lda = g->hidden * g->terms,
+		.terms = g->terms,
+		.panel = g->panel,
+		.panels = panels,
+		.done = store_tile,
+		.arg = &to_q};
+	struct reap_product o = {.w = &wo,
+		.packed = g->packed_o,
+		.a = g->attn,
+		.lda = g->q_dim,
+		.terms = 1,
+		.panel = g->panel,
+		.panels = panels,
+		.done = add_tile,
+		.arg = &to_x};
 
 	reap_gemm_run(&g->gemm, &q, 1);
 	reap_pool_run(g->pool, pieces * g->cfg->kv_heads, attend_task, a);
@@ -291,7 +332,8 @@ static void queries(struct reap_engine *g, const struct reap_layer *l, struct at
 static size_t add_pieces(struct reap_engine *g, size_t n, size_t token, uint32_t pos, uint32_t end)
 {
 	for (; pos < end; pos += TILE)
-		g->piece[n++] = (struct reap_piece){token, pos, end - pos < TILE ? end - pos : TILE};
+		g->piece[n++] =
+			(struct reap_piece){token, pos, end - pos < TILE ? end - pos : TILE};
 	return n;
 }
 
@@ -299,8 +341,7 @@ void reap_engine_attention(struct reap_engine *g, uint32_t layer)
 {
 	const struct reap_layer *l = &g->m->layer[layer];
 	struct reap_weight wq = bf16_weight(l->q_w), wo = bf16_weight(l->o_w);
-	struct attention a = {.g = g,
-		.window = g->cfg->sliding[layer] ? g->cfg->window : SIZE_MAX};
+	struct attention a = {.g = g, .window = g->cfg->sliding[layer] ? g->cfg->window : SIZE_MAX};
 	size_t block = 0, pos = 0;
 
 	reap_pool_run(g->pool, (g->c.tokens + REAP_ROW_TASK - 1) / REAP_ROW_TASK, norm_task, &a);

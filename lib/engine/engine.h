@@ -20,12 +20,12 @@
 struct reap_engine;
 
 struct reap_engine_opts {
-	int threads;	      /* >= 1 */
-	uint64_t memory;      /* bytes: the bound on the working set (mapped weights apart) */
-	uint32_t max_len;     /* tokens of the longest block that will be run; 0: not known */
-	uint32_t layers;      /* run only the first so many; 0: all (outcomes need all) */
-	bool routes;	      /* call sink->route */
-	bool outcomes;	      /* call sink->outcome (needs lm_head) */
+	int threads;           /* >= 1 */
+	uint64_t memory;       /* bytes: the bound on the working set (mapped weights apart) */
+	uint32_t max_len;      /* tokens of the longest block that will be run; 0: not known */
+	uint32_t layers;       /* run only the first so many; 0: all (outcomes need all) */
+	bool routes;           /* call sink->route */
+	bool outcomes;         /* call sink->outcome (needs lm_head) */
 	uint32_t entropy_topk; /* K of the entropy, >= 2; 20 in the reference */
 };
 

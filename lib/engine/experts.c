@@ -56,10 +56,9 @@ static void route_task(void *arg, size_t task, int thread)
 		size_t t = first + i;
 
 		reap_norm_row(g, rows + i * g->hidden, g->x + t * g->hidden, g->w.post_norm);
-		reap_to_operand(g, g->xn + t * g->hidden * g->elem, rows + i * g->hidden,
-			g->hidden);
-		memcpy(logits + i * g->experts16, g->w.router_bias,
-			g->experts16 * sizeof(*logits));
+		reap_to_operand(
+			g, g->xn + t * g->hidden * g->elem, rows + i * g->hidden, g->hidden);
+		memcpy(logits + i * g->experts16, g->w.router_bias, g->experts16 * sizeof(*logits));
 	}
 	/* Partial sums keep the rounding of a long sum small. */
 	for (size_t d = 0; d < g->hidden; d += ROUTER_DEPTH)
@@ -67,8 +66,8 @@ static void route_task(void *arg, size_t task, int thread)
 			g->w.router + d * g->experts16, g->experts16, n, g->experts16,
 			g->hidden - d < ROUTER_DEPTH ? g->hidden - d : ROUTER_DEPTH, 1);
 	for (size_t i = 0; i < n; i++)
-		choose(logits + i * g->experts16, g->cfg->experts, k,
-			g->expert + (first + i) * k, g->gate + (first + i) * k);
+		choose(logits + i * g->experts16, g->cfg->experts, k, g->expert + (first + i) * k,
+			g->gate + (first + i) * k);
 }
 
 /* ---- groups of experts ---- */
@@ -80,9 +79,9 @@ struct group {
 	size_t rows;
 	size_t panels, products;
 	struct reap_weight *gate_up, *down; /* (products) */
-	struct reap_product *product;	    /* (products) */
-	uint32_t *expert;		    /* (products) */
-	struct act_sink *sink;		    /* (products) */
+	struct reap_product *product;       /* (products) */
+	uint32_t *expert;                   /* (products) */
+	struct act_sink *sink;              /* (products) */
 };
 
 struct act_sink {
@@ -115,8 +114,8 @@ static void activate_tile(void *arg, const struct reap_tile *t)
 	for (size_t r = 0; r < t->rows; r++) {
 		g->kern->swiglu(row, t->c + r * t->ldc, s->bias + t->n0,
 			(float)g->cfg->swiglu_limit, t->n / 2);
-		reap_to_operand(g, g->act + ((t->row + r) * g->inter + t->n0 / 2) * g->elem, row,
-			t->n / 2);
+		reap_to_operand(
+			g, g->act + ((t->row + r) * g->inter + t->n0 / 2) * g->elem, row, t->n / 2);
 	}
 }
 
@@ -145,7 +144,8 @@ static void combine_task(void *arg, size_t task, int thread)
 			/* The lowest expert of this token that is still to be added. */
 			for (size_t i = 0; i < k; i++)
 				if (g->row[t * k + i] != REAP_NO_ROW &&
-					(next == k || g->expert[t * k + i] < g->expert[t * k + next]))
+					(next == k ||
+						g->expert[t * k + i] < g->expert[t * k + next]))
 					next = i;
 			if (next == k)
 				break;
@@ -182,8 +182,8 @@ static void run_group(struct group *q)
 		uint32_t e = q->expert[i];
 		struct reap_product *p = &q->product[i];
 
-		q->gate_up[i] = expert_weight(q->l->gate_up_blocks, q->l->gate_up_scales, e,
-			2 * g->inter, g->hidden);
+		q->gate_up[i] = expert_weight(
+			q->l->gate_up_blocks, q->l->gate_up_scales, e, 2 * g->inter, g->hidden);
 		q->sink[i] = (struct act_sink){g, g->w.gate_up_bias + (size_t)e * 2 * g->inter};
 		p->w = &q->gate_up[i];
 		p->a = g->gathered;
@@ -195,8 +195,8 @@ static void run_group(struct group *q)
 	for (size_t i = 0; i < q->products; i++) {
 		struct reap_product *p = &q->product[i];
 
-		q->down[i] = expert_weight(q->l->down_blocks, q->l->down_scales, q->expert[i],
-			g->hidden, g->inter);
+		q->down[i] = expert_weight(
+			q->l->down_blocks, q->l->down_scales, q->expert[i], g->hidden, g->inter);
 		p->w = &q->down[i];
 		p->a = g->act;
 		p->lda = g->inter;
@@ -218,7 +218,7 @@ static void add_panel(struct group *q, uint32_t e, size_t rows)
 	if (q->products == 0 || q->expert[q->products - 1] != e) {
 		q->expert[q->products] = e;
 		q->product[q->products] =
-			(struct reap_product){.panel = g->panel + q->panels, .panels = 0};
+			(struct reap_product){.terms = 1, .panel = g->panel + q->panels};
 		q->products++;
 	}
 	g->panel[q->panels++] = (struct reap_panel){q->rows, rows};

@@ -54,21 +54,21 @@ static struct plan plan(const struct reap_engine *g)
 	struct plan p;
 
 	p.fixed = reap_gemm_memory(gemm, g->o.threads, max_k) + threads * scratch_bytes(g) +
-		reap_gemm_packed_bytes(gemm, g->q_dim, g->hidden) +
-		2 * reap_gemm_packed_bytes(gemm, g->kv_dim, g->hidden) +
-		reap_gemm_packed_bytes(gemm, g->hidden, g->q_dim) +
-		REAP_QUERY_ROWS * g->q_dim * (4 + g->elem) +
-		g->cfg->experts * (3 * g->hidden + 2 * g->inter) * 4 + GROUP_ROWS * group_row;
-	p.token = g->hidden * (4 + g->elem) + 8 * g->kv_dim + k * (2 + 4 + 4 + 4 + 4) +
-		k * group_row / 8 + (4 + 1) + 2 * sizeof(struct reap_panel) + sizeof(size_t);
+		  reap_gemm_packed_bytes(gemm, g->q_dim, g->hidden) +
+		  2 * reap_gemm_packed_bytes(gemm, g->kv_dim, g->hidden) +
+		  reap_gemm_packed_bytes(gemm, g->hidden, g->q_dim) +
+		  REAP_QUERY_ROWS * g->q_dim * (4 + g->elem) +
+		  g->cfg->experts * (3 * g->hidden + 2 * g->inter) * 4 + GROUP_ROWS * group_row;
+	p.token = g->hidden * (4 + g->elem * g->terms) + 8 * g->kv_dim + k * (2 + 4 + 4 + 4 + 4) +
+		  k * group_row / 8 + (4 + 1) + 2 * sizeof(struct reap_panel) + sizeof(size_t);
 	/* Rotary tables, if the chunk is one block. */
 	p.token += 2 * g->rope.half * sizeof(float);
 	if (g->o.routes)
 		p.token += g->layers * k * (2 + 4 + 4);
 	if (g->o.outcomes) {
 		p.fixed += reap_gemm_packed_bytes(gemm, head_columns(g), g->hidden);
-		p.token += sizeof(struct reap_row_state) + 4 * (uint64_t)g->o.entropy_topk +
-			4 + 4 + 1;
+		p.token +=
+			sizeof(struct reap_row_state) + 4 * (uint64_t)g->o.entropy_topk + 4 + 4 + 1;
 	}
 	return p;
 }
@@ -146,8 +146,8 @@ static bool allocate(struct reap_engine *g)
 	w->gate_up_bias = floats(c->experts, 2 * g->inter);
 	w->down_bias = floats(c->experts, g->hidden);
 	ok = w->input_norm && w->post_norm && w->final_norm && w->q_bias && w->k_bias &&
-		w->v_bias && w->o_bias && w->sinks && w->router && w->router_bias &&
-		w->gate_up_bias && w->down_bias;
+	     w->v_bias && w->o_bias && w->sinks && w->router && w->router_bias && w->gate_up_bias &&
+	     w->down_bias;
 
 	g->packed_q = packed(g, g->q_dim, g->hidden);
 	g->packed_k = packed(g, g->kv_dim, g->hidden);
@@ -156,7 +156,7 @@ static bool allocate(struct reap_engine *g)
 	ok = ok && g->packed_q && g->packed_k && g->packed_v && g->packed_o;
 
 	g->x = floats(cap, g->hidden);
-	g->xn = operands(g, cap, g->hidden);
+	g->xn = operands(g, cap, g->hidden * g->terms);
 	g->k = floats(cap, g->kv_dim);
 	g->v = floats(cap, g->kv_dim);
 	g->q = floats(REAP_QUERY_ROWS, g->q_dim);
@@ -165,7 +165,7 @@ static bool allocate(struct reap_engine *g)
 	g->piece = reap_alloc(REAP_QUERY_ROWS, sizeof(*g->piece));
 	g->panel = reap_alloc(g->panel_cap, sizeof(*g->panel));
 	ok = ok && g->x && g->xn && g->k && g->v && g->q && g->attn && g->scratch && g->piece &&
-		g->panel;
+	     g->panel;
 
 	g->expert = reap_alloc(pairs, sizeof(*g->expert));
 	g->gate = reap_alloc(pairs, sizeof(*g->gate));
@@ -176,7 +176,7 @@ static bool allocate(struct reap_engine *g)
 	g->act = operands(g, g->group_rows, g->inter);
 	g->y = floats(g->group_rows, g->hidden);
 	ok = ok && g->expert && g->gate && g->norm && g->row && g->pair && g->gathered && g->act &&
-		g->y;
+	     g->y;
 
 	g->c.kept = reap_alloc(cap, sizeof(*g->c.kept));
 	g->c.need = reap_alloc(cap, sizeof(*g->c.need));
@@ -226,8 +226,10 @@ int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 		(rc = reap_gemm_pick(&gemm, g->kern, e)) != REAP_OK)
 		goto fail;
 	g->elem = gemm->bf16 ? 2 : 4;
+	g->terms = gemm->bf16 ? 2 : 1;
 	g->gemm.gemm = gemm;
-	if ((rc = reap_rope_init(&g->rope, c, e)) != REAP_OK || (rc = choose_cap(g, e)) != REAP_OK ||
+	if ((rc = reap_rope_init(&g->rope, c, e)) != REAP_OK ||
+		(rc = choose_cap(g, e)) != REAP_OK ||
 		(rc = reap_pool_open(&g->pool, o->threads, e)) != REAP_OK ||
 		(rc = reap_gemm_open(&g->gemm, gemm, g->kern, g->pool,
 			 g->hidden > g->inter ? g->hidden : g->inter, e)) != REAP_OK)
@@ -270,8 +272,8 @@ uint64_t reap_engine_chunk_tokens(const struct reap_engine *g)
 
 /* ---- a chunk ---- */
 
-static int take_chunk(struct reap_engine *g, const struct reap_block *blocks, size_t n,
-	struct reap_err *e)
+static int take_chunk(
+	struct reap_engine *g, const struct reap_block *blocks, size_t n, struct reap_err *e)
 {
 	struct reap_chunk *c = &g->c;
 	size_t tokens = 0, longest = 0;
@@ -321,7 +323,7 @@ static void embed_task(void *arg, size_t block, int thread)
 	for (uint32_t t = 0; t < b->len; t++)
 		g->kern->bf16_to_f32(g->x + (g->c.start[block] + t) * g->hidden,
 			(const uint16_t *)(const void *)(g->m->embed->data +
-				(size_t)b->ids[t] * g->hidden * 2),
+							 (size_t)b->ids[t] * g->hidden * 2),
 			g->hidden);
 }
 
@@ -394,7 +396,8 @@ static int deliver(struct reap_engine *g, const struct reap_engine_sink *sink, s
 			for (size_t i = 0; i < r.n * k; i++)
 				if (!isfinite(r.gates[i]) || !isfinite(r.norms[i]))
 					return reap_fail(e, REAP_EFAIL,
-						"%s: block %llu: layer %u: position %u: the numbers "
+						"%s: block %llu: layer %u: position %u: the "
+						"numbers "
 						"are not finite",
 						g->m->dir, (unsigned long long)block->index, l,
 						positions[i / k]);

@@ -9,11 +9,22 @@
 
 /* ---- backends ---- */
 
+#if defined(__x86_64__)
+/* REAP_CPU below avx512 rules it out, so that a level can be tested as a whole. */
+static bool bf16_usable(const struct reap_kern *kern)
+{
+	return strcmp(kern->level, "avx512") == 0 && __builtin_cpu_supports("avx512bf16");
+}
+#endif
+
 /* The best first. */
 static const struct {
 	const struct reap_gemm *gemm;
 	bool (*usable)(const struct reap_kern *kern);
 } backends[] = {
+#if defined(__x86_64__)
+	{&reap_gemm_bf16, bf16_usable},
+#endif
 	{&reap_gemm_openblas, NULL},
 };
 
@@ -68,19 +79,19 @@ static uint16_t bf16_at(const struct reap_weight *w, size_t i)
 	return v;
 }
 
-void reap_weight_to_f32(float *dst, const struct reap_weight *w, size_t n0, size_t n,
-	const struct reap_kern *kern)
+void reap_weight_to_f32(
+	float *dst, const struct reap_weight *w, size_t n0, size_t n, const struct reap_kern *kern)
 {
 	size_t groups = w->k / 32;
 
 	switch (w->layout) {
 	case REAP_W_BF16:
-		kern->bf16_to_f32(dst, (const uint16_t *)(const void *)w->data + n0 * w->k,
-			n * w->k);
+		kern->bf16_to_f32(
+			dst, (const uint16_t *)(const void *)w->data + n0 * w->k, n * w->k);
 		break;
 	case REAP_W_MXFP4:
-		kern->mxfp4_to_f32(dst, w->data + n0 * groups * 16, w->scales + n0 * groups,
-			n * groups);
+		kern->mxfp4_to_f32(
+			dst, w->data + n0 * groups * 16, w->scales + n0 * groups, n * groups);
 		break;
 	case REAP_W_BF16_TURNED:
 		for (size_t k0 = 0; k0 < w->k; k0 += TURN)
@@ -104,8 +115,8 @@ void reap_weight_to_bf16(uint16_t *dst, const struct reap_weight *w, size_t n0, 
 		memcpy(dst, w->data + n0 * w->k * sizeof(*dst), n * w->k * sizeof(*dst));
 		break;
 	case REAP_W_MXFP4:
-		kern->mxfp4_to_bf16(dst, w->data + n0 * groups * 16, w->scales + n0 * groups,
-			n * groups);
+		kern->mxfp4_to_bf16(
+			dst, w->data + n0 * groups * 16, w->scales + n0 * groups, n * groups);
 		break;
 	case REAP_W_BF16_TURNED:
 		for (size_t k0 = 0; k0 < w->k; k0 += TURN)
@@ -131,7 +142,7 @@ static size_t tile_floats(const struct reap_gemm *gemm)
 uint64_t reap_gemm_memory(const struct reap_gemm *gemm, int threads, size_t max_k)
 {
 	return (uint64_t)threads *
-		(round64(gemm->slab_bytes(gemm->slab, max_k)) + tile_floats(gemm) * sizeof(float));
+	       (round64(gemm->slab_bytes(gemm->slab, max_k)) + tile_floats(gemm) * sizeof(float));
 }
 
 int reap_gemm_open(struct reap_gemm_ctx *g, const struct reap_gemm *gemm,
@@ -224,14 +235,21 @@ static void run_task(void *arg, size_t task, int thread)
 		first = 0;
 		last = p->panels;
 	}
-	for (size_t i = first; i < last; i++) {
-		const struct reap_panel *q = &p->panel[i];
+	for (size_t panel = first; panel < last; panel++) {
+		const struct reap_panel *q = &p->panel[panel];
 		size_t elem = gemm->bf16 ? sizeof(uint16_t) : sizeof(float);
-		struct reap_tile t = {.c = c, .ldc = n, .row = q->row, .rows = q->rows,
-			.n0 = n0, .n = n, .thread = thread};
+		struct reap_tile t = {.c = c,
+			.ldc = n,
+			.row = q->row,
+			.rows = q->rows,
+			.n0 = n0,
+			.n = n,
+			.thread = thread};
 
-		gemm->multiply(c, n, (const uint8_t *)p->a + q->row * p->lda * elem, p->lda,
-			packed, q->rows, n, k, g->kern);
+		for (unsigned i = 0; i < p->terms; i++)
+			gemm->multiply(c, n,
+				(const uint8_t *)p->a + (q->row * p->lda + i * k) * elem, p->lda,
+				packed, q->rows, n, k, i > 0, g->kern);
 		p->done(p->arg, &t);
 	}
 }
@@ -245,7 +263,7 @@ void reap_gemm_run(const struct reap_gemm_ctx *g, struct reap_product *p, size_t
 		p[i].first_task = tasks;
 		if (p[i].panels > 0)
 			tasks += slab_count(g->gemm, p[i].w->n) *
-				(p[i].packed != NULL ? p[i].panels : 1);
+				 (p[i].packed != NULL ? p[i].panels : 1);
 	}
 	reap_pool_run(g->pool, tasks, run_task, &r);
 }
@@ -278,8 +296,8 @@ void reap_gemm_pack_all(const struct reap_gemm_ctx *g, void *packed, const struc
 	reap_pool_run(g->pool, slab_count(g->gemm, w->n), pack_task, &a);
 }
 
-void reap_panels_add(const struct reap_gemm *gemm, struct reap_panel *p, size_t *n, size_t first,
-	size_t rows)
+void reap_panels_add(
+	const struct reap_gemm *gemm, struct reap_panel *p, size_t *n, size_t first, size_t rows)
 {
 	while (rows > 0) {
 		size_t m = rows < gemm->rows ? rows : gemm->rows;

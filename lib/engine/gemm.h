@@ -24,9 +24,9 @@
 #include "lib/engine/kernels.h"
 
 enum reap_weight_layout {
-	REAP_W_BF16,	   /* bf16 (n, k) */
+	REAP_W_BF16,        /* bf16 (n, k) */
 	REAP_W_BF16_TURNED, /* bf16 (k, n) */
-	REAP_W_MXFP4,	   /* blocks (n, k/32, 16), scales (n, k/32) */
+	REAP_W_MXFP4,       /* blocks (n, k/32, 16), scales (n, k/32) */
 };
 
 struct reap_weight {
@@ -37,10 +37,10 @@ struct reap_weight {
 
 struct reap_gemm {
 	const char *name;
-	bool bf16;	/* operands are bf16, else f32; results are always f32 */
-	bool by_block;	/* a panel may not hold rows of two blocks */
-	uint32_t slab;	/* columns of a slab, even; the last one of a weight may be smaller */
-	uint32_t rows;	/* rows of a panel at most */
+	bool bf16;     /* operands are bf16, else f32; results are always f32 */
+	bool by_block; /* a panel may not hold rows of two blocks */
+	uint32_t slab; /* columns of a slab, even; the last one of a weight may be smaller */
+	uint32_t rows; /* rows of a panel at most */
 
 	void (*start)(void); /* once before use; may be NULL */
 
@@ -51,15 +51,15 @@ struct reap_gemm {
 	void (*pack)(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 		const struct reap_kern *kern);
 
-	/* c (m, n) = a (m, k) slab^T; rows lda and ldc elements apart. */
+	/* c (m, n) = (add ? c : 0) + a (m, k) slab^T; rows lda and ldc elements apart. */
 	void (*multiply)(float *c, size_t ldc, const void *a, size_t lda, const void *slab,
-		size_t m, size_t n, size_t k, const struct reap_kern *kern);
+		size_t m, size_t n, size_t k, bool add, const struct reap_kern *kern);
 };
 
 /* The backend that REAP_GEMM names, or the fastest for this processor and kernel
  * level.  An unknown or unusable name is an error. */
-REAP_MUST_CHECK int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern,
-	struct reap_err *e);
+REAP_MUST_CHECK int reap_gemm_pick(
+	const struct reap_gemm **gemm, const struct reap_kern *kern, struct reap_err *e);
 
 /* Backends by number for tests and listings, NULL past the last one.  usable():
  * whether this processor has what it needs at this kernel level. */
@@ -67,8 +67,8 @@ const struct reap_gemm *reap_gemm_backend(size_t i);
 bool reap_gemm_usable(const struct reap_gemm *gemm, const struct reap_kern *kern);
 
 /* Rows n0 .. n0 + n - 1 of w as f32 or bf16 (n, k), for backends' pack(). */
-void reap_weight_to_f32(float *dst, const struct reap_weight *w, size_t n0, size_t n,
-	const struct reap_kern *kern);
+void reap_weight_to_f32(
+	float *dst, const struct reap_weight *w, size_t n0, size_t n, const struct reap_kern *kern);
 void reap_weight_to_bf16(uint16_t *dst, const struct reap_weight *w, size_t n0, size_t n,
 	const struct reap_kern *kern);
 
@@ -106,8 +106,9 @@ struct reap_tile {
 struct reap_product {
 	const struct reap_weight *w;
 	const void *packed; /* from reap_gemm_pack_all, or NULL: slabs are packed on the way */
-	const void *a;	    /* (.., k), rows lda elements apart, in the backend's type */
+	const void *a;      /* (.., k), rows lda elements apart, in the backend's type */
 	size_t lda;
+	unsigned terms; /* a row is a sum of so many rows of k, one after the other */
 	const struct reap_panel *panel;
 	size_t panels;
 	/* Called from any thread, for tiles that do not overlap. */
@@ -129,7 +130,7 @@ const void *reap_gemm_slab(const struct reap_gemm *gemm, const void *packed, siz
 
 /* Cut the rows first .. first + rows - 1 into panels appended at p[*n]; call it once
  * per block, or once per run of rows when !by_block. */
-void reap_panels_add(const struct reap_gemm *gemm, struct reap_panel *p, size_t *n, size_t first,
-	size_t rows);
+void reap_panels_add(
+	const struct reap_gemm *gemm, struct reap_panel *p, size_t *n, size_t first, size_t rows);
 
 #endif

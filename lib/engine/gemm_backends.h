@@ -7,5 +7,8 @@
 #include "lib/engine/gemm.h"
 
 extern const struct reap_gemm reap_gemm_openblas;
+#if defined(__x86_64__)
+extern const struct reap_gemm reap_gemm_bf16;
+#endif
 
 #endif

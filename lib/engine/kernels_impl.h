@@ -194,6 +194,19 @@ static void f32_to_bf16(uint16_t *dst, const float *src, size_t n)
 	}
 }
 
+static void f32_split_bf16(uint16_t *hi, uint16_t *lo, const float *src, size_t n)
+{
+	for (size_t i = 0; i < n; i += LANES) {
+		size_t m = n - i < LANES ? n - i : LANES;
+		vf x = m == LANES ? load(src + i) : load_part(src + i, m, 0);
+		vh h = to_bf16(x);
+		vh l = to_bf16(x - (vf)(__builtin_convertvector(h, vu) << 16));
+
+		memcpy(hi + i, &h, m * sizeof(*hi));
+		memcpy(lo + i, &l, m * sizeof(*lo));
+	}
+}
+
 static const float fp4[16] = {0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f, -0.0f, -0.5f, -1.0f,
 	-1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
 
@@ -217,10 +230,8 @@ INLINE void mxfp4_group(vf out[2], const uint8_t *blocks, uint8_t scale)
 	__m128i hi = _mm_and_si128(_mm_srli_epi16(b, 4), _mm_set1_epi8(15));
 	__m512 table = _mm512_loadu_ps(fp4);
 
-	out[0] = (vf)_mm512_permutexvar_ps(
-		_mm512_cvtepu8_epi32(_mm_unpacklo_epi8(lo, hi)), table);
-	out[1] = (vf)_mm512_permutexvar_ps(
-		_mm512_cvtepu8_epi32(_mm_unpackhi_epi8(lo, hi)), table);
+	out[0] = (vf)_mm512_permutexvar_ps(_mm512_cvtepu8_epi32(_mm_unpacklo_epi8(lo, hi)), table);
+	out[1] = (vf)_mm512_permutexvar_ps(_mm512_cvtepu8_epi32(_mm_unpackhi_epi8(lo, hi)), table);
 #else
 	float t[32];
 
@@ -246,8 +257,8 @@ static void mxfp4_to_f32(float *dst, const uint8_t *blocks, const uint8_t *scale
 	}
 }
 
-static void mxfp4_to_bf16(uint16_t *dst, const uint8_t *blocks, const uint8_t *scales,
-	size_t groups)
+static void mxfp4_to_bf16(
+	uint16_t *dst, const uint8_t *blocks, const uint8_t *scales, size_t groups)
 {
 	for (size_t g = 0; g < groups; g++) {
 		vf v[2];
@@ -331,8 +342,8 @@ INLINE vf swiglu_pairs(vf a, vf b, float limit)
 {
 	vf g, u;
 #if defined(__AVX512F__)
-	const __m512i even = _mm512_setr_epi32(
-		0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+	const __m512i even =
+		_mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
 	const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
 
 	g = (vf)_mm512_permutex2var_ps((__m512)a, even, (__m512)b);
@@ -395,8 +406,10 @@ static void rotate(float *dst, const float *x, const float *cosine, const float 
 /* Rows and vectors of columns that stay in registers. */
 #if defined(__AVX512F__)
 enum { ROWS = 6, COLS = 4 };
+#elif defined(__AVX2__)
+enum { ROWS = 6, COLS = 1 };
 #else
-enum { ROWS = 2, COLS = 2 };
+enum { ROWS = 2, COLS = 1 };
 #endif
 
 INLINE void matmul_tile(float *c, size_t ldc, const float *a, size_t lda, const float *b,
@@ -454,13 +467,13 @@ static void matmul(float *c, size_t ldc, const float *a, size_t lda, const float
 			matmul_tile(c + i * ldc + j, ldc, a + i * lda, lda, b + j, ldb, k, plus,
 				ROWS, 1);
 		for (; i < m; i++)
-			matmul_tile(c + i * ldc + j, ldc, a + i * lda, lda, b + j, ldb, k, plus, 1,
-				1);
+			matmul_tile(
+				c + i * ldc + j, ldc, a + i * lda, lda, b + j, ldb, k, plus, 1, 1);
 	}
 }
 
-static void transpose(float *dst, size_t ldd, const float *src, size_t lds, size_t rows,
-	size_t cols)
+static void transpose(
+	float *dst, size_t ldd, const float *src, size_t lds, size_t rows, size_t cols)
 {
 	for (size_t r0 = 0; r0 < rows; r0 += LANES) {
 		size_t r1 = r0 + LANES < rows ? r0 + LANES : rows;
@@ -531,8 +544,8 @@ static size_t find_above(const float *x, float t, size_t from, size_t n)
 
 	for (; i + LANES <= n; i += LANES) {
 #if defined(__AVX512F__)
-		__mmask16 hit = _mm512_cmp_ps_mask(
-			_mm512_loadu_ps(x + i), _mm512_set1_ps(t), _CMP_GT_OQ);
+		__mmask16 hit =
+			_mm512_cmp_ps_mask(_mm512_loadu_ps(x + i), _mm512_set1_ps(t), _CMP_GT_OQ);
 
 		if (hit != 0)
 			return i + (size_t)__builtin_ctz(hit);
@@ -555,6 +568,7 @@ const struct reap_kern CAT(reap_kern_, LEVEL) = {
 	.level = STR(LEVEL),
 	.bf16_to_f32 = bf16_to_f32,
 	.f32_to_bf16 = f32_to_bf16,
+	.f32_split_bf16 = f32_split_bf16,
 	.mxfp4_to_f32 = mxfp4_to_f32,
 	.mxfp4_to_bf16 = mxfp4_to_bf16,
 	.sumsq = sumsq,

@@ -14,7 +14,7 @@ enum { HEAD_ROWS = 256 }; /* rows of a panel at most: each is one task */
 struct head {
 	struct reap_engine *g;
 	struct reap_weight w; /* the run of columns in g->packed_head */
-	size_t v0;	      /* its first column */
+	size_t v0;            /* its first column */
 	size_t rows;
 };
 
@@ -82,10 +82,11 @@ static void head_task(void *arg, size_t task, int thread)
 			reap_gemm_slab(gemm, g->packed_head, h->w.n, g->hidden, i, &n0, &n);
 
 		gemm->multiply(c, n, g->xn + p->row * g->hidden * g->elem, g->hidden, slab, p->rows,
-			n, g->hidden, g->kern);
+			n, g->hidden, false, g->kern);
 		for (size_t r = 0; r < p->rows; r++)
 			see_logits(g, &g->state[p->row + r],
-				g->top + (p->row + r) * g->o.entropy_topk, c + r * n, h->v0 + n0, n);
+				g->top + (p->row + r) * g->o.entropy_topk, c + r * n, h->v0 + n0,
+				n);
 	}
 }
 
@@ -157,8 +158,8 @@ int reap_engine_outcomes(struct reap_engine *g, struct reap_err *e)
 		logp = (double)s->logit - ((double)s->max + log(s->sum));
 		if (isnan(logp))
 			return reap_fail(e, REAP_EFAIL,
-				"%s: block %llu: the logits at position %zu are not finite", g->m->dir,
-				(unsigned long long)g->c.block[b].index,
+				"%s: block %llu: the logits at position %zu are not finite",
+				g->m->dir, (unsigned long long)g->c.block[b].index,
 				(size_t)(s->token - g->c.start[b]));
 		g->logp[i] = (float)fmin(logp, 0);
 		g->entropy[i] = entropy(g->top + r * g->o.entropy_topk, s->tops, g->o.entropy_topk);

@@ -16,15 +16,15 @@
  * single-precision product, as in the reference implementations: at position
  * 131071 an exact one would differ from theirs by 5e-3. */
 struct reap_rope {
-	size_t half;   /* head_dim / 2 */
-	size_t length; /* positions in the tables */
+	size_t half;     /* head_dim / 2 */
+	size_t length;   /* positions in the tables */
 	float *inv_freq; /* (half) */
 	double factor;
 	float *cosine, *sine;
 };
 
-REAP_MUST_CHECK int reap_rope_init(struct reap_rope *r, const struct reap_config *c,
-	struct reap_err *e);
+REAP_MUST_CHECK int reap_rope_init(
+	struct reap_rope *r, const struct reap_config *c, struct reap_err *e);
 void reap_rope_free(struct reap_rope *r);
 
 /* Make the tables at least `length` positions long. */

@@ -17,11 +17,11 @@
 #include "lib/engine/rope.h"
 
 enum {
-	REAP_QUERY_TILE = 64,	/* query positions of one attention task */
+	REAP_QUERY_TILE = 64,   /* query positions of one attention task */
 	REAP_QUERY_ROWS = 2048, /* tokens whose queries are in memory at once; a multiple of
 				 * every backend's panel */
-	REAP_ROW_TASK = 32,	/* tokens of one task of row-wise work */
-	REAP_FLOAT_SLACK = 64,	/* floats that vector loads may read past a buffer's end */
+	REAP_ROW_TASK = 32,     /* tokens of one task of row-wise work */
+	REAP_FLOAT_SLACK = 64,  /* floats that vector loads may read past a buffer's end */
 };
 
 /* A run of at most REAP_QUERY_TILE query positions of one block. */
@@ -33,31 +33,31 @@ struct reap_piece {
 struct reap_chunk {
 	const struct reap_block *block;
 	size_t blocks, tokens;
-	size_t *start;	  /* (blocks + 1) first token of each block; owned */
-	uint32_t *kept;	  /* (tokens) kept tokens, ascending: `kept_count` of them */
+	size_t *start;  /* (blocks + 1) first token of each block; owned */
+	uint32_t *kept; /* (tokens) kept tokens, ascending: `kept_count` of them */
 	size_t kept_count;
-	uint8_t *need;	  /* (tokens) 1: somebody reads the last layer's output there */
+	uint8_t *need; /* (tokens) 1: somebody reads the last layer's output there */
 };
 
 /* One layer's small tensors as f32. */
 struct reap_small {
-	float *input_norm, *post_norm, *final_norm;    /* (hidden) */
+	float *input_norm, *post_norm, *final_norm; /* (hidden) */
 	float *q_bias, *k_bias, *v_bias, *o_bias;
-	float *sinks;				       /* (heads) */
-	float *router;				       /* (hidden, experts16): turned, zero-padded */
-	float *router_bias;			       /* (experts16) */
-	float *gate_up_bias, *down_bias;	       /* (experts, 2 inter), (experts, hidden) */
+	float *sinks;                    /* (heads) */
+	float *router;                   /* (hidden, experts16): turned, zero-padded */
+	float *router_bias;              /* (experts16) */
+	float *gate_up_bias, *down_bias; /* (experts, 2 inter), (experts, hidden) */
 };
 
 /* Per row whose next token is asked for. */
 struct reap_row_state {
-	uint32_t token;	 /* row of x */
+	uint32_t token;  /* row of x */
 	uint32_t target; /* the id that really follows */
-	uint32_t best;	 /* id of the largest logit so far */
+	uint32_t best;   /* id of the largest logit so far */
 	float max;
-	float logit;	 /* of the target */
-	uint32_t tops;	 /* entries of top[] in use */
-	double sum;	 /* of e^(logit - max) */
+	float logit;   /* of the target */
+	uint32_t tops; /* entries of top[] in use */
+	double sum;    /* of e^(logit - max) */
 };
 
 struct reap_engine {
@@ -70,17 +70,18 @@ struct reap_engine {
 	struct reap_rope rope;
 	size_t elem, cap;
 	uint32_t layers; /* that are run */
+	unsigned terms;  /* operands that an input of attention is the sum of */
 	size_t hidden, inter, q_dim, kv_dim, experts16;
 
 	struct reap_small w;
 	uint8_t *packed_q, *packed_k, *packed_v, *packed_o;
 
-	float *x;	      /* (cap, hidden) the residual stream */
-	uint8_t *xn;	      /* operands (cap, hidden): normed rows */
-	float *k, *v;	      /* (cap, kv_dim) */
-	float *q;	      /* (REAP_QUERY_ROWS, q_dim) */
-	uint8_t *attn;	      /* operands (REAP_QUERY_ROWS, q_dim) */
-	uint8_t *scratch;     /* of each thread, scratch_bytes apart */
+	float *x;         /* (cap, hidden) the residual stream */
+	uint8_t *xn;      /* operands (cap, terms, hidden): normed rows */
+	float *k, *v;     /* (cap, kv_dim) */
+	float *q;         /* (REAP_QUERY_ROWS, q_dim) */
+	uint8_t *attn;    /* operands (REAP_QUERY_ROWS, q_dim) */
+	uint8_t *scratch; /* of each thread, scratch_bytes apart */
 	size_t scratch_bytes;
 	struct reap_piece *piece; /* (REAP_QUERY_ROWS) */
 	struct reap_panel *panel; /* (panel_cap) */
@@ -89,11 +90,11 @@ struct reap_engine {
 	/* Routing of the current layer, (cap, top_k). */
 	uint16_t *expert;
 	float *gate, *norm;
-	uint32_t *row;	      /* row of the pair in the group in work, or REAP_NO_ROW */
-	uint32_t *pair;	      /* pairs token * top_k + slot, ordered by expert, then token */
-	uint8_t *gathered;    /* operands (group_rows, hidden) */
-	uint8_t *act;	      /* operands (group_rows, inter) */
-	float *y;	      /* (group_rows, hidden) */
+	uint32_t *row;     /* row of the pair in the group in work, or REAP_NO_ROW */
+	uint32_t *pair;    /* pairs token * top_k + slot, ordered by expert, then token */
+	uint8_t *gathered; /* operands (group_rows, hidden) */
+	uint8_t *act;      /* operands (group_rows, inter) */
+	float *y;          /* (group_rows, hidden) */
 	size_t group_rows;
 
 	/* What the sink gets, per layer and kept token: (layers, cap, top_k). */
@@ -101,11 +102,11 @@ struct reap_engine {
 	float *trace_gate, *trace_norm;
 
 	/* Outcomes. */
-	uint8_t *packed_head; /* a run of packed lm_head slabs */
-	size_t head_columns;  /* columns of it */
+	uint8_t *packed_head;         /* a run of packed lm_head slabs */
+	size_t head_columns;          /* columns of it */
 	struct reap_row_state *state; /* (cap) */
-	float *top;		      /* (cap, entropy_topk) by falling logit */
-	float *logp, *entropy;	      /* (cap) by kept token */
+	float *top;                   /* (cap, entropy_topk) by falling logit */
+	float *logp, *entropy;        /* (cap) by kept token */
 	uint8_t *top1;
 
 	struct reap_chunk c;
@@ -119,8 +120,8 @@ static inline uint8_t *reap_thread_scratch(const struct reap_engine *g, int thre
 }
 
 /* One row in f32 -> operand. */
-static inline void reap_to_operand(const struct reap_engine *g, void *dst, const float *src,
-	size_t n)
+static inline void reap_to_operand(
+	const struct reap_engine *g, void *dst, const float *src, size_t n)
 {
 	if (g->gemm.gemm->bf16)
 		g->kern->f32_to_bf16(dst, src, n);
@@ -129,8 +130,8 @@ static inline void reap_to_operand(const struct reap_engine *g, void *dst, const
 }
 
 /* RMSNorm (arXiv 1910.07467): out = w * x / sqrt(mean(x^2) + eps). */
-static inline void reap_norm_row(const struct reap_engine *g, float *out, const float *x,
-	const float *w)
+static inline void reap_norm_row(
+	const struct reap_engine *g, float *out, const float *x, const float *w)
 {
 	double mean = (double)g->kern->sumsq(x, g->hidden) / (double)g->hidden;
 

@@ -1,0 +1,95 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# reap-route against an independent implementation in float64, whose numbers
+# tests/oracle/make has frozen, with every backend at every kernel level that this
+# processor has.
+#
+# f32: the same sets of experts for 99.9% of tokens and layers, and wherever the
+# router's margin is above 1e-4 (single precision decides no closer race); log p
+# within 1e-3, norms within 1e-4 of themselves.  Both leave a factor of 10 and
+# more over what is seen, as other machines sum in other orders.
+# bf16: rounding moves a token to another expert now and then, after which nothing
+# can be compared number by number; so the rms difference of log p must be at most
+# half of what the reference's own bf16 run shows on the same model.
+load helpers
+
+GEN=$REAP_BUILD/gen/random_checkpoint
+
+setup_file() {
+	local case args
+	cd "$ROOT" || return 1
+	for case in mxfp4 bf16 tiny_embeddings; do
+		args=$(jq -r .checkpoint "tests/oracle/$case.json")
+		# shellcheck disable=SC2086 # the arguments are words
+		"$GEN" $args "$BATS_FILE_TMPDIR/$case" || return 1
+	done
+	ln -s "$MODEL" "$BATS_FILE_TMPDIR/embedded"
+	for case in mxfp4 bf16 tiny_embeddings embedded; do
+		jq -c '(.blocks | to_entries[] | {t: "block", pack: "p", seq_len: 0, index: .key,
+				ids: .value.ids, keep: .value.keep, channel: (.value.ids | map(0))}),
+			{t: "pack", pack: "p", seq_len: 0, blocks: (.blocks | length), rows_seen: 1,
+				rows_sha256: ("0" * 64), tokens: ([.blocks[].ids[]] | length),
+				kept: ([.blocks[].keep[]] | add), split: "all", tokenizer: "",
+				sample_hash: "", prompt_sha256: ""}' "tests/oracle/$case.json" |
+			reap-show --encode tokens --no-history >"$BATS_FILE_TMPDIR/$case.tokens" || return 1
+	done
+}
+
+# agreement CASE: the differences, as one JSON object.
+agreement() {
+	reap-route -q -m "$BATS_FILE_TMPDIR/$1" "$BATS_FILE_TMPDIR/$1.tokens" | reap-show |
+		jq -s -c --slurpfile want "tests/oracle/$1.json" -f tests/oracle/agree.jq
+}
+
+# check CASE: the agreement that the backend in use promises.
+check() {
+	local got
+	got=$(agreement "$1") || return 1
+	if [ "$(reap-route -V | grep -c '(bf16)')" -eq 1 ]; then
+		jq -e '.logp_rms <= 0.5 * .hf_bf16_rms' <<<"$got" >/dev/null
+	else
+		jq -e '.same_sets >= 0.999 * .sets and .wrong_beyond_margin == 0 and .norm <= 1e-4 and
+			.gate <= 1e-4 and .logp <= 1e-3 and .entropy <= 1e-3 and .top1_differs == 0' \
+			<<<"$got" >/dev/null
+	fi || { echo "$1: $(reap-route -V | tail -n 1): $got"; return 1; }
+}
+
+# everywhere CASE: with every backend at every level.
+everywhere() {
+	local cpu gemm
+	for cpu in scalar avx2 avx512; do
+		for gemm in $(reap-route -vV | sed -n 's/^gemm backends (REAP_GEMM): //p' |
+			sed 's/ (not on this processor)//g; s/,//g'); do
+			export REAP_CPU=$cpu REAP_GEMM=$gemm
+			# What this processor lacks is refused before anything is read.
+			reap-route -V | grep -q "^gemm: $gemm" || continue
+			check "$1" || return 1
+		done
+	done
+}
+
+@test "MXFP4 experts" {
+	everywhere mxfp4
+}
+
+@test "BF16 experts, an odd vocabulary" {
+	everywhere bf16
+}
+
+@test "embeddings so small that the epsilon of the norm counts" {
+	everywhere tiny_embeddings
+}
+
+@test "the embedded model" {
+	everywhere embedded
+}
+
+@test "the comparison notices a wrong number" {
+	REAP_GEMM=openblas agreement mxfp4 >"$TMP/good"
+	jq '.routes[1].norms[3][1] *= 1.01 | .outcomes[0].logp[5] -= 0.01 |
+		.routes[2].experts[0][0] = (.routes[2].experts[0][0] + 1) % 8' tests/oracle/mxfp4.json >"$TMP/wrong.json"
+	REAP_GEMM=openblas reap-route -q -m "$BATS_FILE_TMPDIR/mxfp4" "$BATS_FILE_TMPDIR/mxfp4.tokens" |
+		reap-show | jq -s --slurpfile want "$TMP/wrong.json" -f tests/oracle/agree.jq >"$TMP/bad"
+	jq -e '.norm > 1e-3 and .logp > 1e-3 and .same_sets < .sets' "$TMP/bad"
+	jq -e '.norm < 1e-4 and .logp < 1e-3 and .same_sets == .sets' "$TMP/good"
+}

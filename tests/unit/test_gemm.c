@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Every matrix-product backend that this processor can run: right within its
+ * arithmetic for every layout of weights, and a row's bits independent of the
+ * other rows (of the block, where the backend asks for that).
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/engine/gemm.h"
+#include "tests/unit/tap.h"
+
+static uint64_t state = 7;
+
+static uint32_t rnd(void)
+{
+	state = state * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(state >> 33);
+}
+
+static float value(void)
+{
+	return (float)(rnd() % 20001) / 5000.0f - 2.0f;
+}
+
+/* Weights (n, k) in a layout, and what they are in f32. */
+struct weights {
+	struct reap_weight w;
+	uint8_t *data, *scales;
+	float *plain;
+};
+
+static struct weights make(enum reap_weight_layout layout, size_t n, size_t k)
+{
+	struct weights x = {.w = {.layout = layout, .n = n, .k = k}};
+
+	x.plain = reap_alloc(n * k, sizeof(float));
+	x.data = reap_alloc(n * k, 2);
+	x.scales = reap_alloc(n * (k / 32) + 1, 1);
+	if (layout == REAP_W_MXFP4) {
+		for (size_t i = 0; i < n * k / 2; i++)
+			x.data[i] = (uint8_t)rnd();
+		for (size_t i = 0; i < n * (k / 32); i++)
+			x.scales[i] = (uint8_t)(124 + rnd() % 5);
+		reap_kern_scalar.mxfp4_to_f32(x.plain, x.data, x.scales, n * (k / 32));
+	}
+	for (size_t i = 0; layout != REAP_W_MXFP4 && i < n; i++)
+		for (size_t j = 0; j < k; j++) {
+			float v = value();
+			uint16_t h;
+
+			reap_kern_scalar.f32_to_bf16(&h, &v, 1);
+			reap_kern_scalar.bf16_to_f32(&x.plain[i * k + j], &h, 1);
+			memcpy(x.data + 2 * (layout == REAP_W_BF16 ? i * k + j : j * n + i), &h, 2);
+		}
+	x.w.data = x.data;
+	x.w.scales = layout == REAP_W_MXFP4 ? x.scales : NULL;
+	return x;
+}
+
+static void drop(struct weights *x)
+{
+	free(x->plain);
+	free(x->data);
+	free(x->scales);
+}
+
+struct result {
+	float *c;
+	size_t n;
+};
+
+static void take(void *arg, const struct reap_tile *t)
+{
+	const struct result *r = arg;
+
+	for (size_t i = 0; i < t->rows; i++)
+		memcpy(r->c + (t->row + i) * r->n + t->n0, t->c + i * t->ldc, t->n * 4);
+}
+
+/* Run rows first .. first + m - 1 of a. */
+static void run(const struct reap_gemm_ctx *g, const struct weights *x, const void *packed,
+	const void *a, size_t first, size_t m, float *c)
+{
+	struct reap_panel *panel = reap_alloc(m, sizeof(*panel));
+	struct result r = {c, x->w.n};
+	struct reap_product p = {.w = &x->w, .packed = packed, .a = a, .lda = x->w.k, .terms = 1,
+		.panel = panel, .done = take, .arg = &r};
+
+	reap_panels_add(g->gemm, panel, &p.panels, first, m);
+	reap_gemm_run(g, &p, 1);
+	free(panel);
+}
+
+static void shape(const struct reap_gemm_ctx *g, enum reap_weight_layout layout, size_t m, size_t n,
+	size_t k, double *worst, int *alone, int *prepacked)
+{
+	const struct reap_gemm *gemm = g->gemm;
+	struct weights x = make(layout, n, k);
+	size_t elem = gemm->bf16 ? 2 : 4;
+	float *a = reap_alloc(m * k, 4), *c = reap_alloc(m * n, 4), *d = reap_alloc(m * n, 4);
+	uint8_t *op = reap_alloc(m * k, elem);
+	void *packed = reap_alloc_aligned(reap_gemm_packed_bytes(gemm, n, k), 1);
+
+	for (size_t i = 0; i < m * k; i++) {
+		uint16_t h;
+
+		a[i] = value();
+		if (!gemm->bf16)
+			continue;
+		reap_kern_scalar.f32_to_bf16(&h, &a[i], 1);
+		reap_kern_scalar.bf16_to_f32(&a[i], &h, 1);
+		memcpy(op + 2 * i, &h, 2);
+	}
+	if (!gemm->bf16)
+		memcpy(op, a, m * k * 4);
+	run(g, &x, NULL, op, 0, m, c);
+	for (size_t i = 0; i < m; i++)
+		for (size_t j = 0; j < n; j++) {
+			double want = 0, size = 1e-30;
+
+			for (size_t l = 0; l < k; l++) {
+				double v = (double)a[i * k + l] * (double)x.plain[j * k + l];
+
+				want += v;
+				size += fabs(v);
+			}
+			*worst = fmax(*worst, fabs(want - (double)c[i * n + j]) / size);
+		}
+	reap_gemm_pack_all(g, packed, &x.w);
+	run(g, &x, packed, op, 0, m, d);
+	*prepacked += memcmp(c, d, m * n * 4) != 0;
+	/* In other company, and at another place of the panel. */
+	if (!gemm->by_block)
+		for (size_t i = 0; i < m; i += 5) {
+			size_t rows = m - i < 3 ? m - i : 3;
+
+			run(g, &x, packed, op, i, rows, d);
+			*alone += memcmp(c + i * n, d + i * n, rows * n * 4) != 0;
+		}
+	drop(&x);
+	free(a);
+	free(c);
+	free(d);
+	free(op);
+	free(packed);
+}
+
+static void backend(const struct reap_gemm *gemm, const struct reap_kern *kern)
+{
+	static const size_t shapes[][3] = {{1, 64, 32}, {7, 96, 64}, {13, 200, 96}, {50, 64, 1024},
+		{130, 1000, 160}, {800, 70, 64}, {5, 6, 2880}};
+	static const char *const layouts[] = {"bf16", "turned bf16", "mxfp4"};
+	struct reap_err e = {0};
+	struct reap_pool *pool;
+	struct reap_gemm_ctx g;
+
+	if (reap_pool_open(&pool, 2, &e) != REAP_OK ||
+		reap_gemm_open(&g, gemm, kern, pool, 2880, &e) != REAP_OK)
+		abort();
+	for (int l = REAP_W_BF16; l <= REAP_W_MXFP4; l++) {
+		double worst = 0;
+		int alone = 0, prepacked = 0;
+
+		for (size_t i = 0; i < sizeof(shapes) / sizeof(*shapes); i++)
+			shape(&g, (enum reap_weight_layout)l, shapes[i][0], shapes[i][1],
+				shapes[i][2], &worst, &alone, &prepacked);
+		/* Sums in f32 of exact products: some roundings of 2^-24 each, far fewer
+		 * than terms add up. */
+		ok(worst < 3e-6, "%s/%s, %s: within %.2g of the sum in double", gemm->name,
+			kern->level, layouts[l], worst);
+		ok(prepacked == 0, "%s/%s, %s: packed beforehand or on the way: the same bits",
+			gemm->name, kern->level, layouts[l]);
+		if (!gemm->by_block)
+			ok(alone == 0, "%s/%s, %s: a row does not see the rows beside it", gemm->name,
+				kern->level, layouts[l]);
+	}
+	/* Odd depth: no checkpoint has it, but nothing forbids it. */
+	{
+		double worst = 0;
+		int alone = 0, prepacked = 0;
+
+		shape(&g, REAP_W_BF16, 9, 33, 35, &worst, &alone, &prepacked);
+		shape(&g, REAP_W_BF16_TURNED, 9, 33, 1, &worst, &alone, &prepacked);
+		ok(worst < 3e-6 && alone + prepacked == 0, "%s/%s: odd depth", gemm->name, kern->level);
+	}
+	reap_gemm_close(&g);
+	reap_pool_close(pool);
+}
+
+/* Scales at the ends of their range, where bf16 numbers are subnormal or huge. */
+static void extremes(void)
+{
+	static const uint8_t scale[] = {0, 1, 2, 100, 252};
+	const struct reap_gemm *gemm;
+	const struct reap_kern *kern = reap_kern_level(NULL);
+	struct reap_err e = {0};
+
+	for (size_t i = 0; (gemm = reap_gemm_backend(i)) != NULL; i++) {
+		uint8_t blocks[16 * 64], scales[64];
+		float c[64], want[32], one[32];
+		uint16_t op[32];
+		struct reap_pool *pool;
+		struct reap_gemm_ctx g;
+		int bad = 0;
+
+		if (!reap_gemm_usable(gemm, kern))
+			continue;
+		if (reap_pool_open(&pool, 1, &e) != REAP_OK ||
+			reap_gemm_open(&g, gemm, kern, pool, 32, &e) != REAP_OK)
+			abort();
+		for (size_t j = 0; j < sizeof(blocks); j++)
+			blocks[j] = (uint8_t)(j * 37);
+		for (size_t r = 0; r < 64; r++)
+			scales[r] = scale[r % 5];
+		for (size_t l = 0; l < 32; l++) {
+			struct weights x = {.w = {REAP_W_MXFP4, blocks, scales, 64, 32}};
+
+			memset(one, 0, sizeof(one));
+			one[l] = 1;
+			memset(op, 0, sizeof(op));
+			op[l] = 0x3f80;
+			run(&g, &x, NULL, gemm->bf16 ? (void *)op : (void *)one, 0, 1, c);
+			for (size_t r = 0; r < 64; r++) {
+				reap_kern_scalar.mxfp4_to_f32(want, blocks + 16 * r, scales + r, 1);
+				/* VDPBF16PS takes subnormal numbers for 0. */
+				if (c[r] != want[l] && !(c[r] == 0 && fabsf(want[l]) < 0x1p-126f))
+					bad++;
+			}
+		}
+		ok(bad == 0, "%s: scales 0 to 252", gemm->name);
+		reap_gemm_close(&g);
+		reap_pool_close(pool);
+	}
+}
+
+int main(void)
+{
+	static const char *const levels[] = {"scalar", "avx2", "avx512"};
+	const struct reap_gemm *gemm;
+	const struct reap_kern *kern;
+	struct reap_err e = {0};
+
+	for (size_t l = 0; l < 3; l++) {
+		if ((kern = reap_kern_level(levels[l])) == NULL)
+			continue;
+		setenv("REAP_GEMM", "openblas", 1);
+		ok(reap_gemm_pick(&gemm, kern, &e) == REAP_OK && strcmp(gemm->name, "openblas") == 0,
+			"REAP_GEMM chooses the backend");
+		for (size_t i = 0; (gemm = reap_gemm_backend(i)) != NULL; i++) {
+			if (reap_gemm_usable(gemm, kern))
+				backend(gemm, kern);
+			else
+				printf("# %s/%s: not on this processor\n", gemm->name, kern->level);
+		}
+	}
+	extremes();
+	setenv("REAP_GEMM", "abacus", 1);
+	ok(reap_gemm_pick(&gemm, reap_kern_level(NULL), &e) == REAP_EUSAGE &&
+			strstr(e.text, "abacus") != NULL,
+		"REAP_GEMM: an unknown backend is an error");
+	return tap_done();
+}
