@@ -91,6 +91,92 @@ static void check(const char *what, struct reap_pack_opts o, struct reap_rows *c
 	ok(strcmp(got, want) == 0, "%s: %s", what, got);
 }
 
+/* One record that a reader must refuse: `block` with these values, or `pack`
+ * when the block's `pack` is NULL. */
+struct bad {
+	const char *pack;
+	uint64_t seq_len, n_ids, n_keep, n_channel;
+	uint8_t keep, channel;
+	const char *sha, *hash;
+	uint64_t blocks, tokens, kept;
+	const char *says;
+};
+
+static void put_bad(struct reap_writer *w, const struct bad *b, struct reap_err *e)
+{
+	static const uint32_t ids[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+	uint8_t keep[8], channel[8];
+	msgpack_packer *pk = reap_record_begin(w, b->pack ? "block" : "pack", b->pack ? 6 : 11);
+
+	memset(keep, b->keep, sizeof(keep));
+	memset(channel, b->channel, sizeof(channel));
+	reap_put_str(pk, "pack", b->pack ? b->pack : "p");
+	reap_put_u64(pk, "seq_len", b->seq_len);
+	if (b->pack != NULL) {
+		reap_put_u64(pk, "index", 0);
+		reap_put_array(pk, "ids", REAP_U32, 1, &b->n_ids, ids);
+		reap_put_array(pk, "keep", REAP_U8, 1, &b->n_keep, keep);
+		reap_put_array(pk, "channel", REAP_U8, 1, &b->n_channel, channel);
+	} else {
+		reap_put_u64(pk, "blocks", b->blocks);
+		reap_put_u64(pk, "rows_seen", 1);
+		reap_put_str(pk, "rows_sha256", b->sha);
+		reap_put_u64(pk, "tokens", b->tokens);
+		reap_put_u64(pk, "kept", b->kept);
+		reap_put_str(pk, "split", "all");
+		reap_put_str(pk, "tokenizer", "");
+		reap_put_str(pk, "sample_hash", b->hash);
+		reap_put_str(pk, "prompt_sha256", "");
+	}
+	(void)!reap_record_end(w, e);
+}
+
+static void check_refusals(void)
+{
+#define SHA "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	static const struct bad cases[] = {
+		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 3, .says = NULL},
+		{.pack = "p", .seq_len = 3, .n_ids = 3, .n_keep = 3, .n_channel = 3, .says = NULL},
+		{.pack = "p", .says = "ids: 0 tokens"},
+		{.pack = "p", .seq_len = 4, .n_ids = 3, .n_keep = 3, .n_channel = 3, .says = "seq_len is 4"},
+		{.pack = "p", .seq_len = 1 << 21, .n_ids = 3, .n_keep = 3, .n_channel = 3, .says = "seq_len"},
+		{.pack = "p", .n_ids = 3, .n_keep = 2, .n_channel = 3, .says = "keep"},
+		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 4, .says = "channel"},
+		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 3, .keep = 2, .says = "neither 0 nor 1"},
+		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 3, .channel = 6, .says = "not within 0..5"},
+		{.pack = SHA SHA, .n_ids = 3, .n_keep = 3, .n_channel = 3, .says = "pack"},
+		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = 2, .tokens = 8, .kept = 8, .says = NULL},
+		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = 2, .tokens = 8, .kept = 9, .says = "kept: 9"},
+		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = 2, .tokens = 9, .says = "2 blocks of 4"},
+		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = UINT64_MAX, .tokens = 8, .says = "tokens: 8"},
+		{.sha = "", .hash = "", .says = "rows_sha256: not 64"},
+		{.sha = SHA, .hash = "xyz", .says = "sample_hash: not 32"},
+		{.sha = SHA, .hash = "0123456789ABCDEF0123456789abcdef", .says = "sample_hash: not 32"},
+	};
+#undef SHA
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct reap_err e = {0};
+		struct reap_header h = {.kind = REAP_KIND_TOKENS};
+		struct reap_writer *w = NULL;
+		FILE *out = fopen(stream_path, "wb");
+		const char *got;
+		bool refused;
+
+		if (out == NULL || reap_writer_open(&w, dup(fileno(out)), "s", &h, &e) != REAP_OK) {
+			ok(0, "refusals: %s", e.text);
+			return;
+		}
+		put_bad(w, &cases[i], &e);
+		(void)!reap_writer_finish(w, &e);
+		fclose(out);
+		got = read_back();
+		refused = strncmp(got, "s: record 1", 11) == 0;
+		ok(cases[i].says == NULL ? !refused : refused && strstr(got, cases[i].says) != NULL,
+			"record %zu %s: %s", i, cases[i].says ? "is refused" : "is read", got);
+	}
+}
+
 static struct reap_rows *rows_of(const char *name, const char *lines)
 {
 	char path[80];
@@ -152,6 +238,7 @@ int main(void)
 	check("long: fewer than the bound are none the worse",
 		(struct reap_pack_opts){.mode = REAP_PACK_LONG, .seq_len = 8, .row_max = 8, .blocks = 7, .eos = 99},
 		files, 1, "a[0]:1,2*,3*,99,4*,5*,6*,7* a=1/3/8/6");
+	check_refusals();
 	for (int f = 0; f < 2; f++)
 		reap_rows_close(files[f]);
 	unlink(stream_path);
