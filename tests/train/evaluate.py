@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: MIT
 """How a model folder fares when its experts are pruned by each criterion.
 
-    evaluate.py MODEL PACKS --split calib|eval [--keep N] [--json OUT]
+    evaluate.py MODEL PACKS --split calib|eval [--keep N] [--score-on WHAT]
 
 Experts are scored on the calib split, always; plans are judged on the split
 that is asked for.  Choose with calib, and look at eval once, at the end.
 Pruning is done by masking the router, which gives what a pruned checkpoint
-gives.  Perplexities are over assistant tokens (what follows
-<|start|>assistant up to and with the message's end token) and over all.
+gives.  Assistant tokens are the contents of the assistant's messages, of
+every channel, without headers and end tags.
 """
 
 import argparse
-import json
 import math
 import multiprocessing
 import os
@@ -28,20 +27,19 @@ RANDOM_SEEDS = (0, 1, 2)
 
 
 def assistant_mask(tokenizer, ids):
-    start = tokenizer.specials["<|start|>"]
-    ends = {tokenizer.specials[name]
-            for name in ("<|end|>", "<|call|>", "<|return|>")}
+    special = tokenizer.specials
+    ends = {special[name] for name in ("<|end|>", "<|call|>", "<|return|>")}
     role, = tokenizer.encode("assistant")
-    mask, inside = torch.zeros(len(ids), dtype=torch.bool), False
-    ids = ids.tolist()
+    mask = torch.zeros(len(ids), dtype=torch.bool)
+    ids, assistant, content = ids.tolist(), False, False
     for i, token in enumerate(ids):
-        if token == start:
-            inside = False
-        elif i and token == role and ids[i - 1] == start:
-            inside = True
-            continue
-        mask[i] = inside
-        inside = inside and token not in ends
+        if token == special["<|start|>"]:
+            assistant = ids[i + 1:i + 2] == [role]
+        if token in ends:
+            content = False
+        mask[i] = content
+        if token == special["<|message|>"]:
+            content = assistant
     return mask
 
 
@@ -59,15 +57,18 @@ class Evaluator:
         self.calib = rows_of("calib")
         self.judged = self.calib if split == "calib" else rows_of(split)
 
-    def usage(self):
+    def usage(self, score_on):
         """Sum of gate * norm, and count, [layer, expert] on calib."""
         shape = (self.config.layers, self.config.experts)
         mass, count = np.zeros(shape), np.zeros(shape)
-        for ids, _ in (row for rows in self.calib.values() for row in rows):
+        for ids, mask in (row for rows in self.calib.values() for row in rows):
             _, routing = self.model.token_losses(ids)
+            if score_on == "all":
+                mask = torch.ones_like(mask)
             for layer, route in enumerate(routing):
-                chosen = route["chosen"].flatten().numpy()
-                weight = (route["gate"] * route["norm"]).flatten().numpy()
+                chosen = route["chosen"][mask].flatten().numpy()
+                weight = route["gate"] * route["norm"]
+                weight = weight[mask].flatten().numpy()
                 np.add.at(mass[layer], chosen, weight)
                 np.add.at(count[layer], chosen, 1)
         return mass, count
@@ -148,26 +149,25 @@ def main():
     parser.add_argument("packs", help="folder with the *.jsonl files")
     parser.add_argument("--split", choices=("calib", "eval"), required=True)
     parser.add_argument("--keep", type=int, default=24)
-    parser.add_argument("--json", help="write the numbers here, too")
+    parser.add_argument("--score-on", choices=("assistant", "all"),
+                        default="assistant", help="tokens that count in the "
+                        "scores of the experts")
     args = parser.parse_args()
     torch.set_num_threads(1)
     EVALUATOR = Evaluator(args.model, args.packs, args.split)
-    mass, count = EVALUATOR.usage()
+    mass, count = EVALUATOR.usage(args.score_on)
     describe_usage(mass, count, args.keep)
     jobs = [("base", None), *plans(mass, count, args.keep).items()]
     with multiprocessing.get_context("fork").Pool(2) as pool:
         results = dict(pool.map(work, jobs, chunksize=1))
-    print("%s, keep %d of %d, %s split" % (
-        args.model, args.keep, EVALUATOR.config.experts, args.split))
+    print("%s, keep %d of %d, scored on %s tokens of calib; perplexity of the "
+          "%s split" % (args.model, args.keep, EVALUATOR.config.experts,
+                        args.score_on, args.split))
     columns = ("assistant", "all", *PACKS)
     print("%-26s %s" % ("", " ".join("%15s" % c for c in columns)))
     for name, ppl in results.items():
         print("%-26s %s" % (name, " ".join("%15.3f" % ppl[c]
                                            for c in columns)))
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as file:
-            json.dump({"split": args.split, "keep": args.keep,
-                       "perplexity": results}, file, indent=1)
 
 
 if __name__ == "__main__":
