@@ -241,37 +241,61 @@ static int get_expert(const struct reap_rec *rec, uint32_t layer, uint32_t exper
 	return REAP_OK;
 }
 
+/* The first record.  Only set 0 is made: memory for the others is taken when they
+ * come, not because a list names them. */
 static int get_first(const struct reap_rec *rec, uint32_t layers, uint32_t experts,
-	struct reap_saliency *s, struct reap_err *e)
+	struct reap_saliency *s, char (*pack)[REAP_PACK_NAME], uint32_t *packs, struct reap_err *e)
 {
 	struct reap_thresholds t = {0};
-	const msgpack_object *packs;
+	const msgpack_object *list;
 	int rc;
 
 	if (!reap_rec_is(rec, "thresholds"))
 		return reap_rec_unknown(rec, e);
 	if ((rc = reap_get_thresholds(rec, NULL, &t, e)) != REAP_OK)
 		return rc;
-	packs = reap_rec_find(rec, NULL, "packs");
-	if (packs == NULL || packs->type != MSGPACK_OBJECT_ARRAY ||
-		packs->via.array.size >= REAP_MAX_SETS)
+	list = reap_rec_find(rec, NULL, "packs");
+	if (list == NULL || list->type != MSGPACK_OBJECT_ARRAY ||
+		list->via.array.size >= REAP_MAX_SETS)
 		return reap_rec_fail(rec, "packs", e, "not a list of at most %d names",
 			REAP_MAX_SETS - 1);
-	if ((rc = reap_saliency_init(s, layers, experts, packs->via.array.size + 1, e)) != REAP_OK)
-		return rc;
-	s->thresholds = t;
-	for (uint32_t i = 1; i < s->sets; i++) {
-		const msgpack_object *o = &packs->via.array.ptr[i - 1];
+	*packs = list->via.array.size;
+	for (uint32_t i = 0; i < *packs; i++) {
+		const msgpack_object *o = &list->via.array.ptr[i];
 
 		if (o->type != MSGPACK_OBJECT_STR || o->via.str.size == 0 ||
 			o->via.str.size >= REAP_PACK_NAME ||
 			memchr(o->via.str.ptr, '\0', o->via.str.size) != NULL)
-			return reap_rec_fail(rec, "packs", e, "name %u is not a pack's name", i);
-		memcpy(s->pack[i], o->via.str.ptr, o->via.str.size);
-		for (uint32_t j = 1; j < i; j++)
-			if (strcmp(s->pack[i], s->pack[j]) == 0)
-				return reap_rec_fail(rec, "packs", e, "'%s' comes twice", s->pack[i]);
+			return reap_rec_fail(rec, "packs", e, "entry %u is not a pack's name", i);
+		memcpy(pack[i], o->via.str.ptr, o->via.str.size);
+		pack[i][o->via.str.size] = '\0';
+		for (uint32_t j = 0; j < i; j++)
+			if (strcmp(pack[i], pack[j]) == 0)
+				return reap_rec_fail(rec, "packs", e, "'%s' comes twice", pack[i]);
 	}
+	if ((rc = reap_saliency_init(s, layers, experts, 1, e)) == REAP_OK)
+		s->thresholds = t;
+	return rc;
+}
+
+static int get_set(struct reap_reader *r, struct reap_saliency *s, uint32_t set,
+	struct reap_err *e)
+{
+	struct reap_sums *sums = s->sums + (size_t)set * s->layers * s->experts;
+	struct reap_rec rec;
+	int rc;
+
+	for (uint32_t l = 0; l < s->layers; l++)
+		for (uint32_t x = 0; x < s->experts; x++) {
+			if ((rc = reap_read(r, &rec, e)) < 0)
+				return rc;
+			if (rc == 0)
+				return reap_fail(e, REAP_ESTREAM,
+					"%s: no sums for layer %u, expert %u, pack '%s'",
+					reap_reader_name(r), l, x, s->pack[set]);
+			if ((rc = get_expert(&rec, l, x, s->pack[set], sums++, e)) != REAP_OK)
+				return rc;
+		}
 	return REAP_OK;
 }
 
@@ -279,8 +303,9 @@ static int get_all(struct reap_reader *r, struct reap_saliency *s, struct reap_e
 {
 	const struct reap_header *h = reap_reader_header(r);
 	const char *name = reap_reader_name(r);
+	char pack[REAP_MAX_SETS][REAP_PACK_NAME];
+	uint32_t packs = 0, set;
 	struct reap_rec rec;
-	struct reap_sums *sums;
 	int rc;
 
 	if (!h->has_model)
@@ -289,21 +314,14 @@ static int get_all(struct reap_reader *r, struct reap_saliency *s, struct reap_e
 		return rc;
 	if (rc == 0)
 		return reap_fail(e, REAP_ESTREAM, "%s: no thresholds record", name);
-	if ((rc = get_first(&rec, h->model.layers, h->model.experts, s, e)) != REAP_OK)
+	if ((rc = get_first(&rec, h->model.layers, h->model.experts, s, pack, &packs, e)) !=
+			REAP_OK ||
+		(rc = get_set(r, s, 0, e)) != REAP_OK)
 		return rc;
-	sums = s->sums;
-	for (uint32_t i = 0; i < s->sets; i++)
-		for (uint32_t l = 0; l < s->layers; l++)
-			for (uint32_t x = 0; x < s->experts; x++) {
-				if ((rc = reap_read(r, &rec, e)) < 0)
-					return rc;
-				if (rc == 0)
-					return reap_fail(e, REAP_ESTREAM,
-						"%s: no sums for layer %u, expert %u, pack '%s'", name, l,
-						x, s->pack[i]);
-				if ((rc = get_expert(&rec, l, x, s->pack[i], sums++, e)) != REAP_OK)
-					return rc;
-			}
+	for (uint32_t i = 0; i < packs; i++)
+		if ((rc = reap_saliency_add_set(s, pack[i], &set, e)) != REAP_OK ||
+			(rc = get_set(r, s, set, e)) != REAP_OK)
+			return rc;
 	if ((rc = reap_read(r, &rec, e)) > 0)
 		return reap_fail(e, REAP_ESTREAM, "%s: record %" PRIu64 " is one too many", name,
 			rec.number);
