@@ -8,7 +8,7 @@
 
 #include "cmd/tool.h"
 #include "lib/score/load.h"
-#include "lib/score/rank.h"
+#include "lib/score/ranking.h"
 #include "lib/score/scores_yaml.h"
 
 static const char usage[] =

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "lib/base/io.h"
-#include "lib/score/rank.h"
+#include "lib/score/ranking.h"
 #include "lib/score/scores_yaml.h"
 #include "lib/score/spool.h"
 

@@ -11,7 +11,7 @@
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
 #include "lib/recipe/recipe.h"
-#include "lib/score/rank.h"
+#include "lib/score/ranking.h"
 
 /* The names that published tables have for criteria and for their columns. */
 static const struct {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/score/rank.h"
+#include "lib/score/ranking.h"
 
 uint32_t reap_select_keep_n(double frac, uint32_t experts, enum reap_round round,
 	uint32_t multiple_of)

@@ -10,7 +10,7 @@
 
 #include "lib/base/io.h"
 #include "lib/score/load.h"
-#include "lib/score/rank.h"
+#include "lib/score/ranking.h"
 #include "lib/score/select.h"
 #include "lib/score/spool.h"
 

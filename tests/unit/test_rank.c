@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "lib/score/rank.h"
+#include "lib/score/ranking.h"
 #include "tests/unit/tap.h"
 
 enum { E = 4 };

@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "lib/score/rank.h"
+#include "lib/score/ranking.h"
 #include "lib/score/select.h"
 #include "tests/unit/tap.h"
 

@@ -17,8 +17,8 @@
  *   eaft_mean         sum w g n / count         (EAFT-REAP as it was described)
  *   random            a number from (seed, layer, expert), for controls
  */
-#ifndef REAP_RANK_H
-#define REAP_RANK_H
+#ifndef REAP_RANKING_H
+#define REAP_RANKING_H
 
 #include "lib/stream/rec_scores.h"
 

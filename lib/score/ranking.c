@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "lib/score/rank.h"
+#include "lib/score/ranking.h"
 
 #include <inttypes.h>
 #include <math.h>
