@@ -73,6 +73,11 @@ else
 # The entry's overrides win over the recipe's, those over the defaults.
 collector = $(or $(if $(ENTRY),$(run_matrix.$(ENTRY).collector_overrides.$1)),$(collector_overrides.$1),$(collector_defaults.$1))
 
+# A cell of a grid has its tokens and its base from the recipe that has the grid.
+OWN_TOKENS := $(if $(TOKENS),,own)
+TOKENS ?= $D/eval.tokens
+BASE_EVAL ?= $D/base.eval
+
 CMD.eval.tokens = reap-tokenize -m $(LEFT) --seq-len $(call collector,seq_lens_csv) \
 	--blocks $(call collector,num_blocks) $(call opt,--keep,$(calib_packs.keep)) \
 	$(call opt,--text-column,$(calib_packs.text_column)) \
@@ -82,9 +87,11 @@ CMD.eval.tokens = reap-tokenize -m $(LEFT) --seq-len $(call collector,seq_lens_c
 	$(call pack_args,$(calib_packs.dataset_repo),$(calib_packs.pack_files))
 EXTRA.eval.tokens = --recipe-id $(ID)
 
+ifneq ($(OWN_TOKENS),)
 $D/eval.tokens: $(wildcard $(call pack_paths,$(calib_packs.dataset_repo),$(calib_packs.pack_files))) \
 		$(call changed,eval.tokens) | check
 	$(run)
+endif
 
 PPL = reap-ppl $(call opt,--entropy-topk,$(eaft.entropy_topk)) \
 	$(if $(eaft.prob_bins),--bins $(eaft.prob_bins)x$(eaft.entropy_bins)) \
@@ -92,15 +99,17 @@ PPL = reap-ppl $(call opt,--entropy-topk,$(eaft.entropy_topk)) \
 	$(if $(filter log,$(eaft.prob_scale)),$(call opt,--logp-min,$(eaft.logp_min)) \
 	$(call opt,--logp-max,$(eaft.logp_max))) $(shard_flag)
 
-CMD.base.shards = $(PPL) -m $(LEFT) $D/eval.tokens
-CMD.pruned.shards = $(PPL) -m $(RIGHT) $D/eval.tokens
+CMD.base.shards = $(PPL) -m $(LEFT) $(TOKENS)
+CMD.pruned.shards = $(PPL) -m $(RIGHT) $(TOKENS)
 
 LEFT_EVAL := $(call shards,base,eval)
 RIGHT_EVAL := $(call shards,pruned,eval)
 
+ifneq ($(OWN_TOKENS),)
 $(LEFT_EVAL) &: $D/eval.tokens $(call changed,base.shards)
 	$(call forward,base.shards,$(call shard_name,base,eval))
-$(RIGHT_EVAL) &: $D/eval.tokens $(if $(MADE),$(if $(ENTRY),$(wildcard $(MADE)),$(MADE)),$(wildcard $(RIGHT)/config.json)) $(call changed,pruned.shards)
+endif
+$(RIGHT_EVAL) &: $(if $(OWN_TOKENS),$(TOKENS),$(wildcard $(TOKENS))) $(if $(MADE),$(if $(ENTRY),$(wildcard $(MADE)),$(MADE)),$(wildcard $(RIGHT)/config.json)) $(call changed,pruned.shards)
 	$(call forward,pruned.shards,$(call shard_name,pruned,eval))
 
 ifneq ($(SHARDS),1)
@@ -117,9 +126,9 @@ GATES := $(call beside,$(or $(paths.gates_json),near_lossless_gates.json))
 
 # FAIL and UNDECIDED (4) are results, not failures of the pipeline.
 CMD.verdict.txt = reap-gate --gates $(GATES) $(call opt,--rule,$(gate.rule)) \
-	--markdown $D/verdict.md --json $D/verdict.json $D/base.eval $D/pruned.eval
+	--markdown $D/verdict.md --json $D/verdict.json $(BASE_EVAL) $D/pruned.eval
 
-$D/verdict.txt: $D/base.eval $D/pruned.eval $(GATES) $(call changed,verdict.txt)
+$D/verdict.txt: $(if $(OWN_TOKENS),$(BASE_EVAL),$(wildcard $(BASE_EVAL))) $D/pruned.eval $(GATES) $(call changed,verdict.txt)
 	$(begin)
 	$(CMD.$(@F)) $(into) || [ $$? -eq 4 ]
 	$(done)
@@ -138,8 +147,9 @@ ifneq ($(PRUNED),)
 RESULT += $D/model/README.md $(if $(wildcard report),$D/report.html)
 $D/model/README.md: $D/verdict.txt $(wildcard $D/rewrite.manifest) card
 	./card $D $D
-$D/report.html: $D/verdict.txt
-	./report $D
+# CUTS: other cuts of the model whose losses were measured, from a grid.
+$D/report.html: $D/verdict.txt $(wildcard $(CUTS:%=%/verdict.json)) report
+	./report $D $(CUTS)
 endif
 
 all: $(RESULT)

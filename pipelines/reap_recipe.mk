@@ -50,9 +50,9 @@ CMD.saliency = reap-accum $(call opt,--rule,$(scoring.region_rule)) \
 	$(call opt,--cc-quantile,$(scoring.cc_quantile)) \
 	$(call opt,--uncertain-quantile,$(scoring.uncertain_quantile)) $(TRACES)
 
-RANK = reap-rank --method $(scoring.criterion) \
-	$(call opt,--weights,$(call csv,$(scoring.weights.w_good) $(scoring.weights.w_uncertain) \
+WEIGHTS := $(call opt,--weights,$(call csv,$(scoring.weights.w_good) $(scoring.weights.w_uncertain) \
 	$(scoring.weights.w_conflict)))
+RANK = reap-rank --method $(scoring.criterion) $(WEIGHTS)
 CMD.scores = $(RANK) $D/saliency
 CMD.reap-scores.yaml = $(RANK) --yaml $D/saliency
 
@@ -128,17 +128,50 @@ $(MANIFEST): $D/rewrite.manifest
 
 # ---- what comes with it ----
 
-DONE := $(MANIFEST)
-ifneq ($(evaluation.with),)
-DONE += evaluated
-evaluated: $(MANIFEST)
-	+@$(SELF) RECIPE=$(call beside,$(evaluation.with)) D=$D RIGHT=$D/model PRUNED=$(RECIPE) PART=1
+EVALUATION := $(if $(evaluation.with),$(call beside,$(evaluation.with)))
+EVALUATE = $(SELF) RECIPE=$(EVALUATION) PART=1
+
+# A grid of other cuts: CRITERION-keepN, random orders as random.SEED-keepN.
+CRITERIA := $(or $(grid.criteria),$(scoring.criterion)) \
+	$(if $(filter-out 0,$(grid.random_seeds)),$(foreach i,$(shell seq $(grid.random_seeds)),random.$i))
+CELLS := $(foreach n,$(grid.keep_n),$(foreach c,$(CRITERIA),$D/cells/$c-keep$n))
+CELL_PLANS := $(CELLS:%=%/plan)
+CELL_VERDICTS := $(CELLS:%=%/verdict.txt)
+criterion_of = $(firstword $(subst -keep, ,$(notdir $1)))
+keep_n_of = $(lastword $(subst -keep, ,$(notdir $1)))
+order_of = $(if $(filter random.%,$1),--method random --seed $(1:random.%=%),--method $1 $(WEIGHTS))
+
+$(CELL_PLANS): %/plan: $D/saliency $D/recipe.yaml
+	$(if $(SHOW),,@mkdir -p $*)
+	$(strip reap-rank $(call order_of,$(call criterion_of,$*)) $D/saliency | reap-cut --keep-n \
+		$(call keep_n_of,$*) $(call opt,--multiple-of,$(MULTIPLE)) $(call opt,--order,$($c.order))) $(into)
+	$(done)
+
+# The model of a cell is gone when it has been judged.
+$(CELL_VERDICTS): %/verdict.txt: %/plan | based
+	$(if $(SHOW),,@rm -rf $*/model)
+	reap-rewrite -m $(MODEL) -o $*/model $*/plan >$*/rewrite.manifest
+	+@$(EVALUATE) D=$* RIGHT=$*/model TOKENS=$D/eval.tokens BASE_EVAL=$D/base.eval $@
+	$(if $(SHOW),,@rm -rf $*/model $*/pruned.*)
+
+based: $(MANIFEST)
+	+@$(EVALUATE) D=$D RIGHT=$D/model $D/base.eval
+
+$D/grid.md: $(CELL_VERDICTS) grid
+	./grid $D $(into)
+	$(done)
+
+ifneq ($(EVALUATION),)
+DONE := $(MANIFEST) $(if $(CELLS),$D/grid.md) evaluated
+evaluated: $(MANIFEST) $(if $(CELLS),$D/grid.md)
+	+@$(EVALUATE) D=$D RIGHT=$D/model PRUNED=$(RECIPE) \
+		CUTS='$(strip $(foreach n,$(grid.keep_n),$D/cells/$(scoring.criterion)-keep$n))'
 else
-DONE += $D/model/README.md
+DONE := $(MANIFEST) $D/model/README.md
 $D/model/README.md: $(MANIFEST) card
 	./card $D $D
 endif
-.PHONY: evaluated
+.PHONY: evaluated based
 
 all: $(DONE)
 	$(closing)

@@ -25,6 +25,7 @@
 #define BOOL(kinds, path, flags) {kinds, path, REAP_RULE_BOOL, flags, 0, 0, NULL}
 #define INT(kinds, path, flags, lo, hi) {kinds, path, REAP_RULE_INT, flags, lo, hi, NULL}
 #define REAL(kinds, path, flags, lo, hi) {kinds, path, REAP_RULE_REAL, flags, lo, hi, NULL}
+#define INTS(kinds, path, flags, lo, hi) {kinds, path, REAP_RULE_INTS, flags, lo, hi, NULL}
 #define REALS(kinds, path, flags, lo, hi) {kinds, path, REAP_RULE_REALS, flags, lo, hi, NULL}
 #define WORD(kinds, path, flags, w) {kinds, path, REAP_RULE_WORD, flags, 0, 0, w}
 #define WORDS(kinds, path, flags, w) {kinds, path, REAP_RULE_WORDS, flags, 0, 0, w}
@@ -180,6 +181,10 @@ const struct reap_rule reap_rules[] = {
 	REGIME("evaluation.canonical_eval_regime"),
 	REGIME("evaluation.intended_eval_regime"),
 	REGIME("evaluation.planned_eval_regime"),
+
+	INTS(PRUNE, "grid.keep_n", 0, 1, MAX_EXPERTS),
+	WORDS(PRUNE, "grid.criteria", 0, CRITERIA),
+	INT(PRUNE, "grid.random_seeds", 0, 0, 100),
 
 	STR(PRUNE, "card.license", 0),
 	STR(PRUNE, "card.license_link", 0),

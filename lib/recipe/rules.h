@@ -18,6 +18,7 @@ enum reap_rule_type {
 	REAP_RULE_STRS,	 /* list of strings, not empty */
 	REAP_RULE_NAMES, /* list of names, not empty */
 	REAP_RULE_WORDS, /* list of some of `words` */
+	REAP_RULE_INTS,	 /* list of integers, min..max each */
 	REAP_RULE_REALS, /* list of numbers, min..max each */
 	REAP_RULE_ENV,	 /* mapping of any names to strings */
 	REAP_RULE_MAP,	 /* stands here only to be required */

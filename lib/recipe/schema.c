@@ -283,6 +283,8 @@ static int check_scalar(const struct reap_rule *r, struct reap_node *n, const ch
 		return check_list(r, REAP_RULE_STR, n, shown, e);
 	case REAP_RULE_WORDS:
 		return check_list(r, REAP_RULE_WORD, n, shown, e);
+	case REAP_RULE_INTS:
+		return check_list(r, REAP_RULE_INT, n, shown, e);
 	case REAP_RULE_REALS:
 		return check_list(r, REAP_RULE_REAL, n, shown, e);
 	case REAP_RULE_ENV:
