@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+# The figures of a report.  Called with: figure (which), theme (light or dark),
+# out (file), d (folder of the data), and what report sets for the figure.
+
+dark = theme eq "dark"
+fg   = dark ? "#e4e7eb" : "#1f2933"
+soft = dark ? "#9aa5b1" : "#52606d"
+line = dark ? "#3a434e" : "#d9e0e7"
+main = dark ? "#60a5fa" : "#1d4ed8"
+more = dark ? "#fbbf24" : "#b45309"
+cut  = dark ? "#f87171" : "#c81e1e"
+
+png = out[strlen(out) - 3:] eq ".png"
+px = 960
+if (png) {
+	set terminal pngcairo size px * 2, height * 2 font "DejaVu Sans,22" linewidth 2 background "white"
+} else {
+	set terminal svg size px, height dynamic font "DejaVu Sans,Helvetica,Arial,sans-serif,13"
+}
+set output out
+
+set encoding utf8
+set border 3 lc rgb soft lw 1
+set tics nomirror out scale 0.5 tc rgb fg
+set xlabel tc rgb soft
+set ylabel tc rgb soft
+set y2label tc rgb soft
+set title tc rgb fg
+set key tc rgb fg
+set colorbox
+set cbtics tc rgb fg
+set grid lc rgb line lw 1 lt 1
+set datafile separator "\t"
+set datafile missing "?"
+
+array ramp[2]
+ramp[1] = "defined (0 '#dbeafe', 0.35 '#60a5fa', 0.7 '#1d4ed8', 1 '#0b1f5c')"
+ramp[2] = "defined (0 '#172a46', 0.35 '#1d4ed8', 0.7 '#60a5fa', 1 '#eff6ff')"
+array split[2]
+split[1] = "defined (-1 '#b2182b', -0.4 '#f4a582', 0 '#f7f7f7', 0.4 '#92c5de', 1 '#2166ac')"
+split[2] = "defined (-1 '#fca5a5', -0.4 '#b91c1c', 0 '#1c2128', 0.4 '#1d4ed8', 1 '#93c5fd')"
+
+call sprintf("%s/report.%s.gp", here, figure)
