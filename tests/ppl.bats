@@ -168,7 +168,7 @@ ppl() {
 		status=0
 		head -c "$n" "$TMP/small" | reap-ppl -q -m "$MODEL" >"$TMP/out" 2>/dev/null || status=$?
 		[ "$status" -eq 3 ]
-		! reap-show "$TMP/out" >/dev/null 2>&1
+		! reap-show "$TMP/out" >/dev/null 2>&1 || false
 	done
 	reap-show "$TOKENS" | jq -c 'select(.t != "pack")' | reap-show --encode tokens >"$TMP/tokens"
 	run bash -c "reap-ppl -m $MODEL $TMP/tokens >$TMP/out"

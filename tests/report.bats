@@ -18,8 +18,8 @@ check_page() {
 	[ ! -e "$TMP/.report.part" ]
 	head -n 1 "$TMP/report.html" | grep -qx '<!DOCTYPE html>'
 	tail -n 1 "$TMP/report.html" | grep -qx '</body></html>'
-	! grep -E '(src|srcset|href)="?(https?:|/|[a-z]+\.)' "$TMP/report.html"
-	! grep -q '<script' "$TMP/report.html"
+	! grep -E '(src|srcset|href)="?(https?:|/|[a-z]+\.)' "$TMP/report.html" || false
+	! grep -q '<script' "$TMP/report.html" || false
 	for f in "$@"; do
 		head -c 8 "$TMP/report/$f.png" | cmp - <(printf '\x89PNG\r\n\x1a\n')
 		for s in "$f" "$f-dark"; do
@@ -85,6 +85,6 @@ check_page() {
 	timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$TMP/profile" \
 		--host-resolver-rules='MAP * 0.0.0.0' --enable-logging=stderr --window-size=1100,3000 \
 		--screenshot="$TMP/page.png" "file://$TMP/report.html" 2>"$TMP/log" >/dev/null
-	! grep CONSOLE "$TMP/log"
+	! grep CONSOLE "$TMP/log" || false
 	[ "$(stat -c %s "$TMP/page.png")" -gt 50000 ]
 }

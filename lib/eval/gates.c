@@ -189,22 +189,38 @@ static void ask(struct reap_check *c, const struct reap_pair_row *r, double fact
 		(double)c->more_tokens * (double)r->left.blocks / (double)r->tokens);
 }
 
-/* The interval shrinks with the root of the tokens.  It lies on one side of the
- * limit in nine of ten cases when the distance is 1.96 + 1.28 standard errors. */
-static void ask_for_interval(struct reap_check *c, const struct reap_pair_row *r, double se)
+/* How much further than the limit (of sign `side`) the interval must shrink, as a
+ * factor on tokens; 0 when the limit does not lie in it.  Its width on that side
+ * falls with the root of the tokens; nine times in ten it ends short of the limit
+ * when the value lies 1.96 + 1.28 standard errors from it.  A width of `rare` comes
+ * from the rule of three and falls with the tokens themselves. */
+static double shrink(const struct reap_check *c, double side, double rare)
+{
+	double limit = side * c->limit, margin = (1.96 + 1.2816) / 1.96;
+	double width = c->value < limit ? c->hi - c->value : c->value - c->lo;
+	double factor = margin * width / fabs(limit - c->value);
+
+	if (limit < c->lo || limit > c->hi)
+		return 0;
+	return width > rare ? factor * factor : factor;
+}
+
+static void ask_for_interval(struct reap_check *c, const struct reap_pair_row *r, double se,
+	double rare)
 {
 	double least = (double)REAP_BOOT_MIN_BLOCKS / (double)r->left.blocks;
-	double distance = fabs(fabs(c->value) - c->limit), ratio = 0;
 
-	if (!(distance > 0))
+	if (fabs(c->value) == c->limit)
 		return;
-	if (!isnan(se)) /* it is with one block: ask for an interval at least */
-		ratio = (1.96 + 1.2816) * se / distance;
-	ask(c, r, fmax(ratio * ratio, least));
+	if (!c->has_interval) { /* too few blocks for one, perhaps only one block */
+		c->lo = c->value - (isnan(se) ? 0 : 1.96 * se);
+		c->hi = c->value + (isnan(se) ? 0 : 1.96 * se);
+	}
+	ask(c, r, fmax(fmax(shrink(c, -1, rare), shrink(c, 1, rare)), least));
 }
 
 static void judge_difference(struct reap_check *c, const struct reap_interval *ci,
-	const struct reap_pair_row *r)
+	const struct reap_pair_row *r, double rare)
 {
 	if (!r->paired) {
 		c->code = c->value_ok ? REAP_PASS : REAP_FAIL;
@@ -219,7 +235,7 @@ static void judge_difference(struct reap_check *c, const struct reap_interval *c
 		c->code = REAP_FAIL;
 	} else {
 		c->code = REAP_UNDECIDED;
-		ask_for_interval(c, r, ci->se);
+		ask_for_interval(c, r, ci->se, rare);
 	}
 }
 
@@ -265,7 +281,8 @@ static void judge_row(const struct reap_gates *g, const struct reap_pair_row *r,
 		if (i == REAP_CHECK_JS2D)
 			judge_js2d(c, r);
 		else
-			judge_difference(c, ci[i], r);
+			judge_difference(c, ci[i], r,
+				i == REAP_CHECK_CC ? 1.01 * REAP_PAIR_RARE / (double)r->tokens : 0);
 	}
 }
 

@@ -350,6 +350,14 @@ static void fill_group(struct reap_pair_group *g, const double *sums, int group,
 	g->d_nll = (col[2] - col[1]) / col[0];
 }
 
+/* Rates of rare tokens: where n tokens show none, or no change, there can still be a
+ * few in n, which no resample of them knows. */
+static void widen_rate(struct reap_interval *i, double value, double n)
+{
+	i->lo = fmin(i->lo, value - REAP_PAIR_RARE / n);
+	i->hi = fmax(i->hi, value + REAP_PAIR_RARE / n);
+}
+
 static int fill_paired(struct reap_pair_row *row, struct work *w, const struct reap_grid *g,
 	struct reap_err *e)
 {
@@ -380,8 +388,12 @@ static int fill_paired(struct reap_pair_row *row, struct work *w, const struct r
 	row->d_mean_p_ci = ci[FIG_P];
 	row->d_nll_ci = ci[FIG_NLL];
 	row->agree_ci = ci[FIG_AGREE];
-	if (w->identical)
+	if (w->identical) {
 		row->agree_ci.lo = row->agree_ci.hi = 1;
+	} else if (row->d_cc_ci.known) {
+		widen_rate(&row->d_cc_ci, row->d_cc, sums[COL_TOKENS]);
+		widen_rate(&row->d_cc_at_base_ci, row->d_cc_at_base, sums[COL_TOKENS]);
+	}
 	for (int c = 0; c < REAP_CHANNEL_COUNT; c++)
 		fill_group(&row->channel[c], sums, c, ci);
 	for (int b = 0; b < REAP_PAIR_POSITIONS; b++)

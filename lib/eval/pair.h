@@ -18,6 +18,7 @@
 enum {
 	REAP_PAIR_POSITIONS = 17, /* 1-15, 16-31, 32-63, ... by powers of two */
 	REAP_PAIR_WORST = 12,
+	REAP_PAIR_RARE = 3, /* the rule of three: none seen in n leaves 3/n possible at 95% */
 };
 
 /* A part of a row's tokens: a channel or a range of positions. */
