@@ -75,30 +75,6 @@ fail:
 	return false;
 }
 
-struct reap_node *reap_node_copy(const struct reap_node *n)
-{
-	struct reap_node *c = reap_node_new(n->kind, n->file, n->line);
-
-	if (c == NULL)
-		return NULL;
-	c->boolean = n->boolean;
-	c->integer = n->integer;
-	c->real = n->real;
-	if (n->str != NULL && (c->str = reap_strdup(n->str)) == NULL)
-		goto fail;
-	for (size_t i = 0; i < n->count; i++) {
-		struct reap_node *child = reap_node_copy(n->child[i]);
-
-		if (child == NULL ||
-			!reap_node_append(c, n->key != NULL ? n->key[i] : NULL, child))
-			goto fail;
-	}
-	return c;
-fail:
-	reap_node_free(c);
-	return NULL;
-}
-
 static size_t find_index(const struct reap_node *n, const char *key, size_t len)
 {
 	for (size_t i = 0; i < n->count; i++)

@@ -61,9 +61,6 @@ REAP_MUST_CHECK int reap_yaml_load(const char *path, struct reap_node **root, st
 
 void reap_node_free(struct reap_node *n); /* NULL allowed */
 
-/* A deep copy, NULL when out of memory. */
-struct reap_node *reap_node_copy(const struct reap_node *n);
-
 /* A null node that says it stands in `file`, line `line`; NULL: out of memory. */
 struct reap_node *reap_node_new(enum reap_node_kind kind, const char *file, uint32_t line);
 

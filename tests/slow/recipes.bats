@@ -1,0 +1,59 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# Every kind of recipe of the catalogue, whole, on the embedded model.
+load ../helpers
+
+setup() {
+	export TMP=$BATS_TEST_TMPDIR
+	O=$BATS_FILE_TMPDIR/out
+}
+
+pipe() {
+	make -s -C pipelines OUT="$O" "$@" 2>&1
+}
+
+zeros() {
+	jq -e '[.rows[] | .d_ppl, .d_cc, .d_mean_p, .js2d, .d_nll] | all(. == 0)' "$1"
+}
+
+@test "keep 24: a verdict with intervals, a model ready to publish" {
+	pipe tiny-keep24 | grep -qE '^(PASS|UNDECIDED) '
+	jq -e '.rows[] | select(.pack == "UNION") | .d_nll_ci | length == 2' "$O/tiny-keep24/verdict.json"
+	(cd "$O/tiny-keep24/model" && sha256sum --quiet -c SHA256SUMS)
+}
+
+@test "keep 20" {
+	pipe tiny-keep20 | grep -qE '^(PASS|UNDECIDED|FAIL) '
+}
+
+@test "noise and noop: exact zeros, PASS" {
+	pipe tiny-noise | grep -q '^PASS '
+	zeros "$O/tiny-noise/verdict.json"
+	pipe tiny-noop | grep -q '^PASS '
+	zeros "$O/tiny-noop/verdict.json"
+}
+
+@test "long sequences at one token budget, extreme contexts" {
+	pipe tiny-longseq
+	[ "$(grep -c '^## seq' "$O/tiny-longseq/summary.md")" -eq 3 ]
+	for l in 4096 8192 16384; do
+		jq -e --argjson l "$l" '[.rows[] | select(.seq_len == $l and .tokens == 16384)] | length == 4' \
+			"$O/tiny-longseq/seq$l"_*/verdict.json
+	done
+	pipe tiny-extreme
+	[ -s "$O/tiny-extreme/summary.md" ]
+}
+
+@test "one model; the cost probe" {
+	pipe tiny-single | grep -q UNION
+	pipe tiny-single-longseq
+	[ -s "$O/tiny-single-longseq/summary.md" ]
+	pipe tiny-costprobe | grep -q '^full bytes_read '
+}
+
+@test "every size measured: more experts, less loss" {
+	pipe tiny-sweep
+	for n in 8 12 16 20 24 28; do
+		jq -r '.rows[] | select(.pack == "UNION") | .d_nll' "$O/tiny-sweep/cells/eaft_sum-keep$n/verdict.json"
+	done | sort -rg -c
+}
