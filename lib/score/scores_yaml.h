@@ -12,6 +12,9 @@
 
 #include "lib/stream/rec_scores.h"
 
+/* The keys of the weights: w_good ... */
+extern const char *const reap_weight_keys[REAP_REGIONS];
+
 /* Read all of fd.  *h gets model (digest "" when the file has none), recipe and
  * history.  What is not such a file is REAP_ESTREAM; messages name the line. */
 REAP_MUST_CHECK int reap_scores_read_yaml(int fd, const char *name, struct reap_header *h,

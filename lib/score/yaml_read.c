@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * reap_scores_read_yaml(), declared in scores_yaml.h.
+ */
 #include "lib/score/scores_yaml.h"
 
 #include <inttypes.h>
@@ -13,26 +16,7 @@
 #include "lib/recipe/recipe.h"
 #include "lib/score/ranking.h"
 
-/* The names that published tables have for criteria and for their columns. */
-static const struct {
-	enum reap_method method;
-	const char *key;
-} score_keys[] = {
-	{REAP_FREQUENCY, "count"},
-	{REAP_EAN_SUM, "norm_sum"},
-	{REAP_EAN_MEAN, "norm_mean"},
-	{REAP_WEIGHTED_EAN_SUM, "gate_norm_sum"},
-	{REAP_REAP, "saliency_mean"},
-	{REAP_EAFT_SUM, "eaft_gate_norm_sum"},
-	{REAP_EAFT_MEAN, "eaft_saliency_mean"},
-};
 static const char published_method[] = "eaftreap";
-
-static const char *const weight_keys[REAP_REGIONS] = {
-	[REAP_GOOD] = "w_good",
-	[REAP_UNCERTAIN] = "w_uncertain",
-	[REAP_CONFLICT] = "w_conflict",
-};
 
 /* ---- reading: access with messages ---- */
 
@@ -274,7 +258,7 @@ static int get_meta(const struct yaml *y, struct reap_scores *s)
 		return rc;
 	memcpy(s->weights, published, sizeof(published));
 	for (int i = 0; i < REAP_REGIONS; i++)
-		if ((rc = get_opt_real(y, y->meta, weight_keys[i], &s->weights[i])) != REAP_OK)
+		if ((rc = get_opt_real(y, y->meta, reap_weight_keys[i], &s->weights[i])) != REAP_OK)
 			return rc;
 	return REAP_OK;
 }
@@ -522,211 +506,5 @@ out:
 		reap_header_free(h);
 		reap_scores_free(s);
 	}
-	return rc;
-}
-
-/* ---- writing ---- */
-
-static void put_real(FILE *f, const char *before, double v)
-{
-	fputs(before, f);
-	if (isnan(v))
-		fputs("null", f);
-	else
-		reap_yaml_print_real(v, f);
-}
-
-static void put_str(FILE *f, const char *before, const char *v)
-{
-	fputs(before, f);
-	reap_yaml_print_string(v, f);
-	fputc('\n', f);
-}
-
-static const char *score_key(const char *method)
-{
-	for (size_t i = 0; i < sizeof(score_keys) / sizeof(score_keys[0]); i++)
-		if (strcmp(reap_method_name(score_keys[i].method), method) == 0)
-			return score_keys[i].key;
-	return method;
-}
-
-/* One entry of the history, which is msgpack. */
-static void put_entry(FILE *f, const msgpack_object *o)
-{
-	const struct reap_rec rec = {.obj = o};
-	const msgpack_object *argv = reap_rec_find(&rec, NULL, "argv");
-	static const char *const keys[] = {"tool", "version"};
-
-	fputs("    - {", f);
-	for (int i = 0; i < 2; i++) {
-		const msgpack_object *v = reap_rec_find(&rec, NULL, keys[i]);
-		char text[64] = "";
-
-		if (v != NULL && v->type == MSGPACK_OBJECT_STR)
-			snprintf(text, sizeof(text), "%.*s", (int)v->via.str.size, v->via.str.ptr);
-		fprintf(f, "%s: ", keys[i]);
-		reap_yaml_print_string(text, f);
-		fputs(", ", f);
-	}
-	fputs("argv: [", f);
-	for (uint32_t i = 0; argv != NULL && argv->type == MSGPACK_OBJECT_ARRAY &&
-		i < argv->via.array.size; i++) {
-		const msgpack_object *v = &argv->via.array.ptr[i];
-		char *text = v->type == MSGPACK_OBJECT_STR
-			? reap_strndup(v->via.str.ptr, v->via.str.size)
-			: NULL;
-
-		fputs(i > 0 ? ", " : "", f);
-		reap_yaml_print_string(text != NULL ? text : "?", f);
-		free(text);
-	}
-	fputs("]}\n", f);
-}
-
-static void put_history(FILE *f, const struct reap_header *h)
-{
-	msgpack_unpacked u;
-	size_t at = 0;
-
-	if (h->history_count == 0)
-		return;
-	fputs("  history:\n", f);
-	msgpack_unpacked_init(&u);
-	while (at < h->history_len && msgpack_unpack_next(&u, (const char *)h->history,
-					      h->history_len, &at) == MSGPACK_UNPACK_SUCCESS)
-		put_entry(f, &u.data);
-	msgpack_unpacked_destroy(&u);
-}
-
-static void put_meta(FILE *f, const struct reap_header *h, const struct reap_scores *s)
-{
-	const struct reap_thresholds *t = &s->thresholds;
-
-	fputs("profile_meta:\n", f);
-	put_str(f, "  model_id: ", h->model.id);
-	if (h->model.digest[0] != '\0')
-		fprintf(f, "  model_digest: \"%s\"\n", h->model.digest);
-	fprintf(f, "  num_layers: %u\n  num_experts: %u\n  top_k: %u\n", h->model.layers,
-		h->model.experts, h->model.top_k);
-	if (h->has_recipe) {
-		put_str(f, "  recipe:\n    name: ", h->recipe_name);
-		fprintf(f, "    digest: \"%s\"\n", h->recipe_digest);
-	}
-	put_str(f, "  pack: ", s->pack);
-	fprintf(f, "  tokens: %" PRIu64 "\n  samples: {p: %" PRIu64 ", H: %" PRIu64 "}\n",
-		t->tokens, t->samples, t->samples);
-	put_str(f, "  rule: ", reap_rule_names[t->rule]);
-	put_real(f, "  cc_quantile: ", t->cc_quantile);
-	put_real(f, "\n  uncertain_quantile: ", t->uncertain_quantile);
-	put_real(f, "\n  p_lo: ", t->p_lo);
-	put_real(f, "\n  h_lo: ", t->h_lo);
-	put_real(f, "\n  h_hi: ", t->h_hi);
-	fputs("\n  region_counts: {", f);
-	for (int i = 0; i < REAP_REGIONS; i++)
-		fprintf(f, "%s%s: %" PRIu64, i > 0 ? ", " : "", reap_region_names[i],
-			t->region[i]);
-	fputs("}\n", f);
-	for (int i = 0; i < REAP_REGIONS; i++) {
-		fprintf(f, "  %s: ", weight_keys[i]);
-		put_real(f, "", s->weights[i]);
-		fputc('\n', f);
-	}
-	if (strcmp(s->method, reap_method_name(REAP_RANDOM)) == 0)
-		fprintf(f, "  seed: %" PRIu64 "\n", s->seed);
-	put_history(f, h);
-}
-
-static void put_regions(FILE *f, const struct reap_sums *x)
-{
-	fputs(", regions: {", f);
-	for (int i = 0; i < REAP_REGIONS; i++) {
-		fprintf(f, "%s%s: {count: %" PRIu64, i > 0 ? ", " : "", reap_region_names[i],
-			x->region_count[i]);
-		put_real(f, ", sum_gn: ", x->region_gn[i]);
-		fputc('}', f);
-	}
-	fputc('}', f);
-}
-
-static void put_expert(FILE *f, const struct reap_scores *s, uint32_t layer, uint32_t expert)
-{
-	size_t cell = (size_t)layer * s->experts + expert;
-	const struct reap_sums *x = &s->sums[cell];
-	double count = x->count > 0 ? (double)x->count : 1, eaft = s->eaft[cell];
-	uint64_t pos = 0, neg = 0;
-
-	fprintf(f, "      - {expert: %u", expert);
-	put_real(f, ", score: ", s->score[cell]);
-	fprintf(f, ", count: %" PRIu64, x->count);
-	put_real(f, ", gate_mean: ", x->g / count);
-	put_real(f, ", norm_mean: ", x->n / count);
-	put_real(f, ", saliency_mean: ", x->gn / count);
-	for (int i = 0; i < REAP_REGIONS; i++) {
-		eaft += s->weights[i] * x->region_gn[i];
-		if (s->weights[i] > 0)
-			pos += x->region_count[i];
-		else if (s->weights[i] < 0)
-			neg += x->region_count[i];
-	}
-	if (s->known & (REAP_KNOWN_REGIONS | REAP_KNOWN_EAFT))
-		put_real(f, ", eaft_saliency_mean: ", eaft / count);
-	if (s->known & REAP_KNOWN_REGIONS)
-		fprintf(f, ", pos_count: %" PRIu64 ", neg_count: %" PRIu64, pos, neg);
-	put_real(f, ", sum_g: ", x->g);
-	put_real(f, ", sum_n: ", x->n);
-	put_real(f, ", sum_gn: ", x->gn);
-	if (s->known & REAP_KNOWN_SQUARES) {
-		put_real(f, ", sum_n2: ", x->n2);
-		put_real(f, ", sum_gn2: ", x->gn2);
-	}
-	if (s->known & REAP_KNOWN_MAX)
-		put_real(f, ", max_n: ", x->max_n);
-	if (s->known & REAP_KNOWN_EAFT)
-		put_real(f, ", eaft_sum: ", s->eaft[cell]);
-	if (s->known & REAP_KNOWN_REGIONS)
-		put_regions(f, x);
-	fputs("}\n", f);
-}
-
-static void put_all(FILE *f, const struct reap_header *h, const struct reap_scores *s)
-{
-	fputs("schema_version: 1\nkind: reap_scores\n", f);
-	put_str(f, "method: ", s->method);
-	put_str(f, "score_key: ", score_key(s->method));
-	put_str(f, "score_definition: ", s->definition);
-	put_meta(f, h, s);
-	fprintf(f, "summary:\n  num_layers: %u\n  num_experts: %u\n", s->layers, s->experts);
-	fputs("ranking_by_layer:\n", f);
-	for (uint32_t l = 0; l < s->layers; l++) {
-		for (uint32_t i = 0; i < s->experts; i++)
-			fprintf(f, "%s%u", i == 0 ? "  - [" : ", ",
-				s->ranking[(size_t)l * s->experts + i]);
-		fputs("]\n", f);
-	}
-	fputs("layer_scores:\n", f);
-	for (uint32_t l = 0; l < s->layers; l++) {
-		fprintf(f, "  - layer: %u\n    experts:\n", l);
-		for (uint32_t i = 0; i < s->experts; i++)
-			put_expert(f, s, l, s->ranking[(size_t)l * s->experts + i]);
-	}
-}
-
-int reap_scores_write_yaml(int fd, const char *name, const struct reap_header *h,
-	const struct reap_scores *s, struct reap_err *e)
-{
-	char *text = NULL;
-	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
-	int rc = REAP_OK;
-
-	if (f == NULL)
-		return reap_fail_memory(e, name);
-	put_all(f, h, s);
-	if (fclose(f) != 0)
-		rc = reap_fail_memory(e, name);
-	else if (reap_write_full(fd, text, len) != 0)
-		rc = reap_fail_errno(e, "%s", name);
-	free(text);
 	return rc;
 }
