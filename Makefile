@@ -81,7 +81,7 @@ deps:
 
 ##   demo           prune the embedded model, evaluate it, print the verdict
 demo: deps
-	@$(MAKE) all
+	@echo "building (a minute or two)" && $(MAKE) -s all
 	@$(MAKE) --no-print-directory -C pipelines demo
 
 # ---- tests ----
