@@ -123,6 +123,10 @@ fuzz:
 $B/fuzz_%: $B/tests/fuzz/fuzz_%.o $(LIB)
 	$(LINK) -fsanitize=fuzzer
 
+##   coverage       do the gate's intervals hold the truth as often as they say?
+coverage: all units
+	@$(TEST_ENV) tests/coverage/tiny
+
 ##   bench          measure speed and memory, one figure a line
 bench: all units
 	@$(TEST_ENV) tests/bench/run
@@ -170,7 +174,7 @@ help:
 	@sed -n 's/^##//p' Makefile
 	@echo 'recipes:         make -C pipelines list'
 
-.PHONY: all deps demo test test-built test-slow test-loaders units fuzz bench lint install uninstall \
+.PHONY: all deps demo test test-built test-slow test-loaders units fuzz coverage bench lint install uninstall \
 	dist clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

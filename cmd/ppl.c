@@ -14,7 +14,7 @@
 #include "lib/base/mem.h"
 #include "lib/engine/intake.h"
 #include "lib/eval/agree.h"
-#include "lib/eval/merge.h"
+#include "lib/eval/join.h"
 #include "lib/eval/scorer.h"
 
 static const char usage[] =
@@ -336,7 +336,7 @@ static int merge(char *const *paths, size_t n, struct reap_err *e)
 	}
 	if (rc == REAP_OK && (rc = tool_writer(&w, REAP_KIND_EVAL, reap_reader_header(readers[0]),
 				      e)) == REAP_OK)
-		rc = reap_eval_merge(w, shards, n, e);
+		rc = reap_eval_join(w, shards, n, e);
 out:
 	rc = finish(w, rc, e);
 	for (size_t i = 0; i < opened; i++) {
@@ -355,14 +355,14 @@ out:
 /* "XxY" with both within 1..REAP_MAX_BINS. */
 static void parse_bins(const char *arg, struct reap_eval_meta *m)
 {
-	const char *x = strchr(arg, 'x');
+	size_t n = strcspn(arg, "x");
 	char first[16] = "";
 
-	if (x == NULL || (size_t)(x - arg) >= sizeof(first))
+	if (arg[n] != 'x' || n >= sizeof(first))
 		tool_usage("--bins: '%s' is not of the form XxY", arg);
-	memcpy(first, arg, (size_t)(x - arg));
+	memcpy(first, arg, n);
 	m->xbins = (uint32_t)tool_u64("--bins", first, 1, REAP_MAX_BINS);
-	m->ybins = (uint32_t)tool_u64("--bins", x + 1, 1, REAP_MAX_BINS);
+	m->ybins = (uint32_t)tool_u64("--bins", arg + n + 1, 1, REAP_MAX_BINS);
 }
 
 static void parse_shard(const char *arg, struct reap_eval_meta *m)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef REAP_MERGE_H
-#define REAP_MERGE_H
+#ifndef REAP_JOIN_H
+#define REAP_JOIN_H
 
 #include "lib/stream/rec_eval.h"
 
@@ -18,7 +18,7 @@ REAP_MUST_CHECK int reap_eval_shard_open(struct reap_eval_shard *s, struct reap_
  * sums of the shards.  All N shards must be there, in any order, from the same
  * model, tokens and settings.  The records are those of the unsharded eval to the
  * bit; `backend` reads "mixed" when the shards' arithmetic differs. */
-REAP_MUST_CHECK int reap_eval_merge(struct reap_writer *w, struct reap_eval_shard *shards, size_t n,
+REAP_MUST_CHECK int reap_eval_join(struct reap_writer *w, struct reap_eval_shard *shards, size_t n,
 	struct reap_err *e);
 
 #endif

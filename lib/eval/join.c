@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "lib/eval/merge.h"
+#include "lib/eval/join.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -156,7 +156,7 @@ static int merge_records(struct reap_writer *w, const struct reap_eval_meta *met
 	}
 }
 
-int reap_eval_merge(struct reap_writer *w, struct reap_eval_shard *shards, size_t n,
+int reap_eval_join(struct reap_writer *w, struct reap_eval_shard *shards, size_t n,
 	struct reap_err *e)
 {
 	struct reap_eval_meta meta = shards[0].meta;
