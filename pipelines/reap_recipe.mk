@@ -63,6 +63,18 @@ TRACES := $(call shards,calib,trace)
 ifeq ($(FROM),rows)
 SCORES := $D/scores
 
+ifneq ($(source.profile_of),)
+# Another recipe's sums, which must be what this one would make.
+OTHER := $(call beside,$(source.profile_of))
+P := $(OUT)/$(shell sed -n 's/^target: *\([a-z0-9-]*\).*/\1/p' $(OTHER))
+
+$P/saliency: FORCE | check
+	$(if $(SHOW),,@./same-profile $(RECIPE) $(OTHER))
+	+@$(SELF) RECIPE=$(OTHER) D=$P PART=1 $@
+$D/calib.tokens $D/saliency &: $P/saliency
+	$(begin)
+	ln -f $P/calib.tokens $P/saliency $D/
+else
 $D/calib.tokens: $(wildcard $(call pack_paths,$($p.dataset_repo),$($p.pack_files))) $(MODEL_CONFIG) \
 		$(call changed,calib.tokens) | check
 	$(run)
@@ -70,6 +82,7 @@ $(TRACES) &: $D/calib.tokens $(call changed,calib.trace)
 	$(call forward,calib.trace,$(call shard_name,calib,trace))
 $D/saliency: $(TRACES) $(call changed,saliency)
 	$(run)
+endif
 $D/scores: $D/saliency $(call changed,scores)
 	$(run)
 $D/reap-scores.yaml: $D/saliency $(call changed,reap-scores.yaml)

@@ -257,3 +257,22 @@ state() {
 	pipe 20b-noop >/dev/null
 	[ "$(jq .num_local_experts "$O/20b-noop/model/config.json")" -eq 32 ]
 }
+
+@test "profile_of: another recipe's sums are taken, and only if they would be the same" {
+	printf '%s\n' "extends: fast.yaml" 'schema_version: 1' 'kind: reap_recipe' 'name: other' \
+		'target: other' 'source: {profile_of: fast.yaml}' 'scoring: {criterion: reap, score_key: saliency_mean}' \
+		'model: {keep_n: 20}' 'evaluation: {with: ""}' >"$R/other.yaml"
+	pipe other >/dev/null
+	[ -e "$O/fast/calib.trace" ] && [ ! -e "$O/other/calib.trace" ]
+	cmp "$O/fast/saliency" "$O/other/saliency"
+	[ ! -e "$O/fast/model" ]
+	[ "$(jq .num_local_experts "$O/other/model/config.json")" -eq 20 ]
+	grep -q '| reasoning_style | 15 |' "$O/other/model/README.md"
+	state "$O" >"$TMP/before"
+	pipe other >/dev/null
+	state "$O" | diff "$TMP/before" -
+	echo 'profiling_data: {sampling: {seed: 1}}' >>"$R/other.yaml"
+	run pipe other
+	[ "$status" -eq 2 ]
+	[[ "$output" == *"source.profile_of: $R/fast.yaml: differs in profiling_data.sampling.seed"* ]]
+}

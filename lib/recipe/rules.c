@@ -94,6 +94,7 @@ const struct reap_rule reap_rules[] = {
 	/* ---- reap_recipe ---- */
 	NAME(PRUNE, "source.manifest_json", NUL),
 	NAME(PRUNE, "source.scores_yaml", NUL),
+	NAME(PRUNE, "source.profile_of", NUL),
 	STR(PRUNE, "source.recipe_intent", 0),
 	ANY(PRUNE, "source.created_from_artifacts", NUL),
 	WORD(PRUNE, "status.state", 0, "planned|ready"),
