@@ -321,8 +321,6 @@ static int copy_part(struct reap_prune *r, const struct part *p, struct reap_err
 
 	r->touched[p->src->shard] = true;
 	while (next_run(r, p, &at, &run)) {
-		/* The next stretch comes from elsewhere: let the disk go there now. */
-		posix_fadvise(s->fd, (off_t)run.offset, (off_t)run.bytes, POSIX_FADV_WILLNEED);
 		if (p->scales && (rc = check_scales(r, p, &run, e)) != REAP_OK)
 			return rc;
 		if ((rc = reap_pump_copy(r->pump, s->fd, s->path, run.offset, run.bytes, e)) != REAP_OK)
