@@ -69,7 +69,7 @@ route() {
 
 @test "the same bytes whatever threads and memory" {
 	local gemm
-	for gemm in bf16 openblas; do
+	for gemm in bf16 f32 openblas; do
 		REAP_GEMM=$gemm reap-route -V | grep -q "^gemm: $gemm" || continue
 		export REAP_GEMM=$gemm
 		route "$TOKENS" >"$TMP/a"

@@ -17,6 +17,14 @@ static bool bf16_usable(const struct reap_kern *kern)
 }
 #endif
 
+/* The scalar kernels are for testing: OpenBLAS has better ones for any processor. */
+static bool f32_usable(const struct reap_kern *kern)
+{
+	const char *wish = getenv("REAP_GEMM");
+
+	return strcmp(kern->level, "scalar") != 0 || (wish != NULL && wish[0] != '\0');
+}
+
 /* The best first. */
 static const struct {
 	const struct reap_gemm *gemm;
@@ -25,6 +33,7 @@ static const struct {
 #if defined(__x86_64__)
 	{&reap_gemm_bf16, bf16_usable},
 #endif
+	{&reap_gemm_f32, f32_usable},
 	{&reap_gemm_openblas, NULL},
 };
 
@@ -239,7 +248,7 @@ static void run_task(void *arg, size_t task, int thread)
 		const struct reap_panel *q = &p->panel[panel];
 		size_t elem = gemm->bf16 ? sizeof(uint16_t) : sizeof(float);
 		struct reap_tile t = {.c = c,
-			.ldc = n,
+			.ldc = reap_tile_stride(n),
 			.row = q->row,
 			.rows = q->rows,
 			.n0 = n0,
@@ -247,7 +256,7 @@ static void run_task(void *arg, size_t task, int thread)
 			.thread = thread};
 
 		for (unsigned i = 0; i < p->terms; i++)
-			gemm->multiply(c, n,
+			gemm->multiply(c, t.ldc,
 				(const uint8_t *)p->a + (q->row * p->lda + i * k) * elem, p->lda,
 				packed, q->rows, n, k, i > 0, g->kern);
 		p->done(p->arg, &t);

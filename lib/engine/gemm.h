@@ -51,7 +51,8 @@ struct reap_gemm {
 	void (*pack)(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 		const struct reap_kern *kern);
 
-	/* c (m, n) = (add ? c : 0) + a (m, k) slab^T; rows lda and ldc elements apart. */
+	/* c (m, n) = (add ? c : 0) + a (m, k) slab^T; rows lda and ldc elements apart.
+	 * ldc is a multiple of 16: columns up to the next multiple may be written. */
 	void (*multiply)(float *c, size_t ldc, const void *a, size_t lda, const void *slab,
 		size_t m, size_t n, size_t k, bool add, const struct reap_kern *kern);
 };
@@ -95,6 +96,12 @@ uint64_t reap_gemm_memory(const struct reap_gemm *gemm, int threads, size_t max_
 struct reap_panel {
 	size_t row, rows; /* rows of a, 1 <= rows <= gemm->rows */
 };
+
+/* Floats from one row of a tile with n columns to the next. */
+static inline size_t reap_tile_stride(size_t n)
+{
+	return (n + 15) / 16 * 16;
+}
 
 /* A finished tile: c (rows, n) for rows row.. of a and columns n0... */
 struct reap_tile {

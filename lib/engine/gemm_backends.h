@@ -6,7 +6,7 @@
 
 #include "lib/engine/gemm.h"
 
-extern const struct reap_gemm reap_gemm_openblas;
+extern const struct reap_gemm reap_gemm_openblas, reap_gemm_f32;
 #if defined(__x86_64__)
 extern const struct reap_gemm reap_gemm_bf16;
 #endif

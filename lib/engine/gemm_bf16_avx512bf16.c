@@ -282,8 +282,8 @@ static void multiply(float *c, size_t ldc, const void *a, size_t lda, const void
 const struct reap_gemm reap_gemm_bf16 = {
 	.name = "bf16",
 	.bf16 = true,
-	.slab = 192,
-	.rows = 768,
+	.slab = 256,
+	.rows = 384,
 	.slab_bytes = slab_bytes,
 	.pack = pack,
 	.multiply = multiply,

@@ -85,6 +85,17 @@ INLINE vf vmax(vf a, vf b)
 /* A fixed tree: lane i with i + 8, then + 4, + 2, + 1. */
 INLINE float lanes_sum(vf v)
 {
+#if defined(__AVX2__)
+	union {
+		vf v;
+		__m256 h[2];
+	} x = {v};
+	__m256 a = _mm256_add_ps(x.h[0], x.h[1]);
+	__m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+
+	b = _mm_add_ps(b, _mm_movehl_ps(b, b));
+	return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+#else
 	float t[LANES];
 
 	store(t, v);
@@ -92,10 +103,22 @@ INLINE float lanes_sum(vf v)
 		for (int i = 0; i < step; i++)
 			t[i] += t[i + step];
 	return t[0];
+#endif
 }
 
 INLINE float lanes_max(vf v)
 {
+#if defined(__AVX2__)
+	union {
+		vf v;
+		__m256 h[2];
+	} x = {v};
+	__m256 a = _mm256_max_ps(x.h[0], x.h[1]);
+	__m128 b = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+
+	b = _mm_max_ps(b, _mm_movehl_ps(b, b));
+	return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
+#else
 	float t[LANES];
 
 	store(t, v);
@@ -103,21 +126,13 @@ INLINE float lanes_max(vf v)
 		for (int i = 0; i < step; i++)
 			t[i] = t[i] > t[i + step] ? t[i] : t[i + step];
 	return t[0];
+#endif
 }
 
 INLINE vf fma_(vf a, vf b, vf c)
 {
 #if defined(__AVX512F__)
 	return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#elif defined(__FMA__)
-	union {
-		vf v;
-		__m256 h[2];
-	} x = {a}, y = {b}, z = {c};
-
-	z.h[0] = _mm256_fmadd_ps(x.h[0], y.h[0], z.h[0]);
-	z.h[1] = _mm256_fmadd_ps(x.h[1], y.h[1], z.h[1]);
-	return z.v;
 #else
 	return a * b + c;
 #endif
@@ -412,6 +427,42 @@ enum { ROWS = 6, COLS = 1 };
 enum { ROWS = 2, COLS = 1 };
 #endif
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+/* The same sums as below; gcc keeps halves of a vector in memory if it has to
+ * split it itself. */
+INLINE void matmul_tile(float *c, size_t ldc, const float *a, size_t lda, const float *b,
+	size_t ldb, size_t k, int plus, const int rows, const int cols)
+{
+	__m256 acc[ROWS][2];
+
+	(void)cols;
+#pragma GCC unroll 8
+	for (int i = 0; i < rows; i++)
+		acc[i][0] = acc[i][1] = _mm256_setzero_ps();
+	for (size_t l = 0; l < k; l++) {
+		__m256 w0 = _mm256_loadu_ps(b + l * ldb), w1 = _mm256_loadu_ps(b + l * ldb + 8);
+
+#pragma GCC unroll 8
+		for (int i = 0; i < rows; i++) {
+			__m256 x = _mm256_broadcast_ss(a + (size_t)i * lda + l);
+
+			acc[i][0] = _mm256_fmadd_ps(x, w0, acc[i][0]);
+			acc[i][1] = _mm256_fmadd_ps(x, w1, acc[i][1]);
+		}
+	}
+#pragma GCC unroll 8
+	for (int i = 0; i < rows; i++) {
+		float *p = c + (size_t)i * ldc;
+
+		if (plus) {
+			acc[i][0] = _mm256_add_ps(acc[i][0], _mm256_loadu_ps(p));
+			acc[i][1] = _mm256_add_ps(acc[i][1], _mm256_loadu_ps(p + 8));
+		}
+		_mm256_storeu_ps(p, acc[i][0]);
+		_mm256_storeu_ps(p + 8, acc[i][1]);
+	}
+}
+#else
 INLINE void matmul_tile(float *c, size_t ldc, const float *a, size_t lda, const float *b,
 	size_t ldb, size_t k, int plus, const int rows, const int cols)
 {
@@ -448,6 +499,8 @@ INLINE void matmul_tile(float *c, size_t ldc, const float *a, size_t lda, const 
 			store(p, acc[i][j]);
 		}
 }
+
+#endif
 
 static void matmul(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb,
 	size_t m, size_t n, size_t k, int plus)

@@ -77,15 +77,16 @@ static void head_task(void *arg, size_t task, int thread)
 	const struct reap_panel *p = &g->panel[task];
 	float *c = g->gemm.tiles + (size_t)thread * g->gemm.tile_floats;
 
-	for (size_t n0 = 0, n, i = 0; n0 < h->w.n; n0 += n, i++) {
+	for (size_t n0 = 0, n, ld, i = 0; n0 < h->w.n; n0 += n, i++) {
 		const void *slab =
 			reap_gemm_slab(gemm, g->packed_head, h->w.n, g->hidden, i, &n0, &n);
 
-		gemm->multiply(c, n, g->xn + p->row * g->hidden * g->elem, g->hidden, slab, p->rows,
-			n, g->hidden, false, g->kern);
+		ld = reap_tile_stride(n);
+		gemm->multiply(c, ld, g->xn + p->row * g->hidden * g->elem, g->hidden, slab,
+			p->rows, n, g->hidden, false, g->kern);
 		for (size_t r = 0; r < p->rows; r++)
 			see_logits(g, &g->state[p->row + r],
-				g->top + (p->row + r) * g->o.entropy_topk, c + r * n, h->v0 + n0,
+				g->top + (p->row + r) * g->o.entropy_topk, c + r * ld, h->v0 + n0,
 				n);
 	}
 }

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * bench_gemm [threads]: the best that the chosen matrix-product backend reaches on
+ * one large product of a gpt-oss expert's shape, weights packed beforehand; and
+ * the packing of MXFP4 alone.  Prints "name value unit" lines.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/base/mem.h"
+#include "lib/engine/gemm.h"
+
+enum { ROWS = 4608, OUT = 5760, IN = 2880, REPEAT = 5 };
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void ignore(void *arg, const struct reap_tile *t)
+{
+	(void)arg;
+	(void)t;
+}
+
+int main(int argc, char **argv)
+{
+	int threads = argc > 1 ? atoi(argv[1]) : reap_cpu_count();
+	const size_t weights = (size_t)OUT * IN, inputs = (size_t)ROWS * IN;
+	struct reap_weight w = {.layout = REAP_W_MXFP4, .n = OUT, .k = IN};
+	uint8_t *blocks = reap_alloc(weights / 2, 1), *scales = reap_alloc(weights / 32, 1), *a;
+	struct reap_panel *panel = reap_alloc(ROWS, sizeof(*panel));
+	const struct reap_gemm *gemm;
+	const struct reap_kern *kern;
+	struct reap_gemm_ctx g;
+	struct reap_pool *pool;
+	struct reap_err e = {0};
+	struct reap_product p;
+	void *packed;
+	double best = 1e30, pack = 1e30;
+
+	if (reap_kern_pick(&kern, &e) != REAP_OK || reap_gemm_pick(&gemm, kern, &e) != REAP_OK ||
+		reap_pool_open(&pool, threads, &e) != REAP_OK ||
+		reap_gemm_open(&g, gemm, kern, pool, IN, &e) != REAP_OK) {
+		fprintf(stderr, "bench_gemm: %s\n", e.text);
+		return 1;
+	}
+	a = reap_alloc_aligned(inputs, 4);
+	packed = reap_alloc_aligned(reap_gemm_packed_bytes(gemm, OUT, IN), 1);
+	if (blocks == NULL || scales == NULL || panel == NULL || a == NULL || packed == NULL)
+		return 1;
+	for (size_t i = 0; i < weights / 2; i++)
+		blocks[i] = (uint8_t)(i * 2654435761u >> 13);
+	memset(scales, 120, weights / 32);
+	w.data = blocks;
+	w.scales = scales;
+	for (size_t i = 0; i < inputs; i++) {
+		float f = (float)(i * 2654435761u >> 20 & 1023) / 512.0f - 1.0f;
+
+		if (gemm->bf16)
+			kern->f32_to_bf16((uint16_t *)(void *)a + i, &f, 1);
+		else
+			memcpy(a + 4 * i, &f, 4);
+	}
+	p = (struct reap_product){.w = &w,
+		.packed = packed,
+		.a = a,
+		.lda = IN,
+		.terms = 1,
+		.panel = panel,
+		.done = ignore};
+	reap_panels_add(gemm, panel, &p.panels, 0, ROWS);
+	for (int i = 0; i < REPEAT; i++) {
+		double t = now();
+
+		reap_gemm_pack_all(&g, packed, &w);
+		pack = now() - t < pack ? now() - t : pack;
+		t = now();
+		reap_gemm_run(&g, &p, 1);
+		best = now() - t < best ? now() - t : best;
+	}
+	printf("gemm_%s_peak_%dt %.1f GFLOP/s\n", gemm->name, threads,
+		2.0 * ROWS * (double)weights / best * 1e-9);
+	printf("gemm_%s_pack_mxfp4_%dt %.2f Gweights/s\n", gemm->name, threads,
+		(double)weights / pack * 1e-9);
+	return 0;
+}
