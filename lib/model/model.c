@@ -253,9 +253,15 @@ static int make_id(struct reap_model *m, struct reap_err *e)
 
 int reap_model_open(struct reap_model **out, const char *dir, struct reap_err *e)
 {
+	return reap_model_open_as(out, dir, "config.json", e);
+}
+
+int reap_model_open_as(struct reap_model **out, const char *dir, const char *config_name,
+	struct reap_err *e)
+{
 	struct reap_model *m = reap_calloc(1, sizeof(*m));
 	struct binder b = {.m = m, .e = e};
-	char *config = reap_path_join(dir, "config.json");
+	char *config = reap_path_join(dir, config_name);
 	int rc;
 
 	*out = NULL;

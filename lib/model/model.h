@@ -98,6 +98,11 @@ struct reap_model {
 };
 
 REAP_MUST_CHECK int reap_model_open(struct reap_model **m, const char *dir, struct reap_err *e);
+
+/* The same with the config under another name, for a directory that is not to be
+ * taken for a model yet. */
+REAP_MUST_CHECK int reap_model_open_as(struct reap_model **m, const char *dir, const char *config,
+	struct reap_err *e);
 void reap_model_close(struct reap_model *m); /* NULL allowed */
 
 /* Weights are not read at open, but for those that decide routing or touch every

@@ -30,6 +30,11 @@
 
 enum { MAX_CONFIG = 1 << 20, COMPARE = 1 << 20 };
 
+/* Until all is written and checked, the config has a name that no loader knows:
+ * what a kill leaves is no model. */
+static const char early_config[] = "config.json.part";
+static const char index_name[] = "model.safetensors.index.json";
+
 /* Where the bytes of an output tensor come from. */
 struct part {
 	const struct reap_tensor *src;
@@ -255,15 +260,16 @@ static int end_file(struct reap_prune *r, const char *name, struct reap_err *e)
 	return reap_put_manifest_file(r->w, &f, e);
 }
 
-static int write_text(struct reap_prune *r, const char *name, const char *text, size_t len,
-	struct reap_err *e)
+/* `as`: the name that the manifest gives. */
+static int write_text(struct reap_prune *r, const char *name, const char *as, const char *text,
+	size_t len, struct reap_err *e)
 {
 	int rc;
 
 	if ((rc = begin_file(r, name, e)) != REAP_OK || (rc = reap_pump_put(r->pump, text, len, e)) !=
 			REAP_OK)
 		return rc;
-	return end_file(r, name, e);
+	return end_file(r, as, e);
 }
 
 static int read_at(int fd, const char *path, uint8_t *buf, size_t n, uint64_t offset,
@@ -461,7 +467,7 @@ static int write_mapping(struct reap_prune *r, struct reap_err *e)
 	json_decref(root);
 	if (text == NULL)
 		return reap_fail_memory(e, "expert_mapping.json");
-	rc = write_text(r, "expert_mapping.json", text, strlen(text), e);
+	rc = write_text(r, "expert_mapping.json", "expert_mapping.json", text, strlen(text), e);
 	free(text);
 	return rc;
 }
@@ -482,7 +488,7 @@ static int write_config(struct reap_prune *r, struct reap_err *e)
 	if ((rc = reap_read_file(path, MAX_CONFIG, &text, &len, e)) == REAP_OK &&
 		(rc = reap_config_edit(text, len, path, r->plan->keep_n, new_top_k(r), &edited,
 			 &edited_len, e)) == REAP_OK)
-		rc = write_text(r, "config.json", edited, edited_len, e);
+		rc = write_text(r, early_config, "config.json", edited, edited_len, e);
 	free(edited);
 	free(text);
 	free(path);
@@ -497,13 +503,12 @@ static int write_index(struct reap_prune *r, struct reap_err *e)
 
 	if (rc != REAP_OK)
 		return rc;
-	rc = write_text(r, "model.safetensors.index.json", text, len, e);
+	rc = write_text(r, index_name, index_name, text, len, e);
 	free(text);
 	return rc;
 }
 
-/* Small files first: what is wrong with them shows before the long copies.
- * Config and index last: without them nothing takes the directory for a model. */
+/* Small files first: what is wrong with them shows before the long copies. */
 static int write_all(struct reap_prune *r, struct reap_err *e)
 {
 	const struct reap_prune_opts *o = r->o;
@@ -626,7 +631,7 @@ static int reopen(struct reap_prune *r, struct reap_err *e)
 	struct reap_config want = r->m->cfg;
 	char a[REAP_SHA256_HEX], b[REAP_SHA256_HEX];
 	struct reap_model *m;
-	int rc = reap_model_open(&m, r->stage.dir, e);
+	int rc = reap_model_open_as(&m, r->stage.dir, early_config, e);
 
 	if (rc != REAP_OK)
 		return rc;
@@ -707,6 +712,21 @@ static int check_space(const struct reap_prune *r, struct reap_err *e)
 	return REAP_OK;
 }
 
+static int name_config(const struct reap_prune *r, struct reap_err *e)
+{
+	char *from = reap_path_join(r->stage.dir, early_config);
+	char *to = reap_path_join(r->stage.dir, "config.json");
+	int rc = REAP_OK;
+
+	if (from == NULL || to == NULL)
+		rc = reap_fail_memory(e, "config.json");
+	else if (rename(from, to) != 0)
+		rc = reap_fail_errno(e, "%s", to);
+	free(from);
+	free(to);
+	return rc;
+}
+
 int reap_prune_run(struct reap_prune *r, const char *target, struct reap_writer *w,
 	struct reap_err *e)
 {
@@ -729,6 +749,8 @@ int reap_prune_run(struct reap_prune *r, const char *target, struct reap_writer 
 		rc = report(r, e);
 	reap_pump_close(r->pump);
 	r->pump = NULL;
+	if (rc == REAP_OK && r->o->layers == NULL)
+		rc = name_config(r, e);
 	if (rc == REAP_OK && !r->o->probe)
 		return reap_stage_commit(&r->stage, e);
 	reap_stage_abort(&r->stage);
