@@ -154,11 +154,15 @@ criterion_of = $(firstword $(subst -keep, ,$(notdir $1)))
 keep_n_of = $(lastword $(subst -keep, ,$(notdir $1)))
 order_of = $(if $(filter random.%,$1),--method random --seed $(1:random.%=%),--method $1 $(WEIGHTS))
 
-$(CELL_PLANS): %/plan: $D/saliency $D/recipe.yaml
+cut_of = $(strip reap-rank $(call order_of,$(call criterion_of,$1)) $D/saliency | reap-cut --keep-n \
+	$(call keep_n_of,$1) $(call opt,--multiple-of,$(MULTIPLE)) $(call opt,--order,$($c.order)))
+
+$(CELL_PLANS): %/plan: $D/saliency
 	$(if $(SHOW),,@mkdir -p $*)
-	$(strip reap-rank $(call order_of,$(call criterion_of,$*)) $D/saliency | reap-cut --keep-n \
-		$(call keep_n_of,$*) $(call opt,--multiple-of,$(MULTIPLE)) $(call opt,--order,$($c.order))) $(into)
+	$(call cut_of,$*) $(into)
 	$(done)
+	$(if $(SHOW),,@printf '%s\n' $(call quote,$(call cut_of,$*)) >$*/.command)
+$(foreach x,$(CELLS),$(if $(call same,$(file <$x/.command),$(call cut_of,$x)),,$x/plan)): FORCE
 
 # The model of a cell is gone when it has been judged.
 $(CELL_VERDICTS): %/verdict.txt: %/plan | based

@@ -276,3 +276,27 @@ state() {
 	[ "$status" -eq 2 ]
 	[[ "$output" == *"source.profile_of: $R/fast.yaml: differs in profiling_data.sampling.seed"* ]]
 }
+
+@test "grid: every cell judged, one table, nothing run twice, no model left" {
+	printf '%s\n' "extends: fast.yaml" 'schema_version: 1' 'kind: reap_recipe' 'name: many' \
+		'target: many' 'source: {profile_of: fast.yaml}' \
+		'grid: {keep_n: [16, 28], criteria: [reap, eaft_sum], random_seeds: 1}' >"$R/many.yaml"
+	pipe many >/dev/null
+	[ "$(find "$O/many/cells" -name verdict.json | wc -l)" -eq 6 ]
+	[ "$(find "$O/many/cells" -name '*.safetensors' -o -name '*.eval' | wc -l)" -eq 0 ]
+	grep -q '^| criterion | many keep 28 | many keep 16 |$' "$O/many/grid.md"
+	[ "$(grep -cE '^\| (reap|eaft_sum|random.1) \| [+-][0-9.]+ .*\| [+-][0-9.]+' "$O/many/grid.md")" -eq 3 ]
+	# The recipe's own cut is a cell like any other.
+	reap-cut --keep-n 16 "$O/many/scores" | reap-show -t layer |
+		cmp - <(reap-show -t layer "$O/many/cells/eaft_sum-keep16/plan")
+	state "$O" >"$TMP/before"
+	pipe many >/dev/null
+	state "$O" | diff "$TMP/before" -
+	# A size more: only its cells are made.
+	sed -i 's/16, 28/16, 20, 28/' "$R/many.yaml"
+	pipe many >/dev/null
+	for cell in reap-keep16 random.1-keep28; do
+		diff <(grep "/$cell/verdict.json" "$TMP/before") <(state "$O" | grep "/$cell/verdict.json")
+	done
+	[ -e "$O/many/cells/reap-keep20/verdict.json" ]
+}

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Every kind of recipe of the catalogue, whole, on the embedded model.
+# Every kind of recipe of the catalogue, whole, on the embedded model; and one of
+# the catalogue itself on a stand-in.
 load ../helpers
 
 setup() {
@@ -56,4 +57,26 @@ zeros() {
 	for n in 8 12 16 20 24 28; do
 		jq -r '.rows[] | select(.pack == "UNION") | .d_nll' "$O/tiny-sweep/cells/eaft_sum-keep$n/verdict.json"
 	done | sort -rg -c
+}
+
+@test "20b-keep24 with all its figures, on a stand-in with the layers and experts of 20B" {
+	local models=$TMP/models packs=$TMP/packs/radna0/harmony-qwen3-calib-packs-v2-20260113
+	mkdir -p "$models/openai" "$packs/packs/reasoning_style_10k_v2" "$packs/packs/calib_prompt_10000_v2"
+	"$REAP_BUILD/gen/random_checkpoint" --layers 24 --experts 32 --hidden 32 --inter 32 --heads 2 \
+		--kv-heads 1 --head-dim 32 --vocab 2048 "$models/openai/gpt-oss-20b"
+	cp "$MODEL"/tokenizer*.json "$models/openai/gpt-oss-20b"
+	# 900 different rows a pack from 400.
+	for p in reasoning_style:packs/reasoning_style_10k_v2/reasoning_style_10k_v2 \
+		tool_agentic:tool_agentic_10k_v6 calib_prompt:packs/calib_prompt_10000_v2/calib_prompt_10000_v2; do
+		for copy in 1 2 3; do
+			jq -c --arg c "$copy" '{text: (.text + "<|start|>user<|message|>" + $c + "<|end|>")}' \
+				"$PACKS/${p%%:*}.calib.jsonl"
+		done | awk 'NR <= 900' >"$packs/${p#*:}.jsonl"
+	done
+	pipe 20b-keep24 MODELS="$models" PACKS="$TMP/packs"
+	cd "$O/20b-keep24"
+	[ "$(reap-show -t pack calib.tokens | jq -s 'map(.rows_seen) | add')" -eq 2000 ]
+	[ "$(reap-show -t pack calib.tokens | jq -rs 'map(.split) | unique | join(",")')" = calib ]
+	[ "$(jq .num_local_experts model/config.json)" -eq 24 ]
+	jq -e '.variants.calib_union_keep24of32_k75_eaftreap' manifest_eaftreap_keepfrac.json
 }
