@@ -3,7 +3,7 @@
  * struct rusage needs more than POSIX promises (ru_maxrss).
  */
 #define _DEFAULT_SOURCE
-#include "lib/model/prune.h"
+#include "lib/model/prune_parts.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -28,37 +28,12 @@
 #include "lib/model/stage.h"
 #include "lib/stream/rec_manifest.h"
 
-enum { MAX_CONFIG = 1 << 20, COMPARE = 1 << 20 };
+enum { MAX_CONFIG = 1 << 20 };
 
 /* Until all is written and checked, the config has a name that no loader knows:
  * what a kill leaves is no model. */
 static const char early_config[] = "config.json.part";
 static const char index_name[] = "model.safetensors.index.json";
-
-/* Where the bytes of an output tensor come from. */
-struct part {
-	const struct reap_tensor *src;
-	const uint32_t *keep; /* (keep_n) rows of dimension 0 in their new order; NULL: all */
-	bool scales;	      /* of MXFP4 */
-	uint32_t group;	      /* 0: no plan changes it; 1 + layer: router and experts */
-};
-
-struct reap_prune {
-	const struct reap_model *m;
-	const struct reap_plan *plan;
-	const struct reap_prune_opts *o;
-	struct part *part; /* in the order of layout.tensor */
-	struct reap_layout layout;
-
-	/* Of a run. */
-	struct reap_stage stage;
-	struct reap_pump *pump;
-	struct reap_writer *w;
-	struct reap_manifest_total total;
-	struct timespec begun;
-	uint64_t done, todo; /* for progress */
-	bool *touched;	     /* (shards) */
-};
 
 int reap_prune_check(const struct reap_model *m, const struct reap_plan *p, struct reap_err *e)
 {
@@ -79,7 +54,7 @@ int reap_prune_check(const struct reap_model *m, const struct reap_plan *p, stru
 
 static int by_place(const void *a, const void *b)
 {
-	const struct part *x = a, *y = b;
+	const struct prune_part *x = a, *y = b;
 
 	if (x->group != y->group)
 		return x->group < y->group ? -1 : 1;
@@ -89,7 +64,7 @@ static int by_place(const void *a, const void *b)
 static void prune_part(struct reap_prune *r, const struct reap_tensor *t, uint32_t layer,
 	bool scales)
 {
-	struct part *p;
+	struct prune_part *p;
 
 	if (t == NULL) /* BF16 experts have no scales */
 		return;
@@ -144,7 +119,7 @@ static int make_layout(struct reap_prune *r, size_t n, struct reap_err *e)
 		goto out;
 	}
 	for (size_t i = 0; i < n; i++) {
-		const struct part *p = &r->part[i];
+		const struct prune_part *p = &r->part[i];
 
 		t[i] = *p->src;
 		t[i].data = NULL;
@@ -203,42 +178,7 @@ const struct reap_layout *reap_prune_layout(const struct reap_prune *r)
 	return &r->layout;
 }
 
-/* A stretch of source bytes. */
-struct run {
-	uint64_t offset, bytes; /* in the source file */
-	uint32_t first, rows;	/* of dimension 0; first is an old expert id */
-};
-
-/* The next stretch of part p, *at rows being done; false when there is none.
- * Neighbours that stay neighbours are one stretch. */
-static bool next_run(const struct reap_prune *r, const struct part *p, uint32_t *at,
-	struct run *run)
-{
-	const uint64_t each = p->src->bytes / p->src->shape[0];
-	uint32_t i = *at;
-
-	if (p->keep == NULL) {
-		*run = (struct run){p->src->offset, p->src->bytes, 0, (uint32_t)p->src->shape[0]};
-		*at = 1;
-		return i == 0;
-	}
-	if (i == r->plan->keep_n)
-		return false;
-	while (++i < r->plan->keep_n && p->keep[i] == p->keep[i - 1] + 1)
-		;
-	*run = (struct run){p->src->offset + p->keep[*at] * each, (i - *at) * each, p->keep[*at],
-		i - *at};
-	*at = i;
-	return true;
-}
-
 /* ---- writing ---- */
-
-static void progress(struct reap_prune *r, uint64_t bytes)
-{
-	r->done += bytes;
-	reap_tick(r->o->progress, r->done, r->todo);
-}
 
 static int begin_file(struct reap_prune *r, const char *name, struct reap_err *e)
 {
@@ -272,26 +212,9 @@ static int write_text(struct reap_prune *r, const char *name, const char *as, co
 	return end_file(r, as, e);
 }
 
-static int read_at(int fd, const char *path, uint8_t *buf, size_t n, uint64_t offset,
-	struct reap_err *e)
-{
-	for (size_t got = 0; got < n;) {
-		const ssize_t k = pread(fd, buf + got, n - got, (off_t)(offset + got));
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k < 0)
-			return reap_fail_errno(e, "%s", path);
-		if (k == 0)
-			return reap_fail(e, REAP_EFAIL, "%s: ends at byte %" PRIu64, path, offset + got);
-		got += (size_t)k;
-	}
-	return REAP_OK;
-}
-
 /* A source that holds NaN must not become a target that does.  Read, not looked
  * at through the mapping, whose pages would count as our memory. */
-static int check_scales(const struct reap_prune *r, const struct part *p, const struct run *run,
+static int check_scales(const struct reap_prune *r, const struct prune_part *p, const struct prune_run *run,
 	struct reap_err *e)
 {
 	const struct reap_shard *s = &r->m->ckpt->shard[p->src->shard];
@@ -304,7 +227,7 @@ static int check_scales(const struct reap_prune *r, const struct part *p, const 
 		const size_t n = left < sizeof(buf) ? (size_t)left : sizeof(buf);
 		const uint8_t *bad;
 
-		if ((rc = read_at(s->fd, s->path, buf, n, run->offset + done, e)) != REAP_OK)
+		if ((rc = reap_prune_read_at(s->fd, s->path, buf, n, run->offset + done, e)) != REAP_OK)
 			return rc;
 		if ((bad = memchr(buf, REAP_MXFP4_NAN, n)) != NULL) {
 			const uint64_t at = done + (uint64_t)(bad - buf);
@@ -318,20 +241,20 @@ static int check_scales(const struct reap_prune *r, const struct part *p, const 
 	return REAP_OK;
 }
 
-static int copy_part(struct reap_prune *r, const struct part *p, struct reap_err *e)
+static int copy_part(struct reap_prune *r, const struct prune_part *p, struct reap_err *e)
 {
 	const struct reap_shard *s = &r->m->ckpt->shard[p->src->shard];
 	uint32_t at = 0;
-	struct run run;
+	struct prune_run run;
 	int rc;
 
 	r->touched[p->src->shard] = true;
-	while (next_run(r, p, &at, &run)) {
+	while (reap_prune_next_run(r, p, &at, &run)) {
 		if (p->scales && (rc = check_scales(r, p, &run, e)) != REAP_OK)
 			return rc;
 		if ((rc = reap_pump_copy(r->pump, s->fd, s->path, run.offset, run.bytes, e)) != REAP_OK)
 			return rc;
-		progress(r, run.bytes);
+		reap_prune_progress(r, run.bytes);
 	}
 	return REAP_OK;
 }
@@ -532,87 +455,6 @@ static int write_all(struct reap_prune *r, struct reap_err *e)
 
 /* ---- after writing ---- */
 
-/* Both files hold the same n bytes from their offsets on. */
-static int compare_bytes(struct reap_prune *r, int fd, const char *path, uint64_t at,
-	const struct part *p, const struct run *run, uint8_t *buf, struct reap_err *e)
-{
-	const struct reap_shard *s = &r->m->ckpt->shard[p->src->shard];
-	int rc;
-
-	for (uint64_t done = 0; done < run->bytes;) {
-		const uint64_t left = run->bytes - done;
-		const size_t n = left < COMPARE ? (size_t)left : COMPARE;
-
-		if (r->o->stop != NULL && *r->o->stop != 0)
-			return reap_fail(e, REAP_EFAIL, "%s: interrupted", path);
-		if ((rc = read_at(fd, path, buf, n, at + done, e)) != REAP_OK ||
-			(rc = read_at(s->fd, s->path, buf + COMPARE, n, run->offset + done, e)) != REAP_OK)
-			return rc;
-		if (memcmp(buf, buf + COMPARE, n) != 0)
-			return reap_fail(e, REAP_EFAIL, "%s: %s: differs from the source", path,
-				p->src->name);
-		done += n;
-		progress(r, n);
-	}
-	return REAP_OK;
-}
-
-static int verify_shard(struct reap_prune *r, const struct reap_layout_file *f, uint8_t *buf,
-	struct reap_err *e)
-{
-	char *path = reap_path_join(r->stage.dir, f->name);
-	uint8_t *header = reap_alloc(f->header_len, 1);
-	struct stat st;
-	int fd = -1, rc = REAP_OK;
-
-	if (path == NULL || header == NULL) {
-		rc = reap_fail_memory(e, f->name);
-		goto out;
-	}
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) != 0) {
-		rc = reap_fail_errno(e, "%s", path);
-		goto out;
-	}
-	/* It is synced: have it read from the disk, not from memory. */
-	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-	if ((rc = read_at(fd, path, header, f->header_len, 0, e)) != REAP_OK)
-		goto out;
-	if (memcmp(header, f->header, f->header_len) != 0 || (uint64_t)st.st_size != f->bytes) {
-		rc = reap_fail(e, REAP_EFAIL, "%s: is not what was written", path);
-		goto out;
-	}
-	for (size_t i = f->first; i < f->first + f->tensors; i++) {
-		uint64_t at = r->layout.tensor[i].offset;
-		uint32_t row = 0;
-		struct run run;
-
-		while (next_run(r, &r->part[i], &row, &run)) {
-			if ((rc = compare_bytes(r, fd, path, at, &r->part[i], &run, buf, e)) != REAP_OK)
-				goto out;
-			at += run.bytes;
-		}
-	}
-out:
-	if (fd >= 0)
-		close(fd);
-	free(header);
-	free(path);
-	return rc;
-}
-
-static int verify(struct reap_prune *r, struct reap_err *e)
-{
-	uint8_t *buf = reap_alloc(2, COMPARE);
-	int rc = buf == NULL ? reap_fail_memory(e, "comparing") : REAP_OK;
-
-	for (uint32_t i = 0; i < r->layout.files && rc == REAP_OK; i++)
-		rc = verify_shard(r, &r->layout.file[i], buf, e);
-	free(buf);
-	r->total.verified = rc == REAP_OK;
-	return rc;
-}
-
 static void config_digest(const struct reap_config *cfg, char hex[REAP_SHA256_HEX])
 {
 	struct reap_sha256 *h = reap_sha256_open();
@@ -743,7 +585,7 @@ int reap_prune_run(struct reap_prune *r, const char *target, struct reap_writer 
 	if ((rc = check_space(r, e)) == REAP_OK &&
 		(rc = reap_pump_open(&r->pump, r->o->stop, e)) == REAP_OK &&
 		(rc = write_all(r, e)) == REAP_OK &&
-		(!r->o->verify || (rc = verify(r, e)) == REAP_OK) &&
+		(!r->o->verify || (rc = reap_prune_verify(r, e)) == REAP_OK) &&
 		(r->o->layers != NULL || (rc = reopen(r, e)) == REAP_OK) &&
 		(rc = reap_checkpoint_unchanged(r->m->ckpt, e)) == REAP_OK)
 		rc = report(r, e);
