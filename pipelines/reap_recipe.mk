@@ -144,18 +144,22 @@ $(MANIFEST): $D/rewrite.manifest
 EVALUATION := $(if $(evaluation.with),$(call beside,$(evaluation.with)))
 EVALUATE = $(SELF) RECIPE=$(EVALUATION) PART=1
 
-# A grid of other cuts: CRITERION-keepN, random orders as random.SEED-keepN.
+# A grid of other cuts: CRITERION-keepN, random orders as random.SEED-keepN, and
+# the recipe's own order from its end as reversed-keepN.
 CRITERIA := $(or $(grid.criteria),$(scoring.criterion)) \
-	$(if $(filter-out 0,$(grid.random_seeds)),$(foreach i,$(shell seq $(grid.random_seeds)),random.$i))
+	$(if $(filter-out 0,$(grid.random_seeds)),$(foreach i,$(shell seq $(grid.random_seeds)),random.$i)) \
+	$(if $(filter true,$(grid.reversed)),reversed)
 CELLS := $(foreach n,$(grid.keep_n),$(foreach c,$(CRITERIA),$D/cells/$c-keep$n))
 CELL_PLANS := $(CELLS:%=%/plan)
 CELL_VERDICTS := $(CELLS:%=%/verdict.txt)
 criterion_of = $(firstword $(subst -keep, ,$(notdir $1)))
 keep_n_of = $(lastword $(subst -keep, ,$(notdir $1)))
-order_of = $(if $(filter random.%,$1),--method random --seed $(1:random.%=%),--method $1 $(WEIGHTS))
+order_of = $(if $(filter random.%,$1),--method random --seed $(1:random.%=%),--method \
+	$(if $(filter reversed,$1),$(scoring.criterion),$1) $(WEIGHTS))
 
 cut_of = $(strip reap-rank $(call order_of,$(call criterion_of,$1)) $D/saliency | reap-cut --keep-n \
-	$(call keep_n_of,$1) $(call opt,--multiple-of,$(MULTIPLE)) $(call opt,--order,$($c.order)))
+	$(call keep_n_of,$1) $(call opt,--multiple-of,$(MULTIPLE)) $(call opt,--order,$($c.order)) \
+	$(if $(filter reversed,$(call criterion_of,$1)),--reverse))
 
 $(CELL_PLANS): %/plan: $D/saliency
 	$(if $(SHOW),,@mkdir -p $*)

@@ -280,12 +280,15 @@ state() {
 @test "grid: every cell judged, one table, nothing run twice, no model left" {
 	printf '%s\n' "extends: fast.yaml" 'schema_version: 1' 'kind: reap_recipe' 'name: many' \
 		'target: many' 'source: {profile_of: fast.yaml}' \
-		'grid: {keep_n: [16, 28], criteria: [reap, eaft_sum], random_seeds: 1}' >"$R/many.yaml"
+		'grid: {keep_n: [16, 28], criteria: [reap, eaft_sum], random_seeds: 1, reversed: true}' >"$R/many.yaml"
 	pipe many >/dev/null
-	[ "$(find "$O/many/cells" -name verdict.json | wc -l)" -eq 6 ]
+	[ "$(find "$O/many/cells" -name verdict.json | wc -l)" -eq 8 ]
 	[ "$(find "$O/many/cells" -name '*.safetensors' -o -name '*.eval' | wc -l)" -eq 0 ]
 	grep -q '^| criterion | many keep 28 | many keep 16 |$' "$O/many/grid.md"
-	[ "$(grep -cE '^\| (reap|eaft_sum|random.1) \| [+-][0-9.]+ .*\| [+-][0-9.]+' "$O/many/grid.md")" -eq 3 ]
+	[ "$(grep -cE '^\| (reap|eaft_sum|random.1|reversed) \| [+-][0-9.]+ .*\| [+-][0-9.]+' "$O/many/grid.md")" -eq 4 ]
+	[ "$(grep -cE '^\| (reap|eaft_sum|random.1|reversed) \| [0-9.]+ \| [0-9.]+ \|' "$O/many/grid.md")" -eq 4 ]
+	[ "$(reap-show -t layer "$O/many/cells/reversed-keep16/plan" | jq -sc 'map(.keep)')" != \
+		"$(reap-show -t layer "$O/many/cells/eaft_sum-keep16/plan" | jq -sc 'map(.keep)')" ]
 	# The recipe's own cut is a cell like any other.
 	reap-cut --keep-n 16 "$O/many/scores" | reap-show -t layer |
 		cmp - <(reap-show -t layer "$O/many/cells/eaft_sum-keep16/plan")

@@ -186,6 +186,7 @@ const struct reap_rule reap_rules[] = {
 	INTS(PRUNE, "grid.keep_n", 0, 1, MAX_EXPERTS),
 	WORDS(PRUNE, "grid.criteria", 0, CRITERIA),
 	INT(PRUNE, "grid.random_seeds", 0, 0, 100),
+	BOOL(PRUNE, "grid.reversed", 0),
 
 	STR(PRUNE, "card.license", 0),
 	STR(PRUNE, "card.license_link", 0),
