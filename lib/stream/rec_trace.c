@@ -39,7 +39,8 @@ int reap_put_outcome(struct reap_writer *w, const struct reap_outcome *o, struct
 /* Room for `n` bytes whose contents need not survive. */
 static int storage_need(struct reap_trace_storage *s, size_t n, struct reap_err *e)
 {
-	if (s->cap >= n)
+	/* Memory also for a block without a kept token: memcpy takes no NULL. */
+	if (s->mem != NULL && s->cap >= n)
 		return REAP_OK;
 	free(s->mem);
 	s->cap = 0;
