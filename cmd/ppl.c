@@ -4,6 +4,7 @@
  * See reap-ppl(1).
  */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 
 #include "cmd/tool.h"
 #include "lib/base/mem.h"
-#include "lib/engine/intake.h"
+#include "lib/engine/forecast.h"
 #include "lib/eval/agree.h"
 #include "lib/eval/join.h"
 #include "lib/eval/scorer.h"
@@ -33,7 +34,7 @@ static const char usage[] =
 	"      --shard I/N         only the I-th of every N blocks\n"
 	"      --resume FILE       take over what an interrupted eval holds\n"
 	"      --merge             join the N shards of an eval\n"
-	TOOL_USAGE_HISTORY TOOL_USAGE_RUN TOOL_USAGE_STD;
+	TOOL_USAGE_HISTORY TOOL_USAGE_RUN TOOL_USAGE_DRY_RUN TOOL_USAGE_STD;
 
 enum { OPT_BINS = TOOL_OWN, OPT_QUANTILE, OPT_SCALE, OPT_LOGP_MIN, OPT_LOGP_MAX, OPT_NO_TOKENS,
 	OPT_SHARD, OPT_RESUME, OPT_MERGE };
@@ -267,10 +268,26 @@ static int open_output(struct run *s, struct reap_err *e)
 static int finish(struct reap_writer *w, int rc, struct reap_err *e)
 {
 	tool_progress_end();
-	if (rc == REAP_OK)
+	if (rc == REAP_OK && !tool.dry_run)
 		return reap_writer_finish(w, e);
 	reap_writer_abort(w);
 	return rc;
+}
+
+/* Say what the run would take. */
+static int foresee(struct run *s, const struct reap_engine_opts *engine,
+	const struct reap_intake_opts *intake, const struct reap_intake_calls *calls,
+	struct reap_err *e)
+{
+	const struct reap_eval_meta *m = &s->o->meta;
+	/* A log-probability that is within the range on the log scale. */
+	const float logp = (float)(log(10) * (m->logp_min + m->logp_max) / 2);
+	struct reap_forecast f;
+	int rc = open_output(s, e);
+
+	if (rc == REAP_OK)
+		rc = reap_forecast_run(&f, s->model, engine, s->in, intake, calls, logp, e);
+	return rc == REAP_OK ? tool_forecast(&f, reap_writer_bytes(s->w), e) : rc;
 }
 
 static int run(const struct opts *o, struct reap_err *e)
@@ -287,8 +304,13 @@ static int run(const struct opts *o, struct reap_err *e)
 
 	if ((rc = tool_input(o->input, &fd, &name, e)) != REAP_OK ||
 		(rc = reap_reader_open(&s.in, fd, name, REAP_KIND_TOKENS, e)) != REAP_OK ||
-		(rc = reap_model_open(&s.model, o->model, e)) != REAP_OK ||
-		(rc = resume_open(&s, e)) != REAP_OK ||
+		(rc = reap_model_open(&s.model, o->model, e)) != REAP_OK)
+		goto out;
+	if (tool.dry_run) {
+		rc = foresee(&s, &engine, &intake, &calls, e);
+		goto out;
+	}
+	if ((rc = resume_open(&s, e)) != REAP_OK ||
 		(rc = reap_engine_open(&s.engine, s.model, &engine, e)) != REAP_OK ||
 		(rc = open_output(&s, e)) != REAP_OK)
 		goto out;
@@ -412,6 +434,7 @@ static void parse_option(int c, struct opts *o)
 		break;
 	case OPT_RESUME:
 		o->resume = optarg;
+		tool_forget();
 		break;
 	case OPT_MERGE:
 		o->merge = true;
@@ -443,7 +466,7 @@ int main(int argc, char *argv[])
 		{"shard", required_argument, NULL, OPT_SHARD},
 		{"resume", required_argument, NULL, OPT_RESUME},
 		{"merge", no_argument, NULL, OPT_MERGE},
-		TOOL_LONG_RUN,
+		TOOL_LONG_RUN, TOOL_LONG_DRY_RUN,
 		TOOL_LONG,
 		{NULL, 0, NULL, 0},
 	};
@@ -466,6 +489,9 @@ int main(int argc, char *argv[])
 		tool_usage("--merge: name the shards, and no model");
 	if (!o.merge && o.model == NULL)
 		tool_usage("--model: which checkpoint?");
+	if (tool.dry_run && (o.merge || o.resume != NULL))
+		tool_usage("--dry-run: for a run from the beginning, not with %s",
+			o.merge ? "--merge" : "--resume");
 	if (!o.merge && argc > 1)
 		tool_usage("one token stream is read, %d were named", argc);
 	tool_refuse_terminal();

@@ -11,7 +11,7 @@
 
 #include "cmd/tool.h"
 #include "lib/base/mem.h"
-#include "lib/engine/intake.h"
+#include "lib/engine/forecast.h"
 #include "lib/model/model.h"
 #include "lib/stream/rec_trace.h"
 
@@ -26,7 +26,7 @@ static const char usage[] =
 	"      --layers A-B  routes of these layers only (from 0)\n"
 	"      --shard I/N   only every N-th block, beginning with the I-th\n"
 	"      --resume FILE take over the whole blocks of an interrupted "
-	"trace\n" TOOL_USAGE_HISTORY TOOL_USAGE_RUN TOOL_USAGE_STD;
+	"trace\n" TOOL_USAGE_HISTORY TOOL_USAGE_RUN TOOL_USAGE_DRY_RUN TOOL_USAGE_STD;
 
 enum { OPT_NO_OUTCOME = TOOL_OWN, OPT_LAYERS, OPT_SHARD, OPT_RESUME };
 
@@ -59,6 +59,7 @@ struct run {
 	uint32_t last_layer;
 	struct reap_reader *in;
 	struct reap_model *model;
+	struct reap_engine_opts opts;
 	struct reap_engine *engine;
 	struct reap_writer *out;
 	struct resume resume;
@@ -243,11 +244,6 @@ static int open_output(struct run *run, struct reap_err *e)
 static int open_model(struct run *run, struct reap_err *e)
 {
 	const struct opts *o = run->o;
-	struct reap_engine_opts engine = {.threads = tool.threads,
-		.memory = tool.memory,
-		.routes = true,
-		.outcomes = o->outcome,
-		.entropy_topk = ENTROPY_TOPK};
 	int rc = reap_model_open(&run->model, o->model, e);
 
 	if (rc != REAP_OK)
@@ -259,8 +255,25 @@ static int open_model(struct run *run, struct reap_err *e)
 				o->last_layer, run->model->cfg.layers);
 		run->last_layer = o->last_layer;
 	}
-	engine.layers = run->last_layer + 1;
-	return reap_engine_open(&run->engine, run->model, &engine, e);
+	run->opts = (struct reap_engine_opts){.threads = tool.threads,
+		.memory = tool.memory,
+		.layers = run->last_layer + 1,
+		.routes = true,
+		.outcomes = o->outcome,
+		.entropy_topk = ENTROPY_TOPK};
+	return REAP_OK;
+}
+
+/* Say what the run would take. */
+static int foresee(struct run *run, const struct reap_intake_opts *intake,
+	const struct reap_intake_calls *calls, struct reap_err *e)
+{
+	struct reap_forecast f;
+	int rc = open_output(run, e);
+
+	if (rc == REAP_OK)
+		rc = reap_forecast_run(&f, run->model, &run->opts, run->in, intake, calls, 0, e);
+	return rc == REAP_OK ? tool_forecast(&f, reap_writer_bytes(run->out), e) : rc;
 }
 
 static int route(const struct opts *o, struct reap_err *e)
@@ -279,8 +292,14 @@ static int route(const struct opts *o, struct reap_err *e)
 
 	if ((rc = tool_input(o->tokens, &fd, &name, e)) != REAP_OK ||
 		(rc = reap_reader_open(&run.in, fd, name, REAP_KIND_TOKENS, e)) != REAP_OK ||
-		(rc = open_model(&run, e)) != REAP_OK || (rc = open_resume(&run, e)) != REAP_OK ||
-		(rc = open_output(&run, e)) != REAP_OK)
+		(rc = open_model(&run, e)) != REAP_OK)
+		goto out;
+	if (tool.dry_run) {
+		rc = foresee(&run, &intake, &calls, e);
+		goto out;
+	}
+	if ((rc = reap_engine_open(&run.engine, run.model, &run.opts, e)) != REAP_OK ||
+		(rc = open_resume(&run, e)) != REAP_OK || (rc = open_output(&run, e)) != REAP_OK)
 		goto out;
 	intake.p = tool_progress("routing", "tokens");
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
@@ -291,7 +310,7 @@ static int route(const struct opts *o, struct reap_err *e)
 			run.resume.name, name);
 out:
 	tool_progress_end();
-	if (rc == REAP_OK)
+	if (rc == REAP_OK && !tool.dry_run)
 		rc = reap_writer_finish(run.out, e);
 	else
 		reap_writer_abort(run.out);
@@ -336,8 +355,8 @@ int main(int argc, char **argv)
 		{"no-outcome", no_argument, NULL, OPT_NO_OUTCOME},
 		{"layers", required_argument, NULL, OPT_LAYERS},
 		{"shard", required_argument, NULL, OPT_SHARD},
-		{"resume", required_argument, NULL, OPT_RESUME}, TOOL_LONG_RUN, TOOL_LONG,
-		{NULL, 0, NULL, 0}};
+		{"resume", required_argument, NULL, OPT_RESUME}, TOOL_LONG_RUN,
+		TOOL_LONG_DRY_RUN, TOOL_LONG, {NULL, 0, NULL, 0}};
 	struct opts o = {.outcome = true, .last_layer = UINT32_MAX, .shards = 1};
 	struct reap_err e = {0};
 	int c;
@@ -369,6 +388,8 @@ int main(int argc, char **argv)
 		tool_usage("--model is missing");
 	if (argc - optind > 1)
 		tool_usage("more than one stream of tokens");
+	if (tool.dry_run && o.resume != NULL)
+		tool_usage("--dry-run: for a run from the beginning, not with --resume");
 	o.tokens = optind < argc ? argv[optind] : NULL;
 	tool_refuse_terminal();
 	return route(&o, &e) == REAP_OK ? EXIT_DONE : tool_report(&e);

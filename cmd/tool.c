@@ -140,6 +140,10 @@ void tool_option(int c)
 	case TOOL_MEMORY:
 		tool.memory = tool_size("--memory", optarg);
 		return;
+	case TOOL_DRY_RUN:
+		tool.dry_run = true;
+		tool_forget();
+		return;
 	default:
 		/* getopt_long has said what is wrong, under argv[0]'s name. */
 		fprintf(stderr, "Try '%s --help'.\n", tool.name);
@@ -269,20 +273,22 @@ int tool_input(const char *path, int *fd, const char **name, struct reap_err *e)
 
 void tool_refuse_terminal(void)
 {
-	if (isatty(STDOUT_FILENO))
+	if (isatty(STDOUT_FILENO) && !tool.dry_run)
 		tool_usage("standard output is a terminal: send the stream to a file or a pipe "
 			   "(reap-show reads streams for people)");
 }
 
 int tool_writer_header(struct reap_writer **w, struct reap_header *h, struct reap_err *e)
 {
-	int rc;
+	int fd = STDOUT_FILENO, rc;
 
 	if (tool.no_history)
 		reap_header_drop_history(h);
 	else if ((rc = add_history(h, e)) != REAP_OK)
 		return rc;
-	return reap_writer_open(w, STDOUT_FILENO, "standard output", h, e);
+	if (tool.dry_run && (fd = open("/dev/null", O_WRONLY | O_CLOEXEC)) < 0)
+		return reap_fail_errno(e, "/dev/null");
+	return reap_writer_open(w, fd, tool.dry_run ? "/dev/null" : "standard output", h, e);
 }
 
 int tool_writer(struct reap_writer **w, enum reap_kind kind, const struct reap_header *from,
@@ -295,6 +301,45 @@ int tool_writer(struct reap_writer **w, enum reap_kind kind, const struct reap_h
 		rc = tool_writer_header(w, &h, e);
 	reap_header_free(&h);
 	return rc;
+}
+
+/* ---- dry runs ---- */
+
+static void figure(const char *name, int digits, double value, const char *unit)
+{
+	printf("%-16s %16.*f %s\n", name, digits, value, unit);
+}
+
+int tool_forecast(const struct reap_forecast *f, uint64_t bytes, struct reap_err *e)
+{
+	static const unsigned shards[] = {4, 16};
+	const struct reap_work *w = &f->work;
+
+	figure("blocks", 0, (double)w->blocks, "blocks");
+	figure("longest", 0, (double)w->longest, "tokens");
+	figure("tokens", 0, (double)w->tokens, "tokens");
+	figure("kept", 0, (double)w->kept, "tokens");
+	figure("attention", 3, f->flops.attention * 1e-9, "GFLOP");
+	figure("router", 3, f->flops.router * 1e-9, "GFLOP");
+	figure("experts", 3, f->flops.experts * 1e-9, "GFLOP");
+	figure("lm_head", 3, f->flops.lm_head * 1e-9, "GFLOP");
+	figure("total", 3, reap_flops_total(&f->flops) * 1e-9, "GFLOP");
+	figure("speed", 3, f->rate * 1e-9, "GFLOP/s");
+	figure("time", 1, reap_forecast_seconds(f, 1), "s");
+	figure("memory", 0, (double)f->memory, "bytes");
+	figure("chunk", 0, (double)f->chunk, "tokens");
+	figure("chunks", 0, (double)w->chunks, "chunks");
+	figure("weights", 0, (double)f->weights * (double)w->chunks, "bytes");
+	figure("disk", 0, (double)bytes, "bytes");
+	for (size_t i = 0; i < sizeof(shards) / sizeof(*shards); i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "time_of_%u", shards[i]);
+		figure(name, 1, reap_forecast_seconds(f, shards[i]), "s");
+		snprintf(name, sizeof(name), "disk_of_%u", shards[i]);
+		figure(name, 0, (double)(bytes / shards[i]), "bytes");
+	}
+	return tool_close_stdout(e);
 }
 
 /* ---- progress ---- */

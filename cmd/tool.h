@@ -14,6 +14,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/progress.h"
+#include "lib/engine/cost.h"
 #include "lib/stream/stream.h"
 
 #define REAP_VERSION "0.1.0"
@@ -22,9 +23,10 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_STREAM = 3, EXIT_GAT
 
 /* getopt values of long options without a short form start here; a tool's own
  * start at TOOL_OWN. */
-enum { TOOL_THREADS = 256, TOOL_MEMORY, TOOL_NO_HISTORY, TOOL_OWN = 300 };
+enum { TOOL_THREADS = 256, TOOL_MEMORY, TOOL_NO_HISTORY, TOOL_DRY_RUN, TOOL_OWN = 300 };
 
-/* Standard options.  Not every tool computes: those that do add TOOL_LONG_RUN. */
+/* Standard options.  Not every tool computes: those that do add TOOL_LONG_RUN,
+ * and TOOL_LONG_DRY_RUN when they can say beforehand what a run takes. */
 #define TOOL_SHORT "hVqv"
 #define TOOL_LONG                                                                                  \
 	{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'},                     \
@@ -36,6 +38,10 @@ enum { TOOL_THREADS = 256, TOOL_MEMORY, TOOL_NO_HISTORY, TOOL_OWN = 300 };
 	{"threads", required_argument, NULL, TOOL_THREADS},                                        \
 	{                                                                                          \
 		"memory", required_argument, NULL, TOOL_MEMORY                                     \
+	}
+#define TOOL_LONG_DRY_RUN                                                                          \
+	{                                                                                          \
+		"dry-run", no_argument, NULL, TOOL_DRY_RUN                                         \
 	}
 
 /* The text of the standard options for a usage message. */
@@ -49,6 +55,8 @@ enum { TOOL_THREADS = 256, TOOL_MEMORY, TOOL_NO_HISTORY, TOOL_OWN = 300 };
 	"      --threads N   threads to use (default: the cores of this process)\n"                \
 	"      --memory SIZE bound on the working set, as 4G or 512Mi\n"                           \
 	"                    (default: half of RAM, at most 4Gi)\n"
+#define TOOL_USAGE_DRY_RUN                                                                         \
+	"      --dry-run     print what the run would take, and run no model\n"
 
 /* The state of the standard options. */
 struct tool {
@@ -57,6 +65,7 @@ struct tool {
 	int argc;
 	char **argv;
 	bool quiet, verbose, no_history;
+	bool dry_run; /* streams go nowhere: their size is asked for */
 	int threads;
 	uint64_t memory;
 	/* Words of the command line that the history leaves out: tool_forget(). */
@@ -97,17 +106,22 @@ int tool_report(const struct reap_err *e);
 /* Input: "-" or NULL is standard input, else open(2).  *name is for messages. */
 REAP_MUST_CHECK int tool_input(const char *path, int *fd, const char **name, struct reap_err *e);
 
-/* Exit 2 when standard output is a terminal. */
+/* Exit 2 when standard output is a terminal, and a stream shall go there. */
 void tool_refuse_terminal(void);
 
-/* Open the writer on standard output with a header of `kind` that inherits from
- * `from` (may be NULL) and carries this run in its history. */
+/* Open the writer on standard output (in a dry run: on /dev/null) with a header of
+ * `kind` that inherits from `from` (may be NULL) and carries this run in its history. */
 REAP_MUST_CHECK int tool_writer(struct reap_writer **w, enum reap_kind kind,
 	const struct reap_header *from, struct reap_err *e);
 
 /* As tool_writer, with a header that the tool made itself (model, recipe); adds
  * the history entry, or drops all with --no-history. */
 REAP_MUST_CHECK int tool_writer_header(struct reap_writer **w, struct reap_header *h,
+	struct reap_err *e);
+
+/* What a dry run foresees, on standard output, one "name value unit" a line; `bytes`
+ * is the size of the stream. */
+REAP_MUST_CHECK int tool_forecast(const struct reap_forecast *f, uint64_t bytes,
 	struct reap_err *e);
 
 /* A progress line on standard error: rewritten in place twice a second on a

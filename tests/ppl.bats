@@ -110,6 +110,10 @@ ppl() {
 		head -c "$at" "$TMP/whole" >"$TMP/broken"
 		ppl --no-tokens --resume "$TMP/broken" "$TOKENS" | cmp - "$TMP/whole"
 	done
+	# --resume does not show in the history.
+	reap-ppl -q -m "$MODEL" "$TOKENS" >"$TMP/whole"
+	head -c 5000 "$TMP/whole" >"$TMP/broken"
+	reap-ppl -q -m "$MODEL" --resume "$TMP/broken" "$TOKENS" | cmp - "$TMP/whole"
 	run bash -c "reap-ppl -m $MODEL --resume $EVAL $TOKENS 2>&1 >$TMP/out"
 	[[ "$output" == *"took over 30 blocks"* ]]
 }
@@ -181,4 +185,33 @@ ppl() {
 	[ "$status" -eq 1 ]
 	run bash -c "reap-ppl -q -m $MODEL $TOKENS >&-"
 	[ "$status" -eq 1 ]
+}
+
+# planned NAME: a figure of the dry run in $TMP/plan.
+planned() {
+	awk -v name="$1" '$1 == name { print $2 }' "$TMP/plan"
+}
+
+@test "dry run: what is scored, how large the eval will be; nothing is written" {
+	ppl --dry-run "$TOKENS" >"$TMP/plan"
+	! reap-show "$TMP/plan" 2>/dev/null
+	[ "$(planned blocks)" -eq "$(reap-show -t block "$TOKENS" | wc -l)" ]
+	# lm_head: twice hidden times vocabulary for each token of the eval.
+	reap-show -t tokens "$EVAL" | jq -s --slurpfile c "$MODEL/config.json" --argjson got "$(planned lm_head)" \
+		-e 'map(.positions | length) | add * 2 * $c[0].hidden_size * $c[0].vocab_size / 1e9
+			| . > 0 and (. - $got | fabs) < 0.00051'
+	# A chunk ends with its pack.
+	[ "$(planned chunks)" -eq "$(reap-show -t pack "$TOKENS" | wc -l)" ]
+	# Counts that no dry run knows are a few bytes longer or shorter.
+	local off=$(($(stat -c %s "$EVAL") - $(planned disk)))
+	[ "${off#-}" -le 128 ]
+	ppl --dry-run --no-tokens --prob-scale log --logp-min -3 --logp-max -1 "$TOKENS" >"$TMP/plan"
+	[ "$(planned disk)" -lt "$(stat -c %s "$EVAL")" ]
+}
+
+@test "dry run: what a run would refuse is refused" {
+	head -c -20 "$TOKENS" >"$TMP/cut"
+	fails 3 "cut" reap-ppl -m "$MODEL" --dry-run "$TMP/cut"
+	fails 2 "--resume" reap-ppl -m "$MODEL" --dry-run --resume "$EVAL" "$TOKENS"
+	fails 2 "--merge" reap-ppl --dry-run --merge "$EVAL"
 }

@@ -217,3 +217,88 @@ route() {
 	run bash -c "reap-route -q -m '$MODEL' --resume '$TMP/same' '$TOKENS' 1<>'$TMP/same'"
 	[ "$status" -eq 2 ]
 }
+
+# planned NAME: a figure of the dry run in $TMP/plan.
+planned() {
+	awk -v name="$1" '$1 == name { print $2 }' "$TMP/plan"
+}
+
+# operations MODEL TOKENS: attention, router, experts and lm_head in GFLOP of a run with
+# outcomes, counted token by token from config.json.
+operations() {
+	reap-show -t block "$2" | jq -s -r --slurpfile config "$1/config.json" '$config[0] as $c
+		| ($c.num_attention_heads * $c.head_dim) as $d
+		| ($c.num_key_value_heads * $c.head_dim) as $g
+		| $c.hidden_size as $h
+		| [.[] | . as $b | range($b.ids | length) | {at: ., want: ($b.keep[.] == 1 or $b.keep[. + 1] == 1),
+			scored: (. > 0 and $b.keep[.] == 1)}] as $t
+		| [$t[] | . as $x | $c.layer_types[] | if . == "full_attention" then $x.at + 1
+			else [$x.at + 1, $c.sliding_window] | min end] as $keys
+		| ($t | length * $c.num_hidden_layers) as $rows
+		| [$rows * 2 * $h * (2 * $d + 2 * $g) + ($keys | add) * 4 * $d,
+			$rows * 2 * $h * $c.num_local_experts,
+			($rows - ($t | map(select(.want | not)) | length)) * $c.num_experts_per_tok
+				* 6 * $h * $c.intermediate_size,
+			($t | map(select(.scored)) | length) * 2 * $h * $c.vocab_size]
+		| map(. / 1e9) | @tsv'
+}
+
+@test "dry run: the figures, counted another way" {
+	local attention router experts lm_head
+	route --dry-run --memory 1G "$TOKENS" >"$TMP/plan"
+	! grep -vxE '[a-z0-9_]+ +[0-9.]+ (blocks|tokens|chunks|bytes|GFLOP|GFLOP/s|s)' "$TMP/plan"
+	[ "$(reap-show -t pack "$TOKENS" | jq -r '[.blocks, .tokens, .kept] | @tsv')" = \
+		"$(planned blocks)	$(planned tokens)	$(planned kept)" ]
+	[ "$(planned longest)" -eq 300 ]
+	read -r attention router experts lm_head < <(operations "$MODEL" "$TOKENS")
+	for part in attention router experts lm_head; do
+		awk -v a="${!part}" -v b="$(planned $part)" 'BEGIN { exit !(a > 0 && (a - b)^2 < 0.00051^2) }' ||
+			{ echo "$part: ${!part}, planned $(planned $part)"; return 1; }
+	done
+	awk -v f="$(planned total)" -v r="$(planned speed)" -v t="$(planned time)" \
+		'BEGIN { exit !(r > 0 && (f / r - t)^2 <= (0.051 + 0.01 * t)^2) }'
+	[ "$(planned memory)" -le 1000000000 ]
+	# The end record is not known before the end.
+	[ $(($(stat -c %s "$TRACE") - $(planned disk))) -ge 0 ]
+	[ $(($(stat -c %s "$TRACE") - $(planned disk))) -le 64 ]
+}
+
+@test "dry run: every chunk reads all tensors but the embedding; --memory decides how many" {
+	for shard in "$MODEL"/*.safetensors; do
+		head -c $((8 + $(od -An -tu8 -N8 "$shard"))) "$shard" | tail -c +9
+	done | jq -s '[.[] | to_entries[]
+		| select(.key != "__metadata__" and .key != "model.embed_tokens.weight")
+		| .value.data_offsets | .[1] - .[0]] | add' >"$TMP/tensors"
+	route --dry-run "$TOKENS" >"$TMP/plan"
+	[ "$(planned chunks)" -eq 1 ]
+	[ "$(planned weights)" -eq "$(cat "$TMP/tensors")" ]
+	# A byte less than what one chunk needs makes it two.
+	local memory=$(($(planned memory) - 1))
+	route --dry-run --memory $memory "$TOKENS" >"$TMP/plan"
+	[ "$(planned chunks)" -eq 2 ]
+	[ "$(planned weights)" -eq $((2 * $(cat "$TMP/tensors"))) ]
+	[ "$(planned memory)" -le $memory ]
+}
+
+@test "dry run: options count: layers, no outcomes, a shard" {
+	route --dry-run --no-outcome --layers 0-1 --shard 2/4 "$TOKENS" >"$TMP/plan"
+	[ "$(planned blocks)" -eq 10 ]
+	[ "$(planned lm_head)" = 0.000 ]
+	route --no-outcome --layers 0-1 --shard 2/4 "$TOKENS" >"$TMP/trace"
+	[ $(($(stat -c %s "$TMP/trace") - $(planned disk))) -le 64 ]
+}
+
+@test "dry run: no stream, and what a run would refuse is refused" {
+	route --dry-run "$TOKENS" >"$TMP/plan"
+	! reap-show "$TMP/plan" 2>/dev/null
+	head -c -20 "$TOKENS" >"$TMP/cut"
+	fails 3 "cut" reap-route -m "$MODEL" --dry-run "$TMP/cut"
+	fails 2 "--resume" reap-route -m "$MODEL" --dry-run --resume "$TRACE" "$TOKENS"
+	fails 2 "more memory" reap-route -m "$MODEL" --dry-run --memory 34M <(tokens_of \
+		'[{ids: [range(20000) | 7], keep: [range(20000) | 1]}]')
+	tokens_of '[{ids: [1, 2048], keep: [1, 1]}]' >"$TMP/foreign"
+	fails 1 "token 1 is 2048" reap-route -m "$MODEL" --dry-run "$TMP/foreign"
+	[ "$(reap-route -q -m "$MODEL" --dry-run "$TOKENS" 2>/dev/full | wc -l)" -gt 10 ]
+	run bash -c "reap-route -m '$MODEL' --dry-run '$TOKENS' >/dev/full"
+	[ "$status" -eq 1 ]
+}

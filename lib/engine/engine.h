@@ -47,6 +47,14 @@ void reap_engine_close(struct reap_engine *eng); /* NULL allowed */
 /* How many tokens one call of reap_engine_run may hold. */
 uint64_t reap_engine_chunk_tokens(const struct reap_engine *eng);
 
+/* Bytes of the working set when the largest chunk has so many tokens. */
+uint64_t reap_engine_memory(const struct reap_engine *eng, uint64_t tokens);
+
+/* Could a chunk of `tokens` so far take this block?  Error when it does not fit or an
+ * id is outside the vocabulary, as reap_engine_run() would say. */
+REAP_MUST_CHECK int reap_engine_check_block(const struct reap_engine *eng,
+	const struct reap_block *b, uint64_t tokens, struct reap_err *e);
+
 /* Run a chunk.  The result for a block does not depend on which other blocks
  * are in the chunk, nor on threads.  An id outside the vocabulary, more tokens
  * than the chunk may hold and results that are not finite are errors; then the

@@ -270,13 +270,38 @@ uint64_t reap_engine_chunk_tokens(const struct reap_engine *g)
 	return g->cap;
 }
 
+uint64_t reap_engine_memory(const struct reap_engine *g, uint64_t tokens)
+{
+	struct plan p = plan(g);
+
+	return p.fixed + p.token * tokens;
+}
+
 /* ---- a chunk ---- */
+
+int reap_engine_check_block(const struct reap_engine *g, const struct reap_block *b,
+	uint64_t tokens, struct reap_err *e)
+{
+	if (b->len == 0 || b->len > g->cap - tokens)
+		return reap_fail(e, REAP_EUSAGE,
+			"block %llu: %u tokens do not fit a chunk of %zu (more memory is needed)",
+			(unsigned long long)b->index, b->len, g->cap);
+	for (uint32_t t = 0; t < b->len; t++)
+		if (b->ids[t] >= g->cfg->vocab)
+			return reap_fail(e, REAP_EFAIL,
+				"block %llu: token %u is %u, but the vocabulary of %s has %u "
+				"entries",
+				(unsigned long long)b->index, t, b->ids[t], g->m->dir,
+				g->cfg->vocab);
+	return REAP_OK;
+}
 
 static int take_chunk(
 	struct reap_engine *g, const struct reap_block *blocks, size_t n, struct reap_err *e)
 {
 	struct reap_chunk *c = &g->c;
 	size_t tokens = 0, longest = 0;
+	int rc;
 
 	c->block = blocks;
 	c->blocks = n;
@@ -284,20 +309,11 @@ static int take_chunk(
 	for (size_t b = 0; b < n; b++) {
 		const struct reap_block *k = &blocks[b];
 
-		if (k->len == 0 || k->len > g->cap - tokens)
-			return reap_fail(e, REAP_EUSAGE,
-				"block %llu: %u tokens do not fit a chunk of %zu (more memory is "
-				"needed)",
-				(unsigned long long)k->index, k->len, g->cap);
+		if ((rc = reap_engine_check_block(g, k, tokens, e)) != REAP_OK)
+			return rc;
 		c->start[b] = tokens;
 		longest = k->len > longest ? k->len : longest;
 		for (uint32_t t = 0; t < k->len; t++) {
-			if (k->ids[t] >= g->cfg->vocab)
-				return reap_fail(e, REAP_EFAIL,
-					"block %llu: token %u is %u, but the vocabulary of %s has "
-					"%u entries",
-					(unsigned long long)k->index, t, k->ids[t], g->m->dir,
-					g->cfg->vocab);
 			c->need[tokens + t] = 0;
 			if (!k->keep[t])
 				continue;

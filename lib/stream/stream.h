@@ -170,6 +170,9 @@ REAP_MUST_CHECK int reap_write_raw(struct reap_writer *w, const struct reap_rec 
 /* Write out what is buffered, so that everything up to here survives a kill. */
 REAP_MUST_CHECK int reap_writer_flush(struct reap_writer *w, struct reap_err *e);
 
+/* Bytes of the header and the records so far. */
+uint64_t reap_writer_bytes(const struct reap_writer *w);
+
 /* The end record, flush and close, all checked.  Frees the writer in any case. */
 REAP_MUST_CHECK int reap_writer_finish(struct reap_writer *w, struct reap_err *e);
 

@@ -151,6 +151,11 @@ int reap_write_raw(struct reap_writer *w, const struct reap_rec *rec, struct rea
 	return reap_record_end(w, e);
 }
 
+uint64_t reap_writer_bytes(const struct reap_writer *w)
+{
+	return w->bytes;
+}
+
 int reap_writer_finish(struct reap_writer *w, struct reap_err *e)
 {
 	msgpack_packer *pk = reap_record_begin(w, "end", 3);

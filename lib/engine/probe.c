@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+#include "lib/engine/probe.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "lib/base/mem.h"
+#include "lib/engine/cost.h"
+
+enum {
+	PROBE_LAYERS = 2, /* one sliding, one full */
+	FIRST_ROWS = 64,
+};
+
+/* Seconds: to measure when the rows wanted are reached, and at the most. */
+static const double enough = 1, most = 5;
+
+/* A model whose every tensor is the same zeros. */
+struct blank {
+	struct reap_model model;
+	struct reap_layer layer[PROBE_LAYERS];
+	struct reap_tensor tensor[20];
+	size_t tensors;
+	char dir[8];
+	void *zeros;
+	uint64_t bytes; /* of the largest tensor */
+};
+
+static const struct reap_tensor *tensor(struct blank *z, uint64_t first, uint64_t bytes)
+{
+	struct reap_tensor *t = &z->tensor[z->tensors++];
+
+	*t = (struct reap_tensor){.name = "zeros", .ndim = 1, .shape = {first}, .bytes = bytes};
+	if (bytes > z->bytes)
+		z->bytes = bytes;
+	return t;
+}
+
+static int blank_open(struct blank *z, const struct reap_config *cfg, struct reap_err *e)
+{
+	struct reap_config *c = &z->model.cfg;
+	uint64_t d = (uint64_t)cfg->heads * cfg->head_dim;
+	uint64_t g = (uint64_t)cfg->kv_heads * cfg->head_dim, h = cfg->hidden, n = cfg->inter;
+	struct reap_layer *y = &z->layer[0];
+
+	*z = (struct blank){.model = {.cfg = *cfg, .layer = z->layer, .dir = z->dir},
+		.dir = "probe"};
+	c->layers = cfg->layers < PROBE_LAYERS ? cfg->layers : PROBE_LAYERS;
+	/* Every token takes every expert, so that there are as many rows as tokens. */
+	c->experts = cfg->top_k;
+	c->vocab = (uint32_t)((uint64_t)cfg->vocab * c->layers / cfg->layers);
+	if (c->vocab == 0)
+		c->vocab = 1;
+
+	z->model.embed = z->model.lm_head = tensor(z, c->vocab, c->vocab * h * 2);
+	z->model.final_norm = y->input_norm = y->post_norm = tensor(z, h, h * 2);
+	y->q_w = y->o_w = tensor(z, d, d * h * 2);
+	y->k_w = y->v_w = tensor(z, g, g * h * 2);
+	y->q_b = tensor(z, d, d * 2);
+	y->k_b = y->v_b = tensor(z, g, g * 2);
+	y->o_b = tensor(z, h, h * 2);
+	y->sinks = tensor(z, c->heads, (uint64_t)c->heads * 2);
+	y->router_w = tensor(z, c->experts, c->experts * h * 2);
+	y->router_b = tensor(z, c->experts, (uint64_t)c->experts * 2);
+	y->gate_up_blocks = tensor(z, c->experts, c->experts * 2 * n * (c->mxfp4 ? h / 2 : h * 2));
+	y->gate_up_bias = tensor(z, c->experts, c->experts * 2 * n * 2);
+	y->down_blocks = tensor(z, c->experts, c->experts * h * (c->mxfp4 ? n / 2 : n * 2));
+	y->down_bias = tensor(z, c->experts, c->experts * h * 2);
+	if (c->mxfp4) {
+		y->gate_up_scales = tensor(z, c->experts, c->experts * 2 * n * (h / 32));
+		y->down_scales = tensor(z, c->experts, c->experts * h * (n / 32));
+	}
+	for (uint32_t l = 1; l < c->layers; l++)
+		z->layer[l] = z->layer[0];
+
+	z->zeros = mmap(NULL, z->bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (z->zeros == MAP_FAILED)
+		return reap_fail_memory(e, "the probe");
+	for (size_t i = 0; i < z->tensors; i++)
+		z->tensor[i].data = z->zeros;
+	return REAP_OK;
+}
+
+static int no_route(void *arg, const struct reap_route *r, struct reap_err *e)
+{
+	(void)arg, (void)r, (void)e;
+	return REAP_OK;
+}
+
+static int no_outcome(void *arg, const struct reap_outcome *o, struct reap_err *e)
+{
+	(void)arg, (void)o, (void)e;
+	return REAP_OK;
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* Blocks of `len` tokens, the last one shorter, `rows` tokens in all. */
+static size_t cut(struct reap_block *b, uint64_t rows, uint32_t len)
+{
+	size_t n = 0;
+
+	for (uint64_t left = rows; left > 0; left -= b[n - 1].len) {
+		b[n] = b[0];
+		b[n].index = n;
+		b[n].len = left < len ? (uint32_t)left : len;
+		n++;
+	}
+	return n;
+}
+
+static double flops_of(const struct reap_cost_run *run, const struct reap_block *b, size_t n)
+{
+	struct reap_work w = {0};
+	struct reap_flops f;
+
+	for (size_t i = 0; i < n; i++)
+		reap_work_add(&w, run, &b[i]);
+	f = reap_cost_flops(run, &w);
+	return reap_flops_total(&f);
+}
+
+/* Ever more rows until there are as many as wanted or time is up. */
+static int measure(double *rate, struct reap_engine *eng, const struct reap_cost_run *run,
+	struct reap_block *b, uint64_t rows, uint32_t len, struct reap_err *e)
+{
+	const struct reap_engine_sink sink = {no_route, no_outcome, NULL};
+	double begun, before, last = 0, earlier = 0, slope, fixed, runs = 0;
+	uint64_t n = rows < FIRST_ROWS ? rows : FIRST_ROWS, earlier_n = 0;
+	size_t blocks = cut(b, n, len);
+	int rc = reap_engine_run(eng, b, blocks, &sink, NULL, e); /* touches the memory */
+
+	for (begun = now(); rc == REAP_OK;) {
+		before = now();
+		if ((rc = reap_engine_run(eng, b, blocks, &sink, NULL, e)) != REAP_OK)
+			break;
+		last = now() - before;
+		if (n == rows) {
+			runs += 1;
+			if (now() - begun >= enough)
+				break;
+		} else {
+			if (now() - begun + 4 * last > most)
+				break;
+			earlier = last;
+			earlier_n = n;
+			n = n > rows / 4 ? rows : 4 * n;
+			blocks = cut(b, n, len);
+			if (n == rows)
+				begun = now();
+		}
+	}
+	if (rc != REAP_OK)
+		return rc;
+	if (runs > 0) {
+		*rate = flops_of(run, b, blocks) * runs / (now() - begun);
+		return REAP_OK;
+	}
+	slope = last / (double)n;
+	if (earlier_n > 0 && last > earlier)
+		slope = (last - earlier) / (double)(n - earlier_n);
+	fixed = last - slope * (double)n;
+	if (fixed < 0)
+		slope = last / (double)n, fixed = 0;
+	blocks = cut(b, rows, len);
+	*rate = flops_of(run, b, blocks) / (fixed + slope * (double)rows);
+	return REAP_OK;
+}
+
+int reap_probe(double *rate, const struct reap_config *cfg, const struct reap_engine_opts *o,
+	uint64_t rows, uint32_t len, struct reap_err *e)
+{
+	struct reap_engine_opts opts = *o;
+	struct blank z;
+	struct reap_cost_run run;
+	struct reap_engine *eng = NULL;
+	uint32_t *ids = NULL;
+	uint8_t *keep = NULL, *channel = NULL;
+	struct reap_block *b = NULL;
+	int rc = blank_open(&z, cfg, e);
+
+	*rate = 0;
+	if (rc != REAP_OK)
+		return rc;
+	opts.layers = 0;
+	opts.max_len = 0;
+	if ((rc = reap_engine_open(&eng, &z.model, &opts, e)) != REAP_OK)
+		goto out;
+	if (rows > reap_engine_chunk_tokens(eng))
+		rows = reap_engine_chunk_tokens(eng);
+	if (rows == 0)
+		rows = 1;
+	if (len == 0 || len > rows)
+		len = (uint32_t)rows;
+	run = (struct reap_cost_run){.cfg = &z.model.cfg, .layers = z.model.cfg.layers,
+		.routes = o->routes, .outcomes = o->outcomes, .chunk = rows};
+	ids = reap_calloc(len, sizeof(*ids));
+	keep = reap_alloc(len, 1);
+	channel = reap_calloc(len, 1);
+	b = reap_calloc(rows / len + 1, sizeof(*b));
+	if (ids == NULL || keep == NULL || channel == NULL || b == NULL) {
+		rc = reap_fail_memory(e, "the probe");
+		goto out;
+	}
+	for (uint32_t i = 0; i < len; i++)
+		keep[i] = 1;
+	b[0] = (struct reap_block){.pack = "probe", .ids = ids, .keep = keep, .channel = channel};
+	rc = measure(rate, eng, &run, b, rows, len, e);
+out:
+	free(ids);
+	free(keep);
+	free(channel);
+	free(b);
+	reap_engine_close(eng);
+	munmap(z.zeros, z.bytes);
+	return rc;
+}
