@@ -28,13 +28,16 @@ struct blank {
 	uint64_t bytes; /* of the largest tensor */
 };
 
-static const struct reap_tensor *tensor(struct blank *z, uint64_t first, uint64_t bytes)
+/* A matrix (n, k) of elements of `size` bytes; vectors have k = 1, and a stack of
+ * matrices has one a row. */
+static const struct reap_tensor *tensor(struct blank *z, uint64_t n, uint64_t k, uint64_t size)
 {
 	struct reap_tensor *t = &z->tensor[z->tensors++];
 
-	*t = (struct reap_tensor){.name = "zeros", .ndim = 1, .shape = {first}, .bytes = bytes};
-	if (bytes > z->bytes)
-		z->bytes = bytes;
+	*t = (struct reap_tensor){
+		.name = "zeros", .ndim = 2, .shape = {n, k}, .bytes = n * k * size};
+	if (t->bytes > z->bytes)
+		z->bytes = t->bytes;
 	return t;
 }
 
@@ -43,34 +46,39 @@ static int blank_open(struct blank *z, const struct reap_config *cfg, struct rea
 	struct reap_config *c = &z->model.cfg;
 	uint64_t d = (uint64_t)cfg->heads * cfg->head_dim;
 	uint64_t g = (uint64_t)cfg->kv_heads * cfg->head_dim, h = cfg->hidden, n = cfg->inter;
+	uint64_t experts = cfg->top_k;
 	struct reap_layer *y = &z->layer[0];
 
 	*z = (struct blank){.model = {.cfg = *cfg, .layer = z->layer, .dir = z->dir},
 		.dir = "probe"};
 	c->layers = cfg->layers < PROBE_LAYERS ? cfg->layers : PROBE_LAYERS;
 	/* Every token takes every expert, so that there are as many rows as tokens. */
-	c->experts = cfg->top_k;
+	c->experts = (uint32_t)experts;
 	c->vocab = (uint32_t)((uint64_t)cfg->vocab * c->layers / cfg->layers);
 	if (c->vocab == 0)
 		c->vocab = 1;
 
-	z->model.embed = z->model.lm_head = tensor(z, c->vocab, c->vocab * h * 2);
-	z->model.final_norm = y->input_norm = y->post_norm = tensor(z, h, h * 2);
-	y->q_w = y->o_w = tensor(z, d, d * h * 2);
-	y->k_w = y->v_w = tensor(z, g, g * h * 2);
-	y->q_b = tensor(z, d, d * 2);
-	y->k_b = y->v_b = tensor(z, g, g * 2);
-	y->o_b = tensor(z, h, h * 2);
-	y->sinks = tensor(z, c->heads, (uint64_t)c->heads * 2);
-	y->router_w = tensor(z, c->experts, c->experts * h * 2);
-	y->router_b = tensor(z, c->experts, (uint64_t)c->experts * 2);
-	y->gate_up_blocks = tensor(z, c->experts, c->experts * 2 * n * (c->mxfp4 ? h / 2 : h * 2));
-	y->gate_up_bias = tensor(z, c->experts, c->experts * 2 * n * 2);
-	y->down_blocks = tensor(z, c->experts, c->experts * h * (c->mxfp4 ? n / 2 : n * 2));
-	y->down_bias = tensor(z, c->experts, c->experts * h * 2);
+	z->model.embed = z->model.lm_head = tensor(z, c->vocab, h, 2);
+	z->model.final_norm = y->input_norm = y->post_norm = tensor(z, h, 1, 2);
+	y->q_w = tensor(z, d, h, 2);
+	y->k_w = y->v_w = tensor(z, g, h, 2);
+	y->o_w = tensor(z, h, d, 2);
+	y->q_b = tensor(z, d, 1, 2);
+	y->k_b = y->v_b = tensor(z, g, 1, 2);
+	y->o_b = tensor(z, h, 1, 2);
+	y->sinks = tensor(z, c->heads, 1, 2);
+	y->router_w = tensor(z, experts, h, 2);
+	y->router_b = tensor(z, experts, 1, 2);
+	y->gate_up_bias = tensor(z, experts, 2 * n, 2);
+	y->down_bias = tensor(z, experts, h, 2);
 	if (c->mxfp4) {
-		y->gate_up_scales = tensor(z, c->experts, c->experts * 2 * n * (h / 32));
-		y->down_scales = tensor(z, c->experts, c->experts * h * (n / 32));
+		y->gate_up_blocks = tensor(z, experts, 2 * n * h / 32, 16);
+		y->gate_up_scales = tensor(z, experts, 2 * n * h / 32, 1);
+		y->down_blocks = tensor(z, experts, h * n / 32, 16);
+		y->down_scales = tensor(z, experts, h * n / 32, 1);
+	} else {
+		y->gate_up_blocks = tensor(z, experts, 2 * n * h, 2);
+		y->down_blocks = tensor(z, experts, h * n, 2);
 	}
 	for (uint32_t l = 1; l < c->layers; l++)
 		z->layer[l] = z->layer[0];
