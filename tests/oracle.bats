@@ -59,9 +59,9 @@ everywhere() {
 	local cpu gemm
 	for cpu in scalar avx2 avx512; do
 		for gemm in $(reap-route -vV | sed -n 's/^gemm backends (REAP_GEMM): //p' |
-			sed 's/ (not on this processor)//g; s/,//g'); do
+			sed 's/ ([^)]*)//g; s/,//g'); do
 			export REAP_CPU=$cpu REAP_GEMM=$gemm
-			# What this processor lacks is refused before anything is read.
+			# What this machine lacks is refused before anything is read.
 			reap-route -V | grep -q "^gemm: $gemm" || continue
 			check "$1" || return 1
 		done

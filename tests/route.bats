@@ -55,6 +55,14 @@ route() {
 	REAP_CPU=sse9 fails 2 "REAP_CPU: sse9" reap-route -m "$MODEL" "$TOKENS"
 }
 
+@test "without a libdnnl that can be loaded, onednn is refused, and nothing else" {
+	echo "not a library" | tee "$TMP/libdnnl.so.2" >"$TMP/libdnnl.so.3"
+	export LD_LIBRARY_PATH=$TMP
+	REAP_GEMM=onednn fails 2 "onednn: libdnnl.so.3 or .2 cannot be loaded" reap-route -m "$MODEL" "$TOKENS"
+	reap-route -vV | grep -q 'REAP_GEMM): .*onednn (libdnnl.so.3 or .2 cannot be loaded)$'
+	reap-route -V | grep -q '^gemm: '
+}
+
 @test "the records: all layers, then the outcome; gates sum to 1; position 0" {
 	reap-show "$TRACE" >"$TMP/lines"
 	[ "$(jq -r 'select(.t) | [.t, .block, .layer] | join(" ")' "$TMP/lines" | head -n 6 | paste -sd,)" = \
@@ -69,7 +77,7 @@ route() {
 
 @test "the same bytes whatever threads and memory" {
 	local gemm
-	for gemm in bf16 f32 openblas; do
+	for gemm in bf16 f32 openblas onednn; do
 		REAP_GEMM=$gemm reap-route -V | grep -q "^gemm: $gemm" || continue
 		export REAP_GEMM=$gemm
 		route "$TOKENS" >"$TMP/a"

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/mem.h"
 #include "lib/engine/state.h"
@@ -474,9 +475,20 @@ void reap_engine_describe(char *text, size_t size, bool verbose)
 		gemm->bf16 ? "bf16" : "f32", kern->level);
 	if (!verbose)
 		return;
-	for (size_t i = 0; (b = reap_gemm_backend(i)) != NULL; i++)
+	for (size_t i = 0; (b = reap_gemm_backend(i)) != NULL; i++) {
+		const struct reap_gemm *twin = reap_gemm_backend(i + 1);
+		const char *lacks = reap_gemm_lacks(b, kern);
+
+		/* One entry for a name; what its first backend lacks is the reason. */
+		if (i > 0 && strcmp(b->name, reap_gemm_backend(i - 1)->name) == 0)
+			continue;
+		if (twin != NULL && strcmp(b->name, twin->name) == 0 &&
+			reap_gemm_lacks(twin, kern) == NULL)
+			lacks = NULL;
 		if (n >= 0 && (size_t)n < size)
-			n += snprintf(text + n, size - (size_t)n, "%s%s%s",
+			n += snprintf(text + n, size - (size_t)n, "%s%s%s%s%s",
 				i == 0 ? "\ngemm backends (REAP_GEMM): " : ", ", b->name,
-				reap_gemm_usable(b, kern) ? "" : " (not on this processor)");
+				lacks != NULL ? " (" : "", lacks != NULL ? lacks : "",
+				lacks != NULL ? ")" : "");
+	}
 }

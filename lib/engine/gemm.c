@@ -11,30 +11,33 @@
 
 #if defined(__x86_64__)
 /* REAP_CPU below avx512 rules it out, so that a level can be tested as a whole. */
-static bool bf16_usable(const struct reap_kern *kern)
+static const char *bf16_lacks(const struct reap_kern *kern)
 {
-	return strcmp(kern->level, "avx512") == 0 && __builtin_cpu_supports("avx512bf16");
+	return strcmp(kern->level, "avx512") == 0 && __builtin_cpu_supports("avx512bf16")
+		       ? NULL
+		       : REAP_GEMM_NOT_HERE;
 }
 #endif
 
 /* The scalar kernels are for testing: OpenBLAS has better ones for any processor. */
-static bool f32_usable(const struct reap_kern *kern)
+static bool above_scalar(const struct reap_kern *kern)
 {
-	const char *wish = getenv("REAP_GEMM");
-
-	return strcmp(kern->level, "scalar") != 0 || (wish != NULL && wish[0] != '\0');
+	return strcmp(kern->level, "scalar") != 0;
 }
 
 /* The best first. */
 static const struct {
 	const struct reap_gemm *gemm;
-	bool (*usable)(const struct reap_kern *kern);
+	const char *(*lacks)(const struct reap_kern *kern); /* NULL: nothing */
+	bool (*chosen)(const struct reap_kern *kern);       /* without REAP_GEMM; NULL: always */
 } backends[] = {
 #if defined(__x86_64__)
-	{&reap_gemm_bf16, bf16_usable},
+	{&reap_gemm_bf16, bf16_lacks, NULL},
 #endif
-	{&reap_gemm_f32, f32_usable},
-	{&reap_gemm_openblas, NULL},
+	{&reap_gemm_f32, NULL, above_scalar},
+	{&reap_gemm_openblas, NULL, NULL},
+	{&reap_gemm_onednn_bf16, reap_gemm_onednn_bf16_lacks, NULL},
+	{&reap_gemm_onednn_f32, reap_gemm_onednn_f32_lacks, NULL},
 };
 
 enum { BACKENDS = sizeof(backends) / sizeof(*backends) };
@@ -44,26 +47,30 @@ const struct reap_gemm *reap_gemm_backend(size_t i)
 	return i < BACKENDS ? backends[i].gemm : NULL;
 }
 
-bool reap_gemm_usable(const struct reap_gemm *gemm, const struct reap_kern *kern)
+const char *reap_gemm_lacks(const struct reap_gemm *gemm, const struct reap_kern *kern)
 {
 	for (size_t i = 0; i < BACKENDS; i++)
-		if (backends[i].gemm == gemm)
-			return backends[i].usable == NULL || backends[i].usable(kern);
-	return false;
+		if (backends[i].gemm == gemm && backends[i].lacks != NULL)
+			return backends[i].lacks(kern);
+	return NULL;
 }
 
 int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern, struct reap_err *e)
 {
-	const char *wish = getenv("REAP_GEMM");
-	bool known = false;
+	const char *wish = getenv("REAP_GEMM"), *lacks = "not a backend of this build";
 
 	if (wish != NULL && wish[0] == '\0')
 		wish = NULL;
+	/* Of all, only oneDNN uses AMX. */
+	if (wish == NULL && reap_gemm_onednn_has_amx() &&
+		reap_gemm_onednn_bf16_lacks(kern) == NULL)
+		wish = reap_gemm_onednn_bf16.name;
 	for (size_t i = 0; i < BACKENDS; i++) {
-		if (wish != NULL && strcmp(wish, backends[i].gemm->name) != 0)
+		if (wish != NULL ? strcmp(wish, backends[i].gemm->name) != 0
+				 : backends[i].chosen != NULL && !backends[i].chosen(kern))
 			continue;
-		known = true;
-		if (reap_gemm_usable(backends[i].gemm, kern)) {
+		lacks = reap_gemm_lacks(backends[i].gemm, kern);
+		if (lacks == NULL) {
 			*gemm = backends[i].gemm;
 			if ((*gemm)->start != NULL)
 				(*gemm)->start();
@@ -71,9 +78,7 @@ int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern, 
 		}
 	}
 	*gemm = NULL;
-	return reap_fail(e, REAP_EUSAGE, "REAP_GEMM: %s: %s", wish,
-		known ? "this processor cannot run it at this kernel level"
-		      : "not a backend of this build");
+	return reap_fail(e, REAP_EUSAGE, "REAP_GEMM: %s: %s", wish, lacks);
 }
 
 /* ---- weights ---- */
@@ -150,8 +155,10 @@ static size_t tile_floats(const struct reap_gemm *gemm)
 
 uint64_t reap_gemm_memory(const struct reap_gemm *gemm, int threads, size_t max_k)
 {
-	return (uint64_t)threads *
-	       (round64(gemm->slab_bytes(gemm->slab, max_k)) + tile_floats(gemm) * sizeof(float));
+	size_t work = gemm->work_bytes != NULL ? gemm->work_bytes(max_k) : 0;
+
+	return (uint64_t)threads * (round64(gemm->slab_bytes(gemm->slab, max_k)) +
+					   tile_floats(gemm) * sizeof(float) + work);
 }
 
 int reap_gemm_open(struct reap_gemm_ctx *g, const struct reap_gemm *gemm,

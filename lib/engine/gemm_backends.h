@@ -7,8 +7,18 @@
 #include "lib/engine/gemm.h"
 
 extern const struct reap_gemm reap_gemm_openblas, reap_gemm_f32;
+extern const struct reap_gemm reap_gemm_onednn_bf16, reap_gemm_onednn_f32;
 #if defined(__x86_64__)
 extern const struct reap_gemm reap_gemm_bf16;
 #endif
+
+#define REAP_GEMM_NOT_HERE "not on this processor at this kernel level"
+
+/* What is lacking to use them, or NULL.  These open libdnnl. */
+const char *reap_gemm_onednn_bf16_lacks(const struct reap_kern *kern);
+const char *reap_gemm_onednn_f32_lacks(const struct reap_kern *kern);
+
+/* Whether this processor and libdnnl have AMX for bf16. */
+bool reap_gemm_onednn_has_amx(void);
 
 #endif

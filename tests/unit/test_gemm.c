@@ -206,7 +206,7 @@ static void extremes(void)
 		struct reap_gemm_ctx g;
 		int bad = 0;
 
-		if (!reap_gemm_usable(gemm, kern))
+		if (reap_gemm_lacks(gemm, kern) != NULL)
 			continue;
 		if (reap_pool_open(&pool, 1, &e) != REAP_OK ||
 			reap_gemm_open(&g, gemm, kern, pool, 32, &e) != REAP_OK)
@@ -250,10 +250,12 @@ int main(void)
 		ok(reap_gemm_pick(&gemm, kern, &e) == REAP_OK && strcmp(gemm->name, "openblas") == 0,
 			"REAP_GEMM chooses the backend");
 		for (size_t i = 0; (gemm = reap_gemm_backend(i)) != NULL; i++) {
-			if (reap_gemm_usable(gemm, kern))
+			const char *lacks = reap_gemm_lacks(gemm, kern);
+
+			if (lacks == NULL)
 				backend(gemm, kern);
 			else
-				printf("# %s/%s: not on this processor\n", gemm->name, kern->level);
+				printf("# %s/%s: %s\n", gemm->name, kern->level, lacks);
 		}
 	}
 	extremes();
