@@ -149,9 +149,10 @@ static void attend(const struct reap_engine *g, const struct reap_piece *p, size
 	}
 }
 
+/* A run of tokens: what is at hand in g->split, g->q and g->attn. */
 struct attention {
 	struct reap_engine *g;
-	size_t first_token; /* of the tokens whose queries are in g->q */
+	size_t first_token, tokens;
 	const struct reap_piece *piece;
 	size_t window;
 };
@@ -180,24 +181,28 @@ static void split_operand(const struct reap_engine *g, uint8_t *dst, const float
 
 static void norm_task(void *arg, size_t task, int thread)
 {
-	struct reap_engine *g = ((struct attention *)arg)->g;
+	const struct attention *a = arg;
+	struct reap_engine *g = a->g;
 	float *row = (float *)(void *)reap_thread_scratch(g, thread);
 	size_t end = (task + 1) * REAP_ROW_TASK;
 
-	for (size_t t = task * REAP_ROW_TASK; t < end && t < g->c.tokens; t++) {
-		reap_norm_row(g, row, g->x + t * g->hidden, g->w.input_norm);
-		split_operand(g, g->xn + t * g->hidden * g->elem * g->terms, row);
+	for (size_t i = task * REAP_ROW_TASK; i < end && i < a->tokens; i++) {
+		reap_norm_row(
+			g, row, g->x + (a->first_token + i) * g->hidden, g->w.input_norm);
+		split_operand(g, g->split + i * g->hidden * g->elem * g->terms, row);
 	}
 }
 
-static void rope_task(void *arg, size_t block, int thread)
+static void rope_task(void *arg, size_t piece, int thread)
 {
-	struct reap_engine *g = ((struct attention *)arg)->g;
+	const struct attention *a = arg;
+	struct reap_engine *g = a->g;
+	const struct reap_piece *p = &a->piece[piece];
 	size_t dim = g->cfg->head_dim, half = g->rope.half;
 
 	(void)thread;
-	for (size_t pos = 0; pos < g->c.block[block].len; pos++) {
-		float *k = g->k + (g->c.start[block] + pos) * g->kv_dim;
+	for (size_t pos = p->pos; pos < p->pos + p->n; pos++) {
+		float *k = g->k + (p->token + pos) * g->kv_dim;
 
 		for (size_t h = 0; h < g->cfg->kv_heads; h++)
 			g->kern->rotate(k + h * dim, k + h * dim, g->rope.cosine + pos * half,
@@ -205,12 +210,12 @@ static void rope_task(void *arg, size_t block, int thread)
 	}
 }
 
-/* Where the projections' tiles go: dst[row - first] = c + bias, or += for the
- * residual. */
+/* Where the projections' tiles go: dst[row] = c + bias, or += for the residual;
+ * rows count from the run's first. */
 struct sink {
 	const struct reap_engine *g;
 	float *dst;
-	size_t ld, first;
+	size_t ld;
 	const float *bias;
 };
 
@@ -219,7 +224,7 @@ static void store_tile(void *arg, const struct reap_tile *t)
 	const struct sink *s = arg;
 
 	for (size_t r = 0; r < t->rows; r++) {
-		float *d = s->dst + (t->row + r - s->first) * s->ld + t->n0;
+		float *d = s->dst + (t->row + r) * s->ld + t->n0;
 
 		memcpy(d, t->c + r * t->ldc, t->n * sizeof(*d));
 		s->g->kern->add(d, s->bias + t->n0, t->n);
@@ -231,7 +236,7 @@ static void add_tile(void *arg, const struct reap_tile *t)
 	const struct sink *s = arg;
 
 	for (size_t r = 0; r < t->rows; r++) {
-		float *d = s->dst + (t->row + s->first + r) * s->ld + t->n0;
+		float *d = s->dst + (t->row + r) * s->ld + t->n0;
 
 		s->g->kern->add(d, t->c + r * t->ldc, t->n);
 		s->g->kern->add(d, s->bias + t->n0, t->n);
@@ -243,75 +248,48 @@ static struct reap_weight bf16_weight(const struct reap_tensor *t)
 	return (struct reap_weight){REAP_W_BF16, t->data, NULL, t->shape[0], t->shape[1]};
 }
 
-/* Panels over the tokens first .. first + n - 1, which are whole blocks or the rest
- * of one, cut so that they depend on the block alone where that matters. */
-static size_t token_panels(struct reap_engine *g, size_t block, size_t first, size_t n)
+/* Panels over the run's rows; its first token belongs to `block`.  The run is
+ * whole blocks or a part of one, and the panels are cut so that they depend on the
+ * block alone where that matters. */
+static size_t run_panels(struct reap_engine *g, const struct attention *a, size_t block)
 {
-	size_t panels = 0, end = first + n;
+	size_t panels = 0, from = 0;
 
 	if (!g->gemm.gemm->by_block) {
-		reap_panels_add(g->gemm.gemm, g->panel, &panels, first, n);
+		reap_panels_add(g->gemm.gemm, g->panel, &panels, 0, a->tokens);
 		return panels;
 	}
-	for (; first < end; block++) {
-		size_t stop = g->c.start[block + 1] < end ? g->c.start[block + 1] : end;
+	for (; from < a->tokens; block++) {
+		size_t stop = g->c.start[block + 1] - a->first_token;
 
-		reap_panels_add(g->gemm.gemm, g->panel, &panels, first, stop - first);
-		first = stop;
+		stop = stop < a->tokens ? stop : a->tokens;
+		reap_panels_add(g->gemm.gemm, g->panel, &panels, from, stop - from);
+		from = stop;
 	}
 	return panels;
 }
 
-static void keys_and_values(struct reap_engine *g, const struct reap_layer *l)
+/* Attention is causal, so a run needs keys and values of itself and of those before
+ * it alone: one pass over the tokens does the whole of it. */
+static void attend_run(struct reap_engine *g, const struct reap_layer *l, struct attention *a,
+	size_t block, size_t pieces)
 {
-	struct reap_weight wk = bf16_weight(l->k_w), wv = bf16_weight(l->v_w);
-	struct sink to_k = {g, g->k, g->kv_dim, 0, g->w.k_bias};
-	struct sink to_v = {g, g->v, g->kv_dim, 0, g->w.v_bias};
-	size_t panels = token_panels(g, 0, 0, g->c.tokens);
-	struct reap_product p[2] = {
-		{.w = &wk,
-			.packed = g->packed_k,
-			.a = g->xn,
-			.lda = g->hidden * g->terms,
-			.terms = g->terms,
-			.panel = g->panel,
-			.panels = panels,
-			.done = store_tile,
-			.arg = &to_k},
-		{.w = &wv,
-			.packed = g->packed_v,
-			.a = g->xn,
-			.lda = g->hidden * g->terms,
-			.terms = g->terms,
-			.panel = g->panel,
-			.panels = panels,
-			.done = store_tile,
-			.arg = &to_v},
-	};
-
-	reap_gemm_pack_all(&g->gemm, g->packed_k, &wk);
-	reap_gemm_pack_all(&g->gemm, g->packed_v, &wv);
-	reap_gemm_run(&g->gemm, p, 2);
-}
-
-/* Queries, attention and output projection for a->first_token .. + n - 1, of
- * which the first belongs to `block`. */
-static void queries(struct reap_engine *g, const struct reap_layer *l, struct attention *a,
-	size_t block, size_t n, size_t pieces)
-{
-	struct reap_weight wq = bf16_weight(l->q_w), wo = bf16_weight(l->o_w);
-	struct sink to_q = {g, g->q, g->q_dim, a->first_token, g->w.q_bias};
-	struct sink to_x = {g, g->x, g->hidden, a->first_token, g->w.o_bias};
-	size_t panels = token_panels(g, block, a->first_token, n);
-	struct reap_product q = {.w = &wq,
-		.packed = g->packed_q,
-		.a = g->xn,
+	struct reap_weight wq = bf16_weight(l->q_w), wk = bf16_weight(l->k_w),
+			   wv = bf16_weight(l->v_w), wo = bf16_weight(l->o_w);
+	struct sink to_q = {g, g->q, g->q_dim, g->w.q_bias};
+	struct sink to_k = {
+		g, g->k + a->first_token * g->kv_dim, g->kv_dim, g->w.k_bias};
+	struct sink to_v = {
+		g, g->v + a->first_token * g->kv_dim, g->kv_dim, g->w.v_bias};
+	struct sink to_x = {g, g->x + a->first_token * g->hidden, g->hidden, g->w.o_bias};
+	size_t panels = run_panels(g, a, block);
+	const struct reap_product in = {.a = g->split,
 		.lda = g->hidden * g->terms,
 		.terms = g->terms,
 		.panel = g->panel,
 		.panels = panels,
-		.done = store_tile,
-		.arg = &to_q};
+		.done = store_tile};
+	struct reap_product p[3] = {in, in, in};
 	struct reap_product o = {.w = &wo,
 		.packed = g->packed_o,
 		.a = g->attn,
@@ -322,10 +300,13 @@ static void queries(struct reap_engine *g, const struct reap_layer *l, struct at
 		.done = add_tile,
 		.arg = &to_x};
 
-	reap_gemm_run(&g->gemm, &q, 1);
+	p[0].w = &wq, p[0].packed = g->packed_q, p[0].arg = &to_q;
+	p[1].w = &wk, p[1].packed = g->packed_k, p[1].arg = &to_k;
+	p[2].w = &wv, p[2].packed = g->packed_v, p[2].arg = &to_v;
+	reap_pool_run(g->pool, (a->tokens + REAP_ROW_TASK - 1) / REAP_ROW_TASK, norm_task, a);
+	reap_gemm_run(&g->gemm, p, 3);
+	reap_pool_run(g->pool, pieces, rope_task, a);
 	reap_pool_run(g->pool, pieces * g->cfg->kv_heads, attend_task, a);
-	for (size_t i = 0; i < panels; i++)
-		g->panel[i].row -= a->first_token;
 	reap_gemm_run(&g->gemm, &o, 1);
 }
 
@@ -340,39 +321,41 @@ static size_t add_pieces(struct reap_engine *g, size_t n, size_t token, uint32_t
 void reap_engine_attention(struct reap_engine *g, uint32_t layer)
 {
 	const struct reap_layer *l = &g->m->layer[layer];
-	struct reap_weight wq = bf16_weight(l->q_w), wo = bf16_weight(l->o_w);
-	struct attention a = {.g = g, .window = g->cfg->sliding[layer] ? g->cfg->window : SIZE_MAX};
+	struct reap_weight wq = bf16_weight(l->q_w), wk = bf16_weight(l->k_w),
+			   wv = bf16_weight(l->v_w), wo = bf16_weight(l->o_w);
+	struct attention a = {.g = g,
+		.piece = g->piece,
+		.window = g->cfg->sliding[layer] ? g->cfg->window : SIZE_MAX};
 	size_t block = 0, pos = 0;
 
-	reap_pool_run(g->pool, (g->c.tokens + REAP_ROW_TASK - 1) / REAP_ROW_TASK, norm_task, &a);
-	keys_and_values(g, l);
-	reap_pool_run(g->pool, g->c.blocks, rope_task, &a);
 	reap_gemm_pack_all(&g->gemm, g->packed_q, &wq);
+	reap_gemm_pack_all(&g->gemm, g->packed_k, &wk);
+	reap_gemm_pack_all(&g->gemm, g->packed_v, &wv);
 	reap_gemm_pack_all(&g->gemm, g->packed_o, &wo);
 
-	/* Runs of whole blocks, or of a long block's next REAP_QUERY_ROWS positions. */
+	/* Runs of whole blocks, or of a long block's next REAP_RUN positions. */
 	while (block < g->c.blocks) {
-		size_t first_block = block, n = 0, pieces = 0;
+		size_t first_block = block, pieces = 0;
 
 		a.first_token = g->c.start[block] + pos;
-		while (block < g->c.blocks && n < REAP_QUERY_ROWS) {
+		a.tokens = 0;
+		while (block < g->c.blocks && a.tokens < REAP_RUN) {
 			size_t left = g->c.block[block].len - pos;
 
-			if (left > REAP_QUERY_ROWS - n) {
-				if (n > 0)
+			if (left > REAP_RUN - a.tokens) {
+				if (a.tokens > 0)
 					break;
-				left = REAP_QUERY_ROWS;
+				left = REAP_RUN;
 			}
 			pieces = add_pieces(g, pieces, g->c.start[block], (uint32_t)pos,
 				(uint32_t)(pos + left));
-			n += left;
+			a.tokens += left;
 			pos += left;
 			if (pos == g->c.block[block].len) {
 				block++;
 				pos = 0;
 			}
 		}
-		a.piece = g->piece;
-		queries(g, l, &a, first_block, n, pieces);
+		attend_run(g, l, &a, first_block, pieces);
 	}
 }

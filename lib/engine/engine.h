@@ -22,7 +22,6 @@ struct reap_engine;
 struct reap_engine_opts {
 	int threads;           /* >= 1 */
 	uint64_t memory;       /* bytes: the bound on the working set (mapped weights apart) */
-	uint32_t max_len;      /* tokens of the longest block that will be run; 0: not known */
 	uint32_t layers;       /* run only the first so many; 0: all (outcomes need all) */
 	bool routes;           /* call sink->route */
 	bool outcomes;         /* call sink->outcome (needs lm_head) */
@@ -38,13 +37,14 @@ struct reap_engine_sink {
 	void *arg;
 };
 
-/* Error when `memory` cannot hold one block of max_len; the message names the
- * least that would do. */
+/* Error when `memory` cannot hold the model's buffers; the message names the least
+ * that would do. */
 REAP_MUST_CHECK int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 	const struct reap_engine_opts *o, struct reap_err *e);
 void reap_engine_close(struct reap_engine *eng); /* NULL allowed */
 
-/* How many tokens one call of reap_engine_run may hold. */
+/* How many tokens of several blocks to give to one call of reap_engine_run: past that
+ * nothing is gained.  One longer block is taken if memory allows. */
 uint64_t reap_engine_chunk_tokens(const struct reap_engine *eng);
 
 /* Bytes of the working set when the largest chunk has so many tokens. */

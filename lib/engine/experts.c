@@ -76,7 +76,7 @@ struct group {
 	struct reap_engine *g;
 	const struct reap_layer *l;
 	size_t first_pair; /* row 0 is pair[first_pair] */
-	size_t rows;
+	size_t rows, most;
 	size_t panels, products;
 	struct reap_weight *gate_up, *down; /* (products) */
 	struct reap_product *product;       /* (products) */
@@ -213,7 +213,7 @@ static void add_panel(struct group *q, uint32_t e, size_t rows)
 {
 	struct reap_engine *g = q->g;
 
-	if (q->rows + rows > g->group_rows)
+	if (q->rows + rows > q->most)
 		run_group(q);
 	if (q->products == 0 || q->expert[q->products - 1] != e) {
 		q->expert[q->products] = e;
@@ -267,7 +267,7 @@ int reap_engine_experts(struct reap_engine *g, uint32_t layer, struct reap_err *
 {
 	size_t experts = g->cfg->experts, k = g->cfg->top_k;
 	struct experts a = {g, &g->m->layer[layer], layer + 1 == g->layers};
-	struct group q = {.g = g, .l = a.l};
+	struct group q = {.g = g, .l = a.l, .most = reap_group_rows(g, g->c.tokens)};
 	size_t *start = reap_calloc(experts + 2, sizeof(*start));
 	int rc = REAP_OK;
 

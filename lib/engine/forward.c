@@ -11,21 +11,20 @@
 
 /* ---- memory ---- */
 
-/* Bytes of the buffers: some whatever the chunk, some for each token of it. */
-struct plan {
-	uint64_t fixed, token;
-};
+/* Past MOST_TOKENS of a chunk nothing is gained: the cost of reading and expanding
+ * weights is then a few percent of the work. */
+enum { MOST_TOKENS = 65536 };
 
-enum { GROUP_ROWS = 4096 }; /* expert rows in work at once, at the least */
+enum { LEAST_ROWS = 4096, MOST_ROWS = 32768 }; /* of a group of experts */
 
-/* Rows of a group of experts, for chunks of `cap` tokens: an eighth of all pairs,
- * so that the groups are few and the buffers small. */
-static size_t group_rows(const struct reap_engine *g, size_t cap)
+size_t reap_group_rows(const struct reap_engine *g, size_t tokens)
 {
-	size_t pairs = cap * g->cfg->top_k, rows = pairs / 8;
+	size_t pairs = tokens * g->cfg->top_k, rows = pairs / 8;
 
-	if (rows < GROUP_ROWS)
-		rows = GROUP_ROWS;
+	if (rows > MOST_ROWS)
+		return MOST_ROWS;
+	if (rows < LEAST_ROWS)
+		rows = LEAST_ROWS;
 	return rows < pairs ? rows : pairs;
 }
 
@@ -46,56 +45,60 @@ static size_t head_columns(const struct reap_engine *g)
 	return n < slab ? slab : n;
 }
 
-static struct plan plan(const struct reap_engine *g)
+/* Bytes of the buffers for chunks of `cap` tokens, false when nobody has as many. */
+static bool buffer_bytes(const struct reap_engine *g, uint64_t cap, uint64_t *bytes)
 {
 	const struct reap_gemm *gemm = g->gemm.gemm;
-	uint64_t k = g->cfg->top_k, threads = (uint64_t)g->o.threads;
+	uint64_t k = g->cfg->top_k, threads = (uint64_t)g->o.threads, fixed, token;
 	uint64_t group_row = (g->hidden + g->inter) * g->elem + g->hidden * 4;
 	size_t max_k = g->hidden > g->inter ? g->hidden : g->inter;
-	struct plan p;
 
-	p.fixed = reap_gemm_memory(gemm, g->o.threads, max_k) + threads * scratch_bytes(g) +
-		  reap_gemm_packed_bytes(gemm, g->q_dim, g->hidden) +
-		  2 * reap_gemm_packed_bytes(gemm, g->kv_dim, g->hidden) +
-		  reap_gemm_packed_bytes(gemm, g->hidden, g->q_dim) +
-		  REAP_QUERY_ROWS * g->q_dim * (4 + g->elem) +
-		  g->cfg->experts * (3 * g->hidden + 2 * g->inter) * 4 + GROUP_ROWS * group_row;
-	p.token = g->hidden * (4 + g->elem * g->terms) + 8 * g->kv_dim + k * (2 + 4 + 4 + 4 + 4) +
-		  k * group_row / 8 + (4 + 1) + 2 * sizeof(struct reap_panel) + sizeof(size_t);
+	fixed = reap_gemm_memory(gemm, g->o.threads, max_k) + threads * scratch_bytes(g) +
+		reap_gemm_packed_bytes(gemm, g->q_dim, g->hidden) +
+		2 * reap_gemm_packed_bytes(gemm, g->kv_dim, g->hidden) +
+		reap_gemm_packed_bytes(gemm, g->hidden, g->q_dim) +
+		REAP_RUN * (g->q_dim * (4 + g->elem) + g->hidden * g->terms * g->elem) +
+		g->cfg->experts * (3 * g->hidden + 2 * g->inter) * 4 +
+		reap_group_rows(g, cap) * group_row;
+	token = g->hidden * (4 + g->elem) + 8 * g->kv_dim + k * (2 + 4 + 4 + 4 + 4) + (4 + 1) +
+		2 * sizeof(struct reap_panel) + sizeof(size_t);
 	/* Rotary tables, if the chunk is one block. */
-	p.token += 2 * g->rope.half * sizeof(float);
+	token += 2 * g->rope.half * sizeof(float);
 	if (g->o.routes)
-		p.token += g->layers * k * (2 + 4 + 4);
+		token += g->layers * k * (2 + 4 + 4);
 	if (g->o.outcomes) {
-		p.fixed += reap_gemm_packed_bytes(gemm, head_columns(g), g->hidden);
-		p.token +=
-			sizeof(struct reap_row_state) + 4 * (uint64_t)g->o.entropy_topk + 4 + 4 + 1;
+		fixed += reap_gemm_packed_bytes(gemm, head_columns(g), g->hidden);
+		token += sizeof(struct reap_row_state) + 4 * (uint64_t)g->o.entropy_topk + 4 + 4 +
+			 1;
 	}
-	return p;
+	return reap_mul_u64(token, cap, bytes) && reap_add_u64(*bytes, fixed, bytes);
 }
 
-/* How many tokens a chunk may hold.  Past MOST nothing is gained: the cost of
- * reading and expanding weights is then a few percent of the work. */
+/* The buffers hold as many tokens as memory allows, but no more than are ever
+ * wanted at once. */
 static int choose_cap(struct reap_engine *g, struct reap_err *e)
 {
-	enum { MOST = 65536 };
-	struct plan p = plan(g);
-	uint64_t least = g->o.max_len > 0 ? g->o.max_len : 1, need, n;
+	uint64_t least = 1, most = g->cfg->max_context, need;
 
-	if (!reap_mul_u64(p.token, least, &need) || !reap_add_u64(need, p.fixed, &need))
+	most = most > MOST_TOKENS ? most : MOST_TOKENS;
+	if (most > (UINT32_MAX - 1) / g->cfg->top_k)
+		most = (UINT32_MAX - 1) / g->cfg->top_k;
+	if (!buffer_bytes(g, least, &need))
 		return reap_fail_memory(e, "a chunk");
 	if (need > g->o.memory)
 		return reap_fail(e, REAP_EUSAGE,
-			"memory: a block of %llu tokens of this model needs %llu MiB, %llu MiB are "
-			"allowed",
-			(unsigned long long)least, (unsigned long long)((need >> 20) + 1),
+			"memory: this model needs %llu MiB, %llu MiB are allowed",
+			(unsigned long long)((need >> 20) + 1),
 			(unsigned long long)(g->o.memory >> 20));
-	n = (g->o.memory - p.fixed) / p.token;
-	if (n > MOST)
-		n = MOST > least ? MOST : least;
-	if (n > (UINT32_MAX - 1) / g->cfg->top_k)
-		n = (UINT32_MAX - 1) / g->cfg->top_k;
-	g->cap = (size_t)n;
+	while (least < most) {
+		uint64_t n = least + (most - least + 1) / 2;
+
+		if (buffer_bytes(g, n, &need) && need <= g->o.memory)
+			least = n;
+		else
+			most = n - 1;
+	}
+	g->cap = (size_t)least;
 	return REAP_OK;
 }
 
@@ -129,7 +132,7 @@ static bool allocate(struct reap_engine *g)
 	size_t k = c->top_k, cap = g->cap, pairs = cap * k;
 	bool ok;
 
-	g->group_rows = group_rows(g, cap);
+	g->group_rows = reap_group_rows(g, cap);
 	g->panel_cap = cap > g->group_rows ? cap : g->group_rows;
 	g->scratch_bytes = scratch_bytes(g);
 	g->head_columns = head_columns(g);
@@ -157,15 +160,16 @@ static bool allocate(struct reap_engine *g)
 	ok = ok && g->packed_q && g->packed_k && g->packed_v && g->packed_o;
 
 	g->x = floats(cap, g->hidden);
-	g->xn = operands(g, cap, g->hidden * g->terms);
+	g->xn = operands(g, cap, g->hidden);
+	g->split = operands(g, REAP_RUN, g->hidden * g->terms);
 	g->k = floats(cap, g->kv_dim);
 	g->v = floats(cap, g->kv_dim);
-	g->q = floats(REAP_QUERY_ROWS, g->q_dim);
-	g->attn = operands(g, REAP_QUERY_ROWS, g->q_dim);
+	g->q = floats(REAP_RUN, g->q_dim);
+	g->attn = operands(g, REAP_RUN, g->q_dim);
 	g->scratch = reap_alloc_aligned((size_t)g->o.threads, g->scratch_bytes);
-	g->piece = reap_alloc(REAP_QUERY_ROWS, sizeof(*g->piece));
+	g->piece = reap_alloc(REAP_RUN, sizeof(*g->piece));
 	g->panel = reap_alloc(g->panel_cap, sizeof(*g->panel));
-	ok = ok && g->x && g->xn && g->k && g->v && g->q && g->attn && g->scratch && g->piece &&
+	ok = ok && g->x && g->xn && g->split && g->k && g->v && g->q && g->attn && g->scratch && g->piece &&
 	     g->panel;
 
 	g->expert = reap_alloc(pairs, sizeof(*g->expert));
@@ -253,7 +257,7 @@ void reap_engine_close(struct reap_engine *g)
 	void *const all[] = {g->w.input_norm, g->w.post_norm, g->w.final_norm, g->w.q_bias,
 		g->w.k_bias, g->w.v_bias, g->w.o_bias, g->w.sinks, g->w.router, g->w.router_bias,
 		g->w.gate_up_bias, g->w.down_bias, g->packed_q, g->packed_k, g->packed_v,
-		g->packed_o, g->x, g->xn, g->k, g->v, g->q, g->attn, g->scratch, g->piece, g->panel,
+		g->packed_o, g->x, g->xn, g->split, g->k, g->v, g->q, g->attn, g->scratch, g->piece, g->panel,
 		g->expert, g->gate, g->norm, g->row, g->pair, g->gathered, g->act, g->y, g->c.kept,
 		g->c.need, g->c.start, g->trace_expert, g->trace_gate, g->trace_norm,
 		g->packed_head, g->state, g->top, g->logp, g->entropy, g->top1};
@@ -268,14 +272,14 @@ void reap_engine_close(struct reap_engine *g)
 
 uint64_t reap_engine_chunk_tokens(const struct reap_engine *g)
 {
-	return g->cap;
+	return g->cap < MOST_TOKENS ? g->cap : MOST_TOKENS;
 }
 
 uint64_t reap_engine_memory(const struct reap_engine *g, uint64_t tokens)
 {
-	struct plan p = plan(g);
+	uint64_t bytes;
 
-	return p.fixed + p.token * tokens;
+	return buffer_bytes(g, tokens, &bytes) ? bytes : UINT64_MAX;
 }
 
 /* ---- a chunk ---- */

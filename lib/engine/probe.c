@@ -199,7 +199,6 @@ int reap_probe(double *rate, const struct reap_config *cfg, const struct reap_en
 	if (rc != REAP_OK)
 		return rc;
 	opts.layers = 0;
-	opts.max_len = 0;
 	if ((rc = reap_engine_open(&eng, &z.model, &opts, e)) != REAP_OK)
 		goto out;
 	if (rows > reap_engine_chunk_tokens(eng))

@@ -18,8 +18,8 @@
 
 enum {
 	REAP_QUERY_TILE = 64,   /* query positions of one attention task */
-	REAP_QUERY_ROWS = 2048, /* tokens whose queries are in memory at once; a multiple of
-				 * every backend's panel */
+	REAP_RUN = 2048,        /* tokens that pass attention at once, a multiple of
+				 * REAP_QUERY_TILE */
 	REAP_ROW_TASK = 32,     /* tokens of one task of row-wise work */
 	REAP_FLOAT_SLACK = 64,  /* floats that vector loads may read past a buffer's end */
 };
@@ -77,13 +77,14 @@ struct reap_engine {
 	uint8_t *packed_q, *packed_k, *packed_v, *packed_o;
 
 	float *x;         /* (cap, hidden) the residual stream */
-	uint8_t *xn;      /* operands (cap, terms, hidden): normed rows */
+	uint8_t *xn;      /* operands (cap, hidden): rows normed for experts or lm_head */
+	uint8_t *split;   /* operands (REAP_RUN, terms, hidden): normed for attention */
 	float *k, *v;     /* (cap, kv_dim) */
-	float *q;         /* (REAP_QUERY_ROWS, q_dim) */
-	uint8_t *attn;    /* operands (REAP_QUERY_ROWS, q_dim) */
+	float *q;         /* (REAP_RUN, q_dim) */
+	uint8_t *attn;    /* operands (REAP_RUN, q_dim) */
 	uint8_t *scratch; /* of each thread, scratch_bytes apart */
 	size_t scratch_bytes;
-	struct reap_piece *piece; /* (REAP_QUERY_ROWS) */
+	struct reap_piece *piece; /* (REAP_RUN) */
 	struct reap_panel *panel; /* (panel_cap) */
 	size_t panel_cap;
 
@@ -137,6 +138,10 @@ static inline void reap_norm_row(
 
 	g->kern->norm_apply(out, x, w, (float)(1 / sqrt(mean + g->cfg->rms_eps)), g->hidden);
 }
+
+/* Rows of a group of experts in a chunk of so many tokens: an eighth of all pairs
+ * within bounds, so that the groups are few and the buffers small. */
+size_t reap_group_rows(const struct reap_engine *g, size_t tokens);
 
 /* The parts of a layer, and what follows the last one. */
 void reap_engine_attention(struct reap_engine *g, uint32_t layer);
