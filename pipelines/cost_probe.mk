@@ -20,3 +20,6 @@ $D/costs.txt: $D/probe.manifest $D/recipe.yaml costs
 
 all: $D/costs.txt
 	$(if $(SHOW),,@cat $D/costs.txt)
+
+planned:
+	$(call note,no forward pass)

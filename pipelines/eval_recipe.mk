@@ -47,6 +47,10 @@ endif
 # The card of a model that was made here gets the verdict.
 carded = $(if $(MADE),./card $(patsubst %/,%,$(dir $(MADE))) $D)
 
+# What making it would take.
+plan_maker = $(if $(if $(ENTRY),,$(MADE)),+@$(SELF) RECIPE=$(call maker,$(or $(RIGHT_KEY),$(LEFT_KEY))) \
+	D=$(patsubst %/,%,$(dir $(MADE))) planned)
+
 ifeq ($(if $(run_matrix.count),$(if $(ENTRY),,matrix)),matrix)
 
 # ---- all entries, one after the other ----
@@ -57,6 +61,14 @@ FOLDERS := $(foreach i,$(ENTRIES),$D/$(run_matrix.$i.name))
 $(ENTRIES:%=entry.%): entry.%: $(MADE) | check
 	+@$(SELF) RECIPE=$(RECIPE) ENTRY=$* D=$D/$(run_matrix.$*.name)
 .PHONY: $(ENTRIES:%=entry.%)
+
+define plan_entry
++@$(SELF) RECIPE=$(RECIPE) ENTRY=$i D=$D/$(run_matrix.$i.name) planned
+
+endef
+planned: | check
+	$(plan_maker)
+	$(foreach i,$(ENTRIES),$(plan_entry))
 
 $D/summary.md: $(ENTRIES:%=entry.%)
 	./summary $(name) $(FOLDERS) $(into)
@@ -150,6 +162,23 @@ $D/model/README.md: $D/verdict.txt $(wildcard $D/rewrite.manifest) card
 # CUTS: other cuts of the model whose losses were measured, from a grid.
 $D/report.html: $D/verdict.txt $(wildcard $(CUTS:%=%/verdict.json)) report
 	./report $D $(CUTS)
+endif
+
+# A model that is not made yet cannot be asked, but it differs from the other in
+# nothing but the number of its experts.
+LEFT_THERE := $(if $(call is_made,$(LEFT_KEY)),$(wildcard $(call maker_manifest,$(LEFT_KEY))),yes)
+
+planned: $(if $(OWN_TOKENS),$(if $(LEFT_THERE),$D/eval.tokens)) | check
+	$(plan_maker)
+ifneq ($(LEFT_THERE),)
+	$(call foresee,base.eval,$(CMD.base.shards))
+else
+	$(call note,base.eval: when the model has been made)
+endif
+ifneq ($(wildcard $(RIGHT)/config.json),)
+	$(call foresee,pruned.eval,$(CMD.pruned.shards))
+else ifneq ($(RIGHT),)
+	$(call note,pruned.eval: as base.eval with fewer weights to read)
 endif
 
 all: $(RESULT)

@@ -194,5 +194,22 @@ $D/model/README.md: $(MANIFEST) card
 endif
 .PHONY: evaluated based
 
+# ---- what it would take ----
+
+planned: $(if $(OTHER),,$(if $(filter rows,$(FROM)),$D/calib.tokens)) | check
+ifneq ($(OTHER),)
+	+@$(SELF) RECIPE=$(OTHER) D=$P EVALUATION= CELLS= planned
+else ifeq ($(FROM),rows)
+	$(call foresee,calib.trace,$(CMD.calib.trace))
+else
+	$(call note,no calibration pass)
+endif
+ifneq ($(EVALUATION),)
+	+@$(EVALUATE) D=$D RIGHT=$D/model planned
+endif
+ifneq ($(CELLS),)
+	$(call note,$(words $(CELLS)) cells of the grid: for each a pass like pruned.eval)
+endif
+
 all: $(DONE)
 	$(closing)

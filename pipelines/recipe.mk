@@ -9,7 +9,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
-.PHONY: all check FORCE
+.PHONY: all planned check FORCE
 
 $(if $(shell command -v reap-recipe),,$(error the tools are not built: run make in the repository))
 VALUES := $(shell f=$$(mktemp) && reap-recipe --make $(RECIPE) >"$$f" && echo "$$f")
@@ -26,6 +26,9 @@ comma := ,
 space := $() $()
 
 all:
+
+# `planned` asks all forward passes what they would take, and runs none.
+planned:
 
 # ---- finding things ----
 
@@ -99,6 +102,14 @@ $(begin)
 ./launch $(LAUNCHER) $(SHARDS) $(if $(call changed,$1),always,$<) $2 -- $(strip $(CMD.$1))
 $(call keep_command,$1)
 endef
+
+# $(call foresee,FILE,COMMAND): what the forward pass that makes FILE would take.
+define foresee
+$(if $(SHOW),,@printf '\n%s: %s\n' '$1' $(call quote,$2))
+$(if $(SHOW),,@)$(strip $2) $(SPEED) --dry-run
+endef
+# $(call note,WORDS): of passes that cannot be asked for yet.
+note = $(if $(SHOW),,@printf '\n%s\n' '$1')
 
 # The last words of a target, not of one that another target runs (PART).
 closing = $(if $(SHOW)$(PART),,@./closing $D)

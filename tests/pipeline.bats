@@ -303,3 +303,29 @@ state() {
 	done
 	[ -e "$O/many/cells/reap-keep20/verdict.json" ]
 }
+
+@test "plan-TARGET: what all forward passes would take; tokens are made, no model is run" {
+	pipe plan-fast SHARDS=4 >"$TMP/said"
+	grep -q '^calib.trace: reap-route ' "$TMP/said"
+	grep -q '^base.eval: reap-ppl ' "$TMP/said"
+	grep -q '^pruned.eval: as base.eval' "$TMP/said"
+	[ "$(grep -c '^total .* GFLOP$' "$TMP/said")" -eq 2 ]
+	[ "$(grep -cE '^(time_of_16|disk_of_4) ' "$TMP/said")" -eq 4 ]
+	[ "$(cd "$O/fast" && find . -type f ! -path './.commands/*' | sort | paste -sd' ')" = \
+		"./calib.tokens ./eval.tokens" ]
+	# What was planned is what is run, with the tokens that are there.
+	pipe -n fast >"$TMP/run"
+	grep -qF "$(sed -n 's/^calib.trace: //p' "$TMP/said")" "$TMP/run"
+	! grep '^reap-tokenize' "$TMP/run"
+}
+
+@test "plan-TARGET: evaluations, matrices, grids and recipes without a pass" {
+	pipe plan-tiny-noop RECIPES="$ROOT/recipes" >"$TMP/said"
+	grep -q '^no calibration pass$' "$TMP/said"
+	pipe -n plan-tiny-sweep RECIPES="$ROOT/recipes" >"$TMP/said"
+	[ "$(grep -c -- '--dry-run' "$TMP/said")" -eq 2 ]
+	pipe -n plan-tiny-longseq RECIPES="$ROOT/recipes" >"$TMP/said"
+	[ "$(grep -c -- '--dry-run' "$TMP/said")" -ge 4 ]
+	! grep -E '^(reap-(route|ppl).*>|\./launch)' "$TMP/said"
+	[ "$(pipe plan-tiny-costprobe RECIPES="$ROOT/recipes" | tail -n 1)" = "no forward pass" ]
+}
