@@ -234,7 +234,7 @@ state() {
 		collector_overrides: {seq_lens_csv: "128", num_blocks: 2}
 	END
 	cp recipes/*costprobe* recipes/execution.yaml "$R"
-	pipe fast-single | grep -q UNION
+	pipe fast-single | grep UNION >/dev/null
 	pipe tiny-costprobe >"$TMP/costs"
 	for m in peak_rss_gb wall_time_s bytes_read bytes_written num_shards_touched; do
 		grep -qE "^probe $m [0-9.e-]+ " "$TMP/costs"

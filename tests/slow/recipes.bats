@@ -18,19 +18,19 @@ zeros() {
 }
 
 @test "keep 24: a verdict with intervals, a model ready to publish" {
-	pipe tiny-keep24 | grep -qE '^(PASS|UNDECIDED) '
+	pipe tiny-keep24 | grep -E '^(PASS|UNDECIDED) ' >/dev/null
 	jq -e '.rows[] | select(.pack == "UNION") | .d_nll_ci | length == 2' "$O/tiny-keep24/verdict.json"
 	(cd "$O/tiny-keep24/model" && sha256sum --quiet -c SHA256SUMS)
 }
 
 @test "keep 20" {
-	pipe tiny-keep20 | grep -qE '^(PASS|UNDECIDED|FAIL) '
+	pipe tiny-keep20 | grep -E '^(PASS|UNDECIDED|FAIL) ' >/dev/null
 }
 
 @test "noise and noop: exact zeros, PASS" {
-	pipe tiny-noise | grep -q '^PASS '
+	pipe tiny-noise | grep '^PASS ' >/dev/null
 	zeros "$O/tiny-noise/verdict.json"
-	pipe tiny-noop | grep -q '^PASS '
+	pipe tiny-noop | grep '^PASS ' >/dev/null
 	zeros "$O/tiny-noop/verdict.json"
 }
 
@@ -46,10 +46,10 @@ zeros() {
 }
 
 @test "one model; the cost probe" {
-	pipe tiny-single | grep -q UNION
+	pipe tiny-single | grep UNION >/dev/null
 	pipe tiny-single-longseq
 	[ -s "$O/tiny-single-longseq/summary.md" ]
-	pipe tiny-costprobe | grep -q '^full bytes_read '
+	pipe tiny-costprobe | grep '^full bytes_read ' >/dev/null
 }
 
 @test "every size measured: more experts, less loss" {
