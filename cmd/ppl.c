@@ -48,10 +48,7 @@ struct opts {
 /* An interrupted eval.  With tokens its records are taken over one by one, read one
  * ahead; without tokens, the metrics of its finished packs, all read at once. */
 struct resume {
-	struct reap_reader *reader; /* NULL: none, or used up */
-	const char *name;
-	int fd;
-	struct reap_rec rec; /* the next one */
+	struct tool_resume from;
 	struct reap_eval_storage storage;
 	struct reap_metrics *metrics; /* (packs); owned */
 	size_t packs, cap;
@@ -70,18 +67,6 @@ struct run {
 
 /* ---- resuming ---- */
 
-/* The next record that can be used.  Where the interrupted stream breaks off, or
- * ends, there is nothing more to take over. */
-static void resume_advance(struct resume *r)
-{
-	struct reap_err ignored = {0};
-
-	if (r->reader != NULL && reap_read(r->reader, &r->rec, &ignored) <= 0) {
-		reap_reader_close(r->reader);
-		r->reader = NULL;
-	}
-}
-
 /* An eval of the same model and settings. */
 static int resume_check(struct run *s, struct reap_err *e)
 {
@@ -90,16 +75,16 @@ static int resume_check(struct run *s, struct reap_err *e)
 	struct reap_eval_meta meta;
 	int rc;
 
-	if ((rc = reap_get_eval_meta(&r->rec, &meta, e)) != REAP_OK ||
-		(rc = reap_agree_meta(r->name, &meta, "this run", mine, e)) != REAP_OK ||
-		(rc = reap_agree_u64("tokens", r->name, meta.tokens, "this run", mine->tokens, e)) !=
+	if ((rc = reap_get_eval_meta(&r->from.rec, &meta, e)) != REAP_OK ||
+		(rc = reap_agree_meta(r->from.name, &meta, "this run", mine, e)) != REAP_OK ||
+		(rc = reap_agree_u64("tokens", r->from.name, meta.tokens, "this run", mine->tokens, e)) !=
 			REAP_OK ||
-		(rc = reap_agree_u64("shard", r->name, meta.shard, "this run", mine->shard, e)) !=
+		(rc = reap_agree_u64("shard", r->from.name, meta.shard, "this run", mine->shard, e)) !=
 			REAP_OK ||
-		(rc = reap_agree_u64("shards", r->name, meta.shards, "this run", mine->shards, e)) !=
+		(rc = reap_agree_u64("shards", r->from.name, meta.shards, "this run", mine->shards, e)) !=
 			REAP_OK)
 		return rc;
-	return reap_agree_str("arithmetic", r->name, meta.backend, "this run", mine->backend, e);
+	return reap_agree_str("arithmetic", r->from.name, meta.backend, "this run", mine->backend, e);
 }
 
 static int resume_packs(struct run *s, struct reap_err *e)
@@ -107,12 +92,12 @@ static int resume_packs(struct run *s, struct reap_err *e)
 	struct resume *r = &s->resume;
 	int rc;
 
-	for (; r->reader != NULL; resume_advance(r)) {
+	for (; r->from.reader != NULL; tool_resume_next(&r->from)) {
 		if (!reap_grow(&r->metrics, &r->cap, r->packs + 1, sizeof(*r->metrics)))
 			return reap_fail_memory(e, "the finished packs");
-		if (!reap_rec_is(&r->rec, "metrics"))
-			return reap_rec_unknown(&r->rec, e);
-		rc = reap_get_metrics(&r->rec, &s->o->meta, &r->metrics[r->packs], e);
+		if (!reap_rec_is(&r->from.rec, "metrics"))
+			return reap_rec_unknown(&r->from.rec, e);
+		rc = reap_get_metrics(&r->from.rec, &s->o->meta, &r->metrics[r->packs], e);
 		if (rc != REAP_OK)
 			return rc;
 		r->packs++;
@@ -122,35 +107,19 @@ static int resume_packs(struct run *s, struct reap_err *e)
 
 static int resume_open(struct run *s, struct reap_err *e)
 {
-	const struct reap_header *h;
 	struct resume *r = &s->resume;
-	struct reap_err why = {0};
 	int rc;
 
 	if (s->o->resume == NULL)
 		return REAP_OK;
-	if ((rc = tool_input(s->o->resume, &r->fd, &r->name, e)) != REAP_OK)
-		return rc;
-	rc = reap_reader_open(&r->reader, r->fd, r->name, REAP_KIND_ANY, &why);
-	if (rc == REAP_ESTREAM) { /* killed before the first flush */
-		tool_info("%s: starting from the beginning", why.text);
-		return REAP_OK;
-	}
-	if (rc != REAP_OK)
-		return reap_fail(e, rc, "%s", why.text);
-	h = reap_reader_header(r->reader);
-	if (h->kind != REAP_KIND_EVAL)
-		return reap_fail(e, REAP_ESTREAM, "%s: kind %s, expected eval", r->name,
-			reap_kind_name(h->kind));
-	rc = reap_model_id_match(r->name, &h->model, s->o->model, &s->model->id, e);
+	rc = tool_resume_open(&r->from, s->o->resume, REAP_KIND_EVAL, s->o->model, &s->model->id, e);
 	if (rc != REAP_OK)
 		return rc;
-	resume_advance(r);
-	if (r->reader == NULL)
+	if (r->from.reader == NULL)
 		return REAP_OK;
 	if ((rc = resume_check(s, e)) != REAP_OK)
 		return rc;
-	resume_advance(r);
+	tool_resume_next(&r->from);
 	return s->o->meta.tokens ? REAP_OK : resume_packs(s, e);
 }
 
@@ -160,9 +129,7 @@ static void resume_close(struct resume *r)
 		reap_metrics_free(&r->metrics[i]);
 	free(r->metrics);
 	reap_eval_storage_free(&r->storage);
-	reap_reader_close(r->reader);
-	if (r->fd > 0)
-		close(r->fd);
+	tool_resume_close(&r->from);
 }
 
 static const struct reap_metrics *finished(const struct resume *r, const char *pack,
@@ -202,20 +169,20 @@ static int on_block(void *arg, const struct reap_block *b, bool *skip, struct re
 	int rc;
 
 	*skip = finished(r, b->pack, b->seq_len) != NULL;
-	if (*skip || r->reader == NULL)
+	if (*skip || r->from.reader == NULL)
 		return REAP_OK;
-	if (!reap_rec_is(&r->rec, "tokens"))
-		return reap_rec_fail(&r->rec, "t", e, "block %" PRIu64 " of the token stream is not "
+	if (!reap_rec_is(&r->from.rec, "tokens"))
+		return reap_rec_fail(&r->from.rec, "t", e, "block %" PRIu64 " of the token stream is not "
 			"there", b->index);
-	if ((rc = reap_get_eval_tokens(&r->rec, &t, &r->storage, e)) != REAP_OK)
+	if ((rc = reap_get_eval_tokens(&r->from.rec, &t, &r->storage, e)) != REAP_OK)
 		return rc;
 	if (!same_tokens(&t, b))
 		return reap_fail(e, REAP_EFAIL, "%s: block %" PRIu64
 			" was made from other tokens than block %" PRIu64 " of the token stream",
-			r->name, t.block, b->index);
+			r->from.name, t.block, b->index);
 	*skip = true;
 	r->blocks++;
-	resume_advance(r);
+	tool_resume_next(&r->from);
 	return reap_scorer_tokens(&s->scorer, &t, e);
 }
 
@@ -242,11 +209,11 @@ static int on_pack(void *arg, const struct reap_pack_info *p, struct reap_err *e
 	int rc;
 
 	if (m != NULL)
-		rc = reap_scorer_metrics(&s->scorer, p, r->name, m, e);
+		rc = reap_scorer_metrics(&s->scorer, p, r->from.name, m, e);
 	else
 		rc = reap_scorer_pack(&s->scorer, p, e);
-	if (r->reader != NULL && reap_rec_is(&r->rec, "metrics"))
-		resume_advance(r); /* the same figures follow from its tokens */
+	if (r->from.reader != NULL && reap_rec_is(&r->from.rec, "metrics"))
+		tool_resume_next(&r->from); /* the same figures follow from its tokens */
 	return rc == REAP_OK ? reap_writer_flush(s->w, e) : rc;
 }
 
@@ -294,7 +261,7 @@ static int run(const struct opts *o, struct reap_err *e)
 {
 	const struct reap_engine_opts engine = {.threads = tool.threads, .memory = tool.memory,
 		.outcomes = true, .entropy_topk = o->meta.entropy_topk};
-	struct run s = {.o = o, .resume = {.fd = -1}};
+	struct run s = {.o = o, .resume.from.fd = -1};
 	const struct reap_intake_calls calls = {.block = on_block, .outcome = on_outcome,
 		.pack = on_pack, .chunk = on_chunk, .arg = &s};
 	struct reap_intake_opts intake = {.shard = o->meta.shard, .shards = o->meta.shards};
@@ -319,7 +286,7 @@ static int run(const struct opts *o, struct reap_err *e)
 		intake.stream_bytes = (uint64_t)st.st_size;
 	rc = reap_intake_run(s.engine, s.model, s.in, &intake, &calls, e);
 	if (rc == REAP_OK && s.resume.blocks + s.resume.packs > 0)
-		tool_info("%s: took over %" PRIu64 " blocks, %zu finished packs", s.resume.name,
+		tool_info("%s: took over %" PRIu64 " blocks, %zu finished packs", s.resume.from.name,
 			s.resume.blocks, s.resume.packs);
 out:
 	rc = finish(s.w, rc, e);

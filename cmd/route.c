@@ -41,10 +41,7 @@ struct opts {
 
 /* An interrupted trace, read one record ahead. */
 struct resume {
-	struct reap_reader *reader; /* NULL: none, or used up */
-	const char *name;
-	int fd;
-	struct reap_rec rec; /* the next one */
+	struct tool_resume from;
 	struct reap_trace_storage storage;
 	/* The records of a block, until it is known to be whole. */
 	uint8_t *raw;
@@ -67,61 +64,30 @@ struct run {
 
 /* ---- resuming ---- */
 
-/* The next record that can be used.  Where the interrupted stream breaks off, or
- * ends, there is nothing more to take over. */
-static void advance(struct resume *r)
-{
-	struct reap_err ignored = {0};
-
-	if (r->reader != NULL && reap_read(r->reader, &r->rec, &ignored) <= 0) {
-		reap_reader_close(r->reader);
-		r->reader = NULL;
-	}
-}
-
 static int open_resume(struct run *run, struct reap_err *e)
 {
 	struct resume *r = &run->resume;
-	const struct reap_header *h;
-	struct reap_err why = {0};
 	struct stat in, out;
-	int rc;
 
 	if (run->o->resume == NULL)
 		return REAP_OK;
-	if ((rc = tool_input(run->o->resume, &r->fd, &r->name, e)) != REAP_OK)
-		return rc;
-	if (fstat(r->fd, &in) == 0 && fstat(STDOUT_FILENO, &out) == 0 && in.st_dev == out.st_dev &&
+	if (stat(run->o->resume, &in) == 0 && fstat(STDOUT_FILENO, &out) == 0 && in.st_dev == out.st_dev &&
 		in.st_ino == out.st_ino && S_ISREG(in.st_mode))
-		return reap_fail(e, REAP_EUSAGE, "--resume: %s is the output, too", r->name);
+		return reap_fail(e, REAP_EUSAGE, "--resume: %s is the output, too",
+			run->o->resume);
 	r->size = reap_alloc(REAP_MAX_LAYERS + 1, sizeof(*r->size));
 	if (r->size == NULL)
 		return reap_fail_memory(e, "the interrupted trace");
-	rc = reap_reader_open(&r->reader, r->fd, r->name, REAP_KIND_ANY, &why);
-	if (rc == REAP_ESTREAM) { /* killed before the first flush */
-		tool_info("%s: starting from the beginning", why.text);
-		return REAP_OK;
-	}
-	if (rc != REAP_OK)
-		return reap_fail(e, rc, "%s", why.text);
-	h = reap_reader_header(r->reader);
-	if (h->kind != REAP_KIND_TRACE)
-		return reap_fail(e, REAP_ESTREAM, "%s: kind %s, expected trace", r->name,
-			reap_kind_name(h->kind));
-	rc = reap_model_id_match(r->name, &h->model, run->o->model, &run->model->id, e);
-	if (rc == REAP_OK)
-		advance(r);
-	return rc;
+	return tool_resume_open(&r->from, run->o->resume, REAP_KIND_TRACE, run->o->model,
+		&run->model->id, e);
 }
 
 static void close_resume(struct resume *r)
 {
-	reap_reader_close(r->reader);
+	tool_resume_close(&r->from);
 	reap_trace_storage_free(&r->storage);
 	free(r->raw);
 	free(r->size);
-	if (r->fd > STDIN_FILENO)
-		close(r->fd);
 }
 
 /* Is the next record what this run would write for block b?  Its positions are
@@ -144,15 +110,15 @@ static int check_next(struct run *run, const struct reap_block *b, uint32_t laye
 	bool same = false;
 	int rc = REAP_OK;
 
-	if (outcome && reap_rec_is(&r->rec, "outcome")) {
+	if (outcome && reap_rec_is(&r->from.rec, "outcome")) {
 		struct reap_outcome o;
 
-		if ((rc = reap_get_outcome(&r->rec, &o, &r->storage, e)) == REAP_OK)
+		if ((rc = reap_get_outcome(&r->from.rec, &o, &r->storage, e)) == REAP_OK)
 			same = same_block(b, o.block, o.pack, o.positions, o.n);
-	} else if (!outcome && reap_rec_is(&r->rec, "route")) {
+	} else if (!outcome && reap_rec_is(&r->from.rec, "route")) {
 		struct reap_route o;
 
-		rc = reap_get_route(&r->rec, &run->model->id, &o, &r->storage, e);
+		rc = reap_get_route(&r->from.rec, &run->model->id, &o, &r->storage, e);
 		if (rc == REAP_OK)
 			same = o.layer == layer && same_block(b, o.block, o.pack, o.positions, o.n);
 	}
@@ -160,7 +126,7 @@ static int check_next(struct run *run, const struct reap_block *b, uint32_t laye
 		return reap_fail(e, REAP_EFAIL,
 			"%s: record %" PRIu64
 			" (%s) is not what these tokens and options give for block %" PRIu64,
-			r->name, r->rec.number, r->rec.type, b->index);
+			r->from.name, r->from.rec.number, r->from.rec.type, b->index);
 	return rc;
 }
 
@@ -174,18 +140,18 @@ static int on_block(void *arg, const struct reap_block *b, bool *skip, struct re
 	int rc;
 
 	r->len = 0;
-	for (r->records = 0; r->records < want; r->records++, advance(r)) {
-		if (r->reader == NULL)
+	for (r->records = 0; r->records < want; r->records++, tool_resume_next(&r->from)) {
+		if (r->from.reader == NULL)
 			return REAP_OK;
 		rc = check_next(run, b, run->o->first_layer + (uint32_t)r->records,
 			r->records == layers, e);
 		if (rc != REAP_OK)
 			return rc;
-		if (!reap_grow(&r->raw, &r->cap, r->len + r->rec.len, 1))
+		if (!reap_grow(&r->raw, &r->cap, r->len + r->from.rec.len, 1))
 			return reap_fail_memory(e, "a block of the interrupted trace");
-		memcpy(r->raw + r->len, r->rec.raw, r->rec.len);
-		r->len += r->rec.len;
-		r->size[r->records] = r->rec.len;
+		memcpy(r->raw + r->len, r->from.rec.raw, r->from.rec.len);
+		r->len += r->from.rec.len;
+		r->size[r->records] = r->from.rec.len;
 	}
 	for (size_t i = 0; i < want; at += r->size[i++]) {
 		const struct reap_rec rec = {.raw = r->raw + at, .len = r->size[i]};
@@ -278,7 +244,7 @@ static int foresee(struct run *run, const struct reap_intake_opts *intake,
 
 static int route(const struct opts *o, struct reap_err *e)
 {
-	struct run run = {.o = o, .resume = {.fd = -1}};
+	struct run run = {.o = o, .resume.from.fd = -1};
 	const struct reap_intake_calls calls = {.block = on_block,
 		.route = on_route,
 		.outcome = on_outcome,
@@ -305,9 +271,9 @@ static int route(const struct opts *o, struct reap_err *e)
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
 		intake.stream_bytes = (uint64_t)st.st_size;
 	rc = reap_intake_run(run.engine, run.model, run.in, &intake, &calls, e);
-	if (rc == REAP_OK && run.resume.reader != NULL)
+	if (rc == REAP_OK && run.resume.from.reader != NULL)
 		rc = reap_fail(e, REAP_EFAIL, "%s: goes on after the last block of %s",
-			run.resume.name, name);
+			run.resume.from.name, name);
 out:
 	tool_progress_end();
 	if (rc == REAP_OK && !tool.dry_run)
@@ -315,7 +281,7 @@ out:
 	else
 		reap_writer_abort(run.out);
 	if (rc == REAP_OK && run.resume.blocks > 0)
-		tool_info("%s: took over %" PRIu64 " blocks", run.resume.name, run.resume.blocks);
+		tool_info("%s: took over %" PRIu64 " blocks", run.resume.from.name, run.resume.blocks);
 	close_resume(&run.resume);
 	reap_engine_close(run.engine);
 	reap_model_close(run.model);

@@ -415,3 +415,48 @@ int tool_close_stdout(struct reap_err *e)
 		return reap_fail_errno(e, "standard output");
 	return REAP_OK;
 }
+
+/* ---- what an interrupted run left ---- */
+
+void tool_resume_next(struct tool_resume *r)
+{
+	struct reap_err ignored = {0};
+
+	if (r->reader != NULL && reap_read(r->reader, &r->rec, &ignored) <= 0) {
+		reap_reader_close(r->reader);
+		r->reader = NULL;
+	}
+}
+
+int tool_resume_open(struct tool_resume *r, const char *path, enum reap_kind kind,
+	const char *model, const struct reap_model_id *mine, struct reap_err *e)
+{
+	const struct reap_header *h;
+	struct reap_err why = {0};
+	int rc = tool_input(path, &r->fd, &r->name, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	rc = reap_reader_open(&r->reader, r->fd, r->name, REAP_KIND_ANY, &why);
+	if (rc == REAP_ESTREAM) { /* killed before the first flush */
+		tool_info("%s: starting from the beginning", why.text);
+		return REAP_OK;
+	}
+	if (rc != REAP_OK)
+		return reap_fail(e, rc, "%s", why.text);
+	h = reap_reader_header(r->reader);
+	if (h->kind != kind)
+		return reap_fail(e, REAP_ESTREAM, "%s: kind %s, expected %s", r->name,
+			reap_kind_name(h->kind), reap_kind_name(kind));
+	rc = reap_model_id_match(r->name, &h->model, model, mine, e);
+	if (rc == REAP_OK)
+		tool_resume_next(r);
+	return rc;
+}
+
+void tool_resume_close(struct tool_resume *r)
+{
+	reap_reader_close(r->reader);
+	if (r->fd > STDIN_FILENO)
+		close(r->fd);
+}

@@ -133,4 +133,23 @@ void tool_progress_end(void); /* finish the line, if one was begun */
 /* Flush and close standard output (for text output); error when that fails. */
 REAP_MUST_CHECK int tool_close_stdout(struct reap_err *e);
 
+/* What an interrupted run of --resume left: its records up to where it breaks
+ * off.  All zero: nothing to take over. */
+struct tool_resume {
+	struct reap_reader *reader; /* NULL: none, or used up */
+	const char *name;
+	int fd;
+	struct reap_rec rec; /* the next one, while there is a reader */
+};
+
+/* Open it and read its first record.  Refused: another kind, another model than
+ * `mine` (at `model`).  One that was killed before its first flush holds nothing. */
+REAP_MUST_CHECK int tool_resume_open(struct tool_resume *r, const char *path, enum reap_kind kind,
+	const char *model, const struct reap_model_id *mine, struct reap_err *e);
+
+/* Go to the next record that can be used.  Where the interrupted stream breaks
+ * off, or ends, there is nothing more to take over. */
+void tool_resume_next(struct tool_resume *r);
+void tool_resume_close(struct tool_resume *r);
+
 #endif
