@@ -12,6 +12,7 @@
 #include "cmd/tool.h"
 #include "lib/base/mem.h"
 #include "lib/engine/forecast.h"
+#include "lib/eval/agree.h"
 #include "lib/model/model.h"
 #include "lib/stream/rec_trace.h"
 
@@ -59,6 +60,7 @@ struct run {
 	struct reap_engine_opts opts;
 	struct reap_engine *engine;
 	struct reap_writer *out;
+	char backend[64];
 	struct resume resume;
 };
 
@@ -67,7 +69,9 @@ struct run {
 static int open_resume(struct run *run, struct reap_err *e)
 {
 	struct resume *r = &run->resume;
+	const char *theirs;
 	struct stat in, out;
+	int rc;
 
 	if (run->o->resume == NULL)
 		return REAP_OK;
@@ -78,8 +82,13 @@ static int open_resume(struct run *run, struct reap_err *e)
 	r->size = reap_alloc(REAP_MAX_LAYERS + 1, sizeof(*r->size));
 	if (r->size == NULL)
 		return reap_fail_memory(e, "the interrupted trace");
-	return tool_resume_open(&r->from, run->o->resume, REAP_KIND_TRACE, run->o->model,
+	rc = tool_resume_open(&r->from, run->o->resume, REAP_KIND_TRACE, run->o->model,
 		&run->model->id, e);
+	if (rc != REAP_OK || r->from.reader == NULL)
+		return rc;
+	theirs = reap_reader_header(r->from.reader)->backend;
+	return reap_agree_str("arithmetic", r->from.name, theirs[0] != '\0' ? theirs : "unknown",
+		"this run", run->backend, e);
 }
 
 static void close_resume(struct resume *r)
@@ -201,6 +210,7 @@ static int open_output(struct run *run, struct reap_err *e)
 	if (rc == REAP_OK) {
 		h.has_model = true;
 		h.model = run->model->id;
+		strcpy(h.backend, run->backend);
 		rc = tool_writer_header(&run->out, &h, e);
 	}
 	reap_header_free(&h);
@@ -256,6 +266,7 @@ static int route(const struct opts *o, struct reap_err *e)
 	struct stat st;
 	int fd = -1, rc;
 
+	reap_engine_describe(run.backend, sizeof(run.backend), false);
 	if ((rc = tool_input(o->tokens, &fd, &name, e)) != REAP_OK ||
 		(rc = reap_reader_open(&run.in, fd, name, REAP_KIND_TOKENS, e)) != REAP_OK ||
 		(rc = open_model(&run, e)) != REAP_OK)

@@ -270,6 +270,10 @@ static void print_header(const struct reap_header *h)
 	} else {
 		fputs("null", stdout);
 	}
+	if (h->backend[0] != '\0') {
+		fputs(",\"backend\":", stdout);
+		print_str(h->backend, strlen(h->backend));
+	}
 	fputs(",\"history\":[", stdout);
 	msgpack_unpacked_init(&u);
 	while (off < h->history_len && msgpack_unpack_next(&u, (const char *)h->history,
@@ -381,6 +385,8 @@ static int show_summary(struct reap_reader *r, struct reap_err *e)
 			h->model.layers, h->model.experts, h->model.top_k, h->model.digest);
 	if (h->has_recipe)
 		printf("recipe   %s, digest %.16s\n", h->recipe_name, h->recipe_digest);
+	if (h->backend[0] != '\0')
+		printf("backend  %s\n", h->backend);
 	print_history(h);
 	while ((rc = reap_read(r, &rec, e)) > 0) {
 		int i;

@@ -111,7 +111,7 @@ state() {
 	rm "$TMP/bin/reap-route"
 	cat >"$TMP/bin/reap-route" <<-END
 		#!/bin/bash
-		if [ "\$1" != --help ] && [ ! -e "$TMP/killed" ]; then
+		if [[ "\$1" != --[hv]e* ]] && [ ! -e "$TMP/killed" ]; then
 			touch "$TMP/killed"
 			"$REAP_BIN/reap-route" "\$@" | head -c 60000
 			kill -9 \$\$
@@ -125,13 +125,22 @@ state() {
 	[ ! -e "$O/fast/calib.trace" ]
 	[ ! -e "$O/fast/saliency" ]
 	[ -s "$O/fast/calib.trace.part" ]
-	pipe fast BIN="$TMP/bin" >/dev/null
+	cp -r "$O" "$TMP/interrupted"
+	pipe fast BIN="$TMP/bin" >"$TMP/said" 2>&1
+	grep -E 'calib.trace.resume: took over [0-9]+ blocks' "$TMP/said"
 	for f in calib.trace saliency plan; do
 		diff <(reap-show "$TMP/good/fast/$f" | tail -n +2) <(reap-show "$O/fast/$f" | tail -n +2)
 	done
 	for f in "$O"/fast/model/*.safetensors; do
 		cmp "$f" "$TMP/good/fast/model/$(basename "$f")"
 	done
+
+	# Where the arithmetic is another one, the stage begins again.
+	rm -r "$O"
+	mv "$TMP/interrupted" "$O"
+	REAP_CPU=scalar REAP_GEMM=openblas pipe fast BIN="$TMP/bin" >"$TMP/said" 2>&1
+	! grep "took over" "$TMP/said" || false
+	reap-show --summary "$O/fast/calib.trace" | grep '^backend  gemm: openblas (f32); kernels: scalar$'
 }
 
 @test "a tool that fails in a stage stops make and leaves its file out" {

@@ -226,6 +226,23 @@ route() {
 	[ "$status" -eq 2 ]
 }
 
+@test "--resume: a trace of another backend or kernel level is refused, and left as it is" {
+	head -c 300000 "$TRACE" >"$TMP/part"
+	cp "$TMP/part" "$TMP/kept"
+	local mine
+	mine=$(reap-route -V | tail -n 1)
+	REAP_GEMM=openblas REAP_CPU=scalar fails 1 \
+		"part: arithmetic $mine, but this run has gemm: openblas (f32); kernels: scalar" \
+		reap-route -m "$MODEL" --resume "$TMP/part" "$TOKENS"
+	cmp "$TMP/part" "$TMP/kept"
+	# A trace that does not say what made it, as lines from elsewhere make one.
+	reap-show "$TRACE" | jq -c 'del(.backend)' | reap-show --encode trace --no-history >"$TMP/silent"
+	fails 1 "silent: arithmetic unknown" route --resume "$TMP/silent" "$TOKENS"
+	reap-show "$TRACE" | reap-show --encode trace --no-history | reap-show | sed -n 1p |
+		cmp - <(reap-show "$TRACE" | sed -n 1p)
+	reap-show --summary "$TRACE" | grep "^backend  $mine$"
+}
+
 # planned NAME: a figure of the dry run in $TMP/plan.
 planned() {
 	awk -v name="$1" '$1 == name { print $2 }' "$TMP/plan"

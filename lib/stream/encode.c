@@ -209,6 +209,7 @@ int reap_encode_header(const json_t *line, struct reap_header *h, const char *na
 	struct reap_err *e)
 {
 	const json_t *m = json_object_get(line, "model"), *r = json_object_get(line, "recipe");
+	const char *backend = json_string_value(json_object_get(line, "backend"));
 	const char *id, *digest;
 	uint64_t layers, experts, top_k;
 	int rc;
@@ -238,6 +239,8 @@ int reap_encode_header(const json_t *line, struct reap_header *h, const char *na
 		snprintf(h->recipe_name, sizeof(h->recipe_name), "%s", id);
 		snprintf(h->recipe_digest, sizeof(h->recipe_digest), "%s", digest);
 	}
+	if (backend != NULL)
+		snprintf(h->backend, sizeof(h->backend), "%s", backend);
 	return REAP_OK;
 }
 

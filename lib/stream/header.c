@@ -41,6 +41,7 @@ int reap_header_init(struct reap_header *h, enum reap_kind kind, const struct re
 	if (from != NULL) {
 		*h = *from;
 		h->history = NULL;
+		h->backend[0] = '\0';
 		if (from->history_len > 0) {
 			h->history = reap_alloc(from->history_len, 1);
 			if (h->history == NULL)

@@ -168,6 +168,14 @@ static int parse_recipe(const struct reap_rec *rec, struct reap_header *h, struc
 	return reap_rec_str_copy(rec, o, "digest", h->recipe_digest, sizeof(h->recipe_digest), e);
 }
 
+/* Of traces only, and not of those that were encoded from lines without it. */
+static int parse_backend(const struct reap_rec *rec, struct reap_header *h, struct reap_err *e)
+{
+	if (reap_rec_find(rec, NULL, "backend") == NULL)
+		return REAP_OK;
+	return reap_rec_str_copy(rec, NULL, "backend", h->backend, sizeof(h->backend), e);
+}
+
 static int parse_history(const struct reap_rec *rec, struct reap_header *h, struct reap_err *e)
 {
 	const msgpack_object *o = reap_rec_find(rec, NULL, "history");
@@ -237,6 +245,7 @@ static int read_header(struct reap_reader *r, enum reap_kind want)
 			r->name, reap_kind_name(h->kind), reap_kind_name(want));
 	if ((rc = parse_model(&rec, h, &r->err)) != REAP_OK ||
 		(rc = parse_recipe(&rec, h, &r->err)) != REAP_OK ||
+		(rc = parse_backend(&rec, h, &r->err)) != REAP_OK ||
 		(rc = parse_history(&rec, h, &r->err)) != REAP_OK)
 		return rc;
 	consume(r, rec.raw, rec.len);

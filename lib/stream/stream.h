@@ -49,13 +49,14 @@ struct reap_header {
 	bool has_recipe; /* else `recipe` is nil */
 	char recipe_name[256];
 	char recipe_digest[65];
+	char backend[64]; /* of a trace: the arithmetic it was made with; else "" */
 	uint8_t *history; /* the msgpack of each entry, one after the other; owned */
 	size_t history_len;
 	uint32_t history_count;
 };
 
 /* A header of `kind`; with `from` (may be NULL) it inherits model, recipe and
- * history.  Free it with reap_header_free (an all-zero header is fine too). */
+ * history, but not the backend, which is of the run that writes.  Free it with reap_header_free (an all-zero header is fine too). */
 REAP_MUST_CHECK int reap_header_init(struct reap_header *h, enum reap_kind kind,
 	const struct reap_header *from, struct reap_err *e);
 void reap_header_free(struct reap_header *h);

@@ -75,7 +75,7 @@ static void put_header(struct reap_writer *w, const struct reap_header *h)
 {
 	msgpack_packer *pk = &w->pk;
 
-	msgpack_pack_map(pk, 5);
+	msgpack_pack_map(pk, h->backend[0] != '\0' ? 6 : 5);
 	reap_put_u64(pk, "reap", 1);
 	reap_put_str(pk, "kind", reap_kind_name(h->kind));
 	if (h->has_model) {
@@ -95,6 +95,8 @@ static void put_header(struct reap_writer *w, const struct reap_header *h)
 	} else {
 		reap_put_nil(pk, "recipe");
 	}
+	if (h->backend[0] != '\0')
+		reap_put_str(pk, "backend", h->backend);
 	reap_put_key(pk, "history");
 	msgpack_pack_array(pk, h->history_count);
 	sb_write(w, (const char *)h->history, h->history_len);
