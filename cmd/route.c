@@ -70,15 +70,10 @@ static int open_resume(struct run *run, struct reap_err *e)
 {
 	struct resume *r = &run->resume;
 	const char *theirs;
-	struct stat in, out;
 	int rc;
 
 	if (run->o->resume == NULL)
 		return REAP_OK;
-	if (stat(run->o->resume, &in) == 0 && fstat(STDOUT_FILENO, &out) == 0 && in.st_dev == out.st_dev &&
-		in.st_ino == out.st_ino && S_ISREG(in.st_mode))
-		return reap_fail(e, REAP_EUSAGE, "--resume: %s is the output, too",
-			run->o->resume);
 	r->size = reap_alloc(REAP_MAX_LAYERS + 1, sizeof(*r->size));
 	if (r->size == NULL)
 		return reap_fail_memory(e, "the interrupted trace");

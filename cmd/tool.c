@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -433,10 +434,14 @@ int tool_resume_open(struct tool_resume *r, const char *path, enum reap_kind kin
 {
 	const struct reap_header *h;
 	struct reap_err why = {0};
+	struct stat in, out;
 	int rc = tool_input(path, &r->fd, &r->name, e);
 
 	if (rc != REAP_OK)
 		return rc;
+	if (fstat(r->fd, &in) == 0 && fstat(STDOUT_FILENO, &out) == 0 && S_ISREG(in.st_mode) &&
+		in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+		return reap_fail(e, REAP_EUSAGE, "--resume: %s is the output, too", r->name);
 	rc = reap_reader_open(&r->reader, r->fd, r->name, REAP_KIND_ANY, &why);
 	if (rc == REAP_ESTREAM) { /* killed before the first flush */
 		tool_info("%s: starting from the beginning", why.text);

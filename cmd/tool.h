@@ -142,8 +142,8 @@ struct tool_resume {
 	struct reap_rec rec; /* the next one, while there is a reader */
 };
 
-/* Open it and read its first record.  Refused: another kind, another model than
- * `mine` (at `model`).  One that was killed before its first flush holds nothing. */
+/* Open it and read its first record.  Refused: the file that the output goes to,
+ * another kind, another model than `mine` (at `model`).  One that was killed before its first flush holds nothing. */
 REAP_MUST_CHECK int tool_resume_open(struct tool_resume *r, const char *path, enum reap_kind kind,
 	const char *model, const struct reap_model_id *mine, struct reap_err *e);
 

@@ -126,6 +126,10 @@ ppl() {
 		reap-ppl -m "$MODEL" --resume "$EVAL" "$TOKENS"
 	fails 3 "kind tokens" reap-ppl -m "$MODEL" --resume "$TOKENS" "$TOKENS"
 	fails 1 "No such file" reap-ppl -m "$MODEL" --resume "$TMP/none" "$TOKENS"
+	head -c 9000 "$EVAL" | tee "$TMP/kept" >"$TMP/part"
+	run bash -c "reap-ppl -q -m $MODEL --resume $TMP/part $TOKENS 1<>$TMP/part"
+	[ "$status" -eq 2 ]
+	cmp "$TMP/kept" "$TMP/part"
 	reap-tokenize -m "$MODEL" --seq-len 64 --blocks 5 "$PACKS/calib_prompt.eval.jsonl" >"$TMP/tokens"
 	run bash -c "reap-ppl -m $MODEL --resume $EVAL $TMP/tokens >$TMP/out"
 	[ "$status" -eq 1 ]
