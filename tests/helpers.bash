@@ -74,3 +74,26 @@ cut_everywhere() {
 		fi
 	done
 }
+
+# resumes STREAM COMMAND...: the command makes STREAM.  Cut at each place of standard
+# input (byte, blocks whole before it: see tests/gen/cuts.c) and given to the command's
+# --resume, it is taken over as far as it is of use, and comes out the same.
+resumes() {
+	local whole=$1 at blocks taken
+	shift
+	while read -r at blocks; do
+		head -c "$at" "$whole" >"$TMP/resumes.part"
+		if ! "$@" --resume "$TMP/resumes.part" >"$TMP/resumes.out" 2>"$TMP/resumes.err" ||
+			! cmp "$TMP/resumes.out" "$whole"; then
+			echo "cut at byte $at: $*"
+			cat "$TMP/resumes.err"
+			return 1
+		fi
+		taken=$(awk '/took over/ { for (i = 2; i <= NF; i++) if ($i ~ /^(blocks|finished)/) n += $(i - 1) }
+			END { print n + 0 }' "$TMP/resumes.err")
+		if [ "$taken" -ne "$blocks" ]; then
+			echo "cut at byte $at: took over $taken, not $blocks"
+			return 1
+		fi
+	done
+}

@@ -118,6 +118,38 @@ ppl() {
 	[[ "$output" == *"took over 30 blocks"* ]]
 }
 
+@test "resuming a run that ended at any kind of place: what is whole is taken over" {
+	local bins=(-m "$MODEL" --bins 8x6)
+	for i in 1 2 3; do
+		printf '{"input_ids": [7, 8, %s, 9], "keep_mask": [1, 1, 0, 1]}\n' $i
+	done >"$TMP/a.jsonl"
+	echo '{"input_ids": [1, 2], "keep_mask": [0, 1]}' >"$TMP/b.jsonl"
+	reap-tokenize -m "$MODEL" --rows "$TMP/a.jsonl" "$TMP/b.jsonl" >"$TMP/tokens"
+	reap-ppl "${bins[@]}" "$TMP/tokens" >"$TMP/whole"
+	"$REAP_BUILD/gen/cuts" "$TMP/whole" tokens >"$TMP/cuts"
+	[ "$(wc -l <"$TMP/cuts")" -gt 50 ]
+	resumes "$TMP/whole" reap-ppl "${bins[@]}" "$TMP/tokens" <"$TMP/cuts"
+	reap-ppl "${bins[@]}" --no-tokens "$TMP/tokens" >"$TMP/whole"
+	"$REAP_BUILD/gen/cuts" "$TMP/whole" metrics |
+		resumes "$TMP/whole" reap-ppl "${bins[@]}" --no-tokens "$TMP/tokens"
+}
+
+@test "resuming after an end in the middle of a write, and after kill -9" {
+	for n in 1 2 30; do
+		(ulimit -c 0 -f $n; ppl "$TOKENS" >"$TMP/part") 2>/dev/null || [ $? -eq 153 ]
+		[ "$(stat -c %s "$TMP/part")" -eq $((n * 1024)) ]
+		ppl --resume "$TMP/part" "$TOKENS" | cmp - "$EVAL"
+	done
+	for n in 1 2 3; do
+		ppl "$TOKENS" >"$TMP/part" &
+		pid=$!
+		sleep "0.0$n"
+		kill -9 "$pid" 2>/dev/null || true
+		wait "$pid" || true
+		ppl --resume "$TMP/part" "$TOKENS" | cmp - "$EVAL"
+	done
+}
+
 @test "resuming from another run is refused" {
 	fails 1 "bins" reap-ppl -m "$MODEL" --bins 8x8 --resume "$EVAL" "$TOKENS"
 	fails 1 "shard" reap-ppl -m "$MODEL" --shard 2/2 --resume "$EVAL" "$TOKENS"

@@ -195,6 +195,29 @@ route() {
 	reap-route -m "$MODEL" --resume="$TMP/part" "$TOKENS" 2>&1 >/dev/null | grep -q 'took over 40 blocks'
 }
 
+@test "--resume: a trace cut at every kind of place; what is whole is taken over" {
+	tokens_of '[{ids: [1, 2, 3, 4, 5], keep: [1, 1, 0, 1, 1]}, {ids: [7], keep: [1]},
+		{ids: [8, 9], keep: [0, 0]}, {ids: [3, 1, 2], keep: [1, 1, 1]}]' >"$TMP/tokens"
+	reap-route -m "$MODEL" "$TMP/tokens" >"$TMP/full"
+	"$REAP_BUILD/gen/cuts" "$TMP/full" outcome >"$TMP/cuts"
+	[ "$(wc -l <"$TMP/cuts")" -gt 60 ]
+	resumes "$TMP/full" reap-route -m "$MODEL" "$TMP/tokens" <"$TMP/cuts"
+	reap-route -m "$MODEL" --no-outcome --layers 2 --shard 2/2 "$TMP/tokens" >"$TMP/full"
+	"$REAP_BUILD/gen/cuts" "$TMP/full" route |
+		resumes "$TMP/full" reap-route -m "$MODEL" --no-outcome --layers 2 --shard 2/2 "$TMP/tokens"
+}
+
+@test "--resume after an end in the middle of a write" {
+	local n
+	route "$TOKENS" >"$TMP/full"
+	for n in 1 3 10 100; do
+		# The signal comes when n KiB are written.
+		(ulimit -c 0 -f $n; route "$TOKENS" >"$TMP/part") 2>/dev/null || [ $? -eq 153 ]
+		[ "$(stat -c %s "$TMP/part")" -eq $((n * 1024)) ]
+		route --resume "$TMP/part" "$TOKENS" | cmp - "$TMP/full"
+	done
+}
+
 @test "--resume after kill -9" {
 	local pid n
 	# Small chunks, so that there is something to take over.
