@@ -75,6 +75,19 @@ cut_everywhere() {
 	done
 }
 
+# least_memory COMMAND...: about the least --memory that the command can do with, so
+# that it takes many chunks.
+least_memory() {
+	local m
+	for m in 6 7 8 9 10 12 14 17 20 24 28 34 40 48 60; do
+		if "$@" --memory ${m}M >/dev/null 2>&1; then
+			echo ${m}M
+			return
+		fi
+	done
+	return 1
+}
+
 # resumes STREAM COMMAND...: the command makes STREAM.  Cut at each place of standard
 # input (byte, blocks whole before it: see tests/gen/cuts.c) and given to the command's
 # --resume, it is taken over as far as it is of use, and comes out the same.

@@ -143,6 +143,42 @@ state() {
 	reap-show --summary "$O/fast/calib.trace" | grep '^backend  gemm: openblas (f32); kernels: scalar$'
 }
 
+@test "an interrupted stage goes on; not when what it reads is newer, or another tool would go on" {
+	cat >"$TMP/tool" <<-END
+		#!/bin/bash
+		case \$1 in
+		--version) echo "\$VERSION" ;;
+		--help) echo "--resume FILE" ;;
+		*)
+			echo "\$@"
+			[ -z "\$FATAL" ] || kill -9 \$\$
+			;;
+		esac
+	END
+	chmod +x "$TMP/tool"
+	touch -d '1 minute ago' "$TMP/tokens"
+	export VERSION=1 FATAL=1
+	stage() {
+		pipelines/launch local 1 "$TMP/tokens" "$TMP/file" -- "$TMP/tool" x
+	}
+	interrupted() {
+		rm -f "$TMP/file"
+		run stage
+		[ "$status" -eq 137 ] && [ -s "$TMP/file.part" ] && [ ! -e "$TMP/file" ]
+	}
+	interrupted
+	FATAL='' stage
+	[ "$(cat "$TMP/file")" = "x --resume $TMP/file.resume" ]
+	[ "$(echo "$TMP"/file*)" = "$TMP/file" ]
+	interrupted
+	FATAL='' VERSION=2 stage
+	[ "$(cat "$TMP/file")" = x ]
+	interrupted
+	touch -d '1 minute' "$TMP/tokens"
+	FATAL='' stage
+	[ "$(cat "$TMP/file")" = x ]
+}
+
 @test "a tool that fails in a stage stops make and leaves its file out" {
 	mkdir "$TMP/bin"
 	ln -s "$REAP_BIN"/reap-* "$TMP/bin"

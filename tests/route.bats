@@ -76,14 +76,15 @@ route() {
 }
 
 @test "the same bytes whatever threads and memory" {
-	local gemm
+	local gemm little
 	for gemm in bf16 f32 openblas onednn; do
 		REAP_GEMM=$gemm reap-route -V | grep -q "^gemm: $gemm" || continue
 		export REAP_GEMM=$gemm
 		route "$TOKENS" >"$TMP/a"
 		route --threads 1 --memory 1G "$TOKENS" | cmp - "$TMP/a"
-		route --threads 3 --memory 60M "$TOKENS" | cmp - "$TMP/a"
-		route --threads 2 --memory 45M "$TOKENS" | cmp - "$TMP/a"
+		little=$(least_memory route --threads 3 "$TOKENS")
+		route --threads 3 --memory "$little" "$TOKENS" | cmp - "$TMP/a"
+		route --threads 2 --memory "$little" "$TOKENS" | cmp - "$TMP/a"
 	done
 }
 
@@ -219,13 +220,14 @@ route() {
 }
 
 @test "--resume after kill -9" {
-	local pid n
+	local pid n little
 	# Small chunks, so that there is something to take over.
-	reap-route -q --no-history -m "$MODEL" --memory 45M "$TOKENS" >"$TMP/full"
+	little=$(least_memory route "$TOKENS")
+	route "$TOKENS" >"$TMP/full"
 	for n in 1 2 3; do
-		reap-route -q --no-history -m "$MODEL" --memory 45M "$TOKENS" >"$TMP/part" &
+		reap-route -q --no-history -m "$MODEL" --memory "$little" "$TOKENS" >"$TMP/part" &
 		pid=$!
-		sleep "0.0$((n * 3))"
+		sleep "0.0$n"
 		kill -9 "$pid" 2>/dev/null || true
 		wait "$pid" || true
 		route --resume "$TMP/part" "$TOKENS" | cmp - "$TMP/full"

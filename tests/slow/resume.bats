@@ -1,0 +1,115 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# What an interrupted reap-route or reap-ppl leaves, wherever it was interrupted: the
+# resumed stream has the bytes of one that nobody disturbed.
+load ../helpers
+
+# blocks COUNT: token blocks of many lengths, as rows.
+blocks() {
+	jq -nc "range($1) | . as \$b | [2, 7, 33, 64, 65, 130, 300, 1][. % 8] as \$n
+		| {input_ids: [range(\$n) | (. * 7919 + \$b * 104729 + 5) % 2017],
+			keep_mask: [range(\$n) | if (. * 31 + \$b) % 3 == 0 then 0 else 1 end]}"
+}
+
+setup_file() {
+	cd "$ROOT" || return 1
+	export TOKENS=$BATS_FILE_TMPDIR/tokens SMALL=$BATS_FILE_TMPDIR/small
+	blocks 200 >"$BATS_FILE_TMPDIR/many.jsonl"
+	blocks 60 >"$BATS_FILE_TMPDIR/some.jsonl"
+	reap-tokenize -m "$MODEL" --rows "$BATS_FILE_TMPDIR"/{many,some}.jsonl >"$TOKENS"
+	blocks 2 >"$BATS_FILE_TMPDIR/two.jsonl"
+	blocks 1 >"$BATS_FILE_TMPDIR/one.jsonl"
+	reap-tokenize -m "$MODEL" --rows "$BATS_FILE_TMPDIR"/{two,one}.jsonl >"$SMALL"
+}
+
+# every_byte TYPE COMMAND...: resume from every prefix of what the command prints.
+every_byte() {
+	local type=$1
+	shift
+	"$@" >"$TMP/whole"
+	"$REAP_BUILD/gen/cuts" "$TMP/whole" "$type" |
+		awk '{ for (n = last; n < $1; n++) print n, had; last = $1; had = $2 } END { print last, had }' |
+		resumes "$TMP/whole" "$@"
+}
+
+@test "from every byte: a trace" {
+	every_byte outcome reap-route --no-history -m "$MODEL" --layers 2-3 "$SMALL"
+}
+
+@test "from every byte: an eval, with tokens and without" {
+	every_byte tokens reap-ppl --no-history -m "$MODEL" --bins 2x2 "$SMALL"
+	every_byte metrics reap-ppl --no-history -m "$MODEL" --bins 2x2 --no-tokens "$SMALL"
+}
+
+
+# killed_until_done COMMAND...: pipelines/produce runs the command in a process group
+# that is killed at random moments, up to 12 times, and then left in peace.
+killed_until_done() {
+	local kills=0 pid begun ms taken=0
+	# Small chunks, so that much is written on the way.
+	export SPEED
+	SPEED="--threads 1 --memory $(least_memory "$@" --threads 1)"
+	begun=$(date +%s%N)
+	# shellcheck disable=SC2086 # words
+	"$@" $SPEED >"$TMP/whole"
+	ms=$((($(date +%s%N) - begun) / 1000000))
+	for _ in $(seq 15); do
+		rm -f "$TMP"/file*
+		for n in $(seq 13); do
+			setsid pipelines/produce "$TMP/file" "$@" 2>"$TMP/err" &
+			pid=$!
+			if [ "$n" -lt 13 ]; then
+				sleep "$(awk -v r=$RANDOM -v ms=$ms 'BEGIN { print (0.1 + 0.6 * r / 32768) * ms / 1000 }')"
+				kill -9 -- -$pid 2>/dev/null && kills=$((kills + 1))
+			fi
+			wait $pid 2>/dev/null || true
+			[ ! -e "$TMP/file.resume" ] || taken=$((taken + 1))
+			[ ! -e "$TMP/file" ] || break
+		done
+		cmp "$TMP/file" "$TMP/whole" || { cat "$TMP/err"; return 1; }
+		[ ! -e "$TMP/file.part" ] && [ ! -e "$TMP/file.resume" ]
+	done
+	echo "# $kills kills in a run of $ms ms, $taken of them with something to resume from" >&3
+	# It was really killed at work, and really took over.
+	[ $kills -ge 15 ]
+	[ $taken -ge 3 ]
+}
+
+@test "killed at random moments, again and again, until it is done: a trace" {
+	killed_until_done reap-route -m "$MODEL" "$TOKENS"
+}
+
+@test "killed at random moments, again and again, until it is done: an eval" {
+	killed_until_done reap-ppl -m "$MODEL" "$TOKENS"
+	killed_until_done reap-ppl -m "$MODEL" --no-tokens "$TOKENS"
+}
+
+# A reader that falls behind: the kill comes while the tool waits in write(2), and part
+# of what it was writing has gone through.
+slowly() {
+	perl -e '$| = 1; while (sysread(STDIN, $b, 1 + rand(5000))) { syswrite(STDOUT, $b);
+		select(undef, undef, undef, 0.0005) }'
+}
+
+killed_in_write() {
+	local pid
+	"$@" >"$TMP/whole"
+	mkfifo "$TMP/pipe"
+	for _ in $(seq 25); do
+		slowly <"$TMP/pipe" >"$TMP/part" &
+		reader=$!
+		"$@" >"$TMP/pipe" 2>/dev/null &
+		pid=$!
+		sleep "$(awk -v r=$RANDOM 'BEGIN { print 0.02 + r / 32768 * 0.25 }')"
+		kill -9 $pid 2>/dev/null || true
+		wait $pid 2>/dev/null || true
+		wait $reader
+		"$@" --resume "$TMP/part" 2>/dev/null | cmp - "$TMP/whole"
+	done
+	rm "$TMP/pipe"
+}
+
+@test "killed in the middle of a write" {
+	killed_in_write reap-route -m "$MODEL" "$TOKENS"
+	killed_in_write reap-ppl -m "$MODEL" "$TOKENS"
+}
