@@ -47,9 +47,9 @@ endif
 # The card of a model that was made here gets the verdict.
 carded = $(if $(MADE),./card $(patsubst %/,%,$(dir $(MADE))) $D)
 
-# What making it would take.
+# What making it would take; what its own evaluation would is not asked.
 plan_maker = $(if $(if $(ENTRY),,$(MADE)),+@$(SELF) RECIPE=$(call maker,$(or $(RIGHT_KEY),$(LEFT_KEY))) \
-	D=$(patsubst %/,%,$(dir $(MADE))) planned)
+	D=$(patsubst %/,%,$(dir $(MADE))) EVALUATION= CELLS= planned)
 
 ifeq ($(if $(run_matrix.count),$(if $(ENTRY),,matrix)),matrix)
 

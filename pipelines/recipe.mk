@@ -108,7 +108,7 @@ define foresee
 $(if $(SHOW),,@printf '\n%s: %s\n' '$1' $(call quote,$2))
 $(if $(SHOW),,@)$(strip $2) $(SPEED) --dry-run
 endef
-# $(call note,WORDS): of passes that cannot be asked for yet.
+# $(call note,WORDS): of passes that cannot be asked for yet; ./sum knows the words.
 note = $(if $(SHOW),,@printf '\n%s\n' '$1')
 
 # The last words of a target, not of one that another target runs (PART).

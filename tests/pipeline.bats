@@ -358,6 +358,15 @@ state() {
 	[ "$(grep -cE '^(time_of_16|disk_of_4) ' "$TMP/said")" -eq 4 ]
 	[ "$(cd "$O/fast" && find . -type f ! -path './.commands/*' | sort | paste -sd' ')" = \
 		"./calib.tokens ./eval.tokens" ]
+	# The last line: the calibration pass and twice the other.
+	figures() {
+		awk -v name="$1" -v digits="$2" '$1 == name { x[++n] = $2 }
+			END { printf "%.*f", digits, x[1] + 2 * x[2] }' "$TMP/said"
+	}
+	most=$(awk '$1 == "memory" { print $2 }' "$TMP/said" | sort -n | tail -n 1)
+	tail -n 1 "$TMP/said"
+	[ "$(tail -n 1 "$TMP/said")" = "sum of 3 passes: $(figures tokens 0) tokens, $(figures total 3) GFLOP,\
+ $(figures time 1) s, $(figures disk 0) bytes of disk, at most $most bytes of memory" ]
 	# What was planned is what is run, with the tokens that are there.
 	pipe -n fast >"$TMP/run"
 	grep -qF "$(sed -n 's/^calib.trace: //p' "$TMP/said")" "$TMP/run"
@@ -373,4 +382,26 @@ state() {
 	[ "$(grep -c -- '--dry-run' "$TMP/said")" -ge 4 ]
 	! grep -E '^(reap-(route|ppl).*>|\./launch)' "$TMP/said"
 	[ "$(pipe plan-tiny-costprobe RECIPES="$ROOT/recipes" | tail -n 1)" = "no forward pass" ]
+	# A recipe's own evaluation is no part of what another one takes from it.
+	pipe -n plan-tiny-extreme RECIPES="$ROOT/recipes" >"$TMP/said"
+	! grep '/tiny-keep24/eval.tokens' "$TMP/said" || false
+}
+
+@test "plan-TARGET: a sum with passes that are like another, and with some that are not known" {
+	pass() {
+		printf '%s %s %s\n' tokens "$1" tokens total "$2.125" GFLOP time "$3" s memory "$4" bytes disk "$5" bytes
+	}
+	{
+		pass 1000 2 3.5 700 9
+		pass 100 1 0.5 800 1
+		echo 'pruned.eval: as base.eval with fewer weights to read'
+		echo '6 cells of the grid: for each a pass like pruned.eval'
+		echo 'base.eval: when the model has been made'
+		echo 'pruned.eval: as base.eval with fewer weights to read'
+		echo .
+	} | pipelines/sum | tail -n 1 >"$TMP/sum"
+	[ "$(cat "$TMP/sum")" = "sum of 9 passes: 1800 tokens, 11.125 GFLOP, 7.5 s, 17 bytes of disk, at most 800\
+ bytes of memory; 2 passes to be planned when the model has been made" ]
+	# No sum of a plan that broke off.
+	[ "$(pass 1 1 1 1 1 | pipelines/sum | tail -n 1)" = "disk 1 bytes" ]
 }
