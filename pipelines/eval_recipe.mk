@@ -19,37 +19,52 @@ endif
 
 # ---- the models ----
 
+# RIGHT may be the caller's.
+KEYS := $(LEFT_KEY) $(if $(filter file undefined,$(origin RIGHT)),$(RIGHT_KEY))
+
 # A model that a recipe makes lies where that recipe's manifest says, unless
 # MODELS has it.
-maker = $(if $($1.made_by),$(call beside,$($1.made_by)))
-maker_manifest = $(OUT)/$(shell sed -n 's/^target: *\([a-z0-9-]*\).*/\1/p' $(call maker,$1))/$(or \
-	$($1.model_path_from_manifest.manifest_json),manifest.json)
 given = $(wildcard $(MODELS)/$($1.model_id)/config.json)
-is_made = $(and $($1.made_by),$(if $(call given,$1),,made))
-subject = $(if $(call is_made,$1),$$(./field $(call maker_manifest,$1) $(or \
+MADE_KEYS := $(foreach k,$(KEYS),$(if $($k.made_by),$(if $(call given,$k),,$k)))
+maker = $(call beside,$($1.made_by))
+maker_target = $(shell sed -n 's/^target: *\([a-z0-9-]*\).*/\1/p' $(call maker,$1))
+$(foreach k,$(MADE_KEYS),$(if $(wildcard $(call maker,$k)),$(if $(call maker_target,$k),,$(error \
+	$(RECIPE): $k.made_by: $($k.made_by) has no target)),$(error \
+	$(RECIPE): $k.made_by: there is no recipe $($k.made_by))))
+maker_manifest = $(OUT)/$(call maker_target,$1)/$(or $($1.model_path_from_manifest.manifest_json),manifest.json)
+made = $(if $(filter $1,$(MADE_KEYS)),$(call maker_manifest,$1))
+subject = $(if $(call made,$1),$$(./field $(call made,$1) $(or \
 	$($1.model_path_from_manifest.field),out_dir)),$(call model,$($1.model_id),$($1.model_path)))
 
 LEFT  = $(call subject,$(LEFT_KEY))
 RIGHT ?= $(if $(RIGHT_KEY),$(call subject,$(RIGHT_KEY)))
 
-NEEDS := $(foreach k,$(LEFT_KEY) $(if $(filter file,$(origin RIGHT)),$(RIGHT_KEY)),$(if \
-	$(call is_made,$k),,model=$($k.model_id)=$(call subject,$k))) \
+NEEDS := $(foreach k,$(filter-out $(MADE_KEYS),$(KEYS)),model=$($k.model_id)=$(call subject,$k)) \
 	$(call need_packs,$(calib_packs.dataset_repo),$(calib_packs.pack_files))
 
-# Manifests of models that are made here, remade when their recipe says so.
-MADE := $(strip $(if $(filter file,$(origin RIGHT)),$(foreach k,$(LEFT_KEY) $(RIGHT_KEY),$(if \
-	$(call is_made,$k),$(call maker_manifest,$k)))))
-ifneq ($(if $(ENTRY),,$(MADE)),)
-$(MADE): FORCE | check
-	+@$(SELF) RECIPE=$(call maker,$(RIGHT_KEY)) D=$(patsubst %/,%,$(@D)) PART=1
+# Manifests of models that are made here, remade when their recipes say so; not when
+# the models are there already (ENTRY) or shall not be made (planned).  What those
+# recipes would evaluate is not asked for.
+MADE := $(sort $(foreach k,$(MADE_KEYS),$(call made,$k)))
+MAKES := $(if $(ENTRY)$(filter planned,$(MAKECMDGOALS)),,$(MADE))
+makers = $(firstword $(foreach k,$(MADE_KEYS),$(if $(filter $1,$(call made,$k)),$(call maker,$k))))
+make_it = +@$(SELF) RECIPE=$(call makers,$1) D=$(patsubst %/,%,$(dir $1)) EVALUATION= CELLS=
+ifneq ($(MAKES),)
+$(MAKES): FORCE | check
+	$(call make_it,$@) PART=1
 endif
+# $(call after,KEY): what is older than what is made with the model.
+after = $(if $(call made,$1),$(if $(MAKES),$(call made,$1),$(wildcard $(call made,$1))))
 
 # The card of a model that was made here gets the verdict.
-carded = $(if $(MADE),./card $(patsubst %/,%,$(dir $(MADE))) $D)
+carded = $(foreach m,$(call made,$(RIGHT_KEY)),./card $(patsubst %/,%,$(dir $m)) $D)
 
-# What making it would take; what its own evaluation would is not asked.
-plan_maker = $(if $(if $(ENTRY),,$(MADE)),+@$(SELF) RECIPE=$(call maker,$(or $(RIGHT_KEY),$(LEFT_KEY))) \
-	D=$(patsubst %/,%,$(dir $(MADE))) EVALUATION= CELLS= planned)
+# What making them would take.
+define plan_made
+$(call make_it,$m) planned
+
+endef
+plan_makers = $(if $(ENTRY),,$(foreach m,$(MADE),$(plan_made)))
 
 ifeq ($(if $(run_matrix.count),$(if $(ENTRY),,matrix)),matrix)
 
@@ -58,7 +73,7 @@ ifeq ($(if $(run_matrix.count),$(if $(ENTRY),,matrix)),matrix)
 ENTRIES := $(shell seq 0 $$(($(run_matrix.count) - 1)))
 FOLDERS := $(foreach i,$(ENTRIES),$D/$(run_matrix.$i.name))
 
-$(ENTRIES:%=entry.%): entry.%: $(MADE) | check
+$(ENTRIES:%=entry.%): entry.%: $(MAKES) | check
 	+@$(SELF) RECIPE=$(RECIPE) ENTRY=$* D=$D/$(run_matrix.$*.name)
 .PHONY: $(ENTRIES:%=entry.%)
 
@@ -67,7 +82,7 @@ define plan_entry
 
 endef
 planned: | check
-	$(plan_maker)
+	$(plan_makers)
 	$(foreach i,$(ENTRIES),$(plan_entry))
 
 $D/summary.md: $(ENTRIES:%=entry.%)
@@ -101,7 +116,7 @@ EXTRA.eval.tokens = --recipe-id $(ID)
 
 ifneq ($(OWN_TOKENS),)
 $D/eval.tokens: $(wildcard $(call pack_paths,$(calib_packs.dataset_repo),$(calib_packs.pack_files))) \
-		$(call changed,eval.tokens) | check
+		$(call after,$(LEFT_KEY)) $(call changed,eval.tokens) | check
 	$(run)
 endif
 
@@ -121,7 +136,8 @@ ifneq ($(OWN_TOKENS),)
 $(LEFT_EVAL) &: $D/eval.tokens $(call changed,base.shards)
 	$(call forward,base.shards,$(call shard_name,base,eval))
 endif
-$(RIGHT_EVAL) &: $(if $(OWN_TOKENS),$(TOKENS),$(wildcard $(TOKENS))) $(if $(MADE),$(if $(ENTRY),$(wildcard $(MADE)),$(MADE)),$(wildcard $(RIGHT)/config.json)) $(call changed,pruned.shards)
+$(RIGHT_EVAL) &: $(if $(OWN_TOKENS),$(TOKENS),$(wildcard $(TOKENS))) \
+		$(or $(call after,$(RIGHT_KEY)),$(wildcard $(RIGHT)/config.json)) $(call changed,pruned.shards)
 	$(call forward,pruned.shards,$(call shard_name,pruned,eval))
 
 ifneq ($(SHARDS),1)
@@ -166,10 +182,10 @@ endif
 
 # A model that is not made yet cannot be asked, but it differs from the other in
 # nothing but the number of its experts.
-LEFT_THERE := $(if $(call is_made,$(LEFT_KEY)),$(wildcard $(call maker_manifest,$(LEFT_KEY))),yes)
+LEFT_THERE := $(if $(call made,$(LEFT_KEY)),$(wildcard $(call made,$(LEFT_KEY))),yes)
 
 planned: $(if $(OWN_TOKENS),$(if $(LEFT_THERE),$D/eval.tokens)) | check
-	$(plan_maker)
+	$(plan_makers)
 ifneq ($(LEFT_THERE),)
 	$(call foresee,base.eval,$(CMD.base.shards))
 else

@@ -125,7 +125,6 @@ state() {
 	[ ! -e "$O/fast/calib.trace" ]
 	[ ! -e "$O/fast/saliency" ]
 	[ -s "$O/fast/calib.trace.part" ]
-	cp -r "$O" "$TMP/interrupted"
 	pipe fast BIN="$TMP/bin" >"$TMP/said" 2>&1
 	grep -E 'calib.trace.resume: took over [0-9]+ blocks' "$TMP/said"
 	for f in calib.trace saliency plan; do
@@ -134,13 +133,6 @@ state() {
 	for f in "$O"/fast/model/*.safetensors; do
 		cmp "$f" "$TMP/good/fast/model/$(basename "$f")"
 	done
-
-	# Where the arithmetic is another one, the stage begins again.
-	rm -r "$O"
-	mv "$TMP/interrupted" "$O"
-	REAP_CPU=scalar REAP_GEMM=openblas pipe fast BIN="$TMP/bin" >"$TMP/said" 2>&1
-	! grep "took over" "$TMP/said" || false
-	reap-show --summary "$O/fast/calib.trace" | grep '^backend  gemm: openblas (f32); kernels: scalar$'
 }
 
 @test "an interrupted stage goes on; not when what it reads is newer, or another tool would go on" {
@@ -255,9 +247,9 @@ state() {
 		  - {name: long, collector_overrides: {seq_lens_csv: "512", num_blocks: 2}}
 		  - {name: short, collector_overrides: {seq_lens_csv: "128", num_blocks: 4}}
 	END
-	sed -i '/^evaluation:/d' "$R/fast.yaml"
-	echo 'evaluation: {with: ""}' >>"$R/fast.yaml"
 	pipe fast-matrix >/dev/null
+	# The model is made, its own evaluation is not asked for.
+	[ ! -e "$O/fast/eval.tokens" ]
 	grep -n '^## long\|^## short' "$O/fast-matrix/summary.md" | cut -d: -f2 | tr '\n' ' ' | grep -q '## long ## short'
 	grep -q 'verdict.md' "$O/fast/model/README.md"
 	state "$O" >"$TMP/before"
@@ -285,6 +277,76 @@ state() {
 		grep -qE "^probe $m [0-9.e-]+ " "$TMP/costs"
 	done
 	grep -qE '^full bytes_read [0-9]+ bytes$' "$TMP/costs"
+}
+
+# single MADE_BY: a recipe for the metrics of a model that another recipe makes.
+single() {
+	cat >"$R/made.yaml" <<-END
+		extends: $ROOT/recipes/eval-tiny_single.yaml
+		schema_version: 1
+		kind: eval_single_recipe
+		name: fast_made
+		target: fast-made
+		model: {label: pruned, model_id: fast_keep24, made_by: $1}
+		collector_overrides: {seq_lens_csv: "128", num_blocks: 2}
+	END
+}
+
+@test "one model that another recipe makes: made first, measured, remade with its recipe" {
+	single fast.yaml
+	pipe plan-fast-made >"$TMP/said"
+	grep '^calib.trace: ' "$TMP/said"
+	grep '^base.eval: when the model has been made$' "$TMP/said"
+	grep 'sum of 1 pass: .*; 1 pass to be planned when the model has been made$' "$TMP/said"
+	[ "$(cd "$O" && echo *)" = fast ]
+	pipe fast-made | grep UNION >/dev/null
+	[ "$(reap-show "$O/fast-made/base.eval" | jq -r 'select(.reap) | .model.experts')" -eq 24 ]
+	[ ! -e "$O/fast/eval.tokens" ]
+	state "$O" >"$TMP/before"
+	pipe fast-made >/dev/null
+	state "$O" | diff "$TMP/before" -
+	echo 'model: {keep_n: 20}' >>"$R/fast.yaml"
+	# Not by planning, which can ask the model that is there.
+	pipe plan-fast-made | grep '^sum of 2 passes: ' >/dev/null
+	[ "$(jq .num_local_experts "$O/fast/model/config.json")" -eq 24 ]
+	pipe fast-made >/dev/null
+	[ "$(reap-show "$O/fast-made/base.eval" | jq -r 'select(.reap) | .model.experts')" -eq 20 ]
+}
+
+@test "two models that other recipes make: both made first, one against the other" {
+	printf '%s\n' "extends: $R/fast.yaml" 'schema_version: 1' 'kind: reap_recipe' 'name: faster' \
+		'target: faster' 'model: {keep_n: 20}' >"$R/faster.yaml"
+	cat >"$R/both.yaml" <<-END
+		extends: $ROOT/recipes/eval-tiny_keep24.yaml
+		schema_version: 1
+		kind: eval_recipe
+		name: both
+		target: both
+		pair:
+		  left: {label: keep24, model_id: fast_keep24, made_by: fast.yaml}
+		  right: {label: keep20, model_id: fast_keep20, made_by: faster.yaml}
+		collector_overrides: {seq_lens_csv: "128", num_blocks: 2}
+	END
+	pipe both >"$TMP/said"
+	cat "$TMP/said"
+	grep '(model, 20 experts) against .*base.eval (model, 24 experts)' "$TMP/said"
+	grep 'verdict.md' "$O/faster/model/README.md"
+	! grep 'verdict.md' "$O/fast/model/README.md" || false
+	state "$O" >"$TMP/before"
+	pipe both >/dev/null
+	state "$O" | diff "$TMP/before" -
+}
+
+@test "a model by a recipe that is not there, or has no target" {
+	single nobody.yaml
+	run pipe fast-made
+	[ "$status" -eq 2 ]
+	[[ "$output" == *"made.yaml: model.made_by: there is no recipe nobody.yaml"* ]]
+	sed '/^target:/d' "$R/fast.yaml" >"$R/aimless.yaml"
+	single aimless.yaml
+	run pipe fast-made
+	[ "$status" -eq 2 ]
+	[[ "$output" == *"made.yaml: model.made_by: aimless.yaml has no target"* ]]
 }
 
 @test "from published scores: keep 24, 19 and all, of a checkpoint with the shape of 20B's layers" {
