@@ -49,6 +49,9 @@ static void say_what_came(const struct reap_collected *c, const struct reap_inpu
 {
 	if (c->no_outcomes)
 		tool_info("no outcomes in the trace: no regions");
+	if (in->mixed)
+		tool_info("the traces were made with different arithmetic: their sums are those of "
+			  "no single run to the last bit");
 	if (!tool.verbose)
 		return;
 	tool_info("%" PRIu64 " blocks, %" PRIu64 " kept tokens, %" PRIu64 " of them scored",

@@ -113,6 +113,20 @@ far() {
 	done
 }
 
+@test "traces of different arithmetic: added up, and said" {
+	shard() { # NUMBER BACKEND
+		gen 2 8 2 10 4 "$1" 2 | reap-show | jq -c "if .reap then .backend = \"$2\" else . end" |
+			reap-show --encode trace --no-history
+	}
+	shard 0 one >"$TMP/0"
+	shard 1 two >"$TMP/1"
+	reap-accum --no-history "$TMP/0" "$TMP/1" >"$TMP/mixed" 2>"$TMP/err"
+	grep 'different arithmetic' "$TMP/err"
+	shard 1 one >"$TMP/1"
+	reap-accum --no-history "$TMP/0" "$TMP/1" 2>"$TMP/err" | cmp - "$TMP/mixed"
+	[ ! -s "$TMP/err" ]
+}
+
 @test "--merge: exact, in any order, and careful about what it merges" {
 	for i in 0 1 2; do small "$i" 3 | accum --rule none >"$TMP/$i"; done
 	reap-accum --merge --no-history "$TMP/0" "$TMP/1" "$TMP/2" >"$TMP/012"

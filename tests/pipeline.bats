@@ -176,6 +176,12 @@ load pipeline
 		[ "$before" = "$(stat -c %Y.%y "$O/fast/calib.1of3.trace")" ]
 		same "$O"
 	fi
+	# A command that is missing is named.
+	mkdir "$TMP/path"
+	ln -s "$(command -v bash)" "$(command -v seq)" "$(command -v rm)" "$(command -v dirname)" "$TMP/path"
+	PATH=$TMP/path run pipelines/launch parallel 2 always "$TMP/%" -- true
+	[ "$status" -eq 1 ]
+	[ "$output" = "reap: LAUNCHER=parallel: parallel is not installed here" ]
 	run pipe fast SHARDS=2 LAUNCHER=mule
 	[[ "$output" == *"LAUNCHER=mule: local, parallel or slurm"* ]]
 }

@@ -91,13 +91,16 @@ int reap_inputs_take_header(struct reap_inputs *s, const char *name, const struc
 
 	if (!h->has_model)
 		return reap_fail(e, REAP_ESTREAM, "%s: header: model: missing", name);
-	if (!s->head.has_model)
+	if (!s->head.has_model) {
+		strcpy(s->backend, h->backend);
 		return reap_header_init(&s->head, REAP_KIND_SALIENCY, h, e);
+	}
 	if ((rc = reap_model_id_match(s->in[0].name, &s->head.model, name, &h->model, e)) !=
 		REAP_OK)
 		return rc;
 	if (h->has_recipe != s->head.has_recipe ||
 		strcmp(h->recipe_digest, s->head.recipe_digest) != 0)
 		s->head.has_recipe = false;
+	s->mixed = s->mixed || strcmp(h->backend, s->backend) != 0;
 	return reap_header_join_history(&s->head, h, e);
 }
