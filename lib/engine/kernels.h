@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * The inner loops of the engine outside the big matrix products, in one table
- * per instruction set.  All levels come from one source (kernels_impl.h) with
- * 16 fixed lanes, so every operation that is not marked FMA gives the same bits
- * at every level; those marked FMA round once less where the processor fuses.
+ * per instruction set.  All levels come from one source (kernels_impl.h) and sum
+ * in 16 lanes whatever their registers, so every operation that is not marked FMA
+ * gives the same bits at every level; those marked FMA round once less where the
+ * processor fuses.
  *
  * Lengths are in elements.  Pointers need no alignment and must not overlap
  * unless said so.  bf16 is the upper half of an IEEE single, in a uint16_t.
