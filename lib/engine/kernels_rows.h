@@ -104,41 +104,37 @@ static void rotate(float *dst, const float *x, const float *cosine, const float 
 	}
 }
 
-/* e^x for x <= 88, 0 below -87: x = n ln 2 + r with |r| <= ln 2 / 2, and the
- * polynomial of degree 6 that Cephes uses for e^r (about 1 ulp). */
+/* The bits of 2^(j/8) less j << 20: with k << 20 added, those of 2^(k/8) for j = k mod 8. */
+static const uint32_t eighths[8] = {0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7, 0x3f7504f3,
+	0x3f75672a, 0x3f7744fd, 0x3f7ac0c7};
+
+/* e^x for x <= 88, 0 below -87, NaN of NaN.  With k = 8 x / ln 2 rounded, e^x is
+ * 2^(k/8) e^r for a remainder |r| <= ln 2 / 16: a table, the exponent field, and a
+ * cubic for e^r - 1 (the best one of this form there: within 2.6e-8). */
 INLINE vf vexp(vf x)
 {
 	const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-	vf lo = vmax(x, splat(-88.0f));
-	vf t = lo * 1.44269504f + round;
-	vf n = t - round;
-	vf r = lo - n * 0.693359375f;
-	vf p;
-	vi e;
+	vf t = x * 11.5415603f + round;  /* k in its lowest bits */
+	vf k = t - round;
+	/* ln 2 / 8 in two pieces: k times the first is exact. */
+	vf r = x - k * 0.086669921875f - k * -2.6524305e-5f;
+	vf q = r * r * (r * 0.16668232f + 0.50006478f) + r;
+	vf s = (vf)(lookup8(eighths, (vu)t) + ((vu)t << 20));
 
-	r = r - n * -2.12194440e-4f;
-	p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-	p = p * r + 8.3334519073e-3f;
-	p = p * r + 4.1665795894e-2f;
-	p = p * r + 1.6666665459e-1f;
-	p = p * r + 5.0000001201e-1f;
-	p = p * (r * r) + r + 1.0f;
-	e = ((vi)t - (vi)splat(round)) << 23;
-	p = (vf)((vi)p + e);
-	/* NaN compares false with everything and must stay NaN. */
-	return choose(x < splat(-87.0f), (vf){0}, choose(x == x, p, x));
+	return zero_below(x, -87.0f, s + s * q);
 }
 
-/* The clamp leaves g unbounded below, where e^(-1.702 g) overflows vexp's range; the
- * quotient is then 0 to single precision. */
+/* u + 1 times g sigmoid(1.702 g), as g e / (1 + e): where e^(1.702 g) is 0, so is
+ * the product. */
 INLINE vf swiglu1(vf g, vf u, float limit)
 {
-	vf low = vmax(g, splat(-50.0f)); /* there the sigmoid is below 1e-36 */
-	vf least = vmin(low, splat(limit));
+	vf e;
 
-	u = vmax(vmin(u, splat(limit)), splat(-limit));
-	return choose(g < splat(-50.0f), (vf){0} * g,
-		(u + 1.0f) * (least / (vexp(least * -1.702f) + 1.0f)));
+	/* NaN stays NaN: see vmin. */
+	g = vmin(splat(limit), g);
+	u = vmax(splat(-limit), vmin(splat(limit), u));
+	e = vexp(g * 1.702f);
+	return (u + 1.0f) * (g * e / (e + 1.0f));
 }
 
 static void swiglu(float *dst, const float *pairs, const float *bias, float limit, size_t n)

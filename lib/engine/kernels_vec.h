@@ -131,6 +131,17 @@ INLINE vf vmax(vf a, vf b)
 #endif
 }
 
+/* v, but 0 where x < least. */
+INLINE vf zero_below(vf x, float least, vf v)
+{
+#if defined(__AVX512F__)
+	return (vf)_mm512_maskz_mov_ps(
+		_mm512_cmp_ps_mask((__m512)x, (__m512)splat(least), _CMP_NLT_UQ), (__m512)v);
+#else
+	return (vf)((vi)v & ~(x < splat(least)));
+#endif
+}
+
 /* Is x > t in some lane? */
 INLINE int any_above(vf x, float t)
 {
@@ -177,6 +188,22 @@ INLINE vf fma_(vf a, vf b, vf c)
 	return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 #else
 	return a * b + c;
+#endif
+}
+
+/* table[i % 8] for each lane. */
+INLINE vu lookup8(const uint32_t table[8], vu i)
+{
+#if defined(__AVX512F__)
+	__m256i t = _mm256_loadu_si256((const __m256i *)table);
+
+	return (vu)_mm512_permutexvar_epi32((__m512i)i, _mm512_broadcast_i32x8(t));
+#elif defined(__AVX2__)
+	__m256i t = _mm256_loadu_si256((const __m256i *)table);
+
+	return (vu)_mm256_permutevar8x32_epi32(t, (__m256i)i);
+#else
+	return (vu){table[i[0] & 7], table[i[1] & 7], table[i[2] & 7], table[i[3] & 7]};
 #endif
 }
 

@@ -157,6 +157,11 @@ static void rows(const struct reap_kern *k)
 		float *x = floats(n), *y = floats(n), *w = floats(n), *p = floats(2 * n),
 		      *bias = floats(2 * n), *d = floats(n), *e = floats(n);
 
+		if (n > 40) { /* beyond the range of e^x */
+			p[6] = -60;
+			p[40] = 1e9f;
+			p[42] = -1e9f;
+		}
 		differ = 0;
 		same_float(k->sumsq(x, n), ref->sumsq(x, n));
 		sum += differ, differ = 0;
@@ -202,6 +207,12 @@ static void rows(const struct reap_kern *k)
 	ok(glu == 0, "%s: swiglu as scalar", k->level);
 	ok(scl == 0, "%s: scale as scalar", k->level);
 	ok(rot == 0, "%s: rotate as scalar", k->level);
+	{
+		float pair[4] = {NAN, 1, 1, NAN}, bias[4] = {0}, d[2];
+
+		k->swiglu(d, pair, bias, 7, 2);
+		ok(isnan(d[0]) && isnan(d[1]), "%s: swiglu of NaN is NaN", k->level);
+	}
 }
 
 static void softmax(const struct reap_kern *k)
@@ -303,7 +314,7 @@ static void formulas(void)
 		ref->swiglu(&d, pair, bias, 7, 1);
 		g_worst = fmax(g_worst, fabs((double)d - want) / (fabs(want) + 1e-6));
 	}
-	ok(e_worst < 3e-7, "exp within %.2g", e_worst);
+	ok(e_worst < 1.5e-7, "exp within %.2g", e_worst);
 	ok(g_worst < 2e-6, "swiglu within %.2g", g_worst);
 	{
 		float x[3] = {-88.5f, -INFINITY, 0}, y[3], s = ref->exp_sum(y, x, 0, 3);
