@@ -27,6 +27,11 @@ struct reap_kern {
 	/* src = hi + lo to 16 bits of precision instead of 8. */
 	void (*f32_split_bf16)(uint16_t *hi, uint16_t *lo, const float *src, size_t n);
 
+	/* src = dst * the scale that is returned, dst to the nearest and at most `limit`
+	 * (below 2^15) in size.  Numbers all below 1e-30 become 0; if one is not finite, the
+	 * scale is NaN. */
+	float (*f32_to_i16)(int16_t *dst, const float *src, int limit, size_t n);
+
 	/* MXFP4 (OCP MX 1.0): groups of 32 values, 16 bytes and one scale 2^(s-127)
 	 * each; element 2j is the low nibble of byte j.  Exact in both forms; s = 255
 	 * makes NaN. */

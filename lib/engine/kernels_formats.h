@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Kernels: bf16 and MXFP4 (see kernels_impl.h).
+ * Kernels: bf16, fixed point and MXFP4 (see kernels_impl.h).
  */
 #ifndef REAP_KERNELS_FORMATS_H
 #define REAP_KERNELS_FORMATS_H
+
+#include <math.h>
 
 #include "lib/engine/kernels_vec.h"
 
@@ -59,6 +61,40 @@ static void f32_split_bf16(uint16_t *hi, uint16_t *lo, const float *src, size_t 
 		memcpy(hi + i, &h, m * sizeof(*hi));
 		memcpy(lo + i, &l, m * sizeof(*lo));
 	}
+}
+
+static float f32_to_i16(int16_t *dst, const float *src, int limit, size_t n)
+{
+	const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer, which
+					  * is then in the lowest bits */
+	vu most = {0};
+	uint32_t bits;
+	float size, up;
+	size_t i;
+
+	/* Without their signs numbers lie in the order of their bits, and what is not
+	 * finite behind them. */
+	for (i = 0; i + LANES <= n; i += LANES)
+		most = vmost(most, (vu)load(src + i) & 0x7fffffff);
+	most = vmost(most, (vu)load_at(src, i, n, 0) & 0x7fffffff);
+	bits = lanes_most(most);
+	if (bits >= 0x7f800000) {
+		memset(dst, 0, n * sizeof(*dst));
+		return NAN;
+	}
+	memcpy(&size, &bits, sizeof(size));
+	up = size < 1e-30f ? 0 : (float)limit / size;
+	for (i = 0; i + LANES <= n; i += LANES) {
+		vh h = narrow((vu)(load(src + i) * up + round) & 0xffff);
+
+		memcpy(dst + i, &h, sizeof(h));
+	}
+	if (i < n) {
+		vh h = narrow((vu)(load_part(src + i, n - i, 0) * up + round) & 0xffff);
+
+		memcpy(dst + i, &h, (n - i) * sizeof(*dst));
+	}
+	return up == 0 ? 0 : size / (float)limit;
 }
 
 static const float fp4[16] = {0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f, -0.0f, -0.5f, -1.0f,

@@ -142,6 +142,39 @@ INLINE vf zero_below(vf x, float least, vf v)
 #endif
 }
 
+/* Numbers below 2^31. */
+INLINE vu vmost(vu a, vu b)
+{
+#if defined(__AVX512F__)
+	return (vu)_mm512_max_epu32((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+	return (vu)_mm256_max_epu32((__m256i)a, (__m256i)b);
+#else
+	return (vu)choose((vi)a > (vi)b, (vf)a, (vf)b);
+#endif
+}
+
+/* The largest of the lanes. */
+INLINE uint32_t lanes_most(vu v)
+{
+#if defined(__AVX2__)
+#if defined(__AVX512F__)
+	__m256i a = _mm256_max_epu32(
+		_mm512_castsi512_si256((__m512i)v), _mm512_extracti64x4_epi64((__m512i)v, 1));
+#else
+	__m256i a = (__m256i)v;
+#endif
+	__m128i b = _mm_max_epu32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+
+	b = _mm_max_epu32(b, _mm_shuffle_epi32(b, 0x4e));
+	return (uint32_t)_mm_cvtsi128_si32(_mm_max_epu32(b, _mm_shuffle_epi32(b, 0xb1)));
+#else
+	uint32_t a = v[0] > v[1] ? v[0] : v[1], b = v[2] > v[3] ? v[2] : v[3];
+
+	return a > b ? a : b;
+#endif
+}
+
 /* Is x > t in some lane? */
 INLINE int any_above(vf x, float t)
 {

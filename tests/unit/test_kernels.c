@@ -121,10 +121,13 @@ static void formats(const struct reap_kern *k)
 		ref->f32_split_bf16(i, m, x, n);
 		same(h, i, n * 2);
 		same(l, m, n * 2);
+		same_float(k->f32_to_i16((int16_t *)h, x, 4095, n),
+			ref->f32_to_i16((int16_t *)i, x, 4095, n));
+		same(h, i, n * 2);
 		release(x, n * 4), release(f, n * 4), release(g, n * 4);
 		release(h, n * 2), release(i, n * 2), release(l, n * 2), release(m, n * 2);
 	}
-	ok(differ == 0, "%s: bf16 to and from f32 as scalar", k->level);
+	ok(differ == 0, "%s: bf16 and i16 to and from f32 as scalar", k->level);
 
 	differ = 0;
 	for (size_t n = 0; n < 70; n++) {
@@ -345,6 +348,18 @@ static void formulas(void)
 		ref->bf16_to_f32(&hi, &h, 1);
 		ref->bf16_to_f32(&lo, &l, 1);
 		ok(fabs((double)hi + (double)lo - (double)x) < 3.15 * 0x1p-16, "two bf16 hold 16 bits");
+	}
+	{
+		float x[4] = {-3, 1, 0.0004f, 0}, s;
+		int16_t i[4];
+
+		s = ref->f32_to_i16(i, x, 4095, 4);
+		ok(s == 3.0f / 4095 && i[0] == -4095 && i[1] == 1365 && i[2] == 1 && i[3] == 0,
+			"fixed point: the nearest multiples of a scale");
+		x[2] = INFINITY;
+		ok(isnan(ref->f32_to_i16(i, x, 4095, 4)), "fixed point: no infinity");
+		memset(x, 0, sizeof(x));
+		ok(ref->f32_to_i16(i, x, 4095, 4) == 0 && i[0] == 0, "fixed point: zeros");
 	}
 }
 
