@@ -62,6 +62,7 @@ $(LIB): $(LIB_SRC:%.c=$B/%.o)
 $B/lib/engine/%_avx2.o: ISA = -mavx2 -mfma -mf16c
 $B/lib/engine/%_avx512.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma
 $B/lib/engine/%_avx512bf16.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mavx2 -mfma
+$B/lib/engine/%_avx512vnni.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma
 $B/cmd/tool.o: ISA = -DREAP_FLAGS='"$(strip $(CFLAGS) $(SAN_$(SAN)))"'
 
 $B/%.o: %.c $B/flags
@@ -97,7 +98,7 @@ test: deps
 test-built: all units
 	@$(TEST_ENV) prove -j$(JOBS) --timer -e '' $(UNITS) $(FUZZ:%=$B/fuzz/replay_%) $(BATS)
 
-##   test-slow      what takes minutes: launchers, long kills
+##   test-slow      what takes minutes: launchers, real shapes, thousands of interruptions
 test-slow: deps
 	@$(MAKE) --no-print-directory all units
 	@$(TEST_ENV) prove --timer -e '' $(wildcard tests/slow/*.bats)

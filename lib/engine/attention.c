@@ -1,155 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Grouped-query attention with sinks, causal or within a sliding window, by
- * tiles of keys with a running softmax (as in arXiv 2205.14135), so that memory
- * grows with the block and not with its square.  The tiles lie at multiples of
- * REAP_QUERY_TILE of the block's own positions: what a token gets does not depend
- * on the chunk.
+ * The attention of one layer: norm, projections, rotation, attend.h, and the sum into
+ * the residual.
  */
-#include <math.h>
-
 #include "lib/engine/state.h"
 
-enum { TILE = REAP_QUERY_TILE };
-
-struct tile_scratch {
-	float *q, *o;     /* (rows, dim) */
-	float *s;         /* (rows, TILE) */
-	float *kt;        /* (head_dim, TILE) */
-	float *m, *l, *f; /* (rows): running maximum and sum, factor of the old sum */
-};
-
-static size_t round16(size_t n)
-{
-	return (n + 15) / 16 * 16;
-}
-
-static size_t tile_rows(const struct reap_config *c)
-{
-	return (size_t)TILE * (c->heads / c->kv_heads);
-}
-
-size_t reap_attention_scratch(const struct reap_config *c)
-{
-	size_t rows = tile_rows(c), dim = round16(c->head_dim);
-
-	return (2 * rows * dim + rows * TILE + dim * TILE + 3 * round16(rows)) * sizeof(float);
-}
-
-static struct tile_scratch tile_scratch(const struct reap_config *c, void *mem)
-{
-	size_t rows = tile_rows(c), dim = round16(c->head_dim);
-	struct tile_scratch t;
-
-	t.q = mem;
-	t.o = t.q + rows * dim;
-	t.s = t.o + rows * dim;
-	t.kt = t.s + rows * TILE;
-	t.m = t.kt + dim * TILE;
-	t.l = t.m + round16(rows);
-	t.f = t.l + round16(rows);
-	return t;
-}
-
-/* Which of the keys key0 .. key0 + keys - 1 position `pos` sees: from .. to - 1. */
-struct span {
-	size_t from, to;
-};
-
-static struct span visible(size_t pos, size_t window, size_t key0, size_t keys)
-{
-	size_t first = pos + 1 > window ? pos + 1 - window : 0;
-	size_t from = first > key0 ? first - key0 : 0;
-	size_t to = pos + 1 > key0 ? pos + 1 - key0 : 0;
-
-	return (struct span){from, to < keys ? to : keys};
-}
-
-/* Turn the scores of the rows into weights e^(s - m) for the visible keys and 0
- * for the others; t->f gets what the old sums and outputs must be scaled by. */
-static void soften(const struct reap_kern *kern, struct tile_scratch *t, const struct reap_piece *p,
-	size_t group, size_t window, size_t key0, size_t keys)
-{
-	size_t rows = p->n * group;
-
-	for (size_t r = 0; r < rows; r++) {
-		struct span v = visible(p->pos + r / group, window, key0, keys);
-		float max;
-
-		t->f[r] = 0;
-		if (v.from >= v.to)
-			continue;
-		max = kern->max(t->s + r * TILE + v.from, v.to - v.from);
-		if (max > t->m[r]) {
-			t->f[r] = t->m[r] - max;
-			t->m[r] = max;
-		}
-	}
-	kern->exp_sum(t->f, t->f, 0, rows);
-	for (size_t r = 0; r < rows; r++) {
-		struct span v = visible(p->pos + r / group, window, key0, keys);
-		float *s = t->s + r * TILE;
-
-		if (v.from >= v.to) {
-			memset(s, 0, keys * sizeof(*s));
-			continue;
-		}
-		memset(s, 0, v.from * sizeof(*s));
-		memset(s + v.to, 0, (keys - v.to) * sizeof(*s));
-		t->l[r] = t->l[r] * t->f[r] +
-			  kern->exp_sum(s + v.from, s + v.from, t->m[r], v.to - v.from);
-	}
-}
-
-/* The query heads that share one key head, for the positions of a piece. */
-static void attend(const struct reap_engine *g, const struct reap_piece *p, size_t kv_head,
-	size_t first_token, size_t window, const float *sinks, void *mem)
-{
-	const struct reap_config *c = g->cfg;
-	const struct reap_kern *kern = g->kern;
-	size_t group = c->heads / c->kv_heads, head0 = kv_head * group;
-	size_t dim = c->head_dim, wide = round16(dim), half = g->rope.half, rows = p->n * group;
-	float scale = (float)(1 / sqrt((double)dim));
-	struct tile_scratch t = tile_scratch(c, mem);
-	size_t low = p->pos + 1 > window ? p->pos + 1 - window : 0, high = p->pos + p->n;
-	const float *k = g->k + p->token * g->kv_dim + kv_head * dim;
-	const float *v = g->v + p->token * g->kv_dim + kv_head * dim;
-
-	for (size_t r = 0; r < rows; r++) {
-		size_t pos = p->pos + r / group, head = head0 + r % group;
-		size_t at = p->token + pos - first_token;
-
-		kern->rotate(t.q + r * wide, g->q + at * g->q_dim + head * dim,
-			g->rope.cosine + pos * half, g->rope.sine + pos * half, scale, half);
-		/* The sink is one more key of this score, with no value. */
-		t.m[r] = sinks[head];
-		t.l[r] = 1;
-	}
-	memset(t.o, 0, rows * wide * sizeof(*t.o));
-	for (size_t key0 = low / TILE * TILE; key0 < high; key0 += TILE) {
-		size_t keys = high - key0 < TILE ? high - key0 : TILE;
-
-		if (keys < TILE)
-			memset(t.kt, 0, dim * TILE * sizeof(*t.kt));
-		kern->transpose(t.kt, TILE, k + key0 * g->kv_dim, g->kv_dim, keys, dim);
-		kern->matmul(t.s, TILE, t.q, wide, t.kt, TILE, rows, TILE, dim, 0);
-		soften(kern, &t, p, group, window, key0, keys);
-		for (size_t r = 0; r < rows; r++)
-			if (t.f[r] != 1)
-				kern->scale(t.o + r * wide, t.f[r], wide);
-		kern->matmul(
-			t.o, wide, t.s, TILE, v + key0 * g->kv_dim, g->kv_dim, rows, wide, keys, 1);
-	}
-	for (size_t r = 0; r < rows; r++) {
-		size_t at = p->token + p->pos + r / group - first_token, head = head0 + r % group;
-
-		kern->scale(t.o + r * wide, 1 / t.l[r], dim);
-		reap_to_operand(
-			g, g->attn + (at * g->q_dim + head * dim) * g->elem, t.o + r * wide, dim);
-	}
-}
-
-/* A run of tokens: what is at hand in g->split, g->q and g->attn. */
+/* A run of tokens: what is at hand in g->q, g->k and g->v. */
 struct attention {
 	struct reap_engine *g;
 	size_t first_token, tokens;
@@ -157,57 +13,85 @@ struct attention {
 	size_t window;
 };
 
-static void attend_task(void *arg, size_t task, int thread)
-{
-	const struct attention *a = arg;
-	const struct reap_engine *g = a->g;
-
-	attend(g, &a->piece[task / g->cfg->kv_heads], task % g->cfg->kv_heads, a->first_token,
-		a->window, g->w.sinks, reap_thread_scratch(g, thread));
-}
-
-/* The input of the projections.  Rounded to bf16 it would be the largest error of
- * the whole pass, because scores go through an exponential; as a sum of two bf16
- * numbers it is exact enough, for a tenth more work in a layer. */
-static void split_operand(const struct reap_engine *g, uint8_t *dst, const float *row)
-{
-	uint16_t *hi = (uint16_t *)(void *)dst;
-
-	if (g->terms == 2)
-		g->kern->f32_split_bf16(hi, hi + g->hidden, row, g->hidden);
-	else
-		reap_to_operand(g, dst, row, g->hidden);
-}
-
 static void norm_task(void *arg, size_t task, int thread)
 {
 	const struct attention *a = arg;
 	struct reap_engine *g = a->g;
 	float *row = (float *)(void *)reap_thread_scratch(g, thread);
-	size_t end = (task + 1) * REAP_ROW_TASK;
+	enum reap_operand type = g->attn_gemm.gemm->operand;
+	size_t end = (task + 1) * REAP_ROW_TASK, bytes = reap_operand_bytes(type, g->hidden);
 
 	for (size_t i = task * REAP_ROW_TASK; i < end && i < a->tokens; i++) {
-		reap_norm_row(
-			g, row, g->x + (a->first_token + i) * g->hidden, g->w.input_norm);
-		split_operand(g, g->split + i * g->hidden * g->elem * g->terms, row);
+		reap_norm_row(g, row, g->x + (a->first_token + i) * g->hidden, g->w.input_norm);
+		reap_operand_put(
+			type, g->attn_in + i * bytes, g->hidden, 0, row, g->hidden, g->kern);
 	}
 }
 
+/* Rotate queries and keys, and cache keys and values. */
 static void rope_task(void *arg, size_t piece, int thread)
 {
 	const struct attention *a = arg;
 	struct reap_engine *g = a->g;
 	const struct reap_piece *p = &a->piece[piece];
 	size_t dim = g->cfg->head_dim, half = g->rope.half;
+	float scale = (float)(1 / sqrt((double)dim));
 
 	(void)thread;
 	for (size_t pos = p->pos; pos < p->pos + p->n; pos++) {
-		float *k = g->k + (p->token + pos) * g->kv_dim;
+		size_t token = p->token + pos, i = token - a->first_token;
+		const float *cosine = g->rope.cosine + pos * half,
+			    *sine = g->rope.sine + pos * half;
+		float *q = g->q + i * g->q_dim, *k = g->k + i * g->kv_dim;
 
+		for (size_t h = 0; h < g->cfg->heads; h++)
+			g->kern->rotate(q + h * dim, q + h * dim, cosine, sine, scale, half);
 		for (size_t h = 0; h < g->cfg->kv_heads; h++)
-			g->kern->rotate(k + h * dim, k + h * dim, g->rope.cosine + pos * half,
-				g->rope.sine + pos * half, 1, half);
+			g->kern->rotate(k + h * dim, k + h * dim, cosine, sine, 1, half);
+		g->attend->store(g->keys + token * g->cache_row, k, g->cfg->kv_heads, dim, g->kern);
+		g->attend->store(g->values + token * g->cache_row, g->v + i * g->kv_dim,
+			g->cfg->kv_heads, dim, g->kern);
 	}
+}
+
+static void attend_task(void *arg, size_t task, int thread)
+{
+	const struct attention *a = arg;
+	const struct reap_engine *g = a->g;
+	const struct reap_config *c = g->cfg;
+	const struct reap_piece *p = &a->piece[task / c->kv_heads];
+	size_t head = task % c->kv_heads, group = c->heads / c->kv_heads;
+	struct reap_attend_task t = {
+		.dim = c->head_dim,
+		.heads = c->kv_heads,
+		.group = group,
+		.head = head,
+		.pos = p->pos,
+		.n = p->n,
+		.window = a->window,
+		.keys = g->keys + p->token * g->cache_row,
+		.values = g->values + p->token * g->cache_row,
+		.q = g->q + (p->token + p->pos - a->first_token) * g->q_dim +
+		     head * group * c->head_dim,
+		.q_stride = g->q_dim,
+		.sinks = g->w.sinks + head * group,
+	};
+
+	g->attend->run(&t, reap_thread_scratch(g, thread), g->kern);
+}
+
+/* What attention gave becomes the input of the output projection. */
+static void output_task(void *arg, size_t task, int thread)
+{
+	const struct attention *a = arg;
+	struct reap_engine *g = a->g;
+	enum reap_operand type = g->attn_gemm.gemm->operand;
+	size_t end = (task + 1) * REAP_ROW_TASK, bytes = reap_operand_bytes(type, g->q_dim);
+
+	(void)thread;
+	for (size_t i = task * REAP_ROW_TASK; i < end && i < a->tokens; i++)
+		reap_operand_put(type, g->attn_out + i * bytes, g->q_dim, 0, g->q + i * g->q_dim,
+			g->q_dim, g->kern);
 }
 
 /* Where the projections' tiles go: dst[row] = c + bias, or += for the residual;
@@ -255,15 +139,15 @@ static size_t run_panels(struct reap_engine *g, const struct attention *a, size_
 {
 	size_t panels = 0, from = 0;
 
-	if (!g->gemm.gemm->by_block) {
-		reap_panels_add(g->gemm.gemm, g->panel, &panels, 0, a->tokens);
+	if (!g->attn_gemm.gemm->by_block) {
+		reap_panels_add(g->attn_gemm.gemm, g->panel, &panels, 0, a->tokens);
 		return panels;
 	}
 	for (; from < a->tokens; block++) {
 		size_t stop = g->c.start[block + 1] - a->first_token;
 
 		stop = stop < a->tokens ? stop : a->tokens;
-		reap_panels_add(g->gemm.gemm, g->panel, &panels, from, stop - from);
+		reap_panels_add(g->attn_gemm.gemm, g->panel, &panels, from, stop - from);
 		from = stop;
 	}
 	return panels;
@@ -277,24 +161,17 @@ static void attend_run(struct reap_engine *g, const struct reap_layer *l, struct
 	struct reap_weight wq = bf16_weight(l->q_w), wk = bf16_weight(l->k_w),
 			   wv = bf16_weight(l->v_w), wo = bf16_weight(l->o_w);
 	struct sink to_q = {g, g->q, g->q_dim, g->w.q_bias};
-	struct sink to_k = {
-		g, g->k + a->first_token * g->kv_dim, g->kv_dim, g->w.k_bias};
-	struct sink to_v = {
-		g, g->v + a->first_token * g->kv_dim, g->kv_dim, g->w.v_bias};
+	struct sink to_k = {g, g->k, g->kv_dim, g->w.k_bias};
+	struct sink to_v = {g, g->v, g->kv_dim, g->w.v_bias};
 	struct sink to_x = {g, g->x + a->first_token * g->hidden, g->hidden, g->w.o_bias};
 	size_t panels = run_panels(g, a, block);
-	const struct reap_product in = {.a = g->split,
-		.lda = g->hidden * g->terms,
-		.terms = g->terms,
-		.panel = g->panel,
-		.panels = panels,
-		.done = store_tile};
+	size_t row_tasks = (a->tokens + REAP_ROW_TASK - 1) / REAP_ROW_TASK;
+	const struct reap_product in = {
+		.a = g->attn_in, .panel = g->panel, .panels = panels, .done = store_tile};
 	struct reap_product p[3] = {in, in, in};
 	struct reap_product o = {.w = &wo,
 		.packed = g->packed_o,
-		.a = g->attn,
-		.lda = g->q_dim,
-		.terms = 1,
+		.a = g->attn_out != NULL ? (const void *)g->attn_out : g->q,
 		.panel = g->panel,
 		.panels = panels,
 		.done = add_tile,
@@ -303,18 +180,20 @@ static void attend_run(struct reap_engine *g, const struct reap_layer *l, struct
 	p[0].w = &wq, p[0].packed = g->packed_q, p[0].arg = &to_q;
 	p[1].w = &wk, p[1].packed = g->packed_k, p[1].arg = &to_k;
 	p[2].w = &wv, p[2].packed = g->packed_v, p[2].arg = &to_v;
-	reap_pool_run(g->pool, (a->tokens + REAP_ROW_TASK - 1) / REAP_ROW_TASK, norm_task, a);
-	reap_gemm_run(&g->gemm, p, 3);
+	reap_pool_run(g->pool, row_tasks, norm_task, a);
+	reap_gemm_run(&g->attn_gemm, p, 3);
 	reap_pool_run(g->pool, pieces, rope_task, a);
 	reap_pool_run(g->pool, pieces * g->cfg->kv_heads, attend_task, a);
-	reap_gemm_run(&g->gemm, &o, 1);
+	if (g->attn_out != NULL)
+		reap_pool_run(g->pool, row_tasks, output_task, a);
+	reap_gemm_run(&g->attn_gemm, &o, 1);
 }
 
 static size_t add_pieces(struct reap_engine *g, size_t n, size_t token, uint32_t pos, uint32_t end)
 {
-	for (; pos < end; pos += TILE)
-		g->piece[n++] =
-			(struct reap_piece){token, pos, end - pos < TILE ? end - pos : TILE};
+	for (; pos < end; pos += REAP_TILE)
+		g->piece[n++] = (struct reap_piece){
+			token, pos, end - pos < REAP_TILE ? end - pos : REAP_TILE};
 	return n;
 }
 
@@ -328,10 +207,10 @@ void reap_engine_attention(struct reap_engine *g, uint32_t layer)
 		.window = g->cfg->sliding[layer] ? g->cfg->window : SIZE_MAX};
 	size_t block = 0, pos = 0;
 
-	reap_gemm_pack_all(&g->gemm, g->packed_q, &wq);
-	reap_gemm_pack_all(&g->gemm, g->packed_k, &wk);
-	reap_gemm_pack_all(&g->gemm, g->packed_v, &wv);
-	reap_gemm_pack_all(&g->gemm, g->packed_o, &wo);
+	reap_gemm_pack_all(&g->attn_gemm, g->packed_q, &wq);
+	reap_gemm_pack_all(&g->attn_gemm, g->packed_k, &wk);
+	reap_gemm_pack_all(&g->attn_gemm, g->packed_v, &wv);
+	reap_gemm_pack_all(&g->attn_gemm, g->packed_o, &wo);
 
 	/* Runs of whole blocks, or of a long block's next REAP_RUN positions. */
 	while (block < g->c.blocks) {

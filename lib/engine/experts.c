@@ -56,8 +56,8 @@ static void route_task(void *arg, size_t task, int thread)
 		size_t t = first + i;
 
 		reap_norm_row(g, rows + i * g->hidden, g->x + t * g->hidden, g->w.post_norm);
-		reap_to_operand(
-			g, g->xn + t * g->hidden * g->elem, rows + i * g->hidden, g->hidden);
+		reap_operand_put(g->gemm.gemm->operand, g->xn + t * g->xn_row, g->hidden, 0,
+			rows + i * g->hidden, g->hidden, g->kern);
 		memcpy(logits + i * g->experts16, g->w.router_bias, g->experts16 * sizeof(*logits));
 	}
 	/* Partial sums keep the rounding of a long sum small. */
@@ -93,14 +93,14 @@ static void gather_task(void *arg, size_t task, int thread)
 {
 	const struct group *q = arg;
 	struct reap_engine *g = q->g;
-	size_t end = (task + 1) * REAP_ROW_TASK, row_bytes = g->hidden * g->elem;
+	size_t end = (task + 1) * REAP_ROW_TASK;
 
 	(void)thread;
 	for (size_t r = task * REAP_ROW_TASK; r < end && r < q->rows; r++) {
 		uint32_t pair = g->pair[q->first_pair + r];
 
-		memcpy(g->gathered + r * row_bytes,
-			g->xn + (size_t)(pair / g->cfg->top_k) * row_bytes, row_bytes);
+		memcpy(g->gathered + r * g->xn_row,
+			g->xn + (size_t)(pair / g->cfg->top_k) * g->xn_row, g->xn_row);
 		g->row[pair] = (uint32_t)r;
 	}
 }
@@ -114,8 +114,8 @@ static void activate_tile(void *arg, const struct reap_tile *t)
 	for (size_t r = 0; r < t->rows; r++) {
 		g->kern->swiglu(row, t->c + r * t->ldc, s->bias + t->n0,
 			(float)g->cfg->swiglu_limit, t->n / 2);
-		reap_to_operand(
-			g, g->act + ((t->row + r) * g->inter + t->n0 / 2) * g->elem, row, t->n / 2);
+		reap_operand_put(g->gemm.gemm->operand, g->act + (t->row + r) * g->act_row,
+			g->inter, t->n0 / 2, row, t->n / 2, g->kern);
 	}
 }
 
@@ -187,7 +187,6 @@ static void run_group(struct group *q)
 		q->sink[i] = (struct act_sink){g, g->w.gate_up_bias + (size_t)e * 2 * g->inter};
 		p->w = &q->gate_up[i];
 		p->a = g->gathered;
-		p->lda = g->hidden;
 		p->done = activate_tile;
 		p->arg = &q->sink[i];
 	}
@@ -199,7 +198,6 @@ static void run_group(struct group *q)
 			q->l->down_blocks, q->l->down_scales, q->expert[i], g->hidden, g->inter);
 		p->w = &q->down[i];
 		p->a = g->act;
-		p->lda = g->inter;
 		p->done = output_tile;
 	}
 	reap_gemm_run(&g->gemm, q->product, q->products);
@@ -217,8 +215,7 @@ static void add_panel(struct group *q, uint32_t e, size_t rows)
 		run_group(q);
 	if (q->products == 0 || q->expert[q->products - 1] != e) {
 		q->expert[q->products] = e;
-		q->product[q->products] =
-			(struct reap_product){.terms = 1, .panel = g->panel + q->panels};
+		q->product[q->products] = (struct reap_product){.panel = g->panel + q->panels};
 		q->products++;
 	}
 	g->panel[q->panels++] = (struct reap_panel){q->rows, rows};

@@ -31,7 +31,8 @@ size_t reap_group_rows(const struct reap_engine *g, size_t tokens)
 static size_t scratch_bytes(const struct reap_engine *g)
 {
 	size_t rows = REAP_ROW_TASK * (g->hidden + g->experts16) * sizeof(float);
-	size_t inter = g->inter * sizeof(float), n = reap_attention_scratch(g->cfg);
+	size_t inter = g->inter * sizeof(float);
+	size_t n = g->attend->scratch_bytes(g->cfg->heads / g->cfg->kv_heads, g->cfg->head_dim);
 
 	n = n > rows ? n : rows;
 	n = n > inter ? n : inter;
@@ -48,19 +49,22 @@ static size_t head_columns(const struct reap_engine *g)
 /* Bytes of the buffers for chunks of `cap` tokens, false when nobody has as many. */
 static bool buffer_bytes(const struct reap_engine *g, uint64_t cap, uint64_t *bytes)
 {
-	const struct reap_gemm *gemm = g->gemm.gemm;
+	const struct reap_gemm *gemm = g->gemm.gemm, *attn = g->attn_gemm.gemm;
 	uint64_t k = g->cfg->top_k, threads = (uint64_t)g->o.threads, fixed, token;
-	uint64_t group_row = (g->hidden + g->inter) * g->elem + g->hidden * 4;
+	uint64_t group_row = g->xn_row + g->act_row + g->hidden * 4;
 	size_t max_k = g->hidden > g->inter ? g->hidden : g->inter;
 
-	fixed = reap_gemm_memory(gemm, g->o.threads, max_k) + threads * scratch_bytes(g) +
-		reap_gemm_packed_bytes(gemm, g->q_dim, g->hidden) +
-		2 * reap_gemm_packed_bytes(gemm, g->kv_dim, g->hidden) +
-		reap_gemm_packed_bytes(gemm, g->hidden, g->q_dim) +
-		REAP_RUN * (g->q_dim * (4 + g->elem) + g->hidden * g->terms * g->elem) +
+	fixed = reap_gemm_memory(gemm, g->o.threads, max_k) +
+		reap_gemm_memory(attn, g->o.threads, 0) + threads * scratch_bytes(g) +
+		reap_gemm_packed_bytes(attn, g->q_dim, g->hidden) +
+		2 * reap_gemm_packed_bytes(attn, g->kv_dim, g->hidden) +
+		reap_gemm_packed_bytes(attn, g->hidden, g->q_dim) +
+		REAP_RUN * ((g->q_dim + 2 * g->kv_dim) * 4 +
+				   reap_operand_bytes(attn->operand, g->hidden) +
+				   reap_operand_bytes(attn->operand, g->q_dim)) +
 		g->cfg->experts * (3 * g->hidden + 2 * g->inter) * 4 +
 		reap_group_rows(g, cap) * group_row;
-	token = g->hidden * (4 + g->elem) + 8 * g->kv_dim + k * (2 + 4 + 4 + 4 + 4) + (4 + 1) +
+	token = g->hidden * 4 + g->xn_row + 2 * g->cache_row + k * (2 + 4 + 4 + 4 + 4) + (4 + 1) +
 		2 * sizeof(struct reap_panel) + sizeof(size_t);
 	/* Rotary tables, if the chunk is one block. */
 	token += 2 * g->rope.half * sizeof(float);
@@ -68,8 +72,8 @@ static bool buffer_bytes(const struct reap_engine *g, uint64_t cap, uint64_t *by
 		token += g->layers * k * (2 + 4 + 4);
 	if (g->o.outcomes) {
 		fixed += reap_gemm_packed_bytes(gemm, head_columns(g), g->hidden);
-		token += sizeof(struct reap_row_state) + 4 * (uint64_t)g->o.entropy_topk + 4 + 4 +
-			 1;
+		token +=
+			sizeof(struct reap_row_state) + 4 * (uint64_t)g->o.entropy_topk + 4 + 4 + 1;
 	}
 	return reap_mul_u64(token, cap, bytes) && reap_add_u64(*bytes, fixed, bytes);
 }
@@ -111,24 +115,16 @@ static void *floats(size_t rows, size_t n)
 	return reap_alloc_aligned(total, sizeof(float));
 }
 
-static void *operands(const struct reap_engine *g, size_t rows, size_t n)
+static void *packed(const struct reap_gemm_ctx *c, size_t n, size_t k)
 {
-	uint64_t total;
-
-	if (!reap_mul_u64(rows, n, &total) || !reap_add_u64(total, REAP_FLOAT_SLACK, &total))
-		return NULL;
-	return reap_alloc_aligned(total, g->elem);
-}
-
-static void *packed(const struct reap_engine *g, size_t n, size_t k)
-{
-	return reap_alloc_aligned(reap_gemm_packed_bytes(g->gemm.gemm, n, k), 1);
+	return reap_alloc_aligned(reap_gemm_packed_bytes(c->gemm, n, k), 1);
 }
 
 static bool allocate(struct reap_engine *g)
 {
 	const struct reap_config *c = g->cfg;
 	struct reap_small *w = &g->w;
+	enum reap_operand attn = g->attn_gemm.gemm->operand;
 	size_t k = c->top_k, cap = g->cap, pairs = cap * k;
 	bool ok;
 
@@ -153,32 +149,35 @@ static bool allocate(struct reap_engine *g)
 	     w->v_bias && w->o_bias && w->sinks && w->router && w->router_bias && w->gate_up_bias &&
 	     w->down_bias;
 
-	g->packed_q = packed(g, g->q_dim, g->hidden);
-	g->packed_k = packed(g, g->kv_dim, g->hidden);
-	g->packed_v = packed(g, g->kv_dim, g->hidden);
-	g->packed_o = packed(g, g->hidden, g->q_dim);
+	g->packed_q = packed(&g->attn_gemm, g->q_dim, g->hidden);
+	g->packed_k = packed(&g->attn_gemm, g->kv_dim, g->hidden);
+	g->packed_v = packed(&g->attn_gemm, g->kv_dim, g->hidden);
+	g->packed_o = packed(&g->attn_gemm, g->hidden, g->q_dim);
 	ok = ok && g->packed_q && g->packed_k && g->packed_v && g->packed_o;
 
 	g->x = floats(cap, g->hidden);
-	g->xn = operands(g, cap, g->hidden);
-	g->split = operands(g, REAP_RUN, g->hidden * g->terms);
-	g->k = floats(cap, g->kv_dim);
-	g->v = floats(cap, g->kv_dim);
+	g->xn = reap_alloc_aligned(cap, g->xn_row);
+	g->attn_in = reap_alloc_aligned(REAP_RUN, reap_operand_bytes(attn, g->hidden));
 	g->q = floats(REAP_RUN, g->q_dim);
-	g->attn = operands(g, REAP_RUN, g->q_dim);
+	g->k = floats(REAP_RUN, g->kv_dim);
+	g->v = floats(REAP_RUN, g->kv_dim);
+	g->keys = reap_alloc_aligned(cap, g->cache_row);
+	g->values = reap_alloc_aligned(cap, g->cache_row);
+	if (attn != REAP_OP_F32)
+		g->attn_out = reap_alloc_aligned(REAP_RUN, reap_operand_bytes(attn, g->q_dim));
 	g->scratch = reap_alloc_aligned((size_t)g->o.threads, g->scratch_bytes);
 	g->piece = reap_alloc(REAP_RUN, sizeof(*g->piece));
 	g->panel = reap_alloc(g->panel_cap, sizeof(*g->panel));
-	ok = ok && g->x && g->xn && g->split && g->k && g->v && g->q && g->attn && g->scratch && g->piece &&
-	     g->panel;
+	ok = ok && g->x && g->xn && g->attn_in && g->q && g->k && g->v && g->keys && g->values &&
+	     (g->attn_out || attn == REAP_OP_F32) && g->scratch && g->piece && g->panel;
 
 	g->expert = reap_alloc(pairs, sizeof(*g->expert));
 	g->gate = reap_alloc(pairs, sizeof(*g->gate));
 	g->norm = reap_alloc(pairs, sizeof(*g->norm));
 	g->row = reap_alloc(pairs, sizeof(*g->row));
 	g->pair = reap_alloc(pairs, sizeof(*g->pair));
-	g->gathered = operands(g, g->group_rows, g->hidden);
-	g->act = operands(g, g->group_rows, g->inter);
+	g->gathered = reap_alloc_aligned(g->group_rows, g->xn_row);
+	g->act = reap_alloc_aligned(g->group_rows, g->act_row);
 	g->y = floats(g->group_rows, g->hidden);
 	ok = ok && g->expert && g->gate && g->norm && g->row && g->pair && g->gathered && g->act &&
 	     g->y;
@@ -196,7 +195,7 @@ static bool allocate(struct reap_engine *g)
 		ok = ok && g->trace_expert && g->trace_gate && g->trace_norm;
 	}
 	if (g->o.outcomes) {
-		g->packed_head = packed(g, g->head_columns, g->hidden);
+		g->packed_head = packed(&g->gemm, g->head_columns, g->hidden);
 		g->state = reap_alloc(cap, sizeof(*g->state));
 		g->top = floats(cap, g->o.entropy_topk);
 		g->logp = floats(1, cap);
@@ -207,11 +206,22 @@ static bool allocate(struct reap_engine *g)
 	return ok;
 }
 
+static const struct reap_attend *attend_for(enum reap_operand type, size_t head_dim)
+{
+#if defined(__x86_64__)
+	if (type == REAP_OP_I16 && head_dim <= reap_attend_i16.most_dim)
+		return &reap_attend_i16;
+#else
+	(void)type, (void)head_dim;
+#endif
+	return &reap_attend_f32;
+}
+
 int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 	const struct reap_engine_opts *o, struct reap_err *e)
 {
 	const struct reap_config *c = &m->cfg;
-	const struct reap_gemm *gemm;
+	const struct reap_gemm *gemm, *attn;
 	struct reap_engine *g = reap_calloc(1, sizeof(*g));
 	int rc;
 
@@ -230,14 +240,19 @@ int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 	if ((rc = reap_kern_pick(&g->kern, e)) != REAP_OK ||
 		(rc = reap_gemm_pick(&gemm, g->kern, e)) != REAP_OK)
 		goto fail;
-	g->elem = gemm->bf16 ? 2 : 4;
-	g->terms = gemm->bf16 ? 2 : 1;
+	attn = gemm->attention != NULL ? gemm->attention : gemm;
 	g->gemm.gemm = gemm;
+	g->attn_gemm.gemm = attn;
+	g->attend = attend_for(attn->operand, c->head_dim);
+	g->xn_row = reap_operand_bytes(gemm->operand, g->hidden);
+	g->act_row = reap_operand_bytes(gemm->operand, g->inter);
+	g->cache_row = g->attend->row_bytes(c->kv_heads, c->head_dim);
 	if ((rc = reap_rope_init(&g->rope, c, e)) != REAP_OK ||
 		(rc = choose_cap(g, e)) != REAP_OK ||
 		(rc = reap_pool_open(&g->pool, o->threads, e)) != REAP_OK ||
 		(rc = reap_gemm_open(&g->gemm, gemm, g->kern, g->pool,
-			 g->hidden > g->inter ? g->hidden : g->inter, e)) != REAP_OK)
+			 g->hidden > g->inter ? g->hidden : g->inter, e)) != REAP_OK ||
+		(rc = reap_gemm_open(&g->attn_gemm, attn, g->kern, g->pool, 0, e)) != REAP_OK)
 		goto fail;
 	if (!allocate(g)) {
 		rc = reap_fail_memory(e, "the engine's buffers");
@@ -257,14 +272,16 @@ void reap_engine_close(struct reap_engine *g)
 	void *const all[] = {g->w.input_norm, g->w.post_norm, g->w.final_norm, g->w.q_bias,
 		g->w.k_bias, g->w.v_bias, g->w.o_bias, g->w.sinks, g->w.router, g->w.router_bias,
 		g->w.gate_up_bias, g->w.down_bias, g->packed_q, g->packed_k, g->packed_v,
-		g->packed_o, g->x, g->xn, g->split, g->k, g->v, g->q, g->attn, g->scratch, g->piece, g->panel,
-		g->expert, g->gate, g->norm, g->row, g->pair, g->gathered, g->act, g->y, g->c.kept,
-		g->c.need, g->c.start, g->trace_expert, g->trace_gate, g->trace_norm,
-		g->packed_head, g->state, g->top, g->logp, g->entropy, g->top1};
+		g->packed_o, g->x, g->xn, g->attn_in, g->q, g->k, g->v, g->keys, g->values,
+		g->attn_out, g->scratch, g->piece, g->panel, g->expert, g->gate, g->norm, g->row,
+		g->pair, g->gathered, g->act, g->y, g->c.kept, g->c.need, g->c.start,
+		g->trace_expert, g->trace_gate, g->trace_norm, g->packed_head, g->state, g->top,
+		g->logp, g->entropy, g->top1};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		free(all[i]);
 	reap_gemm_close(&g->gemm);
+	reap_gemm_close(&g->attn_gemm);
 	reap_pool_close(g->pool);
 	reap_rope_free(&g->rope);
 	free(g);
@@ -476,7 +493,7 @@ void reap_engine_describe(char *text, size_t size, bool verbose)
 		return;
 	}
 	n = snprintf(text, size, "gemm: %s (%s); kernels: %s", gemm->name,
-		gemm->bf16 ? "bf16" : "f32", kern->level);
+		reap_operand_name(gemm->operand), kern->level);
 	if (!verbose)
 		return;
 	for (size_t i = 0; (b = reap_gemm_backend(i)) != NULL; i++) {

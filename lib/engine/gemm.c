@@ -17,6 +17,13 @@ static const char *bf16_lacks(const struct reap_kern *kern)
 		       ? NULL
 		       : REAP_GEMM_NOT_HERE;
 }
+
+static const char *i16_lacks(const struct reap_kern *kern)
+{
+	return strcmp(kern->level, "avx512") == 0 && __builtin_cpu_supports("avx512vnni")
+		       ? NULL
+		       : REAP_GEMM_NOT_HERE;
+}
 #endif
 
 /* The scalar kernels are for testing: OpenBLAS has better ones for any processor. */
@@ -33,6 +40,7 @@ static const struct {
 } backends[] = {
 #if defined(__x86_64__)
 	{&reap_gemm_bf16, bf16_lacks, NULL},
+	{&reap_gemm_i16, i16_lacks, NULL},
 #endif
 	{&reap_gemm_f32, NULL, above_scalar},
 	{&reap_gemm_openblas, NULL, NULL},
@@ -62,8 +70,7 @@ int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern, 
 	if (wish != NULL && wish[0] == '\0')
 		wish = NULL;
 	/* Of all, only oneDNN uses AMX. */
-	if (wish == NULL && reap_gemm_onednn_has_amx() &&
-		reap_gemm_onednn_bf16_lacks(kern) == NULL)
+	if (wish == NULL && reap_gemm_onednn_has_amx() && reap_gemm_onednn_bf16_lacks(kern) == NULL)
 		wish = reap_gemm_onednn_bf16.name;
 	for (size_t i = 0; i < BACKENDS; i++) {
 		if (wish != NULL ? strcmp(wish, backends[i].gemm->name) != 0
@@ -93,27 +100,32 @@ static uint16_t bf16_at(const struct reap_weight *w, size_t i)
 	return v;
 }
 
-void reap_weight_to_f32(
-	float *dst, const struct reap_weight *w, size_t n0, size_t n, const struct reap_kern *kern)
+void reap_weight_to_f32(float *dst, size_t ld, const struct reap_weight *w, size_t n0, size_t n,
+	size_t k0, size_t k, const struct reap_kern *kern)
 {
+	const uint16_t *row = (const uint16_t *)(const void *)w->data;
 	size_t groups = w->k / 32;
 
 	switch (w->layout) {
 	case REAP_W_BF16:
-		kern->bf16_to_f32(
-			dst, (const uint16_t *)(const void *)w->data + n0 * w->k, n * w->k);
+		for (size_t i = 0; i < n; i++)
+			kern->bf16_to_f32(dst + i * ld, row + (n0 + i) * w->k + k0, k);
 		break;
 	case REAP_W_MXFP4:
-		kern->mxfp4_to_f32(
-			dst, w->data + n0 * groups * 16, w->scales + n0 * groups, n * groups);
+		for (size_t i = 0; i < n; i++) {
+			size_t at = (n0 + i) * groups + k0 / 32;
+
+			kern->mxfp4_to_f32(dst + i * ld, w->data + at * 16, w->scales + at, k / 32);
+		}
 		break;
 	case REAP_W_BF16_TURNED:
-		for (size_t k0 = 0; k0 < w->k; k0 += TURN)
+		for (size_t l0 = 0; l0 < k; l0 += TURN)
 			for (size_t i = 0; i < n; i++)
-				for (size_t k = k0; k < k0 + TURN && k < w->k; k++) {
-					uint32_t u = (uint32_t)bf16_at(w, k * w->n + n0 + i) << 16;
+				for (size_t l = l0; l < l0 + TURN && l < k; l++) {
+					uint32_t u = (uint32_t)bf16_at(w, (k0 + l) * w->n + n0 + i)
+						     << 16;
 
-					memcpy(dst + i * w->k + k, &u, sizeof(u));
+					memcpy(dst + i * ld + l, &u, sizeof(u));
 				}
 		break;
 	}
@@ -253,7 +265,7 @@ static void run_task(void *arg, size_t task, int thread)
 	}
 	for (size_t panel = first; panel < last; panel++) {
 		const struct reap_panel *q = &p->panel[panel];
-		size_t elem = gemm->bf16 ? sizeof(uint16_t) : sizeof(float);
+		size_t stride = reap_operand_bytes(gemm->operand, k);
 		struct reap_tile t = {.c = c,
 			.ldc = reap_tile_stride(n),
 			.row = q->row,
@@ -262,10 +274,8 @@ static void run_task(void *arg, size_t task, int thread)
 			.n = n,
 			.thread = thread};
 
-		for (unsigned i = 0; i < p->terms; i++)
-			gemm->multiply(c, t.ldc,
-				(const uint8_t *)p->a + (q->row * p->lda + i * k) * elem, p->lda,
-				packed, q->rows, n, k, i > 0, g->kern);
+		gemm->multiply(c, t.ldc, (const uint8_t *)p->a + q->row * stride, packed, q->rows,
+			n, k, g->kern);
 		p->done(p->arg, &t);
 	}
 }

@@ -22,6 +22,7 @@
 #include "lib/base/err.h"
 #include "lib/base/thread.h"
 #include "lib/engine/kernels.h"
+#include "lib/engine/operand.h"
 
 enum reap_weight_layout {
 	REAP_W_BF16,        /* bf16 (n, k) */
@@ -37,7 +38,11 @@ struct reap_weight {
 
 struct reap_gemm {
 	const char *name;
-	bool bf16;     /* operands are bf16, else f32; results are always f32 */
+	enum reap_operand operand; /* of its inputs; results are always f32 */
+	/* What attention's projections are multiplied with instead; NULL: with this.
+	 * Rounded to bf16 their inputs would be the largest error of the whole pass,
+	 * because scores go through an exponential. */
+	const struct reap_gemm *attention;
 	bool by_block; /* a panel may not hold rows of two blocks */
 	uint32_t slab; /* columns of a slab, even; the last one of a weight may be smaller */
 	uint32_t rows; /* rows of a panel at most */
@@ -55,10 +60,11 @@ struct reap_gemm {
 	void (*pack)(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 		const struct reap_kern *kern);
 
-	/* c (m, n) = (add ? c : 0) + a (m, k) slab^T; rows lda and ldc elements apart.
-	 * ldc is a multiple of 16: columns up to the next multiple may be written. */
-	void (*multiply)(float *c, size_t ldc, const void *a, size_t lda, const void *slab,
-		size_t m, size_t n, size_t k, bool add, const struct reap_kern *kern);
+	/* c (m, n) = a (m, k) slab^T; rows of a are operands, one after the other,
+	 * those of c ldc floats apart.  ldc is a multiple of 16: columns up to the next
+	 * multiple may be written. */
+	void (*multiply)(float *c, size_t ldc, const void *a, const void *slab, size_t m, size_t n,
+		size_t k, const struct reap_kern *kern);
 };
 
 /* The backend that REAP_GEMM names, or the fastest for this processor and kernel
@@ -74,9 +80,12 @@ const struct reap_gemm *reap_gemm_backend(size_t i);
  * NULL: then it is usable. */
 const char *reap_gemm_lacks(const struct reap_gemm *gemm, const struct reap_kern *kern);
 
-/* Rows n0 .. n0 + n - 1 of w as f32 or bf16 (n, k), for backends' pack(). */
-void reap_weight_to_f32(
-	float *dst, const struct reap_weight *w, size_t n0, size_t n, const struct reap_kern *kern);
+/* Rows n0 .. n0 + n - 1 of w as f32, of them the inputs k0 .. k0 + k - 1 (k0 a multiple of
+ * 32, k one or up to the end), in rows of ld; for backends' pack(). */
+void reap_weight_to_f32(float *dst, size_t ld, const struct reap_weight *w, size_t n0, size_t n,
+	size_t k0, size_t k, const struct reap_kern *kern);
+
+/* The same rows whole as bf16 (n, k). */
 void reap_weight_to_bf16(uint16_t *dst, const struct reap_weight *w, size_t n0, size_t n,
 	const struct reap_kern *kern);
 
@@ -92,7 +101,7 @@ struct reap_gemm_ctx {
 	float *tiles;
 };
 
-/* max_k: the largest k of a weight that is not packed beforehand. */
+/* max_k: the largest k of a weight that is not packed beforehand, 0 for none. */
 REAP_MUST_CHECK int reap_gemm_open(struct reap_gemm_ctx *g, const struct reap_gemm *gemm,
 	const struct reap_kern *kern, struct reap_pool *pool, size_t max_k, struct reap_err *e);
 void reap_gemm_close(struct reap_gemm_ctx *g);
@@ -120,9 +129,7 @@ struct reap_tile {
 struct reap_product {
 	const struct reap_weight *w;
 	const void *packed; /* from reap_gemm_pack_all, or NULL: slabs are packed on the way */
-	const void *a;      /* (.., k), rows lda elements apart, in the backend's type */
-	size_t lda;
-	unsigned terms; /* a row is a sum of so many rows of k, one after the other */
+	const void *a;      /* rows of k inputs: operands, one after the other */
 	const struct reap_panel *panel;
 	size_t panels;
 	/* Called from any thread, for tiles that do not overlap. */

@@ -14,6 +14,8 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "lib/engine/kernels_vec.h"
+
 enum { PANEL = 64, ROWS = 6, DEPTH = 960 };
 
 static size_t pairs_of(size_t k)
@@ -185,63 +187,62 @@ static void pack(
 
 /* ---- multiplying ---- */
 
-static inline __attribute__((always_inline)) void tile(float *c, size_t ldc, const uint16_t *a,
-	size_t lda, const uint32_t *b, size_t k, bool add, size_t cols, const int rows)
+INLINE void tile(float *c, size_t ldc, const uint16_t *a, size_t lda, const uint32_t *b, size_t k,
+	bool add, size_t cols, const int rows)
 {
 	__m512 acc[ROWS][4];
 
-#pragma GCC unroll 8
+	UNROLL
 	for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
-		for (int j = 0; j < 4; j++)
-			acc[i][j] = _mm512_setzero_ps();
+		UNROLL
+	for (int j = 0; j < 4; j++)
+		acc[i][j] = _mm512_setzero_ps();
 	for (size_t p = 0; p < k / 2; p++, b += PANEL) {
 		__m512bh w[4];
 
-#pragma GCC unroll 4
+		UNROLL
 		for (int j = 0; j < 4; j++)
 			w[j] = (__m512bh)_mm512_load_si512(b + 16 * j);
-#pragma GCC unroll 8
+		UNROLL
 		for (int i = 0; i < rows; i++) {
 			int pair;
 			__m512bh x;
 
 			memcpy(&pair, a + (size_t)i * lda + 2 * p, sizeof(pair));
 			x = (__m512bh)_mm512_set1_epi32(pair);
-#pragma GCC unroll 4
+			UNROLL
 			for (int j = 0; j < 4; j++)
 				acc[i][j] = _mm512_dpbf16_ps(acc[i][j], x, w[j]);
 		}
 	}
 	if (k % 2 != 0)
-#pragma GCC unroll 8
-		for (int i = 0; i < rows; i++) {
-			__m512bh x = (__m512bh)_mm512_set1_epi32(a[(size_t)i * lda + k - 1]);
+		UNROLL
+	for (int i = 0; i < rows; i++) {
+		__m512bh x = (__m512bh)_mm512_set1_epi32(a[(size_t)i * lda + k - 1]);
 
-#pragma GCC unroll 4
-			for (int j = 0; j < 4; j++)
-				acc[i][j] = _mm512_dpbf16_ps(
-					acc[i][j], x, (__m512bh)_mm512_load_si512(b + 16 * j));
-		}
-#pragma GCC unroll 8
+		UNROLL
+		for (int j = 0; j < 4; j++)
+			acc[i][j] = _mm512_dpbf16_ps(
+				acc[i][j], x, (__m512bh)_mm512_load_si512(b + 16 * j));
+	}
+	UNROLL
 	for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
-		for (int j = 0; j < 4; j++) {
-			float *at = c + (size_t)i * ldc + 16 * j;
-			size_t left = cols > 16u * (unsigned)j ? cols - 16u * (unsigned)j : 0;
-			__mmask16 use = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+		UNROLL
+	for (int j = 0; j < 4; j++) {
+		float *at = c + (size_t)i * ldc + 16 * j;
+		size_t left = cols > 16u * (unsigned)j ? cols - 16u * (unsigned)j : 0;
+		__mmask16 use = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
 
-			if (add)
-				acc[i][j] =
-					_mm512_add_ps(acc[i][j], _mm512_maskz_loadu_ps(use, at));
-			_mm512_mask_storeu_ps(at, use, acc[i][j]);
-		}
+		if (add)
+			acc[i][j] = _mm512_add_ps(acc[i][j], _mm512_maskz_loadu_ps(use, at));
+		_mm512_mask_storeu_ps(at, use, acc[i][j]);
+	}
 }
 
-static void multiply(float *c, size_t ldc, const void *a, size_t lda, const void *slab, size_t m,
-	size_t n, size_t k, bool add, const struct reap_kern *kern)
+static void multiply(float *c, size_t ldc, const void *a, const void *slab, size_t m, size_t n,
+	size_t k, const struct reap_kern *kern)
 {
-	size_t pairs = pairs_of(k);
+	size_t pairs = pairs_of(k), lda = k;
 
 	(void)kern;
 	for (size_t k0 = 0; k0 < k; k0 += DEPTH) {
@@ -252,27 +253,27 @@ static void multiply(float *c, size_t ldc, const void *a, size_t lda, const void
 			const uint16_t *x = (const uint16_t *)a + k0;
 			float *y = c + n0;
 			size_t i = 0, cols = n - n0 < PANEL ? n - n0 : PANEL;
-			bool plus = add || k0 > 0;
+			bool add = k0 > 0;
 
 			for (; i + ROWS <= m; i += ROWS)
-				tile(y + i * ldc, ldc, x + i * lda, lda, b, kn, plus, cols, ROWS);
+				tile(y + i * ldc, ldc, x + i * lda, lda, b, kn, add, cols, ROWS);
 			y += i * ldc;
 			x += i * lda;
 			switch (m - i) {
 			case 5:
-				tile(y, ldc, x, lda, b, kn, plus, cols, 5);
+				tile(y, ldc, x, lda, b, kn, add, cols, 5);
 				break;
 			case 4:
-				tile(y, ldc, x, lda, b, kn, plus, cols, 4);
+				tile(y, ldc, x, lda, b, kn, add, cols, 4);
 				break;
 			case 3:
-				tile(y, ldc, x, lda, b, kn, plus, cols, 3);
+				tile(y, ldc, x, lda, b, kn, add, cols, 3);
 				break;
 			case 2:
-				tile(y, ldc, x, lda, b, kn, plus, cols, 2);
+				tile(y, ldc, x, lda, b, kn, add, cols, 2);
 				break;
 			case 1:
-				tile(y, ldc, x, lda, b, kn, plus, cols, 1);
+				tile(y, ldc, x, lda, b, kn, add, cols, 1);
 				break;
 			}
 		}
@@ -281,7 +282,8 @@ static void multiply(float *c, size_t ldc, const void *a, size_t lda, const void
 
 const struct reap_gemm reap_gemm_bf16 = {
 	.name = "bf16",
-	.bf16 = true,
+	.operand = REAP_OP_BF16,
+	.attention = &reap_gemm_i16,
 	.slab = 256,
 	.rows = 384,
 	.slab_bytes = slab_bytes,

@@ -30,14 +30,14 @@ static void pack(
 	for (size_t c = 0; c < n; c += TURN) {
 		size_t cols = n - c < TURN ? n - c : TURN;
 
-		reap_weight_to_f32(rows, w, n0 + c, cols, kern);
+		reap_weight_to_f32(rows, w->k, w, n0 + c, cols, 0, w->k, kern);
 		kern->transpose((float *)slab + c / PANEL * PANEL * w->k + c % PANEL, PANEL, rows,
 			w->k, cols, w->k);
 	}
 }
 
-static void multiply(float *c, size_t ldc, const void *a, size_t lda, const void *slab, size_t m,
-	size_t n, size_t k, bool add, const struct reap_kern *kern)
+static void multiply(float *c, size_t ldc, const void *a, const void *slab, size_t m, size_t n,
+	size_t k, const struct reap_kern *kern)
 {
 	const float *x = a, *b = slab;
 
@@ -47,14 +47,15 @@ static void multiply(float *c, size_t ldc, const void *a, size_t lda, const void
 		for (size_t n0 = 0; n0 < n; n0 += PANEL) {
 			size_t cols = n - n0 < PANEL ? n - n0 : PANEL;
 
-			kern->matmul(c + n0, ldc, x + k0, lda, b + n0 * k + k0 * PANEL, PANEL, m,
-				(cols + 15) / 16 * 16, kn, add || k0 > 0);
+			kern->matmul(c + n0, ldc, x + k0, k, b + n0 * k + k0 * PANEL, PANEL, m,
+				(cols + 15) / 16 * 16, kn, k0 > 0);
 		}
 	}
 }
 
 const struct reap_gemm reap_gemm_f32 = {
 	.name = "f32",
+	.operand = REAP_OP_F32,
 	.slab = 128,
 	.rows = 384,
 	.slab_bytes = slab_bytes,

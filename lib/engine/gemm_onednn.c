@@ -89,9 +89,6 @@ static struct {
 	int (*attr_destroy)(void *attr);
 	int (*attr_set_scratchpad_mode)(void *attr, int mode);
 	int (*attr_set_fpmath_mode)(void *attr, int mode);
-	int (*attr_set_post_ops)(void *attr, const void *ops);
-	int (*post_ops_create)(void **ops);
-	int (*post_ops_destroy)(void *ops);
 	int (*desc_destroy)(void *desc);
 	int (*desc_reorder)(void **desc, const void *src, void *src_engine, const void *dst,
 		void *dst_engine, const void *attr);
@@ -112,7 +109,6 @@ static struct {
 		void *desc, const void *src, const void *w, const void *bias, const void *dst);
 	int (*v2_desc_create)(
 		void **desc, const void *op, const void *attr, void *engine, const void *hint);
-	int (*v2_append_sum)(void *ops, float scale);
 
 	/* Version 3. */
 	int (*v3_md_strides)(
@@ -121,7 +117,6 @@ static struct {
 	int (*v3_md_destroy)(void *md);
 	int (*v3_matmul)(void **desc, void *engine, const void *src, const void *w,
 		const void *bias, const void *dst, const void *attr);
-	int (*v3_append_sum)(void *ops, float scale, int32_t zero, int type);
 } dnnl;
 
 static const char *lacking; /* what keeps the library from being used, or NULL */
@@ -141,9 +136,6 @@ static const struct {
 	{&dnnl.attr_destroy, "dnnl_primitive_attr_destroy", 0},
 	{&dnnl.attr_set_scratchpad_mode, "dnnl_primitive_attr_set_scratchpad_mode", 0},
 	{&dnnl.attr_set_fpmath_mode, "dnnl_primitive_attr_set_fpmath_mode", 0},
-	{&dnnl.attr_set_post_ops, "dnnl_primitive_attr_set_post_ops", 0},
-	{&dnnl.post_ops_create, "dnnl_post_ops_create", 0},
-	{&dnnl.post_ops_destroy, "dnnl_post_ops_destroy", 0},
 	{&dnnl.desc_destroy, "dnnl_primitive_desc_destroy", 0},
 	{&dnnl.desc_reorder, "dnnl_reorder_primitive_desc_create", 0},
 	{&dnnl.desc_query_md, "dnnl_primitive_desc_query_md", 0},
@@ -157,12 +149,10 @@ static const struct {
 	{&dnnl.v2_md_tag, "dnnl_memory_desc_init_by_tag", 2},
 	{&dnnl.v2_matmul, "dnnl_matmul_desc_init", 2},
 	{&dnnl.v2_desc_create, "dnnl_primitive_desc_create", 2},
-	{&dnnl.v2_append_sum, "dnnl_post_ops_append_sum", 2},
 	{&dnnl.v3_md_strides, "dnnl_memory_desc_create_with_strides", 3},
 	{&dnnl.v3_md_tag, "dnnl_memory_desc_create_with_tag", 3},
 	{&dnnl.v3_md_destroy, "dnnl_memory_desc_destroy", 3},
 	{&dnnl.v3_matmul, "dnnl_matmul_primitive_desc_create", 3},
-	{&dnnl.v3_append_sum, "dnnl_post_ops_append_sum", 3},
 };
 
 /* POSIX has it that a pointer to a function fits one to data. */
@@ -312,7 +302,7 @@ enum { PIECE = 64 };
 
 struct key {
 	size_t m, n, k, ldc;
-	bool bf16, add;
+	bool bf16;
 };
 
 struct product {
@@ -341,31 +331,18 @@ static size_t weights_bytes(bool bf16, size_t n, size_t k)
 	return (n + 63) / 64 * 64 * ((k + 63) / 64 * 64) * elem(bf16);
 }
 
-static bool make_attr(void **attr, bool add)
+static bool make_attr(void **attr)
 {
-	void *ops = NULL;
-	bool good;
-
-	if (dnnl.attr_create(attr) != 0)
-		return false;
-	good = dnnl.attr_set_scratchpad_mode(*attr, DNNL_SCRATCHPAD_USER) == 0 &&
+	return dnnl.attr_create(attr) == 0 &&
+	       dnnl.attr_set_scratchpad_mode(*attr, DNNL_SCRATCHPAD_USER) == 0 &&
 	       dnnl.attr_set_fpmath_mode(*attr, DNNL_FPMATH_STRICT) == 0;
-	if (good && add) {
-		good = dnnl.post_ops_create(&ops) == 0 &&
-		       (dnnl.major == 2 ? dnnl.v2_append_sum(ops, 1.0f)
-					: dnnl.v3_append_sum(ops, 1.0f, 0, DNNL_F32)) == 0 &&
-		       dnnl.attr_set_post_ops(*attr, ops) == 0;
-		if (ops != NULL)
-			dnnl.post_ops_destroy(ops);
-	}
-	return good;
 }
 
 static bool make_matmul(struct product *p, const void *weights)
 {
 	struct matmul_desc op;
 	void *attr = NULL;
-	bool good = make_attr(&attr, p->key.add);
+	bool good = make_attr(&attr);
 
 	if (good && dnnl.major == 2)
 		good = dnnl.v2_matmul(&op, md_of(&p->src), weights, NULL, md_of(&p->dst)) == 0 &&
@@ -391,7 +368,7 @@ static bool make_reorder(struct product *p)
 
 	if (dnnl.md_get_size(p->weights) > weights_bytes(key->bf16, key->n, key->k))
 		return false;
-	good = md_strides(&p->plain, type, key->k, key->n, 1, key->k) && make_attr(&attr, false) &&
+	good = md_strides(&p->plain, type, key->k, key->n, 1, key->k) && make_attr(&attr) &&
 	       dnnl.desc_reorder(&p->reorder_desc, md_of(&p->plain), dnnl.engine, p->weights,
 		       dnnl.engine, attr) == 0 &&
 	       dnnl.primitive_create(&p->reorder, p->reorder_desc) == 0;
@@ -419,7 +396,7 @@ static void drop(struct product *p)
 static bool same(const struct key *a, const struct key *b)
 {
 	return a->m == b->m && a->n == b->n && a->k == b->k && a->ldc == b->ldc &&
-	       a->bf16 == b->bf16 && a->add == b->add;
+	       a->bf16 == b->bf16;
 }
 
 /* The key of the product whose weights' layout slabs of n columns have. */
@@ -507,7 +484,7 @@ static bool execute(const void *primitive, int n, const int *arg, const void *co
 
 enum { SLAB = 256, ROWS = 1024 };
 
-/* Rows of weights while they are packed; a piece of rows and a scratchpad take less. */
+/* Rows of weights while they are packed; a scratchpad takes less. */
 static size_t work_bytes(bool bf16, size_t max_k)
 {
 	return SLAB * max_k * elem(bf16);
@@ -529,7 +506,7 @@ static void pack(bool bf16, void *slab, const struct reap_weight *w, size_t n0, 
 		if (bf16)
 			reap_weight_to_bf16(rows, w, n0, n, kern);
 		else
-			reap_weight_to_f32(rows, w, n0, n, kern);
+			reap_weight_to_f32(rows, w->k, w, n0, n, 0, w->k, kern);
 		good = execute(p->reorder, 2, arg, md, data);
 	}
 	free(rows);
@@ -537,40 +514,30 @@ static void pack(bool bf16, void *slab, const struct reap_weight *w, size_t n0, 
 		memset(slab, 0xff, weights_bytes(bf16, n, w->k));
 }
 
-/* oneDNN's fast kernels want the rows of a one after the other (strides send it to
- * its reference code, 1,000 times slower); those of attention lie apart. */
-static bool multiply_piece(
-	const struct key *key, float *c, const uint8_t *a, size_t lda, const void *slab)
+static bool multiply_piece(const struct key *key, float *c, const void *a, const void *slab)
 {
 	static const int arg[] = {
 		DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD};
 	const struct product *p = get(key);
-	size_t row = key->k * elem(key->bf16);
 	void *scratch = NULL;
-	uint8_t *rows = NULL;
 	bool good = p != NULL;
 
 	if (good && p->scratch > 0)
 		good = (scratch = reap_alloc_aligned(p->scratch, 1)) != NULL;
-	if (good && lda != key->k)
-		good = (rows = reap_alloc_aligned(key->m, row)) != NULL;
 	if (good) {
 		const void *md[] = {md_of(&p->src), p->weights, md_of(&p->dst), p->scratchpad};
-		const void *data[] = {rows != NULL ? rows : a, slab, c, scratch};
+		const void *data[] = {a, slab, c, scratch};
 
-		for (size_t i = 0; rows != NULL && i < key->m; i++)
-			memcpy(rows + i * row, a + i * lda * elem(key->bf16), row);
 		good = execute(p->primitive, scratch != NULL ? 4 : 3, arg, md, data);
 	}
-	free(rows);
 	free(scratch);
 	return good;
 }
 
-static void multiply(bool bf16, float *c, size_t ldc, const void *a, size_t lda, const void *slab,
-	size_t m, size_t n, size_t k, bool add)
+static void multiply(bool bf16, float *c, size_t ldc, const void *a, const void *slab, size_t m,
+	size_t n, size_t k)
 {
-	struct key key = {.n = n, .k = k, .ldc = ldc, .bf16 = bf16, .add = add};
+	struct key key = {.n = n, .k = k, .ldc = ldc, .bf16 = bf16};
 	const uint8_t *from = a;
 	size_t done = 0;
 
@@ -579,7 +546,7 @@ static void multiply(bool bf16, float *c, size_t ldc, const void *a, size_t lda,
 		for (; m - done >= key.m; done += key.m) {
 			float *to = c + done * ldc;
 
-			if (multiply_piece(&key, to, from + done * lda * elem(bf16), lda, slab))
+			if (multiply_piece(&key, to, from + done * key.k * elem(bf16), slab))
 				continue;
 			for (size_t i = 0; i < key.m; i++)
 				memset(to + i * ldc, 0xff, n * sizeof(float));
@@ -602,11 +569,11 @@ static void bf16_pack(
 	pack(true, slab, w, n0, n, kern);
 }
 
-static void bf16_multiply(float *c, size_t ldc, const void *a, size_t lda, const void *slab,
-	size_t m, size_t n, size_t k, bool add, const struct reap_kern *kern)
+static void bf16_multiply(float *c, size_t ldc, const void *a, const void *slab, size_t m, size_t n,
+	size_t k, const struct reap_kern *kern)
 {
 	(void)kern;
-	multiply(true, c, ldc, a, lda, slab, m, n, k, add);
+	multiply(true, c, ldc, a, slab, m, n, k);
 }
 
 static size_t f32_slab_bytes(size_t n, size_t k)
@@ -625,16 +592,23 @@ static void f32_pack(
 	pack(false, slab, w, n0, n, kern);
 }
 
-static void f32_multiply(float *c, size_t ldc, const void *a, size_t lda, const void *slab,
-	size_t m, size_t n, size_t k, bool add, const struct reap_kern *kern)
+static void f32_multiply(float *c, size_t ldc, const void *a, const void *slab, size_t m, size_t n,
+	size_t k, const struct reap_kern *kern)
 {
 	(void)kern;
-	multiply(false, c, ldc, a, lda, slab, m, n, k, add);
+	multiply(false, c, ldc, a, slab, m, n, k);
 }
+
+#if defined(__x86_64__)
+#define ATTENTION &reap_gemm_i16 /* whatever has bf16 has VPDPWSSD */
+#else
+#define ATTENTION NULL
+#endif
 
 const struct reap_gemm reap_gemm_onednn_bf16 = {
 	.name = "onednn",
-	.bf16 = true,
+	.operand = REAP_OP_BF16,
+	.attention = ATTENTION,
 	.by_block = true,
 	.slab = SLAB,
 	.rows = ROWS,
@@ -646,6 +620,7 @@ const struct reap_gemm reap_gemm_onednn_bf16 = {
 
 const struct reap_gemm reap_gemm_onednn_f32 = {
 	.name = "onednn",
+	.operand = REAP_OP_F32,
 	.by_block = true,
 	.slab = SLAB,
 	.rows = ROWS,

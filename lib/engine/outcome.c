@@ -27,7 +27,8 @@ static void norm_task(void *arg, size_t task, int thread)
 
 	for (size_t r = task * REAP_ROW_TASK; r < end && r < h->rows; r++) {
 		reap_norm_row(g, row, g->x + g->state[r].token * g->hidden, g->w.final_norm);
-		reap_to_operand(g, g->xn + r * g->hidden * g->elem, row, g->hidden);
+		reap_operand_put(g->gemm.gemm->operand, g->xn + r * g->xn_row, g->hidden, 0, row,
+			g->hidden, g->kern);
 	}
 }
 
@@ -82,8 +83,8 @@ static void head_task(void *arg, size_t task, int thread)
 			reap_gemm_slab(gemm, g->packed_head, h->w.n, g->hidden, i, &n0, &n);
 
 		ld = reap_tile_stride(n);
-		gemm->multiply(c, ld, g->xn + p->row * g->hidden * g->elem, g->hidden, slab,
-			p->rows, n, g->hidden, false, g->kern);
+		gemm->multiply(
+			c, ld, g->xn + p->row * g->xn_row, slab, p->rows, n, g->hidden, g->kern);
 		for (size_t r = 0; r < p->rows; r++)
 			see_logits(g, &g->state[p->row + r],
 				g->top + (p->row + r) * g->o.entropy_topk, c + r * ld, h->v0 + n0,

@@ -2,8 +2,7 @@
  *
  * What the parts of the forward pass share: the engine's buffers and the chunk
  * that is running.  Tokens of a chunk are numbered through its blocks; `cap` is
- * the most that a chunk may hold.  An operand is a row in the GEMM backend's
- * input type (elem bytes an element).
+ * the most that a chunk may hold.
  */
 #ifndef REAP_ENGINE_STATE_H
 #define REAP_ENGINE_STATE_H
@@ -11,20 +10,19 @@
 #include <math.h>
 #include <string.h>
 
+#include "lib/engine/attend.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/gemm.h"
 #include "lib/engine/kernels.h"
 #include "lib/engine/rope.h"
 
 enum {
-	REAP_QUERY_TILE = 64,   /* query positions of one attention task */
-	REAP_RUN = 2048,        /* tokens that pass attention at once, a multiple of
-				 * REAP_QUERY_TILE */
-	REAP_ROW_TASK = 32,     /* tokens of one task of row-wise work */
-	REAP_FLOAT_SLACK = 64,  /* floats that vector loads may read past a buffer's end */
+	REAP_RUN = 2048,       /* tokens that pass attention at once, a multiple of REAP_TILE */
+	REAP_ROW_TASK = 32,    /* tokens of one task of row-wise work */
+	REAP_FLOAT_SLACK = 64, /* floats that vector loads may read past a buffer's end */
 };
 
-/* A run of at most REAP_QUERY_TILE query positions of one block. */
+/* A run of at most REAP_TILE query positions of one block. */
 struct reap_piece {
 	size_t token; /* of the block's position 0 */
 	uint32_t pos, n;
@@ -65,12 +63,13 @@ struct reap_engine {
 	const struct reap_config *cfg;
 	struct reap_engine_opts o;
 	const struct reap_kern *kern;
-	struct reap_gemm_ctx gemm;
+	struct reap_gemm_ctx gemm;      /* of experts and lm_head */
+	struct reap_gemm_ctx attn_gemm; /* of attention's projections */
+	const struct reap_attend *attend;
 	struct reap_pool *pool;
 	struct reap_rope rope;
-	size_t elem, cap;
+	size_t cap;
 	uint32_t layers; /* that are run */
-	unsigned terms;  /* operands that an input of attention is the sum of */
 	size_t hidden, inter, q_dim, kv_dim, experts16;
 
 	struct reap_small w;
@@ -78,11 +77,13 @@ struct reap_engine {
 
 	float *x;         /* (cap, hidden) the residual stream */
 	uint8_t *xn;      /* operands (cap, hidden): rows normed for experts or lm_head */
-	uint8_t *split;   /* operands (REAP_RUN, terms, hidden): normed for attention */
-	float *k, *v;     /* (cap, kv_dim) */
-	float *q;         /* (REAP_RUN, q_dim) */
-	uint8_t *attn;    /* operands (REAP_RUN, q_dim) */
-	uint8_t *scratch; /* of each thread, scratch_bytes apart */
+	size_t xn_row;    /* bytes of one */
+	uint8_t *attn_in; /* operands (REAP_RUN, hidden): rows normed for attention */
+	float *q, *k, *v; /* (REAP_RUN, q_dim or kv_dim); attention's output takes q's place */
+	uint8_t *keys, *values; /* (cap) rows of attend's cache */
+	size_t cache_row;       /* bytes of one */
+	uint8_t *attn_out;      /* operands (REAP_RUN, q_dim); NULL: q is what they would be */
+	uint8_t *scratch;       /* of each thread, scratch_bytes apart */
 	size_t scratch_bytes;
 	struct reap_piece *piece; /* (REAP_RUN) */
 	struct reap_panel *panel; /* (panel_cap) */
@@ -95,6 +96,7 @@ struct reap_engine {
 	uint32_t *pair;    /* pairs token * top_k + slot, ordered by expert, then token */
 	uint8_t *gathered; /* operands (group_rows, hidden) */
 	uint8_t *act;      /* operands (group_rows, inter) */
+	size_t act_row;    /* bytes of one */
 	float *y;          /* (group_rows, hidden) */
 	size_t group_rows;
 
@@ -120,16 +122,6 @@ static inline uint8_t *reap_thread_scratch(const struct reap_engine *g, int thre
 	return g->scratch + (size_t)thread * g->scratch_bytes;
 }
 
-/* One row in f32 -> operand. */
-static inline void reap_to_operand(
-	const struct reap_engine *g, void *dst, const float *src, size_t n)
-{
-	if (g->gemm.gemm->bf16)
-		g->kern->f32_to_bf16(dst, src, n);
-	else
-		memcpy(dst, src, n * sizeof(*src));
-}
-
 /* RMSNorm (arXiv 1910.07467): out = w * x / sqrt(mean(x^2) + eps). */
 static inline void reap_norm_row(
 	const struct reap_engine *g, float *out, const float *x, const float *w)
@@ -145,7 +137,6 @@ size_t reap_group_rows(const struct reap_engine *g, size_t tokens);
 
 /* The parts of a layer, and what follows the last one. */
 void reap_engine_attention(struct reap_engine *g, uint32_t layer);
-size_t reap_attention_scratch(const struct reap_config *c);
 REAP_MUST_CHECK int reap_engine_experts(struct reap_engine *g, uint32_t layer, struct reap_err *e);
 REAP_MUST_CHECK int reap_engine_outcomes(struct reap_engine *g, struct reap_err *e);
 

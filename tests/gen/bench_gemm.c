@@ -31,7 +31,7 @@ static void ignore(void *arg, const struct reap_tile *t)
 int main(int argc, char **argv)
 {
 	int threads = argc > 1 ? atoi(argv[1]) : reap_cpu_count();
-	const size_t weights = (size_t)OUT * IN, inputs = (size_t)ROWS * IN;
+	const size_t weights = (size_t)OUT * IN;
 	struct reap_weight w = {.layout = REAP_W_MXFP4, .n = OUT, .k = IN};
 	uint8_t *blocks = reap_alloc(weights / 2, 1), *scales = reap_alloc(weights / 32, 1), *a;
 	struct reap_panel *panel = reap_alloc(ROWS, sizeof(*panel));
@@ -50,7 +50,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "bench_gemm: %s\n", e.text);
 		return 1;
 	}
-	a = reap_alloc_aligned(inputs, 4);
+	a = reap_alloc_aligned(ROWS, reap_operand_bytes(gemm->operand, IN));
 	packed = reap_alloc_aligned(reap_gemm_packed_bytes(gemm, OUT, IN), 1);
 	if (blocks == NULL || scales == NULL || panel == NULL || a == NULL || packed == NULL)
 		return 1;
@@ -59,21 +59,16 @@ int main(int argc, char **argv)
 	memset(scales, 120, weights / 32);
 	w.data = blocks;
 	w.scales = scales;
-	for (size_t i = 0; i < inputs; i++) {
-		float f = (float)(i * 2654435761u >> 20 & 1023) / 512.0f - 1.0f;
+	for (size_t i = 0; i < ROWS; i++) {
+		float row[IN];
 
-		if (gemm->bf16)
-			kern->f32_to_bf16((uint16_t *)(void *)a + i, &f, 1);
-		else
-			memcpy(a + 4 * i, &f, 4);
+		for (size_t j = 0; j < IN; j++)
+			row[j] = (float)((i * IN + j) * 2654435761u >> 20 & 1023) / 512.0f - 1.0f;
+		reap_operand_put(gemm->operand, a + i * reap_operand_bytes(gemm->operand, IN), IN,
+			0, row, IN, kern);
 	}
-	p = (struct reap_product){.w = &w,
-		.packed = packed,
-		.a = a,
-		.lda = IN,
-		.terms = 1,
-		.panel = panel,
-		.done = ignore};
+	p = (struct reap_product){
+		.w = &w, .packed = packed, .a = a, .panel = panel, .done = ignore};
 	reap_panels_add(gemm, panel, &p.panels, 0, ROWS);
 	for (int i = 0; i < REPEAT; i++) {
 		double t = now();

@@ -29,7 +29,5 @@ $want[0] as $w
 	norm: ([$sets[] | select(.same) | .pairs[].norm] | worst),
 	gate: ([$sets[] | select(.same) | .pairs[].gate] | worst),
 	tokens: ($tokens | length), logp: ([$tokens[].logp] | worst),
-	logp_rms: (([$tokens[].logp | . * .] | add) / ($tokens | length) | sqrt),
 	entropy: ([$tokens[].entropy] | worst),
-	top1_differs: ([$tokens[] | select(.top1 | not)] | length),
-	hf_bf16_rms: $w.hf_bf16_rms}
+	top1_differs: ([$tokens[] | select(.top1 | not)] | length)}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The inside of attention: a run of query positions against the keys and values of
+ * its block, grouped-query, with sinks, causal or within a sliding window.  Keys pass
+ * in tiles with a running softmax (as in arXiv 2205.14135), so that memory grows with
+ * the block and not with its square.  Tiles lie at multiples of REAP_TILE of the
+ * block's own positions: what a token gets does not depend on the chunk.
+ */
+#ifndef REAP_ATTEND_H
+#define REAP_ATTEND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/engine/kernels.h"
+
+enum { REAP_TILE = 64 }; /* keys of a tile, and query positions of a task at most */
+
+struct reap_attend_task {
+	size_t dim;                   /* of a head, even */
+	size_t heads, group;          /* heads of keys; query heads that share one of them */
+	size_t head;                  /* the head of keys in work */
+	size_t pos, n;                /* query positions, n <= REAP_TILE, pos a multiple of it */
+	size_t window;                /* a position sees so many keys, itself the last */
+	const uint8_t *keys, *values; /* cached rows of the block's positions 0 .. pos + n - 1 */
+	/* (n, group, dim), positions q_stride floats apart: rotated queries, already times
+	 * 1 / sqrt(dim); their outputs take their place. */
+	float *q;
+	size_t q_stride;
+	const float *sinks; /* (group) */
+};
+
+struct reap_attend {
+	size_t most_dim; /* of a head that it can do */
+
+	/* Bytes of one position's cached keys (or values). */
+	size_t (*row_bytes)(size_t heads, size_t dim);
+
+	/* Cache one position's keys or values x (heads, dim). */
+	void (*store)(
+		void *row, const float *x, size_t heads, size_t dim, const struct reap_kern *kern);
+
+	/* Bytes of scratch memory of a task. */
+	size_t (*scratch_bytes)(size_t group, size_t dim);
+
+	void (*run)(const struct reap_attend_task *t, void *scratch, const struct reap_kern *kern);
+};
+
+/* In single precision, at any kernel level. */
+extern const struct reap_attend reap_attend_f32;
+
+#if defined(__x86_64__)
+/* In 16-bit fixed point, for AVX512-VNNI. */
+extern const struct reap_attend reap_attend_i16;
+#endif
+
+/* Which of the keys key0 .. key0 + keys - 1 position `pos` sees: from .. to - 1. */
+struct reap_span {
+	size_t from, to;
+};
+
+static inline struct reap_span reap_visible(size_t pos, size_t window, size_t key0, size_t keys)
+{
+	size_t first = pos + 1 > window ? pos + 1 - window : 0;
+	size_t from = first > key0 ? first - key0 : 0;
+	size_t to = pos + 1 > key0 ? pos + 1 - key0 : 0;
+
+	return (struct reap_span){from, to < keys ? to : keys};
+}
+
+/* The first key of the first tile that a task sees. */
+static inline size_t reap_first_key(const struct reap_attend_task *t)
+{
+	size_t low = t->pos + 1 > t->window ? t->pos + 1 - t->window : 0;
+
+	return low / REAP_TILE * REAP_TILE;
+}
+
+#endif

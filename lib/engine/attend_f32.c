@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "lib/engine/attend.h"
+
+enum { TILE = REAP_TILE };
+
+struct scratch {
+	float *q, *o;     /* (rows, dim) */
+	float *s;         /* (rows, TILE) */
+	float *kt;        /* (dim, TILE) */
+	float *m, *l, *f; /* (rows): running maximum and sum, factor of the old sum */
+};
+
+static size_t round16(size_t n)
+{
+	return (n + 15) / 16 * 16;
+}
+
+static size_t row_bytes(size_t heads, size_t dim)
+{
+	return heads * dim * sizeof(float);
+}
+
+static void store_heads(
+	void *row, const float *x, size_t heads, size_t dim, const struct reap_kern *kern)
+{
+	(void)kern;
+	memcpy(row, x, row_bytes(heads, dim));
+}
+
+static size_t scratch_bytes(size_t group, size_t dim)
+{
+	size_t rows = TILE * group, wide = round16(dim);
+
+	return (2 * rows * wide + rows * TILE + wide * TILE + 3 * round16(rows)) * sizeof(float);
+}
+
+static struct scratch divide(void *mem, size_t group, size_t dim)
+{
+	size_t rows = TILE * group, wide = round16(dim);
+	struct scratch t;
+
+	t.q = mem;
+	t.o = t.q + rows * wide;
+	t.s = t.o + rows * wide;
+	t.kt = t.s + rows * TILE;
+	t.m = t.kt + wide * TILE;
+	t.l = t.m + round16(rows);
+	t.f = t.l + round16(rows);
+	return t;
+}
+
+/* Turn the scores of the rows into weights e^(s - m) for the visible keys and 0
+ * for the others; t->f gets what the old sums and outputs must be scaled by. */
+static void soften(const struct reap_kern *kern, struct scratch *t,
+	const struct reap_attend_task *a, size_t key0, size_t keys)
+{
+	size_t rows = a->n * a->group;
+
+	for (size_t r = 0; r < rows; r++) {
+		struct reap_span v = reap_visible(a->pos + r / a->group, a->window, key0, keys);
+		float max;
+
+		t->f[r] = 0;
+		if (v.from >= v.to)
+			continue;
+		max = kern->max(t->s + r * TILE + v.from, v.to - v.from);
+		if (max > t->m[r]) {
+			t->f[r] = t->m[r] - max;
+			t->m[r] = max;
+		}
+	}
+	kern->exp_sum(t->f, t->f, 0, rows);
+	for (size_t r = 0; r < rows; r++) {
+		struct reap_span v = reap_visible(a->pos + r / a->group, a->window, key0, keys);
+		float *s = t->s + r * TILE;
+
+		if (v.from >= v.to) {
+			memset(s, 0, keys * sizeof(*s));
+			continue;
+		}
+		memset(s, 0, v.from * sizeof(*s));
+		memset(s + v.to, 0, (keys - v.to) * sizeof(*s));
+		t->l[r] = t->l[r] * t->f[r] +
+			  kern->exp_sum(s + v.from, s + v.from, t->m[r], v.to - v.from);
+	}
+}
+
+static void run(const struct reap_attend_task *a, void *mem, const struct reap_kern *kern)
+{
+	size_t dim = a->dim, wide = round16(dim), rows = a->n * a->group, stride = a->heads * dim;
+	size_t high = a->pos + a->n;
+	const float *k = (const float *)(const void *)a->keys + a->head * dim;
+	const float *v = (const float *)(const void *)a->values + a->head * dim;
+	struct scratch t = divide(mem, a->group, dim);
+
+	for (size_t r = 0; r < rows; r++) {
+		memcpy(t.q + r * wide, a->q + r / a->group * a->q_stride + r % a->group * dim,
+			dim * sizeof(*t.q));
+		/* The sink is one more key of this score, with no value. */
+		t.m[r] = a->sinks[r % a->group];
+		t.l[r] = 1;
+	}
+	memset(t.o, 0, rows * wide * sizeof(*t.o));
+	for (size_t key0 = reap_first_key(a); key0 < high; key0 += TILE) {
+		size_t keys = high - key0 < TILE ? high - key0 : TILE;
+
+		if (keys < TILE)
+			memset(t.kt, 0, dim * TILE * sizeof(*t.kt));
+		kern->transpose(t.kt, TILE, k + key0 * stride, stride, keys, dim);
+		kern->matmul(t.s, TILE, t.q, wide, t.kt, TILE, rows, TILE, dim, 0);
+		soften(kern, &t, a, key0, keys);
+		for (size_t r = 0; r < rows; r++)
+			if (t.f[r] != 1)
+				kern->scale(t.o + r * wide, t.f[r], wide);
+		kern->matmul(t.o, wide, t.s, TILE, v + key0 * stride, stride, rows, wide, keys, 1);
+	}
+	for (size_t r = 0; r < rows; r++) {
+		kern->scale(t.o + r * wide, 1 / t.l[r], dim);
+		memcpy(a->q + r / a->group * a->q_stride + r % a->group * dim, t.o + r * wide,
+			dim * sizeof(*t.o));
+	}
+}
+
+const struct reap_attend reap_attend_f32 = {
+	.most_dim = SIZE_MAX,
+	.row_bytes = row_bytes,
+	.store = store_heads,
+	.scratch_bytes = scratch_bytes,
+	.run = run,
+};

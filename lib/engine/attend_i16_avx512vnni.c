@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Attention in 16-bit fixed point, for AVX512-VNNI.  A head's query, key or value is
+ * whole numbers of at most LIMIT in size times one scale, 12 bits below its largest
+ * number; products are summed exactly in 32 bits (128 * 4095^2 < 2^31) at four times
+ * the speed of f32.  Rounding q, k or v to bf16 instead would cost 16 times the
+ * precision, where it is needed most.
+ *
+ * The weights of a tile's values, e^(s - largest s of the tile) times the scale of the
+ * value, are whole numbers of at most WEIGHT (64 * 8191 * 4095 < 2^31), so those of a
+ * far, faint tile are as exact as those of a near one.
+ */
+#include "lib/engine/attend.h"
+
+#if defined(__AVX512VNNI__)
+#include <math.h>
+#include <string.h>
+
+#include "lib/engine/i16_avx512vnni.h"
+
+enum { TILE = REAP_TILE, LIMIT = 4095, WEIGHT = 8191, MOST_DIM = 128, ROWS = REAP_I16_ROWS };
+
+#define LOG2E 1.44269504f
+
+struct scratch {
+	uint32_t *kt;    /* (dim / 2, TILE): pairs of dimensions of the tile's keys */
+	uint32_t *vt;    /* (TILE / 2, wide): pairs of keys of the tile's values */
+	float *k_scale;  /* (TILE) */
+	float *v_weight; /* (TILE) WEIGHT * scale of the value / largest scale */
+	float *o;        /* (rows, wide) */
+	float *q_scale;  /* (rows) */
+	float *m, *l;    /* (rows): running maximum in units of ln 2, and sum */
+	int16_t *q;      /* (rows, dim) */
+};
+
+static size_t wide_of(size_t dim)
+{
+	return (dim + 63) / 64 * 64;
+}
+
+static size_t row_bytes(size_t heads, size_t dim)
+{
+	return heads * (dim * sizeof(int16_t) + sizeof(float));
+}
+
+static void store_heads(
+	void *row, const float *x, size_t heads, size_t dim, const struct reap_kern *kern)
+{
+	float *scale = (float *)(void *)((int16_t *)row + heads * dim);
+
+	for (size_t h = 0; h < heads; h++)
+		scale[h] = kern->f32_to_i16((int16_t *)row + h * dim, x + h * dim, LIMIT, dim);
+}
+
+static size_t scratch_bytes(size_t group, size_t dim)
+{
+	size_t rows = TILE * group, wide = wide_of(dim);
+
+	return (dim / 2 * TILE + TILE / 2 * wide + 2 * TILE + rows * wide + 3 * rows) * 4 +
+	       rows * dim * 2;
+}
+
+static struct scratch divide(void *mem, size_t group, size_t dim)
+{
+	size_t rows = TILE * group, wide = wide_of(dim);
+	struct scratch t;
+
+	t.kt = mem;
+	t.vt = t.kt + dim / 2 * TILE;
+	t.k_scale = (float *)(void *)(t.vt + TILE / 2 * wide);
+	t.v_weight = t.k_scale + TILE;
+	t.o = t.v_weight + TILE;
+	t.q_scale = t.o + rows * wide;
+	t.m = t.q_scale + rows;
+	t.l = t.m + rows;
+	t.q = (int16_t *)(void *)(t.l + rows);
+	return t;
+}
+
+/* Pack a tile's keys and values; returns what a weight of 1 / WEIGHT stands for. */
+static float pack(struct scratch *t, const struct reap_attend_task *a, size_t key0, size_t keys)
+{
+	size_t dim = a->dim, wide = wide_of(dim), row = row_bytes(a->heads, dim);
+	size_t values = a->head * dim * sizeof(int16_t);
+	size_t scale = a->heads * dim * sizeof(int16_t) + a->head * sizeof(float);
+	const uint8_t *k = a->keys + key0 * row, *v = a->values + key0 * row;
+	const __m512i step = _mm512_mullo_epi32(
+		_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+		_mm512_set1_epi32((int)row));
+	float max = 0, nan = 0;
+
+	for (size_t i = 0; i < TILE; i += 16) {
+		__mmask16 use = keys <= i       ? 0
+				: keys - i < 16 ? (__mmask16)((1u << (keys - i)) - 1)
+						: 0xffff;
+		const uint8_t *from = k + i * row + values;
+
+		for (size_t p = 0; p < dim / 2; p++)
+			_mm512_store_si512(t->kt + p * TILE + i,
+				_mm512_mask_i32gather_epi32(
+					_mm512_setzero_si512(), use, step, from + 4 * p, 1));
+	}
+	for (size_t i = 0; i < TILE; i++) {
+		t->k_scale[i] = t->v_weight[i] = 0;
+		if (i >= keys)
+			continue;
+		memcpy(&t->k_scale[i], k + i * row + scale, sizeof(float));
+		memcpy(&t->v_weight[i], v + i * row + scale, sizeof(float));
+		max = t->v_weight[i] > max ? t->v_weight[i] : max;
+		nan += t->v_weight[i] - t->v_weight[i];
+	}
+	for (size_t i = 0; i < TILE; i++)
+		t->v_weight[i] *= max > 0 ? (float)WEIGHT / max : 0;
+	for (size_t i = 0; i < TILE; i += 2)
+		for (size_t d = 0; d < wide; d += 16) {
+			__mmask16 use = d >= dim       ? 0
+					: dim - d < 16 ? (__mmask16)((1u << (dim - d)) - 1)
+						       : 0xffff;
+			const uint8_t *from = v + i * row + values + d * sizeof(int16_t);
+			__m512i even = _mm512_cvtepu16_epi32(
+				_mm256_maskz_loadu_epi16(i < keys ? use : 0, from));
+			__m512i odd = _mm512_cvtepu16_epi32(
+				_mm256_maskz_loadu_epi16(i + 1 < keys ? use : 0, from + row));
+
+			_mm512_store_si512(t->vt + i / 2 * wide + d,
+				_mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
+		}
+	return max / (float)WEIGHT + nan;
+}
+
+/* 2^x for x <= 0: 2^(x - n) for the nearest whole n by the minimax polynomial of degree 5
+ * on [-1/2, 1/2], whose relative error is 7.5e-8. */
+static inline __m512 exp2_of(__m512 x)
+{
+	__m512 n, r, p;
+
+	x = _mm512_max_ps(_mm512_set1_ps(-1000), x); /* NaN stays */
+	n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+	r = _mm512_sub_ps(x, n);
+	p = _mm512_fmadd_ps(
+		_mm512_set1_ps(1.3276471993e-03f), r, _mm512_set1_ps(9.6755413345e-03f));
+	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.5507132735e-02f));
+	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(2.4022119724e-01f));
+	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(6.9314696706e-01f));
+	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0000000717e+00f));
+	return _mm512_scalef_ps(p, n);
+}
+
+/* ---- exact sums for up to ROWS rows and 64 columns ---- */
+
+struct sums {
+	_Alignas(64) int32_t row[ROWS][64];
+};
+
+INLINE void products(struct sums *out, const int16_t *x, size_t x_stride, const uint32_t *w,
+	size_t w_stride, size_t pairs, const int rows)
+{
+	__m512i acc[ROWS][4];
+
+	reap_i16_products(acc, x, x_stride * sizeof(*x), w, w_stride, pairs, rows);
+	UNROLL
+	for (int i = 0; i < rows; i++)
+		UNROLL
+	for (int j = 0; j < 4; j++)
+		_mm512_store_si512(out->row[i] + 16 * j, acc[i][j]);
+}
+
+/* Functions of their own, in which gcc keeps the sums in registers. */
+static __attribute__((noinline)) void products_all(struct sums *out, const int16_t *x,
+	size_t x_stride, const uint32_t *w, size_t w_stride, size_t pairs)
+{
+	products(out, x, x_stride, w, w_stride, pairs, ROWS);
+}
+
+static __attribute__((noinline)) void products_two(struct sums *out, const int16_t *x,
+	size_t x_stride, const uint32_t *w, size_t w_stride, size_t pairs)
+{
+	products(out, x, x_stride, w, w_stride, pairs, 2);
+}
+
+static __attribute__((noinline)) void products_one(struct sums *out, const int16_t *x,
+	size_t x_stride, const uint32_t *w, size_t w_stride, size_t pairs)
+{
+	products(out, x, x_stride, w, w_stride, pairs, 1);
+}
+
+/* ---- a tile ---- */
+
+/* One row's scores become the weights of the tile's values.  What was there counts *old
+ * times from now on, and what is added *new times. */
+static inline void soften(int16_t weight[TILE], float *old, float *new, const int32_t sums[TILE],
+	struct scratch *t, size_t row, struct reap_span v)
+{
+	__m512 s[4], e, f, sum = _mm512_setzero_ps(), q = _mm512_set1_ps(t->q_scale[row]);
+	float max, m;
+
+	UNROLL
+	for (int j = 0; j < 4; j++)
+		s[j] = _mm512_mul_ps(
+			_mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums + 16 * j)), q),
+			_mm512_load_ps(t->k_scale + 16 * j));
+	if (v.from != 0 || v.to != TILE) {
+		uint64_t see =
+			v.from < v.to ? ~(uint64_t)0 >> (TILE - (v.to - v.from)) << v.from : 0;
+
+		UNROLL
+		for (int j = 0; j < 4; j++)
+			s[j] = _mm512_mask_mov_ps(
+				_mm512_set1_ps(-INFINITY), (__mmask16)(see >> 16 * j), s[j]);
+	}
+	max = _mm512_reduce_max_ps(
+		_mm512_max_ps(_mm512_max_ps(s[0], s[1]), _mm512_max_ps(s[2], s[3])));
+	if (max == -INFINITY) /* nothing to see */
+		max = -1e30f;
+	m = max > t->m[row] ? max : t->m[row];
+	UNROLL
+	for (int j = 0; j < 4; j++) {
+		e = exp2_of(_mm512_sub_ps(s[j], _mm512_set1_ps(max)));
+		sum = _mm512_add_ps(sum, e);
+		e = _mm512_mul_ps(e, _mm512_load_ps(t->v_weight + 16 * j));
+		_mm256_storeu_si256((__m256i *)(void *)(weight + 16 * j),
+			_mm512_cvtepi32_epi16(_mm512_cvtps_epi32(e)));
+	}
+	f = exp2_of(_mm512_mask_mov_ps(_mm512_set1_ps(max - m), 1, _mm512_set1_ps(t->m[row] - m)));
+	*old = _mm512_cvtss_f32(f);
+	*new = _mm512_cvtss_f32(_mm512_permute_ps(f, 1));
+	t->m[row] = m;
+	t->l[row] = t->l[row] * *old + _mm512_reduce_add_ps(sum) * *new;
+}
+
+/* The rows r .. r + rows - 1 against a packed tile. */
+static void block(struct scratch *t, const struct reap_attend_task *a, size_t r, size_t rows,
+	size_t key0, size_t keys, float unit)
+{
+	void (*const sum)(struct sums *, const int16_t *, size_t, const uint32_t *, size_t,
+		size_t) = rows == ROWS ? products_all
+			  : rows == 2  ? products_two
+				       : products_one;
+	size_t dim = a->dim, wide = wide_of(dim);
+	int16_t weight[ROWS][TILE];
+	float old[ROWS], new[ROWS];
+	struct sums s;
+
+	sum(&s, t->q + r * dim, dim, t->kt, TILE, dim / 2);
+	for (size_t i = 0; i < rows; i++)
+		soften(weight[i], &old[i], &new[i], s.row[i], t, r + i,
+			reap_visible(a->pos + (r + i) / a->group, a->window, key0, keys));
+	for (size_t d = 0; d < wide; d += 64) {
+		sum(&s, weight[0], TILE, t->vt + d, wide, TILE / 2);
+		for (size_t i = 0; i < rows; i++) {
+			float *o = t->o + (r + i) * wide + d;
+			__m512 f = _mm512_set1_ps(old[i]), n = _mm512_set1_ps(new[i] * unit);
+
+			UNROLL
+			for (int j = 0; j < 4; j++)
+				_mm512_store_ps(o + 16 * j,
+					_mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_load_si512(
+								s.row[i] + 16 * j)),
+						n, _mm512_mul_ps(_mm512_load_ps(o + 16 * j), f)));
+		}
+	}
+}
+
+static void run(const struct reap_attend_task *a, void *mem, const struct reap_kern *kern)
+{
+	size_t dim = a->dim, wide = wide_of(dim), rows = a->n * a->group, high = a->pos + a->n;
+	struct scratch t = divide(mem, a->group, dim);
+
+	for (size_t r = 0; r < rows; r++) {
+		t.q_scale[r] =
+			LOG2E * kern->f32_to_i16(t.q + r * dim,
+					a->q + r / a->group * a->q_stride + r % a->group * dim,
+					LIMIT, dim);
+		/* The sink is one more key of this score, with no value. */
+		t.m[r] = LOG2E * a->sinks[r % a->group];
+		t.l[r] = 1;
+	}
+	memset(t.o, 0, rows * wide * sizeof(*t.o));
+	for (size_t key0 = reap_first_key(a); key0 < high; key0 += TILE) {
+		size_t keys = high - key0 < TILE ? high - key0 : TILE, r = 0;
+		float unit = pack(&t, a, key0, keys);
+
+		for (size_t n; r < rows; r += n) {
+			n = rows - r >= ROWS ? ROWS : rows - r >= 2 ? 2 : 1;
+			block(&t, a, r, n, key0, keys, unit);
+		}
+	}
+	for (size_t r = 0; r < rows; r++) {
+		kern->scale(t.o + r * wide, 1 / t.l[r], dim);
+		memcpy(a->q + r / a->group * a->q_stride + r % a->group * dim, t.o + r * wide,
+			dim * sizeof(*t.o));
+	}
+}
+
+const struct reap_attend reap_attend_i16 = {
+	.most_dim = MOST_DIM,
+	.row_bytes = row_bytes,
+	.store = store_heads,
+	.scratch_bytes = scratch_bytes,
+	.run = run,
+};
+#else
+typedef int reap_no_attend_avx512vnni; /* a translation unit may not be empty */
+#endif
