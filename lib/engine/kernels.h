@@ -24,9 +24,6 @@ struct reap_kern {
 	void (*bf16_to_f32)(float *dst, const uint16_t *src, size_t n);
 	void (*f32_to_bf16)(uint16_t *dst, const float *src, size_t n);
 
-	/* src = hi + lo to 16 bits of precision instead of 8. */
-	void (*f32_split_bf16)(uint16_t *hi, uint16_t *lo, const float *src, size_t n);
-
 	/* src = dst * the scale that is returned, dst to the nearest and at most `limit`
 	 * (below 2^15) in size.  Numbers all below 1e-30 become 0; if one is not finite, the
 	 * scale is NaN. */

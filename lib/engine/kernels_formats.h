@@ -50,19 +50,6 @@ static void f32_to_bf16(uint16_t *dst, const float *src, size_t n)
 	}
 }
 
-static void f32_split_bf16(uint16_t *hi, uint16_t *lo, const float *src, size_t n)
-{
-	for (size_t i = 0; i < n; i += LANES) {
-		size_t m = n - i < LANES ? n - i : LANES;
-		vf x = m == LANES ? load(src + i) : load_part(src + i, m, 0);
-		vh h = to_bf16(x);
-		vh l = to_bf16(x - (vf)(widen(h) << 16));
-
-		memcpy(hi + i, &h, m * sizeof(*hi));
-		memcpy(lo + i, &l, m * sizeof(*lo));
-	}
-}
-
 static float f32_to_i16(int16_t *dst, const float *src, int limit, size_t n)
 {
 	const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer, which

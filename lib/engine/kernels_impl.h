@@ -17,7 +17,6 @@ const struct reap_kern CAT(reap_kern_, LEVEL) = {
 	.level = STR(LEVEL),
 	.bf16_to_f32 = bf16_to_f32,
 	.f32_to_bf16 = f32_to_bf16,
-	.f32_split_bf16 = f32_split_bf16,
 	.f32_to_i16 = f32_to_i16,
 	.mxfp4_to_f32 = mxfp4_to_f32,
 	.mxfp4_to_bf16 = mxfp4_to_bf16,
