@@ -263,7 +263,10 @@ static void keep_trace(struct reap_engine *g, uint32_t layer)
 int reap_engine_experts(struct reap_engine *g, uint32_t layer, struct reap_err *e)
 {
 	size_t experts = g->cfg->experts, k = g->cfg->top_k;
-	struct experts a = {g, &g->m->layer[layer], layer + 1 == g->layers};
+	/* Where a row's bits depend on those beside it, all tokens go, so that records do
+	 * not depend on which others are asked for. */
+	struct experts a = {
+		g, &g->m->layer[layer], layer + 1 == g->layers && !g->gemm.gemm->by_block};
 	struct group q = {.g = g, .l = a.l, .most = reap_group_rows(g, g->c.tokens)};
 	size_t *start = reap_calloc(experts + 2, sizeof(*start));
 	int rc = REAP_OK;
