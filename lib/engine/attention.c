@@ -110,8 +110,7 @@ static void store_tile(void *arg, const struct reap_tile *t)
 	for (size_t r = 0; r < t->rows; r++) {
 		float *d = s->dst + (t->row + r) * s->ld + t->n0;
 
-		memcpy(d, t->c + r * t->ldc, t->n * sizeof(*d));
-		s->g->kern->add(d, s->bias + t->n0, t->n);
+		s->g->kern->add(d, t->c + r * t->ldc, s->bias + t->n0, t->n);
 	}
 }
 
@@ -122,8 +121,8 @@ static void add_tile(void *arg, const struct reap_tile *t)
 	for (size_t r = 0; r < t->rows; r++) {
 		float *d = s->dst + (t->row + r) * s->ld + t->n0;
 
-		s->g->kern->add(d, t->c + r * t->ldc, t->n);
-		s->g->kern->add(d, s->bias + t->n0, t->n);
+		s->g->kern->add(d, d, t->c + r * t->ldc, t->n);
+		s->g->kern->add(d, d, s->bias + t->n0, t->n);
 	}
 }
 

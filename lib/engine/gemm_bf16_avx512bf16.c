@@ -75,83 +75,107 @@ static void pack_turned(uint32_t *dst, const uint8_t *src, size_t n, size_t stri
 	}
 }
 
-/* 16 x 16 bytes: out[j] = byte j of every row. */
-static void turn_bytes(__m128i out[16], const __m128i in[16])
+/* n <= 16 blocks of 16 bytes, `step` bytes apart (others 0): out[j] = bytes 4 j .. of each. */
+static void turn_words(__m512i out[4], const uint8_t *block, size_t step, size_t n)
 {
-	__m128i a[16], b[16];
+	static const uint8_t none[16];
+	__m512i a[4], b[4];
 
-	for (int i = 0; i < 8; i++) {
-		a[2 * i] = _mm_unpacklo_epi8(in[i], in[i + 8]);
-		a[2 * i + 1] = _mm_unpackhi_epi8(in[i], in[i + 8]);
+	/* Blocks j, j + 4, j + 8 and j + 12 side by side; then 4 x 4 within each quarter. */
+	for (size_t j = 0; j < 4; j++) {
+		__m128i q[4];
+
+		for (size_t i = 0; i < 4; i++)
+			q[i] = _mm_loadu_si128(
+				(const __m128i *)(const void *)(4 * i + j < n
+									? block + (4 * i + j) * step
+									: none));
+		a[j] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_inserti128_si256(
+						  _mm256_castsi128_si256(q[0]), q[1], 1)),
+			_mm256_inserti128_si256(_mm256_castsi128_si256(q[2]), q[3], 1), 1);
 	}
-	for (int i = 0; i < 8; i++) {
-		b[2 * i] = _mm_unpacklo_epi8(a[i], a[i + 8]);
-		b[2 * i + 1] = _mm_unpackhi_epi8(a[i], a[i + 8]);
-	}
-	for (int i = 0; i < 8; i++) {
-		a[2 * i] = _mm_unpacklo_epi8(b[i], b[i + 8]);
-		a[2 * i + 1] = _mm_unpackhi_epi8(b[i], b[i + 8]);
-	}
-	for (int i = 0; i < 8; i++) {
-		out[2 * i] = _mm_unpacklo_epi8(a[i], a[i + 8]);
-		out[2 * i + 1] = _mm_unpackhi_epi8(a[i], a[i + 8]);
-	}
+	b[0] = _mm512_unpacklo_epi32(a[0], a[1]);
+	b[1] = _mm512_unpackhi_epi32(a[0], a[1]);
+	b[2] = _mm512_unpacklo_epi32(a[2], a[3]);
+	b[3] = _mm512_unpackhi_epi32(a[2], a[3]);
+	out[0] = _mm512_unpacklo_epi64(b[0], b[2]);
+	out[1] = _mm512_unpackhi_epi64(b[0], b[2]);
+	out[2] = _mm512_unpacklo_epi64(b[1], b[3]);
+	out[3] = _mm512_unpackhi_epi64(b[1], b[3]);
+}
+
+/* The next up to 4 scales of n <= 16 rows, `step` bytes apart (others 127, which is 1). */
+static __m512i four_scales(const uint8_t *scales, size_t step, size_t n, size_t left)
+{
+	const __m512i lane =
+		_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+	const __m512i one = _mm512_set1_epi8(127);
+	uint32_t v[16];
+
+	if (left >= 4)
+		return _mm512_mask_i32gather_epi32(one, (__mmask16)((1u << n) - 1),
+			_mm512_mullo_epi32(lane, _mm512_set1_epi32((int)step)), scales, 1);
+	_mm512_storeu_si512(v, one);
+	for (size_t i = 0; i < n; i++)
+		memcpy(&v[i], scales + i * step, left);
+	return load16(v);
 }
 
 /* MXFP4: n <= 16 rows of `groups` blocks and scales. */
 static void pack_mxfp4(uint32_t *dst, const uint8_t *blocks, const uint8_t *scales, size_t n,
 	size_t groups, const struct reap_kern *kern)
 {
-	/* E2M1 codes as bf16, twice. */
+	/* E2M1 codes as bf16, twice: only the lower 5 bits of an index count, and the
+	 * fifth is of another code. */
 	static const uint16_t codes[32] = {0x0000, 0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040, 0x4080,
 		0x40c0, 0x8000, 0xbf00, 0xbf80, 0xbfc0, 0xc000, 0xc040, 0xc080, 0xc0c0, 0x0000,
 		0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040, 0x4080, 0x40c0, 0x8000, 0xbf00, 0xbf80,
 		0xbfc0, 0xc000, 0xc040, 0xc080, 0xc0c0};
-	const __m512i table = _mm512_loadu_si512(codes);
-	const __m512i low = _mm512_set1_epi32(15), number = _mm512_set1_epi16(0x7fff);
+	const __m512i table = _mm512_loadu_si512(codes), number = _mm512_set1_epi16(0x7fff);
+	/* The first byte of each 32 bits to both halves. */
+	const __m512i both = _mm512_broadcast_i32x4(
+		_mm_setr_epi8(0, -1, 0, -1, 4, -1, 4, -1, 8, -1, 8, -1, 12, -1, 12, -1));
+	__m512i scale = _mm512_setzero_si512();
 
 	for (size_t g = 0; g < groups; g++, dst += 16 * PANEL) {
-		__m128i in[16], byte[16];
-		uint32_t up[16] = {0}; /* scale exponent, at bf16's place, in both halves */
-		int plain = 1;
+		const uint8_t *block = blocks + g * 16;
+		__m512i s, up, word[4];
 
-		for (size_t i = 0; i < 16; i++)
-			in[i] = _mm_setzero_si128();
-		for (size_t i = 0; i < n; i++) {
-			uint8_t s = scales[i * groups + g];
-			uint32_t e = (uint32_t)(s - 127) << 7 & 0xffff;
-
-			in[i] = _mm_loadu_si128(
-				(const __m128i *)(const void *)(blocks + (i * groups + g) * 16));
-			up[i] = e << 16 | e;
-			/* Codes have exponents 126..129: within these no number leaves
-			 * the normal range. */
-			plain &= s >= 2 && s <= 252;
-		}
-		if (!plain) {
+		if (g % 4 == 0)
+			scale = four_scales(scales + g, groups, n, groups - g);
+		s = _mm512_and_si512(scale, _mm512_set1_epi32(255));
+		scale = _mm512_srli_epi32(scale, 8);
+		/* Codes have exponents 126..129: within these scales no number leaves the
+		 * normal range. */
+		if (_mm512_cmp_epu32_mask(_mm512_sub_epi32(s, _mm512_set1_epi32(2)),
+			    _mm512_set1_epi32(250), _MM_CMPINT_NLE) != 0) {
+			for (size_t j = 0; j < 16; j++)
+				_mm512_storeu_si512(dst + j * PANEL, _mm512_setzero_si512());
 			for (size_t i = 0; i < n; i++) {
 				uint16_t v[32];
 
-				kern->mxfp4_to_bf16(v, blocks + (i * groups + g) * 16,
-					scales + i * groups + g, 1);
+				kern->mxfp4_to_bf16(
+					v, block + i * groups * 16, scales + i * groups + g, 1);
 				for (size_t j = 0; j < 16; j++)
 					memcpy(dst + j * PANEL + i, v + 2 * j, 4);
 			}
-			for (size_t i = n; i < 16; i++)
-				for (size_t j = 0; j < 16; j++)
-					dst[j * PANEL + i] = 0;
 			continue;
 		}
-		turn_bytes(byte, in);
-		for (size_t j = 0; j < 16; j++) {
-			__m512i b = _mm512_cvtepu8_epi32(byte[j]);
-			__m512i i = _mm512_or_si512(_mm512_and_si512(b, low),
-				_mm512_slli_epi32(_mm512_srli_epi32(b, 4), 16));
-			__m512i v = _mm512_permutexvar_epi16(i, table);
+		/* The scale's exponent at its place in bf16, in both halves. */
+		up = _mm512_slli_epi16(_mm512_sub_epi16(s, _mm512_set1_epi32(127)), 7);
+		up = _mm512_or_si512(up, _mm512_slli_epi32(up, 16));
+		turn_words(word, block, groups * 16, n);
+		UNROLL
+		for (int w = 0; w < 4; w++)
+			UNROLL
+		for (int j = 0; j < 4; j++) {
+			__m512i v = _mm512_shuffle_epi8(
+				_mm512_srli_epi32(word[w], 8 * (unsigned)j), both);
 
-			v = _mm512_mask_add_epi16(
-				v, _mm512_test_epi16_mask(v, number), v, load16(up));
-			_mm512_storeu_si512(dst + j * PANEL, v);
+			v = _mm512_mask_srli_epi16(v, 0xaaaaaaaa, v, 4);
+			v = _mm512_permutexvar_epi16(v, table);
+			v = _mm512_mask_add_epi16(v, _mm512_test_epi16_mask(v, number), v, up);
+			_mm512_storeu_si512(dst + (4 * w + j) * PANEL, v);
 		}
 	}
 }

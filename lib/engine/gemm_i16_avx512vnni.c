@@ -148,13 +148,12 @@ INLINE void tile(float *c, size_t ldc, const uint8_t *a, size_t stride, size_t a
 			float *at = c + (size_t)i * ldc + 16 * j;
 			size_t left = cols > 16u * (unsigned)j ? cols - 16u * (unsigned)j : 0;
 			__mmask16 use = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
-			/* The inputs' scale first: the weights' may be 2^-136 or 2^116. */
-			__m512 f = _mm512_mul_ps(
-				_mm512_mul_ps(_mm512_cvtepi32_ps(acc[i][j]), _mm512_set1_ps(x)),
-				_mm512_load_ps(b_scale + 16 * j));
+			__m512 f = add ? _mm512_maskz_loadu_ps(use, at) : _mm512_setzero_ps();
 
-			if (add)
-				f = _mm512_add_ps(f, _mm512_maskz_loadu_ps(use, at));
+			/* The inputs' scale first: the weights' may be 2^-136 or 2^116. */
+			f = _mm512_fmadd_ps(
+				_mm512_mul_ps(_mm512_cvtepi32_ps(acc[i][j]), _mm512_set1_ps(x)),
+				_mm512_load_ps(b_scale + 16 * j), f);
 			_mm512_mask_storeu_ps(at, use, f);
 		}
 	}

@@ -43,8 +43,8 @@ struct reap_kern {
 	/* dst = w * (x * s); dst may be x. */
 	void (*norm_apply)(float *dst, const float *x, const float *w, float s, size_t n);
 
-	/* x += y. */
-	void (*add)(float *x, const float *y, size_t n);
+	/* out = x + y; out may be either. */
+	void (*add)(float *out, const float *x, const float *y, size_t n);
 
 	/* An expert's output y + bias is weighted into the residual x: x += gate * (y + bias).
 	 * Returns the sum of squares of y + bias. */

@@ -13,7 +13,8 @@
  * lines, inlined with a constant n and with a variable one. */
 INLINE void sumsq_step(struct wide *s, const float *x, size_t n)
 {
-	EACH_PART(p) {
+	EACH_PART(p)
+	{
 		vf v = load_at(x, LANES * p, n, 0);
 
 		s->part[p] += v * v;
@@ -41,14 +42,14 @@ static void norm_apply(float *dst, const float *x, const float *w, float s, size
 		dst[i] = w[i] * (x[i] * s);
 }
 
-static void add(float *x, const float *y, size_t n)
+static void add(float *out, const float *x, const float *y, size_t n)
 {
 	size_t i;
 
 	for (i = 0; i + LANES <= n; i += LANES)
-		store(x + i, load(x + i) + load(y + i));
+		store(out + i, load(x + i) + load(y + i));
 	for (; i < n; i++)
-		x[i] += y[i];
+		out[i] = x[i] + y[i];
 }
 
 static void scale(float *x, float s, size_t n)
@@ -64,7 +65,8 @@ static void scale(float *x, float s, size_t n)
 INLINE void combine_step(
 	struct wide *s, float *x, const float *y, const float *bias, float gate, size_t n)
 {
-	EACH_PART(p) {
+	EACH_PART(p)
+	{
 		size_t at = LANES * p;
 		vf v = load_at(y, at, n, 0) + load_at(bias, at, n, 0);
 
@@ -155,10 +157,10 @@ static float max(const float *x, size_t n)
 	struct wide m;
 
 	EACH_PART(p)
-		m.part[p] = splat(-INFINITY);
+	m.part[p] = splat(-INFINITY);
 	for (size_t i = 0; i < n; i += WIDE)
 		EACH_PART(p)
-			m.part[p] = vmax(load_at(x, i + LANES * p, n, -INFINITY), m.part[p]);
+	m.part[p] = vmax(load_at(x, i + LANES * p, n, -INFINITY), m.part[p]);
 	return wide_max(&m);
 }
 
@@ -167,7 +169,8 @@ static float exp_sum(float *dst, const float *x, float m, size_t n)
 	struct wide s = {0};
 
 	for (size_t i = 0; i < n; i += WIDE)
-		EACH_PART(p) {
+		EACH_PART(p)
+		{
 			vf v = vexp(load_at(x, i + LANES * p, n, -INFINITY) - m);
 
 			s.part[p] += v;
@@ -182,7 +185,7 @@ static float sum_exp(const float *x, float m, size_t n)
 
 	for (size_t i = 0; i < n; i += WIDE)
 		EACH_PART(p)
-			s.part[p] += vexp(load_at(x, i + LANES * p, n, -INFINITY) - m);
+	s.part[p] += vexp(load_at(x, i + LANES * p, n, -INFINITY) - m);
 	return wide_sum(&s);
 }
 

@@ -170,8 +170,8 @@ static void rows(const struct reap_kern *k)
 		app += differ, differ = 0;
 
 		memcpy(d, x, b), memcpy(e, x, b);
-		k->add(d, y, n);
-		ref->add(e, y, n);
+		k->add(d, d, y, n);
+		ref->add(e, e, y, n);
 		same(d, e, b);
 		plus += differ, differ = 0;
 
