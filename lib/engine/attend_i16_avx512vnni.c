@@ -21,6 +21,7 @@
 enum { TILE = REAP_TILE, LIMIT = 4095, WEIGHT = 8191, MOST_DIM = 128, ROWS = REAP_I16_ROWS };
 
 #define LOG2E 1.44269504f
+#define UNSEEN -1e30f /* a score whose weight is 0, without being infinite */
 
 struct scratch {
 	uint32_t *kt;    /* (dim / 2, TILE): pairs of dimensions of the tile's keys */
@@ -29,7 +30,8 @@ struct scratch {
 	float *v_weight; /* (TILE) WEIGHT * scale of the value / largest scale */
 	float *o;        /* (rows, wide) */
 	float *q_scale;  /* (rows) */
-	float *m, *l;    /* (rows): running maximum in units of ln 2, and sum */
+	float *m;        /* (rows + 16) running maximum in units of ln 2 */
+	float *l;        /* (rows, 16) running sum, spread over 16 lanes */
 	int16_t *q;      /* (rows, dim) */
 };
 
@@ -56,7 +58,7 @@ static size_t scratch_bytes(size_t group, size_t dim)
 {
 	size_t rows = TILE * group, wide = wide_of(dim);
 
-	return (dim / 2 * TILE + TILE / 2 * wide + 2 * TILE + rows * wide + 3 * rows) * 4 +
+	return (dim / 2 * TILE + TILE / 2 * wide + 2 * TILE + rows * wide + 18 * rows + 16) * 4 +
 	       rows * dim * 2;
 }
 
@@ -70,36 +72,28 @@ static struct scratch divide(void *mem, size_t group, size_t dim)
 	t.k_scale = (float *)(void *)(t.vt + TILE / 2 * wide);
 	t.v_weight = t.k_scale + TILE;
 	t.o = t.v_weight + TILE;
-	t.q_scale = t.o + rows * wide;
+	t.l = t.o + rows * wide;
+	t.q_scale = t.l + 16 * rows;
 	t.m = t.q_scale + rows;
-	t.l = t.m + rows;
-	t.q = (int16_t *)(void *)(t.l + rows);
+	t.q = (int16_t *)(void *)(t.m + rows + 16);
 	return t;
 }
 
 /* Pack a tile's keys and values; returns what a weight of 1 / WEIGHT stands for. */
-static float pack(struct scratch *t, const struct reap_attend_task *a, size_t key0, size_t keys)
+static float pack(struct scratch *t, const struct reap_attend_task *a, size_t key0, size_t keys,
+	const struct reap_kern *kern)
 {
 	size_t dim = a->dim, wide = wide_of(dim), row = row_bytes(a->heads, dim);
 	size_t values = a->head * dim * sizeof(int16_t);
 	size_t scale = a->heads * dim * sizeof(int16_t) + a->head * sizeof(float);
 	const uint8_t *k = a->keys + key0 * row, *v = a->values + key0 * row;
-	const __m512i step = _mm512_mullo_epi32(
-		_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-		_mm512_set1_epi32((int)row));
 	float max = 0, nan = 0;
 
-	for (size_t i = 0; i < TILE; i += 16) {
-		__mmask16 use = keys <= i       ? 0
-				: keys - i < 16 ? (__mmask16)((1u << (keys - i)) - 1)
-						: 0xffff;
-		const uint8_t *from = k + i * row + values;
-
-		for (size_t p = 0; p < dim / 2; p++)
-			_mm512_store_si512(t->kt + p * TILE + i,
-				_mm512_mask_i32gather_epi32(
-					_mm512_setzero_si512(), use, step, from + 4 * p, 1));
-	}
+	/* Pairs are moved, as the f32 numbers that they are not. */
+	if (keys < TILE)
+		memset(t->kt, 0, dim / 2 * TILE * sizeof(*t->kt));
+	kern->transpose((float *)(void *)t->kt, TILE, (const float *)(const void *)(k + values),
+		row / sizeof(float), keys, dim / 2);
 	for (size_t i = 0; i < TILE; i++) {
 		t->k_scale[i] = t->v_weight[i] = 0;
 		if (i >= keys)
@@ -130,13 +124,11 @@ static float pack(struct scratch *t, const struct reap_attend_task *a, size_t ke
 
 /* 2^x for x <= 0: 2^(x - n) for the nearest whole n by the minimax polynomial of degree 5
  * on [-1/2, 1/2], whose relative error is 7.5e-8. */
-static inline __m512 exp2_of(__m512 x)
+INLINE __m512 exp2_of(__m512 x)
 {
-	__m512 n, r, p;
+	__m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+	__m512 r = _mm512_sub_ps(x, n), p;
 
-	x = _mm512_max_ps(_mm512_set1_ps(-1000), x); /* NaN stays */
-	n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-	r = _mm512_sub_ps(x, n);
 	p = _mm512_fmadd_ps(
 		_mm512_set1_ps(1.3276471993e-03f), r, _mm512_set1_ps(9.6755413345e-03f));
 	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.5507132735e-02f));
@@ -186,46 +178,50 @@ static __attribute__((noinline)) void products_one(struct sums *out, const int16
 
 /* ---- a tile ---- */
 
-/* One row's scores become the weights of the tile's values.  What was there counts *old
- * times from now on, and what is added *new times. */
-static inline void soften(int16_t weight[TILE], float *old, float *new, const int32_t sums[TILE],
-	struct scratch *t, size_t row, struct reap_span v)
+/* One row's sums become its scores, in units of ln 2, UNSEEN where it may not look.
+ * Returns the largest. */
+INLINE float score(float s[TILE], const int32_t sums[TILE], float q_scale, const float *k_scale,
+	struct reap_span v)
 {
-	__m512 s[4], e, f, sum = _mm512_setzero_ps(), q = _mm512_set1_ps(t->q_scale[row]);
-	float max, m;
+	__m512 x[4], q = _mm512_set1_ps(q_scale);
 
 	UNROLL
 	for (int j = 0; j < 4; j++)
-		s[j] = _mm512_mul_ps(
+		x[j] = _mm512_mul_ps(
 			_mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums + 16 * j)), q),
-			_mm512_load_ps(t->k_scale + 16 * j));
+			_mm512_load_ps(k_scale + 16 * j));
 	if (v.from != 0 || v.to != TILE) {
 		uint64_t see =
 			v.from < v.to ? ~(uint64_t)0 >> (TILE - (v.to - v.from)) << v.from : 0;
 
 		UNROLL
 		for (int j = 0; j < 4; j++)
-			s[j] = _mm512_mask_mov_ps(
-				_mm512_set1_ps(-INFINITY), (__mmask16)(see >> 16 * j), s[j]);
+			x[j] = _mm512_mask_mov_ps(
+				_mm512_set1_ps(UNSEEN), (__mmask16)(see >> 16 * j), x[j]);
 	}
-	max = _mm512_reduce_max_ps(
-		_mm512_max_ps(_mm512_max_ps(s[0], s[1]), _mm512_max_ps(s[2], s[3])));
-	if (max == -INFINITY) /* nothing to see */
-		max = -1e30f;
-	m = max > t->m[row] ? max : t->m[row];
+	UNROLL
+	for (int j = 0; j < 4; j++)
+		_mm512_store_ps(s + 16 * j, x[j]);
+	return _mm512_reduce_max_ps(
+		_mm512_max_ps(_mm512_max_ps(x[0], x[1]), _mm512_max_ps(x[2], x[3])));
+}
+
+/* One row's scores become the weights of the tile's values.  Returns the sum of
+ * e^(s - max), spread over 16 lanes. */
+INLINE __m512 soften(int16_t weight[TILE], const float s[TILE], float max, const float *v_weight)
+{
+	__m512 sum = _mm512_setzero_ps(), m = _mm512_set1_ps(max);
+
 	UNROLL
 	for (int j = 0; j < 4; j++) {
-		e = exp2_of(_mm512_sub_ps(s[j], _mm512_set1_ps(max)));
+		__m512 e = exp2_of(_mm512_sub_ps(_mm512_load_ps(s + 16 * j), m));
+
 		sum = _mm512_add_ps(sum, e);
-		e = _mm512_mul_ps(e, _mm512_load_ps(t->v_weight + 16 * j));
+		e = _mm512_mul_ps(e, _mm512_load_ps(v_weight + 16 * j));
 		_mm256_storeu_si256((__m256i *)(void *)(weight + 16 * j),
 			_mm512_cvtepi32_epi16(_mm512_cvtps_epi32(e)));
 	}
-	f = exp2_of(_mm512_mask_mov_ps(_mm512_set1_ps(max - m), 1, _mm512_set1_ps(t->m[row] - m)));
-	*old = _mm512_cvtss_f32(f);
-	*new = _mm512_cvtss_f32(_mm512_permute_ps(f, 1));
-	t->m[row] = m;
-	t->l[row] = t->l[row] * *old + _mm512_reduce_add_ps(sum) * *new;
+	return sum;
 }
 
 /* The rows r .. r + rows - 1 against a packed tile. */
@@ -237,14 +233,30 @@ static void block(struct scratch *t, const struct reap_attend_task *a, size_t r,
 			  : rows == 2  ? products_two
 				       : products_one;
 	size_t dim = a->dim, wide = wide_of(dim);
+	__mmask16 here = (__mmask16)((1u << rows) - 1);
+	_Alignas(64) float score_of[ROWS][TILE], max[16], old[16], new[16];
 	int16_t weight[ROWS][TILE];
-	float old[ROWS], new[ROWS];
 	struct sums s;
+	__m512 high, m, before;
 
 	sum(&s, t->q + r * dim, dim, t->kt, TILE, dim / 2);
 	for (size_t i = 0; i < rows; i++)
-		soften(weight[i], &old[i], &new[i], s.row[i], t, r + i,
+		max[i] = score(score_of[i], s.row[i], t->q_scale[r + i], t->k_scale,
 			reap_visible(a->pos + (r + i) / a->group, a->window, key0, keys));
+	/* What was there counts `old` times from now on, and what is added `new` times. */
+	high = _mm512_maskz_load_ps(here, max);
+	before = _mm512_maskz_loadu_ps(here, t->m + r);
+	m = _mm512_max_ps(high, before);
+	_mm512_mask_storeu_ps(t->m + r, here, m);
+	_mm512_store_ps(old, exp2_of(_mm512_sub_ps(before, m)));
+	_mm512_store_ps(new, exp2_of(_mm512_sub_ps(high, m)));
+	for (size_t i = 0; i < rows; i++) {
+		float *l = t->l + (r + i) * 16;
+		__m512 more = soften(weight[i], score_of[i], max[i], t->v_weight);
+
+		_mm512_store_ps(l, _mm512_fmadd_ps(_mm512_load_ps(l), _mm512_set1_ps(old[i]),
+					   _mm512_mul_ps(more, _mm512_set1_ps(new[i]))));
+	}
 	for (size_t d = 0; d < wide; d += 64) {
 		sum(&s, weight[0], TILE, t->vt + d, wide, TILE / 2);
 		for (size_t i = 0; i < rows; i++) {
@@ -273,12 +285,12 @@ static void run(const struct reap_attend_task *a, void *mem, const struct reap_k
 					LIMIT, dim);
 		/* The sink is one more key of this score, with no value. */
 		t.m[r] = LOG2E * a->sinks[r % a->group];
-		t.l[r] = 1;
+		_mm512_store_ps(t.l + 16 * r, _mm512_maskz_mov_ps(1, _mm512_set1_ps(1)));
 	}
 	memset(t.o, 0, rows * wide * sizeof(*t.o));
 	for (size_t key0 = reap_first_key(a); key0 < high; key0 += TILE) {
 		size_t keys = high - key0 < TILE ? high - key0 : TILE, r = 0;
-		float unit = pack(&t, a, key0, keys);
+		float unit = pack(&t, a, key0, keys, kern);
 
 		for (size_t n; r < rows; r += n) {
 			n = rows - r >= ROWS ? ROWS : rows - r >= 2 ? 2 : 1;
@@ -286,7 +298,8 @@ static void run(const struct reap_attend_task *a, void *mem, const struct reap_k
 		}
 	}
 	for (size_t r = 0; r < rows; r++) {
-		kern->scale(t.o + r * wide, 1 / t.l[r], dim);
+		kern->scale(t.o + r * wide, 1 / _mm512_reduce_add_ps(_mm512_load_ps(t.l + 16 * r)),
+			dim);
 		memcpy(a->q + r / a->group * a->q_stride + r % a->group * dim, t.o + r * wide,
 			dim * sizeof(*t.o));
 	}
