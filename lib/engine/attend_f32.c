@@ -17,16 +17,23 @@ static size_t round16(size_t n)
 	return (n + 15) / 16 * 16;
 }
 
+/* Floats of a cached row: the last head's may be read up to a multiple of 16. */
+static size_t row_floats(size_t heads, size_t dim)
+{
+	return (heads - 1) * dim + round16(dim);
+}
+
 static size_t row_bytes(size_t heads, size_t dim)
 {
-	return heads * dim * sizeof(float);
+	return row_floats(heads, dim) * sizeof(float);
 }
 
 static void store_heads(
 	void *row, const float *x, size_t heads, size_t dim, const struct reap_kern *kern)
 {
 	(void)kern;
-	memcpy(row, x, row_bytes(heads, dim));
+	memset((float *)row + heads * dim, 0, (round16(dim) - dim) * sizeof(float));
+	memcpy(row, x, heads * dim * sizeof(float));
 }
 
 static size_t scratch_bytes(size_t group, size_t dim)
@@ -89,7 +96,8 @@ static void soften(const struct reap_kern *kern, struct scratch *t,
 
 static void run(const struct reap_attend_task *a, void *mem, const struct reap_kern *kern)
 {
-	size_t dim = a->dim, wide = round16(dim), rows = a->n * a->group, stride = a->heads * dim;
+	size_t dim = a->dim, wide = round16(dim), rows = a->n * a->group,
+	       stride = row_floats(a->heads, dim);
 	size_t high = a->pos + a->n;
 	const float *k = (const float *)(const void *)a->keys + a->head * dim;
 	const float *v = (const float *)(const void *)a->values + a->head * dim;
