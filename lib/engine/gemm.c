@@ -57,10 +57,14 @@ const struct reap_gemm *reap_gemm_backend(size_t i)
 
 const char *reap_gemm_lacks(const struct reap_gemm *gemm, const struct reap_kern *kern)
 {
+	const char *what = NULL;
+
 	for (size_t i = 0; i < BACKENDS; i++)
 		if (backends[i].gemm == gemm && backends[i].lacks != NULL)
-			return backends[i].lacks(kern);
-	return NULL;
+			what = backends[i].lacks(kern);
+	if (what == NULL && gemm->attention != NULL)
+		what = reap_gemm_lacks(gemm->attention, kern);
+	return what;
 }
 
 int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern, struct reap_err *e)

@@ -600,7 +600,7 @@ static void f32_multiply(float *c, size_t ldc, const void *a, const void *slab, 
 }
 
 #if defined(__x86_64__)
-#define ATTENTION &reap_gemm_i16 /* whatever has bf16 has VPDPWSSD */
+#define ATTENTION &reap_gemm_i16
 #else
 #define ATTENTION NULL
 #endif
