@@ -99,9 +99,10 @@ test-built: all units
 	@$(TEST_ENV) prove -j$(JOBS) --timer -e '' $(UNITS) $(FUZZ:%=$B/fuzz/replay_%) $(BATS)
 
 ##   test-slow      what takes minutes: launchers, real shapes, thousands of interruptions
-test-slow: deps
+test-slow:
+	@sh tests/deps.sh slurm-wlm
 	@$(MAKE) --no-print-directory all units
-	@$(TEST_ENV) prove --timer -e '' $(wildcard tests/slow/*.bats)
+	@$(TEST_ENV) prove -j$(JOBS) --timer -e '' $(wildcard tests/slow/*.bats)
 
 ##   test-loaders   load the embedded model with the Python clients (needs PyPI)
 test-loaders: all units

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Install the Debian packages that reap's build, demo and tests need and that are
-# missing.  Needs apt-get, and root or sudo; otherwise names what to install.
+# deps.sh [PACKAGE...]: install the Debian packages that reap's build, demo and tests
+# need, and these, as far as they are missing.  Needs apt-get, and root or sudo;
+# otherwise names what to install.
 # The README says what each is for.
 # shellcheck disable=SC2086
 set -eu
@@ -13,11 +14,11 @@ run="jq gnuplot-nox"
 tests="bats perl mandoc shellcheck python3 parallel"
 
 command -v dpkg-query >/dev/null 2>&1 || {
-	echo "deps: not a Debian system; install the equivalents of:" $build $run $tests
+	echo "deps: not a Debian system; install the equivalents of:" $build $run $tests "$@"
 	exit 0
 }
 missing=
-for p in $build $run $tests; do
+for p in $build $run $tests "$@"; do
 	dpkg-query -W -f '${db:Status-Status}\n' "$p" 2>/dev/null | grep -qx installed ||
 		missing="$missing $p"
 done
