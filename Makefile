@@ -102,7 +102,7 @@ test-built: all units
 test-slow:
 	@sh tests/deps.sh slurm-wlm
 	@$(MAKE) --no-print-directory all units
-	@$(TEST_ENV) prove -j$(JOBS) --timer -e '' $(wildcard tests/slow/*.bats)
+	@$(TEST_ENV) prove -j$(JOBS) --timer -e '' $(shell ls -r tests/slow/*.bats) # the longest first
 
 ##   test-loaders   load the embedded model with the Python clients (needs PyPI)
 test-loaders: all units
