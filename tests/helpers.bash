@@ -52,6 +52,15 @@ standard_options() {
 	[ "$status" -eq 1 ]
 }
 
+# other_backend TOOL: a backend that, at the scalar level, is not the arithmetic that the
+# tool has here: a machine without vector kernels has the first of the two.
+other_backend() {
+	case $("$1" -V | tail -n 1) in
+	"gemm: openblas (f32); kernels: scalar") echo f32 ;;
+	*) echo openblas ;;
+	esac
+}
+
 # cut_everywhere FILE COMMAND...: feed the command (stdin) every prefix of a small
 # stream, or at least 500 of a larger one; it must exit 3 and print no end record.
 cut_everywhere() {

@@ -153,8 +153,10 @@ ppl() {
 @test "resuming from another run is refused" {
 	fails 1 "bins" reap-ppl -m "$MODEL" --bins 8x8 --resume "$EVAL" "$TOKENS"
 	fails 1 "shard" reap-ppl -m "$MODEL" --shard 2/2 --resume "$EVAL" "$TOKENS"
-	REAP_GEMM=openblas REAP_CPU=scalar fails 1 \
-		"arithmetic $(reap-ppl -V | tail -n 1), but this run has gemm: openblas (f32); kernels: scalar" \
+	local other
+	other=$(other_backend reap-ppl)
+	REAP_GEMM=$other REAP_CPU=scalar fails 1 \
+		"arithmetic $(reap-ppl -V | tail -n 1), but this run has gemm: $other (f32); kernels: scalar" \
 		reap-ppl -m "$MODEL" --resume "$EVAL" "$TOKENS"
 	fails 3 "kind tokens" reap-ppl -m "$MODEL" --resume "$TOKENS" "$TOKENS"
 	fails 1 "No such file" reap-ppl -m "$MODEL" --resume "$TMP/none" "$TOKENS"

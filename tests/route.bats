@@ -45,7 +45,7 @@ route() {
 }
 
 @test "the version names backend and kernel level" {
-	reap-route -V | grep -qE '^gemm: [a-z0-9]+ \((bf16|f32)\); kernels: (scalar|avx2|avx512)$'
+	reap-route -V | grep -qE '^gemm: [a-z0-9]+ \((bf16|i16|f32)\); kernels: (scalar|avx2|avx512)$'
 	REAP_CPU=scalar REAP_GEMM=openblas reap-route -V | grep -q '^gemm: openblas (f32); kernels: scalar$'
 	reap-route -vV | grep -q 'openblas'
 }
@@ -59,6 +59,7 @@ route() {
 	echo "not a library" | tee "$TMP/libdnnl.so.2" >"$TMP/libdnnl.so.3"
 	export LD_LIBRARY_PATH=$TMP
 	REAP_GEMM=onednn fails 2 "onednn: libdnnl.so.3 or .2 cannot be loaded" reap-route -m "$MODEL" "$TOKENS"
+	unset REAP_GEMM
 	reap-route -vV | grep -q 'REAP_GEMM): .*onednn (libdnnl.so.3 or .2 cannot be loaded)$'
 	reap-route -V | grep -q '^gemm: '
 }
@@ -254,10 +255,11 @@ route() {
 @test "--resume: a trace of another backend or kernel level is refused, and left as it is" {
 	head -c 300000 "$TRACE" >"$TMP/part"
 	cp "$TMP/part" "$TMP/kept"
-	local mine
+	local mine other
 	mine=$(reap-route -V | tail -n 1)
-	REAP_GEMM=openblas REAP_CPU=scalar fails 1 \
-		"part: arithmetic $mine, but this run has gemm: openblas (f32); kernels: scalar" \
+	other=$(other_backend reap-route)
+	REAP_GEMM=$other REAP_CPU=scalar fails 1 \
+		"part: arithmetic $mine, but this run has gemm: $other (f32); kernels: scalar" \
 		reap-route -m "$MODEL" --resume "$TMP/part" "$TOKENS"
 	cmp "$TMP/part" "$TMP/kept"
 	# A trace that does not say what made it, as lines from elsewhere make one.
