@@ -19,7 +19,7 @@ plan_for() {
 	local ids layers l
 	read -r -a ids <<<"$2"
 	reap-rewrite -q -m "$1" -o "$BATS_TEST_TMPDIR/probe$$" --first "${#ids[@]}" --probe --force \
-		--no-history | reap-show 2>/dev/null | head -n 1 |
+		--no-history | reap-show 2>/dev/null | sed -n 1p |
 		sed 's/"kind":"manifest"/"kind":"plan"/' >"$BATS_TEST_TMPDIR/header$$"
 	layers=$(jq .model.layers "$BATS_TEST_TMPDIR/header$$")
 	{

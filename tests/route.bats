@@ -194,7 +194,8 @@ route() {
 		reap-route -q -m "$MODEL" --resume "$TMP/part" "$TOKENS" >"$TMP/resumed"
 		cmp "$TMP/resumed" "$TMP/full"
 	done
-	reap-route -m "$MODEL" --resume="$TMP/part" "$TOKENS" 2>&1 >/dev/null | grep -q 'took over 40 blocks'
+	reap-route -m "$MODEL" --resume="$TMP/part" "$TOKENS" 2>"$TMP/said" >/dev/null
+	grep -q 'took over 40 blocks' "$TMP/said"
 }
 
 @test "--resume: a trace cut at every kind of place; what is whole is taken over" {

@@ -254,7 +254,7 @@ tok() {
 	h=$(printf x | sha256sum | cut -d' ' -f1)
 	rows a b >"$TMP/r.jsonl"
 	reap-tokenize -q -m "$MODEL" -l 2,3 --recipe-id "tiny:keep24:$h" "$TMP/r.jsonl" |
-		reap-show | head -n 1 | jq -e --arg h "$h" '.kind == "tokens" and .model == null and
+		reap-show | sed -n 1p | jq -e --arg h "$h" '.kind == "tokens" and .model == null and
 			.recipe == {name: "tiny:keep24", digest: $h} and (.history[0].argv | index("2,3") != null)'
 }
 
