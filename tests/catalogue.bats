@@ -87,8 +87,8 @@ disagreements() {
 	# What is there is not missing.
 	mkdir -p "$TMP/m/openai/gpt-oss-20b"
 	echo '{}' >"$TMP/m/openai/gpt-oss-20b/config.json"
-	make -s -C pipelines list MODELS="$TMP/m" PACKS="$TMP/p" OUT="$TMP/o" |
-		grep -Eq '^20b-keep24 .* 3 packs  +3 packs$'
+	make -s -C pipelines list MODELS="$TMP/m" PACKS="$TMP/p" OUT="$TMP/o" >"$TMP/list"
+	grep -Eq '^20b-keep24 .* 3 packs  +3 packs$' "$TMP/list"
 }
 
 @test "-n shows the commands of every target without models, and writes nothing" {
