@@ -362,9 +362,8 @@ static int print_make(const struct reap_node *n, const struct way *w, FILE *f,
 			down.key = n->key[i];
 			if (down.key[strspn(down.key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOP"
 						      "QRSTUVWXYZ0123456789_-")] != '\0')
-				return reap_fail(e, REAP_EFAIL,
-					"%s:%u: %s: cannot be a name of a make variable",
-					n->child[i]->file, n->child[i]->line, down.key);
+				return reap_node_fail(n->child[i], down.key, e,
+					"cannot be a name of a make variable", "");
 		}
 		rc = print_make(n->child[i], &down, f, e);
 	}
@@ -385,8 +384,7 @@ int reap_node_print_value(const struct reap_node *n, const char *path, FILE *f,
 	struct reap_err *e)
 {
 	if (n->kind == REAP_NODE_MAP)
-		return reap_fail(e, REAP_EFAIL, "%s:%u: %s: is a mapping, not one value", n->file,
-			n->line, path);
+		return reap_node_fail(n, path, e, "is a mapping, not one value", "");
 	if (n->kind != REAP_NODE_LIST) {
 		if (n->kind != REAP_NODE_NULL)
 			print_scalar(n, f);
@@ -395,8 +393,7 @@ int reap_node_print_value(const struct reap_node *n, const char *path, FILE *f,
 	}
 	for (size_t i = 0; i < n->count; i++)
 		if (!is_scalar(n->child[i]))
-			return reap_fail(e, REAP_EFAIL, "%s:%u: %s: is a list of more than scalars",
-				n->file, n->line, path);
+			return reap_node_fail(n, path, e, "is a list of more than scalars", "");
 	for (size_t i = 0; i < n->count; i++) {
 		print_scalar(n->child[i], f);
 		fputc('\n', f);

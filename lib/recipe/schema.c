@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * A resolved recipe against the table of rules.c, then what several keys must
- * agree on.
+ * A resolved recipe against the table of rules.c: known keys, types, ranges.
  */
 #include "lib/recipe/recipe.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/recipe/consistency.h"
 #include "lib/recipe/rules.h"
 
 /* Room for a dotted path; deeper or longer ones are cut in messages only. */
@@ -24,12 +23,6 @@ struct walk {
 struct place {
 	char rule[PATH_SIZE], shown[PATH_SIZE];
 };
-
-static int fail_node(const struct reap_node *n, const char *shown, struct reap_err *e,
-	const char *why, const char *detail)
-{
-	return reap_fail(e, REAP_EFAIL, "%s:%u: %s: %s%s", n->file, n->line, shown, why, detail);
-}
 
 static int fail_type(const struct reap_node *n, const char *shown, struct reap_err *e,
 	const char *wanted)
@@ -132,7 +125,7 @@ static int fail_unknown(const struct walk *w, const struct reap_node *value,
 	if (elsewhere != NULL)
 		return reap_fail(w->e, REAP_EFAIL, "%s:%u: %s: unknown key (did you mean %s?)",
 			value->file, value->line, shown, elsewhere);
-	return fail_node(value, shown, w->e, "unknown key", "");
+	return reap_node_fail(value, shown, w->e, "unknown key", "");
 }
 
 /* ---- values ---- */
@@ -172,7 +165,7 @@ static int check_name(const struct reap_node *n, const char *shown, struct reap_
 	if (n->kind != REAP_NODE_STR)
 		return fail_type(n, shown, e, "a string");
 	if (n->str[0] == '-' || n->str[strspn(n->str, safe)] != '\0')
-		return fail_node(n, shown, e,
+		return reap_node_fail(n, shown, e,
 			"only letters, digits and _-./+=@ can stand in this name: ", n->str);
 	return REAP_OK;
 }
@@ -207,21 +200,25 @@ static int check_csv(const struct reap_node *n, const char *shown, struct reap_e
 		long v;
 
 		if (*p < '1' || *p > '9')
-			return fail_node(n, shown, e, "not a list of sequence lengths: ", n->str);
+			return reap_node_fail(n, shown, e,
+				"not a list of sequence lengths: ", n->str);
 		v = strtol(p, &end, 10);
 		if (v < 2 || v > 1 << 20)
-			return fail_node(n, shown, e, "a length is not within 2 to 1048576: ", n->str);
+			return reap_node_fail(n, shown, e,
+				"a length is not within 2 to 1048576: ", n->str);
 		for (size_t i = 0; i < count; i++)
 			if (seen[i] == v)
-				return fail_node(n, shown, e, "a length stands twice: ", n->str);
+				return reap_node_fail(n, shown, e,
+					"a length stands twice: ", n->str);
 		if (count == sizeof(seen) / sizeof(*seen))
-			return fail_node(n, shown, e, "too many lengths", "");
+			return reap_node_fail(n, shown, e, "too many lengths", "");
 		seen[count++] = v;
 		p = end;
 		if (*p == '\0')
 			return REAP_OK;
 		if (*p != ',')
-			return fail_node(n, shown, e, "not a list of sequence lengths: ", n->str);
+			return reap_node_fail(n, shown, e,
+				"not a list of sequence lengths: ", n->str);
 	}
 }
 
@@ -239,7 +236,7 @@ static int check_list(const struct reap_rule *r, enum reap_rule_type type, struc
 	if (n->kind != REAP_NODE_LIST)
 		return fail_type(n, shown, e, "a list");
 	if (n->count == 0)
-		return fail_node(n, shown, e, "empty list", "");
+		return reap_node_fail(n, shown, e, "empty list", "");
 	element.type = type;
 	for (size_t i = 0; i < n->count && rc == REAP_OK; i++)
 		rc = check_scalar(&element, n->child[i], shown, e);
@@ -301,7 +298,7 @@ static int check_maps(const struct walk *w, struct reap_node *n, const struct pl
 	if (n->kind != REAP_NODE_LIST)
 		return fail_type(n, at->shown, w->e, "a list");
 	if (n->count == 0)
-		return fail_node(n, at->shown, w->e, "empty list", "");
+		return reap_node_fail(n, at->shown, w->e, "empty list", "");
 	for (size_t i = 0; i < n->count && rc == REAP_OK; i++) {
 		struct place down;
 
@@ -357,249 +354,6 @@ static int check_map(const struct walk *w, struct reap_node *n, const struct pla
 	return rc;
 }
 
-/* ---- what keys must agree on ---- */
-
-/* Borrowed typed look-ups of a checked tree; false when absent or null. */
-static bool get_int(const struct reap_node *root, const char *path, int64_t *v)
-{
-	const struct reap_node *n = reap_node_at(root, path);
-
-	if (n == NULL || n->kind != REAP_NODE_INT)
-		return false;
-	*v = n->integer;
-	return true;
-}
-
-static bool get_real(const struct reap_node *root, const char *path, double *v)
-{
-	const struct reap_node *n = reap_node_at(root, path);
-
-	if (n == NULL || n->kind != REAP_NODE_FLOAT)
-		return false;
-	*v = n->real;
-	return true;
-}
-
-static const char *get_str(const struct reap_node *root, const char *path)
-{
-	const struct reap_node *n = reap_node_at(root, path);
-
-	return n != NULL && n->kind == REAP_NODE_STR ? n->str : NULL;
-}
-
-static int conflict(const struct reap_node *root, const char *path, struct reap_err *e,
-	const char *why)
-{
-	return fail_node(reap_node_at(root, path), path, e, why, "");
-}
-
-static int check_keep_n(const struct reap_node *root, struct reap_err *e)
-{
-	static const char *const multiple_of[] = {"model.constraints.keep_n_multiple_of",
-		"selection_constraints.keep_n_multiple_of", "structural_rewrite.keep_n_multiple_of"};
-	int64_t keep_n, v;
-	double frac;
-
-	if (!get_int(root, "model.keep_n", &keep_n)) {
-		if (!get_real(root, "model.keep_frac_requested", &frac))
-			return reap_fail(e, REAP_EFAIL,
-				"%s:%u: model: neither keep_n nor keep_frac_requested is given",
-				reap_node_at(root, "model")->file, reap_node_at(root, "model")->line);
-		return REAP_OK;
-	}
-	if (get_int(root, "model.num_experts", &v)) {
-		if (keep_n > v)
-			return conflict(root, "model.keep_n", e, "more than model.num_experts");
-		if (get_real(root, "model.keep_frac_actual", &frac) &&
-			fabs(frac - (double)keep_n / (double)v) > 1e-9)
-			return conflict(root, "model.keep_frac_actual", e,
-				"is not keep_n over num_experts");
-	}
-	if (get_int(root, "scoring.top_k", &v) && keep_n <= v)
-		return conflict(root, "model.keep_n", e,
-			"must be more than top_k, or every token goes to the same experts");
-	for (size_t i = 0; i < sizeof(multiple_of) / sizeof(*multiple_of); i++)
-		if (get_int(root, multiple_of[i], &v) && keep_n % v != 0)
-			return reap_fail(e, REAP_EFAIL, "%s:%u: model.keep_n: %lld is no multiple of %s %lld",
-				reap_node_at(root, "model.keep_n")->file,
-				reap_node_at(root, "model.keep_n")->line, (long long)keep_n,
-				multiple_of[i], (long long)v);
-	return REAP_OK;
-}
-
-/* Figures that stand at two places, as in the recipes that this system follows,
- * must be one figure. */
-static int check_twins(const struct reap_node *root, struct reap_err *e)
-{
-	static const char *const twins[][2] = {
-		{"profiling_data.eaft.entropy_topk", "scoring.entropy_topk"},
-		{"profiling_data.eaft.cc_quantile", "scoring.cc_quantile"},
-		{"profiling_data.eaft.uncertain_quantile", "scoring.uncertain_quantile"},
-		{"profiling_data.eaft.w_good", "scoring.weights.w_good"},
-		{"profiling_data.eaft.w_uncertain", "scoring.weights.w_uncertain"},
-		{"profiling_data.eaft.w_conflict", "scoring.weights.w_conflict"},
-		{"structural_rewrite.keep_n_multiple_of", "selection_constraints.keep_n_multiple_of"},
-		{"model.constraints.keep_n_multiple_of", "selection_constraints.keep_n_multiple_of"},
-	};
-
-	for (size_t i = 0; i < sizeof(twins) / sizeof(*twins); i++) {
-		const struct reap_node *a = reap_node_at(root, twins[i][0]);
-		const struct reap_node *b = reap_node_at(root, twins[i][1]);
-
-		if (a == NULL || b == NULL)
-			continue;
-		if (a->integer != b->integer || a->real != b->real)
-			return fail_node(a, twins[i][0], e, "differs from ", twins[i][1]);
-	}
-	return REAP_OK;
-}
-
-static int check_sampling(const struct reap_node *root, struct reap_err *e)
-{
-	static const char at[] = "profiling_data.sampling.pack_weights";
-	const struct reap_node *weights = reap_node_at(root, at);
-	const struct reap_node *files = reap_node_at(root, "profiling_data.pack_files");
-	const char *strategy = get_str(root, "profiling_data.sampling.strategy");
-	bool weighted = strategy != NULL && strcmp(strategy, "per_file_weighted") == 0;
-	double sum = 0;
-
-	if (weights == NULL)
-		return weighted ? conflict(root, "profiling_data.sampling.strategy", e,
-				  "per_file_weighted needs pack_weights")
-				: REAP_OK;
-	if (!weighted)
-		return conflict(root, at, e, "only the strategy per_file_weighted reads weights");
-	if (files != NULL && files->count != weights->count)
-		return conflict(root, at, e, "as many weights as pack_files are wanted");
-	for (size_t i = 0; i < weights->count; i++)
-		sum += weights->child[i]->real;
-	return sum > 0 ? REAP_OK : conflict(root, at, e, "all weights are 0");
-}
-
-/* The score key of the original and the criterion that gives it here. */
-static int check_criterion(const struct reap_node *root, struct reap_err *e)
-{
-	static const char *const names[][2] = {
-		{"eaft_gate_norm_sum", "eaft_sum"},
-		{"eaft_saliency_mean", "eaft_mean"},
-		{"gate_norm_sum", "weighted_ean_sum"},
-		{"saliency_mean", "reap"},
-		{"count", "frequency"},
-	};
-	const char *key = get_str(root, "scoring.score_key");
-	const char *criterion = get_str(root, "scoring.criterion");
-
-	if (key == NULL || criterion == NULL)
-		return REAP_OK;
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (strcmp(key, names[i][0]) == 0 && strcmp(criterion, names[i][1]) != 0)
-			return fail_node(reap_node_at(root, "scoring.criterion"), "scoring.criterion", e,
-				"the score_key asks for ", names[i][1]);
-	return REAP_OK;
-}
-
-static int check_prune(const struct reap_node *root, struct reap_err *e)
-{
-	static const char core[] = "selection_constraints.core_experts";
-	const struct reap_node *experts = reap_node_at(root, core);
-	int64_t keep_n = 0, num_experts = -1;
-	int rc;
-
-	/* Scores come from a file, from rows, or are not needed. */
-	(void)get_int(root, "model.keep_n", &keep_n);
-	(void)get_int(root, "model.num_experts", &num_experts);
-	if (get_str(root, "source.scores_yaml") == NULL && keep_n != num_experts) {
-		if (reap_node_at(root, "profiling_data.pack_files") == NULL)
-			return reap_fail(e, REAP_EFAIL,
-				"%s:%u: profiling_data.pack_files: missing (or source.scores_yaml, to "
-				"start from scores)",
-				root->file, root->line);
-		if (get_str(root, "scoring.criterion") == NULL)
-			return reap_fail(e, REAP_EFAIL, "%s:%u: scoring.criterion: missing",
-				root->file, root->line);
-	}
-	if (experts != NULL && reap_node_find(experts, "applied") == NULL)
-		return fail_node(experts, core, e, "does not say whether it is applied", "");
-	if ((rc = check_keep_n(root, e)) != REAP_OK || (rc = check_twins(root, e)) != REAP_OK ||
-		(rc = check_sampling(root, e)) != REAP_OK)
-		return rc;
-	return check_criterion(root, e);
-}
-
-/* Names of run_matrix entries become names of folders. */
-static int check_matrix(const struct reap_node *root, struct reap_err *e)
-{
-	const struct reap_node *matrix = reap_node_find(root, "run_matrix");
-
-	for (size_t i = 0; matrix != NULL && i < matrix->count; i++) {
-		const struct reap_node *n = reap_node_find(matrix->child[i], "name");
-
-		if (n->str[strspn(n->str, "abcdefghijklmnopqrstuvwxyz0123456789_-")] != '\0' ||
-			n->str[0] == '-' || n->str[0] == '\0')
-			return fail_node(n, "run_matrix.name", e,
-				"small letters, digits, _ and - only: ", n->str);
-		for (size_t j = 0; j < i; j++)
-			if (strcmp(get_str(matrix->child[j], "name"), n->str) == 0)
-				return fail_node(n, "run_matrix.name", e, "stands twice: ", n->str);
-	}
-	return REAP_OK;
-}
-
-static int check_collector(const struct reap_node *root, struct reap_err *e)
-{
-	static const char *const need[] = {"seq_lens_csv", "num_blocks"};
-	const struct reap_node *matrix = reap_node_find(root, "run_matrix");
-
-	for (size_t k = 0; k < sizeof(need) / sizeof(*need); k++) {
-		size_t given = 0, entries = matrix != NULL ? matrix->count : 0;
-
-		if (reap_node_find(reap_node_find(root, "collector_defaults"), need[k]) != NULL ||
-			reap_node_find(reap_node_find(root, "collector_overrides"), need[k]) != NULL)
-			continue;
-		for (size_t i = 0; i < entries; i++)
-			given += reap_node_find(reap_node_find(matrix->child[i],
-							"collector_overrides"),
-					 need[k]) != NULL;
-		if (given == 0 || given < entries)
-			return reap_fail(e, REAP_EFAIL, "%s:%u: collector_overrides.%s: missing",
-				root->file, root->line, need[k]);
-	}
-	return REAP_OK;
-}
-
-static int check_eval(const struct reap_node *root, struct reap_err *e)
-{
-	double lo, hi;
-	int rc;
-
-	if (get_real(root, "eaft.logp_min", &lo) && get_real(root, "eaft.logp_max", &hi) && lo >= hi)
-		return conflict(root, "eaft.logp_min", e, "not below logp_max");
-	if ((rc = check_matrix(root, e)) != REAP_OK)
-		return rc;
-	return check_collector(root, e);
-}
-
-/* Targets are names for make and folders of outputs. */
-static int check_target(const struct reap_node *root, struct reap_err *e)
-{
-	const char *s = get_str(root, "target");
-
-	if (s == NULL || (s[0] >= 'a' && s[0] <= 'z') || (s[0] >= '0' && s[0] <= '9'))
-		if (s == NULL || s[strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0')
-			return REAP_OK;
-	return conflict(root, "target", e, "small letters, digits and - only");
-}
-
-static int check_probe(const struct reap_node *root, struct reap_err *e)
-{
-	int64_t keep_n, multiple;
-
-	if (get_int(root, "probe.keep_n", &keep_n) &&
-		get_int(root, "probe.keep_n_multiple_of", &multiple) && keep_n % multiple != 0)
-		return conflict(root, "probe.keep_n", e, "is no multiple of keep_n_multiple_of");
-	return REAP_OK;
-}
-
 static int kind_of(const struct reap_node *root, const char *name, unsigned *kind,
 	struct reap_err *e)
 {
@@ -634,13 +388,7 @@ int reap_recipe_check(struct reap_node *root, const char *name, struct reap_err 
 	int rc;
 
 	if ((rc = kind_of(root, name, &w.kind, e)) != REAP_OK ||
-		(rc = check_map(&w, root, &top)) != REAP_OK || (rc = check_target(root, e)) != REAP_OK)
+		(rc = check_map(&w, root, &top)) != REAP_OK)
 		return rc;
-	if (w.kind == REAP_RECIPE_PRUNE)
-		return check_prune(root, e);
-	if (w.kind == REAP_RECIPE_EVAL || w.kind == REAP_RECIPE_EVAL_SINGLE)
-		return check_eval(root, e);
-	if (w.kind == REAP_RECIPE_PROBE)
-		return check_probe(root, e);
-	return REAP_OK;
+	return reap_recipe_check_consistency(root, w.kind, e);
 }

@@ -18,6 +18,12 @@ const char *reap_node_kind_name(enum reap_node_kind kind)
 	return name[kind];
 }
 
+int reap_node_fail(const struct reap_node *n, const char *shown, struct reap_err *e,
+	const char *why, const char *detail)
+{
+	return reap_fail(e, REAP_EFAIL, "%s:%u: %s: %s%s", n->file, n->line, shown, why, detail);
+}
+
 struct reap_node *reap_node_new(enum reap_node_kind kind, const char *file, uint32_t line)
 {
 	struct reap_node *n = reap_calloc(1, sizeof(*n));

@@ -49,6 +49,11 @@ struct reap_node {
 /* "a mapping", "a list", "a number" ... for messages. */
 const char *reap_node_kind_name(enum reap_node_kind kind);
 
+/* REAP_EFAIL with "FILE:LINE: SHOWN: WHY" of a node and `detail` right behind it ("" for
+ * none); `shown` is its path as the user writes it. */
+int reap_node_fail(const struct reap_node *n, const char *shown, struct reap_err *e,
+	const char *why, const char *detail);
+
 /* Parse one YAML document of `len` bytes; `name` stands in messages and in the
  * nodes.  An empty document, a second document, duplicate keys, keys that are
  * not strings, anchors, aliases, tags, merge keys and whatever exceeds the
