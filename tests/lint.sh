@@ -55,6 +55,20 @@ library_does_not_print_or_exit() {
 		grep -vE 'snprintf|vsnprintf'
 }
 
+# Under bats a failed `! command` fails no test unless it is the last line, nor does a
+# failed `[ a ]` of `[ a ] && [ b ]`: `|| false` after the one, a line each for the other.
+# Lines are joined first where a list or a pipe goes on.
+test_lines_can_fail() {
+	! awk '
+		{ sub(/^[ \t]+/, ""); line = line $0 }
+		/(\\|\||&&)([ \t]+#.*)?$/ { sub(/([ \t]+#.*|\\)$/, "", line); line = line " "; next }
+		line ~ /^((.*(\|\||&&|;)|then|do|else|\{) )?! / && line !~ /! .*\|\|/ && line !~ /^(el)?if |^(while|until) / ||
+		line ~ /\]\]? && \[/ && line !~ /\|\|/ && line !~ /^(el)?if |^(while|until) / {
+			print FILENAME ":" FNR ": cannot fail: " line
+		}
+		{ line = "" }' tests/*.bats tests/*/*.bats tests/*.bash tests/*/*.bash | grep .
+}
+
 spdx_lines() {
 	! git ls-files '*.c' '*.h' '*.sh' '*.bats' '*.bash' | xargs grep -L 'SPDX-License-Identifier' |
 		grep .
@@ -66,6 +80,7 @@ check "exported names begin with reap_" names_have_the_prefix
 check "file names are unique" file_names_are_unique
 check "the library neither prints nor exits" library_does_not_print_or_exit
 check "every source names its licence" spdx_lines
+check "lines of tests can fail" test_lines_can_fail
 have cppcheck && check cppcheck cppcheck --quiet --std=c11 --language=c -I. \
 	--enable=warning,portability --inline-suppr --error-exitcode=1 \
 	--suppress=missingIncludeSystem lib cmd

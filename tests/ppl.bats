@@ -235,7 +235,7 @@ planned() {
 
 @test "dry run: what is scored, how large the eval will be; nothing is written" {
 	ppl --dry-run "$TOKENS" >"$TMP/plan"
-	! reap-show "$TMP/plan" 2>/dev/null
+	! reap-show "$TMP/plan" 2>/dev/null || false
 	[ "$(planned blocks)" -eq "$(reap-show -t block "$TOKENS" | wc -l)" ]
 	# lm_head: twice hidden times vocabulary for each token of the eval.
 	reap-show -t tokens "$EVAL" | jq -s --slurpfile c "$MODEL/config.json" --argjson got "$(planned lm_head)" \

@@ -67,7 +67,8 @@ killed_until_done() {
 			[ ! -e "$TMP/file" ] || break
 		done
 		cmp "$TMP/file" "$TMP/whole" || { cat "$TMP/err"; return 1; }
-		[ ! -e "$TMP/file.part" ] && [ ! -e "$TMP/file.resume" ]
+		[ ! -e "$TMP/file.part" ]
+		[ ! -e "$TMP/file.resume" ]
 	done
 	echo "# $kills kills in a run of $ms ms, $taken of them with something to resume from" >&3
 	# It was really killed at work, and really took over.
