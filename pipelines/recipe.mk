@@ -96,10 +96,12 @@ shards = $(if $(filter 1,$(SHARDS)),$D/$1.$2,$(foreach i,$(shell seq $(SHARDS)),
 shard_flag = $(if $(filter 1,$(SHARDS)),,--shard %/$(SHARDS))
 shard_name = $(if $(filter 1,$(SHARDS)),$D/$1.$2,$D/$1.%of$(SHARDS).$2)
 
-# $(call forward,STAGE,FILE%): make all shards of a stage.
+# $(call forward,STAGE,FILE%): make all shards of a stage that are not newer than
+# everything they are made from.
+newest = $(firstword $(shell ls -t $(filter-out FORCE,$^) 2>/dev/null) $<)
 define forward
 $(begin)
-./launch $(LAUNCHER) $(SHARDS) $(if $(call changed,$1),always,$<) $2 -- $(strip $(CMD.$1))
+./launch $(LAUNCHER) $(SHARDS) $(if $(call changed,$1),always,$(newest)) $2 -- $(strip $(CMD.$1))
 $(call keep_command,$1)
 endef
 

@@ -48,7 +48,7 @@ load pipeline
 	done
 	[ "$(jq .num_local_experts "$O/fast/model/config.json")" -eq 28 ]
 	for f in plan pruned.eval verdict.txt model/README.md; do
-		! grep -qxF "$(grep "/fast/$f " "$TMP/before")" "$TMP/after" || false # the file, not its command
+		! grep -qxF "$(grep "/fast/$f " "$TMP/before")" "$TMP/after" || false # and not its command
 	done
 	! cmp -s "$TMP/plan24" "$O/fast/plan" || false
 }
