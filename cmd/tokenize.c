@@ -12,8 +12,8 @@
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
 #include "lib/base/thread.h"
+#include "lib/base/utf8.h"
 #include "lib/text/pack.h"
-#include "lib/text/utf8.h"
 
 static const char usage[] =
 	"usage: reap-tokenize [options] [NAME=]FILE...\n"

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 #include "lib/text/bpe_impl.h"
-#include "lib/text/utf8.h"
 
 /* ---- the word cache ----
  *

@@ -8,8 +8,8 @@
 #include "lib/base/io.h"
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 #include "lib/text/bpe_impl.h"
-#include "lib/text/utf8.h"
 
 enum { MAX_FILE = 1 << 28, MAX_TOKEN = 1 << 16 };
 

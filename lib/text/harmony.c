@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
-#include "lib/text/utf8.h"
+#include "lib/base/utf8.h"
 
 #define TAG_START "<|start|>"
 #define TAG_CHANNEL "<|channel|>"

@@ -13,8 +13,8 @@
 
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 #include "lib/text/parquet.h"
-#include "lib/text/utf8.h"
 
 enum {
 	CHUNK = 1 << 18,    /* bytes asked of the system at a time */

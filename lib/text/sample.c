@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
-#include "lib/text/utf8.h"
+#include "lib/base/utf8.h"
 
 static const char *const part_names[] = {"all", "calib", "eval"};
 

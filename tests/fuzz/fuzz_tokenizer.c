@@ -7,9 +7,9 @@
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 #include "lib/text/bpe.h"
 #include "lib/text/harmony.h"
-#include "lib/text/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

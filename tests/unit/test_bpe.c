@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "lib/base/io.h"
+#include "lib/base/utf8.h"
 #include "lib/text/bpe.h"
 #include "lib/text/split.h"
-#include "lib/text/utf8.h"
 #include "tests/unit/tap.h"
 
 #define DIR "tests/fixtures/tokenizer/"

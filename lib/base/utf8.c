@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "lib/text/utf8.h"
+#include "lib/base/utf8.h"
 
 bool reap_utf8_valid(const char *s, size_t n)
 {
