@@ -54,7 +54,7 @@ static int print(const struct opts *o, const struct reap_node *root, struct reap
 		reap_node_print_yaml(root, stdout);
 		return REAP_OK;
 	case FORM_JSON:
-		reap_node_print_json(root, false, false, stdout);
+		reap_node_print_json(root, stdout);
 		return REAP_OK;
 	case FORM_MAKE:
 		return reap_node_print_make(root, stdout, e);

@@ -16,6 +16,7 @@
 #include "cmd/tool.h"
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
+#include "lib/base/scalar.h"
 #include "lib/stream/encode.h"
 
 static const char usage[] =
@@ -39,63 +40,28 @@ struct opts {
 
 /* ---- stream to JSON ---- */
 
-/* Shortest digits that give the same double back.  JSON has no NaN and no
- * infinity: null and +-1e999 stand for them. */
+/* JSON has no NaN and no infinity: null and +-1e999 stand for them. */
 static void print_f64(double v)
 {
-	char s[40];
-
-	if (isnan(v)) {
+	if (isnan(v))
 		fputs("null", stdout);
-		return;
-	}
-	if (isinf(v)) {
+	else if (isinf(v))
 		fputs(v > 0 ? "1e999" : "-1e999", stdout);
-		return;
-	}
-	for (int digits = 15; digits <= 17; digits++) {
-		snprintf(s, sizeof(s), "%.*g", digits, v);
-		if (strtod(s, NULL) == v)
-			break;
-	}
-	/* Keep it a float for those who read it back. */
-	if (strpbrk(s, ".en") == NULL)
-		strcat(s, ".0");
-	fputs(s, stdout);
+	else
+		reap_print_f64(v, stdout);
 }
 
 static void print_f32(float v)
 {
-	char s[40];
-
-	if (!isfinite(v)) {
-		print_f64(v);
-		return;
-	}
-	for (int digits = 6; digits <= 9; digits++) {
-		snprintf(s, sizeof(s), "%.*g", digits, (double)v);
-		if (strtof(s, NULL) == v)
-			break;
-	}
-	if (strpbrk(s, ".en") == NULL)
-		strcat(s, ".0");
-	fputs(s, stdout);
+	if (isfinite(v))
+		reap_print_f32(v, stdout);
+	else
+		print_f64((double)v);
 }
 
 static void print_str(const char *s, size_t n)
 {
-	putchar('"');
-	for (size_t i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)s[i];
-
-		if (c == '"' || c == '\\')
-			printf("\\%c", c);
-		else if (c < 0x20 || c == 0x7f)
-			printf("\\u%04x", c);
-		else
-			putchar(c);
-	}
-	putchar('"');
+	reap_print_quoted(s, n, stdout);
 }
 
 static void print_element(enum reap_dtype t, const uint8_t *p)

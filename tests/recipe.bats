@@ -184,6 +184,9 @@ prune() {
 	fails 1 "nested deeper than 32" reap-recipe "$TMP/r.yaml"
 	seq -f 'k%.0f: 1' 2000 >"$TMP/r.yaml"
 	fails 1 "more than 1024 keys" reap-recipe "$TMP/r.yaml"
+	seq -f 'k%.0f: 1' 1000 >"$TMP/base.yaml"
+	{ echo 'extends: base.yaml' && seq -f 'l%.0f: 1' 100; } >"$TMP/r.yaml"
+	fails 1 "r.yaml:26: l25: more than 1024 keys" reap-recipe --id "$TMP/r.yaml"
 	truncate -s 17M "$TMP/r.yaml"
 	fails 1 "more than the limit" reap-recipe "$TMP/r.yaml"
 }

@@ -1,34 +1,65 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/base/utf8.h"
 
+#include <string.h>
+
+#include "lib/base/mem.h"
+
+size_t reap_utf8_next(const char *s, size_t n)
+{
+	const unsigned char *p = (const unsigned char *)s;
+	unsigned c = n > 0 ? p[0] : 0xff, lo = 0x80, hi = 0xbf;
+	size_t len;
+
+	if (c < 0x80)
+		return 1;
+	if (c < 0xc2 || c > 0xf4)
+		return 0;
+	len = c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+	/* The second byte's range excludes overlong forms, surrogates and what lies
+	 * above U+10FFFF (Unicode, table 3-7). */
+	if (c == 0xe0)
+		lo = 0xa0;
+	else if (c == 0xed)
+		hi = 0x9f;
+	else if (c == 0xf0)
+		lo = 0x90;
+	else if (c == 0xf4)
+		hi = 0x8f;
+	for (size_t i = 1; i < len; i++, lo = 0x80, hi = 0xbf)
+		if (i == n || p[i] < lo || p[i] > hi)
+			return 0;
+	return len;
+}
+
 bool reap_utf8_valid(const char *s, size_t n)
 {
-	const unsigned char *p = (const unsigned char *)s, *end = p + n;
-
-	while (p < end) {
-		unsigned c = *p++, lo = 0x80, hi = 0xbf;
-		int more;
-
-		if (c < 0x80)
-			continue;
-		if (c < 0xc2 || c > 0xf4)
+	for (size_t at = 0, len; at < n; at += len)
+		if ((len = reap_utf8_next(s + at, n - at)) == 0)
 			return false;
-		more = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
-		/* The second byte's range excludes overlong forms, surrogates and
-		 * what lies above U+10FFFF (Unicode, table 3-7). */
-		if (c == 0xe0)
-			lo = 0xa0;
-		else if (c == 0xed)
-			hi = 0x9f;
-		else if (c == 0xf0)
-			lo = 0x90;
-		else if (c == 0xf4)
-			hi = 0x8f;
-		for (; more > 0; more--, lo = 0x80, hi = 0xbf)
-			if (p == end || *p < lo || *p++ > hi)
-				return false;
-	}
 	return true;
+}
+
+char *reap_utf8_repair(const char *s, size_t n)
+{
+	static const char replacement[] = "\xef\xbf\xbd";
+	size_t bad = 0, len;
+	char *out, *to;
+
+	for (size_t at = 0; at < n; at += len > 0 ? len : 1) {
+		len = reap_utf8_next(s + at, n - at);
+		bad += len == 0;
+	}
+	to = out = reap_alloc(n + 2 * bad + 1, 1);
+	if (out == NULL)
+		return NULL;
+	for (size_t at = 0; at < n; at += len > 0 ? len : 1) {
+		len = reap_utf8_next(s + at, n - at);
+		memcpy(to, len > 0 ? s + at : replacement, len > 0 ? len : 3);
+		to += len > 0 ? len : 3;
+	}
+	*to = '\0';
+	return out;
 }
 
 uint32_t reap_utf8_get(const char *s, size_t *len)

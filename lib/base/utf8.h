@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The little that is needed of UTF-8.  Text that came through a JSON reader is
- * valid; reap_utf8_valid() is for text from elsewhere (file names, tests).
+ * The little that is needed of UTF-8.  Text that came through a reader of JSON, YAML or
+ * streams is valid; arguments and file names need not be.
  */
 #ifndef REAP_UTF8_H
 #define REAP_UTF8_H
@@ -16,9 +16,18 @@ static inline bool reap_utf8_begins(char c)
 	return ((unsigned char)c & 0xc0) != 0x80;
 }
 
-/* Well-formed as Unicode defines it: no surrogates, nothing overlong, nothing
- * above U+10FFFF. */
+/* Bytes of the character that begins the n bytes at s: 0 when they do not begin with
+ * one.  Well-formed as Unicode defines it: no surrogates, nothing overlong, nothing above
+ * U+10FFFF. */
+size_t reap_utf8_next(const char *s, size_t n);
+
+/* Whether s consists of such characters. */
 bool reap_utf8_valid(const char *s, size_t n);
+
+/* A copy in which U+FFFD stands for each byte that is not part of a character: the form
+ * in which a path or an argument, which may hold any bytes, goes into streams, JSON and
+ * YAML.  NULL: out of memory; the caller frees it. */
+char *reap_utf8_repair(const char *s, size_t n);
 
 /* The character at s (valid UTF-8, at least one byte) and its length in bytes. */
 uint32_t reap_utf8_get(const char *s, size_t *len);

@@ -9,25 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The shortest text that reads back as the same double, always with a point,
- * without which YAML 1.1 readers take 1e-05 for a string. */
-void reap_yaml_print_real(double v, FILE *f)
-{
-	char text[40], *exponent;
-
-	for (int digits = 15; digits <= 17; digits++) {
-		snprintf(text, sizeof(text), "%.*g", digits, v);
-		if (strtod(text, NULL) == v)
-			break;
-	}
-	exponent = strchr(text, 'e');
-	if (strchr(text, '.') != NULL)
-		fputs(text, f);
-	else if (exponent == NULL)
-		fprintf(f, "%s.0", text);
-	else
-		fprintf(f, "%.*s.0%s", (int)(exponent - text), text, exponent);
-}
+#include "lib/base/mem.h"
+#include "lib/base/scalar.h"
 
 static void print_scalar(const struct reap_node *n, FILE *f)
 {
@@ -42,7 +25,7 @@ static void print_scalar(const struct reap_node *n, FILE *f)
 		fprintf(f, "%" PRId64, n->integer);
 		break;
 	case REAP_NODE_FLOAT:
-		reap_yaml_print_real(n->real, f);
+		reap_print_f64(n->real, f);
 		break;
 	default:
 		fputs(n->str, f);
@@ -50,76 +33,7 @@ static void print_scalar(const struct reap_node *n, FILE *f)
 	}
 }
 
-/* The code point of 2 or 3 bytes of UTF-8 that YAML does not take as they are or
- * takes for a line break; 0 for all others. */
-static unsigned special_point(const unsigned char *s)
-{
-	unsigned point;
-
-	if (s[0] == 0xc2 && s[1] < 0xa0)
-		return s[1];
-	if (s[0] != 0xe2 && s[0] != 0xef)
-		return 0;
-	point = (s[0] & 0x0fu) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu);
-	return point == 0x2028 || point == 0x2029 || point == 0xfeff || point >= 0xfffe ? point : 0;
-}
-
-/* A string in double quotes; the escapes of JSON are also those of YAML. */
-static void print_quoted(const char *s, FILE *f)
-{
-	fputc('"', f);
-	for (; *s != '\0'; s++) {
-		unsigned char c = (unsigned char)*s;
-		unsigned point = c < 0xc2 ? 0 : special_point((const unsigned char *)s);
-
-		if (point != 0) {
-			fprintf(f, "\\u%04x", point);
-			s += point < 0x800 ? 1 : 2;
-			continue;
-		}
-		if (c == '"' || c == '\\')
-			fprintf(f, "\\%c", c);
-		else if (c == '\n')
-			fputs("\\n", f);
-		else if (c == '\t')
-			fputs("\\t", f);
-		else if (c < 0x20 || c == 0x7f)
-			fprintf(f, "\\u%04x", c);
-		else
-			fputc(c, f);
-	}
-	fputc('"', f);
-}
-
 /* ---- YAML ---- */
-
-/* May stand unquoted: a word of harmless characters that starts with a letter
- * (or with / or . and is a path) and that no reader takes for true or null. */
-static bool is_plain(const char *s)
-{
-	static const char *const words[] = {"y", "n", "yes", "no", "on", "off", "true", "false",
-		"null", "Y", "N", "Yes", "No", "On", "Off", "True", "False", "Null", "YES", "NO",
-		"ON", "OFF", "TRUE", "FALSE", "NULL"};
-	static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				   "0123456789_-./+";
-
-	if (*s == '\0' || s[strspn(s, safe)] != '\0')
-		return false;
-	if (!((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || *s == '/'))
-		return false;
-	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-		if (strcmp(s, words[i]) == 0)
-			return false;
-	return true;
-}
-
-void reap_yaml_print_string(const char *s, FILE *f)
-{
-	if (is_plain(s))
-		fputs(s, f);
-	else
-		print_quoted(s, f);
-}
 
 static bool is_scalar(const struct reap_node *n)
 {
@@ -129,7 +43,7 @@ static bool is_scalar(const struct reap_node *n)
 static void print_yaml_scalar(const struct reap_node *n, FILE *f)
 {
 	if (n->kind == REAP_NODE_STR)
-		reap_yaml_print_string(n->str, f);
+		reap_print_yaml_string(n->str, strlen(n->str), f);
 	else
 		print_scalar(n, f);
 }
@@ -161,7 +75,7 @@ static void print_yaml_block(const struct reap_node *n, int indent, bool continu
 		if (!continues || i > 0)
 			fprintf(f, "%*s", indent, "");
 		if (n->kind == REAP_NODE_MAP) {
-			reap_yaml_print_string(n->key[i], f);
+			reap_print_yaml_string(n->key[i], strlen(n->key[i]), f);
 			fputc(':', f);
 		} else {
 			fputc('-', f);
@@ -191,57 +105,59 @@ static int by_key(const void *a, const void *b)
 	return strcmp(*x, *y);
 }
 
-static void print_json(const struct reap_node *n, int indent, bool sorted, FILE *f);
-
-/* Element i of a list or mapping, with what comes before it; indent < 0 is the
- * compact form. */
-static void print_json_child(const struct reap_node *n, size_t i, bool first, int indent,
-	bool sorted, FILE *f)
+/* The keys of a mapping in byte order, as pointers into n->key. */
+static char ***sorted_keys(const struct reap_node *n)
 {
-	if (!first)
-		fputc(',', f);
-	if (indent >= 0)
-		fprintf(f, "\n%*s", indent + 2, "");
-	if (n->kind == REAP_NODE_MAP) {
-		print_quoted(n->key[i], f);
-		fputs(indent >= 0 ? ": " : ":", f);
-	}
-	print_json(n->child[i], indent >= 0 ? indent + 2 : indent, sorted, f);
+	char ***order = reap_alloc(n->count, sizeof(*order));
+
+	if (order == NULL)
+		return NULL;
+	for (size_t i = 0; i < n->count; i++)
+		order[i] = &n->key[i];
+	qsort(order, n->count, sizeof(*order), by_key);
+	return order;
 }
 
-static void print_json(const struct reap_node *n, int indent, bool sorted, FILE *f)
+/* Indent < 0 is the compact form.  False: no memory to sort. */
+static bool print_json(const struct reap_node *n, int indent, bool sorted, FILE *f)
 {
-	bool map = n->kind == REAP_NODE_MAP;
+	bool map = n->kind == REAP_NODE_MAP, ok = true;
+	char ***order = NULL;
 
 	if (n->kind == REAP_NODE_STR) {
-		print_quoted(n->str, f);
-		return;
+		reap_print_quoted(n->str, strlen(n->str), f);
+		return true;
 	}
 	if (is_scalar(n)) {
 		print_scalar(n, f);
-		return;
+		return true;
 	}
+	if (map && sorted && (order = sorted_keys(n)) == NULL)
+		return false;
 	fputc(map ? '{' : '[', f);
-	if (map && sorted && n->count > 0) {
-		char **order[REAP_YAML_MAX_KEYS] = {0};
+	for (size_t i = 0; i < n->count && ok; i++) {
+		size_t at = order != NULL ? (size_t)(order[i] - n->key) : i;
 
-		for (size_t i = 0; i < n->count; i++)
-			order[i] = &n->key[i];
-		qsort(order, n->count, sizeof(*order), by_key);
-		for (size_t i = 0; i < n->count; i++)
-			print_json_child(n, (size_t)(order[i] - n->key), i == 0, indent, sorted, f);
-	} else {
-		for (size_t i = 0; i < n->count; i++)
-			print_json_child(n, i, i == 0, indent, sorted, f);
+		if (i > 0)
+			fputc(',', f);
+		if (indent >= 0)
+			fprintf(f, "\n%*s", indent + 2, "");
+		if (map) {
+			reap_print_quoted(n->key[at], strlen(n->key[at]), f);
+			fputs(indent >= 0 ? ": " : ":", f);
+		}
+		ok = print_json(n->child[at], indent >= 0 ? indent + 2 : indent, sorted, f);
 	}
+	free(order);
 	if (indent >= 0 && n->count > 0)
 		fprintf(f, "\n%*s", indent, "");
 	fputc(map ? '}' : ']', f);
+	return ok;
 }
 
-void reap_node_print_json(const struct reap_node *n, bool compact, bool sorted, FILE *f)
+void reap_node_print_json(const struct reap_node *n, FILE *f)
 {
-	print_json(n, compact ? -1 : 0, sorted, f);
+	print_json(n, 0, false, f);
 	fputc('\n', f);
 }
 
@@ -252,11 +168,13 @@ int reap_recipe_digest(const struct reap_node *root, char hex[REAP_SHA256_HEX],
 	size_t len = 0;
 	FILE *f = open_memstream(&text, &len);
 	int rc;
+	bool ok;
 
 	if (f == NULL)
 		return reap_fail_memory(e, "recipe");
-	reap_node_print_json(root, true, true, f);
-	if (fclose(f) != 0)
+	ok = print_json(root, -1, true, f);
+	fputc('\n', f);
+	if (fclose(f) != 0 || !ok)
 		rc = reap_fail_memory(e, "recipe");
 	else
 		rc = reap_sha256_buf(text, len, hex, e);

@@ -40,12 +40,8 @@ REAP_MUST_CHECK int reap_recipe_check(struct reap_node *root, const char *name,
 /* YAML that every reader of YAML 1.1 or 1.2 reads alike. */
 void reap_node_print_yaml(const struct reap_node *n, FILE *f);
 
-/* One number or string as it stands there. */
-void reap_yaml_print_real(double v, FILE *f);
-void reap_yaml_print_string(const char *s, FILE *f);
-
-/* JSON, on one line when `compact` is true; with `sorted`, keys in byte order. */
-void reap_node_print_json(const struct reap_node *n, bool compact, bool sorted, FILE *f);
+/* JSON, indented. */
+void reap_node_print_json(const struct reap_node *n, FILE *f);
 
 /* Variables for GNU make: `a.b.c := value` per scalar, each value one word for
  * the shell (quoted when it must be); null is empty.  A list of N elements is

@@ -159,7 +159,11 @@ int reap_node_merge(struct reap_node *base, struct reap_node *over, struct reap_
 		size_t at = find_index(base, over->key[i], strlen(over->key[i]));
 
 		over->child[i] = NULL;
-		if (at == base->count) {
+		if (at == REAP_YAML_MAX_KEYS) {
+			rc = reap_fail(e, REAP_EFAIL, "%s:%u: %s: more than %d keys in one mapping",
+				v->file, v->line, over->key[i], REAP_YAML_MAX_KEYS);
+			reap_node_free(v);
+		} else if (at == base->count) {
 			if (!reap_node_append(base, over->key[i], v))
 				rc = reap_fail_memory(e, "recipe");
 		} else if (base->child[at]->kind == REAP_NODE_MAP && v->kind == REAP_NODE_MAP) {

@@ -11,8 +11,7 @@
 #include <string.h>
 
 #include "lib/base/io.h"
-#include "lib/base/mem.h"
-#include "lib/recipe/recipe.h"
+#include "lib/base/scalar.h"
 #include "lib/score/ranking.h"
 
 /* The names that published tables have for criteria. */
@@ -40,13 +39,21 @@ static void put_real(FILE *f, const char *before, double v)
 	if (isnan(v))
 		fputs("null", f);
 	else
-		reap_yaml_print_real(v, f);
+		reap_print_f64(v, f);
 }
 
 static void put_str(FILE *f, const char *before, const char *v)
 {
 	fputs(before, f);
-	reap_yaml_print_string(v, f);
+	reap_print_yaml_string(v, strlen(v), f);
+	fputc('\n', f);
+}
+
+/* Always in quotes, because a digest can look like a number. */
+static void put_digest(FILE *f, const char *before, const char *hex)
+{
+	fputs(before, f);
+	reap_print_quoted(hex, strlen(hex), f);
 	fputc('\n', f);
 }
 
@@ -58,35 +65,29 @@ static const char *score_key(const char *method)
 	return method;
 }
 
+static void put_word(FILE *f, const msgpack_object *o)
+{
+	if (o != NULL && o->type == MSGPACK_OBJECT_STR)
+		reap_print_yaml_string(o->via.str.ptr, o->via.str.size, f);
+	else
+		fputs("null", f);
+}
+
 /* One entry of the history, which is msgpack. */
 static void put_entry(FILE *f, const msgpack_object *o)
 {
 	const struct reap_rec rec = {.obj = o};
 	const msgpack_object *argv = reap_rec_find(&rec, NULL, "argv");
-	static const char *const keys[] = {"tool", "version"};
 
-	fputs("    - {", f);
-	for (int i = 0; i < 2; i++) {
-		const msgpack_object *v = reap_rec_find(&rec, NULL, keys[i]);
-		char text[64] = "";
-
-		if (v != NULL && v->type == MSGPACK_OBJECT_STR)
-			snprintf(text, sizeof(text), "%.*s", (int)v->via.str.size, v->via.str.ptr);
-		fprintf(f, "%s: ", keys[i]);
-		reap_yaml_print_string(text, f);
-		fputs(", ", f);
-	}
-	fputs("argv: [", f);
+	fputs("    - {tool: ", f);
+	put_word(f, reap_rec_find(&rec, NULL, "tool"));
+	fputs(", version: ", f);
+	put_word(f, reap_rec_find(&rec, NULL, "version"));
+	fputs(", argv: [", f);
 	for (uint32_t i = 0; argv != NULL && argv->type == MSGPACK_OBJECT_ARRAY &&
 		i < argv->via.array.size; i++) {
-		const msgpack_object *v = &argv->via.array.ptr[i];
-		char *text = v->type == MSGPACK_OBJECT_STR
-			? reap_strndup(v->via.str.ptr, v->via.str.size)
-			: NULL;
-
 		fputs(i > 0 ? ", " : "", f);
-		reap_yaml_print_string(text != NULL ? text : "?", f);
-		free(text);
+		put_word(f, &argv->via.array.ptr[i]);
 	}
 	fputs("]}\n", f);
 }
@@ -113,12 +114,12 @@ static void put_meta(FILE *f, const struct reap_header *h, const struct reap_sco
 	fputs("profile_meta:\n", f);
 	put_str(f, "  model_id: ", h->model.id);
 	if (h->model.digest[0] != '\0')
-		fprintf(f, "  model_digest: \"%s\"\n", h->model.digest);
+		put_digest(f, "  model_digest: ", h->model.digest);
 	fprintf(f, "  num_layers: %u\n  num_experts: %u\n  top_k: %u\n", h->model.layers,
 		h->model.experts, h->model.top_k);
 	if (h->has_recipe) {
 		put_str(f, "  recipe:\n    name: ", h->recipe_name);
-		fprintf(f, "    digest: \"%s\"\n", h->recipe_digest);
+		put_digest(f, "    digest: ", h->recipe_digest);
 	}
 	put_str(f, "  pack: ", s->pack);
 	fprintf(f, "  tokens: %" PRIu64 "\n  samples: {p: %" PRIu64 ", H: %" PRIu64 "}\n",

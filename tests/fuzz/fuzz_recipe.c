@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (rc == REAP_OK)
 			rc = reap_recipe_check(root, "fuzz", &f);
 		if (rc == REAP_OK)
-			reap_node_print_json(root, false, false, null);
+			reap_node_print_json(root, null);
 	}
 	if (null != NULL)
 		fclose(null);
