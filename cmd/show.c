@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * reap-show: any stream as JSON lines or as a summary, and back.  See reap-show(1).
+ * reap-show: any stream as JSON lines or as a summary, and back; what identifies a
+ * stream or a checkpoint.  See reap-show(1).
  *
  * JSON form: the header (the line with `reap`), then one object per record.  A
  * numeric array {dtype, shape, data} becomes a (nested) list; --encode knows the
@@ -11,30 +12,35 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd/tool.h"
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
 #include "lib/base/scalar.h"
+#include "lib/model/model.h"
 #include "lib/stream/encode.h"
 
 static const char usage[] =
 	"usage: reap-show [options] [stream]\n"
 	"       reap-show --encode KIND [jsonlines]\n"
+	"       reap-show --id PATH...\n"
 	"Print a record stream as JSON lines, check it, or make one from JSON lines.\n"
 	"\n"
 	"  -s, --summary     what the stream is, its history, records and sizes\n"
 	"  -t, --type TYPE   only records of this type (block, route, expert ...)\n"
 	"      --encode KIND read JSON lines, write a stream of KIND\n"
-	"      --no-history  leave the history out of the header\n" TOOL_USAGE_STD;
+	"      --no-history  leave the history out of the header\n"
+	"      --id          a line for each checkpoint or stream: what identifies it\n" TOOL_USAGE_STD;
 
-enum { OPT_ENCODE = TOOL_OWN };
+enum { OPT_ENCODE = TOOL_OWN, OPT_ID };
 
 struct opts {
 	bool summary;
 	const char *type;
 	enum reap_kind encode; /* REAP_KIND_ANY: do not */
+	bool id;
 	const char *input;
 };
 
@@ -433,6 +439,49 @@ static int encode(const struct opts *o, FILE *in, const char *name, struct reap_
 	return rc;
 }
 
+/* ---- identity ---- */
+
+static int show_stream_id(const char *path, struct reap_err *e)
+{
+	struct reap_reader *r = NULL;
+	struct reap_end end;
+	const char *name;
+	int fd, rc = tool_input(path, &fd, &name, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	if ((rc = reap_reader_open(&r, fd, name, REAP_KIND_ANY, e)) == REAP_OK &&
+		(rc = reap_read_end(&end, fd, name, e)) == REAP_OK)
+		printf("%08" PRIx32 "-%" PRIu64 "  %s\n", end.crc32c, end.bytes, path);
+	reap_reader_close(r);
+	close(fd);
+	return rc;
+}
+
+static int show_id(const char *path, struct reap_err *e)
+{
+	struct reap_model *m;
+	struct stat st;
+	int rc;
+
+	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+		return show_stream_id(path, e);
+	if ((rc = reap_model_open(&m, path, e)) != REAP_OK)
+		return rc;
+	printf("%s  %s\n", m->id.digest, path);
+	reap_model_close(m);
+	return REAP_OK;
+}
+
+static int show_ids(char *const *path, struct reap_err *e)
+{
+	int rc = REAP_OK;
+
+	for (; *path != NULL && rc == REAP_OK; path++)
+		rc = show_id(*path, e);
+	return rc == REAP_OK ? tool_close_stdout(e) : rc;
+}
+
 static int run(const struct opts *o, struct reap_err *e)
 {
 	struct reap_reader *r = NULL;
@@ -461,10 +510,11 @@ int main(int argc, char *argv[])
 {
 	static const struct option longs[] = {TOOL_LONG, {"summary", no_argument, NULL, 's'},
 		{"type", required_argument, NULL, 't'},
-		{"encode", required_argument, NULL, OPT_ENCODE}, {NULL, 0, NULL, 0}};
+		{"encode", required_argument, NULL, OPT_ENCODE}, {"id", no_argument, NULL, OPT_ID},
+		{NULL, 0, NULL, 0}};
 	struct opts o = {0};
 	struct reap_err e = {0};
-	int c;
+	int c, rc;
 
 	tool_begin("reap-show", usage, argc, argv);
 	while ((c = getopt_long(argc, argv, TOOL_SHORT "st:", longs, NULL)) != -1)
@@ -480,15 +530,23 @@ int main(int argc, char *argv[])
 			if (o.encode == REAP_KIND_ANY)
 				tool_usage("--encode: no kind '%s'", optarg);
 			break;
+		case OPT_ID:
+			o.id = true;
+			break;
 		default:
 			tool_option(c);
 		}
-	if (argc - optind > 1)
+	if (o.id && (o.summary || o.type != NULL || o.encode != REAP_KIND_ANY))
+		tool_usage("--id goes with no other option");
+	if (o.id && argc == optind)
+		tool_usage("--id: of which checkpoint or stream?");
+	if (!o.id && argc - optind > 1)
 		tool_usage("more than one stream given");
 	o.input = argv[optind];
 	if (o.encode != REAP_KIND_ANY && (o.summary || o.type != NULL))
 		tool_usage("--encode goes with neither --summary nor --type");
 	if (o.encode != REAP_KIND_ANY)
 		tool_refuse_terminal();
-	return run(&o, &e) == REAP_OK ? EXIT_DONE : tool_report(&e);
+	rc = o.id ? show_ids(argv + optind, &e) : run(&o, &e);
+	return rc == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

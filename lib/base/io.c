@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,22 @@ ssize_t reap_read_full(int fd, void *buf, size_t n)
 		got += (size_t)r;
 	}
 	return (ssize_t)got;
+}
+
+int reap_read_at(int fd, const char *path, void *buf, size_t n, uint64_t offset, struct reap_err *e)
+{
+	for (size_t got = 0; got < n;) {
+		const ssize_t r = pread(fd, (char *)buf + got, n - got, (off_t)(offset + got));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return reap_fail_errno(e, "%s", path);
+		if (r == 0)
+			return reap_fail(e, REAP_EFAIL, "%s: ends at byte %" PRIu64, path, offset + got);
+		got += (size_t)r;
+	}
+	return REAP_OK;
 }
 
 int reap_write_full(int fd, const void *buf, size_t n)

@@ -16,6 +16,11 @@
  * end of file, -1 an error (errno set). */
 ssize_t reap_read_full(int fd, void *buf, size_t n);
 
+/* Read exactly n bytes from `offset` on of a file that is called `path` in
+ * messages; fewer there is an error. */
+REAP_MUST_CHECK int reap_read_at(int fd, const char *path, void *buf, size_t n, uint64_t offset,
+	struct reap_err *e);
+
 /* Write all n bytes, retrying after EINTR and short writes; -1 on error. */
 int reap_write_full(int fd, const void *buf, size_t n);
 

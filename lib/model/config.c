@@ -10,6 +10,7 @@
 
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
+#include "lib/stream/limits.h"
 
 /* Far above any gpt_oss, and small enough that products of two fit 64 bits with
  * room to spare. */
@@ -399,8 +400,8 @@ void reap_config_digest(const struct reap_config *c, struct reap_sha256 *h)
 {
 	feed(h, "layers %u\nhidden %u\ninter %u\nexperts %u\ntop_k %u\n", c->layers, c->hidden,
 		c->inter, c->experts, c->top_k);
-	feed(h, "heads %u\nkv_heads %u\nhead_dim %u\nvocab %u\nwindow %u\nmax_context %u\nsliding ",
-		c->heads, c->kv_heads, c->head_dim, c->vocab, c->window, c->max_context);
+	feed(h, "heads %u\nkv_heads %u\nhead_dim %u\nvocab %u\nwindow %u\nsliding ", c->heads,
+		c->kv_heads, c->head_dim, c->vocab, c->window);
 	for (uint32_t i = 0; i < c->layers; i++)
 		feed(h, "%d", c->sliding[i]);
 	feed(h, "\nrms_eps %.17g\nswiglu_limit %.17g\nrope_theta %.17g\n", c->rms_eps,

@@ -20,7 +20,7 @@ REAP_MUST_CHECK int reap_config_load(struct reap_config *cfg, const char *path, 
 void reap_config_free(struct reap_config *cfg);
 
 /* Feed every field that changes the computation to a digest, in a fixed text
- * form.  (eos_token_id does not change it.) */
+ * form.  (eos_token_id and max_context do not change it.) */
 void reap_config_digest(const struct reap_config *cfg, struct reap_sha256 *h);
 
 #endif

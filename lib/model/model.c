@@ -14,11 +14,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "lib/base/hash.h"
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
 #include "lib/model/checkpoint.h"
 #include "lib/model/config.h"
+#include "lib/model/identity.h"
 #include "lib/model/safetensors.h"
 
 /* What reap_model_open carries along while it looks at every tensor. */
@@ -215,40 +215,20 @@ static int bind_all(struct binder *b)
 	return REAP_OK;
 }
 
-/* Identity: what the config computes, and which tensors there are.  How they
- * are spread over files does not matter. */
 static int make_id(struct reap_model *m, struct reap_err *e)
 {
-	struct reap_sha256 *h = reap_sha256_open();
-	char *real = realpath(m->dir, NULL), shape[256];
+	char *real = realpath(m->dir, NULL);
 	const char *slash;
 
-	if (h == NULL || real == NULL) {
-		reap_sha256_free(h);
-		free(real);
-		return h == NULL ? reap_fail_memory(e, m->dir) : reap_fail_errno(e, "%s", m->dir);
-	}
+	if (real == NULL)
+		return reap_fail_errno(e, "%s", m->dir);
 	slash = strrchr(real, '/');
 	snprintf(m->id.id, sizeof(m->id.id), "%.255s", slash ? slash + 1 : real);
 	free(real);
 	m->id.layers = m->cfg.layers;
 	m->id.experts = m->cfg.experts;
 	m->id.top_k = m->cfg.top_k;
-	reap_config_digest(&m->cfg, h);
-	for (size_t i = 0; i < m->ckpt->tensors; i++) {
-		const struct reap_tensor *t = &m->ckpt->tensor[i];
-		const char *dtype = reap_st_dtype_name(t->dtype);
-
-		shape_text(shape, sizeof(shape), t->shape, t->ndim);
-		reap_sha256_update(h, t->name, strlen(t->name));
-		reap_sha256_update(h, " ", 1);
-		reap_sha256_update(h, dtype, strlen(dtype));
-		reap_sha256_update(h, " ", 1);
-		reap_sha256_update(h, shape, strlen(shape));
-		reap_sha256_update(h, "\n", 1);
-	}
-	reap_sha256_finish(h, m->id.digest);
-	return REAP_OK;
+	return reap_identify(&m->cfg, m->ckpt, m->id.digest, e);
 }
 
 int reap_model_open(struct reap_model **out, const char *dir, struct reap_err *e)

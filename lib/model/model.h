@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
-#include "lib/stream/stream.h"
+#include "lib/stream/model_id.h"
 
 /* The fields of config.json that change the computation (HF key in brackets
  * where the name differs). */

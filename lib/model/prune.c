@@ -227,7 +227,7 @@ static int check_scales(const struct reap_prune *r, const struct prune_part *p, 
 		const size_t n = left < sizeof(buf) ? (size_t)left : sizeof(buf);
 		const uint8_t *bad;
 
-		if ((rc = reap_prune_read_at(s->fd, s->path, buf, n, run->offset + done, e)) != REAP_OK)
+		if ((rc = reap_read_at(s->fd, s->path, buf, n, run->offset + done, e)) != REAP_OK)
 			return rc;
 		if ((bad = memchr(buf, REAP_MXFP4_NAN, n)) != NULL) {
 			const uint64_t at = done + (uint64_t)(bad - buf);

@@ -49,10 +49,6 @@ struct prune_run {
 bool reap_prune_next_run(const struct reap_prune *r, const struct prune_part *p, uint32_t *at,
 	struct prune_run *run);
 
-/* pread(2) of exactly n bytes. */
-REAP_MUST_CHECK int reap_prune_read_at(int fd, const char *path, uint8_t *buf, size_t n,
-	uint64_t offset, struct reap_err *e);
-
 void reap_prune_progress(struct reap_prune *r, uint64_t bytes);
 
 /* Read every written shard back from the disk and compare it with what it was

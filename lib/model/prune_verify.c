@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/model/prune_parts.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -36,23 +35,6 @@ bool reap_prune_next_run(const struct reap_prune *r, const struct prune_part *p,
 	return true;
 }
 
-int reap_prune_read_at(int fd, const char *path, uint8_t *buf, size_t n, uint64_t offset,
-	struct reap_err *e)
-{
-	for (size_t got = 0; got < n;) {
-		const ssize_t k = pread(fd, buf + got, n - got, (off_t)(offset + got));
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k < 0)
-			return reap_fail_errno(e, "%s", path);
-		if (k == 0)
-			return reap_fail(e, REAP_EFAIL, "%s: ends at byte %" PRIu64, path, offset + got);
-		got += (size_t)k;
-	}
-	return REAP_OK;
-}
-
 void reap_prune_progress(struct reap_prune *r, uint64_t bytes)
 {
 	r->done += bytes;
@@ -72,8 +54,8 @@ static int compare_bytes(struct reap_prune *r, int fd, const char *path, uint64_
 
 		if (r->o->stop != NULL && *r->o->stop != 0)
 			return reap_fail(e, REAP_EFAIL, "%s: interrupted", path);
-		if ((rc = reap_prune_read_at(fd, path, buf, n, at + done, e)) != REAP_OK ||
-			(rc = reap_prune_read_at(s->fd, s->path, buf + COMPARE, n, run->offset + done, e)) != REAP_OK)
+		if ((rc = reap_read_at(fd, path, buf, n, at + done, e)) != REAP_OK ||
+			(rc = reap_read_at(s->fd, s->path, buf + COMPARE, n, run->offset + done, e)) != REAP_OK)
 			return rc;
 		if (memcmp(buf, buf + COMPARE, n) != 0)
 			return reap_fail(e, REAP_EFAIL, "%s: %s: differs from the source", path,
@@ -103,7 +85,7 @@ static int verify_shard(struct reap_prune *r, const struct reap_layout_file *f, 
 	}
 	/* It is synced: have it read from the disk, not from memory. */
 	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-	if ((rc = reap_prune_read_at(fd, path, header, f->header_len, 0, e)) != REAP_OK)
+	if ((rc = reap_read_at(fd, path, header, f->header_len, 0, e)) != REAP_OK)
 		goto out;
 	if (memcmp(header, f->header, f->header_len) != 0 || (uint64_t)st.st_size != f->bytes) {
 		rc = reap_fail(e, REAP_EFAIL, "%s: is not what was written", path);

@@ -14,6 +14,7 @@
 
 #include "lib/base/err.h"
 #include "lib/stream/limits.h"
+#include "lib/stream/model_id.h"
 
 enum reap_kind {
 	REAP_KIND_ANY, /* only as a reader's wish */
@@ -33,14 +34,6 @@ const char *reap_kind_name(enum reap_kind kind);
 enum reap_kind reap_kind_from_name(const char *name, size_t len);
 
 /* ---- header ---- */
-
-/* Which model a stream speaks of.  The digest covers config.json and the tensor
- * directory (names, dtypes, shapes), not the weights. */
-struct reap_model_id {
-	char id[256];
-	char digest[65]; /* hex SHA-256; "" when it is not known */
-	uint32_t layers, experts, top_k;
-};
 
 struct reap_header {
 	enum reap_kind kind;
@@ -69,12 +62,6 @@ REAP_MUST_CHECK int reap_header_add_history(struct reap_header *h, const char *t
 REAP_MUST_CHECK int reap_header_join_history(struct reap_header *h, const struct reap_header *from,
 	struct reap_err *e);
 void reap_header_drop_history(struct reap_header *h);
-
-/* Error that names both values unless both speak of the same model (digest,
- * layers, experts, top_k; the id may differ, and an unknown digest is passed
- * over).  `a_name` and `b_name` are files. */
-REAP_MUST_CHECK int reap_model_id_match(const char *a_name, const struct reap_model_id *a,
-	const char *b_name, const struct reap_model_id *b, struct reap_err *e);
 
 /* ---- reading ---- */
 
@@ -106,6 +93,17 @@ REAP_MUST_CHECK int reap_read(struct reap_reader *r, struct reap_rec *rec, struc
 
 /* Bytes consumed so far, for progress. */
 uint64_t reap_reader_bytes(const struct reap_reader *r);
+
+/* What the end record of a stream says. */
+struct reap_end {
+	uint64_t records, bytes; /* bytes: before the end record */
+	uint32_t crc32c;	 /* of them */
+};
+
+/* Take it from the end of the file `fd`, which is a stream, without reading the
+ * rest: what it says is believed. */
+REAP_MUST_CHECK int reap_read_end(struct reap_end *end, int fd, const char *name,
+	struct reap_err *e);
 
 /* ---- fields of a record ---- */
 

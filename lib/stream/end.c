@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The end record of a stream that lies in a file, found from behind.
+ */
+#include "lib/stream/stream.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lib/base/io.h"
+#include "lib/stream/walk.h"
+
+/* Three integers of at most 9 bytes and what names them take 58. */
+enum { LONGEST = 64 };
+
+static int parse(struct reap_end *end, const uint8_t *p, size_t n, uint64_t at, const char *name,
+	struct reap_err *e)
+{
+	struct reap_rec rec = {.stream = name, .type = "end"};
+	struct reap_err why = {0};
+	msgpack_unpacked u;
+	uint64_t crc;
+	int rc;
+
+	msgpack_unpacked_init(&u);
+	rc = msgpack_unpack_next(&u, (const char *)p, n, NULL) == MSGPACK_UNPACK_SUCCESS ? REAP_OK
+											  : REAP_ESTREAM;
+	rec.obj = &u.data;
+	if (rc != REAP_OK ||
+		(rc = reap_rec_u64(&rec, NULL, "records", UINT64_MAX, &end->records, &why)) != REAP_OK ||
+		(rc = reap_rec_u64(&rec, NULL, "bytes", UINT64_MAX, &end->bytes, &why)) != REAP_OK ||
+		(rc = reap_rec_u64(&rec, NULL, "crc32c", UINT32_MAX, &crc, &why)) != REAP_OK ||
+		end->bytes != at)
+		rc = reap_fail(e, REAP_ESTREAM, "%s: its end record is damaged", name);
+	else
+		end->crc32c = (uint32_t)crc;
+	msgpack_unpacked_destroy(&u);
+	return rc;
+}
+
+int reap_read_end(struct reap_end *end, int fd, const char *name, struct reap_err *e)
+{
+	/* {t: "end", ... as the writer begins it. */
+	static const uint8_t begin[] = {0x84, 0xa1, 't', 0xa3, 'e', 'n', 'd'};
+	uint8_t tail[LONGEST];
+	struct stat st;
+	size_t n, len;
+	int rc;
+
+	if (fstat(fd, &st) != 0)
+		return reap_fail_errno(e, "%s", name);
+	if (!S_ISREG(st.st_mode))
+		return reap_fail(e, REAP_EFAIL, "%s: not a regular file", name);
+	n = st.st_size < LONGEST ? (size_t)st.st_size : LONGEST;
+	if ((rc = reap_read_at(fd, name, tail, n, (uint64_t)st.st_size - n, e)) != REAP_OK)
+		return rc;
+	for (size_t i = 0; i + sizeof(begin) <= n; i++)
+		if (memcmp(tail + i, begin, sizeof(begin)) == 0 &&
+			reap_walk(tail + i, n - i, &len) == REAP_WALK_OK && len == n - i)
+			return parse(end, tail + i, len, (uint64_t)st.st_size - len, name, e);
+	return reap_fail(e, REAP_ESTREAM, "%s: truncated: no end record (did the stage before fail?)",
+		name);
+}

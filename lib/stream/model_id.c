@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/stream/model_id.h"
+
+#include <string.h>
+
+int reap_model_id_match(const char *a_name, const struct reap_model_id *a, const char *b_name,
+	const struct reap_model_id *b, struct reap_err *e)
+{
+	if (a->layers != b->layers)
+		return reap_fail(e, REAP_EFAIL, "%s: %u layers, but %s has %u", a_name, a->layers,
+			b_name, b->layers);
+	if (a->experts != b->experts)
+		return reap_fail(e, REAP_EFAIL, "%s: %u experts, but %s has %u", a_name, a->experts,
+			b_name, b->experts);
+	if (a->top_k != b->top_k)
+		return reap_fail(e, REAP_EFAIL, "%s: top_k %u, but %s has %u", a_name, a->top_k,
+			b_name, b->top_k);
+	/* Published score tables name no digest: then the shape has to do. */
+	if (a->digest[0] != '\0' && b->digest[0] != '\0' && strcmp(a->digest, b->digest) != 0)
+		return reap_fail(e, REAP_EFAIL, "%s: model digest %.16s..., but %s has %.16s...",
+			a_name, a->digest, b_name, b->digest);
+	return REAP_OK;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Which model a stream speaks of.  Knows nothing of records, so that the engine
+ * can name a model without them.
+ */
+#ifndef REAP_MODEL_ID_H
+#define REAP_MODEL_ID_H
+
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/base/hash.h"
+
+struct reap_model_id {
+	char id[256];		      /* for people: the directory's name */
+	char digest[REAP_SHA256_HEX]; /* of what it computes: lib/model/identity.h; "" when not known */
+	uint32_t layers, experts, top_k;
+};
+
+/* Error that names both values unless both speak of the same model (digest,
+ * layers, experts, top_k; the id may differ, and an unknown digest is passed
+ * over).  `a_name` and `b_name` are files. */
+REAP_MUST_CHECK int reap_model_id_match(const char *a_name, const struct reap_model_id *a,
+	const char *b_name, const struct reap_model_id *b, struct reap_err *e);
+
+#endif

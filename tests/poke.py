@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""poke.py DIR TENSOR [EXPERT [BYTES]]
+
+Changes the weights of a checkpoint in place: flips the lowest bit of TENSOR's
+first byte, or of the first BYTES bytes (default: all) of one EXPERT of it.
+"""
+import glob
+import json
+import struct
+import sys
+
+
+def find(directory, name):
+    for path in sorted(glob.glob(directory + "/*.safetensors")):
+        with open(path, "rb") as f:
+            (n,) = struct.unpack("<Q", f.read(8))
+            header = json.loads(f.read(n))
+        if name in header:
+            return path, 8 + n, header[name]
+    sys.exit("poke.py: no tensor " + name)
+
+
+def main(directory, name, expert=None, count=None):
+    path, base, tensor = find(directory, name)
+    start, end = (base + x for x in tensor["data_offsets"])
+    length = 1
+    if expert is not None:
+        each = (end - start) // tensor["shape"][0]
+        start += int(expert) * each
+        length = each if count is None else int(count)
+    with open(path, "r+b") as f:
+        f.seek(start)
+        old = f.read(length)
+        f.seek(start)
+        f.write(bytes(b ^ 1 for b in old))
+
+
+main(*sys.argv[1:])
