@@ -3,10 +3,12 @@
  * reap-tokenize: rows to blocks of tokens, with the model's own tokenizer.  See
  * reap-tokenize(1).
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cmd/tool.h"
 #include "lib/base/io.h"
@@ -420,7 +422,8 @@ static void parse(struct opts *o, int argc, char **argv)
 
 struct state {
 	const struct opts *o;
-	struct reap_bpe *bpe;
+	struct reap_bpe *bpe; /* NULL: none, because of no_bpe */
+	char no_bpe[400];
 	uint32_t eos;
 	struct reap_rows **rows; /* (n_input) */
 	struct reap_sample sample;
@@ -453,10 +456,11 @@ static int find_eos(struct state *s, const char *tokenizer, struct reap_err *e)
 		s->eos = (uint32_t)tool_u64("--eos", eos, 0, INT32_MAX);
 		return REAP_OK;
 	}
+	if (s->bpe == NULL && eos != NULL)
+		return reap_fail(e, REAP_EUSAGE, "--eos: %s, so only an id will do", s->no_bpe);
 	if (s->bpe == NULL)
-		return reap_fail(e, REAP_EUSAGE, "%s", eos != NULL
-			? "--eos: without a tokenizer only an id will do"
-			: "packing needs an EOS token: give --model, --tokenizer or --eos ID");
+		return reap_fail(e, REAP_EUSAGE, "packing needs an EOS token, but %s: --eos ID will do",
+			s->no_bpe);
 	if (eos != NULL) {
 		if (reap_bpe_find(s->bpe, eos, strlen(eos), &s->eos))
 			return REAP_OK;
@@ -468,17 +472,24 @@ static int find_eos(struct state *s, const char *tokenizer, struct reap_err *e)
 	return rc;
 }
 
+/* Rows of ids need no tokenizer: a model that has none will do for them. */
 static int open_tokenizer(struct state *s, struct reap_err *e)
 {
 	const struct opts *o = s->o;
 	char *path = o->model != NULL	      ? reap_path_join(o->model, "tokenizer.json")
 		     : o->tokenizer != NULL ? reap_strdup(o->tokenizer)
 					    : NULL;
+	struct stat st;
 	int rc = REAP_OK;
 
 	if (path == NULL && (o->model != NULL || o->tokenizer != NULL))
 		return reap_fail_memory(e, "tokenizer");
-	if (path != NULL)
+	if (path == NULL)
+		snprintf(s->no_bpe, sizeof(s->no_bpe), "no tokenizer was given");
+	else if (o->model != NULL && stat(o->model, &st) == 0 && S_ISDIR(st.st_mode) &&
+		lstat(path, &st) != 0 && errno == ENOENT)
+		snprintf(s->no_bpe, sizeof(s->no_bpe), "%.300s is missing", path);
+	else
 		rc = reap_bpe_load(&s->bpe, path, e);
 	if (rc == REAP_OK && o->mode != REAP_PACK_ROWS)
 		rc = find_eos(s, path, e);
@@ -498,6 +509,7 @@ static int run_packs(struct state *s, struct reap_rows *const *rows, size_t n, c
 		.sample = o->sampled ? &s->sample : NULL,
 		.rule = o->rule,
 		.bpe = s->bpe,
+		.no_bpe = s->no_bpe,
 		.keep_all = o->keep_all,
 		.pool = s->pool,
 	};

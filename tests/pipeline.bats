@@ -193,8 +193,17 @@ load pipeline
 	mkdir -p "$TMP/models/openai"
 	"$REAP_BUILD/gen/random_checkpoint" --layers 24 --experts 32 --hidden 64 --inter 32 --heads 2 \
 		--kv-heads 1 --head-dim 32 --vocab 256 "$m"
+	# What real checkpoints have, and what a pruned one would have.
+	for f in README.md SHA256SUMS verdict.md LICENSE; do
+		echo "the $f of the source" >"$m/$f"
+	done
 	R=$ROOT/recipes
 	pipe 20b-keep24-from-snapshot >/dev/null
+	(cd "$O/20b-keep24-from-snapshot/model" && sha256sum --quiet --strict -c SHA256SUMS)
+	[ "$(find "$O/20b-keep24-from-snapshot/model" -type f ! -name SHA256SUMS -printf '%f\n' | LC_ALL=C sort)" = \
+		"$(sed 's/^[^ ]*  //' "$O/20b-keep24-from-snapshot/model/SHA256SUMS" | LC_ALL=C sort)" ]
+	[ -e "$O/20b-keep24-from-snapshot/model/LICENSE" ]
+	[ ! -e "$O/20b-keep24-from-snapshot/model/verdict.md" ]
 	[ "$(jq .num_local_experts "$O/20b-keep24-from-snapshot/model/config.json")" -eq 24 ]
 	grep -q '^base_model: \[openai/gpt-oss-20b\]$' "$O/20b-keep24-from-snapshot/model/README.md"
 	pipe 20b-keep19 >/dev/null

@@ -128,7 +128,8 @@ nothing_left() {
 		ln -s "../blobs/$(basename "$f")" "$TMP/src/$(basename "$f")"
 	done
 	for f in LICENSE USAGE_POLICY original/model.safetensors metal/model.bin pytorch_model.bin \
-		model.gguf .gitattributes expert_mapping.json reap-recipe.yaml reap-scores.yaml; do
+		model.gguf .gitattributes expert_mapping.json reap-recipe.yaml reap-scores.yaml \
+		config.json.part README.md SHA256SUMS verdict.md; do
 		echo "old $f" >"$TMP/src/$f"
 	done
 	echo "kind: reap_recipe" >"$TMP/recipe"

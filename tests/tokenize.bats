@@ -56,7 +56,7 @@ tok() {
 	fails 2 "only one of --model and --tokenizer" tok -m "$MODEL" -t "$MODEL/tokenizer.json" --rows "$f"
 	fails 2 "is not NAME:SHA256" tok -m "$MODEL" --rows --recipe-id x:$h "$f"
 	fails 2 "packing needs an EOS token" tok -l 64 "$f"
-	fails 2 "without a tokenizer only an id" tok -l 64 --eos x "$f"
+	fails 2 "no tokenizer was given, so only an id will do" tok -l 64 --eos x "$f"
 	fails 2 "--eos: 'nope' is not a token of" tok -m "$MODEL" --eos nope -l 64 "$f"
 }
 
@@ -195,6 +195,26 @@ tok() {
 	tok --rows "$TMP/r.jsonl" >"$TMP/s" 2>"$TMP/err" || status=$?
 	[ "$status" -eq 1 ]
 	grep -q "r.jsonl: row 0: text, but no tokenizer was given" "$TMP/err"
+}
+
+@test "a model without a tokenizer will do for rows of ids, and only for them" {
+	mkdir "$TMP/m"
+	cp "$MODEL/config.json" "$TMP/m"
+	printf '{"input_ids":[5,6,7]}\n' >"$TMP/r.jsonl"
+	tok -m "$TMP/m" --rows "$TMP/r.jsonl" >"$TMP/s"
+	[ "$(blocks "$TMP/s")" = "[5,6,7]" ]
+	[ "$(field "$TMP/s" tokenizer)" = "" ]
+	tok -m "$TMP/m" -l 2 --eos 9 "$TMP/r.jsonl" >"$TMP/s"
+	[ "$(blocks "$TMP/s" | tr '\n' ' ')" = "[5,6] [7,9] " ]
+	fails 2 "packing needs an EOS token, but $TMP/m/tokenizer.json is missing" tok -m "$TMP/m" -l 2 "$TMP/r.jsonl"
+	rows text >"$TMP/r.jsonl"
+	run tok -m "$TMP/m" --rows "$TMP/r.jsonl"
+	[ "$status" -eq 1 ]
+	[[ $output == *"r.jsonl: row 0: text, but $TMP/m/tokenizer.json is missing"* ]]
+	# A link that leads nowhere is no model without a tokenizer.
+	ln -s ../blobs/gone "$TMP/m/tokenizer.json"
+	printf '{"input_ids":[5,6,7]}\n' >"$TMP/r.jsonl"
+	fails 1 "tokenizer.json: No such file" tok -m "$TMP/m" --rows "$TMP/r.jsonl"
 }
 
 @test "names: the stem, or what was said" {

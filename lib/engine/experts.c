@@ -260,6 +260,28 @@ static void keep_trace(struct reap_engine *g, uint32_t layer)
 	}
 }
 
+/* Whether or not routes are asked for: numbers that overflow can come back as finite
+ * ones behind the next norm. */
+static int check_finite(const struct reap_engine *g, uint32_t layer, struct reap_err *e)
+{
+	size_t b = 0, k = g->cfg->top_k;
+
+	for (size_t i = 0; i < g->c.kept_count; i++) {
+		size_t t = g->c.kept[i];
+
+		while (g->c.start[b + 1] <= t)
+			b++;
+		for (size_t j = t * k; j < (t + 1) * k; j++)
+			if (!isfinite(g->gate[j]) || !isfinite(g->norm[j]))
+				return reap_fail(e, REAP_EFAIL,
+					"%s: block %llu: layer %u: position %zu: the numbers are not "
+					"finite",
+					g->m->dir, (unsigned long long)g->c.block[b].index, layer,
+					t - g->c.start[b]);
+	}
+	return REAP_OK;
+}
+
 int reap_engine_experts(struct reap_engine *g, uint32_t layer, struct reap_err *e)
 {
 	size_t experts = g->cfg->experts, k = g->cfg->top_k;
@@ -310,6 +332,7 @@ int reap_engine_experts(struct reap_engine *g, uint32_t layer, struct reap_err *
 		add_expert(&q, i, start[i], start[i + 1]);
 	}
 	run_group(&q);
+	rc = check_finite(g, layer, e);
 	if (g->o.routes)
 		keep_trace(g, layer);
 out:

@@ -431,14 +431,6 @@ static int deliver(struct reap_engine *g, const struct reap_engine_sink *sink, s
 			r.experts = g->trace_expert + at;
 			r.gates = g->trace_gate + at;
 			r.norms = g->trace_norm + at;
-			for (size_t i = 0; i < r.n * k; i++)
-				if (!isfinite(r.gates[i]) || !isfinite(r.norms[i]))
-					return reap_fail(e, REAP_EFAIL,
-						"%s: block %llu: layer %u: position %u: the "
-						"numbers "
-						"are not finite",
-						g->m->dir, (unsigned long long)block->index, l,
-						positions[i / k]);
 			if ((rc = sink->route(sink->arg, &r, e)) != REAP_OK)
 				return rc;
 		}

@@ -294,12 +294,12 @@ static int copy_file(struct reap_prune *r, const char *path, const char *name,
 	return rc;
 }
 
-/* Files of the source that the target needs too: all but weights and what is
- * written anew or would speak of another pruning. */
+/* Files of the source that the target needs too: all but weights, what is written
+ * anew, and what speaks of the source: its card, checksums and verdict. */
 static bool is_aux(const char *name)
 {
-	static const char *const own[] = {"config.json", "expert_mapping.json", "reap-recipe.yaml",
-		"reap-scores.yaml"};
+	static const char *const own[] = {"config.json", early_config, "expert_mapping.json",
+		"reap-recipe.yaml", "reap-scores.yaml", "README.md", "SHA256SUMS", "verdict.md"};
 	static const char *const weights[] = {".safetensors", ".index.json", ".bin", ".pt", ".pth",
 		".gguf", ".h5", ".msgpack", ".onnx", ".ckpt"};
 	const size_t n = strlen(name);

@@ -132,8 +132,8 @@ static int fill_slot(struct reap_feed *f, struct slot *s, const struct reap_row 
 	s->has_text = row->text != NULL;
 	s->err = (struct reap_err){0};
 	if (s->has_text && f->o.bpe == NULL)
-		return reap_fail(e, REAP_EFAIL, "%s: row %llu: text, but no tokenizer was given", name,
-			(unsigned long long)row->number);
+		return reap_fail(e, REAP_EFAIL, "%s: row %llu: text, but %s", name,
+			(unsigned long long)row->number, f->o.no_bpe);
 	if (!reap_grow(&s->key, &s->key_cap, row->key_len, 1))
 		return reap_fail_memory(e, name);
 	memcpy(s->key, row->key, row->key_len);

@@ -34,6 +34,7 @@ struct reap_feed_opts {
 	const struct reap_sample *sample; /* take these rows instead; NULL: all */
 	struct reap_part_rule rule;	  /* not looked at with a sample */
 	const struct reap_bpe *bpe;	  /* NULL: rows of text are an error */
+	const char *no_bpe;		  /* that says why there is none */
 	bool keep_all;			  /* keep every token of rows of text */
 	struct reap_pool *pool;		  /* tokenizes several rows at once */
 };
