@@ -57,7 +57,7 @@ endif
 after = $(if $(call made,$1),$(if $(MAKES),$(call made,$1),$(wildcard $(call made,$1))))
 
 # The card of a model that was made here gets the verdict.
-carded = $(foreach m,$(call made,$(RIGHT_KEY)),./card $(patsubst %/,%,$(dir $m)) $D)
+carded = $(foreach m,$(call made,$(RIGHT_KEY)),./finish $(patsubst %/,%,$(dir $m)) $D)
 
 # What making them would take.
 define plan_made
@@ -174,10 +174,10 @@ endif
 ifneq ($(PRUNED),)
 RESULT += $D/model/README.md $(if $(wildcard report),$D/report.html)
 $D/model/README.md: $D/verdict.txt $(wildcard $D/rewrite.manifest) card
-	./card $D $D
+	./finish $D $D
 # CUTS: other cuts of the model whose losses were measured, from a grid.
 $D/report.html: $D/verdict.txt $(wildcard $(CUTS:%=%/verdict.json)) report
-	./report $D $(CUTS)
+	./finish $D --report $(CUTS)
 endif
 
 # A model that is not made yet cannot be asked, but it differs from the other in

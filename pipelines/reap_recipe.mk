@@ -190,7 +190,7 @@ evaluated: $(MANIFEST) $(if $(CELLS),$D/grid.md)
 else
 DONE := $(MANIFEST) $D/model/README.md
 $D/model/README.md: $(MANIFEST) card
-	./card $D $D
+	./finish $D $D
 endif
 .PHONY: evaluated based
 

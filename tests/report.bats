@@ -15,7 +15,6 @@ judge() {
 
 # One page that needs nothing but itself, and its figures in three forms.
 check_page() {
-	[ ! -e "$TMP/.report.part" ]
 	head -n 1 "$TMP/report.html" | grep -qx '<!DOCTYPE html>'
 	tail -n 1 "$TMP/report.html" | grep -qx '</body></html>'
 	! grep -E '(src|srcset|href)="?(https?:|/|[a-z]+\.)' "$TMP/report.html" || false
@@ -30,18 +29,24 @@ check_page() {
 	[ "$(grep -c '<figure>' "$TMP/report.html")" -eq $# ]
 }
 
+# report OPTION...: the page of the evals in $TMP.
+report() {
+	pipelines/report --verdict "$TMP/verdict.json" --base "$TMP/base.eval" --pruned "$TMP/pruned.eval" \
+		--figures "$TMP/report" "$@" >"$TMP/report.html"
+}
+
 @test "wrong usage is exit 2, missing files exit 1" {
-	fails 2 "usage" pipelines/report
-	mkdir "$TMP/empty"
-	fails 1 "base.eval" pipelines/report "$TMP/empty"
-	[ ! -e "$TMP/empty/report.html" ]
+	fails 2 "are wanted" pipelines/report
+	fails 2 "--soup" pipelines/report --soup x
+	fails 1 "none: no such file" pipelines/report --verdict "$TMP/none" --base "$TMP/none" --pruned "$TMP/none" \
+		--figures "$TMP/figures"
 }
 
 @test "an evaluation alone: verdict, packs, maps" {
 	eval_of --packs a_b,UNION >"$TMP/base.eval"
 	eval_of --packs a_b,UNION --shift 0.06 --noise 0.1 --id '<pruned>' >"$TMP/pruned.eval"
 	judge
-	pipelines/report "$TMP"
+	report
 	check_page packs parts maps
 	grep -q '<h1>&lt;pruned&gt;</h1>' "$TMP/report.html"
 	grep -q "stamp $(jq -r .verdict "$TMP/verdict.json")" "$TMP/report.html"
@@ -58,7 +63,11 @@ check_page() {
 	mkdir "$TMP/other"
 	reap-cut --keep-n 8 "$TMP/scores" >"$TMP/other/plan"
 	cp "$TMP/verdict.json" "$TMP/other/"
-	pipelines/report "$TMP" "$TMP/other"
+	for i in 1 2; do
+		reap-accum --part $i/2 "$TMP/calib.trace" >"$TMP/half$i"
+	done
+	report --plan "$TMP/plan" --scores "$TMP/scores" --saliency "$TMP/saliency" --half "$TMP/half1" \
+		--half "$TMP/half2" --cut "$TMP/other/plan" "$TMP/other/verdict.json"
 	check_page packs parts maps saliency overlap sweep
 }
 
@@ -66,13 +75,13 @@ check_page() {
 	eval_of >"$TMP/base.eval"
 	cp "$TMP/base.eval" "$TMP/pruned.eval"
 	judge
-	pipelines/report "$TMP"
+	report
 	check_page packs parts maps
 	grep -q 'stamp PASS' "$TMP/report.html"
 	eval_of --no-tokens >"$TMP/base.eval"
 	cp "$TMP/base.eval" "$TMP/pruned.eval"
 	judge
-	pipelines/report "$TMP"
+	report
 	check_page maps
 }
 
@@ -81,7 +90,7 @@ check_page() {
 	eval_of >"$TMP/base.eval"
 	eval_of --shift 0.02 --noise 0.1 >"$TMP/pruned.eval"
 	judge
-	pipelines/report "$TMP"
+	report
 	timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$TMP/profile" \
 		--host-resolver-rules='MAP * 0.0.0.0' --enable-logging=stderr --window-size=1100,3000 \
 		--screenshot="$TMP/page.png" "file://$TMP/report.html" 2>"$TMP/log" >/dev/null
