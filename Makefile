@@ -12,8 +12,9 @@ CC      := gcc
 endif
 SAN     ?=
 VARIANT := $(or $(SAN),rel)$(if $(findstring clang,$(notdir $(CC))),-clang)
-B       ?= build/$(VARIANT)
-BIN     ?= $(if $(filter rel,$(VARIANT)),bin,$B/bin)
+# Names as short as these mean something else in many an environment.
+B       := build/$(VARIANT)
+BIN     := $(if $(filter rel,$(VARIANT)),bin,$B/bin)
 JOBS    ?= $(shell nproc 2>/dev/null || echo 1)
 VERSION := $(shell sed -n 's/^.define REAP_VERSION "\(.*\)"/\1/p' cmd/tool.h)
 
@@ -25,8 +26,9 @@ SAN_tsan := -fsanitize=thread
 SAN_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 CFLAGS  ?= $(if $(SAN),-O1,-O2) -g
 # No contraction: kernels of every level must give the same bits (CONTRIBUTING.md).
-BASE_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -I. $(CFLAGS) $(WARN) \
-	-ffp-contract=off -pthread $(SAN_$(SAN)) $(PKG_CFLAGS)
+# No path of this machine in the debug information: every folder builds the same bytes.
+BASE_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -I. $(CPPFLAGS) $(CFLAGS) $(WARN) \
+	-ffp-contract=off -pthread "-ffile-prefix-map=$(CURDIR)=." $(SAN_$(SAN)) $(PKG_CFLAGS)
 ISA     =
 LINK    = $(CC) $(BASE_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(PKG_LIBS) -lm
 # Asked for once, and only when something is compiled (`make deps` needs no library).
@@ -47,8 +49,11 @@ FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 BATS    := $(wildcard tests/*.bats)
 MAN     := $(wildcard man/*.[157])
 
-##   all (default)  build the tools into bin/
-all: $(TOOLS)
+##   all (default)  build the tools into bin/ (SAN=..., CC=clang: into build/VARIANT/bin/)
+all: tools
+	$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,@echo "the tools are in $(BIN)/")
+
+tools: $(TOOLS)
 
 $(TOOLS): $(BIN)/reap-%: $B/cmd/%.o $B/cmd/tool.o $(LIB)
 	@mkdir -p $(@D)
@@ -87,7 +92,7 @@ deps:
 
 ##   demo           prune the embedded model, evaluate it, print the verdict
 demo: deps
-	@echo "building (a minute or two)" && $(MAKE) -s all
+	@echo "building (a minute or two)" && $(MAKE) -s tools
 	@$(MAKE) --no-print-directory -C pipelines demo
 
 # ---- tests ----
@@ -101,17 +106,17 @@ PROVE    = $(TEST_ENV) prove -j$(JOBS) --timer --failures --comments -e ''
 test: deps
 	@$(MAKE) --no-print-directory test-built
 
-test-built: all units
+test-built: tools units
 	@$(PROVE) $(UNITS) $(FUZZ:%=$B/fuzz/replay_%) $(BATS)
 
 ##   test-slow      what takes minutes: launchers, real shapes, thousands of interruptions
 test-slow:
 	@sh tests/deps.sh slurm-wlm
-	@$(MAKE) --no-print-directory all units
+	@$(MAKE) --no-print-directory tools units
 	@$(PROVE) $(shell ls -r tests/slow/*.bats) # resume.bats, the longest, first
 
 ##   test-loaders   load the embedded model with the Python clients (needs PyPI)
-test-loaders: all units
+test-loaders: tools units
 	@$(TEST_ENV) tests/loaders/run
 
 units: $(UNITS) $(GENS) $(FUZZ:%=$B/fuzz/replay_%)
@@ -132,40 +137,43 @@ $B/fuzz_%: $B/tests/fuzz/fuzz_%.o $(LIB)
 	$(LINK) -fsanitize=fuzzer
 
 ##   coverage       do the gate's intervals hold the truth as often as they say?
-coverage: all units
+coverage: tools units
 	@$(TEST_ENV) tests/coverage/tiny
 
 ##   bench          measure speed and memory, one figure a line
-bench: all units
+bench: tools units
 	@$(TEST_ENV) tests/bench/run
 
 ##   lint           static checks: cppcheck, shellcheck, mandoc, headers, exported names
-lint: all
+lint: tools
 	@CC='$(CC)' LIB='$(LIB)' sh tests/lint.sh
 
-# Where things go; install and uninstall both use these.
+# Where things go, below PREFIX; install and uninstall both use these.
 D       = $(DESTDIR)$(PREFIX)
-COMP    = $(D)/share/bash-completion/completions
-ZSH     = $(D)/share/zsh/site-functions
-FISH    = $(D)/share/fish/vendor_completions.d
+COMP    = share/bash-completion/completions
+ZSH     = share/zsh/site-functions
+FISH    = share/fish/vendor_completions.d
+MANS    = $(addprefix share/man/man,$(sort $(subst .,,$(suffix $(MAN)))))
 
 ##   install        into PREFIX (/usr/local), below DESTDIR
-install: all
-	install -d $D/bin $D/share/reap/recipes $(COMP) $(ZSH) $(FISH)
-	install -m 755 $(TOOLS) $D/bin
-	for m in $(MAN); do d=$D/share/man/man$${m##*.}; \
-		install -d $$d && install -m 644 $$m $$d || exit 1; done
-	install -m 644 $(wildcard recipes/*) $D/share/reap/recipes
-	install -m 644 cmd/completion/_reap $(ZSH)
-	for t in $(notdir $(TOOLS)); do install -m 644 cmd/completion/reap.bash $(COMP)/$$t && \
-		install -m 644 cmd/completion/reap.fish $(FISH)/$$t.fish || exit 1; done
+install: tools
+	@install -d $(patsubst %,"$D/%",bin share/reap/recipes $(COMP) $(ZSH) $(FISH) $(MANS))
+	@install -m 755 $(TOOLS) "$D/bin"
+	@for m in $(MAN); do install -m 644 $$m "$D/share/man/man$${m##*.}" || exit 1; done
+	@install -m 644 $(wildcard recipes/*) "$D/share/reap/recipes"
+	@install -m 644 cmd/completion/_reap "$D/$(ZSH)"
+	@for t in $(notdir $(TOOLS)); do install -m 644 cmd/completion/reap.bash "$D/$(COMP)/$$t" && \
+		install -m 644 cmd/completion/reap.fish "$D/$(FISH)/$$t.fish" || exit 1; done
 
-##   uninstall      remove what install put there
+##   uninstall      remove what install put there, and the folders that are empty then
+# The prefix of a system keeps its bin and share.
 uninstall:
-	rm -f $(TOOLS:$(BIN)/%=$D/bin/%) $(ZSH)/_reap
-	rm -f $(TOOLS:$(BIN)/%=$(COMP)/%) $(TOOLS:$(BIN)/%=$(FISH)/%.fish)
-	for m in $(notdir $(MAN)); do rm -f $D/share/man/man$${m##*.}/$$m; done
-	rm -rf $D/share/reap
+	@! [ -d "$D" ] || { cd "$D" && \
+	rm -f $(TOOLS:$(BIN)/%=bin/%) $(ZSH)/_reap $(TOOLS:$(BIN)/%=$(COMP)/%) $(TOOLS:$(BIN)/%=$(FISH)/%.fish) && \
+	rm -f $(foreach m,$(MAN),share/man/man$(subst .,,$(suffix $m))/$(notdir $m)) && rm -rf share/reap && \
+	for d in $(MANS) $(COMP) $(ZSH) $(FISH) $(if $(filter /usr /usr/local,$D),,bin); do \
+		! [ -d $$d ] || rmdir --ignore-fail-on-non-empty $(if $(filter /usr /usr/local,$D),,-p) $$d || exit 1; \
+	done; $(if $(filter /usr /usr/local,$D),,rmdir --ignore-fail-on-non-empty "$D";) }
 
 ##   dist           dist/reap-VERSION.tar.gz
 dist:
@@ -182,7 +190,7 @@ help:
 	@sed -n 's/^##//p' Makefile
 	@echo 'recipes:         make -C pipelines list'
 
-.PHONY: all deps demo test test-built test-slow test-loaders units fuzz coverage bench lint install uninstall \
+.PHONY: all tools deps demo test test-built test-slow test-loaders units fuzz coverage bench lint install uninstall \
 	dist clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -19,7 +19,7 @@ endif
 -include $(VALUES)
 $(shell rm -f $(VALUES))
 
-D    ?= $(OUT)/$(target)
+D    := $(OUT)/$(target)
 ID   := $(shell reap-recipe --id $(RECIPE))
 SELF := $(MAKE) --no-print-directory -f recipe.mk
 comma := ,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# What holds for every tool alike, and what make installs.
+# What holds for every tool alike.
 load helpers
 
 @test "every tool: help, version, wrong usage, a full disk" {
@@ -42,13 +42,4 @@ load helpers
 		[ "$status" -eq 2 ] || { echo "$cmd: $status"; return 1; }
 		[[ "$output" == *terminal* ]]
 	done
-}
-
-@test "make install, use, make uninstall" {
-	make -s install DESTDIR="$TMP/root" PREFIX=/usr BIN="$REAP_BIN" B="$REAP_BUILD" >/dev/null
-	[ "$("$TMP/root/usr/bin/reap-show" --version | head -c 9)" = reap-show ]
-	[ -f "$TMP/root/usr/share/man/man7/reap.7" ]
-	[ -f "$TMP/root/usr/share/reap/recipes/eval-base.yaml" ]
-	make -s uninstall DESTDIR="$TMP/root" PREFIX=/usr BIN="$REAP_BIN" B="$REAP_BUILD"
-	[ -z "$(find "$TMP/root" ! -type d)" ]
 }
