@@ -188,6 +188,9 @@ with_figures() {
 	reap-show "$TMP/base" | jq -c 'if .t == "tokens" then .ids[3] += 1 else . end' |
 		reap-show --encode eval >"$TMP/other"
 	fails 1 "block 0: token" reap-gate --gates "$GATES" "$TMP/base" "$TMP/other"
+	reap-show "$TMP/base" | jq -c 'if .block == 2 then .rows = [7] | .starts = [0] else . end' |
+		reap-show --encode eval >"$TMP/other"
+	fails 1 "block 2 was made of other rows" reap-gate --gates "$GATES" "$TMP/base" "$TMP/other"
 	eval_of --blocks 10 >"$TMP/other"
 	fails 1 "" reap-gate --gates "$GATES" "$TMP/base" "$TMP/other"
 }

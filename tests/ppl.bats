@@ -40,6 +40,19 @@ ppl() {
 	diff "$TMP/want" "$TMP/got"
 }
 
+@test "the rows of each block go along; a resumed eval must have the same" {
+	reap-show -t block "$TOKENS" | jq -ce '[.rows, .starts]' >"$TMP/want"
+	reap-show -t tokens "$EVAL" | jq -ce '[.rows, .starts]' | diff "$TMP/want" -
+	# Blocks of one union share rows with the blocks of its packs.
+	[ "$(jq -s '[.[][0][]] | length > (unique | length)' "$TMP/want")" = true ]
+	reap-show "$EVAL" | jq -c 'if .t == "tokens" then .rows[0] += 1 else . end' |
+		reap-show --encode eval --no-history >"$TMP/other"
+	truncate -s 20000 "$TMP/other"
+	run reap-ppl -q -m "$MODEL" --resume "$TMP/other" "$TOKENS"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"block 0 was made from other tokens"* ]]
+}
+
 @test "metrics follow from the tokens" {
 	reap-show "$EVAL" | jq -ces '
 		# f32 values are printed with the digits that give them back, hence 1e-7

@@ -283,6 +283,9 @@ static int same_block(const struct side s[SIDES], const struct reap_eval_tokens 
 				"%s: block %" PRIu64 ": token %u at position %u, but %s has %u at %u",
 				rn, l->block, r->ids[i], r->positions[i], ln, l->ids[i],
 				l->positions[i]);
+	if (!reap_parts_same(&l->parts, &r->parts))
+		return reap_fail(e, REAP_EFAIL, "%s: block %" PRIu64 " was made of other rows than "
+			"that of %s", rn, l->block, ln);
 	return REAP_OK;
 }
 

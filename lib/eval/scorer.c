@@ -90,7 +90,7 @@ int reap_scorer_tokens(struct reap_scorer *s, const struct reap_eval_tokens *t, 
 int reap_scorer_outcome(struct reap_scorer *s, const struct reap_block *b,
 	const struct reap_outcome *o, struct reap_err *e)
 {
-	struct reap_eval_tokens t = {.block = b->index, .seq_len = b->seq_len};
+	struct reap_eval_tokens t = {.block = b->index, .seq_len = b->seq_len, .parts = b->parts};
 
 	if (!reserve(s, o->n))
 		return reap_fail_memory(e, "the tokens of a block");

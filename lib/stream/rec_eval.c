@@ -74,7 +74,7 @@ int reap_get_eval_meta(const struct reap_rec *rec, struct reap_eval_meta *m, str
 int reap_put_eval_tokens(struct reap_writer *w, const struct reap_eval_tokens *t,
 	struct reap_err *e)
 {
-	msgpack_packer *pk = reap_record_begin(w, "tokens", 9);
+	msgpack_packer *pk = reap_record_begin(w, "tokens", 9 + reap_parts_fields(&t->parts));
 	const uint64_t n = t->n;
 
 	reap_put_u64(pk, "block", t->block);
@@ -86,6 +86,7 @@ int reap_put_eval_tokens(struct reap_writer *w, const struct reap_eval_tokens *t
 	reap_put_array(pk, "entropy", REAP_F32, 1, &n, t->entropy);
 	reap_put_array(pk, "top1", REAP_U8, 1, &n, t->top1);
 	reap_put_array(pk, "channel", REAP_U8, 1, &n, t->channel);
+	reap_put_parts(pk, &t->parts);
 	return reap_record_end(w, e);
 }
 
@@ -167,12 +168,16 @@ int reap_get_eval_tokens(const struct reap_rec *rec, struct reap_eval_tokens *t,
 	t->entropy = (const float *)(const void *)data[3];
 	t->top1 = data[4];
 	t->channel = data[5];
+	if ((rc = reap_get_parts(rec, t->seq_len != 0 ? t->seq_len : REAP_MAX_SEQ_LEN, &t->parts,
+		     &storage->parts, e)) != REAP_OK)
+		return rc;
 	return check_tokens(rec, t, e);
 }
 
 void reap_eval_storage_free(struct reap_eval_storage *s)
 {
 	free(s->mem);
+	free(s->parts.mem);
 	memset(s, 0, sizeof *s);
 }
 

@@ -7,8 +7,9 @@
  *            (1: `tokens` records follow), shard, shards (1 of 1: whole), backend
  *            (what multiplied the matrices)
  *   tokens:  per block, in stream order: block, pack, seq_len, positions u32[n],
- *            ids u32[n], nll f32[n], entropy f32[n], top1 u8[n], channel u8[n].
- *            Absent with --no-tokens.
+ *            ids u32[n], nll f32[n], entropy f32[n], top1 u8[n], channel u8[n],
+ *            and rows u32[m], starts u32[m] where the block had them.  Absent
+ *            with --no-tokens.
  *   metrics: per (pack, seq_len), after its blocks: struct reap_metrics
  * Scored are the kept tokens at positions >= 1 of their block.
  */
@@ -46,6 +47,7 @@ struct reap_eval_tokens {
 	const float *entropy;	   /* (n) of the top K, over ln K, in [0,1] */
 	const uint8_t *top1;	   /* (n) 1: it was the argmax */
 	const uint8_t *channel;	   /* (n) enum reap_channel */
+	struct reap_parts parts;   /* of the whole block */
 };
 
 /* Sums that do not depend on order: integer part and 2^-52 fractions.  Both survive
@@ -93,6 +95,7 @@ REAP_MUST_CHECK int reap_put_eval_tokens(struct reap_writer *w, const struct rea
 struct reap_eval_storage {
 	void *mem;
 	size_t cap;
+	struct reap_parts_storage parts;
 };
 REAP_MUST_CHECK int reap_get_eval_tokens(const struct reap_rec *rec, struct reap_eval_tokens *t,
 	struct reap_eval_storage *storage, struct reap_err *e);

@@ -20,10 +20,77 @@ const char *reap_channel_name(enum reap_channel c)
 	return channel_names[c];
 }
 
+/* ---- parts ---- */
+
+unsigned reap_parts_fields(const struct reap_parts *p)
+{
+	return p->n > 0 ? 2 : 0;
+}
+
+bool reap_parts_same(const struct reap_parts *a, const struct reap_parts *b)
+{
+	const size_t bytes = a->n * sizeof(*a->row);
+
+	return a->n == b->n && (bytes == 0 || (memcmp(a->row, b->row, bytes) == 0 &&
+		memcmp(a->start, b->start, bytes) == 0));
+}
+
+void reap_put_parts(msgpack_packer *pk, const struct reap_parts *p)
+{
+	const uint64_t n = p->n;
+
+	if (n == 0)
+		return;
+	reap_put_array(pk, "rows", REAP_U32, 1, &n, p->row);
+	reap_put_array(pk, "starts", REAP_U32, 1, &n, p->start);
+}
+
+/* Copy little-endian numbers of the stream; only u32 needs turning elsewhere. */
+static void copy_u32(uint32_t *dst, const uint8_t *src, size_t n)
+{
+	for (size_t i = 0; i < n; i++, src += 4)
+		dst[i] = (uint32_t)src[0] | (uint32_t)src[1] << 8 | (uint32_t)src[2] << 16 |
+			(uint32_t)src[3] << 24;
+}
+
+int reap_get_parts(const struct reap_rec *rec, uint32_t len, struct reap_parts *p,
+	struct reap_parts_storage *storage, struct reap_err *e)
+{
+	uint64_t any[1] = {REAP_ANY_EXTENT}, n[1];
+	const uint8_t *row, *start;
+	int rc;
+
+	*p = (struct reap_parts){.n = 0};
+	if (reap_rec_find(rec, NULL, "rows") == NULL && reap_rec_find(rec, NULL, "starts") == NULL)
+		return REAP_OK;
+	if ((rc = reap_rec_array(rec, NULL, "rows", REAP_U32, 1, any, n, &row, e)) != REAP_OK)
+		return rc;
+	if (n[0] == 0 || n[0] > len)
+		return reap_rec_fail(rec, "rows", e, "%llu rows in %u tokens",
+			(unsigned long long)n[0], len);
+	any[0] = n[0];
+	if ((rc = reap_rec_array(rec, NULL, "starts", REAP_U32, 1, any, n, &start, e)) != REAP_OK)
+		return rc;
+	if (!reap_grow(&storage->mem, &storage->cap, 2 * n[0], sizeof(*storage->mem)))
+		return reap_fail_memory(e, "the rows of a block");
+	p->n = (uint32_t)n[0];
+	copy_u32(storage->mem, row, p->n);
+	copy_u32(storage->mem + p->n, start, p->n);
+	p->row = storage->mem;
+	p->start = storage->mem + p->n;
+	for (uint32_t i = 0; i < p->n; i++)
+		if (i == 0 ? p->start[0] != 0 : p->start[i] <= p->start[i - 1] || p->start[i] >= len)
+			return reap_rec_fail(rec, "starts", e, "element %u: %u is out of order", i,
+				p->start[i]);
+	return REAP_OK;
+}
+
+/* ---- blocks ---- */
+
 int reap_put_block(struct reap_writer *w, const struct reap_block *b, struct reap_err *e)
 {
 	const uint64_t shape[1] = {b->len};
-	msgpack_packer *pk = reap_record_begin(w, "block", 6);
+	msgpack_packer *pk = reap_record_begin(w, "block", 6 + reap_parts_fields(&b->parts));
 
 	reap_put_str(pk, "pack", b->pack);
 	reap_put_u64(pk, "seq_len", b->seq_len);
@@ -31,6 +98,7 @@ int reap_put_block(struct reap_writer *w, const struct reap_block *b, struct rea
 	reap_put_array(pk, "ids", REAP_U32, 1, shape, b->ids);
 	reap_put_array(pk, "keep", REAP_U8, 1, shape, b->keep);
 	reap_put_array(pk, "channel", REAP_U8, 1, shape, b->channel);
+	reap_put_parts(pk, &b->parts);
 	return reap_record_end(w, e);
 }
 
@@ -50,14 +118,6 @@ int reap_put_pack(struct reap_writer *w, const struct reap_pack_info *p, struct 
 	reap_put_str(pk, "sample_hash", p->sample_hash);
 	reap_put_str(pk, "prompt_sha256", p->prompt_sha256);
 	return reap_record_end(w, e);
-}
-
-/* Copy little-endian numbers of the stream; only u32 needs turning elsewhere. */
-static void copy_u32(uint32_t *dst, const uint8_t *src, size_t n)
-{
-	for (size_t i = 0; i < n; i++, src += 4)
-		dst[i] = (uint32_t)src[0] | (uint32_t)src[1] << 8 | (uint32_t)src[2] << 16 |
-			(uint32_t)src[3] << 24;
 }
 
 static bool all_below(const uint8_t *p, size_t n, unsigned bound)
@@ -120,7 +180,7 @@ int reap_get_block(const struct reap_rec *rec, struct reap_block *b,
 	b->ids = storage->ids;
 	b->keep = storage->keep;
 	b->channel = storage->channel;
-	return REAP_OK;
+	return reap_get_parts(rec, b->len, &b->parts, &storage->parts, e);
 }
 
 void reap_block_storage_free(struct reap_block_storage *s)
@@ -128,6 +188,7 @@ void reap_block_storage_free(struct reap_block_storage *s)
 	free(s->ids);
 	free(s->keep);
 	free(s->channel);
+	free(s->parts.mem);
 	*s = (struct reap_block_storage){0};
 }
 

@@ -4,7 +4,8 @@
  * (pack, seq_len).  The header's model is nil; the tokenizer is named by digest.
  *
  *   block: pack, seq_len, index (of all blocks in the stream, from 0), ids
- *          u32[T], keep u8[T] (0 or 1), channel u8[T] (enum reap_channel)
+ *          u32[T], keep u8[T] (0 or 1), channel u8[T] (enum reap_channel), and
+ *          where it is known rows u32[m], starts u32[m] (struct reap_parts)
  *   pack:  pack, seq_len (0: rows of their own length), blocks, rows_seen,
  *          rows_sha256, tokens, kept, split ("all", "calib", "eval"), tokenizer
  *          (SHA-256 of tokenizer.json, or "" when rows carried ids), sample_hash
@@ -30,6 +31,14 @@ enum reap_channel {
 };
 const char *reap_channel_name(enum reap_channel c);
 
+/* Which rows a block was made of, in its order.  A row's number is a hash of its text:
+ * equal rows have the same one, in every pack, and two others hardly ever. */
+struct reap_parts {
+	uint32_t n;	      /* 0: not known */
+	const uint32_t *row;  /* (n) */
+	const uint32_t *start; /* (n) its first token in the block: 0, then ascending */
+};
+
 struct reap_block {
 	char pack[128];
 	uint32_t seq_len;      /* 0: rows of their own length */
@@ -38,6 +47,7 @@ struct reap_block {
 	const uint32_t *ids;   /* (T) */
 	const uint8_t *keep;   /* (T) 0 or 1 */
 	const uint8_t *channel; /* (T) enum reap_channel */
+	struct reap_parts parts;
 };
 
 struct reap_pack_info {
@@ -56,6 +66,19 @@ REAP_MUST_CHECK int reap_put_block(struct reap_writer *w, const struct reap_bloc
 REAP_MUST_CHECK int reap_put_pack(struct reap_writer *w, const struct reap_pack_info *p,
 	struct reap_err *e);
 
+/* The fields `rows` and `starts` of a record that has them: how many fields that is,
+ * and the fields.  `len`: the tokens of the block, or the most there can be.  Decoding
+ * copies into *storage, as below. */
+struct reap_parts_storage {
+	uint32_t *mem;
+	size_t cap;
+};
+unsigned reap_parts_fields(const struct reap_parts *p);
+bool reap_parts_same(const struct reap_parts *a, const struct reap_parts *b);
+void reap_put_parts(msgpack_packer *pk, const struct reap_parts *p);
+REAP_MUST_CHECK int reap_get_parts(const struct reap_rec *rec, uint32_t len, struct reap_parts *p,
+	struct reap_parts_storage *storage, struct reap_err *e);
+
 /* Decode a `block` record.  The arrays are copied into *storage (grown as
  * needed, the caller frees it), so the block outlives the record.  Values of
  * keep and channel out of range, an empty or too long block are errors. */
@@ -63,6 +86,7 @@ struct reap_block_storage {
 	uint32_t *ids;
 	uint8_t *keep, *channel;
 	size_t cap;
+	struct reap_parts_storage parts;
 };
 REAP_MUST_CHECK int reap_get_block(const struct reap_rec *rec, struct reap_block *b,
 	struct reap_block_storage *storage, struct reap_err *e);

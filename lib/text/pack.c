@@ -18,10 +18,13 @@ struct packer {
 	uint32_t *ids;
 	uint8_t *keep, *channel;
 	uint32_t fill;
+	uint32_t *part_row, *part_start; /* its parts */
+	uint32_t parts;
 };
 
 static int put_block(struct packer *k, struct reap_pack_info *info, const uint32_t *ids,
-	const uint8_t *keep, const uint8_t *channel, uint32_t len, struct reap_err *e)
+	const uint8_t *keep, const uint8_t *channel, uint32_t len, struct reap_parts parts,
+	struct reap_err *e)
 {
 	struct reap_block b = {
 		.seq_len = info->seq_len,
@@ -30,6 +33,7 @@ static int put_block(struct packer *k, struct reap_pack_info *info, const uint32
 		.ids = ids,
 		.keep = keep,
 		.channel = channel,
+		.parts = parts,
 	};
 
 	memcpy(b.pack, info->pack, sizeof(b.pack));
@@ -45,8 +49,17 @@ static bool enough(const struct packer *k)
 	return k->o->mode != REAP_PACK_ROWS && k->o->blocks != 0 && k->info->blocks == k->o->blocks;
 }
 
-/* Append tokens to the open block, and write it each time it is full. */
-static int append(struct packer *k, const uint32_t *ids, const uint8_t *keep,
+/* The open block goes on with tokens of this row. */
+static void open_part(struct packer *k, uint32_t row)
+{
+	if (k->parts > 0 && k->part_row[k->parts - 1] == row)
+		return;
+	k->part_row[k->parts] = row;
+	k->part_start[k->parts++] = k->fill;
+}
+
+/* Append tokens of a row to the open block, and write it each time it is full. */
+static int append(struct packer *k, uint32_t row, const uint32_t *ids, const uint8_t *keep,
 	const uint8_t *channel, size_t n, struct reap_err *e)
 {
 	uint32_t len = k->o->seq_len;
@@ -55,6 +68,7 @@ static int append(struct packer *k, const uint32_t *ids, const uint8_t *keep,
 	while (n > 0 && !enough(k)) {
 		size_t part = len - k->fill < n ? len - k->fill : n;
 
+		open_part(k, row);
 		memcpy(k->ids + k->fill, ids, part * sizeof(*ids));
 		memcpy(k->keep + k->fill, keep, part);
 		memcpy(k->channel + k->fill, channel, part);
@@ -68,15 +82,28 @@ static int append(struct packer *k, const uint32_t *ids, const uint8_t *keep,
 		k->fill = 0;
 		if (k->o->mode == REAP_PACK_BLOCKS)
 			k->keep[0] = 0;
-		if ((rc = put_block(k, k->info, k->ids, k->keep, k->channel, len, e)) != REAP_OK)
+		rc = put_block(k, k->info, k->ids, k->keep, k->channel, len,
+			(struct reap_parts){k->parts, k->part_row, k->part_start}, e);
+		if (rc != REAP_OK)
 			return rc;
+		k->parts = 0;
 	}
 	return REAP_OK;
+}
+
+/* See struct reap_parts. */
+static uint32_t row_number(const struct reap_feed_row *row)
+{
+	static const char prefix[] = "row\n";
+
+	return (uint32_t)reap_blake2b_64_prefixed(prefix, sizeof(prefix) - 1, row->key, row->key_len);
 }
 
 static int add_row(struct packer *k, const struct reap_feed_row *row, struct reap_err *e)
 {
 	static const uint8_t no = 0;
+	static const uint32_t start = 0;
+	const uint32_t number = row_number(row);
 	size_t which = k->n > 1 ? row->file : 0, max = row->n;
 	struct reap_pack_info *info = &k->info[which];
 	const uint32_t *ids = row->ids;
@@ -98,10 +125,11 @@ static int add_row(struct packer *k, const struct reap_feed_row *row, struct rea
 		max = row->n;
 	}
 	if (k->o->mode == REAP_PACK_ROWS)
-		return put_block(k, info, ids, keep, channel, (uint32_t)max, e);
-	if ((rc = append(k, ids, keep, channel, max, e)) != REAP_OK)
+		return put_block(k, info, ids, keep, channel, (uint32_t)max,
+			(struct reap_parts){1, &number, &start}, e);
+	if ((rc = append(k, number, ids, keep, channel, max, e)) != REAP_OK)
 		return rc;
-	return append(k, &k->o->eos, &no, &no, 1, e);
+	return append(k, number, &k->o->eos, &no, &no, 1, e);
 }
 
 static int check_count(const struct packer *k, struct reap_err *e)
@@ -132,7 +160,10 @@ int reap_pack_run(const struct reap_pack_opts *o, struct reap_feed *feed,
 		k.ids = reap_alloc(o->seq_len, sizeof(*k.ids));
 		k.keep = reap_alloc(o->seq_len, 1);
 		k.channel = reap_alloc(o->seq_len, 1);
-		if (k.ids == NULL || k.keep == NULL || k.channel == NULL)
+		k.part_row = reap_alloc(o->seq_len, sizeof(*k.part_row));
+		k.part_start = reap_alloc(o->seq_len, sizeof(*k.part_start));
+		if (k.ids == NULL || k.keep == NULL || k.channel == NULL || k.part_row == NULL ||
+			k.part_start == NULL)
 			rc = reap_fail_memory(e, "a block");
 	}
 	if (k.rows == NULL)
@@ -163,5 +194,7 @@ int reap_pack_run(const struct reap_pack_opts *o, struct reap_feed *feed,
 	free(k.ids);
 	free(k.keep);
 	free(k.channel);
+	free(k.part_row);
+	free(k.part_start);
 	return rc;
 }

@@ -13,8 +13,26 @@
 
 static char stream_path[64];
 
-/* Blocks of the stream as "pack[i]:id,id*..." where * marks kept tokens, then
- * each pack record as "pack=blocks/rows/tokens/kept". */
+/* A letter for each row of the stream, in the order in which they come. */
+static char letter(uint32_t row)
+{
+	static uint32_t seen[26];
+	static size_t n;
+	size_t i = 0;
+
+	if (row == 0) { /* a new stream */
+		n = 0;
+		return ' ';
+	}
+	while (i < n && seen[i] != row)
+		i++;
+	if (i == n)
+		seen[n++] = row;
+	return (char)('A' + i);
+}
+
+/* Blocks of the stream as "pack[i]:Aid,id*..." where a letter stands where a row begins
+ * and * marks kept tokens, then each pack record as "pack=blocks/rows/tokens/kept". */
 static const char *read_back(void)
 {
 	static char out[2000];
@@ -29,6 +47,7 @@ static const char *read_back(void)
 	int rc = in != NULL ? reap_reader_open(&r, fileno(in), "s", REAP_KIND_TOKENS, &e) : REAP_EFAIL;
 
 	out[0] = '\0';
+	letter(0);
 	if (rc == REAP_OK)
 		while ((rc = reap_read(r, &rec, &e)) > 0) {
 			if (reap_rec_is(&rec, "pack")) {
@@ -43,9 +62,14 @@ static const char *read_back(void)
 				break;
 			n += (size_t)snprintf(out + n, sizeof(out) - n, "%s%s[%llu]:", n ? " " : "", b.pack,
 				(unsigned long long)b.index);
-			for (uint32_t i = 0; i < b.len; i++)
-				n += (size_t)snprintf(out + n, sizeof(out) - n, "%s%u%s", i ? "," : "", b.ids[i],
-					b.keep[i] ? "*" : "");
+			for (uint32_t i = 0, part = 0; i < b.len; i++) {
+				char row[2] = "";
+
+				if (part < b.parts.n && b.parts.start[part] == i)
+					row[0] = letter(b.parts.row[part++]);
+				n += (size_t)snprintf(out + n, sizeof(out) - n, "%s%s%u%s", i ? "," : "", row,
+					b.ids[i], b.keep[i] ? "*" : "");
+			}
 		}
 	if (e.code != REAP_OK)
 		snprintf(out, sizeof(out), "%s", e.text);
@@ -97,6 +121,7 @@ struct bad {
 	const char *pack;
 	uint64_t seq_len, n_ids, n_keep, n_channel;
 	uint8_t keep, channel;
+	uint32_t parts, start[2];
 	const char *sha, *hash;
 	uint64_t blocks, tokens, kept;
 	const char *says;
@@ -106,7 +131,8 @@ static void put_bad(struct reap_writer *w, const struct bad *b, struct reap_err 
 {
 	static const uint32_t ids[8] = {1, 2, 3, 4, 5, 6, 7, 8};
 	uint8_t keep[8], channel[8];
-	msgpack_packer *pk = reap_record_begin(w, b->pack ? "block" : "pack", b->pack ? 6 : 11);
+	const uint64_t parts = b->parts > 0 ? b->parts : 1;
+	msgpack_packer *pk = reap_record_begin(w, b->pack ? "block" : "pack", b->pack ? 8 : 11);
 
 	memset(keep, b->keep, sizeof(keep));
 	memset(channel, b->channel, sizeof(channel));
@@ -117,6 +143,8 @@ static void put_bad(struct reap_writer *w, const struct bad *b, struct reap_err 
 		reap_put_array(pk, "ids", REAP_U32, 1, &b->n_ids, ids);
 		reap_put_array(pk, "keep", REAP_U8, 1, &b->n_keep, keep);
 		reap_put_array(pk, "channel", REAP_U8, 1, &b->n_channel, channel);
+		reap_put_array(pk, "rows", REAP_U32, 1, &parts, ids);
+		reap_put_array(pk, "starts", REAP_U32, 1, &parts, b->start);
 	} else {
 		reap_put_u64(pk, "blocks", b->blocks);
 		reap_put_u64(pk, "rows_seen", 1);
@@ -144,6 +172,11 @@ static void check_refusals(void)
 		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 4, .says = "channel"},
 		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 3, .keep = 2, .says = "neither 0 nor 1"},
 		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 3, .channel = 6, .says = "not within 0..5"},
+		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 3, .parts = 2, .start = {0, 2}, .says = NULL},
+		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 3, .start = {1}, .says = "starts: element 0"},
+		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 3, .parts = 2, .start = {0, 0}, .says = "starts: element 1"},
+		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 3, .parts = 2, .start = {0, 3}, .says = "starts: element 1"},
+		{.pack = "p", .n_ids = 1, .n_keep = 1, .n_channel = 1, .parts = 2, .start = {0, 1}, .says = "rows: 2 rows in 1 token"},
 		{.pack = SHA SHA, .n_ids = 3, .n_keep = 3, .n_channel = 3, .says = "pack"},
 		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = 2, .tokens = 8, .kept = 8, .says = NULL},
 		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = 2, .tokens = 8, .kept = 9, .says = "kept: 9"},
@@ -195,7 +228,7 @@ static struct reap_rows *rows_of(const char *name, const char *lines)
 
 int main(void)
 {
-	struct reap_rows *files[2];
+	struct reap_rows *files[3];
 
 	snprintf(stream_path, sizeof(stream_path), "%s/reap-test-pack-%ld",
 		getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", (long)getpid());
@@ -204,16 +237,18 @@ int main(void)
 				"{\"input_ids\": [4,5,6,7,8]}\n"
 				"{\"input_ids\": [9], \"keep_mask\": [true]}");
 	files[1] = rows_of("b", "{\"input_ids\": [11]}\n{\"input_ids\": [12,13], \"keep_mask\": [1,0]}\n");
+	files[2] = rows_of("c", "{\"input_ids\": [1,2]}\n{\"input_ids\": [3]}\n{\"input_ids\": [1,2]}\n"
+				"{\"input_ids\": [4]}\n");
 
 	check("blocks: EOS after each row, first tokens unkept",
 		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 4, .eos = 99}, files, 1,
-		"a[0]:1,2*,3*,99 a[1]:4,5*,6*,7* a[2]:8,99,9*,99 a=3/3/12/6");
+		"a[0]:A1,2*,3*,99 a[1]:B4,5*,6*,7* a[2]:B8,99,C9*,99 a=3/3/12/6");
 	check("blocks: no more than asked for, the last row counted",
 		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 3, .blocks = 2, .eos = 99}, files,
-		1, "a[0]:1,2*,3* a[1]:99,4*,5* a=2/2/6/4");
+		1, "a[0]:A1,2*,3* a[1]:A99,B4*,5* a=2/2/6/4");
 	check("blocks: a row can fill several",
 		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 2, .blocks = 4, .eos = 99}, files,
-		1, "a[0]:1,2* a[1]:3,99 a[2]:4,5* a[3]:6,7* a=4/2/8/3");
+		1, "a[0]:A1,2* a[1]:A3,99 a[2]:B4,5* a[3]:B6,7* a=4/2/8/3");
 	check("blocks: too few are an error",
 		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 4, .blocks = 4, .eos = 99}, files,
 		1, "pack a: 3 blocks of 4 tokens in its 3 rows, not the 4 asked for");
@@ -222,24 +257,27 @@ int main(void)
 		"pack a: its 3 rows do not fill a block of 13 tokens");
 	check("rows: the tail of each",
 		(struct reap_pack_opts){.mode = REAP_PACK_ROWS, .seq_len = 3}, files, 1,
-		"a[0]:1,2*,3* a[1]:6*,7*,8* a[2]:9* a=3/3/7/6");
+		"a[0]:A1,2*,3* a[1]:B6*,7*,8* a[2]:C9* a=3/3/7/6");
 	check("rows: in turn, each to its own pack",
 		(struct reap_pack_opts){.mode = REAP_PACK_ROWS, .seq_len = 9}, files, 2,
-		"a[0]:1,2*,3* b[1]:11* a[2]:4*,5*,6*,7*,8* b[3]:12*,13 a[4]:9* a=3/3/9/8 b=2/2/3/2");
+		"a[0]:A1,2*,3* b[1]:B11* a[2]:C4*,5*,6*,7*,8* b[3]:D12*,13 a[4]:E9* a=3/3/9/8 b=2/2/3/2");
 	check("long: the tail of each row, EOS, first tokens as they are",
 		(struct reap_pack_opts){.mode = REAP_PACK_LONG, .seq_len = 3, .row_max = 2, .eos = 99}, files, 1,
-		"a[0]:2*,3*,99 a[1]:7*,8*,99 a=2/3/6/4");
+		"a[0]:A2*,3*,99 a[1]:B7*,8*,99 a=2/3/6/4");
 	check("long: no row beyond a block",
 		(struct reap_pack_opts){.mode = REAP_PACK_LONG, .seq_len = 4, .row_max = 100, .eos = 99}, files,
-		1, "a[0]:1,2*,3*,99 a[1]:5*,6*,7*,8* a=2/3/8/6");
+		1, "a[0]:A1,2*,3*,99 a[1]:B5*,6*,7*,8* a=2/3/8/6");
 	check("long: an upper bound",
 		(struct reap_pack_opts){.mode = REAP_PACK_LONG, .seq_len = 3, .row_max = 2, .blocks = 1, .eos = 99},
-		files, 1, "a[0]:2*,3*,99 a=1/1/3/2");
+		files, 1, "a[0]:A2*,3*,99 a=1/1/3/2");
 	check("long: fewer than the bound are none the worse",
 		(struct reap_pack_opts){.mode = REAP_PACK_LONG, .seq_len = 8, .row_max = 8, .blocks = 7, .eos = 99},
-		files, 1, "a[0]:1,2*,3*,99,4*,5*,6*,7* a=1/3/8/6");
+		files, 1, "a[0]:A1,2*,3*,99,B4*,5*,6*,7* a=1/3/8/6");
+	check("blocks: a row that comes twice is one row",
+		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 5, .eos = 99}, &files[2], 1,
+		"a[0]:A1,2*,99,B3*,99 a[1]:A1,2*,99,C4*,99 a=2/4/10/4");
 	check_refusals();
-	for (int f = 0; f < 2; f++)
+	for (int f = 0; f < 3; f++)
 		reap_rows_close(files[f]);
 	unlink(stream_path);
 	return tap_done();
