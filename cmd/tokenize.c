@@ -27,7 +27,14 @@ static const char usage[] =
 	"      --eos TOKEN   token (or id) put after each row when packing\n"
 	"                    (default: eos_token of the tokenizer_config.json beside it)\n"
 	"      --text-column NAME\n"
-	"                    what holds the text of a row (default: text)\n"
+	"                    what holds the text of a row (default: text, or a conversation)\n"
+	"      --chat-date DATE|none\n"
+	"                    date in the system message of conversations (default: none)\n"
+	"      --chat-effort low|medium|high\n"
+	"                    ... reasoning effort in it (default: medium)\n"
+	"      --history served|all\n"
+	"                    ... analysis of earlier turns: dropped as the model is\n"
+	"                    served, or kept (default: served)\n"
 	"Blocks, one of:\n"
 	"  -l, --seq-len L[,L...]\n"
 	"                    evaluation: rows one after the other, cut into blocks of L\n"
@@ -74,6 +81,9 @@ enum {
 	OPT_SPLIT,
 	OPT_UNION,
 	OPT_KEEP,
+	OPT_CHAT_DATE,
+	OPT_CHAT_EFFORT,
+	OPT_HISTORY,
 	OPT_RECIPE,
 };
 
@@ -86,6 +96,7 @@ struct input {
 
 struct opts {
 	const char *model, *tokenizer, *eos, *column;
+	struct reap_chat_opts chat;
 	enum reap_pack_mode mode;
 	bool mode_given;
 	uint32_t seq_len[MAX_SEQ_LENS];
@@ -172,6 +183,34 @@ static void set_strategy(struct opts *o, const char *arg)
 			return;
 		}
 	tool_usage("--strategy: '%s' is none of per_file, per_file_weighted and global", arg);
+}
+
+/* A day as YYYY-MM-DD, the form in which the model knows dates. */
+static void set_chat_date(struct reap_chat_opts *o, const char *arg)
+{
+	static const char form[] = "dddd-dd-dd";
+	bool ok = strlen(arg) == strlen(form);
+
+	o->date = NULL;
+	if (strcmp(arg, "none") == 0)
+		return;
+	for (size_t i = 0; ok && form[i] != '\0'; i++)
+		ok = form[i] == 'd' ? arg[i] >= '0' && arg[i] <= '9' : arg[i] == form[i];
+	if (!ok)
+		tool_usage("--chat-date: '%s' is neither YYYY-MM-DD nor none", arg);
+	o->date = arg;
+}
+
+static void set_chat_effort(struct reap_chat_opts *o, const char *arg)
+{
+	static const char *const names[] = {"low", "medium", "high"};
+
+	for (int i = 0; i < 3; i++)
+		if (strcmp(arg, names[i]) == 0) {
+			o->effort = (enum reap_effort)i;
+			return;
+		}
+	tool_usage("--chat-effort: '%s' is none of low, medium and high", arg);
 }
 
 static void set_recipe(struct opts *o, const char *arg)
@@ -301,6 +340,9 @@ static void parse(struct opts *o, int argc, char **argv)
 		{"tokenizer", required_argument, NULL, 't'},
 		{"eos", required_argument, NULL, OPT_EOS},
 		{"text-column", required_argument, NULL, OPT_COLUMN},
+		{"chat-date", required_argument, NULL, OPT_CHAT_DATE},
+		{"chat-effort", required_argument, NULL, OPT_CHAT_EFFORT},
+		{"history", required_argument, NULL, OPT_HISTORY},
 		{"seq-len", required_argument, NULL, 'l'},
 		{"blocks", required_argument, NULL, 'b'},
 		{"target-tokens", required_argument, NULL, OPT_TARGET},
@@ -399,6 +441,17 @@ static void parse(struct opts *o, int argc, char **argv)
 		case OPT_UNION:
 			set_pack_name(name, optarg, strlen(optarg), optarg);
 			o->union_name = optarg;
+			break;
+		case OPT_CHAT_DATE:
+			set_chat_date(&o->chat, optarg);
+			break;
+		case OPT_CHAT_EFFORT:
+			set_chat_effort(&o->chat, optarg);
+			break;
+		case OPT_HISTORY:
+			if (strcmp(optarg, "served") != 0 && strcmp(optarg, "all") != 0)
+				tool_usage("--history: '%s' is neither served nor all", optarg);
+			o->chat.all_history = optarg[0] == 'a';
 			break;
 		case OPT_KEEP:
 			if (strcmp(optarg, "assistant") != 0 && strcmp(optarg, "all") != 0)
@@ -597,7 +650,7 @@ static int run(const struct opts *o, struct reap_err *e)
 		(rc = reap_pool_open(&s.pool, tool.threads, e)) != REAP_OK)
 		goto out;
 	for (size_t i = 0; i < o->n_input; i++)
-		if ((rc = reap_rows_open(&s.rows[i], o->input[i].path, o->column, again, e)) != REAP_OK)
+		if ((rc = reap_rows_open(&s.rows[i], o->input[i].path, o->column, &o->chat, again, e)) != REAP_OK)
 			goto out;
 	if (o->sampled && (rc = reap_sample_take(&s.sample, s.rows, o->n_input, &o->sample,
 				   tool_progress("sample", "rows"), e)) != REAP_OK)
@@ -625,7 +678,7 @@ int main(int argc, char **argv)
 	static struct input inputs[MAX_FILES];
 	static double weights[MAX_FILES];
 	struct opts o = {
-		.column = "text",
+		.chat = {.effort = REAP_EFFORT_MEDIUM},
 		.row_max = 8192,
 		.sample = {.seed = 3407},
 		.weight = weights,

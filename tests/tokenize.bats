@@ -217,6 +217,92 @@ tok() {
 	fails 1 "tokenizer.json: No such file" tok -m "$TMP/m" --rows "$TMP/r.jsonl"
 }
 
+# chat FORM: two conversations as rows of one form.
+chat() {
+	case $1 in
+	messages) jq -cn '("one", "two") | {messages: [{role: "user", content: .}, {role: "assistant", content: ("yes " + .)}]}' ;;
+	sharegpt) jq -cn '("one", "two") | {conversations: [{from: "human", value: .}, {from: "gpt", value: ("yes " + .)}]}' ;;
+	pair) jq -cn '("one", "two") | {prompt: ., completion: ("yes " + .)}' ;;
+	alpaca) jq -cn '("one", "two") | {instruction: ., input: "", output: ("yes " + .)}' ;;
+	esac
+}
+
+@test "conversations: the same tokens from every form of row; the answer is kept" {
+	chat messages >"$TMP/m"
+	tok -m "$MODEL" --rows p="$TMP/m" >"$TMP/want"
+	for form in sharegpt pair alpaca; do
+		chat $form >"$TMP/m"
+		tok -m "$MODEL" --rows p="$TMP/m" >"$TMP/got"
+		cmp "$TMP/want" "$TMP/got"
+	done
+	# The answer's tokens are those of its text alone, in the final channel.
+	tok -m "$MODEL" --rows <(rows "yes one") >"$TMP/text"
+	reap-show -t block "$TMP/want" | jq -c '[[.ids, .keep] | transpose[] | select(.[1] == 1)[0]]' | sed -n 1p >"$TMP/kept"
+	blocks "$TMP/text" | cmp - "$TMP/kept"
+	[ "$(reap-show -t block "$TMP/want" | jq -c '[.channel[] | select(. > 0)] | unique' | sort -u)" = "[3]" ]
+}
+
+@test "conversations: tags within the text of a message are text" {
+	jq -cn '{prompt: "a<|end|>b", completion: "c<|return|>d"}' >"$TMP/r"
+	tok -m "$MODEL" --rows "$TMP/r" >"$TMP/s"
+	local end
+	end=$(jq '.added_tokens[] | select(.content == "<|end|>").id' "$MODEL/tokenizer.json")
+	# system and user close with <|end|>, the last answer with <|return|>
+	[ "$(reap-show -t block "$TMP/s" | jq "[.ids[] | select(. == $end)] | length")" = 2 ]
+	# As a transcript the same text would hold one more.
+	tok -m "$MODEL" --rows <(rows 'a<|end|>b') >"$TMP/s"
+	[ "$(reap-show -t block "$TMP/s" | jq "[.ids[] | select(. == $end)] | length")" = 1 ]
+}
+
+@test "conversations: date, effort, history; samples and splits go by the rendered text" {
+	local t='{messages: [{role: "user", content: "q"}, {role: "assistant", thinking: "first", content: "a"},
+		{role: "user", content: "r"}, {role: "assistant", thinking: "second", content: "b"}]}'
+	jq -cn "$t" >"$TMP/r"
+	kept() { tok -m "$MODEL" --rows "$@" "$TMP/r" | reap-show -t block | jq -c '[.channel[] | select(. == 1)] | length'; }
+	[ "$(kept --history all)" -gt "$(kept)" ]
+	tok -m "$MODEL" --rows "$TMP/r" >"$TMP/a"
+	for o in "--chat-date 2025-08-05" "--chat-effort high" "--history all"; do
+		# shellcheck disable=SC2086
+		tok -m "$MODEL" --rows $o "$TMP/r" >"$TMP/b"
+		run cmp -s "$TMP/a" "$TMP/b"
+		[ "$status" -eq 1 ]
+	done
+	for o in "--chat-date 5.8.2025" "--chat-effort huge" "--history some"; do
+		# shellcheck disable=SC2086
+		run reap-tokenize -m "$MODEL" --rows $o "$TMP/r"
+		[ "$status" -eq 2 ]
+	done
+	for i in $(seq 40); do jq -cn --arg i "$i" '{prompt: $i, completion: "yes"}'; done >"$TMP/r"
+	tok -m "$MODEL" --rows --holdout 0.5 --split calib "$TMP/r" >"$TMP/a"
+	tok -m "$MODEL" --rows --holdout 0.5 --split eval "$TMP/r" >"$TMP/b"
+	[ "$(cat <(blocks "$TMP/a") <(blocks "$TMP/b") | sort -u | wc -l)" = 40 ]
+	tok -m "$MODEL" --rows --sample 7 "$TMP/r" >"$TMP/a"
+	[ "$(blocks "$TMP/a" | sort -u | wc -l)" = 7 ]
+}
+
+@test "which part of a row is taken: ids, a Harmony text, a conversation, another text" {
+	local chat='messages: [{role: "user", content: "q"}]' h='"<|start|>assistant<|message|>t<|end|>"'
+	is() { tok -m "$MODEL" --rows ${3-} p=<(jq -cn "$1") >"$TMP/a"; tok -m "$MODEL" --rows p=<(jq -cn "$2") >"$TMP/b"; cmp "$TMP/a" "$TMP/b"; }
+	is "{input_ids: [5, 6], text: $h, $chat}" "{input_ids: [5, 6]}"
+	is "{text: $h, $chat}" "{text: $h}"
+	is "{text: \"plain\", $chat}" "{$chat}"
+	is "{text: \"plain\", prompt: \"q\"}" "{text: \"plain\"}"
+	is "{text: \"plain\", $chat}" "{text: \"plain\"}" "--text-column text"
+	is '{prompt: "<|start|>assistant", completion: "<|message|>t<|end|>"}' "{text: $h}"
+}
+
+@test "conversations that cannot be rendered: file, line, message, reason" {
+	jq -cn '{prompt: "q", completion: "a"}, {messages: [{role: "user", content: [{type: "image_url"}]}]}' >"$TMP/r"
+	run reap-tokenize -q -m "$MODEL" --rows "$TMP/r"
+	[ "$status" -eq 1 ]
+	[[ $output == *"r: line 2: message 0: content: part 0 of type 'image_url' is not text"* ]]
+	# A tokenizer of another family.
+	jq '.added_tokens = []' "$MODEL/tokenizer.json" >"$TMP/tokenizer.json"
+	run reap-tokenize -q -t "$TMP/tokenizer.json" --rows <(jq -cn '{prompt: "q", completion: "a"}')
+	[ "$status" -eq 1 ]
+	[[ $output == *"has no token <|start|>"* ]]
+}
+
 @test "names: the stem, or what was said" {
 	rows a >"$TMP/a=b.c.jsonl"
 	tok -m "$MODEL" --rows "$TMP/a=b.c.jsonl" x="$TMP/a=b.c.jsonl" - <"$TMP/a=b.c.jsonl" >"$TMP/s"
@@ -309,7 +395,7 @@ fake_duckdb() {
 	tok -m "$MODEL" --rows p="$TMP/r.jsonl" >"$TMP/a"
 	PATH=$TMP/fake:$PATH tok -m "$MODEL" --rows p="$TMP/it's;rm -rf *.parquet" >"$TMP/b"
 	cmp "$TMP/a" "$TMP/b"
-	grep -qF "SELECT COLUMNS('^(text|input_ids|keep_mask)\$')" "$TMP/argv"
+	grep -qF "SELECT COLUMNS('^(input_ids|keep_mask|text|messages|conversations|tools|prompt|completion|instruction|input|output)\$')" "$TMP/argv"
 	# Read more than once: by way of a temporary file.
 	tok -m "$MODEL" -l 2,3 --union U p="$TMP/r.jsonl" >"$TMP/a"
 	PATH=$TMP/fake:$PATH tok -m "$MODEL" -l 2,3 --union U p="$TMP/it's;rm -rf *.parquet" >"$TMP/b"
@@ -318,7 +404,7 @@ fake_duckdb() {
 	PATH=$TMP/fake:$PATH tok -m "$MODEL" --rows --text-column "a'b" \
 		p="$TMP/it's;rm -rf *.parquet" >"$TMP/b" 2>&1 || status=$?
 	[ "$status" -eq 1 ]
-	grep -qF "'^(a\\''b|input_ids|keep_mask)\$'" "$TMP/argv"
+	grep -qF "'^(input_ids|keep_mask|a\\''b)\$'" "$TMP/argv"
 }
 
 @test "Parquet: a reader that fails, is killed, is not needed to the end, is missing" {

@@ -291,6 +291,40 @@ static size_t added_next(const struct reap_bpe *b, const char *text, size_t n, s
 	return at;
 }
 
+static int too_long(size_t n, struct reap_err *e)
+{
+	return reap_fail(e, REAP_EFAIL, "a text of %zu bytes, more than the limit of %d", n,
+		REAP_MAX_TEXT);
+}
+
+int reap_bpe_encode_parts(struct reap_bpe_work *w, const char *text,
+	const struct reap_bpe_part *part, size_t n_parts, struct reap_tokens *out, struct reap_err *e)
+{
+	size_t from = 0;
+	int rc;
+
+	out->n = 0;
+	if (n_parts > 0 && part[n_parts - 1].end > REAP_MAX_TEXT)
+		return too_long(part[n_parts - 1].end, e);
+	for (size_t i = 0; i < n_parts; from = part[i++].end) {
+		size_t n = part[i].end - from;
+		const struct added_token *t;
+
+		if (!part[i].token) {
+			if ((rc = encode_piece(w, 0, text + from, n, from, out, e)) != REAP_OK)
+				return rc;
+			continue;
+		}
+		t = added_at(w->bpe, text + from, n);
+		if (t == NULL || t->len != n)
+			return reap_fail(e, REAP_EFAIL, "the tokenizer has no token %.*s: chat rows are for "
+							"models that speak Harmony", (int)n, text + from);
+		if ((rc = put_token(out, t->id, part[i].end, e)) != REAP_OK)
+			return rc;
+	}
+	return REAP_OK;
+}
+
 int reap_bpe_encode(struct reap_bpe_work *w, const char *text, size_t n, struct reap_tokens *out,
 	struct reap_err *e)
 {
@@ -300,8 +334,7 @@ int reap_bpe_encode(struct reap_bpe_work *w, const char *text, size_t n, struct 
 
 	out->n = 0;
 	if (n > REAP_MAX_TEXT)
-		return reap_fail(e, REAP_EFAIL, "a text of %zu bytes, more than the limit of %d", n,
-			REAP_MAX_TEXT);
+		return too_long(n, e);
 	for (at = added_next(b, text, n, 0); at < n; at = added_next(b, text, n, at)) {
 		const struct added_token *t = added_at(b, text + at, n - at);
 

@@ -56,6 +56,16 @@ void reap_tokens_free(struct reap_tokens *t);
 REAP_MUST_CHECK int reap_bpe_encode(struct reap_bpe_work *w, const char *text, size_t n,
 	struct reap_tokens *out, struct reap_err *e);
 
+/* A text in parts, which tile it: each ends before byte `end` and is tokenized by
+ * itself, as the one token it names, or as plain text, in which the names of added
+ * tokens are text like any other. */
+struct reap_bpe_part {
+	size_t end;
+	bool token;
+};
+REAP_MUST_CHECK int reap_bpe_encode_parts(struct reap_bpe_work *w, const char *text,
+	const struct reap_bpe_part *part, size_t n_parts, struct reap_tokens *out, struct reap_err *e);
+
 /* Offsets as `tokenizers` reports them: half-open, in characters (code points)
  * of the text; a token that is part of a character's bytes has that character's
  * range.  begin and end have room for t->n values. */

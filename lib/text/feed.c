@@ -15,6 +15,8 @@ enum { BATCH_ROWS = 64, BATCH_BYTES = 1 << 20 };
 struct slot {
 	uint32_t file;
 	bool has_text;
+	struct reap_bpe_part *part; /* of a rendered conversation; none: a text as it is */
+	size_t n_parts, parts_cap;
 	char *key;
 	size_t key_len, key_cap;
 	struct reap_tokens tokens; /* of a text */
@@ -79,6 +81,7 @@ void reap_feed_close(struct reap_feed *f)
 		free(s->key);
 		reap_tokens_free(&s->tokens);
 		reap_spans_free(&s->spans);
+		free(s->part);
 		free(s->given_ids);
 		free(s->keep);
 		free(s->channel);
@@ -123,6 +126,32 @@ static int read_row(struct reap_feed *f, struct reap_row *row, uint32_t *file, s
 	return 0;
 }
 
+/* The parts of a conversation and what is kept of it. */
+static int copy_chat(struct slot *s, const struct reap_transcript *t, const char *name,
+	struct reap_err *e)
+{
+	if (!reap_grow(&s->part, &s->parts_cap, t->n_parts, sizeof(*s->part)) ||
+		!reap_grow(&s->spans.span, &s->spans.cap, t->spans.n, sizeof(*s->spans.span)))
+		return reap_fail_memory(e, name);
+	memcpy(s->part, t->part, t->n_parts * sizeof(*s->part));
+	s->n_parts = t->n_parts;
+	if (t->spans.n > 0)
+		memcpy(s->spans.span, t->spans.span, t->spans.n * sizeof(*s->spans.span));
+	s->spans.n = t->spans.n;
+	return REAP_OK;
+}
+
+/* Ids of a text, and what the assistant wrote in it. */
+static int encode_text(struct reap_bpe_work *w, struct slot *s)
+{
+	int rc;
+
+	if (s->n_parts > 0)
+		return reap_bpe_encode_parts(w, s->key, s->part, s->n_parts, &s->tokens, &s->err);
+	rc = reap_bpe_encode(w, s->key, s->key_len, &s->tokens, &s->err);
+	return rc == REAP_OK ? reap_harmony_spans(s->key, s->key_len, &s->spans, &s->err) : rc;
+}
+
 static int fill_slot(struct reap_feed *f, struct slot *s, const struct reap_row *row, uint32_t file,
 	struct reap_err *e)
 {
@@ -130,6 +159,7 @@ static int fill_slot(struct reap_feed *f, struct slot *s, const struct reap_row 
 
 	s->file = file;
 	s->has_text = row->text != NULL;
+	s->n_parts = 0;
 	s->err = (struct reap_err){0};
 	if (s->has_text && f->o.bpe == NULL)
 		return reap_fail(e, REAP_EFAIL, "%s: row %llu: text, but %s", name,
@@ -139,7 +169,7 @@ static int fill_slot(struct reap_feed *f, struct slot *s, const struct reap_row 
 	memcpy(s->key, row->key, row->key_len);
 	s->key_len = row->key_len;
 	if (s->has_text)
-		return REAP_OK;
+		return row->chat != NULL ? copy_chat(s, row->chat, name, e) : REAP_OK;
 	if (!reap_grow(&s->given_ids, &s->ids_cap, row->n, sizeof(*s->given_ids)) ||
 		!reap_grow(&s->keep, &s->keep_cap, row->n, 1) ||
 		!reap_grow(&s->channel, &s->channel_cap, row->n, 1))
@@ -157,9 +187,7 @@ static void encode_slot(void *arg, size_t task, int thread)
 	struct reap_feed *f = arg;
 	struct slot *s = &f->slot[task];
 
-	if (!s->has_text ||
-		reap_bpe_encode(f->work[thread], s->key, s->key_len, &s->tokens, &s->err) != REAP_OK ||
-		reap_harmony_spans(s->key, s->key_len, &s->spans, &s->err) != REAP_OK)
+	if (!s->has_text || encode_text(f->work[thread], s) != REAP_OK)
 		return;
 	if (!reap_grow(&s->keep, &s->keep_cap, s->tokens.n, 1) ||
 		!reap_grow(&s->channel, &s->channel_cap, s->tokens.n, 1)) {

@@ -21,9 +21,9 @@ extern char **environ;
 static const char python[] =
 	"import sys, json\n"
 	"out = open(1, 'w')\n"
-	"want = [sys.argv[1], 'input_ids', 'keep_mask']\n"
+	"want = sys.argv[1:]\n"
 	"def put(rows):\n"
-	"    out.write(''.join(json.dumps(r) + '\\n' for r in rows))\n"
+	"    out.write(''.join(json.dumps(r, default=str) + '\\n' for r in rows))\n"
 	"def by_pyarrow(pq):\n"
 	"    f = pq.ParquetFile('/dev/fd/0')\n"
 	"    have = [c for c in want if c in f.schema_arrow.names]\n"
@@ -65,22 +65,32 @@ static int no_reader(const char *path, struct reap_err *e)
 		path);
 }
 
-/* The statement for the duckdb command, NULL when out of memory.  The columns
- * are chosen by a pattern, since an absent one must not be an error. */
-static char *duckdb_statement(const char *column)
+/* What is asked for, and for rows without a named column. */
+enum { MAX_COLUMNS = 16 };
+static const char *const always[] = {"input_ids", "keep_mask"};
+static const char *const of_rows[] = {"text", "messages", "conversations", "tools", "prompt",
+	"completion", "instruction", "input", "output"};
+
+static size_t wanted(const char *column, const char *name[MAX_COLUMNS])
 {
-	static const char head[] = "COPY (SELECT COLUMNS('^(",
-			  tail[] = "|input_ids|keep_mask)$') FROM read_parquet('/dev/fd/0')) "
-				   "TO '/dev/fd/1' (FORMAT JSON)";
-	char *s = reap_alloc(sizeof(head) + sizeof(tail) + 3 * strlen(column), 1), *p = s;
+	size_t n = 0;
 
-	if (s == NULL)
-		return NULL;
-	p = stpcpy(p, head);
-	for (; *column != '\0'; column++) {
-		unsigned char c = (unsigned char)*column;
+	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
+		name[n++] = always[i];
+	if (column != NULL)
+		name[n++] = column;
+	for (size_t i = 0; column == NULL && i < sizeof(of_rows) / sizeof(of_rows[0]); i++)
+		name[n++] = of_rows[i];
+	return n;
+}
 
-		/* Punctuation is escaped for the pattern, a quote also for SQL. */
+/* A name within a pattern within a string of SQL: punctuation is escaped for the
+ * pattern, a quote also for SQL. */
+static char *put_name(char *p, const char *name)
+{
+	for (; *name != '\0'; name++) {
+		unsigned char c = (unsigned char)*name;
+
 		if (c < 0x80 && strchr("0123456789abcdefghijklmnopqrstuvwxyz"
 				       "ABCDEFGHIJKLMNOPQRSTUVWXYZ_", c) == NULL)
 			*p++ = '\\';
@@ -88,12 +98,34 @@ static char *duckdb_statement(const char *column)
 			*p++ = '\'';
 		*p++ = (char)c;
 	}
+	return p;
+}
+
+/* The statement for the duckdb command, NULL when out of memory.  The columns
+ * are chosen by a pattern, since an absent one must not be an error. */
+static char *duckdb_statement(const char *const *name, size_t n)
+{
+	static const char head[] = "COPY (SELECT COLUMNS('^(",
+			  tail[] = ")$') FROM read_parquet('/dev/fd/0')) TO '/dev/fd/1' (FORMAT JSON)";
+	size_t room = sizeof(head) + sizeof(tail);
+	char *s, *p;
+
+	for (size_t i = 0; i < n; i++)
+		room += 3 * strlen(name[i]) + 1;
+	if ((s = reap_alloc(room, 1)) == NULL)
+		return NULL;
+	p = stpcpy(s, head);
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0)
+			*p++ = '|';
+		p = put_name(p, name[i]);
+	}
 	stpcpy(p, tail);
 	return s;
 }
 
 /* Run argv with `in` and `out` as its standard input and output; 0 or an errno. */
-static int spawn(char *const argv[], int in, int out, pid_t *child)
+static int spawn(const char *const argv[], int in, int out, pid_t *child)
 {
 	posix_spawn_file_actions_t actions;
 	int rc = posix_spawn_file_actions_init(&actions);
@@ -104,7 +136,7 @@ static int spawn(char *const argv[], int in, int out, pid_t *child)
 	if (rc == 0)
 		rc = posix_spawn_file_actions_adddup2(&actions, out, 1);
 	if (rc == 0)
-		rc = posix_spawnp(child, argv[0], &actions, NULL, argv, environ);
+		rc = posix_spawnp(child, argv[0], &actions, NULL, (char *const *)argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	return rc;
 }
@@ -112,29 +144,28 @@ static int spawn(char *const argv[], int in, int out, pid_t *child)
 static int start(const char *path, const char *column, int in, int out, pid_t *child,
 	struct reap_err *e)
 {
-	char *statement = duckdb_statement(column), *script = reap_strdup(python),
-	     *name = reap_strdup(column);
-	char duckdb[] = "duckdb", python3[] = "python3", dash_c[] = "-c";
-	char *by_duckdb[] = {duckdb, dash_c, statement, NULL};
-	char *by_python[] = {python3, dash_c, script, name, NULL};
+	const char *name[MAX_COLUMNS];
+	size_t n = wanted(column, name);
+	char *statement = duckdb_statement(name, n);
+	/* An init file of the user's could print or set anything. */
+	const char *by_duckdb[] = {"duckdb", "-init", "/dev/null", "-c", statement, NULL};
+	const char *by_python[4 + MAX_COLUMNS] = {"python3", "-c", python};
 	int rc = REAP_OK, why;
 
-	if (statement == NULL || script == NULL || name == NULL) {
-		rc = reap_fail_memory(e, path);
-	} else {
-		why = spawn(by_duckdb, in, out, child);
-		if (why == ENOENT)
-			why = spawn(by_python, in, out, child);
-		if (why == ENOENT) {
-			rc = no_reader(path, e);
-		} else if (why != 0) {
-			errno = why;
-			rc = reap_fail_errno(e, "%s: cannot start a reader", path);
-		}
+	for (size_t i = 0; i < n; i++)
+		by_python[3 + i] = name[i];
+	if (statement == NULL)
+		return reap_fail_memory(e, path);
+	why = spawn(by_duckdb, in, out, child);
+	if (why == ENOENT)
+		why = spawn(by_python, in, out, child);
+	if (why == ENOENT) {
+		rc = no_reader(path, e);
+	} else if (why != 0) {
+		errno = why;
+		rc = reap_fail_errno(e, "%s: cannot start a reader", path);
 	}
 	free(statement);
-	free(script);
-	free(name);
 	return rc;
 }
 

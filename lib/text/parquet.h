@@ -10,8 +10,9 @@
 
 #include "lib/base/err.h"
 
-/* Start a program that writes the columns `column`, input_ids and keep_mask (as
- * far as they exist) of a Parquet file as JSON lines to *fd. */
+/* Start a program that writes columns of a Parquet file (as far as they exist) as
+ * JSON lines to *fd: input_ids, keep_mask and `column`, or for NULL all that rows
+ * can be made of (lib/text/rows.h). */
 REAP_MUST_CHECK int reap_parquet_start(const char *path, const char *column, int *fd, pid_t *child,
 	struct reap_err *e);
 

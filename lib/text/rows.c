@@ -24,6 +24,8 @@ enum {
 
 struct reap_rows {
 	char *name, *column;
+	bool column_given;
+	struct reap_chat_opts chat;
 	int fd;
 	bool own_fd; /* not standard input */
 	pid_t child; /* the Parquet reader, 0: none or gone */
@@ -41,7 +43,8 @@ struct reap_cursor {
 	uint64_t number; /* rows consumed */
 	uint64_t usable;
 	bool eof;
-	json_t *doc; /* what the last row's text belongs to */
+	json_t *doc, *joined; /* what the last row's text belongs to */
+	struct reap_transcript transcript;
 	uint32_t *ids;
 	uint8_t *keep, *key;
 	size_t ids_cap, keep_cap, key_cap;
@@ -103,8 +106,8 @@ static bool is_parquet(const char *path)
 	return n >= m && strcmp(path + n - m, suffix) == 0;
 }
 
-int reap_rows_open(struct reap_rows **out, const char *path, const char *column, bool again,
-	struct reap_err *e)
+int reap_rows_open(struct reap_rows **out, const char *path, const char *column,
+	const struct reap_chat_opts *chat, bool again, struct reap_err *e)
 {
 	struct reap_rows *r = reap_calloc(1, sizeof(*r));
 	bool is_stdin = strcmp(path, "-") == 0;
@@ -116,7 +119,9 @@ int reap_rows_open(struct reap_rows **out, const char *path, const char *column,
 		return reap_fail_memory(e, path);
 	r->fd = -1;
 	r->name = reap_strdup(is_stdin ? "standard input" : path);
-	r->column = reap_strdup(column);
+	r->column = reap_strdup(column != NULL ? column : "text");
+	r->column_given = column != NULL;
+	r->chat = *chat;
 	if (r->name == NULL || r->column == NULL) {
 		rc = reap_fail_memory(e, path);
 		goto out;
@@ -205,6 +210,8 @@ void reap_cursor_close(struct reap_cursor *c)
 	if (c == NULL)
 		return;
 	json_decref(c->doc);
+	json_decref(c->joined);
+	reap_transcript_free(&c->transcript);
 	free(c->buf);
 	free(c->ids);
 	free(c->keep);
@@ -334,12 +341,57 @@ static json_t *parse_line(const char *line, size_t n, json_error_t *je)
 	return doc;
 }
 
+/* A row of text: 1, or 0 when there is nothing but white space. */
+static int row_of_text(const char *text, size_t len, struct reap_row *row)
+{
+	size_t begin, end;
+
+	row->text = text;
+	row->len = len;
+	row->key = text;
+	row->key_len = len;
+	reap_utf8_strip(text, len, &begin, &end);
+	return end > begin;
+}
+
+static int row_of_string(const json_t *s, struct reap_row *row)
+{
+	return json_is_string(s) ? row_of_text(json_string_value(s), json_string_length(s), row) : 0;
+}
+
+static int row_of_chat(struct reap_cursor *c, struct reap_row *row, struct reap_err *e)
+{
+	struct reap_err why = {0};
+
+	if (reap_chat_render(c->doc, &c->rows->chat, &c->transcript, &why) != REAP_OK)
+		return bad_row(c, e, why.text);
+	row->chat = &c->transcript;
+	return row_of_text(c->transcript.text, c->transcript.len, row);
+}
+
+/* A prompt and its completion, both as the model saw and wrote them. */
+static int row_of_pair(struct reap_cursor *c, const json_t *prompt, const json_t *completion,
+	struct reap_row *row, struct reap_err *e)
+{
+	size_t n = json_string_length(prompt), m = json_string_length(completion);
+	char *both = reap_alloc(n + m, 1);
+
+	json_decref(c->joined);
+	c->joined = NULL;
+	if (both != NULL) {
+		memcpy(both, json_string_value(prompt), n);
+		memcpy(both + n, json_string_value(completion), m);
+		c->joined = json_stringn_nocheck(both, n + m);
+		free(both);
+	}
+	return c->joined != NULL ? row_of_string(c->joined, row) : reap_fail_memory(e, c->rows->name);
+}
+
 /* The row that a line holds: 1, or 0 when it has nothing usable. */
 static int parse_row(struct reap_cursor *c, const char *line, size_t n, struct reap_row *row,
 	struct reap_err *e)
 {
-	const json_t *ids, *text;
-	size_t begin, end;
+	const json_t *ids, *text, *prompt, *completion;
 	json_error_t je;
 
 	json_decref(c->doc);
@@ -352,14 +404,15 @@ static int parse_row(struct reap_cursor *c, const char *line, size_t n, struct r
 	if (ids != NULL && !json_is_null(ids))
 		return row_of_ids(c, ids, json_object_get(c->doc, "keep_mask"), row, e);
 	text = json_object_get(c->doc, c->rows->column);
-	if (!json_is_string(text))
-		return 0;
-	row->text = json_string_value(text);
-	row->len = json_string_length(text);
-	row->key = row->text;
-	row->key_len = row->len;
-	reap_utf8_strip(row->text, row->len, &begin, &end);
-	return end > begin;
+	if (c->rows->column_given || reap_is_harmony(text))
+		return row_of_string(text, row);
+	if (reap_chat_has(c->doc))
+		return row_of_chat(c, row, e);
+	prompt = json_object_get(c->doc, "prompt");
+	completion = json_object_get(c->doc, "completion");
+	if (json_is_string(prompt) && json_is_string(completion))
+		return row_of_pair(c, prompt, completion, row, e);
+	return row_of_string(text, row);
 }
 
 static bool is_blank(const char *s, size_t n)

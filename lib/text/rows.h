@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
  * Rows of packs: JSON lines, or Parquet by way of a program that turns it into
- * JSON lines.  A row is a text, or token ids made elsewhere.
+ * JSON lines.  A row is a text, a conversation, or token ids made elsewhere:
+ *
+ *   `input_ids`, perhaps with `keep_mask`: ids;
+ *   the text column when it was named, or when it is a Harmony transcript: text;
+ *   what lib/text/chat.h knows as a conversation: its transcript;
+ *   `prompt` and `completion` in Harmony: the one behind the other, text;
+ *   the text column: text.
  *
  * Lines end at '\n' only: U+0085 and U+2028 inside a string are text.  A lone
  * surrogate escape is not UTF-8 text and an error, as any JSON error; "\u0000"
@@ -16,6 +22,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/text/chat.h"
 
 struct reap_rows;   /* an input */
 struct reap_cursor; /* a place in one */
@@ -24,6 +31,7 @@ struct reap_cursor; /* a place in one */
 struct reap_row {
 	const char *text; /* valid UTF-8; NULL for a row of ids */
 	size_t len;
+	const struct reap_transcript *chat; /* what the text was rendered as; NULL: given as it is */
 	const uint32_t *ids; /* (n) `input_ids` */
 	const uint8_t *keep; /* (n) `keep_mask`, 0 or 1; all 1 when the row has none */
 	size_t n;
@@ -36,10 +44,11 @@ struct reap_row {
 };
 
 /* Open "-" (standard input), a file of JSON lines, or one named *.parquet.
- * `column` holds the text.  `again`: there will be several cursors or re-reads,
+ * `column` holds the text, NULL: "text" where there is no
+ * conversation.  `chat` says how those are rendered.  `again`: there will be several cursors or re-reads,
  * so what cannot be read twice is first copied to an unnamed temporary file. */
 REAP_MUST_CHECK int reap_rows_open(struct reap_rows **r, const char *path, const char *column,
-	bool again, struct reap_err *e);
+	const struct reap_chat_opts *chat, bool again, struct reap_err *e);
 void reap_rows_close(struct reap_rows *r); /* NULL allowed */
 const char *reap_rows_name(const struct reap_rows *r);
 

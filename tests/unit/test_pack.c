@@ -218,7 +218,7 @@ static struct reap_rows *rows_of(const char *name, const char *lines)
 
 	snprintf(path, sizeof(path), "%s-%s", stream_path, name);
 	if (reap_write_file(path, lines, strlen(lines), &e) != REAP_OK ||
-		reap_rows_open(&r, path, "text", true, &e) != REAP_OK) {
+		reap_rows_open(&r, path, "text", &(struct reap_chat_opts){0}, true, &e) != REAP_OK) {
 		ok(0, "%s", e.text);
 		exit(1);
 	}

@@ -30,7 +30,7 @@ static void make_files(const int *n)
 		for (int i = 0; i < n[f]; i++)
 			len += (size_t)snprintf(buf + len, sizeof(buf) - len, "{\"text\": \"t%d-%d\"}\n", f, i);
 		if (reap_write_file(paths[f], buf, len, &e) != REAP_OK ||
-			reap_rows_open(&files[f], paths[f], "text", true, &e) != REAP_OK)
+			reap_rows_open(&files[f], paths[f], "text", &(struct reap_chat_opts){0}, true, &e) != REAP_OK)
 			ok(0, "%s", e.text);
 	}
 }
