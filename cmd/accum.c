@@ -212,6 +212,8 @@ int main(int argc, char **argv)
 		tool_usage("%s has no meaning with --merge: the streams have settled it",
 			traces_only);
 	tool_refuse_terminal();
+	if (!merging)
+		tool_means(false);
 	rc = merging ? merge(argc - optind, argv + optind, &e)
 		     : accumulate(&o, argc - optind, argv + optind, &e);
 	return rc == REAP_OK ? EXIT_DONE : tool_report(&e);

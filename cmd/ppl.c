@@ -462,6 +462,8 @@ int main(int argc, char *argv[])
 	if (!o.merge && argc > 1)
 		tool_usage("one token stream is read, %d were named", argc);
 	tool_refuse_terminal();
+	if (!o.merge)
+		tool_means(true);
 	o.input = argc > 0 ? argv[0] : NULL;
 	rc = o.merge ? merge(argv, (size_t)argc, &e) : run(&o, &e);
 	return rc == REAP_OK ? EXIT_DONE : tool_report(&e);

@@ -689,5 +689,6 @@ int main(int argc, char **argv)
 	tool_begin("reap-tokenize", usage, argc, argv);
 	parse(&o, argc, argv);
 	tool_refuse_terminal();
+	tool_means(false);
 	return run(&o, &e) == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

@@ -15,23 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/means.h"
 #include "lib/base/mem.h"
-#include "lib/base/thread.h"
 
 struct tool tool;
-
-/* Half of RAM, at most 4 GiB. */
-static uint64_t default_memory(void)
-{
-	const uint64_t most = (uint64_t)4 << 30;
-	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-	uint64_t half;
-
-	if (pages <= 0 || size <= 0)
-		return most;
-	half = (uint64_t)pages * (uint64_t)size / 2;
-	return half < most ? half : most;
-}
 
 /* A closed descriptor 0-2 would be taken by the first file opened, and data
  * would go into it or messages into data.  Fill the gaps with descriptors that
@@ -55,8 +42,6 @@ void tool_begin(const char *name, const char *usage, int argc, char **argv)
 	if (tool.argv == NULL)
 		_exit(EXIT_FAILED);
 	memcpy(tool.argv, argv, ((size_t)argc + 1) * sizeof(*tool.argv));
-	tool.threads = reap_cpu_count();
-	tool.memory = default_memory();
 }
 
 static void vmessage(const char *fmt, va_list ap) REAP_PRINTF(1, 0);
@@ -302,6 +287,28 @@ int tool_writer(struct reap_writer **w, enum reap_kind kind, const struct reap_h
 		rc = tool_writer_header(w, &h, e);
 	reap_header_free(&h);
 	return rc;
+}
+
+void tool_means(bool memory)
+{
+	const uint64_t most = (uint64_t)4 << 30;
+	const double mib = 1048576;
+	struct reap_means l;
+
+	reap_means(&l);
+	if (tool.threads == 0) {
+		tool.threads = l.cpus;
+		if (tool.verbose)
+			tool_info("threads: %d, as many as %s allows", l.cpus, l.cpus_by);
+	}
+	if (memory && tool.memory == 0) {
+		tool.memory = l.memory / 2 < most ? l.memory / 2 : most;
+		if (tool.verbose)
+			tool_info("memory: %.0f MiB, %s the %.0f MiB that %s allows",
+				(double)tool.memory / mib,
+				tool.memory < most ? "half of" : "the most by default, of",
+				(double)l.memory / mib, l.memory_by);
+	}
 }
 
 /* ---- dry runs ---- */

@@ -52,9 +52,9 @@ enum { TOOL_THREADS = 256, TOOL_MEMORY, TOOL_NO_HISTORY, TOOL_DRY_RUN, TOOL_OWN 
 	"  -v, --verbose     say more on standard error\n"
 #define TOOL_USAGE_HISTORY "      --no-history  leave the history out of the header\n"
 #define TOOL_USAGE_RUN                                                                             \
-	"      --threads N   threads to use (default: the cores of this process)\n"                \
+	"      --threads N   threads to use (default: what this process may use)\n"                \
 	"      --memory SIZE bound on the working set, as 4G or 512Mi\n"                           \
-	"                    (default: half of RAM, at most 4Gi)\n"
+	"                    (default: half of what it may use, at most 4Gi)\n"
 #define TOOL_USAGE_DRY_RUN                                                                         \
 	"      --dry-run     print what the run would take, and run no model\n"
 
@@ -66,7 +66,7 @@ struct tool {
 	char **argv;
 	bool quiet, verbose, no_history;
 	bool dry_run; /* streams go nowhere: their size is asked for */
-	int threads;
+	int threads;	 /* set by option, else by tool_means(), as is memory */
 	uint64_t memory;
 	/* Words of the command line that the history leaves out: tool_forget(). */
 	const char *forgotten[2];
@@ -81,6 +81,10 @@ void tool_begin(const char *name, const char *usage, int argc, char **argv);
 /* Handle a standard option; anything else that getopt returned is wrong usage
  * and exits 2. */
 void tool_option(int c);
+
+/* After the options: the threads, and if `memory` the bytes, that none of them set, by
+ * what this process may use (lib/base/means.h); -v tells what decided. */
+void tool_means(bool memory);
 
 /* The option that getopt_long has just returned, with its argument, stays out of
  * the history: what it says of the result is nothing (--resume). */

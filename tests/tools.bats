@@ -43,3 +43,36 @@ load helpers
 		[[ "$output" == *terminal* ]]
 	done
 }
+
+# confined CPUS BYTES COMMAND...: run the command in a control group of its own; skip where
+# none can be made.
+confined() {
+	local cpus=$1 bytes=$2 tree=/sys/fs/cgroup name=reap-test-$BASHPID c m
+	shift 2
+	[ "$(id -u)" -eq 0 ] || skip "only root may make control groups"
+	if [ -e $tree/cgroup.controllers ]; then
+		c=$tree/$name m=$c
+		mkdir "$c" && echo "$((cpus * 100000)) 100000" >"$c/cpu.max" && echo "$bytes" >"$m/memory.max"
+	else
+		c=$tree/cpu/$name m=$tree/memory/$name
+		mkdir "$c" "$m" && echo $((cpus * 100000)) >"$c/cpu.cfs_quota_us" &&
+			echo "$bytes" >"$m/memory.limit_in_bytes"
+	fi 2>/dev/null || { rmdir "$c" "$m" 2>/dev/null || true; skip "control groups cannot be made here"; }
+	(
+		for group in "$c" "$m"; do
+			echo $BASHPID >"$group/cgroup.procs"
+		done
+		exec "$@"
+	)
+	rmdir "$c" && { [ "$c" = "$m" ] || rmdir "$m"; }
+}
+
+@test "threads and memory: what a control group leaves; -v tells what decided, options win" {
+	reap-tokenize -q -m "$MODEL" -l 16 --blocks 2 --keep all "$PACKS/calib_prompt.eval.jsonl" >"$TMP/tokens"
+	confined 1 $((600 << 20)) reap-route -v --dry-run -m "$MODEL" "$TMP/tokens" 2>"$TMP/said" >"$TMP/plan"
+	grep -q "^reap-route: threads: 1, as many as " "$TMP/said"
+	grep -q "^reap-route: memory: 300 MiB, half of the 600 MiB that /.*/memory\..* allows$" "$TMP/said"
+	[ "$(awk '$1 == "memory" { print $2 }' "$TMP/plan")" -le $((300 << 20)) ]
+	confined 1 $((600 << 20)) reap-route -v --threads 2 --memory 1G --dry-run -m "$MODEL" "$TMP/tokens" 2>"$TMP/said" >/dev/null
+	[ ! -s "$TMP/said" ]
+}
