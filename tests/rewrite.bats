@@ -414,6 +414,6 @@ change_meanwhile() {
 	grep -q "model-00003-of-00003.safetensors: No such file" "$TMP/err"
 	change_meanwhile truncate -s 1000000 "$TMP/src/model-00003-of-00003.safetensors"
 	grep -q "model-00003-of-00003.safetensors: ends at byte" "$TMP/err"
-	change_meanwhile sed -i 's/"swiglu_limit": 7.0/"swiglu_limit": 6.0/' "$TMP/src/config.json"
+	change_meanwhile sed -i 's/"rms_norm_eps": 1e-05/"rms_norm_eps": 1e-06/' "$TMP/src/config.json"
 	grep -q "config.json: was changed while it was read" "$TMP/err"
 }

@@ -322,13 +322,8 @@ int reap_engine_experts(struct reap_engine *g, uint32_t layer, struct reap_err *
 	for (uint32_t i = 0; i < experts; i++) {
 		if (start[i] == start[i + 1])
 			continue;
-		if (a.l->gate_up_scales != NULL) {
-			rc = reap_model_check_scales(g->m, a.l->gate_up_scales, i, e);
-			if (rc == REAP_OK)
-				rc = reap_model_check_scales(g->m, a.l->down_scales, i, e);
-			if (rc != REAP_OK)
-				goto out;
-		}
+		if ((rc = reap_model_check_expert(g->m, a.l, i, e)) != REAP_OK)
+			goto out;
 		add_expert(&q, i, start[i], start[i + 1]);
 	}
 	run_group(&q);

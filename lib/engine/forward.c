@@ -365,34 +365,38 @@ static void embed_task(void *arg, size_t block, int thread)
 			g->hidden);
 }
 
-static void small(const struct reap_engine *g, float *dst, const struct reap_tensor *t)
+/* n elements from `first` on of a small tensor; zeros without one. */
+static void small(const struct reap_engine *g, float *dst, const struct reap_tensor *t, size_t first,
+	size_t n)
 {
-	g->kern->bf16_to_f32(dst, (const uint16_t *)(const void *)t->data, t->bytes / 2);
+	if (t == NULL)
+		memset(dst, 0, n * sizeof(*dst));
+	else if (t->dtype == REAP_ST_BF16)
+		g->kern->bf16_to_f32(dst, (const uint16_t *)(const void *)t->data + first, n);
+	else
+		reap_tensor_floats(t, first, n, dst);
 }
 
 static void load_small(struct reap_engine *g, const struct reap_layer *l)
 {
 	size_t experts = g->cfg->experts;
+	float *row = (float *)(void *)g->scratch;
 
-	small(g, g->w.input_norm, l->input_norm);
-	small(g, g->w.post_norm, l->post_norm);
-	small(g, g->w.q_bias, l->q_b);
-	small(g, g->w.k_bias, l->k_b);
-	small(g, g->w.v_bias, l->v_b);
-	small(g, g->w.o_bias, l->o_b);
-	small(g, g->w.sinks, l->sinks);
+	small(g, g->w.input_norm, l->input_norm, 0, g->hidden);
+	small(g, g->w.post_norm, l->post_norm, 0, g->hidden);
+	small(g, g->w.q_bias, l->q_b, 0, g->q_dim);
+	small(g, g->w.k_bias, l->k_b, 0, g->kv_dim);
+	small(g, g->w.v_bias, l->v_b, 0, g->kv_dim);
+	small(g, g->w.o_bias, l->o_b, 0, g->hidden);
+	small(g, g->w.sinks, l->sinks, 0, g->cfg->heads);
 	memset(g->w.router_bias, 0, g->experts16 * sizeof(float));
-	small(g, g->w.router_bias, l->router_b);
-	small(g, g->w.gate_up_bias, l->gate_up_bias);
-	small(g, g->w.down_bias, l->down_bias);
+	small(g, g->w.router_bias, l->router_b, 0, experts);
+	small(g, g->w.gate_up_bias, l->gate_up_bias, 0, experts * 2 * g->inter);
+	small(g, g->w.down_bias, l->down_bias, 0, experts * g->hidden);
 
 	memset(g->w.router, 0, g->hidden * g->experts16 * sizeof(float));
 	for (size_t i = 0; i < experts; i++) {
-		float *row = (float *)(void *)g->scratch;
-
-		g->kern->bf16_to_f32(row,
-			(const uint16_t *)(const void *)(l->router_w->data + i * g->hidden * 2),
-			g->hidden);
+		small(g, row, l->router_w, i * g->hidden, g->hidden);
 		g->kern->transpose(g->w.router + i, g->experts16, row, g->hidden, 1, g->hidden);
 	}
 }
@@ -466,7 +470,7 @@ int reap_engine_run(struct reap_engine *g, const struct reap_block *blocks, size
 		reap_tick(p, g->c.tokens * (l + 1) / (layers + g->o.outcomes), g->c.tokens);
 	}
 	if (g->o.outcomes) {
-		small(g, g->w.final_norm, g->m->final_norm);
+		small(g, g->w.final_norm, g->m->final_norm, 0, g->hidden);
 		if ((rc = reap_engine_outcomes(g, e)) != REAP_OK)
 			return rc;
 	}

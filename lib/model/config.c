@@ -10,55 +10,28 @@
 
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
+#include "lib/model/config_rope.h"
 #include "lib/stream/limits.h"
 
 /* Far above any gpt_oss, and small enough that products of two fit 64 bits with
  * room to spare. */
 enum { MAX_WIDTH = 1 << 20, MAX_CONFIG = 1 << 20 };
 
-static int get_u32(const json_t *o, const char *key, const char *name, uint32_t min, uint32_t max,
-	uint32_t *out, struct reap_err *e)
-{
-	uint64_t v = 0;
-	int rc = reap_json_u64(o, key, name, min, max, &v, e);
+static const double SWIGLU_LIMIT = 7;
 
-	*out = (uint32_t)v;
-	return rc;
-}
-
-/* A number that the checkpoint must state and that must be above 0. */
-static int get_positive(const json_t *o, const char *key, const char *name, double *out,
-	struct reap_err *e)
-{
-	int rc;
-
-	*out = NAN;
-	if ((rc = reap_json_opt_f64(o, key, name, out, e)) != REAP_OK)
-		return rc;
-	if (isnan(*out))
-		return reap_fail(e, REAP_EFAIL, "%s: %s: missing", name, key);
-	if (*out <= 0)
-		return reap_fail(e, REAP_EFAIL, "%s: %s: %g is not above 0", name, key, *out);
-	return REAP_OK;
-}
-
-/* One of two names of the same number: either will do, both must agree. */
-static int get_u32_alias(const json_t *o, const char *key, const char *alias, const char *name,
+/* A whole number; what transformers has for gpt_oss when it is absent.  null is a
+ * number to none of its versions. */
+static int get_u32(const json_t *o, const char *key, const char *name, uint32_t standard,
 	uint32_t min, uint32_t max, uint32_t *out, struct reap_err *e)
 {
-	uint64_t a = 0, b = 0;
+	uint64_t v = standard;
 	int rc;
 
-	if ((rc = reap_json_opt_u64(o, key, name, min, max, &a, e)) != REAP_OK ||
-		(rc = reap_json_opt_u64(o, alias, name, min, max, &b, e)) != REAP_OK)
-		return rc;
-	if (a == 0 && b == 0)
-		return reap_fail(e, REAP_EFAIL, "%s: %s: missing", name, key);
-	if (a != 0 && b != 0 && a != b)
-		return reap_fail(e, REAP_EFAIL, "%s: %s is %" PRIu64 ", but %s is %" PRIu64, name, key,
-			a, alias, b);
-	*out = (uint32_t)(a != 0 ? a : b);
-	return REAP_OK;
+	if (json_is_null(json_object_get(o, key)))
+		return reap_fail(e, REAP_EFAIL, "%s: %s: null is no number", name, key);
+	rc = reap_json_opt_u64(o, key, name, min, max, &v, e);
+	*out = (uint32_t)v;
+	return rc;
 }
 
 /* A string that may be absent and otherwise has one possible value. */
@@ -74,18 +47,16 @@ static int expect_str(const json_t *o, const char *key, const char *name, const 
 	return rc;
 }
 
-static int expect_bool(const json_t *o, const char *key, const char *name, bool want,
+static int get_bool(const json_t *o, const char *key, const char *name, bool standard, bool *out,
 	struct reap_err *e)
 {
-	bool v = want;
-	int rc = reap_json_opt_bool(o, key, name, &v, e);
-
-	if (rc == REAP_OK && v != want)
-		rc = reap_fail(e, REAP_EFAIL, "%s: %s: %s is not supported", name, key,
-			v ? "true" : "false");
-	return rc;
+	*out = standard;
+	if (json_is_null(json_object_get(o, key)))
+		return reap_fail(e, REAP_EFAIL, "%s: %s: null is neither true nor false", name, key);
+	return reap_json_opt_bool(o, key, name, out, e);
 }
 
+/* A number that transformers 4 has in its code and does not look for. */
 static int expect_f64(const json_t *o, const char *key, const char *name, double want,
 	struct reap_err *e)
 {
@@ -93,7 +64,10 @@ static int expect_f64(const json_t *o, const char *key, const char *name, double
 	int rc = reap_json_opt_f64(o, key, name, &v, e);
 
 	if (rc == REAP_OK && v != want)
-		rc = reap_fail(e, REAP_EFAIL, "%s: %s: %g is not supported, only %g", name, key, v, want);
+		rc = reap_fail(e, REAP_EFAIL,
+			"%s: %s: transformers 4 takes %g whatever stands here, transformers 5 takes %g: "
+			"only %g is the same model everywhere",
+			name, key, want, v, want);
 	return rc;
 }
 
@@ -117,11 +91,47 @@ static int parse_kind(const json_t *root, const char *name, struct reap_err *e)
 			return reap_fail(e, REAP_EFAIL,
 				"%s: architectures: does not hold GptOssForCausalLM", name);
 	}
-	if ((rc = expect_bool(root, "attention_bias", name, true, e)) != REAP_OK ||
-		(rc = expect_bool(root, "tie_word_embeddings", name, false, e)) != REAP_OK ||
-		(rc = expect_str(root, "hidden_act", name, "silu", e)) != REAP_OK ||
+	if ((rc = expect_str(root, "hidden_act", name, "silu", e)) != REAP_OK ||
 		(rc = expect_f64(root, "swiglu_alpha", name, 1.702, e)) != REAP_OK)
 		return rc;
+	return expect_f64(root, "swiglu_limit", name, SWIGLU_LIMIT, e);
+}
+
+/* experts_per_token is OpenAI's name, which transformers does not know. */
+static int parse_top_k(struct reap_config *c, const json_t *root, const char *name,
+	struct reap_err *e)
+{
+	const char key[] = "num_experts_per_tok", alias[] = "experts_per_token";
+	const bool said = json_object_get(root, key) != NULL;
+	uint32_t other;
+	int rc;
+
+	if ((rc = get_u32(root, key, name, 4, 1, REAP_MAX_TOP_K, &c->top_k, e)) != REAP_OK ||
+		(rc = get_u32(root, alias, name, c->top_k, 1, REAP_MAX_TOP_K, &other, e)) != REAP_OK)
+		return rc;
+	if (other == c->top_k)
+		return REAP_OK;
+	if (said)
+		return reap_fail(e, REAP_EFAIL, "%s: %s is %u, but %s is %u", name, key, c->top_k, alias,
+			other);
+	return reap_fail(e, REAP_EFAIL,
+		"%s: %s: missing: transformers takes %u, who knows %s takes %u: say both", name, key,
+		c->top_k, alias, other);
+}
+
+/* num_experts is the other name in transformers 5. */
+static int parse_experts(struct reap_config *c, const json_t *root, const char *name,
+	struct reap_err *e)
+{
+	const char key[] = "num_local_experts", alias[] = "num_experts";
+	int rc;
+
+	if ((rc = get_u32(root, key, name, 128, 1, REAP_MAX_EXPERTS, &c->experts, e)) != REAP_OK ||
+		(rc = get_u32(root, alias, name, c->experts, 1, REAP_MAX_EXPERTS, &c->experts_too, e)) !=
+			REAP_OK)
+		return rc;
+	if (json_object_get(root, key) == NULL)
+		c->experts = c->experts_too;
 	return REAP_OK;
 }
 
@@ -130,35 +140,27 @@ static int parse_sizes(struct reap_config *c, const json_t *root, const char *na
 {
 	int rc;
 
-	if ((rc = get_u32(root, "num_hidden_layers", name, 1, REAP_MAX_LAYERS, &c->layers, e)) !=
+	if ((rc = get_u32(root, "num_hidden_layers", name, 36, 1, REAP_MAX_LAYERS, &c->layers, e)) !=
 			REAP_OK ||
-		(rc = get_u32(root, "hidden_size", name, 1, MAX_WIDTH, &c->hidden, e)) != REAP_OK ||
-		(rc = get_u32(root, "intermediate_size", name, 1, MAX_WIDTH, &c->inter, e)) != REAP_OK ||
-		(rc = get_u32_alias(root, "num_local_experts", "num_experts", name, 1, REAP_MAX_EXPERTS,
-			 &c->experts, e)) != REAP_OK ||
-		(rc = get_u32_alias(root, "num_experts_per_tok", "experts_per_token", name, 1,
-			 REAP_MAX_TOP_K, &c->top_k, e)) != REAP_OK ||
-		(rc = get_u32(root, "num_attention_heads", name, 1, 65536, &c->heads, e)) != REAP_OK ||
-		(rc = get_u32(root, "num_key_value_heads", name, 1, 65536, &c->kv_heads, e)) != REAP_OK ||
-		(rc = get_u32(root, "head_dim", name, 2, 4096, &c->head_dim, e)) != REAP_OK ||
-		(rc = get_u32(root, "vocab_size", name, 1, 1 << 24, &c->vocab, e)) != REAP_OK ||
-		(rc = get_u32(root, "max_position_embeddings", name, 1, 1 << 30, &c->max_context, e)) !=
-			REAP_OK)
+		(rc = get_u32(root, "hidden_size", name, 2880, 1, MAX_WIDTH, &c->hidden, e)) != REAP_OK ||
+		(rc = get_u32(root, "intermediate_size", name, 2880, 1, MAX_WIDTH, &c->inter, e)) !=
+			REAP_OK ||
+		(rc = parse_experts(c, root, name, e)) != REAP_OK ||
+		(rc = parse_top_k(c, root, name, e)) != REAP_OK ||
+		(rc = get_u32(root, "num_attention_heads", name, 64, 1, 65536, &c->heads, e)) != REAP_OK ||
+		(rc = get_u32(root, "num_key_value_heads", name, 8, 1, 65536, &c->kv_heads, e)) !=
+			REAP_OK ||
+		(rc = get_u32(root, "head_dim", name, 64, 2, 4096, &c->head_dim, e)) != REAP_OK ||
+		(rc = get_u32(root, "vocab_size", name, 201088, 1, 1 << 24, &c->vocab, e)) != REAP_OK ||
+		(rc = get_u32(root, "max_position_embeddings", name, 131072, 1, 1 << 30, &c->max_context,
+			 e)) != REAP_OK)
 		return rc;
-	if (c->top_k > c->experts)
-		return reap_fail(e, REAP_EFAIL, "%s: num_experts_per_tok is %u, but num_local_experts is %u",
-			name, c->top_k, c->experts);
 	if (c->heads % c->kv_heads != 0)
 		return reap_fail(e, REAP_EFAIL,
 			"%s: num_attention_heads %u is not a multiple of num_key_value_heads %u", name,
 			c->heads, c->kv_heads);
 	if (c->head_dim % 2 != 0)
 		return reap_fail(e, REAP_EFAIL, "%s: head_dim: %u is odd", name, c->head_dim);
-	if (c->mxfp4 && (c->hidden % 32 != 0 || c->inter % 32 != 0))
-		return reap_fail(e, REAP_EFAIL,
-			"%s: quantization_config: mxfp4 needs hidden_size %u and intermediate_size %u to be "
-			"multiples of 32",
-			name, c->hidden, c->inter);
 	return REAP_OK;
 }
 
@@ -188,110 +190,7 @@ static int parse_layer_types(struct reap_config *c, const json_t *root, const ch
 	}
 	/* Full layers have no use for a window; 0 would hide every key. */
 	c->window = c->max_context;
-	return any ? get_u32(root, "sliding_window", name, 1, 1 << 30, &c->window, e) : REAP_OK;
-}
-
-/* Any other key (attention_factor, mscale ...) changes the computation in ways
- * that gpt_oss does not use. */
-static int refuse_unknown_rope(const json_t *r, const char *name, struct reap_err *e)
-{
-	static const char *const known[] = {"rope_type", "type", "factor", "beta_fast", "beta_slow",
-		"original_max_position_embeddings", "truncate", "rope_theta", "partial_rotary_factor"};
-	const char *key;
-	json_t *v;
-
-	json_object_foreach((json_t *)(uintptr_t)r, key, v) {
-		bool found = json_is_null(v);
-
-		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-			found = found || strcmp(key, known[i]) == 0;
-		if (!found)
-			return reap_fail(e, REAP_EFAIL, "%s: %s: not supported", name, key);
-	}
-	return REAP_OK;
-}
-
-static int parse_yarn(struct reap_config *c, const json_t *root, const json_t *r, const char *file,
-	const char *name, struct reap_err *e)
-{
-	double initial = 0;
-	int rc;
-
-	c->yarn = true;
-	c->yarn_truncate = true;
-	c->yarn_beta_fast = 32;
-	c->yarn_beta_slow = 1;
-	c->yarn_original_context = 0;
-	if ((rc = get_positive(r, "factor", name, &c->yarn_factor, e)) != REAP_OK ||
-		(rc = reap_json_opt_f64(r, "beta_fast", name, &c->yarn_beta_fast, e)) != REAP_OK ||
-		(rc = reap_json_opt_f64(r, "beta_slow", name, &c->yarn_beta_slow, e)) != REAP_OK ||
-		(rc = reap_json_opt_bool(r, "truncate", name, &c->yarn_truncate, e)) != REAP_OK ||
-		(rc = reap_json_opt_f64(r, "original_max_position_embeddings", name,
-			 &c->yarn_original_context, e)) != REAP_OK ||
-		(rc = reap_json_opt_f64(root, "initial_context_length", file, &initial, e)) != REAP_OK)
-		return rc;
-	if (c->yarn_factor < 1)
-		return reap_fail(e, REAP_EFAIL, "%s: factor: %g is below 1", name, c->yarn_factor);
-	if (!(c->yarn_beta_slow > 0) || !(c->yarn_beta_fast > c->yarn_beta_slow))
-		return reap_fail(e, REAP_EFAIL, "%s: beta_fast %g and beta_slow %g: not fast > slow > 0",
-			name, c->yarn_beta_fast, c->yarn_beta_slow);
-	if (json_object_get(r, "original_max_position_embeddings") == NULL) {
-		c->yarn_original_context = c->max_context; /* as transformers does */
-		return REAP_OK;
-	}
-	if (!(c->yarn_original_context >= 1))
-		return reap_fail(e, REAP_EFAIL, "%s: original_max_position_embeddings: not above 0", name);
-	if (initial != 0 && initial != c->yarn_original_context)
-		return reap_fail(e, REAP_EFAIL,
-			"%s: initial_context_length is %g, but original_max_position_embeddings is %g", file,
-			initial, c->yarn_original_context);
-	/* transformers 4 takes the quotient for the factor, others the factor. */
-	if (fabs(c->yarn_factor * c->yarn_original_context - c->max_context) > 1)
-		return reap_fail(e, REAP_EFAIL,
-			"%s: factor is %g, but max_position_embeddings over "
-			"original_max_position_embeddings is %g",
-			name, c->yarn_factor, c->max_context / c->yarn_original_context);
-	return REAP_OK;
-}
-
-static int parse_rope(struct reap_config *c, const json_t *root, const char *file,
-	struct reap_err *e)
-{
-	const json_t *old = json_object_get(root, "rope_scaling");
-	const json_t *new = json_object_get(root, "rope_parameters"), *r;
-	const char *type = "default", *legacy = NULL;
-	char name[512];
-	int rc;
-
-	if (old == NULL && new == NULL)
-		return reap_fail(e, REAP_EFAIL, "%s: rope_scaling: missing, and rope_parameters too", file);
-	if (old != NULL && new != NULL && !json_is_null(old) && !json_is_null(new))
-		return reap_fail(e, REAP_EFAIL, "%s: rope_scaling: given beside rope_parameters", file);
-	r = new != NULL && !json_is_null(new) ? new : old;
-	snprintf(name, sizeof(name), "%s: %s", file, r == old ? "rope_scaling" : "rope_parameters");
-	if (r == NULL || json_is_null(r))
-		return get_positive(root, "rope_theta", file, &c->rope_theta, e);
-	if (!json_is_object(r))
-		return reap_fail(e, REAP_EFAIL, "%s: not an object", name);
-	if (json_object_get(r, "rope_theta") != NULL)
-		rc = get_positive(r, "rope_theta", name, &c->rope_theta, e);
-	else
-		rc = get_positive(root, "rope_theta", file, &c->rope_theta, e);
-	if (rc != REAP_OK || (rc = refuse_unknown_rope(r, name, e)) != REAP_OK ||
-		(rc = reap_json_opt_str(r, "type", name, &legacy, e)) != REAP_OK)
-		return rc;
-	type = legacy != NULL ? legacy : type;
-	if ((rc = reap_json_opt_str(r, "rope_type", name, &type, e)) != REAP_OK ||
-		(rc = expect_f64(r, "partial_rotary_factor", name, 1, e)) != REAP_OK)
-		return rc;
-	if (legacy != NULL && strcmp(legacy, type) != 0)
-		return reap_fail(e, REAP_EFAIL, "%s: type is \"%s\", but rope_type \"%s\"", name, legacy,
-			type);
-	if (strcmp(type, "yarn") == 0)
-		return parse_yarn(c, root, r, file, name, e);
-	if (strcmp(type, "default") != 0)
-		return reap_fail(e, REAP_EFAIL, "%s: rope_type: \"%s\" is not supported", name, type);
-	return REAP_OK;
+	return any ? get_u32(root, "sliding_window", name, 128, 1, 1 << 30, &c->window, e) : REAP_OK;
 }
 
 static int parse_rest(struct reap_config *c, const json_t *root, const char *name,
@@ -301,15 +200,13 @@ static int parse_rest(struct reap_config *c, const json_t *root, const char *nam
 	int rc;
 
 	c->rms_eps = 1e-5;
-	c->swiglu_limit = 7;
-	if ((rc = reap_json_opt_f64(root, "rms_norm_eps", name, &c->rms_eps, e)) != REAP_OK ||
-		(rc = reap_json_opt_f64(root, "swiglu_limit", name, &c->swiglu_limit, e)) != REAP_OK)
+	c->swiglu_limit = SWIGLU_LIMIT;
+	if ((rc = get_bool(root, "attention_bias", name, true, &c->attention_bias, e)) != REAP_OK ||
+		(rc = get_bool(root, "tie_word_embeddings", name, false, &c->tied, e)) != REAP_OK ||
+		(rc = reap_json_opt_f64(root, "rms_norm_eps", name, &c->rms_eps, e)) != REAP_OK)
 		return rc;
 	if (!(c->rms_eps >= 0))
 		return reap_fail(e, REAP_EFAIL, "%s: rms_norm_eps: %g is below 0", name, c->rms_eps);
-	if (!(c->swiglu_limit > 0))
-		return reap_fail(e, REAP_EFAIL, "%s: swiglu_limit: %g is not above 0", name,
-			c->swiglu_limit);
 	if (json_is_array(eos))
 		eos = json_array_get(eos, 0);
 	c->eos_token_id = -1;
@@ -356,12 +253,36 @@ int reap_config_parse(struct reap_config *cfg, const json_t *root, const char *n
 		(rc = parse_quantisation(cfg, root, name, e)) != REAP_OK ||
 		(rc = parse_sizes(cfg, root, name, e)) != REAP_OK ||
 		(rc = parse_layer_types(cfg, root, name, e)) != REAP_OK ||
-		(rc = parse_rope(cfg, root, name, e)) != REAP_OK)
+		(rc = reap_config_rope(cfg, root, name, e)) != REAP_OK)
 		return rc;
-	if (cfg->rope_theta <= 1) /* YaRN divides by its logarithm */
-		return reap_fail(e, REAP_EFAIL, "%s: rope_theta: %g is not above 1", name,
-			cfg->rope_theta);
 	return parse_rest(cfg, root, name, e);
+}
+
+int reap_config_settle(struct reap_config *c, const char *name, uint32_t experts, bool mxfp4,
+	struct reap_err *e)
+{
+	if (c->experts != c->experts_too) {
+		if (experts != c->experts && experts != c->experts_too)
+			return reap_fail(e, REAP_EFAIL,
+				"%s: num_local_experts is %u, but num_experts is %u, and the router has %u",
+				name, c->experts, c->experts_too, experts);
+		c->experts = c->experts_too = experts;
+	}
+	if (c->top_k > c->experts)
+		return reap_fail(e, REAP_EFAIL, "%s: num_experts_per_tok is %u, but num_local_experts is %u",
+			name, c->top_k, c->experts);
+	if (mxfp4 && !c->mxfp4)
+		return reap_fail(e, REAP_EFAIL,
+			"%s: quantization_config: missing, though experts are MXFP4: transformers makes up "
+			"experts at random, others take those: add {\"quant_method\": \"mxfp4\"}",
+			name);
+	c->mxfp4 = mxfp4;
+	if (c->mxfp4 && (c->hidden % 32 != 0 || c->inter % 32 != 0))
+		return reap_fail(e, REAP_EFAIL,
+			"%s: quantization_config: mxfp4 needs hidden_size %u and intermediate_size %u to be "
+			"multiples of 32",
+			name, c->hidden, c->inter);
+	return REAP_OK;
 }
 
 int reap_config_load(struct reap_config *cfg, const char *path, struct reap_err *e)

@@ -8,6 +8,8 @@
 #define REAP_CONFIG_H
 
 #include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "lib/base/err.h"
 #include "lib/base/hash.h"
@@ -17,6 +19,12 @@
 REAP_MUST_CHECK int reap_config_parse(struct reap_config *cfg, const json_t *root,
 	const char *name, struct reap_err *e);
 REAP_MUST_CHECK int reap_config_load(struct reap_config *cfg, const char *path, struct reap_err *e);
+
+/* Decide what the tensors know better: the router's rows where the two names of the
+ * number of experts disagree, and whether experts are MXFP4 where quantization_config
+ * is left over from what the BF16 tensors were made from. */
+REAP_MUST_CHECK int reap_config_settle(struct reap_config *cfg, const char *name, uint32_t experts,
+	bool mxfp4, struct reap_err *e);
 void reap_config_free(struct reap_config *cfg);
 
 /* Feed every field that changes the computation to a digest, in a fixed text

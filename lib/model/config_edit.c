@@ -20,9 +20,9 @@
 struct edit {
 	const char *key;
 	uint32_t value;
-	bool add, done; /* add: when absent */
+	bool add, drop, done; /* add: when absent; drop: the key goes */
 };
-enum { EDITS = 4 };
+enum { EDITS = 5 };
 
 struct scan {
 	const char *p, *end;
@@ -71,23 +71,35 @@ static void skip_value(struct scan *s)
 static struct edit *find(struct edit *edits, const char *key, size_t n)
 {
 	for (int i = 0; i < EDITS; i++)
-		if (strlen(edits[i].key) == n && memcmp(edits[i].key, key, n) == 0)
+		if (!edits[i].done && strlen(edits[i].key) == n && memcmp(edits[i].key, key, n) == 0)
 			return &edits[i];
 	return NULL;
+}
+
+/* Text from..to behind the n bytes of `out`. */
+static size_t append(char *out, size_t n, const char *from, const char *to)
+{
+	memcpy(out + n, from, (size_t)(to - from));
+	return n + (size_t)(to - from);
 }
 
 static char *rewrite(const char *text, size_t len, struct edit *edits, size_t *out_len)
 {
 	struct scan s = {text, text + len};
 	const char *from = text; /* what is not yet in the output */
+	const char *begin;	 /* of a member, with the comma before it if there is one */
 	size_t n = 0;
 	char *out = reap_alloc(len + EDITS * 64, 1);
 
 	if (out == NULL)
 		return NULL;
 	skip_space(&s);
-	for (s.p++, skip_space(&s); s.p < s.end && *s.p == '"'; skip_space(&s)) {
+	s.p++;
+	skip_space(&s);
+	begin = s.p;
+	while (s.p < s.end && *s.p == '"') {
 		const char *key = s.p + 1, *value;
+		const bool first = begin == s.p;
 		struct edit *edit;
 
 		skip_string(&s);
@@ -97,35 +109,39 @@ static char *rewrite(const char *text, size_t len, struct edit *edits, size_t *o
 		skip_space(&s);
 		value = s.p;
 		skip_value(&s);
-		if (edit != NULL) {
-			memcpy(out + n, from, (size_t)(value - from));
-			n += (size_t)(value - from);
+		if (edit == NULL)
+			n = append(out, n, from, s.p);
+		else if (edit->drop)
+			n = append(out, n, from, begin);
+		else
+			n = append(out, n, from, value);
+		if (edit != NULL && !edit->drop)
 			n += (size_t)sprintf(out + n, "%" PRIu32, edit->value);
+		if (edit != NULL)
 			edit->done = true;
-		} else {
-			memcpy(out + n, from, (size_t)(s.p - from));
-			n += (size_t)(s.p - from);
-		}
-		from = s.p;
+		begin = from = s.p;
 		skip_space(&s);
 		if (s.p < s.end && *s.p == ',')
 			s.p++;
+		skip_space(&s);
+		if (edit != NULL && edit->drop && first)
+			begin = from = s.p;
 	}
 	for (int i = 0; i < EDITS; i++)
 		if (edits[i].add && !edits[i].done)
 			n += (size_t)sprintf(out + n, ",\n  \"%s\": %" PRIu32, edits[i].key,
 				edits[i].value);
-	memcpy(out + n, from, (size_t)(text + len - from));
-	*out_len = n + (size_t)(text + len - from);
+	*out_len = append(out, n, from, text + len);
 	return out;
 }
 
-int reap_config_edit(const char *text, size_t len, const char *name, uint32_t experts,
-	uint32_t top_k, char **out, size_t *out_len, struct reap_err *e)
+int reap_config_edit(const char *text, size_t len, const char *name,
+	const struct reap_config_change *c, char **out, size_t *out_len, struct reap_err *e)
 {
-	struct edit edits[EDITS] = {{"num_local_experts", experts, true, false},
-		{"num_experts", experts, false, false}, {"num_experts_per_tok", top_k, true, false},
-		{"experts_per_token", top_k, true, false}};
+	struct edit edits[EDITS] = {{"num_local_experts", c->experts, .add = true},
+		{"num_experts", c->experts, .add = false}, {"num_experts_per_tok", c->top_k, .add = true},
+		{"experts_per_token", c->top_k, .add = true},
+		{"quantization_config", .drop = true, .done = !c->drop_quantisation}};
 	struct reap_err why = {0};
 	json_t *want = NULL, *got = NULL;
 	int rc = reap_json_parse(text, len, name, &want, e);
@@ -134,7 +150,10 @@ int reap_config_edit(const char *text, size_t len, const char *name, uint32_t ex
 	if (rc != REAP_OK)
 		return rc;
 	for (int i = 0; i < EDITS; i++)
-		if (edits[i].add || json_object_get(want, edits[i].key) != NULL)
+		if (edits[i].drop && !edits[i].done)
+			json_object_del(want, edits[i].key);
+		else if (!edits[i].drop &&
+			(edits[i].add || json_object_get(want, edits[i].key) != NULL))
 			json_object_set_new(want, edits[i].key, json_integer(edits[i].value));
 	*out = rewrite(text, len, edits, out_len);
 	if (*out == NULL)

@@ -20,6 +20,7 @@
 #include "lib/model/config.h"
 #include "lib/model/identity.h"
 #include "lib/model/safetensors.h"
+#include "lib/model/values.h"
 
 /* What reap_model_open carries along while it looks at every tensor. */
 struct binder {
@@ -43,19 +44,31 @@ static void shape_text(char *out, size_t size, const uint64_t *shape, int ndim)
 		snprintf(out + n, size - n, "]");
 }
 
-/* Find a tensor and compare it with what the config asks for. */
-static int claim(struct binder *b, const struct reap_tensor **out, enum reap_st_dtype dtype,
-	int ndim, const uint64_t *shape, const char *name)
+/* The types that a tensor may have: matrices as the engine multiplies with them, of
+ * small tensors every one that holds what training in BF16 or FP32 leaves. */
+enum kind { MATRIX, SMALL, CODES };
+
+static bool may_be(enum kind k, enum reap_st_dtype t)
 {
+	return k == CODES ? t == REAP_ST_U8
+			  : t == REAP_ST_BF16 ||
+			(k == SMALL && (t == REAP_ST_F32 || t == REAP_ST_F16));
+}
+
+/* Find a tensor and compare it with what the config asks for. */
+static int claim(struct binder *b, const struct reap_tensor **out, enum kind kind, int ndim,
+	const uint64_t *shape, const char *name)
+{
+	static const char *const types[] = {"BF16", "BF16, F32 or F16", "U8"};
 	const struct reap_checkpoint *c = b->m->ckpt;
 	const struct reap_tensor *t = reap_checkpoint_find(c, name);
 	char want[128], have[256];
 
 	if (t == NULL)
 		return reap_fail(b->e, REAP_EFAIL, "%s: %s: missing", b->m->dir, name);
-	if (t->dtype != dtype)
+	if (!may_be(kind, t->dtype))
 		return reap_fail(b->e, REAP_EFAIL, "%s: %s: dtype is %s, not %s", file_of(b->m, t), name,
-			reap_st_dtype_name(t->dtype), reap_st_dtype_name(dtype));
+			reap_st_dtype_name(t->dtype), types[kind]);
 	if (t->ndim != ndim || memcmp(t->shape, shape, (size_t)ndim * sizeof(*shape)) != 0) {
 		shape_text(want, sizeof(want), shape, ndim);
 		shape_text(have, sizeof(have), t->shape, t->ndim);
@@ -63,7 +76,7 @@ static int claim(struct binder *b, const struct reap_tensor **out, enum reap_st_
 			file_of(b->m, t), name, have, want);
 	}
 	/* The engine reads BF16 where it lies. */
-	if (t->offset % reap_st_dtype_size(dtype) != 0)
+	if (t->dtype == REAP_ST_BF16 && t->offset % 2 != 0)
 		return reap_fail(b->e, REAP_EFAIL, "%s: %s: begins at byte %" PRIu64 ", which is odd",
 			file_of(b->m, t), name, t->offset);
 	b->used[t - c->tensor] = true;
@@ -71,26 +84,35 @@ static int claim(struct binder *b, const struct reap_tensor **out, enum reap_st_
 	return REAP_OK;
 }
 
-static int bind_global(struct binder *b, const struct reap_tensor **out, const char *name, int ndim,
-	uint64_t d0, uint64_t d1)
-{
-	return claim(b, out, REAP_ST_BF16, ndim, (uint64_t[]){d0, d1}, name);
-}
-
 /* Tensors of one layer, by name behind "model.layers.N." */
-static int bind_layer_tensor(struct binder *b, const struct reap_tensor **out, uint32_t layer,
-	const char *name, enum reap_st_dtype dtype, int ndim, const uint64_t *shape)
+static int bind(struct binder *b, const struct reap_tensor **out, uint32_t layer, const char *name,
+	enum kind kind, int ndim, const uint64_t *shape)
 {
 	char full[128];
 
 	snprintf(full, sizeof(full), "model.layers.%u.%s", layer, name);
-	return claim(b, out, dtype, ndim, shape, full);
+	return claim(b, out, kind, ndim, shape, full);
 }
 
-static int bind_bf16(struct binder *b, const struct reap_tensor **out, uint32_t layer,
+static int bind_small(struct binder *b, const struct reap_tensor **out, uint32_t layer,
 	const char *name, int ndim, uint64_t d0, uint64_t d1)
 {
-	return bind_layer_tensor(b, out, layer, name, REAP_ST_BF16, ndim, (uint64_t[]){d0, d1});
+	return bind(b, out, layer, name, SMALL, ndim, (uint64_t[]){d0, d1});
+}
+
+/* A projection of attention (n, k) and its bias, when the model has biases. */
+static int bind_projection(struct binder *b, const struct reap_tensor **weight,
+	const struct reap_tensor **bias, uint32_t layer, const char *stem, uint64_t n, uint64_t k)
+{
+	char name[64];
+	int rc;
+
+	snprintf(name, sizeof(name), "self_attn.%s.weight", stem);
+	if ((rc = bind(b, weight, layer, name, MATRIX, 2, (uint64_t[]){n, k})) != REAP_OK ||
+		!b->m->cfg.attention_bias)
+		return rc;
+	snprintf(name, sizeof(name), "self_attn.%s.bias", stem);
+	return bind_small(b, bias, layer, name, 1, n, 0);
 }
 
 static int bind_attention(struct binder *b, uint32_t l)
@@ -101,18 +123,14 @@ static int bind_attention(struct binder *b, uint32_t l)
 	const uint64_t h = c->hidden;
 	int rc;
 
-	if ((rc = bind_bf16(b, &y->input_norm, l, "input_layernorm.weight", 1, h, 0)) != REAP_OK ||
-		(rc = bind_bf16(b, &y->q_w, l, "self_attn.q_proj.weight", 2, q, h)) != REAP_OK ||
-		(rc = bind_bf16(b, &y->q_b, l, "self_attn.q_proj.bias", 1, q, 0)) != REAP_OK ||
-		(rc = bind_bf16(b, &y->k_w, l, "self_attn.k_proj.weight", 2, kv, h)) != REAP_OK ||
-		(rc = bind_bf16(b, &y->k_b, l, "self_attn.k_proj.bias", 1, kv, 0)) != REAP_OK ||
-		(rc = bind_bf16(b, &y->v_w, l, "self_attn.v_proj.weight", 2, kv, h)) != REAP_OK ||
-		(rc = bind_bf16(b, &y->v_b, l, "self_attn.v_proj.bias", 1, kv, 0)) != REAP_OK ||
-		(rc = bind_bf16(b, &y->o_w, l, "self_attn.o_proj.weight", 2, h, q)) != REAP_OK ||
-		(rc = bind_bf16(b, &y->o_b, l, "self_attn.o_proj.bias", 1, h, 0)) != REAP_OK ||
-		(rc = bind_bf16(b, &y->sinks, l, "self_attn.sinks", 1, c->heads, 0)) != REAP_OK)
+	if ((rc = bind_small(b, &y->input_norm, l, "input_layernorm.weight", 1, h, 0)) != REAP_OK ||
+		(rc = bind_projection(b, &y->q_w, &y->q_b, l, "q_proj", q, h)) != REAP_OK ||
+		(rc = bind_projection(b, &y->k_w, &y->k_b, l, "k_proj", kv, h)) != REAP_OK ||
+		(rc = bind_projection(b, &y->v_w, &y->v_b, l, "v_proj", kv, h)) != REAP_OK ||
+		(rc = bind_projection(b, &y->o_w, &y->o_b, l, "o_proj", h, q)) != REAP_OK ||
+		(rc = bind_small(b, &y->sinks, l, "self_attn.sinks", 1, c->heads, 0)) != REAP_OK)
 		return rc;
-	return bind_bf16(b, &y->post_norm, l, "post_attention_layernorm.weight", 1, h, 0);
+	return bind_small(b, &y->post_norm, l, "post_attention_layernorm.weight", 1, h, 0);
 }
 
 static int bind_mxfp4(struct binder *b, uint32_t l)
@@ -123,15 +141,14 @@ static int bind_mxfp4(struct binder *b, uint32_t l)
 	const uint64_t gate_up[4] = {e, i2, h / 32, 16}, down[4] = {e, h, c->inter / 32, 16};
 	int rc;
 
-	if ((rc = bind_layer_tensor(b, &y->gate_up_blocks, l, "mlp.experts.gate_up_proj_blocks",
-		     REAP_ST_U8, 4, gate_up)) != REAP_OK ||
-		(rc = bind_layer_tensor(b, &y->gate_up_scales, l, "mlp.experts.gate_up_proj_scales",
-			 REAP_ST_U8, 3, gate_up)) != REAP_OK ||
-		(rc = bind_layer_tensor(b, &y->down_blocks, l, "mlp.experts.down_proj_blocks",
-			 REAP_ST_U8, 4, down)) != REAP_OK)
+	if ((rc = bind(b, &y->gate_up_blocks, l, "mlp.experts.gate_up_proj_blocks", CODES, 4,
+		     gate_up)) != REAP_OK ||
+		(rc = bind(b, &y->gate_up_scales, l, "mlp.experts.gate_up_proj_scales", CODES, 3,
+			 gate_up)) != REAP_OK ||
+		(rc = bind(b, &y->down_blocks, l, "mlp.experts.down_proj_blocks", CODES, 4, down)) !=
+			REAP_OK)
 		return rc;
-	return bind_layer_tensor(b, &y->down_scales, l, "mlp.experts.down_proj_scales", REAP_ST_U8, 3,
-		down);
+	return bind(b, &y->down_scales, l, "mlp.experts.down_proj_scales", CODES, 3, down);
 }
 
 static int bind_experts(struct binder *b, uint32_t l)
@@ -141,51 +158,61 @@ static int bind_experts(struct binder *b, uint32_t l)
 	const uint64_t e = c->experts, i2 = 2 * (uint64_t)c->inter, h = c->hidden;
 	int rc;
 
-	if ((rc = bind_bf16(b, &y->router_w, l, "mlp.router.weight", 2, e, h)) != REAP_OK ||
-		(rc = bind_bf16(b, &y->router_b, l, "mlp.router.bias", 1, e, 0)) != REAP_OK ||
-		(rc = bind_bf16(b, &y->gate_up_bias, l, "mlp.experts.gate_up_proj_bias", 2, e, i2)) !=
+	if ((rc = bind_small(b, &y->router_w, l, "mlp.router.weight", 2, e, h)) != REAP_OK ||
+		(rc = bind_small(b, &y->router_b, l, "mlp.router.bias", 1, e, 0)) != REAP_OK ||
+		(rc = bind_small(b, &y->gate_up_bias, l, "mlp.experts.gate_up_proj_bias", 2, e, i2)) !=
 			REAP_OK ||
-		(rc = bind_bf16(b, &y->down_bias, l, "mlp.experts.down_proj_bias", 2, e, h)) != REAP_OK)
+		(rc = bind_small(b, &y->down_bias, l, "mlp.experts.down_proj_bias", 2, e, h)) != REAP_OK)
 		return rc;
 	if (c->mxfp4)
 		return bind_mxfp4(b, l);
-	if ((rc = bind_layer_tensor(b, &y->gate_up_blocks, l, "mlp.experts.gate_up_proj",
-		     REAP_ST_BF16, 3, (uint64_t[]){e, h, i2})) != REAP_OK)
+	if ((rc = bind(b, &y->gate_up_blocks, l, "mlp.experts.gate_up_proj", MATRIX, 3,
+		     (uint64_t[]){e, h, i2})) != REAP_OK)
 		return rc;
-	return bind_layer_tensor(b, &y->down_blocks, l, "mlp.experts.down_proj", REAP_ST_BF16, 3,
+	return bind(b, &y->down_blocks, l, "mlp.experts.down_proj", MATRIX, 3,
 		(uint64_t[]){e, c->inter, h});
 }
 
-/* NaN or infinity in a tensor that decides routing or touches every token would
- * spoil all results without a trace.  These are small (120B: 30 MB in all); the
- * large ones are the engine's to check where it uses them. */
-static int check_finite(const struct reap_model *m, const struct reap_tensor *t, struct reap_err *e)
+/* Without lm_head.weight in the files it is the embedding.  With both, loaders take
+ * the one or the other. */
+static int bind_head(struct binder *b)
 {
-	for (uint64_t i = 0; i < t->bytes / 2; i++) {
-		uint16_t v;
+	struct reap_model *m = b->m;
+	const char name[] = "lm_head.weight";
+	int rc;
 
-		memcpy(&v, t->data + 2 * i, sizeof(v));
-		if ((v & 0x7f80) == 0x7f80)
-			return reap_fail(e, REAP_EFAIL, "%s: %s: element %" PRIu64 " is %s", file_of(m, t),
-				t->name, i, v & 0x7f ? "NaN" : "infinite");
+	if (m->cfg.tied && reap_checkpoint_find(m->ckpt, name) == NULL) {
+		m->lm_head = m->embed;
+		return REAP_OK;
 	}
-	reap_tensor_release(t);
-	return REAP_OK;
+	rc = claim(b, &m->lm_head, MATRIX, 2, (uint64_t[]){m->cfg.vocab, m->cfg.hidden}, name);
+	if (rc == REAP_OK && m->cfg.tied &&
+		memcmp(m->lm_head->data, m->embed->data, m->embed->bytes) != 0)
+		rc = reap_fail(b->e, REAP_EFAIL,
+			"%s: %s: differs from model.embed_tokens.weight, but config.json says "
+			"tie_word_embeddings: transformers 4 takes the embedding, others take lm_head; "
+			"remove the one that is not meant",
+			file_of(m, m->lm_head), name);
+	return rc;
 }
 
-static int check_layer_values(const struct reap_model *m, const struct reap_layer *y,
-	struct reap_err *e)
+/* What quantisers of the key-value cache leave: no part of the model, one number
+ * for each layer. */
+static bool is_cache_scale(const struct reap_model *m, const struct reap_tensor *t)
 {
-	const struct reap_tensor *const small[] = {y->input_norm, y->q_b, y->k_b, y->v_b, y->o_b,
-		y->sinks, y->post_norm, y->router_w, y->router_b};
+	static const char *const names[] = {"self_attn.k_scale", "self_attn.v_scale",
+		"self_attn.k_proj.k_scale", "self_attn.v_proj.v_scale"};
+	char full[128];
 
-	for (size_t i = 0; i < sizeof(small) / sizeof(small[0]); i++) {
-		int rc = check_finite(m, small[i], e);
-
-		if (rc != REAP_OK)
-			return rc;
-	}
-	return REAP_OK;
+	if (t->bytes != reap_st_dtype_size(t->dtype))
+		return false;
+	for (uint32_t l = 0; l < m->cfg.layers; l++)
+		for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+			snprintf(full, sizeof(full), "model.layers.%u.%s", l, names[i]);
+			if (strcmp(t->name, full) == 0)
+				return true;
+		}
+	return false;
 }
 
 static int bind_all(struct binder *b)
@@ -194,25 +221,21 @@ static int bind_all(struct binder *b)
 	const struct reap_config *c = &m->cfg;
 	int rc;
 
-	if ((rc = bind_global(b, &m->embed, "model.embed_tokens.weight", 2, c->vocab, c->hidden)) !=
-			REAP_OK ||
-		(rc = bind_global(b, &m->final_norm, "model.norm.weight", 1, c->hidden, 0)) != REAP_OK ||
-		(rc = bind_global(b, &m->lm_head, "lm_head.weight", 2, c->vocab, c->hidden)) != REAP_OK)
+	if ((rc = claim(b, &m->embed, MATRIX, 2, (uint64_t[]){c->vocab, c->hidden},
+		     "model.embed_tokens.weight")) != REAP_OK ||
+		(rc = claim(b, &m->final_norm, SMALL, 1, (uint64_t[]){c->hidden},
+			 "model.norm.weight")) != REAP_OK ||
+		(rc = bind_head(b)) != REAP_OK)
 		return rc;
 	for (uint32_t l = 0; l < c->layers; l++)
 		if ((rc = bind_attention(b, l)) != REAP_OK || (rc = bind_experts(b, l)) != REAP_OK)
 			return rc;
 	for (size_t i = 0; i < m->ckpt->tensors; i++)
-		if (!b->used[i])
+		if (!b->used[i] && !is_cache_scale(m, &m->ckpt->tensor[i]))
 			return reap_fail(b->e, REAP_EFAIL,
 				"%s: %s: gpt_oss with this config.json has no such tensor",
 				file_of(m, &m->ckpt->tensor[i]), m->ckpt->tensor[i].name);
-	if ((rc = check_finite(m, m->final_norm, b->e)) != REAP_OK)
-		return rc;
-	for (uint32_t l = 0; l < c->layers; l++)
-		if ((rc = check_layer_values(m, &m->layer[l], b->e)) != REAP_OK)
-			return rc;
-	return REAP_OK;
+	return reap_values_check(m, b->e);
 }
 
 static int make_id(struct reap_model *m, struct reap_err *e)
@@ -229,6 +252,21 @@ static int make_id(struct reap_model *m, struct reap_err *e)
 	m->id.experts = m->cfg.experts;
 	m->id.top_k = m->cfg.top_k;
 	return reap_identify(&m->cfg, m->ckpt, m->id.digest, e);
+}
+
+/* What of config.json only the tensors can decide. */
+static int settle_config(struct reap_model *m, const char *config, struct reap_err *e)
+{
+	const struct reap_tensor *router =
+		reap_checkpoint_find(m->ckpt, "model.layers.0.mlp.router.weight");
+	/* Where there are neither, the config says which ones are missing. */
+	const bool mxfp4 =
+		reap_checkpoint_find(m->ckpt, "model.layers.0.mlp.experts.gate_up_proj_blocks") != NULL ||
+		(m->cfg.mxfp4 &&
+			reap_checkpoint_find(m->ckpt, "model.layers.0.mlp.experts.gate_up_proj") == NULL);
+
+	return reap_config_settle(&m->cfg, config,
+		router != NULL && router->ndim == 2 ? (uint32_t)router->shape[0] : 0, mxfp4, e);
 }
 
 int reap_model_open(struct reap_model **out, const char *dir, struct reap_err *e)
@@ -250,7 +288,8 @@ int reap_model_open_as(struct reap_model **out, const char *dir, const char *con
 		goto out;
 	}
 	if ((rc = reap_config_load(&m->cfg, config, e)) != REAP_OK ||
-		(rc = reap_checkpoint_open(&m->ckpt, dir, e)) != REAP_OK)
+		(rc = reap_checkpoint_open(&m->ckpt, dir, e)) != REAP_OK ||
+		(rc = settle_config(m, config, e)) != REAP_OK)
 		goto out;
 	m->layer = reap_calloc(m->cfg.layers, sizeof(*m->layer));
 	b.used = reap_calloc(m->ckpt->tensors, sizeof(*b.used));
@@ -279,18 +318,6 @@ void reap_model_close(struct reap_model *m)
 	free(m->layer);
 	free(m->dir);
 	free(m);
-}
-
-int reap_model_check_scales(const struct reap_model *m, const struct reap_tensor *scales,
-	uint32_t expert, struct reap_err *e)
-{
-	const uint64_t each = scales->bytes / scales->shape[0];
-	const uint8_t *s = scales->data + expert * each, *bad = memchr(s, REAP_MXFP4_NAN, each);
-
-	if (bad != NULL)
-		return reap_fail(e, REAP_EFAIL, "%s: %s: expert %u: scale %td is 255 (NaN)",
-			file_of(m, scales), scales->name, expert, bad - s);
-	return REAP_OK;
 }
 
 /* Whole pages around the tensor: on a read-only mapping of a file, advice about

@@ -23,6 +23,7 @@ struct reap_config {
 	uint32_t hidden;      /* hidden_size */
 	uint32_t inter;	      /* intermediate_size, of one expert */
 	uint32_t experts;     /* num_local_experts */
+	uint32_t experts_too; /* num_experts; the same once the tensors were looked at */
 	uint32_t top_k;	      /* num_experts_per_tok */
 	uint32_t heads;	      /* num_attention_heads (query heads) */
 	uint32_t kv_heads;    /* num_key_value_heads */
@@ -39,6 +40,8 @@ struct reap_config {
 	double yarn_factor, yarn_beta_fast, yarn_beta_slow;
 	double yarn_original_context;
 	bool mxfp4; /* experts are MXFP4 blocks; else BF16 matrices */
+	bool attention_bias;
+	bool tied; /* tie_word_embeddings: lm_head is the embedding */
 	int64_t eos_token_id; /* -1: none */
 };
 
@@ -59,27 +62,30 @@ struct reap_tensor {
 	const uint8_t *data;
 };
 
-/* One layer.  Names: "model.layers.N." + the comment. */
+/* One layer.  Names: "model.layers.N." + the comment.  Small tensors (norms, biases,
+ * sinks, the router) are BF16, F32 or F16: reap_tensor_floats reads all. */
 struct reap_layer {
-	const struct reap_tensor *input_norm;  /* input_layernorm.weight BF16 (hidden) */
-	const struct reap_tensor *q_w, *q_b;   /* self_attn.q_proj BF16 (heads*head_dim, hidden), (heads*head_dim) */
+	const struct reap_tensor *input_norm;  /* input_layernorm.weight small (hidden) */
+	/* self_attn.q_proj BF16 (heads*head_dim, hidden), small (heads*head_dim); without
+	 * attention_bias this and the three below are NULL. */
+	const struct reap_tensor *q_w, *q_b;
 	const struct reap_tensor *k_w, *k_b;   /* k_proj (kv_heads*head_dim, hidden) */
 	const struct reap_tensor *v_w, *v_b;   /* v_proj (kv_heads*head_dim, hidden) */
 	const struct reap_tensor *o_w, *o_b;   /* o_proj (hidden, heads*head_dim), (hidden) */
-	const struct reap_tensor *sinks;       /* self_attn.sinks BF16 (heads) */
+	const struct reap_tensor *sinks;       /* self_attn.sinks small (heads) */
 	const struct reap_tensor *post_norm;   /* post_attention_layernorm.weight (hidden) */
-	const struct reap_tensor *router_w;    /* mlp.router.weight BF16 (experts, hidden) */
-	const struct reap_tensor *router_b;    /* mlp.router.bias BF16 (experts) */
+	const struct reap_tensor *router_w;    /* mlp.router.weight small (experts, hidden) */
+	const struct reap_tensor *router_b;    /* mlp.router.bias small (experts) */
 	/* MXFP4 (OCP Microscaling Formats 1.0): blocks and scales; BF16: `_blocks` is
 	 * the matrix, `_scales` NULL.  gate_up_proj_blocks U8 (experts, 2*inter, hidden/32, 16), _scales U8
 	 * (experts, 2*inter, hidden/32); BF16 gate_up_proj (experts, hidden, 2*inter):
 	 * transposed.  Gate is the even rows (columns), up the odd ones. */
 	const struct reap_tensor *gate_up_blocks, *gate_up_scales;
-	const struct reap_tensor *gate_up_bias; /* BF16 (experts, 2*inter) */
+	const struct reap_tensor *gate_up_bias; /* small (experts, 2*inter) */
 	/* down_proj_blocks U8 (experts, hidden, inter/32, 16), _scales U8 (experts,
 	 * hidden, inter/32); BF16 down_proj (experts, inter, hidden): transposed. */
 	const struct reap_tensor *down_blocks, *down_scales;
-	const struct reap_tensor *down_bias; /* BF16 (experts, hidden) */
+	const struct reap_tensor *down_bias; /* small (experts, hidden) */
 };
 
 /* A scale byte s stands for 2^(s-127); this one for NaN, and a finite BF16 value
@@ -91,10 +97,11 @@ struct reap_model {
 	struct reap_config cfg;
 	struct reap_model_id id; /* id: the directory's last component */
 	const struct reap_tensor *embed;      /* model.embed_tokens.weight BF16 (vocab, hidden) */
-	const struct reap_tensor *final_norm; /* model.norm.weight BF16 (hidden) */
-	const struct reap_tensor *lm_head;    /* lm_head.weight BF16 (vocab, hidden) */
+	const struct reap_tensor *final_norm; /* model.norm.weight small (hidden) */
+	const struct reap_tensor *lm_head;    /* lm_head.weight BF16 (vocab, hidden), or embed */
 	struct reap_layer *layer;	      /* (layers) */
-	struct reap_checkpoint *ckpt;	      /* shards and tensor directory: lib/model/checkpoint.h */
+	struct reap_checkpoint *ckpt;	      /* shards and tensor directory: lib/model/checkpoint.h;
+					       * NULL: weights without files (lib/engine/probe.c) */
 };
 
 REAP_MUST_CHECK int reap_model_open(struct reap_model **m, const char *dir, struct reap_err *e);
@@ -107,10 +114,13 @@ void reap_model_close(struct reap_model *m); /* NULL allowed */
 
 /* Weights are not read at open, but for those that decide routing or touch every
  * token (norms, router, sinks, attention biases: checked to be finite).  Who uses
- * the scales of an expert first asks here: error that names the tensor when one
- * of them is 255 (NaN).  `scales` is gate_up_scales or down_scales of a layer. */
-REAP_MUST_CHECK int reap_model_check_scales(const struct reap_model *m,
-	const struct reap_tensor *scales, uint32_t expert, struct reap_err *e);
+ * an expert first asks here: error that names the tensor when one of its scales is
+ * 255 (NaN), or when its scales or its blocks are nothing but zeros. */
+REAP_MUST_CHECK int reap_model_check_expert(const struct reap_model *m,
+	const struct reap_layer *y, uint32_t expert, struct reap_err *e);
+
+/* n elements from `first` on of a BF16, F16 or F32 tensor. */
+void reap_tensor_floats(const struct reap_tensor *t, uint64_t first, size_t n, float *out);
 
 /* Tell the kernel that the pages of a tensor will be, or are no longer, needed
  * (madvise; a hint, cannot fail). */

@@ -26,6 +26,7 @@
 #include "lib/model/config_edit.h"
 #include "lib/model/pump.h"
 #include "lib/model/stage.h"
+#include "lib/model/values.h"
 #include "lib/stream/rec_manifest.h"
 
 enum { MAX_CONFIG = 1 << 20 };
@@ -62,7 +63,7 @@ static int by_place(const void *a, const void *b)
 }
 
 static void prune_part(struct reap_prune *r, const struct reap_tensor *t, uint32_t layer,
-	bool scales)
+	enum prune_check check)
 {
 	struct prune_part *p;
 
@@ -70,7 +71,7 @@ static void prune_part(struct reap_prune *r, const struct reap_tensor *t, uint32
 		return;
 	p = &r->part[t - r->m->ckpt->tensor];
 	p->keep = r->plan->keep + (size_t)layer * r->plan->keep_n;
-	p->scales = scales;
+	p->check = check;
 	p->group = 1 + layer;
 }
 
@@ -89,14 +90,14 @@ static int make_parts(struct reap_prune *r, size_t *n, struct reap_err *e)
 	for (uint32_t l = 0; l < r->m->cfg.layers; l++) {
 		const struct reap_layer *y = &r->m->layer[l];
 
-		prune_part(r, y->router_w, l, false);
-		prune_part(r, y->router_b, l, false);
-		prune_part(r, y->gate_up_blocks, l, false);
-		prune_part(r, y->gate_up_scales, l, true);
-		prune_part(r, y->gate_up_bias, l, false);
-		prune_part(r, y->down_blocks, l, false);
-		prune_part(r, y->down_scales, l, true);
-		prune_part(r, y->down_bias, l, false);
+		prune_part(r, y->router_w, l, PRUNE_CHECK_NONE);
+		prune_part(r, y->router_b, l, PRUNE_CHECK_NONE);
+		prune_part(r, y->gate_up_blocks, l, PRUNE_CHECK_WEIGHTS);
+		prune_part(r, y->gate_up_scales, l, PRUNE_CHECK_SCALES);
+		prune_part(r, y->gate_up_bias, l, PRUNE_CHECK_NONE);
+		prune_part(r, y->down_blocks, l, PRUNE_CHECK_WEIGHTS);
+		prune_part(r, y->down_scales, l, PRUNE_CHECK_SCALES);
+		prune_part(r, y->down_bias, l, PRUNE_CHECK_NONE);
 	}
 	for (size_t i = 0; i < c->tensors; i++)
 		if (layers == NULL || (r->part[i].group > 0 && layers[r->part[i].group - 1]))
@@ -212,33 +213,32 @@ static int write_text(struct reap_prune *r, const char *name, const char *as, co
 	return end_file(r, as, e);
 }
 
-/* A source that holds NaN must not become a target that does.  Read, not looked
- * at through the mapping, whose pages would count as our memory. */
-static int check_scales(const struct reap_prune *r, const struct prune_part *p, const struct prune_run *run,
-	struct reap_err *e)
+/* A damaged source must not become a target.  Read, not looked at through the
+ * mapping, whose pages would count as our memory. */
+static int check_run(const struct reap_prune *r, const struct prune_part *p,
+	const struct prune_run *run, struct reap_err *e)
 {
 	const struct reap_shard *s = &r->m->ckpt->shard[p->src->shard];
 	const uint64_t each = run->bytes / run->rows;
 	uint8_t buf[16384];
-	int rc;
+	int rc = REAP_OK;
 
-	for (uint64_t done = 0; done < run->bytes;) {
-		const uint64_t left = run->bytes - done;
-		const size_t n = left < sizeof(buf) ? (size_t)left : sizeof(buf);
-		const uint8_t *bad;
+	for (uint32_t i = 0; i < run->rows && rc == REAP_OK; i++) {
+		struct reap_expert_check c = {.path = s->path, .tensor = p->src,
+			.expert = run->first + i, .scales = p->check == PRUNE_CHECK_SCALES};
 
-		if ((rc = reap_read_at(s->fd, s->path, buf, n, run->offset + done, e)) != REAP_OK)
-			return rc;
-		if ((bad = memchr(buf, REAP_MXFP4_NAN, n)) != NULL) {
-			const uint64_t at = done + (uint64_t)(bad - buf);
+		while (rc == REAP_OK && c.bytes < each && !reap_expert_check_enough(&c)) {
+			const uint64_t left = each - c.bytes;
+			const size_t n = left < sizeof(buf) ? (size_t)left : sizeof(buf);
 
-			return reap_fail(e, REAP_EFAIL,
-				"%s: %s: expert %" PRIu64 ": scale %" PRIu64 " is 255 (NaN)", s->path,
-				p->src->name, run->first + at / each, at % each);
+			if ((rc = reap_read_at(s->fd, s->path, buf, n,
+				     run->offset + i * each + c.bytes, e)) == REAP_OK)
+				rc = reap_expert_check_more(&c, buf, n, e);
 		}
-		done += n;
+		if (rc == REAP_OK)
+			rc = reap_expert_check_end(&c, e);
 	}
-	return REAP_OK;
+	return rc;
 }
 
 static int copy_part(struct reap_prune *r, const struct prune_part *p, struct reap_err *e)
@@ -250,7 +250,7 @@ static int copy_part(struct reap_prune *r, const struct prune_part *p, struct re
 
 	r->touched[p->src->shard] = true;
 	while (reap_prune_next_run(r, p, &at, &run)) {
-		if (p->scales && (rc = check_scales(r, p, &run, e)) != REAP_OK)
+		if (p->check != PRUNE_CHECK_NONE && (rc = check_run(r, p, &run, e)) != REAP_OK)
 			return rc;
 		if ((rc = reap_pump_copy(r->pump, s->fd, s->path, run.offset, run.bytes, e)) != REAP_OK)
 			return rc;
@@ -402,6 +402,8 @@ static uint32_t new_top_k(const struct reap_prune *r)
 
 static int write_config(struct reap_prune *r, struct reap_err *e)
 {
+	const struct reap_config_change change = {r->plan->keep_n, new_top_k(r),
+		!r->m->cfg.mxfp4};
 	char *path = reap_path_join(r->m->dir, "config.json"), *text = NULL, *edited = NULL;
 	size_t len, edited_len;
 	int rc;
@@ -409,8 +411,7 @@ static int write_config(struct reap_prune *r, struct reap_err *e)
 	if (path == NULL)
 		return reap_fail_memory(e, "config.json");
 	if ((rc = reap_read_file(path, MAX_CONFIG, &text, &len, e)) == REAP_OK &&
-		(rc = reap_config_edit(text, len, path, r->plan->keep_n, new_top_k(r), &edited,
-			 &edited_len, e)) == REAP_OK)
+		(rc = reap_config_edit(text, len, path, &change, &edited, &edited_len, e)) == REAP_OK)
 		rc = write_text(r, early_config, "config.json", edited, edited_len, e);
 	free(edited);
 	free(text);

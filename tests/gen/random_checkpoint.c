@@ -8,7 +8,8 @@
  * Scales are such that activations stay sane at any depth: inputs of every
  * matrix are normalised, weights have standard deviation 1/sqrt(inputs) times a
  * factor of order 1, and gate and up are wide enough to reach the clamps.
- * --sparse: all weights 0, as holes in the files, so that real sizes cost no disk.
+ * --sparse: next to all weights 0, as holes in the files, so that real sizes cost no
+ * disk; only a few at the beginning of each matrix are there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -346,6 +347,20 @@ static void write_config(const char *dir, const struct shape *s)
 	free(path);
 }
 
+/* The first weights of a tensor, and of each expert of one that holds experts. */
+static void write_first(int fd, const struct spec *s, const struct reap_tensor *t, uint64_t seed,
+	const double *quantile, uint8_t *buf)
+{
+	enum { SOME = 64 };
+	const uint64_t rows = t->ndim >= 3 ? t->shape[0] : 1, each = t->bytes / rows;
+
+	for (uint64_t i = 0; i < rows; i++) {
+		if (lseek(fd, (off_t)(t->offset + i * each), SEEK_SET) < 0)
+			die(s->name, strerror(errno));
+		write_tensor(fd, s, each < SOME ? each : SOME, seed, quantile, buf);
+	}
+}
+
 static void write_shards(const char *dir, const struct job *j, const struct reap_layout *l)
 {
 	double quantile[QUANTILES];
@@ -361,9 +376,11 @@ static void write_shards(const char *dir, const struct job *j, const struct reap
 			die(f->name, strerror(errno));
 		if (j->s.sparse && ftruncate(fd, (off_t)f->bytes) != 0)
 			die(f->name, strerror(errno));
-		for (size_t k = 0; k < f->tensors && !j->s.sparse; k++)
-			write_tensor(fd, &j->spec[f->first + k], l->tensor[f->first + k].bytes, j->s.seed,
-				quantile, buf);
+		for (size_t k = f->first; k < f->first + f->tensors; k++)
+			if (j->s.sparse)
+				write_first(fd, &j->spec[k], &l->tensor[k], j->s.seed, quantile, buf);
+			else
+				write_tensor(fd, &j->spec[k], l->tensor[k].bytes, j->s.seed, quantile, buf);
 		if (close(fd) != 0)
 			die(path, strerror(errno));
 		free(path);

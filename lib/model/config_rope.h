@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Rotary embedding in config.json, as transformers 4 and 5 read it.  They look at
+ * different keys and have different defaults: what both make the same of is taken,
+ * anything else refused.
+ */
+#ifndef REAP_CONFIG_ROPE_H
+#define REAP_CONFIG_ROPE_H
+
+#include <jansson.h>
+
+#include "lib/base/err.h"
+#include "lib/model/model.h"
+
+/* Fills rope_theta and the yarn fields; max_context must be there.  `file` stands in
+ * messages. */
+REAP_MUST_CHECK int reap_config_rope(struct reap_config *c, const json_t *root, const char *file,
+	struct reap_err *e);
+
+#endif

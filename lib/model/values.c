@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/model/values.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "lib/model/checkpoint.h"
+#include "lib/model/safetensors.h"
+
+static const char *file_of(const struct reap_model *m, const struct reap_tensor *t)
+{
+	return m->ckpt->shard[t->shard].path;
+}
+
+static bool all_zero(const uint8_t *p, uint64_t n)
+{
+	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+}
+
+static float from_bits(uint32_t bits)
+{
+	float f;
+
+	memcpy(&f, &bits, sizeof(f));
+	return f;
+}
+
+/* IEEE 754 binary16: every value is one of binary32. */
+static float from_f16(uint16_t h)
+{
+	const uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 1023;
+	const float tiny = ldexpf((float)mantissa, -24);
+
+	if (exponent == 31)
+		return from_bits(sign | 0x7f800000 | mantissa << 13);
+	if (exponent == 0)
+		return sign ? -tiny : tiny;
+	return from_bits(sign | (exponent + 112) << 23 | mantissa << 13);
+}
+
+void reap_tensor_floats(const struct reap_tensor *t, uint64_t first, size_t n, float *out)
+{
+	const uint8_t *p = t->data + first * reap_st_dtype_size(t->dtype);
+
+	if (t->dtype == REAP_ST_F32) {
+		memcpy(out, p, n * sizeof(*out));
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		uint16_t v;
+
+		memcpy(&v, p + 2 * i, sizeof(v));
+		out[i] = t->dtype == REAP_ST_F16 ? from_f16(v) : from_bits((uint32_t)v << 16);
+	}
+}
+
+static int check_finite(const struct reap_model *m, const struct reap_tensor *t, struct reap_err *e)
+{
+	const uint64_t n = t->bytes / reap_st_dtype_size(t->dtype);
+	float buf[1024];
+
+	for (uint64_t at = 0; at < n; at += sizeof(buf) / sizeof(*buf)) {
+		const size_t some = n - at < sizeof(buf) / sizeof(*buf) ? (size_t)(n - at)
+									: sizeof(buf) / sizeof(*buf);
+
+		reap_tensor_floats(t, at, some, buf);
+		for (size_t i = 0; i < some; i++)
+			if (!isfinite(buf[i]))
+				return reap_fail(e, REAP_EFAIL, "%s: %s: element %" PRIu64 " is %s",
+					file_of(m, t), t->name, at + i,
+					isnan(buf[i]) ? "NaN" : "infinite");
+	}
+	return REAP_OK;
+}
+
+static int check_not_zero(const struct reap_model *m, const struct reap_tensor *t,
+	struct reap_err *e)
+{
+	int rc = REAP_OK;
+
+	if (all_zero(t->data, t->bytes))
+		rc = reap_fail(e, REAP_EFAIL,
+			"%s: %s: all zero, as a hole in the file reads: it is damaged", file_of(m, t),
+			t->name);
+	reap_tensor_release(t);
+	return rc;
+}
+
+/* Small ones: 30 MB in all for 120B.  Biases and sinks may be zero. */
+static int check_layer(const struct reap_model *m, const struct reap_layer *y, struct reap_err *e)
+{
+	const struct reap_tensor *const finite[] = {y->input_norm, y->q_b, y->k_b, y->v_b, y->o_b,
+		y->sinks, y->post_norm, y->router_w, y->router_b};
+	const struct reap_tensor *const weights[] = {y->input_norm, y->q_w, y->k_w, y->v_w, y->o_w,
+		y->post_norm, y->router_w};
+	int rc = REAP_OK;
+
+	for (size_t i = 0; i < sizeof(finite) / sizeof(*finite) && rc == REAP_OK; i++)
+		if (finite[i] != NULL)
+			rc = check_finite(m, finite[i], e);
+	for (size_t i = 0; i < sizeof(weights) / sizeof(*weights) && rc == REAP_OK; i++)
+		rc = check_not_zero(m, weights[i], e);
+	for (size_t i = 0; i < sizeof(finite) / sizeof(*finite); i++)
+		if (finite[i] != NULL)
+			reap_tensor_release(finite[i]);
+	return rc;
+}
+
+int reap_values_check(const struct reap_model *m, struct reap_err *e)
+{
+	const struct reap_tensor *const weights[] = {m->embed, m->final_norm, m->lm_head};
+	int rc = check_finite(m, m->final_norm, e);
+
+	for (size_t i = 0; i < sizeof(weights) / sizeof(*weights) && rc == REAP_OK; i++)
+		rc = check_not_zero(m, weights[i], e);
+	for (uint32_t l = 0; l < m->cfg.layers && rc == REAP_OK; l++)
+		rc = check_layer(m, &m->layer[l], e);
+	return rc;
+}
+
+int reap_expert_check_more(struct reap_expert_check *c, const uint8_t *p, size_t n,
+	struct reap_err *e)
+{
+	const uint8_t *bad = c->scales ? memchr(p, REAP_MXFP4_NAN, n) : NULL;
+
+	if (bad != NULL)
+		return reap_fail(e, REAP_EFAIL, "%s: %s: expert %u: scale %" PRIu64 " is 255 (NaN)",
+			c->path, c->tensor->name, c->expert, c->bytes + (uint64_t)(bad - p));
+	c->seen = c->seen || !all_zero(p, n);
+	c->bytes += n;
+	return REAP_OK;
+}
+
+int reap_expert_check_end(const struct reap_expert_check *c, struct reap_err *e)
+{
+	if (c->seen)
+		return REAP_OK;
+	return reap_fail(e, REAP_EFAIL,
+		"%s: %s: expert %u: all zero, as a hole in the file reads: it is damaged", c->path,
+		c->tensor->name, c->expert);
+}
+
+int reap_model_check_expert(const struct reap_model *m, const struct reap_layer *y, uint32_t expert,
+	struct reap_err *e)
+{
+	const struct reap_tensor *const part[] = {y->gate_up_scales, y->down_scales,
+		y->gate_up_blocks, y->down_blocks};
+	int rc;
+
+	if (m->ckpt == NULL)
+		return REAP_OK;
+	for (size_t i = 0; i < sizeof(part) / sizeof(*part); i++) {
+		struct reap_expert_check c = {.expert = expert, .tensor = part[i], .scales = i < 2};
+		uint64_t each;
+
+		if (part[i] == NULL)
+			continue;
+		each = part[i]->bytes / part[i]->shape[0];
+		c.path = file_of(m, part[i]);
+		if ((rc = reap_expert_check_more(&c, part[i]->data + each * expert, each, e)) != REAP_OK ||
+			(rc = reap_expert_check_end(&c, e)) != REAP_OK)
+			return rc;
+	}
+	return REAP_OK;
+}
