@@ -271,7 +271,7 @@ static int run(const struct opts *o, struct reap_err *e)
 
 	if ((rc = tool_input(o->input, &fd, &name, e)) != REAP_OK ||
 		(rc = reap_reader_open(&s.in, fd, name, REAP_KIND_TOKENS, e)) != REAP_OK ||
-		(rc = reap_model_open(&s.model, o->model, e)) != REAP_OK)
+		(rc = tool_open_model(&s.model, o->model, e)) != REAP_OK)
 		goto out;
 	if (tool.dry_run) {
 		rc = foresee(&s, &engine, &intake, &calls, e);

@@ -215,7 +215,7 @@ static int open_output(struct run *run, struct reap_err *e)
 static int open_model(struct run *run, struct reap_err *e)
 {
 	const struct opts *o = run->o;
-	int rc = reap_model_open(&run->model, o->model, e);
+	int rc = tool_open_model(&run->model, o->model, e);
 
 	if (rc != REAP_OK)
 		return rc;

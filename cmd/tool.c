@@ -73,6 +73,16 @@ void tool_warn(const char *fmt, ...)
 	va_end(ap);
 }
 
+int tool_open_model(struct reap_model **m, const char *dir, struct reap_err *e)
+{
+	const char *other = reap_model_overridden(dir);
+
+	if (other != NULL)
+		tool_warn("%s/%s: transformers with peft loads the model that it names, not these weights",
+			dir, other);
+	return reap_model_open(m, dir, e);
+}
+
 void tool_usage(const char *fmt, ...)
 {
 	va_list ap;

@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Checkpoints that are damaged or disagree with themselves: one line that names
-# the tensor, file or key, exit 1, nothing written.
+# Checkpoints that are damaged, disagree with themselves or mean two things: one line
+# that names the tensor, file or key, exit 1, nothing written.  Those that spell one
+# thing otherwise: the same numbers.
 load helpers
 
 GEN=$REAP_BUILD/gen/random_checkpoint
@@ -9,14 +10,22 @@ GEN=$REAP_BUILD/gen/random_checkpoint
 setup_file() {
 	local base=$BATS_FILE_TMPDIR/base
 	"$GEN" --shards 2 "$base"
-	python3 tests/hostile.py "$base" "$BATS_FILE_TMPDIR/hostile" >"$BATS_FILE_TMPDIR/kinds"
+	"$GEN" --shards 2 --format bf16 "$base.bf16"
+	python3 tests/hostile.py "$base" "$base.bf16" "$BATS_FILE_TMPDIR/hostile" >"$BATS_FILE_TMPDIR/kinds"
+	jq -cn '[range(0; 120) | {input_ids: [range(. * 7; . * 7 + 20) | . % 257]}][]' |
+		reap-tokenize -q -l 60 -b 4 --eos 1 >"$BATS_FILE_TMPDIR/tokens"
 }
 
-# All kinds whose names match the pattern.
+# numbers MODEL: what the model makes of the tokens, without its name.
+numbers() {
+	reap-route -q --no-history -m "$1" "$BATS_FILE_TMPDIR/tokens" | reap-show | jq -c 'select(.reap | not)' | sha256sum
+}
+
+# All kinds to be refused whose names match the pattern.
 refused() {
 	local n=0 name text
 	while IFS=$'\t' read -r name text; do
-		[[ $name == $1 ]] || continue
+		[[ $name == $1 && $text != =* ]] || continue
 		n=$((n + 1))
 		fails 1 "$text" reap-rewrite -q --first 8 -m "$BATS_FILE_TMPDIR/hostile/$name" -o "$TMP/out" ||
 			{ echo "kind: $name"; return 1; }
@@ -33,13 +42,58 @@ refused() {
 @test "file header" { refused '@(file|header|duplicate|metadata|entry)-*' 17; }
 @test "dtype, shape, offsets" { refused '@(dtype|shape|offsets|hole|bytes|odd)*' 19; }
 @test "set of tensors" { refused 'tensor-*' 5; }
-@test "index and files" { refused '@(index|no-index|stray|shard)*' 14; }
+@test "index and files" { refused '@(index|no-index|stray|shard)*' 16; }
 @test "NaN and infinity" { refused '@(nan|infinity|scale)-*' 6; }
-@test "config.json" { refused 'config-*' 35; }
+@test "config.json" { refused 'config-*' 51; }
+@test "files that make loaders take another model" { refused adapter 1; }
+@test "nothing but zeros" { refused 'zero-*' 5; }
+@test "what was not downloaded whole" { refused '@(pointer|page|unfinished)-*' 14; }
+
+@test "one meaning, spelled otherwise: the same numbers, also when pruned" {
+	local n=0 name as hostile=$BATS_FILE_TMPDIR/hostile
+	while IFS=$'\t' read -r name as; do
+		[[ $as == =* ]] || continue
+		as=${as#=}
+		n=$((n + 1))
+		numbers "$hostile/$name" >"$TMP/$name" || { echo "$name: was not taken"; return 1; }
+		reap-rewrite -q --verify -f --first 6 -m "$hostile/$name" -o "$TMP/out" >"$TMP/manifest" &&
+			tests/loaders/check_checkpoint.py --any-count --source "$hostile/$name" "$TMP/out" &&
+			numbers "$TMP/out" >"$TMP/$name.pruned" || { echo "$name: was not pruned"; return 1; }
+		rm -rf "$TMP/out"
+		cmp "$TMP/$name" "$TMP/$as" && cmp "$TMP/$name.pruned" "$TMP/$as.pruned" ||
+			{ echo "$name: other numbers than $as"; return 1; }
+	done <"$BATS_FILE_TMPDIR/kinds"
+	[ "$n" -ge 24 ] || { echo "$n kinds"; return 1; }
+	# Numbers tell models apart.
+	for as in standard factor-of-8 head-of-embedding zero-bias f16-values bf16; do
+		run cmp -s "$TMP/$as" "$TMP/base"
+		[ "$status" -eq 1 ] || { echo "$as: the numbers of base"; return 1; }
+	done
+}
+
+@test "a stale quantization_config is left out of what is pruned" {
+	reap-rewrite -q -f --first 6 -m "$BATS_FILE_TMPDIR/hostile/bf16-taken-stale-quantisation" -o "$TMP/out" >"$TMP/manifest"
+	[ "$(jq 'has("quantization_config")' "$TMP/out/config.json")" = false ]
+}
+
+@test "an adapter beside the weights: reap-route and reap-ppl take the weights and say so" {
+	for tool in reap-route reap-ppl; do
+		"$tool" -m "$BATS_FILE_TMPDIR/hostile/adapter" "$BATS_FILE_TMPDIR/tokens" >"$TMP/out" 2>"$TMP/err"
+		grep -q "$tool: .*adapter_config.json: transformers with peft loads the model that it names" "$TMP/err"
+	done
+}
+
+@test "zeros in experts: reap-route names the expert, too" {
+	for kind in scale-all-zero zero-blocks; do
+		run reap-route -q -m "$BATS_FILE_TMPDIR/hostile/$kind" "$BATS_FILE_TMPDIR/tokens"
+		[ "$status" -eq 1 ]
+		[[ $output == *": all zero, as a hole in the file reads: it is damaged"* ]]
+	done
+}
 
 @test "every kind was tried" {
-	! cut -f1 "$BATS_FILE_TMPDIR/kinds" |
-		grep -vE '^(file|header|duplicate|metadata|entry|dtype|shape|offsets|hole|bytes|odd|tensor|index|no-index|stray|shard|nan|infinity|scale|config)' || false
+	! grep -v '	=' "$BATS_FILE_TMPDIR/kinds" |
+		grep -vE '^(file|header|duplicate|metadata|entry|dtype|shape|offsets|hole|bytes|odd|tensor|index|no-index|stray|shard|nan|infinity|scale|config|adapter|zero|pointer|page|unfinished)' || false
 }
 
 @test "a NaN scale in an expert that goes is no obstacle" {

@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""hostile.py BASE OUT
+"""hostile.py BASE BF16 OUT
 
-Writes damaged copies of the two-shard checkpoint BASE, each as OUT/<kind>, and
-prints a line for each: kind, tab, what the message about it must contain.
+Writes copies of the two-shard checkpoint BASE that are damaged or mean two things,
+each as OUT/<kind>, and prints a line for each: kind, tab, what the message about it
+must contain.  Copies that are spelled otherwise and mean one thing (some are of BF16,
+the same with BF16 experts) have a line with "=" and the kind that must give the same
+numbers.
 """
+import hashlib
 import json
 import os
 import struct
@@ -14,7 +18,12 @@ ONE = "model-00001-of-00002.safetensors"
 TWO = "model-00002-of-00002.safetensors"
 INDEX = "model.safetensors.index.json"
 ROUTER = "model.layers.0.mlp.router.weight"
+NORM = "model.layers.1.post_attention_layernorm.weight"
+SMALL = ("norm.weight", "bias", "sinks", "router.weight")
+NULL = object()  # the value null; None stands for no such key
 KINDS = []
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 9\n"
+PAGE = b"\n<!DOCTYPE html>\n<html><body>401 Unauthorized</body></html>\n"
 
 
 def kind(name, expect):
@@ -24,11 +33,16 @@ def kind(name, expect):
     return add
 
 
+def same(name, as_kind, f):
+    """A kind that is taken, with the numbers of as_kind."""
+    KINDS.append((name, "=" + as_kind, f))
+
+
 class Copy:
     """A directory of links to BASE's files, of which some get replaced."""
 
     def __init__(self, base, directory):
-        self.base, self.dir = base, directory
+        self.base, self.dir, self.kind = base, directory, os.path.basename(directory)
         os.makedirs(directory)
         for f in os.listdir(base):
             os.symlink(os.path.join(base, f), os.path.join(directory, f))
@@ -106,13 +120,41 @@ class Copy:
         self.dump(file, h, data[:begin] + data[end:])
         self.index(lambda i: i["weight_map"].pop(name))
 
-    def add(self, name, file=TWO):
-        """Append a BF16 tensor of one element."""
+    def add(self, name, file=TWO, value=b"\0\0", dtype="BF16", shape=(1,)):
+        """Append a tensor."""
         text, data = self.split(file)
         h = json.loads(text)
-        h[name] = {"dtype": "BF16", "shape": [1], "data_offsets": [len(data), len(data) + 2]}
-        self.dump(file, h, data + b"\0\0")
+        h[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [len(data), len(data) + len(value)]}
+        self.dump(file, h, data + value)
         self.index(lambda i: i["weight_map"].setdefault(name, file))
+
+    def value(self, name):
+        begin, end = self.entry(name)["data_offsets"]
+        return self.split(self.file_of(name))[1][begin:end]
+
+    def exchange(self, name, dtype, value):
+        """Another type and other bytes for a tensor."""
+        file, shape = self.file_of(name), self.entry(name)["shape"]
+        self.drop(name)
+        self.add(name, file, value, dtype, shape)
+
+    def names(self, ending):
+        return [n for n in json.loads(self.read(INDEX))["weight_map"] if n.endswith(ending)]
+
+    def zero(self, name, first=0, count=None):
+        """Bytes of a tensor become 0, as a hole in its file."""
+        n = len(self.value(name)) - first if count is None else count
+        self.bytes(name, first, b"\0" * n)
+
+    def in_cache(self, name, blob):
+        """The file as huggingface_hub keeps it: a link to blobs/<its digest>."""
+        blobs = os.path.join(self.dir, "..", self.kind + ".blobs", "blobs")
+        os.makedirs(blobs, exist_ok=True)
+        data = self.read(name)
+        with open(os.path.join(blobs, blob), "wb") as f:
+            f.write(data)
+        os.unlink(self.path(name))
+        os.symlink(os.path.join("..", self.kind + ".blobs", "blobs", blob), self.path(name))
 
     def config(self, **changes):
         c = json.loads(self.read("config.json"))
@@ -120,13 +162,13 @@ class Copy:
             if v is None:
                 c.pop(k, None)
             else:
-                c[k] = v
+                c[k] = None if v is NULL else v
         self.write("config.json", json.dumps(c))
 
     def rope(self, **changes):
         r = json.loads(self.read("config.json"))["rope_scaling"]
         r.update(changes)
-        self.config(rope_scaling={k: v for k, v in r.items() if v is not None})
+        self.config(rope_scaling={k: None if v is NULL else v for k, v in r.items() if v is not None})
 
 
 # ---- the header ----
@@ -189,7 +231,9 @@ kind("index-names-number", ROUTER + ": not the name of")(lambda c: c.index(lambd
 kind("index-wrong-file", ROUTER + ": the index says " + TWO)(lambda c: c.index(lambda i: i["weight_map"].__setitem__(ROUTER, TWO)))
 kind("index-lacks-tensor", ROUTER + ": is in " + ONE + " but not in the index")(lambda c: c.index(lambda i: i["weight_map"].pop(ROUTER)))
 kind("index-extra-tensor", "ghost.weight: the index says")(lambda c: c.index(lambda i: i["weight_map"].__setitem__("ghost.weight", ONE)))
-kind("no-index", "holds neither")(lambda c: os.unlink(c.path(INDEX)))
+kind("no-index-and-a-gap", "model-00001-of-00002.safetensors: No such file")(lambda c: (os.unlink(c.path(INDEX)), os.unlink(c.path(ONE))))
+kind("no-index-and-a-tensor-twice", "lm_head.weight: is in both")(lambda c: (c.add("lm_head.weight"), os.unlink(c.path(INDEX))))
+kind("no-index-and-other-names", "holds neither")(lambda c: [os.unlink(c.path(f)) for f in (INDEX, ONE, TWO)])
 kind("stray-shard", "model-00003-of-00003.safetensors: belongs to no index")(lambda c: c.write("model-00003-of-00003.safetensors", b"x"))
 kind("shard-missing", TWO)(lambda c: os.unlink(c.path(TWO)))
 kind("shard-dangling-link", TWO)(lambda c: (os.unlink(c.path(TWO)), os.symlink("nowhere", c.path(TWO))))
@@ -242,10 +286,141 @@ kind("config-eps", "rms_norm_eps: not a number")(lambda c: c.config(rms_norm_eps
 kind("config-eos", "eos_token_id")(lambda c: c.config(eos_token_id=257))
 
 
+
+# ---- what two loaders read differently ----
+kind("config-rope-null", "transformers 4 reads plain RoPE (theta 150000), transformers 5 reads YaRN (factor 32 of 4096 positions")(lambda c: c.config(rope_scaling=NULL))
+kind("config-rope-empty", "transformers 4 cannot load it (rope_type is missing), transformers 5 reads YaRN")(lambda c: c.config(rope_scaling={}))
+kind("config-rope-type-missing", "transformers 4 cannot load it (rope_type is missing), transformers 5 reads plain RoPE")(lambda c: c.rope(rope_type=None))
+kind("config-rope-two-types", "transformers 4 reads plain RoPE (theta 150000), transformers 5 reads YaRN")(lambda c: c.rope(type="default"))
+kind("config-rope-parameters-alone", "transformers 4 reads YaRN (factor 32 of 4096 positions, betas 32 and 1, truncate false, theta 150000), transformers 5 reads plain RoPE (theta 5000)")(lambda c: c.config(rope_scaling=None, rope_theta=None, rope_parameters={"rope_type": "default", "rope_theta": 5000}))
+kind("config-rope-theta-inside", "theta 150000), transformers 5 reads YaRN (factor 32 of 64 positions, betas 32 and 1, truncate false, theta 5000)")(lambda c: c.rope(rope_theta=5000))
+kind("config-context-at-root", "of 64 positions, betas 32 and 1, truncate false, theta 150000), transformers 5 reads YaRN (factor 32 of 32 positions")(lambda c: c.config(original_max_position_embeddings=32))
+kind("config-context-null", "transformers 5 cannot load it (original_max_position_embeddings is null)")(lambda c: c.rope(original_max_position_embeddings=NULL))
+kind("config-rotary-part-at-root", "partial_rotary_factor: 0.5 is not supported, only 1")(lambda c: c.config(partial_rotary_factor=0.5))
+kind("config-rotary-part-inside", "transformers 5 reads YaRN (factor 32 of 64 positions, betas 32 and 1, truncate false, theta 150000, 0.5 of each head)")(lambda c: c.rope(partial_rotary_factor=0.5))
+kind("config-other-top-k-name-alone", "num_experts_per_tok: missing: transformers takes 4, who knows experts_per_token takes 2: say both")(lambda c: c.config(num_experts_per_tok=None, experts_per_token=2))
+kind("config-limit-6", "swiglu_limit: transformers 4 takes 7 whatever stands here, transformers 5 takes 6: only 7")(lambda c: c.config(swiglu_limit=6.0))
+kind("config-alpha", "swiglu_alpha: transformers 4 takes 1.702 whatever stands here, transformers 5 takes 2")(lambda c: c.config(swiglu_alpha=2))
+kind("config-size-null", "head_dim: null is no number")(lambda c: c.config(head_dim=NULL))
+kind("config-bias-null", "attention_bias: null is neither")(lambda c: c.config(attention_bias=NULL))
+kind("config-window-null", "sliding_window: null is no number")(lambda c: c.config(sliding_window=NULL))
+kind("adapter", "adapter_config.json: transformers with peft loads the model that it names, others these weights")(lambda c: c.write("adapter_config.json", "{}"))
+kind("tensor-cache-scale-of-two", "model.layers.0.self_attn.k_scale: gpt_oss with this config.json has no such tensor")(lambda c: c.add("model.layers.0.self_attn.k_scale", value=b"\0" * 4, shape=(2,)))
+
+# ---- what was not downloaded whole ----
+kind("scale-all-zero", "model.layers.1.mlp.experts.gate_up_proj_scales: expert 3: all zero, as a hole in the file reads: it is damaged")(lambda c: c.zero("model.layers.1.mlp.experts.gate_up_proj_scales", 3 * 256, 256))
+kind("zero-blocks", "model.layers.0.mlp.experts.down_proj_blocks: expert 7: all zero, as a hole in the file reads: it is damaged")(lambda c: c.zero("model.layers.0.mlp.experts.down_proj_blocks", 7 * 2048))
+kind("zero-router", ROUTER + ": all zero")(lambda c: c.zero(ROUTER))
+kind("zero-norm", NORM + ": all zero")(lambda c: c.zero(NORM))
+kind("zero-projection", "model.layers.0.self_attn.o_proj.weight: all zero")(lambda c: c.zero("model.layers.0.self_attn.o_proj.weight"))
+kind("zero-embedding", "model.embed_tokens.weight: all zero")(lambda c: c.zero("model.embed_tokens.weight"))
+for f in ("config.json", INDEX, TWO, "generation_config.json"):
+    kind("pointer-" + f, f + ": is a Git LFS pointer, not the file")(lambda c, f=f: c.write(f, POINTER))
+    kind("page-" + f, f + ": is a web page, not the file")(lambda c, f=f: c.write(f, PAGE))
+for f in ("config.json", TWO):
+    kind("unfinished-" + f, f + ": is missing: its download is unfinished (")(lambda c, f=f: os.rename(c.path(f), c.path(f + ".incomplete")))
+    kind("unfinished-link-" + f, f + ": leads to ")(lambda c, f=f: c.in_cache(f, "0" * 64 + ".incomplete"))
+kind("unfinished-blob", TWO + ": is missing: its download is unfinished (")(lambda c: (c.in_cache(TWO, "0" * 64 + ".incomplete"), os.unlink(c.path(TWO)), os.symlink("../unfinished-blob.blobs/blobs/" + "0" * 64, c.path(TWO))))
+kind("unfinished-only", ".safetensors.incomplete: is an unfinished download")(lambda c: [os.rename(c.path(f), c.path(f + ".incomplete")) for f in (INDEX, ONE, TWO)])
+
+
+# ---- one meaning, spelled otherwise ----
+def defaults(c):
+    c.config(**{k: None for k in (
+        "head_dim", "sliding_window", "max_position_embeddings", "rope_scaling", "rope_theta", "num_experts_per_tok",
+        "experts_per_token", "rms_norm_eps", "layer_types", "attention_bias", "tie_word_embeddings", "swiglu_limit",
+        "hidden_act", "architectures", "initial_context_length")})
+
+
+def standard(c):
+    """Figures that the classes of transformers have, too; the shape of q stays."""
+    c.config(head_dim=64, num_attention_heads=2, num_key_value_heads=1, sliding_window=128,
+             max_position_embeddings=131072, initial_context_length=4096)
+    c.rope(original_max_position_embeddings=4096)
+    for n in c.names("sinks"):
+        c.tensor(n, "shape", [2])
+        file = c.file_of(n)
+        at = c.entry(n)["data_offsets"]
+        text, data = c.split(file)
+        h = json.loads(text)
+        for t in h.values():
+            if t.get("data_offsets", [0])[0] >= at[1]:
+                t["data_offsets"] = [x - 4 for x in t["data_offsets"]]
+        h[n]["data_offsets"] = [at[0], at[0] + 4]
+        c.dump(file, h, data[:at[0] + 4] + data[at[1]:])
+
+
+def small(c, dtype, convert):
+    for ending in SMALL:
+        for n in c.names(ending):
+            values = struct.unpack("<%dH" % (len(c.value(n)) // 2), c.value(n))
+            c.exchange(n, dtype, b"".join(convert(v) for v in values))
+
+
+def bf16(v):
+    return struct.unpack("<f", struct.pack("<I", v << 16))[0]
+
+
+def f16_too(v):
+    """The BF16 value, 0 where F16 has no such."""
+    return v if abs(bf16(v)) >= 2.0 ** -14 else 0
+
+
+def tied(c, also_head):
+    c.config(tie_word_embeddings=True)
+    if also_head:
+        head(c)
+    else:
+        c.drop("lm_head.weight")
+
+
+def head(c):
+    c.exchange("lm_head.weight", "BF16", c.value("model.embed_tokens.weight"))
+
+
+def no_bias(c, drop):
+    for p in "qkvo":
+        for n in c.names("self_attn.%s_proj.bias" % p):
+            c.drop(n) if drop else c.zero(n)
+    if drop:
+        c.config(attention_bias=False)
+
+
+def explicit_factor(c, context):
+    c.config(max_position_embeddings=context)
+    c.rope(factor=8.0)
+
+
+same("base", "base", lambda c: None)
+same("standard", "standard", standard)
+same("taken-defaults", "standard", lambda c: (standard(c), defaults(c)))
+same("taken-rope-parameters", "standard", lambda c: (standard(c), c.config(rope_parameters=dict(json.loads(c.read("config.json"))["rope_scaling"], rope_theta=150000), rope_scaling=None, rope_theta=None)))
+same("taken-both-ropes", "base", lambda c: c.config(rope_parameters=dict(json.loads(c.read("config.json"))["rope_scaling"], rope_theta=150000)))
+same("taken-truncate-null", "base", lambda c: c.rope(truncate=NULL))
+same("taken-betas-null", "base", lambda c: c.rope(beta_fast=NULL, beta_slow=0))
+same("factor-of-8", "factor-of-8", lambda c: explicit_factor(c, 512))
+same("taken-explicit-factor", "factor-of-8", lambda c: explicit_factor(c, 2048))
+same("taken-stale-num-experts", "base", lambda c: c.config(num_experts=128))
+same("taken-stale-num-local-experts", "base", lambda c: c.config(num_local_experts=128, num_experts=8))
+same("taken-num-experts-alone", "base", lambda c: c.config(num_local_experts=None, num_experts=8))
+same("head-of-embedding", "head-of-embedding", head)
+same("taken-tied", "head-of-embedding", lambda c: tied(c, False))
+same("taken-tied-with-copy", "head-of-embedding", lambda c: tied(c, True))
+same("zero-bias", "zero-bias", lambda c: no_bias(c, False))
+same("taken-no-bias", "zero-bias", lambda c: no_bias(c, True))
+same("taken-small-f32", "base", lambda c: small(c, "F32", lambda v: struct.pack("<I", v << 16)))
+same("f16-values", "f16-values", lambda c: small(c, "BF16", lambda v: struct.pack("<H", f16_too(v))))
+same("taken-small-f16", "f16-values", lambda c: small(c, "F16", lambda v: struct.pack("<e", bf16(f16_too(v)))))
+same("taken-no-index", "base", lambda c: os.unlink(c.path(INDEX)))
+same("taken-cache-scales", "base", lambda c: [c.add("model.layers.%d.self_attn.%s_scale" % (i, p), dtype="F32", value=b"\0\0\x80?", shape=s) for i in (0, 1) for p, s in (("k", ()), ("v", (1,)))])
+same("bf16", "bf16", lambda c: None)
+same("bf16-taken-stale-quantisation", "bf16", lambda c: c.config(quantization_config={"quant_method": "mxfp4"}))
+
+
 def main():
-    base, out = os.path.realpath(sys.argv[1]), sys.argv[2]
-    for name, expect, damage in KINDS:
-        damage(Copy(base, os.path.join(out, name)))
+    base, bf16_base, out = os.path.realpath(sys.argv[1]), os.path.realpath(sys.argv[2]), sys.argv[3]
+    for name, expect, change in KINDS:
+        change(Copy(bf16_base if name.startswith("bf16") else base, os.path.join(out, name)))
         print("%s\t%s" % (name, expect))
 
 

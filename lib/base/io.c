@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/download.h"
 #include "lib/base/mem.h"
 
 ssize_t reap_read_full(int fd, void *buf, size_t n)
@@ -71,7 +72,7 @@ int reap_read_file(const char *path, size_t max, char **buf, size_t *len, struct
 
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) != 0) {
-		rc = reap_fail_errno(e, "%s", path);
+		rc = reap_fail_open(e, path);
 		goto out;
 	}
 	if (S_ISDIR(st.st_mode)) {
@@ -106,6 +107,8 @@ int reap_read_file(const char *path, size_t max, char **buf, size_t *len, struct
 		if (n < cap - 1)
 			break;
 	}
+	if ((rc = reap_check_download(path, p, n, e)) != REAP_OK)
+		goto out;
 	p[n] = '\0';
 	*buf = p;
 	*len = n;

@@ -25,7 +25,8 @@ REAP_MUST_CHECK int reap_read_at(int fd, const char *path, void *buf, size_t n, 
 int reap_write_full(int fd, const void *buf, size_t n);
 
 /* Read a whole file of at most `max` bytes into a NUL-terminated buffer that
- * the caller frees.  A larger file is an error that names both sizes. */
+ * the caller frees.  A larger file is an error that names both sizes; what
+ * lib/base/download.h knows is one, too. */
 REAP_MUST_CHECK int reap_read_file(const char *path, size_t max, char **buf, size_t *len,
 	struct reap_err *e);
 

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/download.h"
 #include "lib/base/io.h"
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
@@ -89,6 +90,50 @@ out:
 	return rc;
 }
 
+/* The number of shards that a name such as model-00001-of-00003.safetensors speaks of;
+ * 0: it is none. */
+static unsigned shards_said(const char *name)
+{
+	unsigned at, of;
+	int n = 0;
+
+	if (sscanf(name, "model-%5u-of-%5u.safetensors%n", &at, &of, &n) != 2 || n == 0 ||
+		name[n] != '\0')
+		return 0;
+	return of;
+}
+
+/* Shards say how many they are: without an index, all of them are wanted. */
+static int list_numbered(struct reap_checkpoint *c, struct reap_err *e)
+{
+	DIR *d = opendir(c->dir);
+	struct dirent *ent;
+	unsigned of = 0;
+	char name[64], part[300] = "";
+	int rc = REAP_OK;
+
+	if (d == NULL)
+		return reap_fail_errno(e, "%s", c->dir);
+	while (of == 0 && (ent = readdir(d)) != NULL) {
+		of = shards_said(ent->d_name);
+		if (strncmp(ent->d_name, "model", 5) == 0 && reap_is_unfinished(ent->d_name))
+			snprintf(part, sizeof(part), "%s", ent->d_name);
+	}
+	closedir(d);
+	if (of > MAX_SHARDS)
+		return reap_fail(e, REAP_EFAIL, "%s: more than %d files", c->dir, MAX_SHARDS);
+	if (of == 0 && part[0] != '\0')
+		return reap_fail(e, REAP_EFAIL, "%s/%s: is an unfinished download", c->dir, part);
+	if (of == 0)
+		return reap_fail(e, REAP_EFAIL, "%s: holds neither %s nor %s nor numbered shards", c->dir,
+			index_name, single_name);
+	for (unsigned i = 1; i <= of && rc == REAP_OK; i++) {
+		snprintf(name, sizeof(name), "model-%05u-of-%05u.safetensors", i, of);
+		rc = add_shard(c, name, e);
+	}
+	return rc;
+}
+
 /* Converters take every model*.safetensors of a directory, loaders take what
  * the index names: with a file that only the first would see, they would load
  * different models. */
@@ -121,7 +166,7 @@ static int open_shard(struct reap_shard *s, struct reap_err *e)
 
 	/* Before open(2), which would wait for a writer of a FIFO. */
 	if (stat(s->path, &st) != 0)
-		return reap_fail_errno(e, "%s", s->path);
+		return reap_fail_open(e, s->path);
 	if (!S_ISREG(st.st_mode))
 		return reap_fail(e, REAP_EFAIL, "%s: not a regular file", s->path);
 	s->fd = open(s->path, O_RDONLY | O_CLOEXEC);
@@ -136,7 +181,7 @@ static int open_shard(struct reap_shard *s, struct reap_err *e)
 	if (map == MAP_FAILED)
 		return reap_fail_errno(e, "%s", s->path);
 	s->map = map;
-	return REAP_OK;
+	return reap_check_download(s->path, s->map, s->bytes < 64 ? (size_t)s->bytes : 64, e);
 }
 
 static int read_shard(struct reap_checkpoint *c, uint32_t i, size_t *cap, struct reap_err *e)
@@ -230,13 +275,14 @@ int reap_checkpoint_open(struct reap_checkpoint **out, const char *dir, struct r
 		rc = reap_fail_errno(e, "%s", dir);
 		goto out;
 	}
-	if (stat(index, &st) == 0) {
+	/* A link that leads nowhere is a file that is missing. */
+	if (lstat(index, &st) == 0) {
 		if ((rc = load_index(index, &root, &weight_map, e)) == REAP_OK)
 			rc = list_indexed(c, index, weight_map, e);
-	} else if (stat(single, &st) == 0) {
+	} else if (lstat(single, &st) == 0) {
 		rc = add_shard(c, single_name, e);
 	} else {
-		rc = reap_fail(e, REAP_EFAIL, "%s: holds neither %s nor %s", dir, index_name, single_name);
+		rc = list_numbered(c, e);
 	}
 	if (rc != REAP_OK || (rc = refuse_strays(c, e)) != REAP_OK)
 		goto out;

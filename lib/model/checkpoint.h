@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The safetensors files of a checkpoint directory: model.safetensors, or the
- * shards that model.safetensors.index.json names.  Knows files and tensors,
- * nothing of what they mean.
+ * The safetensors files of a checkpoint directory: the shards that
+ * model.safetensors.index.json names, else model.safetensors, else
+ * model-0000i-of-0000n.safetensors.  Knows files and tensors, nothing of what they
+ * mean.
  */
 #ifndef REAP_CHECKPOINT_H
 #define REAP_CHECKPOINT_H

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/io.h"
@@ -252,6 +253,17 @@ static int make_id(struct reap_model *m, struct reap_err *e)
 	m->id.experts = m->cfg.experts;
 	m->id.top_k = m->cfg.top_k;
 	return reap_identify(&m->cfg, m->ckpt, m->id.digest, e);
+}
+
+const char *reap_model_overridden(const char *dir)
+{
+	static const char name[] = "adapter_config.json";
+	char *path = reap_path_join(dir, name);
+	struct stat st;
+	const bool there = path != NULL && lstat(path, &st) == 0;
+
+	free(path);
+	return there ? name : NULL;
 }
 
 /* What of config.json only the tensors can decide. */

@@ -104,6 +104,10 @@ struct reap_model {
 					       * NULL: weights without files (lib/engine/probe.c) */
 };
 
+/* The name of a file in `dir` because of which loaders take other weights than those
+ * that lie there; NULL: none. */
+const char *reap_model_overridden(const char *dir);
+
 REAP_MUST_CHECK int reap_model_open(struct reap_model **m, const char *dir, struct reap_err *e);
 
 /* The same with the config under another name, for a directory that is not to be

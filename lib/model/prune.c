@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/download.h"
 #include "lib/base/hash.h"
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
@@ -143,6 +144,20 @@ out:
 	return rc;
 }
 
+/* Who loads the source, or a copy with the same files beside it, may not load these
+ * weights. */
+static int refuse_adapter(const struct reap_model *m, struct reap_err *e)
+{
+	const char *name = reap_model_overridden(m->dir);
+
+	if (name == NULL)
+		return REAP_OK;
+	return reap_fail(e, REAP_EFAIL,
+		"%s/%s: transformers with peft loads the model that it names, others these weights: merge "
+		"the adapter, or remove the file",
+		m->dir, name);
+}
+
 int reap_prune_open(struct reap_prune **out, const struct reap_model *m,
 	const struct reap_plan *p, const struct reap_prune_opts *o, struct reap_err *e)
 {
@@ -156,7 +171,7 @@ int reap_prune_open(struct reap_prune **out, const struct reap_model *m,
 	r->m = m;
 	r->plan = p;
 	r->o = o;
-	if ((rc = make_parts(r, &n, e)) != REAP_OK || (rc = make_layout(r, n, e)) != REAP_OK) {
+	if ((rc = refuse_adapter(m, e)) != REAP_OK || (rc = make_parts(r, &n, e)) != REAP_OK || (rc = make_layout(r, n, e)) != REAP_OK) {
 		reap_prune_close(r);
 		return rc;
 	}
@@ -279,10 +294,14 @@ static int copy_file(struct reap_prune *r, const char *path, const char *name,
 {
 	struct stat before, after;
 	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+	char head[64];
+	ssize_t n = 0;
 
-	if (fd < 0 || fstat(fd, &before) != 0)
-		rc = reap_fail_errno(e, "%s", path);
-	else if ((rc = begin_file(r, name, e)) == REAP_OK &&
+	if (fd < 0 || fstat(fd, &before) != 0 ||
+		(S_ISREG(before.st_mode) && (n = pread(fd, head, sizeof(head), 0)) < 0))
+		rc = reap_fail_open(e, path);
+	else if ((rc = reap_check_download(path, head, (size_t)n, e)) == REAP_OK &&
+		(rc = begin_file(r, name, e)) == REAP_OK &&
 		(rc = reap_pump_copy(r->pump, fd, path, 0, (uint64_t)before.st_size, e)) == REAP_OK &&
 		(rc = end_file(r, name, e)) == REAP_OK &&
 		(fstat(fd, &after) != 0 || after.st_size != before.st_size ||
@@ -353,7 +372,7 @@ static int copy_aux(struct reap_prune *r, struct reap_err *e)
 		if (path == NULL)
 			rc = reap_fail_memory(e, name[i]);
 		else if (stat(path, &st) != 0)
-			rc = reap_fail_errno(e, "%s", path);
+			rc = reap_fail_open(e, path);
 		else if (S_ISREG(st.st_mode))
 			rc = copy_file(r, path, name[i], e);
 		free(path);

@@ -15,7 +15,13 @@ import re
 import struct
 import sys
 
-SIZES = {"BF16": 2, "U8": 1}
+SIZES = {"BF16": 2, "F16": 2, "F32": 4, "U8": 1}
+MATRIX, SMALL, CODES = ("BF16",), ("BF16", "F16", "F32"), ("U8",)
+
+# What transformers has for gpt_oss where config.json says nothing.
+DEFAULTS = {"num_hidden_layers": 36, "hidden_size": 2880, "intermediate_size": 2880, "num_attention_heads": 64,
+            "num_key_value_heads": 8, "head_dim": 64, "vocab_size": 201088, "attention_bias": True,
+            "tie_word_embeddings": False}
 FAULTS = []
 
 
@@ -83,9 +89,10 @@ class Checkpoint:
             names = sorted(set(self.index["weight_map"].values()))
         else:
             self.index = None
-            names = ["model.safetensors"]
+            names = sorted(f for f in os.listdir(directory) if f.endswith(".safetensors"))
         self.shards = {n: Shard(os.path.join(directory, n), strict) for n in names}
         self.config = load_json(os.path.join(directory, "config.json"))
+        self.figures = {**DEFAULTS, **self.config}
         self.where = {t: n for n, s in self.shards.items() for t in s.tensors}
 
     def info(self, tensor):
@@ -93,28 +100,28 @@ class Checkpoint:
 
 
 def layer_tensors(c, layer, mxfp4):
-    """Name behind model.layers.N. -> (dtype, shape)."""
+    """Name behind model.layers.N. -> (dtypes, shape)."""
     e, h, i = c["num_local_experts"], c["hidden_size"], c["intermediate_size"]
     q, kv = c["num_attention_heads"] * c["head_dim"], c["num_key_value_heads"] * c["head_dim"]
     t = {
-        "input_layernorm.weight": [h], "post_attention_layernorm.weight": [h],
-        "self_attn.sinks": [c["num_attention_heads"]],
-        "self_attn.q_proj.weight": [q, h], "self_attn.q_proj.bias": [q],
-        "self_attn.k_proj.weight": [kv, h], "self_attn.k_proj.bias": [kv],
-        "self_attn.v_proj.weight": [kv, h], "self_attn.v_proj.bias": [kv],
-        "self_attn.o_proj.weight": [h, q], "self_attn.o_proj.bias": [h],
-        "mlp.router.weight": [e, h], "mlp.router.bias": [e],
-        "mlp.experts.gate_up_proj_bias": [e, 2 * i], "mlp.experts.down_proj_bias": [e, h],
+        "input_layernorm.weight": (SMALL, [h]), "post_attention_layernorm.weight": (SMALL, [h]),
+        "self_attn.sinks": (SMALL, [c["num_attention_heads"]]),
+        "self_attn.q_proj.weight": (MATRIX, [q, h]), "self_attn.k_proj.weight": (MATRIX, [kv, h]),
+        "self_attn.v_proj.weight": (MATRIX, [kv, h]), "self_attn.o_proj.weight": (MATRIX, [h, q]),
+        "mlp.router.weight": (SMALL, [e, h]), "mlp.router.bias": (SMALL, [e]),
+        "mlp.experts.gate_up_proj_bias": (SMALL, [e, 2 * i]), "mlp.experts.down_proj_bias": (SMALL, [e, h]),
     }
-    t = {n: ("BF16", s) for n, s in t.items()}
+    if c["attention_bias"]:
+        for p, n in (("q", q), ("k", kv), ("v", kv), ("o", h)):
+            t["self_attn.%s_proj.bias" % p] = (SMALL, [n])
     if mxfp4:
-        t["mlp.experts.gate_up_proj_blocks"] = ("U8", [e, 2 * i, h // 32, 16])
-        t["mlp.experts.gate_up_proj_scales"] = ("U8", [e, 2 * i, h // 32])
-        t["mlp.experts.down_proj_blocks"] = ("U8", [e, h, i // 32, 16])
-        t["mlp.experts.down_proj_scales"] = ("U8", [e, h, i // 32])
+        t["mlp.experts.gate_up_proj_blocks"] = (CODES, [e, 2 * i, h // 32, 16])
+        t["mlp.experts.gate_up_proj_scales"] = (CODES, [e, 2 * i, h // 32])
+        t["mlp.experts.down_proj_blocks"] = (CODES, [e, h, i // 32, 16])
+        t["mlp.experts.down_proj_scales"] = (CODES, [e, h, i // 32])
     else:
-        t["mlp.experts.gate_up_proj"] = ("BF16", [e, h, 2 * i])
-        t["mlp.experts.down_proj"] = ("BF16", [e, i, h])
+        t["mlp.experts.gate_up_proj"] = (MATRIX, [e, h, 2 * i])
+        t["mlp.experts.down_proj"] = (MATRIX, [e, i, h])
     return {"model.layers.%d.%s" % (layer, n): v for n, v in t.items()}
 
 
@@ -129,7 +136,7 @@ def natural(name):
 def check_config(ck, any_count):
     c = ck.config
     check(c.get("model_type") == "gpt_oss", "config: model_type")
-    check(c.get("architectures") == ["GptOssForCausalLM"], "config: architectures")
+    check(c.get("architectures") in (None, ["GptOssForCausalLM"]), "config: architectures")
     for key in ("num_local_experts", "num_experts_per_tok", "experts_per_token"):
         check(isinstance(c.get(key), int), "config: %s is missing" % key)
     check(c["num_experts_per_tok"] == c["experts_per_token"], "config: two numbers of experts per token")
@@ -144,15 +151,21 @@ def check_config(ck, any_count):
 
 
 def check_tensors(ck):
-    c = ck.config
-    want = {"model.embed_tokens.weight": ("BF16", [c["vocab_size"], c["hidden_size"]]),
-            "lm_head.weight": ("BF16", [c["vocab_size"], c["hidden_size"]]),
-            "model.norm.weight": ("BF16", [c["hidden_size"]])}
+    c = ck.figures
+    want = {"model.embed_tokens.weight": (MATRIX, [c["vocab_size"], c["hidden_size"]]),
+            "model.norm.weight": (SMALL, [c["hidden_size"]])}
+    if not c["tie_word_embeddings"] or "lm_head.weight" in ck.where:
+        want["lm_head.weight"] = (MATRIX, [c["vocab_size"], c["hidden_size"]])
     for layer in range(c["num_hidden_layers"]):
         want.update(layer_tensors(c, layer, c.get("quantization_config") is not None))
-    have = {t: tuple(ck.info(t)[:2]) for t in ck.where}
-    for t in sorted(want.keys() | have.keys()):
-        check(have.get(t) == want.get(t), "%s: is %s, should be %s" % (t, have.get(t), want.get(t)))
+    for t in ck.where:
+        dtype, shape = ck.info(t)[:2]
+        if t not in want and re.search(r"\.self_attn\.[kv]_scale$", t) and math.prod(shape) == 1:
+            continue  # of the key-value cache: no part of the model
+        types, size = want.pop(t, ((), None))
+        check(dtype in types and shape == size, "%s: is %s %s, should be %s %s" % (t, dtype, shape, types, size))
+    for t in want:
+        check(False, "%s: is missing" % t)
 
 
 def check_files(ck, max_shard):
@@ -200,10 +213,12 @@ def check_source(ck, src):
     for key in ("num_local_experts", "num_experts", "num_experts_per_tok", "experts_per_token"):
         c.pop(key, None)
         s.pop(key, None)
+    if not any(t.endswith("_blocks") for t in src.where):
+        s.pop("quantization_config", None)  # left over, and so left out
     check(c == s, "config: other keys differ from the source's")
     check(list(c) == list(s), "config: the order of keys differs from the source's")
-    check(sorted(mapping) == sorted(str(i) for i in range(src.config["num_hidden_layers"])), "mapping: layers")
-    experts = src.config.get("num_local_experts", src.config.get("num_experts"))
+    check(sorted(mapping) == sorted(str(i) for i in range(src.figures["num_hidden_layers"])), "mapping: layers")
+    experts = src.info("model.layers.0.mlp.router.weight")[1][0]
     for t in src.where:
         check(t in ck.where, "%s is missing" % t)
     for t in ck.where:

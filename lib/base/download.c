@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/base/download.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Of huggingface_hub, and of browsers, wget and aria2. */
+static const char *const unfinished[] = {".incomplete", ".part", ".crdownload", ".download", ".aria2"};
+enum { UNFINISHED = sizeof(unfinished) / sizeof(unfinished[0]) };
+
+static bool begins(const char *p, size_t n, const char *with)
+{
+	const size_t m = strlen(with);
+
+	return n >= m && strncasecmp(p, with, m) == 0;
+}
+
+/* Where the link `path` leads to; false when it is none. */
+static bool follow(const char *path, char *out, size_t size)
+{
+	const char *slash = strrchr(path, '/');
+	char to[PATH_MAX];
+	const ssize_t n = readlink(path, to, sizeof(to) - 1);
+
+	if (n < 0)
+		return false;
+	to[n] = '\0';
+	if (to[0] == '/' || slash == NULL)
+		return (size_t)snprintf(out, size, "%s", to) < size;
+	return (size_t)snprintf(out, size, "%.*s%s", (int)(slash + 1 - path), path, to) < size;
+}
+
+bool reap_is_unfinished(const char *path)
+{
+	const size_t n = strlen(path);
+
+	for (int i = 0; i < UNFINISHED; i++) {
+		const size_t m = strlen(unfinished[i]);
+
+		if (n > m && strcmp(path + n - m, unfinished[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+int reap_check_download(const char *path, const void *head, size_t n, struct reap_err *e)
+{
+	static const char pointer[] = "version https://git-lfs.github.com/spec/";
+	const char *p = head;
+	char to[PATH_MAX];
+
+	if (follow(path, to, sizeof(to)) && reap_is_unfinished(to))
+		return reap_fail(e, REAP_EFAIL, "%s: leads to %s, an unfinished download", path, to);
+	if (begins(p, n, pointer))
+		return reap_fail(e, REAP_EFAIL,
+			"%s: is a Git LFS pointer, not the file (git lfs pull brings that)", path);
+	if (begins(p, n, "\xef\xbb\xbf")) {
+		p += 3;
+		n -= 3;
+	}
+	for (; n > 0 && strchr(" \t\r\n", *p) != NULL; n--)
+		p++;
+	if (begins(p, n, "<!doctype html") || begins(p, n, "<html") || begins(p, n, "<?xml"))
+		return reap_fail(e, REAP_EFAIL,
+			"%s: is a web page, not the file (its download failed)", path);
+	return REAP_OK;
+}
+
+/* Is there `path` with one of the endings? */
+static bool find_unfinished(const char *path, char *out, size_t size)
+{
+	struct stat st;
+
+	for (int i = 0; i < UNFINISHED; i++)
+		if ((size_t)snprintf(out, size, "%s%s", path, unfinished[i]) < size &&
+			stat(out, &st) == 0)
+			return true;
+	return false;
+}
+
+int reap_fail_open(struct reap_err *e, const char *path)
+{
+	const int why = errno;
+	char to[PATH_MAX], part[PATH_MAX];
+
+	if (why == ENOENT && (find_unfinished(path, part, sizeof(part)) ||
+				     (follow(path, to, sizeof(to)) &&
+					     find_unfinished(to, part, sizeof(part)))))
+		return reap_fail(e, REAP_EFAIL, "%s: is missing: its download is unfinished (%s)", path,
+			part);
+	errno = why;
+	return reap_fail_errno(e, "%s", path);
+}

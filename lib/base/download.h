@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What lies in the place of a file that was not downloaded whole.
+ */
+#ifndef REAP_DOWNLOAD_H
+#define REAP_DOWNLOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/base/err.h"
+
+/* Does the name end as those of unfinished downloads do? */
+bool reap_is_unfinished(const char *name);
+
+/* Error when a file with these first n bytes (64 will do) is a Git LFS pointer or a web
+ * page, or when `path` is a link to an unfinished download. */
+REAP_MUST_CHECK int reap_check_download(const char *path, const void *head, size_t n,
+	struct reap_err *e);
+
+/* The error of a file that could not be opened (errno says why): when it is missing
+ * and its download lies there unfinished, that. */
+int reap_fail_open(struct reap_err *e, const char *path);
+
+#endif
