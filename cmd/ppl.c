@@ -278,6 +278,7 @@ static int run(const struct opts *o, struct reap_err *e)
 		goto out;
 	}
 	if ((rc = resume_open(&s, e)) != REAP_OK ||
+		(rc = tool_map_model(s.model, e)) != REAP_OK ||
 		(rc = reap_engine_open(&s.engine, s.model, &engine, e)) != REAP_OK ||
 		(rc = open_output(&s, e)) != REAP_OK)
 		goto out;

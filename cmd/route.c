@@ -270,7 +270,8 @@ static int route(const struct opts *o, struct reap_err *e)
 		rc = foresee(&run, &intake, &calls, e);
 		goto out;
 	}
-	if ((rc = reap_engine_open(&run.engine, run.model, &run.opts, e)) != REAP_OK ||
+	if ((rc = tool_map_model(run.model, e)) != REAP_OK ||
+		(rc = reap_engine_open(&run.engine, run.model, &run.opts, e)) != REAP_OK ||
 		(rc = open_resume(&run, e)) != REAP_OK || (rc = open_output(&run, e)) != REAP_OK)
 		goto out;
 	intake.p = tool_progress("routing", "tokens");

@@ -7,7 +7,9 @@
 #include <limits.h>
 #include <locale.h>
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,7 @@
 
 #include "lib/base/means.h"
 #include "lib/base/mem.h"
+#include "lib/model/model.h"
 
 struct tool tool;
 
@@ -423,6 +426,53 @@ void tool_progress_end(void)
 	if (progress.open)
 		fputc('\n', stderr);
 	progress.open = false;
+}
+
+/* ---- weights that vanish ---- */
+
+static const struct reap_model *mapped;
+
+static size_t append(char *line, size_t size, size_t at, const char *s)
+{
+	const size_t room = size - at, n = strlen(s);
+
+	memcpy(line + at, s, n < room ? n : room);
+	return n < room ? at + n : size;
+}
+
+/* Only what is safe in a signal handler.  Any thread may have touched the page: the
+ * first one speaks. */
+static void on_bus_error(int sig, siginfo_t *info, void *context)
+{
+	static atomic_flag spoken = ATOMIC_FLAG_INIT;
+	bool cut_short;
+	const char *path = reap_model_file_at(mapped, info->si_addr, &cut_short);
+	const char *const part[] = {progress.open ? "\n" : "", tool.name, ": ", path,
+		cut_short ? ": was cut short while it was read\n" : ": cannot be read from its disk\n"};
+	char line[1024];
+	size_t n = 0;
+
+	(void)context;
+	if (path == NULL) { /* not ours: die of it */
+		signal(sig, SIG_DFL);
+		return;
+	}
+	while (atomic_flag_test_and_set(&spoken))
+		pause();
+	for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++)
+		n = append(line, sizeof(line), n, part[i]);
+	(void)!write(STDERR_FILENO, line, n);
+	_exit(EXIT_FAILED);
+}
+
+int tool_map_model(struct reap_model *m, struct reap_err *e)
+{
+	struct sigaction a = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
+
+	mapped = m;
+	sigemptyset(&a.sa_mask);
+	sigaction(SIGBUS, &a, NULL);
+	return reap_model_map(m, e);
 }
 
 int tool_close_stdout(struct reap_err *e)

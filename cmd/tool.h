@@ -110,6 +110,11 @@ REAP_MUST_CHECK int tool_open_model(struct reap_model **m, const char *dir, stru
 /* Print the error and return the exit code for it. */
 int tool_report(const struct reap_err *e);
 
+/* Map the weights for a run.  From here on, a file of weights that is cut short, or
+ * cannot be read, ends the program with a line that names it instead of SIGBUS. */
+struct reap_model;
+REAP_MUST_CHECK int tool_map_model(struct reap_model *m, struct reap_err *e);
+
 /* Input: "-" or NULL is standard input, else open(2).  *name is for messages. */
 REAP_MUST_CHECK int tool_input(const char *path, int *fd, const char **name, struct reap_err *e);
 

@@ -121,7 +121,8 @@ print(crc ^ 0xffffffff, n)' "$TOKENS"))" ]
 			done
 		done
 	done
-	[ "$n" -eq 32 ] && [ "$(id "$large")" = "$base" ]
+	[ "$n" -eq 32 ]
+	[ "$(id "$large")" = "$base" ]
 }
 
 @test "an exchanged shard" {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,29 @@ int reap_read_at(int fd, const char *path, void *buf, size_t n, uint64_t offset,
 		got += (size_t)r;
 	}
 	return REAP_OK;
+}
+
+struct reap_stamp reap_stamp(const struct stat *st)
+{
+	return (struct reap_stamp){(uint64_t)st->st_size, st->st_mtim, st->st_ctim,
+		(uint64_t)st->st_dev, (uint64_t)st->st_ino};
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+enum reap_change reap_stamp_compare(const struct reap_stamp *then, const struct stat *st)
+{
+	const struct reap_stamp now = reap_stamp(st);
+
+	if (now.bytes != then->bytes || !same_time(&now.written, &then->written))
+		return REAP_CHANGED;
+	if (now.device != then->device || now.inode != then->inode ||
+		!same_time(&now.touched, &then->touched))
+		return REAP_SUSPECT;
+	return REAP_UNCHANGED;
 }
 
 int reap_write_full(int fd, const void *buf, size_t n)
@@ -117,6 +141,20 @@ out:
 	if (fd >= 0)
 		close(fd);
 	free(p);
+	return rc;
+}
+
+int reap_check_file(const char *path, const char *buf, size_t len, struct reap_err *e)
+{
+	char *now;
+	size_t n;
+	int rc = reap_read_file(path, SIZE_MAX / 2, &now, &n, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	if (n != len || memcmp(now, buf, n) != 0)
+		rc = reap_fail(e, REAP_EFAIL, "%s: was changed while it was read", path);
+	free(now);
 	return rc;
 }
 

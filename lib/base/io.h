@@ -8,7 +8,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "lib/base/err.h"
 
@@ -16,10 +18,33 @@
  * end of file, -1 an error (errno set). */
 ssize_t reap_read_full(int fd, void *buf, size_t n);
 
+/* Error unless the file holds these bytes, as it did when they were read. */
+REAP_MUST_CHECK int reap_check_file(const char *path, const char *buf, size_t len,
+	struct reap_err *e);
+
 /* Read exactly n bytes from `offset` on of a file that is called `path` in
  * messages; fewer there is an error. */
 REAP_MUST_CHECK int reap_read_at(int fd, const char *path, void *buf, size_t n, uint64_t offset,
 	struct reap_err *e);
+
+/* What tells that a file was written to, or that another one took its place. */
+struct reap_stamp {
+	uint64_t bytes;
+	struct timespec written; /* st_mtim */
+	struct timespec touched; /* st_ctim */
+	uint64_t device, inode;
+};
+
+enum reap_change {
+	REAP_UNCHANGED,
+	REAP_SUSPECT, /* size and time of writing agree, the rest does not: a renamed or linked
+			 file, one with new permissions, a file system that makes up inode
+			 numbers (FUSE); or another file that was given the same time */
+	REAP_CHANGED
+};
+
+struct reap_stamp reap_stamp(const struct stat *st);
+enum reap_change reap_stamp_compare(const struct reap_stamp *then, const struct stat *now);
 
 /* Write all n bytes, retrying after EINTR and short writes; -1 on error. */
 int reap_write_full(int fd, const void *buf, size_t n);

@@ -29,6 +29,7 @@ struct intake {
 	struct reap_block_storage *storage; /* (cap) what the blocks point into */
 	size_t n, cap;
 	size_t at; /* the block that results were last reported for */
+	bool delivering;
 	uint64_t tokens;
 	struct pace pace;
 	uint64_t open; /* blocks since the last pack record */
@@ -46,26 +47,38 @@ static void tick(struct reap_progress *base, uint64_t done, uint64_t total)
 	reap_tick(p->shown, p->done + done, all);
 }
 
-/* Results come in block order, so the block is the last one's or after it. */
-static const struct reap_block *block_of(struct intake *in, uint64_t index)
+/* The block of a result.  Results come in block order, so it is the last one's or
+ * after it.  Before the first result of a chunk the weights that it was computed with
+ * must be those that the stream's header names: what a broken run leaves is taken
+ * over by a later one. */
+static int find_block(struct intake *in, uint64_t index, const struct reap_block **b,
+	struct reap_err *e)
 {
+	int rc = in->delivering ? REAP_OK : reap_model_unchanged(in->model, e);
+
+	in->delivering = true;
 	while (in->block[in->at].index != index && in->at + 1 < in->n)
 		in->at++;
-	return &in->block[in->at];
+	*b = &in->block[in->at];
+	return rc;
 }
 
 static int on_route(void *arg, const struct reap_route *r, struct reap_err *e)
 {
 	struct intake *in = arg;
+	const struct reap_block *b;
+	int rc = find_block(in, r->block, &b, e);
 
-	return in->calls->route(in->calls->arg, block_of(in, r->block), r, e);
+	return rc == REAP_OK ? in->calls->route(in->calls->arg, b, r, e) : rc;
 }
 
 static int on_outcome(void *arg, const struct reap_outcome *o, struct reap_err *e)
 {
 	struct intake *in = arg;
+	const struct reap_block *b;
+	int rc = find_block(in, o->block, &b, e);
 
-	return in->calls->outcome(in->calls->arg, block_of(in, o->block), o, e);
+	return rc == REAP_OK ? in->calls->outcome(in->calls->arg, b, o, e) : rc;
 }
 
 static int run_chunk(struct intake *in, struct reap_err *e)
@@ -77,6 +90,7 @@ static int run_chunk(struct intake *in, struct reap_err *e)
 	if (in->n == 0)
 		return REAP_OK;
 	in->at = 0;
+	in->delivering = false;
 	rc = reap_engine_run(in->eng, in->block, in->n, &sink, &in->pace.base, e);
 	in->pace.done += in->tokens;
 	in->n = 0;
@@ -203,8 +217,8 @@ int reap_intake_run(struct reap_engine *eng, const struct reap_model *m,
 		.pace = {.base = {tick}, .shown = o->p, .size = o->stream_bytes}};
 	int rc = find_tokenizer(&in, e);
 
-	if (rc == REAP_OK)
-		rc = read_all(&in, tokens, e);
+	if (rc == REAP_OK && (rc = read_all(&in, tokens, e)) == REAP_OK)
+		rc = reap_model_unchanged(m, e);
 	for (size_t i = 0; i < in.cap; i++)
 		reap_block_storage_free(&in.storage[i]);
 	free(in.storage);

@@ -33,8 +33,9 @@ struct reap_intake_opts {
 	uint64_t stream_bytes;	 /* of the token stream, to foresee the end; 0: not known */
 };
 
-/* Run the whole stream.  Refused: a block longer than the model's context, and a
- * pack made with another tokenizer than the one in the model's directory. */
+/* Run the whole stream.  Refused: a block longer than the model's context, a pack made
+ * with another tokenizer than the one in the model's directory, and a model that
+ * changes meanwhile: no result of changed weights is reported. */
 REAP_MUST_CHECK int reap_intake_run(struct reap_engine *eng, const struct reap_model *m,
 	struct reap_reader *tokens, const struct reap_intake_opts *o,
 	const struct reap_intake_calls *calls, struct reap_err *e);

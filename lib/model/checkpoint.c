@@ -53,10 +53,9 @@ static int add_shard(struct reap_checkpoint *c, const char *name, struct reap_er
 }
 
 /* The distinct file names of the index, in ascending order. */
-static int list_indexed(struct reap_checkpoint *c, const char *path, json_t *weight_map,
-	struct reap_err *e)
+static int list_indexed(struct reap_checkpoint *c, json_t *weight_map, struct reap_err *e)
 {
-	const char **file, *tensor;
+	const char **file, *tensor, *path = c->index;
 	size_t n = 0;
 	json_t *v;
 	int rc = REAP_OK;
@@ -162,7 +161,6 @@ static int refuse_strays(const struct reap_checkpoint *c, struct reap_err *e)
 static int open_shard(struct reap_shard *s, struct reap_err *e)
 {
 	struct stat st;
-	void *map;
 
 	/* Before open(2), which would wait for a writer of a FIFO. */
 	if (stat(s->path, &st) != 0)
@@ -173,34 +171,47 @@ static int open_shard(struct reap_shard *s, struct reap_err *e)
 	if (s->fd < 0 || fstat(s->fd, &st) != 0)
 		return reap_fail_errno(e, "%s", s->path);
 	s->bytes = (uint64_t)st.st_size;
-	s->mtime = st.st_mtim;
+	s->stamp = reap_stamp(&st);
 	if (s->bytes < 8)
 		return reap_fail(e, REAP_EFAIL, "%s: %" PRIu64 " bytes are too few for a header length",
 			s->path, s->bytes);
-	map = mmap(NULL, s->bytes, PROT_READ, MAP_SHARED, s->fd, 0);
-	if (map == MAP_FAILED)
-		return reap_fail_errno(e, "%s", s->path);
-	s->map = map;
-	return reap_check_download(s->path, s->map, s->bytes < 64 ? (size_t)s->bytes : 64, e);
+	return REAP_OK;
+}
+
+static int read_header(const struct reap_shard *s, struct reap_tensor **t, size_t *n,
+	struct reap_err *e)
+{
+	enum { LENGTH = 8 };
+	uint8_t first[64];
+	const size_t some = s->bytes < sizeof(first) ? (size_t)s->bytes : sizeof(first);
+	char *text = NULL;
+	uint64_t len;
+	int rc;
+
+	if ((rc = reap_read_at(s->fd, s->path, first, some, 0, e)) != REAP_OK ||
+		(rc = reap_check_download(s->path, first, some, e)) != REAP_OK ||
+		(rc = reap_st_header_len(s->path, first, s->bytes, &len, e)) != REAP_OK)
+		return rc;
+	text = reap_alloc(len, 1);
+	if (text == NULL)
+		return reap_fail_memory(e, s->path);
+	if ((rc = reap_read_at(s->fd, s->path, text, len, LENGTH, e)) == REAP_OK)
+		rc = reap_st_parse(s->path, text, len, s->bytes, t, n, e);
+	free(text);
+	return rc;
 }
 
 static int read_shard(struct reap_checkpoint *c, uint32_t i, size_t *cap, struct reap_err *e)
 {
 	struct reap_shard *s = &c->shard[i];
 	struct reap_tensor *t;
-	uint64_t len;
 	size_t n;
 	int rc;
 
-	if ((rc = open_shard(s, e)) != REAP_OK ||
-		(rc = reap_st_header_len(s->path, s->map, s->bytes, &len, e)) != REAP_OK ||
-		(rc = reap_st_parse(s->path, (const char *)s->map + 8, len, s->bytes, &t, &n, e)) !=
-			REAP_OK)
+	if ((rc = open_shard(s, e)) != REAP_OK || (rc = read_header(s, &t, &n, e)) != REAP_OK)
 		return rc;
-	for (size_t k = 0; k < n; k++) {
+	for (size_t k = 0; k < n; k++)
 		t[k].shard = i;
-		t[k].data = s->map + t[k].offset;
-	}
 	if (!reap_grow(&c->tensor, cap, c->tensors + n, sizeof(*t))) {
 		reap_st_free(t, n);
 		return reap_fail_memory(e, s->path);
@@ -213,10 +224,9 @@ static int read_shard(struct reap_checkpoint *c, uint32_t i, size_t *cap, struct
 }
 
 /* Every tensor once, and where the index says. */
-static int check_tensors(const struct reap_checkpoint *c, const char *index, json_t *weight_map,
-	struct reap_err *e)
+static int check_tensors(const struct reap_checkpoint *c, json_t *weight_map, struct reap_err *e)
 {
-	const char *name;
+	const char *name, *index = c->index;
 	json_t *v;
 
 	for (size_t i = 0; i < c->tensors; i++) {
@@ -243,11 +253,14 @@ static int check_tensors(const struct reap_checkpoint *c, const char *index, jso
 	return REAP_OK;
 }
 
-static int load_index(const char *path, json_t **root, json_t **weight_map, struct reap_err *e)
+static int load_index(struct reap_checkpoint *c, json_t **root, json_t **weight_map,
+	struct reap_err *e)
 {
-	int rc = reap_json_load(path, MAX_INDEX, root, e);
+	const char *path = c->index;
+	int rc;
 
-	if (rc != REAP_OK)
+	if ((rc = reap_read_file(path, MAX_INDEX, &c->index_text, &c->index_len, e)) != REAP_OK ||
+		(rc = reap_json_parse(c->index_text, c->index_len, path, root, e)) != REAP_OK)
 		return rc;
 	/* metadata.total_size is not looked at: pruned models in circulation carry
 	 * a stale one, and nothing depends on it. */
@@ -260,13 +273,14 @@ static int load_index(const char *path, json_t **root, json_t **weight_map, stru
 int reap_checkpoint_open(struct reap_checkpoint **out, const char *dir, struct reap_err *e)
 {
 	struct reap_checkpoint *c = reap_calloc(1, sizeof(*c));
-	char *index = reap_path_join(dir, index_name), *single = reap_path_join(dir, single_name);
+	char *single = reap_path_join(dir, single_name);
 	json_t *root = NULL, *weight_map = NULL;
 	struct stat st;
 	size_t cap = 0;
 	int rc;
 
-	if (c == NULL || index == NULL || single == NULL || (c->dir = reap_strdup(dir)) == NULL ||
+	if (c == NULL || single == NULL || (c->dir = reap_strdup(dir)) == NULL ||
+		(c->index = reap_path_join(dir, index_name)) == NULL ||
 		(c->shard = reap_calloc(MAX_SHARDS, sizeof(*c->shard))) == NULL) {
 		rc = reap_fail_memory(e, dir);
 		goto out;
@@ -276,9 +290,9 @@ int reap_checkpoint_open(struct reap_checkpoint **out, const char *dir, struct r
 		goto out;
 	}
 	/* A link that leads nowhere is a file that is missing. */
-	if (lstat(index, &st) == 0) {
-		if ((rc = load_index(index, &root, &weight_map, e)) == REAP_OK)
-			rc = list_indexed(c, index, weight_map, e);
+	if (lstat(c->index, &st) == 0) {
+		if ((rc = load_index(c, &root, &weight_map, e)) == REAP_OK)
+			rc = list_indexed(c, weight_map, e);
 	} else if (lstat(single, &st) == 0) {
 		rc = add_shard(c, single_name, e);
 	} else {
@@ -291,10 +305,9 @@ int reap_checkpoint_open(struct reap_checkpoint **out, const char *dir, struct r
 			goto out;
 	if (c->tensors > 0)
 		qsort(c->tensor, c->tensors, sizeof(*c->tensor), by_name);
-	rc = check_tensors(c, index, weight_map, e);
+	rc = check_tensors(c, weight_map, e);
 out:
 	json_decref(root);
-	free(index);
 	free(single);
 	if (rc != REAP_OK) {
 		reap_checkpoint_close(c);
@@ -320,6 +333,8 @@ void reap_checkpoint_close(struct reap_checkpoint *c)
 	}
 	reap_st_free(c->tensor, c->tensors);
 	free(c->shard);
+	free(c->index);
+	free(c->index_text);
 	free(c->dir);
 	free(c);
 }
@@ -333,18 +348,77 @@ const struct reap_tensor *reap_checkpoint_find(const struct reap_checkpoint *c, 
 		: bsearch(&key, c->tensor, c->tensors, sizeof(*c->tensor), by_name);
 }
 
-int reap_checkpoint_unchanged(const struct reap_checkpoint *c, struct reap_err *e)
+int reap_checkpoint_read(const struct reap_checkpoint *c, const struct reap_tensor *t, uint64_t at,
+	void *buf, size_t n, struct reap_err *e)
 {
-	for (uint32_t i = 0; i < c->shards; i++) {
-		const struct reap_shard *s = &c->shard[i];
-		struct stat now, opened;
+	const struct reap_shard *s = &c->shard[t->shard];
 
-		if (stat(s->path, &now) != 0 || fstat(s->fd, &opened) != 0)
-			return reap_fail_errno(e, "%s", s->path);
-		if (now.st_dev != opened.st_dev || now.st_ino != opened.st_ino ||
-			(uint64_t)now.st_size != s->bytes || now.st_mtim.tv_sec != s->mtime.tv_sec ||
-			now.st_mtim.tv_nsec != s->mtime.tv_nsec)
-			return reap_fail(e, REAP_EFAIL, "%s: was changed while it was read", s->path);
+	return reap_read_at(s->fd, s->path, buf, n, t->offset + at, e);
+}
+
+static int map_shard(struct reap_shard *s, struct reap_err *e)
+{
+	void *map = mmap(NULL, s->bytes, PROT_READ, MAP_SHARED, s->fd, 0);
+
+	/* Some file systems (FUSE without a page cache) map only privately. */
+	if (map == MAP_FAILED)
+		map = mmap(NULL, s->bytes, PROT_READ, MAP_PRIVATE, s->fd, 0);
+	if (map == MAP_FAILED && errno == ENOMEM)
+		return reap_fail(e, REAP_EFAIL,
+			"%s: cannot be mapped: allow %" PRIu64 " bytes more of address space (ulimit -v)",
+			s->path, s->bytes);
+	if (map == MAP_FAILED)
+		return reap_fail(e, REAP_EFAIL,
+			"%s: cannot be mapped (%s): copy the model to a disk of this machine", s->path,
+			strerror(errno));
+	s->map = map;
+	return REAP_OK;
+}
+
+int reap_checkpoint_map(struct reap_checkpoint *c, struct reap_err *e)
+{
+	int rc;
+
+	for (uint32_t i = 0; i < c->shards; i++)
+		if ((rc = map_shard(&c->shard[i], e)) != REAP_OK)
+			return rc;
+	for (size_t i = 0; i < c->tensors; i++) {
+		struct reap_tensor *t = &c->tensor[i];
+
+		t->data = c->shard[t->shard].map + t->offset;
 	}
+	return REAP_OK;
+}
+
+/* The open file, and what bears its name now. */
+static int shard_unchanged(const struct reap_shard *s, enum reap_change *change,
+	struct reap_err *e)
+{
+	struct stat named, opened;
+	enum reap_change by_name, by_file;
+
+	if (stat(s->path, &named) != 0 || fstat(s->fd, &opened) != 0)
+		return reap_fail_errno(e, "%s", s->path);
+	by_name = reap_stamp_compare(&s->stamp, &named);
+	by_file = reap_stamp_compare(&s->stamp, &opened);
+	if (by_name == REAP_CHANGED || by_file == REAP_CHANGED)
+		return reap_fail(e, REAP_EFAIL, "%s: was changed while it was read", s->path);
+	if (by_name == REAP_SUSPECT || by_file == REAP_SUSPECT)
+		*change = REAP_SUSPECT;
+	return REAP_OK;
+}
+
+int reap_checkpoint_unchanged(const struct reap_checkpoint *c, enum reap_change *change,
+	struct reap_err *e)
+{
+	int rc;
+
+	*change = REAP_UNCHANGED;
+	if (c->index_text != NULL &&
+		(rc = reap_check_file(c->index, c->index_text, c->index_len, e)) != REAP_OK)
+		return rc;
+	for (uint32_t i = 0; i < c->shards; i++)
+		if ((rc = shard_unchanged(&c->shard[i], change, e)) != REAP_OK)
+			return rc;
 	return REAP_OK;
 }

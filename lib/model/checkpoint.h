@@ -10,24 +10,24 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <time.h>
 
 #include "lib/base/err.h"
+#include "lib/base/io.h"
 #include "lib/model/model.h"
 
-/* A file must not shrink while it is mapped: reading what is gone raises
- * SIGBUS, as with every program that maps its weights. */
 struct reap_shard {
 	char *name; /* within the directory */
 	char *path;
 	int fd;
 	uint64_t bytes;
-	struct timespec mtime; /* when opened */
-	const uint8_t *map;    /* the whole file, read-only */
+	struct reap_stamp stamp; /* when opened */
+	const uint8_t *map;	 /* the whole file, read-only; NULL: not mapped */
 };
 
 struct reap_checkpoint {
 	char *dir;
+	char *index, *index_text; /* model.safetensors.index.json as it was read; NULL: none */
+	size_t index_len;
 	struct reap_shard *shard; /* by ascending name */
 	uint32_t shards;
 	struct reap_tensor *tensor; /* by ascending name, all distinct */
@@ -44,8 +44,17 @@ void reap_checkpoint_close(struct reap_checkpoint *c); /* NULL allowed */
 /* NULL when there is none. */
 const struct reap_tensor *reap_checkpoint_find(const struct reap_checkpoint *c, const char *name);
 
-/* Error when a shard was changed or replaced since it was opened (size, time of
- * last change, identity under its name). */
-REAP_MUST_CHECK int reap_checkpoint_unchanged(const struct reap_checkpoint *c, struct reap_err *e);
+/* n bytes of a tensor, from byte `at` on, without a mapping. */
+REAP_MUST_CHECK int reap_checkpoint_read(const struct reap_checkpoint *c,
+	const struct reap_tensor *t, uint64_t at, void *buf, size_t n, struct reap_err *e);
+
+/* Map every file, so that the tensors have their `data`.  Reading what a file has
+ * lost since raises SIGBUS. */
+REAP_MUST_CHECK int reap_checkpoint_map(struct reap_checkpoint *c, struct reap_err *e);
+
+/* Error when a file was written to, or another one took its place, since it was
+ * opened.  REAP_SUSPECT in *change: only its bytes can tell. */
+REAP_MUST_CHECK int reap_checkpoint_unchanged(const struct reap_checkpoint *c,
+	enum reap_change *change, struct reap_err *e);
 
 #endif

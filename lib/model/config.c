@@ -15,7 +15,7 @@
 
 /* Far above any gpt_oss, and small enough that products of two fit 64 bits with
  * room to spare. */
-enum { MAX_WIDTH = 1 << 20, MAX_CONFIG = 1 << 20 };
+enum { MAX_WIDTH = 1 << 20 };
 
 static const double SWIGLU_LIMIT = 7;
 
@@ -283,19 +283,6 @@ int reap_config_settle(struct reap_config *c, const char *name, uint32_t experts
 			"multiples of 32",
 			name, c->hidden, c->inter);
 	return REAP_OK;
-}
-
-int reap_config_load(struct reap_config *cfg, const char *path, struct reap_err *e)
-{
-	json_t *root;
-	int rc;
-
-	*cfg = (struct reap_config){0};
-	if ((rc = reap_json_load(path, MAX_CONFIG, &root, e)) != REAP_OK)
-		return rc;
-	rc = reap_config_parse(cfg, root, path, e);
-	json_decref(root);
-	return rc;
 }
 
 void reap_config_free(struct reap_config *cfg)

@@ -16,12 +16,15 @@
 #include <unistd.h>
 
 #include "lib/base/io.h"
+#include "lib/base/json.h"
 #include "lib/base/mem.h"
 #include "lib/model/checkpoint.h"
 #include "lib/model/config.h"
 #include "lib/model/identity.h"
 #include "lib/model/safetensors.h"
 #include "lib/model/values.h"
+
+enum { MAX_CONFIG = 1 << 20 };
 
 /* What reap_model_open carries along while it looks at every tensor. */
 struct binder {
@@ -180,6 +183,7 @@ static int bind_head(struct binder *b)
 {
 	struct reap_model *m = b->m;
 	const char name[] = "lm_head.weight";
+	bool same;
 	int rc;
 
 	if (m->cfg.tied && reap_checkpoint_find(m->ckpt, name) == NULL) {
@@ -188,7 +192,7 @@ static int bind_head(struct binder *b)
 	}
 	rc = claim(b, &m->lm_head, MATRIX, 2, (uint64_t[]){m->cfg.vocab, m->cfg.hidden}, name);
 	if (rc == REAP_OK && m->cfg.tied &&
-		memcmp(m->lm_head->data, m->embed->data, m->embed->bytes) != 0)
+		(rc = reap_values_same(m, m->lm_head, m->embed, &same, b->e)) == REAP_OK && !same)
 		rc = reap_fail(b->e, REAP_EFAIL,
 			"%s: %s: differs from model.embed_tokens.weight, but config.json says "
 			"tie_word_embeddings: transformers 4 takes the embedding, others take lm_head; "
@@ -267,7 +271,7 @@ const char *reap_model_overridden(const char *dir)
 }
 
 /* What of config.json only the tensors can decide. */
-static int settle_config(struct reap_model *m, const char *config, struct reap_err *e)
+static int settle_config(struct reap_model *m, struct reap_err *e)
 {
 	const struct reap_tensor *router =
 		reap_checkpoint_find(m->ckpt, "model.layers.0.mlp.router.weight");
@@ -277,7 +281,7 @@ static int settle_config(struct reap_model *m, const char *config, struct reap_e
 		(m->cfg.mxfp4 &&
 			reap_checkpoint_find(m->ckpt, "model.layers.0.mlp.experts.gate_up_proj") == NULL);
 
-	return reap_config_settle(&m->cfg, config,
+	return reap_config_settle(&m->cfg, m->config,
 		router != NULL && router->ndim == 2 ? (uint32_t)router->shape[0] : 0, mxfp4, e);
 }
 
@@ -286,22 +290,36 @@ int reap_model_open(struct reap_model **out, const char *dir, struct reap_err *e
 	return reap_model_open_as(out, dir, "config.json", e);
 }
 
+static int load_config(struct reap_model *m, struct reap_err *e)
+{
+	json_t *root;
+	int rc;
+
+	if ((rc = reap_read_file(m->config, MAX_CONFIG, &m->config_text, &m->config_len, e)) !=
+			REAP_OK ||
+		(rc = reap_json_parse(m->config_text, m->config_len, m->config, &root, e)) != REAP_OK)
+		return rc;
+	rc = reap_config_parse(&m->cfg, root, m->config, e);
+	json_decref(root);
+	return rc;
+}
+
 int reap_model_open_as(struct reap_model **out, const char *dir, const char *config_name,
 	struct reap_err *e)
 {
 	struct reap_model *m = reap_calloc(1, sizeof(*m));
 	struct binder b = {.m = m, .e = e};
-	char *config = reap_path_join(dir, config_name);
 	int rc;
 
 	*out = NULL;
-	if (m == NULL || config == NULL || (m->dir = reap_strdup(dir)) == NULL) {
+	if (m == NULL || (m->dir = reap_strdup(dir)) == NULL ||
+		(m->config = reap_path_join(dir, config_name)) == NULL) {
 		rc = reap_fail_memory(e, dir);
 		goto out;
 	}
-	if ((rc = reap_config_load(&m->cfg, config, e)) != REAP_OK ||
+	if ((rc = load_config(m, e)) != REAP_OK ||
 		(rc = reap_checkpoint_open(&m->ckpt, dir, e)) != REAP_OK ||
-		(rc = settle_config(m, config, e)) != REAP_OK)
+		(rc = settle_config(m, e)) != REAP_OK)
 		goto out;
 	m->layer = reap_calloc(m->cfg.layers, sizeof(*m->layer));
 	b.used = reap_calloc(m->ckpt->tensors, sizeof(*b.used));
@@ -313,7 +331,6 @@ int reap_model_open_as(struct reap_model **out, const char *dir, const char *con
 		rc = make_id(m, e);
 out:
 	free(b.used);
-	free(config);
 	if (rc != REAP_OK)
 		reap_model_close(m);
 	else
@@ -328,8 +345,51 @@ void reap_model_close(struct reap_model *m)
 	reap_checkpoint_close(m->ckpt);
 	reap_config_free(&m->cfg);
 	free(m->layer);
+	free(m->config);
+	free(m->config_text);
 	free(m->dir);
 	free(m);
+}
+
+int reap_model_map(struct reap_model *m, struct reap_err *e)
+{
+	return reap_checkpoint_map(m->ckpt, e);
+}
+
+int reap_model_unchanged(const struct reap_model *m, struct reap_err *e)
+{
+	struct reap_checkpoint *now;
+	enum reap_change change;
+	char digest[REAP_SHA256_HEX];
+	int rc;
+
+	if ((rc = reap_check_file(m->config, m->config_text, m->config_len, e)) != REAP_OK ||
+		(rc = reap_checkpoint_unchanged(m->ckpt, &change, e)) != REAP_OK ||
+		change == REAP_UNCHANGED || (rc = reap_checkpoint_open(&now, m->dir, e)) != REAP_OK)
+		return rc;
+	if ((rc = reap_identify(&m->cfg, now, digest, e)) == REAP_OK &&
+		strcmp(digest, m->id.digest) != 0)
+		rc = reap_fail(e, REAP_EFAIL, "%s: its weights were changed while they were read",
+			m->dir);
+	reap_checkpoint_close(now);
+	return rc;
+}
+
+const char *reap_model_file_at(const struct reap_model *m, const void *address, bool *cut_short)
+{
+	const uint8_t *at = address;
+
+	*cut_short = false;
+	for (uint32_t i = 0; i < m->ckpt->shards; i++) {
+		const struct reap_shard *s = &m->ckpt->shard[i];
+		struct stat st;
+
+		if (s->map == NULL || at < s->map || at >= s->map + s->bytes)
+			continue;
+		*cut_short = fstat(s->fd, &st) == 0 && (uint64_t)st.st_size < s->bytes;
+		return s->path;
+	}
+	return NULL;
 }
 
 /* Whole pages around the tensor: on a read-only mapping of a file, advice about

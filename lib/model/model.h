@@ -4,7 +4,6 @@
  * directory of its safetensors shards, and typed views of every weight that the
  * forward pass and the rewrite need.  Everything is checked at open (presence,
  * dtype, shape against the config), so later code has no cases to consider.
- * The weights are mapped, not read.
  */
 #ifndef REAP_MODEL_H
 #define REAP_MODEL_H
@@ -45,7 +44,6 @@ struct reap_config {
 	int64_t eos_token_id; /* -1: none */
 };
 
-/* Where a tensor lies: `data` points into the mapping. */
 enum reap_st_dtype { REAP_ST_BF16, REAP_ST_U8, REAP_ST_F32, REAP_ST_F16, REAP_ST_F64, REAP_ST_I8,
 	REAP_ST_I16, REAP_ST_I32, REAP_ST_I64, REAP_ST_BOOL };
 
@@ -59,7 +57,7 @@ struct reap_tensor {
 	uint64_t bytes;
 	uint32_t shard;	 /* index into the model's shards */
 	uint64_t offset; /* of the first byte in the shard file */
-	const uint8_t *data;
+	const uint8_t *data; /* in the mapping: after reap_model_map() */
 };
 
 /* One layer.  Names: "model.layers.N." + the comment.  Small tensors (norms, biases,
@@ -94,6 +92,8 @@ enum { REAP_MXFP4_NAN = 255 };
 
 struct reap_model {
 	char *dir;
+	char *config, *config_text; /* path, and the text as it was read */
+	size_t config_len;
 	struct reap_config cfg;
 	struct reap_model_id id; /* id: the directory's last component */
 	const struct reap_tensor *embed;      /* model.embed_tokens.weight BF16 (vocab, hidden) */
@@ -116,10 +116,21 @@ REAP_MUST_CHECK int reap_model_open_as(struct reap_model **m, const char *dir, c
 	struct reap_err *e);
 void reap_model_close(struct reap_model *m); /* NULL allowed */
 
-/* Weights are not read at open, but for those that decide routing or touch every
- * token (norms, router, sinks, attention biases: checked to be finite).  Who uses
- * an expert first asks here: error that names the tensor when one of its scales is
- * 255 (NaN), or when its scales or its blocks are nothing but zeros. */
+/* Map the weights: who computes with them. */
+REAP_MUST_CHECK int reap_model_map(struct reap_model *m, struct reap_err *e);
+
+/* Error when config.json, the index or a file of weights was changed or exchanged
+ * since the model was opened.  Before any result is given away. */
+REAP_MUST_CHECK int reap_model_unchanged(const struct reap_model *m, struct reap_err *e);
+
+/* For a handler of SIGBUS: the path of the mapped file that the address belongs to,
+ * NULL when it is none; *cut_short is false when the file is as long as ever. */
+const char *reap_model_file_at(const struct reap_model *m, const void *address, bool *cut_short);
+
+/* Of the weights, those that decide routing or touch every token are checked at open
+ * (norms, router, sinks, attention biases: that they are finite).  Who uses an expert
+ * first asks here: error that names the tensor when one of its scales is 255 (NaN), or
+ * when its scales or its blocks are nothing but zeros. */
 REAP_MUST_CHECK int reap_model_check_expert(const struct reap_model *m,
 	const struct reap_layer *y, uint32_t expert, struct reap_err *e);
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,18 +20,14 @@
 #include <unistd.h>
 
 #include "lib/base/download.h"
-#include "lib/base/hash.h"
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
 #include "lib/model/checkpoint.h"
-#include "lib/model/config.h"
 #include "lib/model/config_edit.h"
 #include "lib/model/pump.h"
 #include "lib/model/stage.h"
 #include "lib/model/values.h"
 #include "lib/stream/rec_manifest.h"
-
-enum { MAX_CONFIG = 1 << 20 };
 
 /* Until all is written and checked, the config has a name that no loader knows:
  * what a kill leaves is no model. */
@@ -292,22 +289,25 @@ static int write_shard(struct reap_prune *r, const struct reap_layout_file *f, s
 static int copy_file(struct reap_prune *r, const char *path, const char *name,
 	struct reap_err *e)
 {
-	struct stat before, after;
+	struct reap_stamp before;
+	struct stat st;
 	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
 	char head[64];
 	ssize_t n = 0;
 
-	if (fd < 0 || fstat(fd, &before) != 0 ||
-		(S_ISREG(before.st_mode) && (n = pread(fd, head, sizeof(head), 0)) < 0))
+	if (fd < 0 || fstat(fd, &st) != 0 ||
+		(S_ISREG(st.st_mode) && (n = pread(fd, head, sizeof(head), 0)) < 0)) {
 		rc = reap_fail_open(e, path);
-	else if ((rc = reap_check_download(path, head, (size_t)n, e)) == REAP_OK &&
+		goto out;
+	}
+	before = reap_stamp(&st);
+	if ((rc = reap_check_download(path, head, (size_t)n, e)) == REAP_OK &&
 		(rc = begin_file(r, name, e)) == REAP_OK &&
-		(rc = reap_pump_copy(r->pump, fd, path, 0, (uint64_t)before.st_size, e)) == REAP_OK &&
+		(rc = reap_pump_copy(r->pump, fd, path, 0, before.bytes, e)) == REAP_OK &&
 		(rc = end_file(r, name, e)) == REAP_OK &&
-		(fstat(fd, &after) != 0 || after.st_size != before.st_size ||
-			after.st_mtim.tv_sec != before.st_mtim.tv_sec ||
-			after.st_mtim.tv_nsec != before.st_mtim.tv_nsec))
+		(fstat(fd, &st) != 0 || reap_stamp_compare(&before, &st) == REAP_CHANGED))
 		rc = reap_fail(e, REAP_EFAIL, "%s: was changed while it was read", path);
+out:
 	if (fd >= 0)
 		close(fd);
 	return rc;
@@ -423,18 +423,15 @@ static int write_config(struct reap_prune *r, struct reap_err *e)
 {
 	const struct reap_config_change change = {r->plan->keep_n, new_top_k(r),
 		!r->m->cfg.mxfp4};
-	char *path = reap_path_join(r->m->dir, "config.json"), *text = NULL, *edited = NULL;
-	size_t len, edited_len;
-	int rc;
+	char *edited;
+	size_t len;
+	int rc = reap_config_edit(r->m->config_text, r->m->config_len, r->m->config, &change, &edited,
+		&len, e);
 
-	if (path == NULL)
-		return reap_fail_memory(e, "config.json");
-	if ((rc = reap_read_file(path, MAX_CONFIG, &text, &len, e)) == REAP_OK &&
-		(rc = reap_config_edit(text, len, path, &change, &edited, &edited_len, e)) == REAP_OK)
-		rc = write_text(r, early_config, "config.json", edited, edited_len, e);
+	if (rc != REAP_OK)
+		return rc;
+	rc = write_text(r, early_config, "config.json", edited, len, e);
 	free(edited);
-	free(text);
-	free(path);
 	return rc;
 }
 
@@ -475,38 +472,17 @@ static int write_all(struct reap_prune *r, struct reap_err *e)
 
 /* ---- after writing ---- */
 
-static void config_digest(const struct reap_config *cfg, char hex[REAP_SHA256_HEX])
-{
-	struct reap_sha256 *h = reap_sha256_open();
-
-	hex[0] = '\0';
-	if (h == NULL)
-		return;
-	reap_config_digest(cfg, h);
-	reap_sha256_finish(h, hex);
-}
-
-/* Open what was written as every tool will.  Its config must be the source's as
- * it was opened, but for the experts. */
+/* Open what was written as every tool will. */
 static int reopen(struct reap_prune *r, struct reap_err *e)
 {
-	struct reap_config want = r->m->cfg;
-	char a[REAP_SHA256_HEX], b[REAP_SHA256_HEX];
 	struct reap_model *m;
 	int rc = reap_model_open_as(&m, r->stage.dir, early_config, e);
 
 	if (rc != REAP_OK)
 		return rc;
-	want.experts = r->plan->keep_n;
-	want.top_k = new_top_k(r);
-	config_digest(&want, a);
-	config_digest(&m->cfg, b);
-	if (strcmp(a, b) != 0)
-		rc = reap_fail(e, REAP_EFAIL, "%s/config.json: was changed while it was read",
-			r->m->dir);
 	snprintf(r->total.model_digest, sizeof(r->total.model_digest), "%s", m->id.digest);
 	reap_model_close(m);
-	return rc;
+	return REAP_OK;
 }
 
 static double seconds_since(const struct timespec *t)
@@ -607,7 +583,7 @@ int reap_prune_run(struct reap_prune *r, const char *target, struct reap_writer 
 		(rc = write_all(r, e)) == REAP_OK &&
 		(!r->o->verify || (rc = reap_prune_verify(r, e)) == REAP_OK) &&
 		(r->o->layers != NULL || (rc = reopen(r, e)) == REAP_OK) &&
-		(rc = reap_checkpoint_unchanged(r->m->ckpt, e)) == REAP_OK)
+		(rc = reap_model_unchanged(r->m, e)) == REAP_OK)
 		rc = report(r, e);
 	reap_pump_close(r->pump);
 	r->pump = NULL;

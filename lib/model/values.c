@@ -8,6 +8,8 @@
 #include "lib/model/checkpoint.h"
 #include "lib/model/safetensors.h"
 
+enum { PIECE = 1 << 14 };
+
 static const char *file_of(const struct reap_model *m, const struct reap_tensor *t)
 {
 	return m->ckpt->shard[t->shard].path;
@@ -39,11 +41,9 @@ static float from_f16(uint16_t h)
 	return from_bits(sign | (exponent + 112) << 23 | mantissa << 13);
 }
 
-void reap_tensor_floats(const struct reap_tensor *t, uint64_t first, size_t n, float *out)
+static void floats(enum reap_st_dtype type, const uint8_t *p, size_t n, float *out)
 {
-	const uint8_t *p = t->data + first * reap_st_dtype_size(t->dtype);
-
-	if (t->dtype == REAP_ST_F32) {
+	if (type == REAP_ST_F32) {
 		memcpy(out, p, n * sizeof(*out));
 		return;
 	}
@@ -51,25 +51,38 @@ void reap_tensor_floats(const struct reap_tensor *t, uint64_t first, size_t n, f
 		uint16_t v;
 
 		memcpy(&v, p + 2 * i, sizeof(v));
-		out[i] = t->dtype == REAP_ST_F16 ? from_f16(v) : from_bits((uint32_t)v << 16);
+		out[i] = type == REAP_ST_F16 ? from_f16(v) : from_bits((uint32_t)v << 16);
 	}
+}
+
+void reap_tensor_floats(const struct reap_tensor *t, uint64_t first, size_t n, float *out)
+{
+	floats(t->dtype, t->data + first * reap_st_dtype_size(t->dtype), n, out);
+}
+
+/* The bytes of a tensor from `at` on that fit a piece; 0 at its end. */
+static size_t piece(const struct reap_tensor *t, uint64_t at)
+{
+	return t->bytes - at < PIECE ? (size_t)(t->bytes - at) : PIECE;
 }
 
 static int check_finite(const struct reap_model *m, const struct reap_tensor *t, struct reap_err *e)
 {
-	const uint64_t n = t->bytes / reap_st_dtype_size(t->dtype);
-	float buf[1024];
+	const size_t size = reap_st_dtype_size(t->dtype);
+	uint8_t bytes[PIECE];
+	float value[PIECE / 2];
+	size_t n;
+	int rc;
 
-	for (uint64_t at = 0; at < n; at += sizeof(buf) / sizeof(*buf)) {
-		const size_t some = n - at < sizeof(buf) / sizeof(*buf) ? (size_t)(n - at)
-									: sizeof(buf) / sizeof(*buf);
-
-		reap_tensor_floats(t, at, some, buf);
-		for (size_t i = 0; i < some; i++)
-			if (!isfinite(buf[i]))
+	for (uint64_t at = 0; (n = piece(t, at)) > 0; at += n) {
+		if ((rc = reap_checkpoint_read(m->ckpt, t, at, bytes, n, e)) != REAP_OK)
+			return rc;
+		floats(t->dtype, bytes, n / size, value);
+		for (size_t i = 0; i < n / size; i++)
+			if (!isfinite(value[i]))
 				return reap_fail(e, REAP_EFAIL, "%s: %s: element %" PRIu64 " is %s",
-					file_of(m, t), t->name, at + i,
-					isnan(buf[i]) ? "NaN" : "infinite");
+					file_of(m, t), t->name, at / size + i,
+					isnan(value[i]) ? "NaN" : "infinite");
 	}
 	return REAP_OK;
 }
@@ -77,14 +90,35 @@ static int check_finite(const struct reap_model *m, const struct reap_tensor *t,
 static int check_not_zero(const struct reap_model *m, const struct reap_tensor *t,
 	struct reap_err *e)
 {
-	int rc = REAP_OK;
+	uint8_t bytes[PIECE];
+	size_t n;
+	int rc;
 
-	if (all_zero(t->data, t->bytes))
-		rc = reap_fail(e, REAP_EFAIL,
-			"%s: %s: all zero, as a hole in the file reads: it is damaged", file_of(m, t),
-			t->name);
-	reap_tensor_release(t);
-	return rc;
+	for (uint64_t at = 0; (n = piece(t, at)) > 0; at += n) {
+		if ((rc = reap_checkpoint_read(m->ckpt, t, at, bytes, n, e)) != REAP_OK)
+			return rc;
+		if (!all_zero(bytes, n))
+			return REAP_OK;
+	}
+	return reap_fail(e, REAP_EFAIL, "%s: %s: all zero, as a hole in the file reads: it is damaged",
+		file_of(m, t), t->name);
+}
+
+int reap_values_same(const struct reap_model *m, const struct reap_tensor *a,
+	const struct reap_tensor *b, bool *same, struct reap_err *e)
+{
+	uint8_t x[PIECE], y[PIECE];
+	size_t n;
+	int rc;
+
+	*same = a->bytes == b->bytes;
+	for (uint64_t at = 0; *same && (n = piece(a, at)) > 0; at += n) {
+		if ((rc = reap_checkpoint_read(m->ckpt, a, at, x, n, e)) != REAP_OK ||
+			(rc = reap_checkpoint_read(m->ckpt, b, at, y, n, e)) != REAP_OK)
+			return rc;
+		*same = memcmp(x, y, n) == 0;
+	}
+	return REAP_OK;
 }
 
 /* Small ones: 30 MB in all for 120B.  Biases and sinks may be zero. */
@@ -101,9 +135,6 @@ static int check_layer(const struct reap_model *m, const struct reap_layer *y, s
 			rc = check_finite(m, finite[i], e);
 	for (size_t i = 0; i < sizeof(weights) / sizeof(*weights) && rc == REAP_OK; i++)
 		rc = check_not_zero(m, weights[i], e);
-	for (size_t i = 0; i < sizeof(finite) / sizeof(*finite); i++)
-		if (finite[i] != NULL)
-			reap_tensor_release(finite[i]);
 	return rc;
 }
 

@@ -17,6 +17,10 @@
  * the others that they are not all zero. */
 REAP_MUST_CHECK int reap_values_check(const struct reap_model *m, struct reap_err *e);
 
+/* Do two tensors hold the same bytes? */
+REAP_MUST_CHECK int reap_values_same(const struct reap_model *m, const struct reap_tensor *a,
+	const struct reap_tensor *b, bool *same, struct reap_err *e);
+
 /* One expert of one of a layer's four tensors of experts, in pieces in their order:
  * begin with `seen` false, go on until all bytes were given or `enough` is true. */
 struct reap_expert_check {
