@@ -335,9 +335,51 @@ static int by_bytes(const void *a, const void *b)
 	return c != 0 ? c : (x->len > y->len) - (x->len < y->len);
 }
 
+/* Can a text hold the one token in part of the other, or the end of one as the
+ * beginning of the other? */
+static bool overlap(const struct added_token *a, const struct added_token *b)
+{
+	for (uint32_t i = 0; i < a->len; i++)
+		if (memcmp(a->text + i, b->text, a->len - i < b->len ? a->len - i : b->len) == 0)
+			return true;
+	for (uint32_t i = 1; i < b->len; i++)
+		if (memcmp(b->text + i, a->text, b->len - i < a->len ? b->len - i : a->len) == 0)
+			return true;
+	return false;
+}
+
+/* Without a normalizer, `normalized` only says which tokens are looked for first: those
+ * without it, in the whole text.  In one pass that comes out the same unless two of
+ * different kinds can overlap. */
+static int check_normalized(struct load *l, const json_t *list)
+{
+	enum { MOST_PAIRS = 1 << 20 };
+	const struct reap_bpe *b = l->b;
+	size_t late = 0;
+
+	for (size_t i = 0; i < b->n_added; i++)
+		late += json_is_true(json_object_get(json_array_get(list, i), "normalized"));
+	if (late * (b->n_added - late) > MOST_PAIRS)
+		return refuse(l, "added_tokens", "so many with normalized and without");
+	for (size_t i = 0; i < b->n_added && late > 0; i++) {
+		if (!json_is_true(json_object_get(json_array_get(list, i), "normalized")))
+			continue;
+		for (size_t k = 0; k < b->n_added; k++)
+			if (!json_is_true(json_object_get(json_array_get(list, k), "normalized")) &&
+				overlap(&b->added[i], &b->added[k]))
+				return reap_fail(l->e, REAP_EFAIL,
+					"%s: added_tokens: %.80s, which is normalized, can overlap with "
+					"%.80s, which is not: not implemented",
+					l->name,
+					json_string_value(json_object_get(json_array_get(list, i), "content")),
+					json_string_value(json_object_get(json_array_get(list, k), "content")));
+	}
+	return REAP_OK;
+}
+
 static int load_added(struct load *l, const json_t *list)
 {
-	static const char *const off[] = {"single_word", "lstrip", "rstrip", "normalized"};
+	static const char *const off[] = {"single_word", "lstrip", "rstrip"};
 	struct reap_bpe *b = l->b;
 	size_t count = json_array_size(list);
 	int rc, firsts = 0;
@@ -371,6 +413,8 @@ static int load_added(struct load *l, const json_t *list)
 	for (size_t i = 0; i < count; i++)
 		b->added[i].text = b->blob + (uintptr_t)b->added[i].text;
 	b->n_added = count;
+	if ((rc = check_normalized(l, list)) != REAP_OK)
+		return rc;
 	qsort(b->added, count, sizeof(*b->added), by_bytes);
 	for (size_t i = 0; i < count; i++) {
 		unsigned char first = (unsigned char)b->added[i].text[0];
@@ -407,17 +451,15 @@ static int check_post_processor(struct load *l, const json_t *p)
 
 static int load_all(struct load *l, const json_t *root)
 {
-	static const char *const off[] = {"normalizer", "truncation", "padding"};
+	const json_t *normalizer = json_object_get(root, "normalizer");
 	int rc;
 
 	if (!json_is_object(root))
 		return reap_fail(l->e, REAP_EFAIL, "%s: not an object", l->name);
-	for (size_t i = 0; i < sizeof(off) / sizeof(off[0]); i++) {
-		const json_t *v = json_object_get(root, off[i]);
-
-		if (v != NULL && !json_is_null(v))
-			return reap_fail(l->e, REAP_EFAIL, "%s: %s is not implemented", l->name, off[i]);
-	}
+	if (normalizer != NULL && !json_is_null(normalizer))
+		return reap_fail(l->e, REAP_EFAIL, "%s: normalizer is not implemented", l->name);
+	/* Truncation and padding stand in files that were saved after training; loaders
+	 * set both themselves for each call. */
 	fill_alphabet(l);
 	if ((rc = load_pretokenizers(l, json_object_get(root, "pre_tokenizer"))) != REAP_OK ||
 		(rc = check_post_processor(l, json_object_get(root, "post_processor"))) != REAP_OK ||
