@@ -134,7 +134,7 @@ int main(int argc, char **argv)
 			o.pack = optarg;
 			break;
 		case OPT_SEED:
-			o.criterion.seed = tool_u64("--seed", optarg, 0, UINT64_MAX);
+			o.criterion.seed = tool_u64("--seed", optarg, 0, INT64_MAX);
 			break;
 		case 'y':
 			o.yaml = true;

@@ -3,12 +3,10 @@
  * reap-show: any stream as JSON lines or as a summary, and back; what identifies a
  * stream or a checkpoint.  See reap-show(1).
  *
- * JSON form: the header (the line with `reap`), then one object per record.  A
- * numeric array {dtype, shape, data} becomes a (nested) list; --encode knows the
- * dtype of every array field, so that what was printed can be read back.
+ * JSON form: the header (the line with `reap`), then one object per record, as
+ * lib/stream/print.h says.
  */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +16,9 @@
 #include "cmd/tool.h"
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
-#include "lib/base/scalar.h"
 #include "lib/model/model.h"
 #include "lib/stream/encode.h"
+#include "lib/stream/print.h"
 
 static const char usage[] =
 	"usage: reap-show [options] [stream]\n"
@@ -31,7 +29,7 @@ static const char usage[] =
 	"  -s, --summary     what the stream is, its history, records and sizes\n"
 	"  -t, --type TYPE   only records of this type (block, route, expert ...)\n"
 	"      --encode KIND read JSON lines, write a stream of KIND\n"
-	"      --no-history  leave the history out of the header\n"
+	"      --no-history  with --encode, leave this run out of the history\n"
 	"      --id          a line for each checkpoint or stream: what identifies it\n" TOOL_USAGE_STD;
 
 enum { OPT_ENCODE = TOOL_OWN, OPT_ID };
@@ -46,231 +44,17 @@ struct opts {
 
 /* ---- stream to JSON ---- */
 
-/* JSON has no NaN and no infinity: null and +-1e999 stand for them. */
-static void print_f64(double v)
-{
-	if (isnan(v))
-		fputs("null", stdout);
-	else if (isinf(v))
-		fputs(v > 0 ? "1e999" : "-1e999", stdout);
-	else
-		reap_print_f64(v, stdout);
-}
-
-static void print_f32(float v)
-{
-	if (isfinite(v))
-		reap_print_f32(v, stdout);
-	else
-		print_f64((double)v);
-}
-
-static void print_str(const char *s, size_t n)
-{
-	reap_print_quoted(s, n, stdout);
-}
-
-static void print_element(enum reap_dtype t, const uint8_t *p)
-{
-	union {
-		uint16_t u16;
-		uint32_t u32;
-		int64_t i64;
-		float f32;
-		double f64;
-	} v;
-
-	if (t != REAP_U8)
-		memcpy(&v, p, reap_dtype_size(t));
-	switch (t) {
-	case REAP_U8:
-		printf("%u", *p);
-		break;
-	case REAP_U16:
-		printf("%u", v.u16);
-		break;
-	case REAP_U32:
-		printf("%" PRIu32, v.u32);
-		break;
-	case REAP_I64:
-		printf("%" PRId64, v.i64);
-		break;
-	case REAP_F32:
-		print_f32(v.f32);
-		break;
-	case REAP_F64:
-		print_f64(v.f64);
-		break;
-	}
-}
-
-static const uint8_t *print_dims(enum reap_dtype t, int ndim, const uint64_t *shape,
-	const uint8_t *p)
-{
-	putchar('[');
-	for (uint64_t i = 0; i < shape[0]; i++) {
-		if (i > 0)
-			putchar(',');
-		if (ndim > 1) {
-			p = print_dims(t, ndim - 1, shape + 1, p);
-		} else {
-			print_element(t, p);
-			p += reap_dtype_size(t);
-		}
-	}
-	putchar(']');
-	return p;
-}
-
-enum { MAX_DIMS = 4 };
-
-/* Is o a numeric array?  Then fill in t, ndim, shape and data. */
-static bool as_array(const msgpack_object *o, enum reap_dtype *t, int *ndim,
-	uint64_t shape[MAX_DIMS], const uint8_t **data)
-{
-	const struct reap_rec rec = {.obj = o};
-	const msgpack_object *d = reap_rec_find(&rec, o, "dtype"),
-			     *s = reap_rec_find(&rec, o, "shape"),
-			     *b = reap_rec_find(&rec, o, "data");
-	uint64_t bytes;
-
-	if (o->type != MSGPACK_OBJECT_MAP || o->via.map.size != 3 || d == NULL || s == NULL ||
-		b == NULL || d->type != MSGPACK_OBJECT_STR || s->type != MSGPACK_OBJECT_ARRAY ||
-		b->type != MSGPACK_OBJECT_BIN || s->via.array.size == 0 ||
-		s->via.array.size > MAX_DIMS)
-		return false;
-	for (*t = REAP_U8; *t <= REAP_F64; (*t)++)
-		if (strlen(reap_dtype_name(*t)) == d->via.str.size &&
-			memcmp(reap_dtype_name(*t), d->via.str.ptr, d->via.str.size) == 0)
-			break;
-	if (*t > REAP_F64)
-		return false;
-	bytes = reap_dtype_size(*t);
-	*ndim = (int)s->via.array.size;
-	for (int i = 0; i < *ndim; i++) {
-		if (s->via.array.ptr[i].type != MSGPACK_OBJECT_POSITIVE_INTEGER)
-			return false;
-		shape[i] = s->via.array.ptr[i].via.u64;
-		if (!reap_mul_u64(bytes, shape[i], &bytes))
-			return false;
-	}
-	*data = (const uint8_t *)b->via.bin.ptr;
-	/* A zero extent hides huge other extents: nothing to print then. */
-	return bytes == b->via.bin.size && (bytes > 0 || shape[0] == 0);
-}
-
-static void print_object(const msgpack_object *o)
-{
-	enum reap_dtype t;
-	int ndim;
-	uint64_t shape[MAX_DIMS];
-	const uint8_t *data;
-
-	switch (o->type) {
-	case MSGPACK_OBJECT_BOOLEAN:
-		fputs(o->via.boolean ? "true" : "false", stdout);
-		break;
-	case MSGPACK_OBJECT_POSITIVE_INTEGER:
-		printf("%" PRIu64, o->via.u64);
-		break;
-	case MSGPACK_OBJECT_NEGATIVE_INTEGER:
-		printf("%" PRId64, o->via.i64);
-		break;
-	case MSGPACK_OBJECT_FLOAT32:
-		print_f32((float)o->via.f64);
-		break;
-	case MSGPACK_OBJECT_FLOAT64:
-		print_f64(o->via.f64);
-		break;
-	case MSGPACK_OBJECT_STR:
-		print_str(o->via.str.ptr, o->via.str.size);
-		break;
-	case MSGPACK_OBJECT_ARRAY:
-		putchar('[');
-		for (uint32_t i = 0; i < o->via.array.size; i++) {
-			if (i > 0)
-				putchar(',');
-			print_object(&o->via.array.ptr[i]);
-		}
-		putchar(']');
-		break;
-	case MSGPACK_OBJECT_MAP:
-		if (as_array(o, &t, &ndim, shape, &data)) {
-			print_dims(t, ndim, shape, data);
-			break;
-		}
-		putchar('{');
-		for (uint32_t i = 0; i < o->via.map.size; i++) {
-			if (i > 0)
-				putchar(',');
-			print_object(&o->via.map.ptr[i].key);
-			putchar(':');
-			print_object(&o->via.map.ptr[i].val);
-		}
-		putchar('}');
-		break;
-	case MSGPACK_OBJECT_BIN: /* never alone in a reap stream */
-	case MSGPACK_OBJECT_EXT:
-	case MSGPACK_OBJECT_NIL:
-		fputs("null", stdout);
-		break;
-	}
-}
-
-static void print_header(const struct reap_header *h)
-{
-	msgpack_unpacked u;
-	size_t off = 0;
-	bool first = true;
-
-	printf("{\"reap\":1,\"kind\":\"%s\",\"model\":", reap_kind_name(h->kind));
-	if (h->has_model) {
-		fputs("{\"id\":", stdout);
-		print_str(h->model.id, strlen(h->model.id));
-		printf(",\"digest\":\"%s\",\"layers\":%u,\"experts\":%u,\"top_k\":%u}",
-			h->model.digest, h->model.layers, h->model.experts, h->model.top_k);
-	} else {
-		fputs("null", stdout);
-	}
-	fputs(",\"recipe\":", stdout);
-	if (h->has_recipe) {
-		fputs("{\"name\":", stdout);
-		print_str(h->recipe_name, strlen(h->recipe_name));
-		fputs(",\"digest\":", stdout);
-		print_str(h->recipe_digest, strlen(h->recipe_digest));
-		putchar('}');
-	} else {
-		fputs("null", stdout);
-	}
-	if (h->backend[0] != '\0') {
-		fputs(",\"backend\":", stdout);
-		print_str(h->backend, strlen(h->backend));
-	}
-	fputs(",\"history\":[", stdout);
-	msgpack_unpacked_init(&u);
-	while (off < h->history_len && msgpack_unpack_next(&u, (const char *)h->history,
-					       h->history_len, &off) == MSGPACK_UNPACK_SUCCESS) {
-		if (!first)
-			putchar(',');
-		print_object(&u.data);
-		first = false;
-	}
-	msgpack_unpacked_destroy(&u);
-	fputs("]}\n", stdout);
-}
-
 static int show_json(const struct opts *o, struct reap_reader *r, struct reap_err *e)
 {
 	struct reap_rec rec;
 	int rc;
 
 	if (o->type == NULL)
-		print_header(reap_reader_header(r));
+		reap_print_record(reap_reader_head(r), reap_reader_header(r), stdout);
 	while ((rc = reap_read(r, &rec, e)) > 0) {
 		if (o->type != NULL && !reap_rec_is(&rec, o->type))
 			continue;
-		print_object(rec.obj);
-		putchar('\n');
+		reap_print_record(&rec, reap_reader_header(r), stdout);
 		if (ferror(stdout))
 			break;
 	}
@@ -286,6 +70,28 @@ struct tally {
 	uint64_t records, bytes;
 };
 
+/* Text of a stream on a terminal: its control characters must do nothing there. */
+static void print_text(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		putchar((unsigned char)s[i] < 0x20 || s[i] == 0x7f ? '?' : s[i]);
+}
+
+static void print_named(const char *what, const char *s)
+{
+	fputs(what, stdout);
+	print_text(s, strlen(s));
+}
+
+static void print_digest(const char *hex)
+{
+	const size_t n = strlen(hex);
+
+	fputs(", digest ", stdout);
+	print_text(hex, n < 16 ? n : 16);
+	putchar('\n');
+}
+
 static void print_history(const struct reap_header *h)
 {
 	msgpack_unpacked u;
@@ -299,12 +105,13 @@ static void print_history(const struct reap_header *h)
 
 		if (argv == NULL || argv->type != MSGPACK_OBJECT_ARRAY)
 			continue;
-		fputs("made by  ", stdout);
+		fputs("made by ", stdout);
 		for (uint32_t i = 0; i < argv->via.array.size; i++)
-			if (argv->via.array.ptr[i].type == MSGPACK_OBJECT_STR)
-				printf("%s%.*s", i > 0 ? " " : "",
-					(int)argv->via.array.ptr[i].via.str.size,
-					argv->via.array.ptr[i].via.str.ptr);
+			if (argv->via.array.ptr[i].type == MSGPACK_OBJECT_STR) {
+				putchar(' ');
+				print_text(argv->via.array.ptr[i].via.str.ptr,
+					argv->via.array.ptr[i].via.str.size);
+			}
 		putchar('\n');
 	}
 	msgpack_unpacked_destroy(&u);
@@ -325,11 +132,13 @@ static void print_scalars(const struct reap_rec *rec)
 			continue;
 		if (k->via.str.size == 1 && k->via.str.ptr[0] == 't')
 			continue;
-		printf(" %.*s=", (int)k->via.str.size, k->via.str.ptr);
+		putchar(' ');
+		print_text(k->via.str.ptr, k->via.str.size);
+		putchar('=');
 		if (v->type == MSGPACK_OBJECT_FLOAT64)
 			printf("%.6g", v->via.f64);
 		else
-			print_object(v);
+			reap_print_value(v, stdout);
 	}
 	putchar('\n');
 }
@@ -352,13 +161,20 @@ static int show_summary(struct reap_reader *r, struct reap_err *e)
 	int n = 0, rc;
 
 	printf("kind     %s\n", reap_kind_name(h->kind));
-	if (h->has_model)
-		printf("model    %s, %u layers, %u experts, top_k %u, digest %.16s\n", h->model.id,
-			h->model.layers, h->model.experts, h->model.top_k, h->model.digest);
-	if (h->has_recipe)
-		printf("recipe   %s, digest %.16s\n", h->recipe_name, h->recipe_digest);
-	if (h->backend[0] != '\0')
-		printf("backend  %s\n", h->backend);
+	if (h->has_model) {
+		print_named("model    ", h->model.id);
+		printf(", %u layers, %u experts, top_k %u", h->model.layers, h->model.experts,
+			h->model.top_k);
+		print_digest(h->model.digest);
+	}
+	if (h->has_recipe) {
+		print_named("recipe   ", h->recipe_name);
+		print_digest(h->recipe_digest);
+	}
+	if (h->backend[0] != '\0') {
+		print_named("backend  ", h->backend);
+		putchar('\n');
+	}
 	print_history(h);
 	while ((rc = reap_read(r, &rec, e)) > 0) {
 		int i;
@@ -385,6 +201,43 @@ static int show_summary(struct reap_reader *r, struct reap_err *e)
 
 /* ---- JSON to stream ---- */
 
+enum { MAX_LINE = 1 << 30 };
+
+/* The next line that is not blank, without its end, as long as it begins as an object
+ * does: nothing else is read to its end first.  1, or 0 at the end of the input. */
+static int next_line(FILE *in, char **line, size_t *cap, size_t *n, uint64_t *number,
+	const char *name, struct reap_err *e)
+{
+	int c;
+
+	*n = 0;
+	while ((c = getc_unlocked(in)) != EOF && (c != '\n' || *n == 0)) {
+		*number += c == '\n';
+		if (*n == 0 && (c == '\n' || c == ' ' || c == '\t' || c == '\r'))
+			continue;
+		if (*n == 0 && c != '{')
+			return reap_fail(e, REAP_EFAIL, "%s: line %" PRIu64 ": not an object", name,
+				*number + 1);
+		if (*n == MAX_LINE)
+			return reap_fail(e, REAP_EFAIL, "%s: line %" PRIu64 ": longer than %d bytes",
+				name, *number + 1, MAX_LINE);
+		if (!reap_grow(line, cap, *n + 1, 1))
+			return reap_fail_memory(e, name);
+		(*line)[(*n)++] = (char)c;
+	}
+	*number += *n > 0;
+	if (ferror(in))
+		return reap_fail_errno(e, "%s", name);
+	return *n > 0;
+}
+
+/* --no-history leaves only this run out: what the header line says was so. */
+static int open_writer(struct reap_writer **w, struct reap_header *h, struct reap_err *e)
+{
+	return tool.no_history ? reap_writer_open(w, STDOUT_FILENO, "standard output", h, e)
+			       : tool_writer_header(w, h, e);
+}
+
 /* One line: the header (only before the first record), or a record; an end
  * record is left out because the writer makes its own. */
 static int encode_line(const json_t *v, struct reap_header *h, struct reap_writer **w,
@@ -393,15 +246,18 @@ static int encode_line(const json_t *v, struct reap_header *h, struct reap_write
 	const char *type = json_string_value(json_object_get(v, "t"));
 	int rc;
 
-	if (!json_is_object(v))
-		return reap_fail(e, REAP_EFAIL, "%s: not an object", name);
-	if (type == NULL && *w == NULL && json_object_get(v, "reap") != NULL)
+	if (type == NULL && *w == NULL && json_object_get(v, "reap") != NULL) {
+		const enum reap_kind kind = h->kind;
+
+		reap_header_free(h);
+		h->kind = kind;
 		return reap_encode_header(v, h, name, e);
-	if (*w == NULL && (rc = tool_writer_header(w, h, e)) != REAP_OK)
+	}
+	if (*w == NULL && (rc = open_writer(w, h, e)) != REAP_OK)
 		return rc;
 	if (type != NULL && strcmp(type, "end") == 0)
 		return REAP_OK;
-	return reap_encode_record(v, *w, name, e);
+	return reap_encode_record(v, h, *w, name, e);
 }
 
 static int encode(const struct opts *o, FILE *in, const char *name, struct reap_err *e)
@@ -409,26 +265,25 @@ static int encode(const struct opts *o, FILE *in, const char *name, struct reap_
 	struct reap_writer *w = NULL;
 	struct reap_header h;
 	char *line = NULL, where[300];
-	size_t cap = 0, lines = 0;
-	ssize_t n;
-	int rc = reap_header_init(&h, o->encode, NULL, e);
+	uint64_t number = 0;
+	size_t cap = 0, n;
+	int more = 0, rc = reap_header_init(&h, o->encode, NULL, e);
 
-	while (rc == REAP_OK && (n = getline(&line, &cap, in)) >= 0) {
+	while (rc == REAP_OK &&
+		(more = next_line(in, &line, &cap, &n, &number, name, e)) > 0) {
 		json_t *v;
 
-		snprintf(where, sizeof(where), "%s: line %zu", name, ++lines);
-		if (n == 0 || (n == 1 && line[0] == '\n'))
-			continue;
-		rc = reap_json_parse(line, (size_t)n, where, &v, e);
+		snprintf(where, sizeof(where), "%s: line %" PRIu64, name, number);
+		rc = reap_json_parse(line, n, where, &v, e);
 		if (rc == REAP_OK) {
 			rc = encode_line(v, &h, &w, where, e);
 			json_decref(v);
 		}
 	}
-	if (rc == REAP_OK && ferror(in))
-		rc = reap_fail_errno(e, "%s", name);
+	if (rc == REAP_OK)
+		rc = more;
 	if (rc == REAP_OK && w == NULL)
-		rc = tool_writer_header(&w, &h, e);
+		rc = open_writer(&w, &h, e);
 	if (rc == REAP_OK) {
 		rc = reap_writer_finish(w, e);
 		w = NULL;

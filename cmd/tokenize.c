@@ -392,7 +392,7 @@ static void parse(struct opts *o, int argc, char **argv)
 			o->blocks = tool_u64("--blocks", optarg, 1, UINT32_MAX);
 			break;
 		case OPT_TARGET:
-			o->target_tokens = tool_u64("--target-tokens", optarg, 1, UINT64_MAX / 2);
+			o->target_tokens = tool_u64("--target-tokens", optarg, 1, INT64_MAX);
 			break;
 		case OPT_ROWS:
 			set_mode(o, REAP_PACK_ROWS);
@@ -423,7 +423,7 @@ static void parse(struct opts *o, int argc, char **argv)
 			set_weights(o, optarg);
 			break;
 		case OPT_SEED:
-			o->sample.seed = tool_u64("--seed", optarg, 0, UINT64_MAX);
+			o->sample.seed = tool_u64("--seed", optarg, 0, INT64_MAX);
 			break;
 		case OPT_HOLDOUT:
 			o->rule.fraction = tool_f64("--holdout", optarg, 0, 1);

@@ -109,3 +109,64 @@ stream() {
 	run bash -c "reap-show '$TMP/big' | head -n 1 >/dev/null; echo \${PIPESTATUS[0]}"
 	[ "$output" = 141 ]
 }
+
+@test "what was printed is encoded to the same bytes: every kind of stream" {
+	reap-tokenize -q -m "$MODEL" --seq-len 64 --blocks 3 "$PACKS/tool_agentic.eval.jsonl" >"$TMP/tokens"
+	reap-route -q -m "$MODEL" "$TMP/tokens" >"$TMP/trace"
+	reap-accum "$TMP/trace" >"$TMP/saliency"
+	reap-rank "$TMP/saliency" >"$TMP/scores"
+	reap-cut --keep-n 20 "$TMP/scores" >"$TMP/plan"
+	reap-rewrite -q -m "$MODEL" -o "$TMP/pruned" "$TMP/plan" >"$TMP/manifest"
+	reap-ppl -q -m "$MODEL" "$TMP/tokens" >"$TMP/eval"
+	for kind in tokens trace saliency scores plan manifest eval; do
+		reap-show "$TMP/$kind" >"$TMP/lines"
+		reap-show --encode "$kind" --no-history "$TMP/lines" | cmp - "$TMP/$kind"
+		reap-show --encode "$kind" "$TMP/lines" | reap-show | sed -n 1p |
+			jq -e --slurpfile was <(sed -n 1p "$TMP/lines") \
+				'.history[:-1] == $was[0].history and .history[-1].tool == "reap-show"'
+	done
+}
+
+@test "infinities, other NaN, blocks of no tokens and odd arrays survive, too" {
+	cat >"$TMP/lines" <<-'END'
+	{"reap":1,"kind":"trace","model":{"id":"é","digest":"","layers":2,"experts":8,"top_k":2},"recipe":null,"history":[]}
+	{"t":"route","block":0,"layer":0,"pack":"中","positions":[],"experts":[],"gates":[],"norms":{"dtype":"f32","shape":[0,3],"data":[]}}
+	{"t":"outcome","logp":["-inf",null,"nan:ffc00000",-0.0],"entropy":["inf"],"u":9223372036854775807,"i":-9223372036854775808}
+	{"t":"other","v":{"dtype":"i64","shape":[1,1,2],"data":[1,-9223372036854775808]},"x":1.7976931348623157e+308,"y":4.94065645841247e-324}
+	END
+	reap-show --encode trace --no-history "$TMP/lines" >"$TMP/s"
+	reap-show "$TMP/s" | diff "$TMP/lines" -
+	reap-show "$TMP/s" | reap-show --encode trace --no-history | cmp - "$TMP/s"
+}
+
+@test "arguments that are not UTF-8 come out as U+FFFD" {
+	lines >"$TMP/l"$'\xe2\xff'
+	reap-show --encode trace "$TMP/l"$'\xe2\xff' | reap-show | sed -n 1p |
+		jq -e '.history[0].argv[3] | endswith("l\ufffd\ufffd")'
+}
+
+@test "a line that is no object is refused at its first byte" {
+	fails 1 "line 2: not an object" reap-show --encode trace <(printf '\n  [' && cat /dev/zero)
+}
+
+@test "a summary holds no control characters" {
+	printf '%s\n' '{"reap":1,"kind":"plan","model":{"id":"\u001b[2J","digest":"","layers":1,"experts":2,"top_k":1},"history":[{"argv":["\u001bc"]}]}' |
+		reap-show --encode plan --no-history | reap-show -s >"$TMP/out"
+	grep -q 'made by  ?c$' "$TMP/out"
+	run grep -c $'\x1b' "$TMP/out"
+	[ "$output" = 0 ]
+}
+
+@test "a record of 16 million empty lists takes no memory for them" {
+	[[ "$REAP_BUILD" != *san* && "$REAP_BUILD" != *fuzz* ]] || skip "address space of a sanitizer"
+	{
+		printf '\x85\xa4reap\x01\xa4kind\xa5trace\xa5model\xc0\xa6recipe\xc0\xa7history\x90\x82\xa1t\xa1x\xa1v\x9f'
+		for _ in {1..15}; do
+			printf '\xdd\x00\x04\x00\x00'
+			head -c 262144 /dev/zero | tr '\0' '\220'
+		done
+	} >"$TMP/s"
+	ulimit -v 100000
+	fails 3 "record 1 at byte 42: too many values" reap-show -t none "$TMP/s"
+	fails 3 "record 1 at byte 42: too many values" reap-show -t none <(cat "$TMP/s")
+}

@@ -37,7 +37,8 @@ void reap_print_f32(float v, FILE *f)
 
 	for (int n = 6; n <= 9; n++) {
 		snprintf(digits, sizeof(digits), "%.*g", n, (double)v);
-		if (strtof(digits, NULL) == v)
+		/* As readers do, for whom all numbers are doubles at first. */
+		if ((float)strtod(digits, NULL) == v)
 			break;
 	}
 	print_digits(digits, f);

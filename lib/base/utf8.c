@@ -5,6 +5,8 @@
 
 #include "lib/base/mem.h"
 
+const char reap_utf8_replacement[] = "\xef\xbf\xbd";
+
 size_t reap_utf8_next(const char *s, size_t n)
 {
 	const unsigned char *p = (const unsigned char *)s;
@@ -32,30 +34,31 @@ size_t reap_utf8_next(const char *s, size_t n)
 	return len;
 }
 
-bool reap_utf8_valid(const char *s, size_t n)
+size_t reap_utf8_bad(const char *s, size_t n)
 {
-	for (size_t at = 0, len; at < n; at += len)
-		if ((len = reap_utf8_next(s + at, n - at)) == 0)
-			return false;
-	return true;
-}
-
-char *reap_utf8_repair(const char *s, size_t n)
-{
-	static const char replacement[] = "\xef\xbf\xbd";
 	size_t bad = 0, len;
-	char *out, *to;
 
 	for (size_t at = 0; at < n; at += len > 0 ? len : 1) {
 		len = reap_utf8_next(s + at, n - at);
 		bad += len == 0;
 	}
-	to = out = reap_alloc(n + 2 * bad + 1, 1);
+	return bad;
+}
+
+bool reap_utf8_valid(const char *s, size_t n)
+{
+	return reap_utf8_bad(s, n) == 0;
+}
+
+char *reap_utf8_repair(const char *s, size_t n)
+{
+	char *out = reap_alloc(n + 2 * reap_utf8_bad(s, n) + 1, 1), *to = out;
+
 	if (out == NULL)
 		return NULL;
-	for (size_t at = 0; at < n; at += len > 0 ? len : 1) {
+	for (size_t at = 0, len; at < n; at += len > 0 ? len : 1) {
 		len = reap_utf8_next(s + at, n - at);
-		memcpy(to, len > 0 ? s + at : replacement, len > 0 ? len : 3);
+		memcpy(to, len > 0 ? s + at : reap_utf8_replacement, len > 0 ? len : 3);
 		to += len > 0 ? len : 3;
 	}
 	*to = '\0';

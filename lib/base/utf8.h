@@ -21,8 +21,12 @@ static inline bool reap_utf8_begins(char c)
  * U+10FFFF. */
 size_t reap_utf8_next(const char *s, size_t n);
 
-/* Whether s consists of such characters. */
+/* How many bytes of s are no part of such a character; whether none is. */
+size_t reap_utf8_bad(const char *s, size_t n);
 bool reap_utf8_valid(const char *s, size_t n);
+
+/* U+FFFD */
+extern const char reap_utf8_replacement[4];
 
 /* A copy in which U+FFFD stands for each byte that is not part of a character: the form
  * in which a path or an argument, which may hold any bytes, goes into streams, JSON and

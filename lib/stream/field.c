@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 
 static const struct {
 	const char *name;
@@ -250,7 +251,23 @@ void reap_put_str(msgpack_packer *pk, const char *key, const char *s)
 void reap_put_strn(msgpack_packer *pk, const char *key, const char *s, size_t n)
 {
 	reap_put_key(pk, key);
-	msgpack_pack_str_with_body(pk, s, n);
+	reap_put_text(pk, s, n);
+}
+
+void reap_put_text(msgpack_packer *pk, const char *s, size_t n)
+{
+	const size_t bad = reap_utf8_bad(s, n);
+
+	msgpack_pack_str(pk, n + 2 * bad);
+	if (bad == 0) {
+		msgpack_pack_str_body(pk, s, n);
+		return;
+	}
+	for (size_t at = 0, len; at < n; at += len > 0 ? len : 1) {
+		len = reap_utf8_next(s + at, n - at);
+		msgpack_pack_str_body(
+			pk, len > 0 ? s + at : reap_utf8_replacement, len > 0 ? len : 3);
+	}
 }
 
 void reap_put_map(msgpack_packer *pk, const char *key, unsigned nfields)
@@ -262,9 +279,16 @@ void reap_put_map(msgpack_packer *pk, const char *key, unsigned nfields)
 void reap_put_array(msgpack_packer *pk, const char *key, enum reap_dtype t, int ndim,
 	const uint64_t shape[], const void *data)
 {
+	reap_put_key(pk, key);
+	reap_put_array_value(pk, t, ndim, shape, data);
+}
+
+void reap_put_array_value(msgpack_packer *pk, enum reap_dtype t, int ndim, const uint64_t shape[],
+	const void *data)
+{
 	uint64_t bytes = dtypes[t].size;
 
-	reap_put_map(pk, key, 3);
+	msgpack_pack_map(pk, 3);
 	reap_put_str(pk, "dtype", dtypes[t].name);
 	reap_put_key(pk, "shape");
 	msgpack_pack_array(pk, (size_t)ndim);

@@ -82,7 +82,7 @@ int reap_header_add_history(struct reap_header *h, const char *tool, const char 
 	reap_put_key(&pk, "argv");
 	msgpack_pack_array(&pk, (size_t)argc);
 	for (int i = 0; i < argc; i++)
-		msgpack_pack_str_with_body(&pk, argv[i], strlen(argv[i]));
+		reap_put_text(&pk, argv[i], strlen(argv[i]));
 
 	new = realloc(h->history, h->history_len + sb.size);
 	if (new == NULL) {

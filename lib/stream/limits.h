@@ -8,7 +8,8 @@
 
 enum {
 	REAP_MAX_RECORD = 64 << 20,	/* bytes of one record */
-	REAP_MAX_ELEMENTS = 1 << 20,	/* entries of one array or map */
+	REAP_MAX_VALUES = 1 << 18,	/* of one record: keys, numbers, strings, lists, maps */
+	REAP_MAX_KEYS = 256,		/* of one map */
 	REAP_MAX_DEPTH = 16,		/* nesting of arrays and maps */
 	REAP_MAX_LAYERS = 1024,
 	REAP_MAX_EXPERTS = 4096,	/* per layer; expert ids fit u16 */

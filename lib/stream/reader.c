@@ -20,6 +20,7 @@
 
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
+#include "lib/stream/check.h"
 #include "lib/stream/walk.h"
 
 enum { READ_SIZE = 1 << 18 };
@@ -28,6 +29,7 @@ struct reap_reader {
 	int fd;
 	char *name;
 	struct reap_header header;
+	struct reap_rec head; /* the header as a record, until the first reap_read() */
 
 	uint8_t *buf;
 	size_t begin, end, cap;
@@ -74,14 +76,16 @@ static int fill(struct reap_reader *r, size_t need)
 static int next_object(struct reap_reader *r, const uint8_t **raw, size_t *len)
 {
 	size_t off = 0, want = 1;
+	struct reap_walker walker;
 	enum reap_walk w;
 
+	reap_walk_begin(&walker);
 	for (;;) {
 		if (fill(r, want) != REAP_OK)
 			return r->err.code;
 		if (r->end == r->begin)
 			return 0;
-		w = reap_walk(r->buf + r->begin, r->end - r->begin, len);
+		w = reap_walk_on(&walker, r->buf + r->begin, r->end - r->begin, len);
 		if (w != REAP_WALK_MORE)
 			break;
 		if (r->eof)
@@ -201,6 +205,26 @@ static int parse_history(const struct reap_rec *rec, struct reap_header *h, stru
 	return REAP_OK;
 }
 
+static int check_values(const struct reap_rec *rec, struct reap_err *e)
+{
+	char key[REAP_FAULT_KEY];
+	const char *fault = reap_record_fault(rec->obj, rec->type, key);
+
+	return fault == NULL ? REAP_OK : reap_rec_fail(rec, key, e, "%s", fault);
+}
+
+int reap_header_parse(const struct reap_rec *rec, struct reap_header *h, struct reap_err *e)
+{
+	int rc;
+
+	if ((rc = check_values(rec, e)) != REAP_OK ||
+		(rc = parse_model(rec, h, e)) != REAP_OK ||
+		(rc = parse_recipe(rec, h, e)) != REAP_OK ||
+		(rc = parse_backend(rec, h, e)) != REAP_OK)
+		return rc;
+	return parse_history(rec, h, e);
+}
+
 static int read_header(struct reap_reader *r, enum reap_kind want)
 {
 	struct reap_header *h = &r->header;
@@ -243,12 +267,10 @@ static int read_header(struct reap_reader *r, enum reap_kind want)
 	if (want != REAP_KIND_ANY && h->kind != want)
 		return reap_fail(&r->err, REAP_ESTREAM, "%s: a stream of kind %s, expected %s",
 			r->name, reap_kind_name(h->kind), reap_kind_name(want));
-	if ((rc = parse_model(&rec, h, &r->err)) != REAP_OK ||
-		(rc = parse_recipe(&rec, h, &r->err)) != REAP_OK ||
-		(rc = parse_backend(&rec, h, &r->err)) != REAP_OK ||
-		(rc = parse_history(&rec, h, &r->err)) != REAP_OK)
+	if ((rc = reap_header_parse(&rec, h, &r->err)) != REAP_OK)
 		return rc;
 	consume(r, rec.raw, rec.len);
+	r->head = rec;
 	return REAP_OK;
 }
 
@@ -292,6 +314,11 @@ void reap_reader_close(struct reap_reader *r)
 const struct reap_header *reap_reader_header(const struct reap_reader *r)
 {
 	return &r->header;
+}
+
+const struct reap_rec *reap_reader_head(const struct reap_reader *r)
+{
+	return &r->head;
 }
 
 const char *reap_reader_name(const struct reap_reader *r)
@@ -351,7 +378,8 @@ static int read_record(struct reap_reader *r, struct reap_rec *rec)
 	*rec = as_rec(r, raw, len);
 	rec->number = r->records + 1;
 	if ((rc = reap_rec_str_copy(rec, NULL, "t", rec->type, sizeof(rec->type), &r->err)) !=
-		REAP_OK)
+			REAP_OK ||
+		(rc = check_values(rec, &r->err)) != REAP_OK)
 		return rc;
 	if (strcmp(rec->type, "end") == 0)
 		return check_end(r, rec);

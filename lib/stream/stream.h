@@ -86,6 +86,9 @@ void reap_reader_close(struct reap_reader *r); /* NULL allowed */
 const struct reap_header *reap_reader_header(const struct reap_reader *r);
 const char *reap_reader_name(const struct reap_reader *r);
 
+/* The header as it stands there, as a record; borrowed until the first reap_read(). */
+const struct reap_rec *reap_reader_head(const struct reap_reader *r);
+
 /* 1: *rec is a record.  0: the end record came, its counts and CRC agree and
  * nothing follows.  Negative (REAP_ESTREAM, or REAP_EFAIL when read(2) failed):
  * truncated, damaged or unreadable; the same answer from then on. */
@@ -103,6 +106,10 @@ struct reap_end {
 /* Take it from the end of the file `fd`, which is a stream, without reading the
  * rest: what it says is believed. */
 REAP_MUST_CHECK int reap_read_end(struct reap_end *end, int fd, const char *name,
+	struct reap_err *e);
+
+/* Take model, recipe, backend and history from a header that is a record. */
+REAP_MUST_CHECK int reap_header_parse(const struct reap_rec *rec, struct reap_header *h,
 	struct reap_err *e);
 
 /* ---- fields of a record ---- */
@@ -184,8 +191,15 @@ void reap_put_u64(msgpack_packer *pk, const char *key, uint64_t v);
 void reap_put_f64(msgpack_packer *pk, const char *key, double v);
 void reap_put_str(msgpack_packer *pk, const char *key, const char *s);
 void reap_put_strn(msgpack_packer *pk, const char *key, const char *s, size_t n);
+
+/* Text alone, as an element of a list.  As in all text that is put, U+FFFD stands for
+ * bytes that are not UTF-8: a path or an argument may hold any. */
+void reap_put_text(msgpack_packer *pk, const char *s, size_t n);
+
 void reap_put_map(msgpack_packer *pk, const char *key, unsigned nfields);
 void reap_put_array(msgpack_packer *pk, const char *key, enum reap_dtype t, int ndim,
 	const uint64_t shape[], const void *data);
+void reap_put_array_value(msgpack_packer *pk, enum reap_dtype t, int ndim, const uint64_t shape[],
+	const void *data);
 
 #endif

@@ -79,25 +79,29 @@ static struct shape shape_of(uint8_t b)
 	}
 }
 
-enum reap_walk reap_walk(const uint8_t *p, size_t n, size_t *len)
+void reap_walk_begin(struct reap_walker *w)
 {
-	uint64_t left[REAP_MAX_DEPTH + 1]; /* objects still to come at each level */
-	uint64_t pos = 0;
-	int depth = 0;
+	w->left[0] = 1;
+	w->pos = 0;
+	w->values = 0;
+	w->depth = 0;
+}
 
-	left[0] = 1;
+/* The walker moves past an object only when it has seen all of it, so that it can
+ * come back to it. */
+enum reap_walk reap_walk_on(struct reap_walker *w, const uint8_t *p, size_t n, size_t *len)
+{
 	for (;;) {
+		uint64_t pos = w->pos, count;
 		struct shape s;
-		uint64_t count;
 
-		while (left[depth] == 0) {
-			if (depth == 0) {
+		while (w->left[w->depth] == 0) {
+			if (w->depth == 0) {
 				*len = (size_t)pos;
 				return REAP_WALK_OK;
 			}
-			depth--;
+			w->depth--;
 		}
-		left[depth]--;
 		if (pos >= REAP_MAX_RECORD)
 			return REAP_WALK_LONG;
 		if (pos >= n) {
@@ -121,17 +125,30 @@ enum reap_walk reap_walk(const uint8_t *p, size_t n, size_t *len)
 			pos += count;
 		if (pos > REAP_MAX_RECORD)
 			return REAP_WALK_LONG;
-		if (s.rest == ARRAY || s.rest == MAP) {
-			if (count > REAP_MAX_ELEMENTS)
-				return REAP_WALK_ELEMENTS;
-			if (depth == REAP_MAX_DEPTH)
-				return REAP_WALK_DEEP;
-			left[++depth] = s.rest == MAP ? 2 * count : count;
-		} else if (pos > n) {
+		if (pos > n) {
 			*len = (size_t)pos;
 			return REAP_WALK_MORE;
 		}
+		if (++w->values > REAP_MAX_VALUES)
+			return REAP_WALK_VALUES;
+		w->left[w->depth]--;
+		w->pos = pos;
+		if (s.rest == ARRAY || s.rest == MAP) {
+			if (count > REAP_MAX_VALUES)
+				return REAP_WALK_VALUES;
+			if (w->depth == REAP_MAX_DEPTH)
+				return REAP_WALK_DEEP;
+			w->left[++w->depth] = s.rest == MAP ? 2 * count : count;
+		}
 	}
+}
+
+enum reap_walk reap_walk(const uint8_t *p, size_t n, size_t *len)
+{
+	struct reap_walker w;
+
+	reap_walk_begin(&w);
+	return reap_walk_on(&w, p, n, len);
 }
 
 const char *reap_walk_text(enum reap_walk w)
@@ -145,8 +162,8 @@ const char *reap_walk_text(enum reap_walk w)
 		return "not msgpack";
 	case REAP_WALK_DEEP:
 		return "nested too deeply";
-	case REAP_WALK_ELEMENTS:
-		return "an array or map with too many entries";
+	case REAP_WALK_VALUES:
+		return "too many values";
 	case REAP_WALK_LONG:
 		return "too long";
 	}

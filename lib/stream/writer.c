@@ -5,6 +5,7 @@
  */
 #include "lib/stream/stream.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "lib/base/hash.h"
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
+#include "lib/stream/walk.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "arrays of a stream are little-endian and are copied as they lie in memory"
@@ -57,14 +59,16 @@ int reap_writer_flush(struct reap_writer *w, struct reap_err *e)
 /* The object at `start` is complete: count it, and write if there is enough. */
 static int close_object(struct reap_writer *w, struct reap_err *e)
 {
-	size_t len = w->sb.size - w->start;
+	size_t len = w->sb.size - w->start, walked = 0;
+	enum reap_walk fault;
 
 	if (w->short_of_memory)
 		return reap_fail_memory(e, w->name);
-	if (len > REAP_MAX_RECORD)
-		return reap_fail(e, REAP_EFAIL, "%s: record %" PRIu64
-			" would be %zu bytes, the limit is %d", w->name, w->records + 1, len,
-			REAP_MAX_RECORD);
+	fault = reap_walk((const uint8_t *)w->sb.data + w->start, len, &walked);
+	assert(fault != REAP_WALK_OK || walked == len);
+	if (fault != REAP_WALK_OK)
+		return reap_fail(e, REAP_EFAIL, "%s: record %" PRIu64 " of %zu bytes would be %s",
+			w->name, w->records + 1, len, reap_walk_text(fault));
 	w->crc = reap_crc32c(w->crc, w->sb.data + w->start, len);
 	w->bytes += len;
 	w->start = w->sb.size;

@@ -181,7 +181,7 @@ static void check_refusals(void)
 		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = 2, .tokens = 8, .kept = 8, .says = NULL},
 		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = 2, .tokens = 8, .kept = 9, .says = "kept: 9"},
 		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = 2, .tokens = 9, .says = "2 blocks of 4"},
-		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = UINT64_MAX, .tokens = 8, .says = "tokens: 8"},
+		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = INT64_MAX, .tokens = 8, .says = "tokens: 8"},
 		{.sha = "", .hash = "", .says = "rows_sha256: not 64"},
 		{.sha = SHA, .hash = "xyz", .says = "sample_hash: not 32"},
 		{.sha = SHA, .hash = "0123456789ABCDEF0123456789abcdef", .says = "sample_hash: not 32"},

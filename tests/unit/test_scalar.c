@@ -129,7 +129,7 @@ static bool float_survives(float v)
 	sink_open(&s);
 	reap_print_f32(v, s.f);
 	fclose(s.f);
-	back = strtof(s.text, NULL);
+	back = (float)strtod(s.text, NULL);
 	free(s.text);
 	return memcmp(&back, &v, sizeof(v)) == 0;
 }

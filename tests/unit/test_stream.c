@@ -26,13 +26,35 @@ static enum reap_walk walk(const void *p, size_t n, size_t *len)
 	return reap_walk(p, n, len);
 }
 
+/* 250,000 values that arrive byte by byte: the walker never goes back, or this would
+ * take minutes.  Three times as many are refused before they have all come. */
+static void test_walk_in_steps(void)
+{
+	const uint32_t n = 3 * REAP_MAX_VALUES;
+	uint8_t *p = calloc(n + 5, 1);
+	struct reap_walker w;
+	enum reap_walk r = REAP_WALK_MORE;
+	size_t len = 0, at;
+
+	memcpy(p, "\xdd\x00\x03\xd0\x90", 5);
+	reap_walk_begin(&w);
+	for (at = 0; r == REAP_WALK_MORE; at++)
+		r = reap_walk_on(&w, p, at, &len);
+	ok(r == REAP_WALK_OK && len == 250005 && at == len + 1, "an array of 250,000, byte by byte");
+	for (size_t i = 0; i < n; i++)
+		p[i] = i % 8 == 0 ? 0x97 : 0xc0; /* lists of seven in a list */
+	memcpy(p, "\xdd\x00\x03\xff\xff", 5);
+	ok(walk(p, n, &len) == REAP_WALK_VALUES, "many values in many lists");
+	free(p);
+}
+
 static void test_walk(void)
 {
 	char deep[40];
 	size_t len;
 	int disagree = 0, compared = 0;
 
-	ok(walk("\xdd\x08\x00\x00\x00", 5, &len) == REAP_WALK_ELEMENTS,
+	ok(walk("\xdd\x08\x00\x00\x00", 5, &len) == REAP_WALK_VALUES,
 		"an array that claims 2^27 entries");
 	ok(walk("\xc6\xff\xff\xff\xff", 5, &len) == REAP_WALK_LONG, "a bin that claims 4 GiB");
 	ok(walk("\xc1", 1, &len) == REAP_WALK_BAD, "0xc1 is never used");
@@ -41,6 +63,7 @@ static void test_walk(void)
 	ok(walk("\xc5\x00", 2, &len) == REAP_WALK_MORE && len > 2, "a cut length");
 	ok(walk("\xc4\x03xy", 4, &len) == REAP_WALK_MORE && len == 5, "a cut body says what it lacks");
 	ok(walk("", 0, &len) == REAP_WALK_MORE && len == 1, "nothing");
+	test_walk_in_steps();
 
 	/* Against msgpack-c: same verdict and length on random bytes that favour
 	 * container and length codes. */
@@ -53,7 +76,7 @@ static void test_walk(void)
 		for (size_t j = 0; j < n; j++)
 			b[j] = rng() % 3 ? (uint8_t)(0x80 + rng() % 0x60) : (uint8_t)(rng() % 8);
 		w = reap_walk(b, n, &len);
-		if (w == REAP_WALK_ELEMENTS || w == REAP_WALK_LONG || w == REAP_WALK_DEEP)
+		if (w == REAP_WALK_VALUES || w == REAP_WALK_LONG || w == REAP_WALK_DEEP)
 			continue; /* what must never reach msgpack-c */
 		msgpack_unpacked_init(&u);
 		switch (msgpack_unpack_next(&u, (char *)b, n, &off)) {
