@@ -12,8 +12,9 @@ setup_file() {
 	"$GEN" --shards 2 "$base"
 	"$GEN" --shards 2 --format bf16 "$base.bf16"
 	python3 tests/hostile.py "$base" "$base.bf16" "$BATS_FILE_TMPDIR/hostile" >"$BATS_FILE_TMPDIR/kinds"
-	jq -cn '[range(0; 120) | {input_ids: [range(. * 7; . * 7 + 20) | . % 257]}][]' |
-		reap-tokenize -q -l 60 -b 4 --eos 1 >"$BATS_FILE_TMPDIR/tokens"
+	jq -cn '[range(0; 120) | {input_ids: [range(. * 7; . * 7 + 20) | . % 257]}][]' \
+		>"$BATS_FILE_TMPDIR/rows.jsonl"
+	reap-tokenize -q -l 60 -b 4 --eos 1 "$BATS_FILE_TMPDIR/rows.jsonl" >"$BATS_FILE_TMPDIR/tokens"
 }
 
 # numbers MODEL: what the model makes of the tokens, without its name.
