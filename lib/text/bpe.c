@@ -390,6 +390,24 @@ const char *reap_bpe_digest(const struct reap_bpe *b)
 	return b->digest;
 }
 
+const char *reap_bpe_token(const struct reap_bpe *b, uint32_t id, size_t *n)
+{
+	size_t lo = 0, hi = b->n_by_id;
+
+	while (lo < hi) {
+		size_t m = (lo + hi) / 2;
+
+		if (b->by_id[m].id < id)
+			lo = m + 1;
+		else
+			hi = m;
+	}
+	if (lo == b->n_by_id || b->by_id[lo].id != id)
+		return NULL;
+	*n = b->by_id[lo].len;
+	return b->blob + b->by_id[lo].at;
+}
+
 void reap_bpe_free(struct reap_bpe *b)
 {
 	if (b == NULL)
@@ -402,5 +420,6 @@ void reap_bpe_free(struct reap_bpe *b)
 	free(b->vocab);
 	free(b->merge);
 	free(b->added);
+	free(b->by_id);
 	free(b);
 }

@@ -35,6 +35,9 @@ const char *reap_bpe_digest(const struct reap_bpe *bpe);
 /* The id of an added token, or of a token of the vocabulary given as its bytes. */
 bool reap_bpe_find(const struct reap_bpe *bpe, const char *token, size_t n, uint32_t *id);
 
+/* The bytes of a token; NULL when no token has the id. */
+const char *reap_bpe_token(const struct reap_bpe *bpe, uint32_t id, size_t *n);
+
 /* The id of the `eos_token` that a tokenizer_config.json names. */
 REAP_MUST_CHECK int reap_bpe_eos(const struct reap_bpe *bpe, const char *config, uint32_t *id,
 	struct reap_err *e);

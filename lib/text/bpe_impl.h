@@ -54,6 +54,10 @@ struct reap_bpe {
 	bool added_first[256]; /* the bytes that added tokens begin with */
 	int added_only_first;  /* the byte, when it is only one; else -1 */
 
+	/* Ids back to bytes: at + len in the blob, sorted by id. */
+	struct vocab_entry *by_id;
+	size_t n_by_id;
+
 	struct reap_split *split[REAP_MAX_SPLITS]; /* applied one after the other */
 	int n_split;
 };

@@ -468,6 +468,30 @@ static int load_all(struct load *l, const json_t *root)
 	return load_added(l, json_object_get(root, "added_tokens"));
 }
 
+static int by_id(const void *a, const void *b)
+{
+	const struct vocab_entry *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+/* The table from ids to bytes, when all tokens are there. */
+static int index_ids(struct load *l)
+{
+	struct reap_bpe *b = l->b;
+
+	b->by_id = reap_alloc(b->n_entry + b->n_added, sizeof(*b->by_id));
+	if (b->by_id == NULL)
+		return reap_fail_memory(l->e, l->name);
+	memcpy(b->by_id, b->entry, b->n_entry * sizeof(*b->entry));
+	for (size_t i = 0; i < b->n_added; i++)
+		b->by_id[b->n_entry + i] = (struct vocab_entry){b->added[i].id,
+			(uint32_t)(b->added[i].text - b->blob), b->added[i].len};
+	b->n_by_id = b->n_entry + b->n_added;
+	qsort(b->by_id, b->n_by_id, sizeof(*b->by_id), by_id);
+	return REAP_OK;
+}
+
 int reap_bpe_parse(struct reap_bpe **out, const char *text, size_t len, const char *name,
 	struct reap_err *e)
 {
@@ -483,7 +507,7 @@ int reap_bpe_parse(struct reap_bpe **out, const char *text, size_t len, const ch
 	}
 	if ((rc = reap_sha256_buf(text, len, l.b->digest, e)) != REAP_OK ||
 		(rc = reap_json_parse(text, len, name, &root, e)) != REAP_OK ||
-		(rc = load_all(&l, root)) != REAP_OK)
+		(rc = load_all(&l, root)) != REAP_OK || (rc = index_ids(&l)) != REAP_OK)
 		goto out;
 	*out = l.b;
 	l.b = NULL;
