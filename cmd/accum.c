@@ -52,13 +52,13 @@ static void say_what_came(const struct reap_collected *c, const struct reap_inpu
 	if (in->mixed)
 		tool_info("the traces were made with different arithmetic: their sums are those of "
 			  "no single run to the last bit");
+	if (c->blocks < c->all)
+		tool_info("%" PRIu64 " of the %" PRIu64 " blocks of the token stream are missing",
+			c->all - c->blocks, c->all);
 	if (!tool.verbose)
 		return;
 	tool_info("%" PRIu64 " blocks, %" PRIu64 " kept tokens, %" PRIu64 " of them scored",
 		c->blocks, t->tokens, t->samples);
-	if (c->blocks < c->range)
-		tool_info("%" PRIu64 " of the blocks 0..%" PRIu64 " are missing",
-			c->range - c->blocks, c->range - 1);
 	if (c->layers < in->head.model.layers)
 		tool_info("routes for %u of %u layers", c->layers, in->head.model.layers);
 	if (t->rule != REAP_RULE_NONE)
@@ -88,7 +88,7 @@ static int accumulate(struct reap_collect_opts *o, int n, char **path, struct re
 
 /* ---- merging ---- */
 
-static int read_saliency(struct reap_inputs *all, const struct reap_input *in,
+static int read_saliency(struct reap_inputs *all, struct reap_input *in,
 	struct reap_saliency *s, struct reap_err *e)
 {
 	struct reap_reader *reader = NULL;
@@ -96,7 +96,7 @@ static int read_saliency(struct reap_inputs *all, const struct reap_input *in,
 
 	if ((rc = reap_input_begin(in, &fd, e)) == REAP_OK &&
 		(rc = reap_reader_open(&reader, fd, in->name, REAP_KIND_SALIENCY, e)) == REAP_OK &&
-		(rc = reap_inputs_take_header(all, in->name, reap_reader_header(reader), e)) ==
+		(rc = reap_inputs_take_header(all, in, reap_reader_header(reader), e)) ==
 			REAP_OK)
 		rc = reap_get_saliency(reader, s, e);
 	reap_reader_close(reader);
@@ -124,6 +124,10 @@ static int merge(int n, char **path, struct reap_err *e)
 		name[i] = all.in[i].name;
 		if ((rc = read_saliency(&all, &all.in[i], &in[i], e)) != REAP_OK)
 			goto out;
+		for (size_t k = 0; k < i; k++)
+			if (reap_saliency_same_tokens(&in[k], &in[i]) &&
+				(rc = reap_inputs_same_recipe(&all.in[i], &all.in[k], e)) != REAP_OK)
+				goto out;
 		differ = differ || in[i].thresholds.p_lo != in[0].thresholds.p_lo ||
 			in[i].thresholds.h_lo != in[0].thresholds.h_lo ||
 			in[i].thresholds.h_hi != in[0].thresholds.h_hi;

@@ -91,7 +91,9 @@ static int cut(const struct opts *o, const struct reap_loaded *in, const char *n
 		sel.keep_n = reap_select_keep_n(sel.keep_frac, m->experts, o->round,
 			sel.multiple_of);
 	rc = reap_select_check(sel.keep_n, m->experts, m->top_k, sel.multiple_of, o->force, e);
-	return rc == REAP_OK ? reap_select(&in->scores, &sel, name, p, e) : rc;
+	if (rc == REAP_OK && (rc = reap_select(&in->scores, &sel, name, p, e)) == REAP_OK)
+		rc = reap_scores_digest(&in->scores, m, p->scores_sha256, e);
+	return rc;
 }
 
 static int write_plan(struct reap_header *h, const struct reap_plan *p, struct reap_err *e)

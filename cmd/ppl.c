@@ -155,7 +155,8 @@ static bool same_tokens(const struct reap_eval_tokens *t, const struct reap_bloc
 		n++;
 	}
 	return n == t->n && t->block == b->index && t->seq_len == b->seq_len &&
-		strcmp(t->pack, b->pack) == 0 && reap_parts_same(&t->parts, &b->parts);
+		strcmp(t->pack, b->pack) == 0 && reap_parts_same(&t->parts, &b->parts) &&
+		strcmp(t->block_sha256, b->sha256) == 0;
 }
 
 /* ---- running ---- */

@@ -96,15 +96,16 @@ static void close_resume(struct resume *r)
 
 /* Is the next record what this run would write for block b?  Its positions are
  * the block's kept ones. */
-static bool same_block(const struct reap_block *b, uint64_t block, const char *pack,
-	const uint32_t *positions, uint32_t n)
+static bool same_block(const struct reap_block *b, uint64_t block, const char *sha256,
+	const char *pack, const uint32_t *positions, uint32_t n)
 {
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < b->len; i++)
 		if (b->keep[i] && (kept == n || positions[kept++] != i))
 			return false;
-	return kept == n && block == b->index && strcmp(pack, b->pack) == 0;
+	return kept == n && block == b->index && strcmp(pack, b->pack) == 0 &&
+		strcmp(sha256, b->sha256) == 0;
 }
 
 static int check_next(struct run *run, const struct reap_block *b, uint32_t layer, bool outcome,
@@ -118,13 +119,14 @@ static int check_next(struct run *run, const struct reap_block *b, uint32_t laye
 		struct reap_outcome o;
 
 		if ((rc = reap_get_outcome(&r->from.rec, &o, &r->storage, e)) == REAP_OK)
-			same = same_block(b, o.block, o.pack, o.positions, o.n);
+			same = same_block(b, o.block, o.block_sha256, o.pack, o.positions, o.n);
 	} else if (!outcome && reap_rec_is(&r->from.rec, "route")) {
 		struct reap_route o;
 
 		rc = reap_get_route(&r->from.rec, &run->model->id, &o, &r->storage, e);
 		if (rc == REAP_OK)
-			same = o.layer == layer && same_block(b, o.block, o.pack, o.positions, o.n);
+			same = o.layer == layer && same_block(b, o.block, o.block_sha256, o.pack,
+							   o.positions, o.n);
 	}
 	if (rc == REAP_OK && !same)
 		return reap_fail(e, REAP_EFAIL,
@@ -197,6 +199,26 @@ static int on_chunk(void *arg, struct reap_err *e)
 	return reap_writer_flush(run->out, e);
 }
 
+/* What an interrupted trace that was whole ends with must be the same, too. */
+static int on_end(void *arg, const struct reap_source *s, struct reap_err *e)
+{
+	struct run *run = arg;
+	struct tool_resume *from = &run->resume.from;
+	struct reap_source theirs;
+	int rc;
+
+	if (from->reader != NULL) {
+		if (!reap_rec_is(&from->rec, "source"))
+			return reap_fail(e, REAP_EFAIL, "%s: goes on after the last block of %s",
+				from->name, reap_reader_name(run->in));
+		if ((rc = reap_get_source(&from->rec, &theirs, e)) != REAP_OK ||
+			(rc = reap_agree_str("tokens_sha256", from->name, theirs.tokens_sha256,
+				 reap_reader_name(run->in), s->tokens_sha256, e)) != REAP_OK)
+			return rc;
+	}
+	return reap_put_source(run->out, s, e);
+}
+
 static int open_output(struct run *run, struct reap_err *e)
 {
 	struct reap_header h;
@@ -254,6 +276,7 @@ static int route(const struct opts *o, struct reap_err *e)
 		.route = on_route,
 		.outcome = on_outcome,
 		.chunk = on_chunk,
+		.end = on_end,
 		.arg = &run};
 	struct reap_intake_opts intake = {
 		.shard = (uint32_t)o->shard + 1, .shards = (uint32_t)o->shards};
@@ -278,9 +301,6 @@ static int route(const struct opts *o, struct reap_err *e)
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
 		intake.stream_bytes = (uint64_t)st.st_size;
 	rc = reap_intake_run(run.engine, run.model, run.in, &intake, &calls, e);
-	if (rc == REAP_OK && run.resume.from.reader != NULL)
-		rc = reap_fail(e, REAP_EFAIL, "%s: goes on after the last block of %s",
-			run.resume.from.name, name);
 out:
 	tool_progress_end();
 	if (rc == REAP_OK && !tool.dry_run)

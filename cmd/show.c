@@ -145,7 +145,8 @@ static void print_scalars(const struct reap_rec *rec)
 
 static bool speaks_of_the_whole(const char *type)
 {
-	static const char *const types[] = {"pack", "meta", "thresholds", "metrics", "total"};
+	static const char *const types[] = {"pack", "meta", "thresholds", "metrics", "source",
+		"total"};
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
 		if (strcmp(type, types[i]) == 0)

@@ -164,14 +164,77 @@ far() {
 @test "traces that do not fit together" {
 	small 0 2 >"$TMP/a"
 	small 1 2 >"$TMP/b"
-	fails 1 "block 0 comes twice" reap-accum -q "$TMP/a" "$TMP/a"
-	fails 1 "block 2 comes twice" reap-accum -q --rule none "$TMP/a" <(small 2 1)
+	fails 1 "$TMP/a: has block 0, and so has $TMP/a" reap-accum -q "$TMP/a" "$TMP/a"
+	small 2 1 >"$TMP/c"
+	fails 1 "$TMP/c: has block 2, and so has $TMP/a" reap-accum -q --rule none "$TMP/a" "$TMP/c"
 	sed_trace() { reap-show "$TMP/b" | sed "$1" | reap-show --encode trace >"$TMP/c"; }
 	sed_trace 's/"digest":"a/"digest":"b/'
 	fails 1 "$TMP/a: model digest aaaaaaaaaaaaaaaa..., but $TMP/c has baaa" reap-accum -q "$TMP/a" "$TMP/c"
 	fails 3 "block 1 has no outcome, unlike the first block" reap-accum -q "$TMP/a" <(small 1 2 0)
-	run reap-accum -v "$TMP/b"
-	[[ "$output" == *"2 of the blocks 0..3 are missing"* ]]
+	run reap-accum "$TMP/b"
+	[[ "$output" == *"3 of the 5 blocks of the token stream are missing"* ]]
+}
+
+@test "traces of other tokens or another recipe are refused, and both are named" {
+	small 0 2 >"$TMP/a"
+	edit() { small 1 2 | reap-show | jq -c "$1" | reap-show --encode trace >"$TMP/b"; }
+	for rule in code none; do
+		edit 'if .t == "source" then .tokens_sha256 = "f" * 64 else . end'
+		fails 1 "$TMP/b: made from the tokens ffffffffffffffff..., but $TMP/a from 0000" \
+			reap-accum -q --rule $rule "$TMP/a" "$TMP/b"
+		edit 'if .reap then .recipe = {name: "other", digest: ("e" * 64)} else . end'
+		fails 1 "$TMP/b: made by recipe other eeeeeeeeeeeeeeee, but $TMP/a by (none)" \
+			reap-accum -q --rule $rule "$TMP/a" "$TMP/b"
+		edit 'select(.t != "source")'
+		fails 3 "$TMP/b: no source record" reap-accum -q --rule $rule "$TMP/a" "$TMP/b"
+		edit 'if .t == "source" then ., . else . end'
+		fails 3 "follows the source record" reap-accum -q --rule $rule "$TMP/a" "$TMP/b"
+		edit 'if .t == "source" then .blocks = 3 else . end'
+		fails 3 "blocks: 3 of the token stream" reap-accum -q --rule $rule "$TMP/b"
+	done
+}
+
+@test "a saliency names the blocks that are in it" {
+	small >"$TMP/t"
+	taken() { types source | jq -c '[.tokens_sha256[30:32], .blocks, .taken[]]'; }
+	[ "$(accum "$TMP/t" | taken)" = '["18",5,31]' ]
+	[ "$(small 1 2 | accum | taken)" = '["18",5,10]' ]
+	[ "$(small 1 2 | accum --rule none | taken)" = '["18",5,10]' ]
+	[ "$(accum --part 2/3 "$TMP/t" | taken)" = '["18",5,18]' ]
+	accum "$TMP/t" | reap-rank | reap-show -t meta | jq -e '.sources == [{tokens_sha256:
+		.sources[0].tokens_sha256, blocks: 5, taken: 5}]'
+}
+
+@test "--merge: no block twice, and no part of one run with another" {
+	for i in 0 1 2; do small "$i" 3 | accum >"$TMP/$i"; done
+	merge() { reap-accum -q --merge --no-history "$@"; }
+	fails 1 "$TMP/0: has block 0 of the tokens 0000000000000000..., and so has $TMP/0" merge "$TMP/0" "$TMP/0"
+	small 1 2 | accum >"$TMP/odd"
+	fails 1 "$TMP/odd: has block 1 of the tokens 0000000000000000..., and so has $TMP/1" \
+		merge "$TMP/2" "$TMP/1" "$TMP/odd"
+	merge "$TMP/0" "$TMP/1" >"$TMP/01"
+	fails 1 "$TMP/1: has block 1 of the tokens 0000000000000000..., and so has $TMP/01" merge "$TMP/01" "$TMP/1"
+	merge "$TMP/01" "$TMP/2" >"$TMP/012"
+	gen 3 8 2 30 2 | accum >"$TMP/other"
+	fails 1 "$TMP/01: of the tokens 0000000000000000... 4 of 5 blocks are there, and $TMP/other is of other tokens" \
+		merge "$TMP/other" "$TMP/01"
+	merge "$TMP/012" "$TMP/other" >"$TMP/both"
+	merge "$TMP/other" "$TMP/012" | cmp - "$TMP/both"
+	[ "$(types source <"$TMP/both" | jq -s length)" -eq 2 ]
+	# Shards of one token stream are of one recipe; whole runs need not be.
+	recipe() {
+		reap-show "$1" | jq -c 'if .reap then .recipe = {name: "r", digest: ("e" * 64)} else . end' |
+			reap-show --encode saliency --no-history
+	}
+	recipe "$TMP/2" >"$TMP/2r"
+	fails 1 "$TMP/2r: made by recipe r eeeeeeeeeeeeeeee, but $TMP/01 by (none)" merge "$TMP/01" "$TMP/2r"
+	recipe "$TMP/other" >"$TMP/other-r"
+	merge "$TMP/012" "$TMP/other-r" | types expert | diff - <(types expert <"$TMP/both")
+	reap-show "$TMP/2" | jq -c 'if .t == "source" then .taken = [36] else . end' |
+		reap-show --encode saliency >"$TMP/x"
+	fails 3 "a block beyond the 5" reap-rank "$TMP/x"
+	reap-show "$TMP/2" | jq -c 'select(.t != "source")' | reap-show --encode saliency >"$TMP/x"
+	fails 3 "no source record" reap-rank "$TMP/x"
 }
 
 @test "records out of order, missing and foreign: exit 3, named" {

@@ -103,7 +103,7 @@ refused() {
 	digest=$(reap-show --id "$bad" | cut -d' ' -f1)
 	reap-rewrite -q --first 8 -m "$BATS_FILE_TMPDIR/base" -o "$TMP/a" | reap-show >"$TMP/a.json"
 	printf '%s\n' "$(jq -c --arg digest "$digest" 'select(.kind) | .kind = "plan" | .model.digest = $digest' "$TMP/a.json")" \
-		'{"t":"meta","keep_n":7,"method":"x","order":"ascending","label":"x","core_pos":0,"core_count":0,"multiple_of":1,"keep_frac":0.0}' \
+		'{"t":"meta","keep_n":7,"scores_sha256":"","method":"x","order":"ascending","label":"x","core_pos":0,"core_count":0,"multiple_of":1,"keep_frac":0.0}' \
 		'{"t":"layer","layer":0,"keep":[1,2,3,4,5,6,7],"kept_mass":1.0}' \
 		'{"t":"layer","layer":1,"keep":[1,2,3,4,5,6,7],"kept_mass":1.0}' |
 		reap-show --encode plan >"$TMP/plan"

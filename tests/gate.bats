@@ -191,6 +191,17 @@ with_figures() {
 	reap-show "$TMP/base" | jq -c 'if .block == 2 then .rows = [7] | .starts = [0] else . end' |
 		reap-show --encode eval >"$TMP/other"
 	fails 1 "block 2 was made of other rows" reap-gate --gates "$GATES" "$TMP/base" "$TMP/other"
+	reap-show "$TMP/base" | jq -c 'if .t == "tokens" then .channel[3] = 4 else . end' |
+		reap-show --encode eval >"$TMP/other"
+	fails 1 "block 0: token 1995 (tool_call) at position 6, but $TMP/base has 1995 (analysis) at 6" \
+		reap-gate --gates "$GATES" "$TMP/base" "$TMP/other"
+	reap-show "$TMP/base" | jq -c 'if .t == "tokens" then .block_sha256 = "0" * 64 else . end' |
+		reap-show --encode eval >"$TMP/other"
+	fails 1 "block_sha256 0000" reap-gate --gates "$GATES" "$TMP/base" "$TMP/other"
+	eval_of --no-tokens >"$TMP/bare"
+	reap-show "$TMP/bare" | jq -c 'if .t == "metrics" then .blocks_sha256 = "0" * 64 else . end' |
+		reap-show --encode eval >"$TMP/other"
+	fails 1 "blocks_sha256 0000" reap-gate --gates "$GATES" "$TMP/bare" "$TMP/other"
 	eval_of --blocks 10 >"$TMP/other"
 	fails 1 "" reap-gate --gates "$GATES" "$TMP/base" "$TMP/other"
 }

@@ -38,7 +38,7 @@ setup_file() {
 tokens() {
 	jq -c '(.blocks | to_entries[] | {t: "block", pack: "p", seq_len: 0, index: .key,
 			ids: .value.ids, keep: .value.keep, channel: (.value.ids | map(0))}),
-		{t: "pack", pack: "p", seq_len: 0, blocks: (.blocks | length), rows_seen: 1,
+		{t: "pack", pack: "p", seq_len: 0, blocks: (.blocks | length), blocks_sha256: "", rows_seen: 1,
 			rows_sha256: ("0" * 64), tokens: ([.blocks[].ids[]] | length),
 			kept: ([.blocks[].keep[]] | add), split: "all", tokenizer: "",
 			sample_hash: "", prompt_sha256: ""}' "$1" | reap-show --encode tokens --no-history

@@ -24,7 +24,7 @@ plan_for() {
 	layers=$(jq .model.layers "$BATS_TEST_TMPDIR/header$$")
 	{
 		cat "$BATS_TEST_TMPDIR/header$$"
-		printf '{"t":"meta","keep_n":%d,"method":"reap","order":"rank","label":"test","core_pos":0,"core_count":0,"multiple_of":4,"keep_frac":0.0}\n' "${#ids[@]}"
+		printf '{"t":"meta","keep_n":%d,"scores_sha256":"","method":"reap","order":"rank","label":"test","core_pos":0,"core_count":0,"multiple_of":4,"keep_frac":0.0}\n' "${#ids[@]}"
 		for ((l = 0; l < layers; l++)); do
 			printf '{"t":"layer","layer":%d,"keep":[%s],"kept_mass":0.5}\n' "$l" \
 				"$(printf '%s\n' "${ids[@]:l}" "${ids[@]:0:l}" | paste -sd,)"

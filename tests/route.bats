@@ -24,7 +24,7 @@ setup() {
 tokens_of() {
 	jq -n -c "$1 | (to_entries[] | {t: \"block\", pack: \"p\", seq_len: 0, index: .key,
 			ids: .value.ids, keep: .value.keep, channel: (.value.ids | map(0))}),
-		{t: \"pack\", pack: \"p\", seq_len: 0, blocks: length, rows_seen: 1,
+		{t: \"pack\", pack: \"p\", seq_len: 0, blocks: length, blocks_sha256: \"\", rows_seen: 1,
 			rows_sha256: (\"0\" * 64), tokens: (map(.ids | length) | add // 0),
 			kept: (map(.keep | add) | add // 0), split: \"all\", tokenizer: \"${2:-}\",
 			sample_hash: \"\", prompt_sha256: \"\"}" | reap-show --encode tokens --no-history
@@ -94,37 +94,65 @@ route() {
 	lines=$(reap-show "$TOKENS")
 	{
 		jq -c 'select(.t == "block" and .index == 8) | .index = 0' <<<"$lines"
-		jq -c 'select(.t == "pack") | .blocks = 1' <<<"$lines"
+		jq -c -s '(map(select(.t == "block" and .index == 8))[0]) as $b | .[] | select(.t == "pack") |
+			.blocks = 1 | .blocks_sha256 = "" | .tokens = ($b.ids | length) | .kept = ($b.keep | add)' \
+			<<<"$lines"
 	} | reap-show --encode tokens --no-history >"$TMP/one"
-	route "$TMP/one" | reap-show | jq -c 'select(.t) | del(.block)' >"$TMP/alone"
-	reap-show "$TRACE" | jq -c 'select(.t and .block == 8) | del(.block)' | cmp - "$TMP/alone"
+	route "$TMP/one" | reap-show | jq -c 'select(.block) | del(.block, .block_sha256)' >"$TMP/alone"
+	reap-show "$TRACE" | jq -c 'select(.block == 8) | del(.block, .block_sha256)' | cmp - "$TMP/alone"
 }
 
 @test "shards hold together what the whole trace holds" {
 	local i
 	for i in 1 2 3; do
 		route --shard $i/3 "$TOKENS" | reap-show | jq -c 'select(.t)'
-	done | sort >"$TMP/shards"
+	done | sort -u >"$TMP/shards"
 	reap-show "$TRACE" | jq -c 'select(.t)' | sort | cmp - "$TMP/shards"
 	[ "$(route --shard 2/3 "$TOKENS" | reap-show | jq -c 'select(.t == "outcome") | .block' | head -n 2 |
 		paste -sd,)" = 1,4 ]
-	# More shards than blocks: an empty trace, and whole.
-	[ "$(route --shard 41/41 "$TOKENS" | reap-show | jq -s 'map(select(.t)) | length')" -eq 0 ]
+	# More shards than blocks: a trace without any, and whole.
+	[ "$(route --shard 41/41 "$TOKENS" | reap-show | jq -c 'select(.t) | [.t, .blocks]')" = \
+		"$(reap-show -t source "$TRACE" | jq -c '[.t, .blocks]')" ]
 }
 
 @test "--no-outcome and --layers leave records out and change none" {
 	reap-show "$TRACE" | jq -c 'select(.t == "route")' >"$TMP/routes"
-	route --no-outcome "$TOKENS" | reap-show | jq -c 'select(.t)' | cmp - "$TMP/routes"
+	route --no-outcome "$TOKENS" | reap-show | jq -c 'select(.block)' | cmp - "$TMP/routes"
 	jq -c 'select(.layer >= 1 and .layer <= 2)' "$TMP/routes" >"$TMP/some"
-	route --no-outcome --layers 1-2 "$TOKENS" | reap-show | jq -c 'select(.t)' | cmp - "$TMP/some"
+	route --no-outcome --layers 1-2 "$TOKENS" | reap-show | jq -c 'select(.block)' | cmp - "$TMP/some"
 	route --layers 1-2 "$TOKENS" | reap-show | jq -c 'select(.t == "route")' | cmp - "$TMP/some"
 	route --layers 3 "$TOKENS" | reap-show | jq -c 'select(.t == "outcome")' >"$TMP/outcomes"
 	reap-show "$TRACE" | jq -c 'select(.t == "outcome")' | cmp - "$TMP/outcomes"
 }
 
-@test "a token stream without blocks gives a trace without records" {
+@test "a token stream without blocks gives a trace without any" {
 	tokens_of '[]' | route >"$TMP/out"
-	[ "$(reap-show "$TMP/out" | jq -s 'map(select(.t)) | length')" -eq 0 ]
+	[ "$(reap-show "$TMP/out" | jq -c 'select(.t) | [.t, .blocks]')" = '["source",0]' ]
+}
+
+@test "pack records that are not of their blocks are refused" {
+	edit() {
+		tokens_of '[{ids: [5, 6, 9], keep: [0, 0, 1]}, {ids: [5, 6], keep: [1, 1]}]' | reap-show |
+			jq -c "$1" | reap-show --encode tokens >"$TMP/x"
+	}
+	edit 'if .t == "pack" then .blocks = 3 else . end'
+	fails 3 "pack p of length 0: blocks 3, but its blocks have 2" reap-route -q -m "$MODEL" "$TMP/x"
+	edit 'if .t == "pack" then .tokens = 6 else . end'
+	fails 3 "tokens 6, but its blocks have 5" reap-route -q -m "$MODEL" "$TMP/x"
+	edit 'if .t == "pack" then .kept = 2 else . end'
+	fails 3 "kept 2, but its blocks have 3" reap-route -q -m "$MODEL" "$TMP/x"
+	edit 'if .t == "pack" then .split = "evil" else . end'
+	fails 3 "'evil' is none of" reap-route -q -m "$MODEL" "$TMP/x"
+	edit 'if .index == 1 then .index = 2 else . end'
+	fails 3 "block 2 where block 1 is due" reap-route -q -m "$MODEL" "$TMP/x"
+	edit 'if .t == "pack" then ., . else . end'
+	fails 3 "closes twice" reap-route -q -m "$MODEL" "$TMP/x"
+	# A stream that says what its blocks were notices any other token.
+	reap-tokenize -m "$MODEL" --rows --max-len 16 --sample 4 "$PACKS"/*.calib.jsonl | reap-show |
+		jq -c 'if .index == 3 then .ids[0] += 1 else . end' | reap-show --encode tokens >"$TMP/x"
+	run bash -c "reap-route -q -m '$MODEL' '$TMP/x' 2>&1 >'$TMP/out'"
+	[ "$status" -eq 3 ]
+	[[ "$output" == *"blocks_sha256 "*", but its blocks have "* ]]
 }
 
 @test "what the model cannot run is refused" {
@@ -241,6 +269,16 @@ route() {
 	fails 1 "is not what these tokens" route --resume "$TRACE" --shard 2/2 "$TOKENS"
 	tokens_of '[{ids: [5, 6, 9], keep: [1, 1, 0]}]' >"$TMP/other"
 	fails 1 "is not what these tokens" route --resume "$TRACE" "$TMP/other"
+	# The same kept tokens in another context: only the block's digest tells.
+	tokens_of '[{ids: [5, 6, 9], keep: [0, 0, 1]}]' >"$TMP/some"
+	tokens_of '[{ids: [7, 6, 9], keep: [0, 0, 1]}]' >"$TMP/context"
+	route "$TMP/some" >"$TMP/some.trace"
+	fails 1 "is not what these tokens" route --resume "$TMP/some.trace" "$TMP/context"
+	# Whole blocks, but of a stream that differs further on.
+	tokens_of '[{ids: [5, 6, 9], keep: [0, 0, 1]}, {ids: [1, 2], keep: [0, 1]}]' >"$TMP/longer"
+	run bash -c "reap-route -q -m '$MODEL' --resume '$TMP/some.trace' --shard 1/2 '$TMP/longer' 2>&1 >'$TMP/out'"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"$TMP/some.trace: tokens_sha256 "*", but $TMP/longer has "* ]]
 	fails 3 "kind tokens, expected trace" route --resume "$TOKENS" "$TOKENS"
 	tokens_of '[{ids: [5], keep: [1]}]' >"$TMP/first"
 	route "$TMP/first" >"$TMP/first.trace"

@@ -5,7 +5,7 @@ load helpers
 
 lines() {
 	cat <<-'END'
-	{"reap":1,"kind":"trace","model":{"id":"m","digest":"d","layers":2,"experts":8,"top_k":2},"recipe":null,"history":[]}
+	{"reap":2,"kind":"trace","model":{"id":"m","digest":"d","layers":2,"experts":8,"top_k":2},"recipe":null,"history":[]}
 	{"t":"route","block":0,"layer":0,"pack":"a","positions":[1,2],"experts":[[1,2],[3,4]],"gates":[[0.5,0.5],[0.1,0.9]],"norms":[[1.0,2.0],[3.0,4.5]]}
 	{"t":"outcome","block":0,"pack":"a","positions":[0,2],"logp":[null,-1.25],"entropy":[null,0.9],"top1":[0,1]}
 	{"t":"other","u":18446744073709551,"i":-5,"f":0.1,"s":"a\"\\\u0001é","b":true,"n":null,"l":[1,[2,{}]]}
@@ -129,7 +129,7 @@ stream() {
 
 @test "infinities, other NaN, blocks of no tokens and odd arrays survive, too" {
 	cat >"$TMP/lines" <<-'END'
-	{"reap":1,"kind":"trace","model":{"id":"é","digest":"","layers":2,"experts":8,"top_k":2},"recipe":null,"history":[]}
+	{"reap":2,"kind":"trace","model":{"id":"é","digest":"","layers":2,"experts":8,"top_k":2},"recipe":null,"history":[]}
 	{"t":"route","block":0,"layer":0,"pack":"中","positions":[],"experts":[],"gates":[],"norms":{"dtype":"f32","shape":[0,3],"data":[]}}
 	{"t":"outcome","logp":["-inf",null,"nan:ffc00000",-0.0],"entropy":["inf"],"u":9223372036854775807,"i":-9223372036854775808}
 	{"t":"other","v":{"dtype":"i64","shape":[1,1,2],"data":[1,-9223372036854775808]},"x":1.7976931348623157e+308,"y":4.94065645841247e-324}
@@ -150,7 +150,7 @@ stream() {
 }
 
 @test "a summary holds no control characters" {
-	printf '%s\n' '{"reap":1,"kind":"plan","model":{"id":"\u001b[2J","digest":"","layers":1,"experts":2,"top_k":1},"history":[{"argv":["\u001bc"]}]}' |
+	printf '%s\n' '{"reap":2,"kind":"plan","model":{"id":"\u001b[2J","digest":"","layers":1,"experts":2,"top_k":1},"history":[{"argv":["\u001bc"]}]}' |
 		reap-show --encode plan --no-history | reap-show -s >"$TMP/out"
 	grep -q 'made by  ?c$' "$TMP/out"
 	run grep -c $'\x1b' "$TMP/out"
@@ -160,7 +160,7 @@ stream() {
 @test "a record of 16 million empty lists takes no memory for them" {
 	[[ "$REAP_BUILD" != *san* && "$REAP_BUILD" != *fuzz* ]] || skip "address space of a sanitizer"
 	{
-		printf '\x85\xa4reap\x01\xa4kind\xa5trace\xa5model\xc0\xa6recipe\xc0\xa7history\x90\x82\xa1t\xa1x\xa1v\x9f'
+		printf '\x85\xa4reap\x02\xa4kind\xa5trace\xa5model\xc0\xa6recipe\xc0\xa7history\x90\x82\xa1t\xa1x\xa1v\x9f'
 		for _ in {1..15}; do
 			printf '\xdd\x00\x04\x00\x00'
 			head -c 262144 /dev/zero | tr '\0' '\220'

@@ -59,6 +59,8 @@ static int blank_results(struct forecast *s, const struct reap_block *b, struct 
 	o.n = r.n;
 	memcpy(r.pack, b->pack, sizeof(r.pack));
 	memcpy(o.pack, b->pack, sizeof(o.pack));
+	memcpy(r.block_sha256, b->sha256, sizeof(r.block_sha256));
+	memcpy(o.block_sha256, b->sha256, sizeof(o.block_sha256));
 	r.positions = o.positions = s->positions;
 	r.experts = s->experts;
 	r.gates = r.norms = o.entropy = s->zeros;
@@ -91,6 +93,13 @@ static int on_pack(void *arg, const struct reap_pack_info *p, struct reap_err *e
 	return s->calls->pack(s->calls->arg, p, e);
 }
 
+static int on_end(void *arg, const struct reap_source *source, struct reap_err *e)
+{
+	struct forecast *s = arg;
+
+	return s->calls->end(s->calls->arg, source, e);
+}
+
 int reap_forecast_run(struct reap_forecast *f, const struct reap_model *m,
 	const struct reap_engine_opts *engine, struct reap_reader *tokens,
 	const struct reap_intake_opts *o, const struct reap_intake_calls *calls, float logp,
@@ -99,7 +108,8 @@ int reap_forecast_run(struct reap_forecast *f, const struct reap_model *m,
 	struct forecast s = {.f = f, .calls = calls, .logp = logp,
 		.run = {.cfg = &m->cfg, .routes = engine->routes, .outcomes = engine->outcomes}};
 	const struct reap_intake_calls mine = {.block = on_block,
-		.pack = calls->pack != NULL ? on_pack : NULL, .arg = &s};
+		.pack = calls->pack != NULL ? on_pack : NULL,
+		.end = calls->end != NULL ? on_end : NULL, .arg = &s};
 	const struct reap_work *w = &f->work;
 	struct reap_engine *eng;
 	uint64_t rows;

@@ -428,6 +428,8 @@ static int deliver(struct reap_engine *g, const struct reap_engine_sink *sink, s
 		r.positions = o.positions = positions;
 		memcpy(r.pack, block->pack, sizeof(r.pack));
 		memcpy(o.pack, block->pack, sizeof(o.pack));
+		memcpy(r.block_sha256, block->sha256, sizeof(r.block_sha256));
+		memcpy(o.block_sha256, block->sha256, sizeof(o.block_sha256));
 		for (uint32_t l = 0; g->o.routes && l < g->layers; l++) {
 			size_t at = (l * g->cap + from) * k;
 

@@ -32,8 +32,7 @@ struct intake {
 	bool delivering;
 	uint64_t tokens;
 	struct pace pace;
-	uint64_t open; /* blocks since the last pack record */
-	uint64_t packs;
+	struct reap_book *book;
 };
 
 static void tick(struct reap_progress *base, uint64_t done, uint64_t total)
@@ -123,9 +122,9 @@ static int take_block(struct intake *in, const struct reap_rec *rec, struct reap
 	bool skip = false;
 	int rc;
 
-	in->open++;
 	if ((rc = grow(in, e)) != REAP_OK ||
-		(rc = reap_get_block(rec, &b, &in->storage[in->n], e)) != REAP_OK)
+		(rc = reap_get_block(rec, &b, &in->storage[in->n], e)) != REAP_OK ||
+		(rc = reap_book_block(in->book, rec->stream, &b, e)) != REAP_OK)
 		return rc;
 	if (b.index % in->o->shards != in->o->shard - 1)
 		return REAP_OK;
@@ -156,10 +155,8 @@ static int take_pack(struct intake *in, const struct reap_rec *rec, struct reap_
 	struct reap_pack_info p;
 	int rc = reap_get_pack(rec, &p, e);
 
-	if (rc != REAP_OK)
+	if (rc != REAP_OK || (rc = reap_book_pack(in->book, rec->stream, &p, e)) != REAP_OK)
 		return rc;
-	in->open = 0;
-	in->packs++;
 	if (p.tokenizer[0] != '\0' && in->tokenizer[0] != '\0' &&
 		strcmp(p.tokenizer, in->tokenizer) != 0)
 		return reap_fail(e, REAP_EFAIL,
@@ -187,6 +184,7 @@ static int find_tokenizer(struct intake *in, struct reap_err *e)
 
 static int read_all(struct intake *in, struct reap_reader *tokens, struct reap_err *e)
 {
+	struct reap_source source;
 	struct reap_rec rec;
 	int rc;
 
@@ -201,12 +199,10 @@ static int read_all(struct intake *in, struct reap_reader *tokens, struct reap_e
 		if (rc != REAP_OK)
 			return rc;
 	}
-	if (rc < 0)
+	if (rc < 0 || (rc = reap_book_end(in->book, reap_reader_name(tokens), &source, e)) != REAP_OK ||
+		(rc = run_chunk(in, e)) != REAP_OK || in->calls->end == NULL)
 		return rc;
-	if (in->open > 0 || in->packs == 0)
-		return reap_fail(e, REAP_ESTREAM, "%s: %" PRIu64 " blocks without their pack record",
-			reap_reader_name(tokens), in->open);
-	return run_chunk(in, e);
+	return in->calls->end(in->calls->arg, &source, e);
 }
 
 int reap_intake_run(struct reap_engine *eng, const struct reap_model *m,
@@ -217,8 +213,10 @@ int reap_intake_run(struct reap_engine *eng, const struct reap_model *m,
 		.pace = {.base = {tick}, .shown = o->p, .size = o->stream_bytes}};
 	int rc = find_tokenizer(&in, e);
 
-	if (rc == REAP_OK && (rc = read_all(&in, tokens, e)) == REAP_OK)
+	if (rc == REAP_OK && (rc = reap_book_open(&in.book, e)) == REAP_OK &&
+		(rc = read_all(&in, tokens, e)) == REAP_OK)
 		rc = reap_model_unchanged(m, e);
+	reap_book_close(in.book);
 	for (size_t i = 0; i < in.cap; i++)
 		reap_block_storage_free(&in.storage[i]);
 	free(in.storage);

@@ -9,6 +9,7 @@
 
 #include "lib/base/hash.h"
 #include "lib/engine/engine.h"
+#include "lib/stream/source.h"
 
 /* What the caller does with it; NULL where it does nothing.  Calls come in stream
  * order. */
@@ -24,6 +25,8 @@ struct reap_intake_calls {
 	int (*pack)(void *arg, const struct reap_pack_info *p, struct reap_err *e);
 	/* A chunk was run. */
 	int (*chunk)(void *arg, struct reap_err *e);
+	/* The stream, which was `s`, has ended, and all has been run. */
+	int (*end)(void *arg, const struct reap_source *s, struct reap_err *e);
 	void *arg;
 };
 
@@ -33,9 +36,10 @@ struct reap_intake_opts {
 	uint64_t stream_bytes;	 /* of the token stream, to foresee the end; 0: not known */
 };
 
-/* Run the whole stream.  Refused: a block longer than the model's context, a pack made
- * with another tokenizer than the one in the model's directory, and a model that
- * changes meanwhile: no result of changed weights is reported. */
+/* Run the whole stream.  Refused: pack records that are not of the blocks that came
+ * (lib/stream/source.h), a block longer than the model's context, a pack made with
+ * another tokenizer than the one in the model's directory, and a model that changes
+ * meanwhile: no result of changed weights is reported. */
 REAP_MUST_CHECK int reap_intake_run(struct reap_engine *eng, const struct reap_model *m,
 	struct reap_reader *tokens, const struct reap_intake_opts *o,
 	const struct reap_intake_calls *calls, struct reap_err *e);

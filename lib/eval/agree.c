@@ -62,7 +62,8 @@ int reap_agree_data(const char *an, const struct reap_metrics *a, const char *bn
 		(rc = reap_agree_u64("rows_seen", an, a->rows_seen, bn, b->rows_seen, e)) != REAP_OK ||
 		(rc = reap_agree_u64("blocks", an, a->blocks, bn, b->blocks, e)) != REAP_OK ||
 		(rc = reap_agree_u64("tokens", an, a->tokens, bn, b->tokens, e)) != REAP_OK ||
-		(rc = reap_agree_u64("kept", an, a->kept, bn, b->kept, e)) != REAP_OK)
+		(rc = reap_agree_u64("kept", an, a->kept, bn, b->kept, e)) != REAP_OK ||
+		(rc = reap_agree_str("split", an, a->split, bn, b->split, e)) != REAP_OK)
 		return rc;
-	return reap_agree_str("split", an, a->split, bn, b->split, e);
+	return reap_agree_str("blocks_sha256", an, a->blocks_sha256, bn, b->blocks_sha256, e);
 }

@@ -280,13 +280,15 @@ static int same_block(const struct side s[SIDES], const struct reap_eval_tokens 
 		if (l->positions[i] != r->positions[i] || l->ids[i] != r->ids[i] ||
 			l->channel[i] != r->channel[i])
 			return reap_fail(e, REAP_EFAIL,
-				"%s: block %" PRIu64 ": token %u at position %u, but %s has %u at %u",
-				rn, l->block, r->ids[i], r->positions[i], ln, l->ids[i],
+				"%s: block %" PRIu64 ": token %u (%s) at position %u, but %s has %u (%s)"
+				" at %u",
+				rn, l->block, r->ids[i], reap_channel_name(r->channel[i]),
+				r->positions[i], ln, l->ids[i], reap_channel_name(l->channel[i]),
 				l->positions[i]);
 	if (!reap_parts_same(&l->parts, &r->parts))
 		return reap_fail(e, REAP_EFAIL, "%s: block %" PRIu64 " was made of other rows than "
 			"that of %s", rn, l->block, ln);
-	return REAP_OK;
+	return reap_agree_str("block_sha256", rn, r->block_sha256, ln, l->block_sha256, e);
 }
 
 static int add_block(struct desk *d, struct side s[SIDES], struct reap_err *e)

@@ -113,6 +113,7 @@ int reap_scorer_outcome(struct reap_scorer *s, const struct reap_block *b,
 		s->channel[t.n] = b->channel[pos];
 		t.n++;
 	}
+	memcpy(t.block_sha256, b->sha256, sizeof(t.block_sha256));
 	memcpy(t.pack, b->pack, sizeof(t.pack));
 	t.positions = s->positions;
 	t.ids = s->ids;
@@ -126,6 +127,7 @@ int reap_scorer_outcome(struct reap_scorer *s, const struct reap_block *b,
 static void describe(struct reap_metrics *m, const struct reap_pack_info *p)
 {
 	memcpy(m->split, p->split, sizeof(m->split));
+	memcpy(m->blocks_sha256, p->blocks_sha256, sizeof(m->blocks_sha256));
 	memcpy(m->rows_sha256, p->rows_sha256, sizeof(m->rows_sha256));
 	m->blocks = p->blocks;
 	m->rows_seen = p->rows_seen;

@@ -7,13 +7,16 @@
 
 #include "lib/base/mem.h"
 
-/* The bitmap is made of pages, so that one high number does not cost much. */
+/* Of each block, the trace that it came in (from 1; 0: none yet); in pages, so that one
+ * high number does not cost much. */
 enum { PAGE_BLOCKS = 1 << 15, PAGES = REAP_MAX_BLOCKS / PAGE_BLOCKS };
 
 struct reap_blocks {
 	uint32_t layers;
-	uint8_t *page[PAGES];
+	uint16_t *page[PAGES];
 	uint64_t count, range;
+	const char **name; /* (names) of the traces */
+	size_t names, names_cap;
 
 	/* The first block decides for all. */
 	bool *expected; /* (layers) */
@@ -47,29 +50,42 @@ void reap_blocks_close(struct reap_blocks *b)
 		return;
 	for (size_t i = 0; i < PAGES; i++)
 		free(b->page[i]);
+	free(b->name);
 	free(b->expected);
 	free(b->seen);
 	free(b);
 }
 
+int reap_blocks_begin(struct reap_blocks *b, const char *name, struct reap_err *e)
+{
+	if (b->names == UINT16_MAX)
+		return reap_fail(e, REAP_EFAIL, "%s: more than %d traces", name, UINT16_MAX);
+	if (!reap_grow(&b->name, &b->names_cap, b->names + 1, sizeof(*b->name)))
+		return reap_fail_memory(e, "blocks");
+	b->name[b->names++] = name;
+	return REAP_OK;
+}
+
 /* Note the block: an error when it has come before. */
 static int mark(struct reap_blocks *b, const char *name, uint64_t block, struct reap_err *e)
 {
-	uint8_t **page, bit = (uint8_t)(1 << block % 8);
-	size_t byte = block % PAGE_BLOCKS / 8;
+	uint16_t **page, *came;
 
 	if (block >= REAP_MAX_BLOCKS)
-		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 " is beyond the limit of %"
-			PRIu64, name, block, REAP_MAX_BLOCKS);
+		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 " is beyond the limit of %d",
+			name, block, REAP_MAX_BLOCKS);
 	page = &b->page[block / PAGE_BLOCKS];
 	if (*page == NULL)
-		*page = reap_calloc(PAGE_BLOCKS / 8, 1);
+		*page = reap_calloc(PAGE_BLOCKS, sizeof(**page));
 	if (*page == NULL)
 		return reap_fail_memory(e, "blocks");
-	if ((*page)[byte] & bit)
-		return reap_fail(e, REAP_EFAIL, "%s: block %" PRIu64 " comes twice (is a trace named"
-			" twice, or do its shards overlap?)", name, block);
-	(*page)[byte] |= bit;
+	came = &(*page)[block % PAGE_BLOCKS];
+	if (*came == b->names)
+		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 " comes twice", name, block);
+	if (*came != 0)
+		return reap_fail(e, REAP_EFAIL, "%s: has block %" PRIu64 ", and so has %s (is a trace"
+			" named twice, or do its shards overlap?)", name, block, b->name[*came - 1]);
+	*came = (uint16_t)b->names;
 	b->count++;
 	if (block >= b->range)
 		b->range = block + 1;

@@ -11,14 +11,16 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
-
-/* Block numbers lie below this; which have come is one bit each. */
-#define REAP_MAX_BLOCKS ((uint64_t)1 << 32)
+#include "lib/stream/limits.h"
 
 struct reap_blocks; /* opaque */
 
 REAP_MUST_CHECK int reap_blocks_open(struct reap_blocks **b, uint32_t layers, struct reap_err *e);
 void reap_blocks_close(struct reap_blocks *b); /* NULL allowed */
+
+/* A trace begins; its name must last. */
+REAP_MUST_CHECK int reap_blocks_begin(struct reap_blocks *b, const char *name,
+	struct reap_err *e);
 
 /* A route of n tokens, an outcome, the end of the trace `name`. */
 REAP_MUST_CHECK int reap_blocks_route(struct reap_blocks *b, const char *name, uint64_t block,

@@ -33,6 +33,10 @@ struct batch {
 struct run {
 	const struct reap_collect_opts *o;
 	struct reap_inputs *in;
+	struct reap_source source; /* of all traces */
+	bool has_source, ended;	   /* ended: the trace that is being read has said its own */
+	uint8_t *taken;		   /* one bit a block that counts */
+	size_t taken_cap;
 	struct reap_thresholds thresholds;
 	struct reap_blocks *blocks;
 	struct reap_spool *spool;
@@ -65,6 +69,69 @@ static void tick(struct run *r, uint64_t in_this)
 static bool in_part(const struct reap_collect_opts *o, uint64_t block)
 {
 	return block % o->parts == o->part;
+}
+
+/* ---- what the traces were made from ---- */
+
+static int begin_trace(struct run *r, struct reap_input *in, const struct reap_header *h,
+	struct reap_err *e)
+{
+	int rc = reap_inputs_take_header(r->in, in, h, e);
+
+	r->ended = false;
+	if (rc == REAP_OK)
+		rc = reap_inputs_same_recipe(in, &r->in->in[0], e);
+	if (rc == REAP_OK && r->blocks == NULL)
+		rc = reap_blocks_open(&r->blocks, r->in->head.model.layers, e);
+	return rc == REAP_OK ? reap_blocks_begin(r->blocks, in->name, e) : rc;
+}
+
+/* Every record of a trace that is read for the first time comes by here. */
+static int take_source(struct run *r, const struct reap_rec *rec, struct reap_err *e)
+{
+	struct reap_source s;
+	int rc;
+
+	if (r->ended)
+		return reap_rec_fail(rec, "t", e, "follows the source record");
+	if (!reap_rec_is(rec, "source"))
+		return REAP_OK;
+	r->ended = true;
+	if ((rc = reap_get_source(rec, &s, e)) != REAP_OK)
+		return rc;
+	if (!r->has_source) {
+		r->source = s;
+		r->has_source = true;
+	}
+	if (strcmp(s.tokens_sha256, r->source.tokens_sha256) != 0)
+		return reap_fail(e, REAP_EFAIL, "%s: made from the tokens %.16s..., but %s from"
+			" %.16s...", rec->stream, s.tokens_sha256, r->in->in[0].name,
+			r->source.tokens_sha256);
+	if (s.blocks != r->source.blocks || reap_blocks_range(r->blocks) > s.blocks)
+		return reap_rec_fail(rec, "blocks", e, "%" PRIu64 " of the token stream, but there are"
+			" at least %" PRIu64, s.blocks, s.blocks != r->source.blocks
+				? r->source.blocks
+				: reap_blocks_range(r->blocks));
+	return REAP_OK;
+}
+
+static int end_trace(struct run *r, const char *name, struct reap_err *e)
+{
+	if (!r->ended)
+		return reap_fail(e, REAP_ESTREAM, "%s: no source record", name);
+	return reap_blocks_end(r->blocks, name, e);
+}
+
+/* Block b counts. */
+static int take_block(struct run *r, uint64_t b)
+{
+	size_t cap = r->taken_cap;
+
+	if (!reap_grow(&r->taken, &r->taken_cap, b / 8 + 1, 1))
+		return reap_fail_memory(r->e, "blocks");
+	memset(r->taken + cap, 0, r->taken_cap - cap);
+	r->taken[b / 8] |= (uint8_t)(1U << b % 8);
+	return REAP_OK;
 }
 
 /* ---- first pass ---- */
@@ -110,24 +177,23 @@ static int scan_input(struct run *r, struct reap_input *in, struct reap_trace_st
 
 	if ((rc = reap_input_begin(in, &fd, e)) != REAP_OK ||
 		(rc = reap_reader_open(&reader, fd, in->name, REAP_KIND_TRACE, e)) != REAP_OK ||
-		(rc = reap_inputs_take_header(r->in, in->name, reap_reader_header(reader), e)) != REAP_OK)
-		goto out;
-	if (r->blocks == NULL &&
-		(rc = reap_blocks_open(&r->blocks, r->in->head.model.layers, e)) != REAP_OK)
+		(rc = begin_trace(r, in, reap_reader_header(reader), e)) != REAP_OK)
 		goto out;
 	while ((rc = reap_read(reader, &rec, e)) > 0) {
 		tick(r, reap_reader_bytes(reader));
+		if ((rc = take_source(r, &rec, e)) != REAP_OK)
+			goto out;
 		if (reap_rec_is(&rec, "route"))
 			rc = scan_route(r, &rec, e);
 		else if (reap_rec_is(&rec, "outcome"))
 			rc = scan_outcome(r, &rec, storage, e);
-		else
+		else if (!reap_rec_is(&rec, "source"))
 			rc = reap_rec_unknown(&rec, e);
 		if (rc != REAP_OK)
 			goto out;
 	}
 	if (rc == 0)
-		rc = reap_blocks_end(r->blocks, in->name, e);
+		rc = end_trace(r, in->name, e);
 	r->bytes_done += reap_reader_bytes(reader);
 out:
 	reap_reader_close(reader);
@@ -184,7 +250,7 @@ static int first_pass(struct run *r, struct reap_err *e)
 
 static int open_reader(struct run *r)
 {
-	const struct reap_input *in = &r->in->in[r->at];
+	struct reap_input *in = &r->in->in[r->at];
 	const struct reap_header *h;
 	int rc;
 
@@ -196,9 +262,7 @@ static int open_reader(struct run *r)
 	if (r->checked)
 		return reap_model_id_match(r->in->in[0].name, &r->in->head.model, in->name, &h->model,
 			r->e);
-	if ((rc = reap_inputs_take_header(r->in, in->name, h, r->e)) == REAP_OK && r->blocks == NULL)
-		rc = reap_blocks_open(&r->blocks, r->in->head.model.layers, r->e);
-	return rc;
+	return begin_trace(r, in, h, r->e);
 }
 
 static void close_reader(struct run *r)
@@ -219,10 +283,16 @@ static int next_record(struct run *r, struct reap_rec *rec)
 		if (r->reader == NULL && (rc = open_reader(r)) != REAP_OK)
 			return rc;
 		rc = reap_read(r->reader, rec, r->e);
-		if (rc != 0)
+		if (rc < 0)
 			return rc;
-		if (!r->checked && (rc = reap_blocks_end(r->blocks, r->in->in[r->at].name, r->e)) !=
-			REAP_OK)
+		if (rc > 0) {
+			if (!r->checked && (rc = take_source(r, rec, r->e)) != REAP_OK)
+				return rc;
+			if (reap_rec_is(rec, "source"))
+				continue;
+			return 1;
+		}
+		if (!r->checked && (rc = end_trace(r, r->in->in[r->at].name, r->e)) != REAP_OK)
 			return rc;
 		if (r->at + 1 == r->in->n)
 			return 0;
@@ -242,6 +312,8 @@ static int begin_route(struct run *r)
 	if (!r->has_block || r->block != t->block) {
 		r->has_block = true;
 		r->block = t->block;
+		if ((rc = take_block(r, t->block)) != REAP_OK)
+			return rc;
 		r->thresholds.tokens += t->n;
 		if (r->regions) {
 			rc = reap_spool_next(r->spool, &r->outcome, r->e);
@@ -404,6 +476,7 @@ static void free_run(struct run *r)
 		free(r->batch[i].region);
 	}
 	reap_trace_storage_free(&r->next.storage);
+	free(r->taken);
 	reap_blocks_close(r->blocks);
 	reap_spool_close(r->spool);
 	reap_quantiles_close(r->quantiles);
@@ -416,6 +489,7 @@ int reap_collect(struct reap_inputs *in, const struct reap_collect_opts *o,
 {
 	bool twice = o->rule != REAP_RULE_NONE;
 	struct run r = {.o = o, .in = in, .fd = -1};
+	struct reap_taken *taken;
 	int rc;
 
 	r.thresholds = (struct reap_thresholds){.rule = o->rule,
@@ -432,8 +506,13 @@ int reap_collect(struct reap_inputs *in, const struct reap_collect_opts *o,
 		(rc = reap_tally_finish(r.tally, o->by_pack, s, e)) != REAP_OK)
 		goto out;
 	s->thresholds = r.thresholds;
+	if ((rc = reap_saliency_add_source(s, &r.source, &taken, e)) != REAP_OK)
+		goto out;
+	if (r.taken != NULL)
+		memcpy(taken->bits, r.taken, r.source.blocks / 8 + 1 < r.taken_cap
+			? r.source.blocks / 8 + 1 : r.taken_cap);
 	*c = (struct reap_collected){.blocks = reap_blocks_count(r.blocks),
-		.range = reap_blocks_range(r.blocks),
+		.all = r.source.blocks,
 		.layers = reap_blocks_layers(r.blocks),
 		.no_outcomes = twice && !r.regions};
 out:

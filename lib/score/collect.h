@@ -23,7 +23,7 @@ struct reap_collect_opts {
 
 /* What came, for people. */
 struct reap_collected {
-	uint64_t blocks, range; /* blocks; the highest number, plus 1 */
+	uint64_t blocks, all; /* that came; of the token stream */
 	uint32_t layers;	/* that there were routes for */
 	bool no_outcomes;	/* a rule was asked for, but there are none */
 };

@@ -84,18 +84,22 @@ void reap_inputs_close(struct reap_inputs *s)
 	reap_header_free(&s->head);
 }
 
-int reap_inputs_take_header(struct reap_inputs *s, const char *name, const struct reap_header *h,
-	struct reap_err *e)
+int reap_inputs_take_header(struct reap_inputs *s, struct reap_input *in,
+	const struct reap_header *h, struct reap_err *e)
 {
 	int rc;
 
 	if (!h->has_model)
-		return reap_fail(e, REAP_ESTREAM, "%s: header: model: missing", name);
+		return reap_fail(e, REAP_ESTREAM, "%s: header: model: missing", in->name);
+	if (h->has_recipe) {
+		memcpy(in->recipe_name, h->recipe_name, sizeof(in->recipe_name));
+		memcpy(in->recipe_digest, h->recipe_digest, sizeof(in->recipe_digest));
+	}
 	if (!s->head.has_model) {
 		strcpy(s->backend, h->backend);
 		return reap_header_init(&s->head, REAP_KIND_SALIENCY, h, e);
 	}
-	if ((rc = reap_model_id_match(s->in[0].name, &s->head.model, name, &h->model, e)) !=
+	if ((rc = reap_model_id_match(s->in[0].name, &s->head.model, in->name, &h->model, e)) !=
 		REAP_OK)
 		return rc;
 	if (h->has_recipe != s->head.has_recipe ||
@@ -103,4 +107,14 @@ int reap_inputs_take_header(struct reap_inputs *s, const char *name, const struc
 		s->head.has_recipe = false;
 	s->mixed = s->mixed || strcmp(h->backend, s->backend) != 0;
 	return reap_header_join_history(&s->head, h, e);
+}
+
+int reap_inputs_same_recipe(const struct reap_input *a, const struct reap_input *b,
+	struct reap_err *e)
+{
+	if (strcmp(a->recipe_digest, b->recipe_digest) == 0)
+		return REAP_OK;
+	return reap_fail(e, REAP_EFAIL, "%s: made by recipe %s %.16s, but %s by %s %.16s", a->name,
+		a->recipe_name[0] != '\0' ? a->recipe_name : "(none)", a->recipe_digest, b->name,
+		b->recipe_name[0] != '\0' ? b->recipe_name : "(none)", b->recipe_digest);
 }

@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include "lib/base/hash.h"
 #include "lib/stream/stream.h"
 
 struct reap_input {
@@ -15,6 +16,7 @@ struct reap_input {
 	int fd;		  /* -1: open path */
 	off_t start;	  /* where the stream begins in fd; -1: a pipe */
 	uint64_t bytes;	  /* 0: not known */
+	char recipe_name[256], recipe_digest[REAP_SHA256_HEX]; /* "": none */
 };
 
 struct reap_inputs {
@@ -35,9 +37,13 @@ void reap_inputs_close(struct reap_inputs *s);
 REAP_MUST_CHECK int reap_input_begin(const struct reap_input *in, int *fd, struct reap_err *e);
 void reap_input_end(const struct reap_input *in, int fd);
 
-/* Take in the header of the input `name`: the same model as the first's, one
- * history of all, and a recipe only where all have the same. */
-REAP_MUST_CHECK int reap_inputs_take_header(struct reap_inputs *s, const char *name,
+/* Take in the header of an input: the same model as the first's, one history of all,
+ * and a recipe only where all have the same. */
+REAP_MUST_CHECK int reap_inputs_take_header(struct reap_inputs *s, struct reap_input *in,
 	const struct reap_header *h, struct reap_err *e);
+
+/* Error that names both unless the two, whose headers were taken, have one recipe. */
+REAP_MUST_CHECK int reap_inputs_same_recipe(const struct reap_input *a,
+	const struct reap_input *b, struct reap_err *e);
 
 #endif

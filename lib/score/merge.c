@@ -4,6 +4,7 @@
  */
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/score/sum.h"
@@ -45,6 +46,108 @@ static int merge_thresholds(struct reap_thresholds *a, const struct reap_thresho
 	for (int i = 0; i < REAP_REGIONS; i++)
 		a->region[i] += b->region[i];
 	return REAP_OK;
+}
+
+static struct reap_taken *find_source(const struct reap_saliency *s, const char *tokens_sha256)
+{
+	for (uint32_t i = 0; i < s->sources; i++)
+		if (strcmp(s->taken[i].source.tokens_sha256, tokens_sha256) == 0)
+			return &s->taken[i];
+	return NULL;
+}
+
+bool reap_saliency_same_tokens(const struct reap_saliency *a, const struct reap_saliency *b)
+{
+	for (uint32_t i = 0; i < a->sources; i++)
+		if (find_source(b, a->taken[i].source.tokens_sha256) != NULL)
+			return true;
+	return false;
+}
+
+static bool has_block(const struct reap_taken *p, uint64_t b)
+{
+	return p != NULL && (p->bits[b / 8] >> b % 8 & 1) != 0;
+}
+
+/* Block b is in in[k]: which of the streams before it has it, too? */
+static int fail_twice(const struct reap_saliency *in, const char *const name[], size_t k,
+	const struct reap_taken *t, uint64_t b, struct reap_err *e)
+{
+	const char *tokens = t->source.tokens_sha256;
+	size_t j = 0;
+
+	while (!has_block(find_source(&in[j], tokens), b))
+		j++;
+	return reap_fail(e, REAP_EFAIL, "%s: has block %" PRIu64 " of the tokens %.16s..., and so"
+		" has %s", name[k], b, tokens, name[j]);
+}
+
+/* The blocks of one of in[k]'s token streams join those that *out has of it. */
+static int unite_source(struct reap_saliency *out, const struct reap_saliency *in,
+	const char *const name[], size_t k, const struct reap_taken *t, struct reap_err *e)
+{
+	struct reap_taken *all = find_source(out, t->source.tokens_sha256);
+	int rc;
+
+	if (all == NULL &&
+		(rc = reap_saliency_add_source(out, &t->source, &all, e)) != REAP_OK)
+		return rc;
+	if (all->source.blocks != t->source.blocks)
+		return reap_fail(e, REAP_EFAIL, "%s: %" PRIu64 " blocks of the tokens %.16s..., but"
+			" before there were %" PRIu64, name[k], t->source.blocks,
+			t->source.tokens_sha256, all->source.blocks);
+	for (uint64_t i = 0; i < (t->source.blocks + 7) / 8; i++) {
+		unsigned both = all->bits[i] & t->bits[i], bit = 0;
+
+		while (both != 0 && (both >> bit & 1) == 0)
+			bit++;
+		if (both != 0)
+			return fail_twice(in, name, k, t, 8 * i + bit, e);
+		all->bits[i] |= t->bits[i];
+	}
+	return REAP_OK;
+}
+
+/* Sums of several runs add up; a part of one run and another run were hardly meant to. */
+static int check_whole(const struct reap_saliency *out, const struct reap_saliency *in,
+	const char *const name[], struct reap_err *e)
+{
+	for (uint32_t i = 0; out->sources > 1 && i < out->sources; i++) {
+		const struct reap_taken *p = &out->taken[i];
+		const char *tokens = p->source.tokens_sha256;
+		size_t with = 0, without = 0;
+
+		if (reap_taken_count(p) == p->source.blocks)
+			continue;
+		while (find_source(&in[with], tokens) == NULL)
+			with++;
+		while (in[without].sources == 1 && find_source(&in[without], tokens) != NULL)
+			without++;
+		return reap_fail(e, REAP_EFAIL, "%s: of the tokens %.16s... %" PRIu64 " of %" PRIu64
+			" blocks are there, and %s is of other tokens", name[with], tokens,
+			reap_taken_count(p), p->source.blocks, name[without]);
+	}
+	return REAP_OK;
+}
+
+static int by_tokens(const void *a, const void *b)
+{
+	const struct reap_taken *x = a, *y = b;
+
+	return strcmp(x->source.tokens_sha256, y->source.tokens_sha256);
+}
+
+static int unite_sources(struct reap_saliency *out, const struct reap_saliency *in,
+	const char *const name[], size_t n, struct reap_err *e)
+{
+	int rc = REAP_OK;
+
+	for (size_t k = 0; k < n && rc == REAP_OK; k++)
+		for (uint32_t i = 0; i < in[k].sources && rc == REAP_OK; i++)
+			rc = unite_source(out, in, name, k, &in[k].taken[i], e);
+	if (rc == REAP_OK)
+		qsort(out->taken, out->sources, sizeof(*out->taken), by_tokens);
+	return rc == REAP_OK ? check_whole(out, in, name, e) : rc;
 }
 
 static uint32_t find_pack(const struct reap_saliency *s, const char *pack)
@@ -123,7 +226,7 @@ int reap_saliency_merge(struct reap_saliency *out, const struct reap_saliency *i
 				" add up only where all have them", name[0], in[0].sets - 1, name[k],
 				in[k].sets - 1);
 	}
-	if (rc == REAP_OK)
+	if (rc == REAP_OK && (rc = unite_sources(out, in, name, n, e)) == REAP_OK)
 		rc = unite_packs(out, in, n, e);
 	for (uint32_t s = 0; rc == REAP_OK && s < out->sets; s++)
 		for (size_t c = 0; rc == REAP_OK && c < cells; c++)

@@ -210,5 +210,12 @@ int reap_rank_take(const struct reap_saliency *in, const char *pack, const char 
 	s->thresholds = in->thresholds;
 	s->known = REAP_KNOWN_ALL;
 	memcpy(s->sums, in->sums + set * cells, cells * sizeof(*s->sums));
+	if ((rc = reap_scores_make_sources(s, in->sources, e)) != REAP_OK) {
+		reap_scores_free(s);
+		return rc;
+	}
+	for (uint32_t i = 0; i < in->sources; i++)
+		s->scored[i] = (struct reap_scored){in->taken[i].source,
+			reap_taken_count(&in->taken[i])};
 	return REAP_OK;
 }

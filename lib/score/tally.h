@@ -33,8 +33,13 @@ void reap_tally_route(struct reap_tally *t, uint32_t set, const struct reap_rout
 REAP_MUST_CHECK int reap_tally_finish(struct reap_tally *t, bool by_pack,
 	struct reap_saliency *s, struct reap_err *e);
 
+/* Are there blocks of one token stream in both? */
+bool reap_saliency_same_tokens(const struct reap_saliency *a, const struct reap_saliency *b);
+
 /* Add the sums of n streams, per pack of any of them: the exact sum of their
  * doubles, rounded, so the order does not matter.  name[] stands in messages.
+ * Refused: a block that is in two of them; and sums of several token streams unless
+ * the streams together have all blocks of each.
  * Rules and quantiles must agree, and either all or none have packs; p_lo, h_lo
  * and h_hi that differ become NaN.  A sum beyond the doubles is an error. */
 REAP_MUST_CHECK int reap_saliency_merge(struct reap_saliency *out, const struct reap_saliency *in,

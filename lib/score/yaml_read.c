@@ -246,6 +246,31 @@ static int get_thresholds(const struct yaml *y, struct reap_thresholds *t)
 	return REAP_OK;
 }
 
+/* What the sums are of; published tables do not say. */
+static int get_sources(const struct yaml *y, struct reap_scores *s)
+{
+	const struct reap_node *list = find(y->meta, "sources");
+	int rc;
+
+	if (list != NULL && (list->kind != REAP_NODE_LIST || list->count > REAP_MAX_SOURCES))
+		return bad(y, list, "sources", "not a list of at most %d", REAP_MAX_SOURCES);
+	rc = reap_scores_make_sources(s, list != NULL ? (uint32_t)list->count : 0, y->e);
+	for (uint32_t i = 0; i < s->sources && rc == REAP_OK; i++) {
+		const struct reap_node *o = list->child[i];
+		struct reap_scored *x = &s->scored[i];
+		char *sha = x->source.tokens_sha256;
+
+		if ((rc = get_str(y, o, "tokens_sha256", sha, REAP_SHA256_HEX)) != REAP_OK ||
+			(rc = get_count(y, o, "blocks", REAP_MAX_BLOCKS, &x->source.blocks)) !=
+				REAP_OK ||
+			(rc = get_count(y, o, "taken", x->source.blocks, &x->taken)) != REAP_OK)
+			return rc;
+		if (strlen(sha) != 64 || strspn(sha, "0123456789abcdef") != 64)
+			return bad(y, o, "tokens_sha256", "not 64 lower-case hex digits");
+	}
+	return rc;
+}
+
 static int get_meta(const struct yaml *y, struct reap_scores *s)
 {
 	static const double published[REAP_REGIONS] = {1, 0.25, -2};
@@ -253,6 +278,7 @@ static int get_meta(const struct yaml *y, struct reap_scores *s)
 
 	if ((rc = get_method(y, s)) != REAP_OK ||
 		(rc = get_thresholds(y, &s->thresholds)) != REAP_OK ||
+		(rc = get_sources(y, s)) != REAP_OK ||
 		(rc = get_str(y, y->meta, "pack", s->pack, sizeof(s->pack))) != REAP_OK ||
 		(rc = get_opt_count(y, y->meta, "seed", INT64_MAX, &s->seed)) != REAP_OK)
 		return rc;

@@ -140,6 +140,10 @@ static void put_meta(FILE *f, const struct reap_header *h, const struct reap_sco
 		put_real(f, "", s->weights[i]);
 		fputc('\n', f);
 	}
+	for (uint32_t i = 0; i < s->sources; i++)
+		fprintf(f, "%s    - {tokens_sha256: \"%s\", blocks: %" PRIu64 ", taken: %" PRIu64
+			"}\n", i == 0 ? "  sources:\n" : "", s->scored[i].source.tokens_sha256,
+			s->scored[i].source.blocks, s->scored[i].taken);
 	if (strcmp(s->method, reap_method_name(REAP_RANDOM)) == 0)
 		fprintf(f, "  seed: %" PRIu64 "\n", s->seed);
 	put_history(f, h);

@@ -22,6 +22,7 @@ static const struct reap_array_field array_fields[] = {
 	{"outcome", "logp", REAP_F32, 1, false},
 	{"outcome", "entropy", REAP_F32, 1, false},
 	{"outcome", "top1", REAP_U8, 1, false},
+	{"source", "taken", REAP_U8, 1, false},
 	{"layer", "ranking", REAP_U32, 1, false},
 	{"layer", "keep", REAP_U32, 1, false},
 	{"layer", "score", REAP_F64, 1, false},

@@ -162,6 +162,18 @@ int reap_rec_str_copy(const struct reap_rec *rec, const msgpack_object *map, con
 	return REAP_OK;
 }
 
+int reap_rec_digest(const struct reap_rec *rec, const msgpack_object *map, const char *key,
+	size_t digits, bool may_be_empty, char *out, struct reap_err *e)
+{
+	int rc = reap_rec_str_copy(rec, map, key, out, digits + 1, e);
+
+	if (rc != REAP_OK || (may_be_empty && out[0] == '\0'))
+		return rc;
+	if (strlen(out) != digits || strspn(out, "0123456789abcdef") != digits)
+		return reap_rec_fail(rec, key, e, "not %zu lower-case hex digits", digits);
+	return REAP_OK;
+}
+
 int reap_rec_map(const struct reap_rec *rec, const msgpack_object *map, const char *key,
 	const msgpack_object **out, struct reap_err *e)
 {

@@ -15,6 +15,7 @@ enum {
 	REAP_MAX_EXPERTS = 4096,	/* per layer; expert ids fit u16 */
 	REAP_MAX_TOP_K = 64,
 	REAP_MAX_SEQ_LEN = 1 << 20,	/* tokens of one block */
+	REAP_MAX_BLOCKS = 1 << 28,	/* of one token stream; a bit each fits a record */
 };
 
 #endif

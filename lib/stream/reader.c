@@ -254,10 +254,10 @@ static int read_header(struct reap_reader *r, enum reap_kind want)
 			"%s: does not begin with the header of a reap stream", r->name);
 	if ((rc = reap_rec_u64(&rec, NULL, "reap", UINT64_MAX, &version, &r->err)) != REAP_OK)
 		return rc;
-	if (version != 1)
+	if (version != REAP_STREAM_VERSION)
 		return reap_fail(&r->err, REAP_ESTREAM,
-			"%s: stream format version %" PRIu64 ", this program reads version 1",
-			r->name, version);
+			"%s: stream format version %" PRIu64 ", this program reads version %d",
+			r->name, version, REAP_STREAM_VERSION);
 	if ((rc = reap_rec_str(&rec, NULL, "kind", &kind, &len, &r->err)) != REAP_OK)
 		return rc;
 	h->kind = reap_kind_from_name(kind, len);

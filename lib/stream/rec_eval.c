@@ -74,10 +74,11 @@ int reap_get_eval_meta(const struct reap_rec *rec, struct reap_eval_meta *m, str
 int reap_put_eval_tokens(struct reap_writer *w, const struct reap_eval_tokens *t,
 	struct reap_err *e)
 {
-	msgpack_packer *pk = reap_record_begin(w, "tokens", 9 + reap_parts_fields(&t->parts));
+	msgpack_packer *pk = reap_record_begin(w, "tokens", 10 + reap_parts_fields(&t->parts));
 	const uint64_t n = t->n;
 
 	reap_put_u64(pk, "block", t->block);
+	reap_put_str(pk, "block_sha256", t->block_sha256);
 	reap_put_str(pk, "pack", t->pack);
 	reap_put_u64(pk, "seq_len", t->seq_len);
 	reap_put_array(pk, "positions", REAP_U32, 1, &n, t->positions);
@@ -136,6 +137,8 @@ int reap_get_eval_tokens(const struct reap_rec *rec, struct reap_eval_tokens *t,
 
 	memset(t, 0, sizeof *t);
 	if ((rc = reap_rec_u64(rec, NULL, "block", INT64_MAX, &t->block, e)) != REAP_OK ||
+		(rc = reap_rec_digest(rec, NULL, "block_sha256", 64, false, t->block_sha256, e)) !=
+			REAP_OK ||
 		(rc = reap_rec_str_copy(rec, NULL, "pack", t->pack, sizeof t->pack, e)) != REAP_OK ||
 		(rc = reap_rec_u32(rec, NULL, "seq_len", REAP_MAX_SEQ_LEN, &t->seq_len, e)) != REAP_OK)
 		return rc;
@@ -220,7 +223,7 @@ int reap_put_metrics(struct reap_writer *w, const struct reap_eval_meta *meta,
 	struct reap_metrics copy = *m;
 	int64_t sums[8];
 	msgpack_packer *pk = reap_record_begin(w, "metrics",
-		4 + COUNT(count_field) + COUNT(figure_field) + 5);
+		5 + COUNT(count_field) + COUNT(figure_field) + 5);
 
 	for (int i = 0; i < 4; i++) {
 		sums[2 * i] = (int64_t)sum[i]->whole;
@@ -229,6 +232,7 @@ int reap_put_metrics(struct reap_writer *w, const struct reap_eval_meta *meta,
 	reap_put_str(pk, "pack", m->pack);
 	reap_put_u64(pk, "seq_len", m->seq_len);
 	reap_put_str(pk, "split", m->split);
+	reap_put_str(pk, "blocks_sha256", m->blocks_sha256);
 	reap_put_str(pk, "rows_sha256", m->rows_sha256);
 	for (size_t i = 0; i < COUNT(count_field); i++)
 		reap_put_u64(pk, count_field[i].key, *count_at(&copy, i));
@@ -337,8 +341,10 @@ static int get_metrics(const struct reap_rec *rec, const struct reap_eval_meta *
 		(rc = reap_rec_u32(rec, NULL, "seq_len", REAP_MAX_SEQ_LEN, &m->seq_len, e)) !=
 			REAP_OK ||
 		(rc = reap_rec_str_copy(rec, NULL, "split", m->split, sizeof m->split, e)) != REAP_OK ||
-		(rc = reap_rec_str_copy(rec, NULL, "rows_sha256", m->rows_sha256,
-			 sizeof m->rows_sha256, e)) != REAP_OK ||
+		(rc = reap_rec_digest(rec, NULL, "blocks_sha256", 64, false, m->blocks_sha256, e)) !=
+			REAP_OK ||
+		(rc = reap_rec_digest(rec, NULL, "rows_sha256", 64, false, m->rows_sha256, e)) !=
+			REAP_OK ||
 		(rc = reap_rec_map(rec, NULL, "quadrants", &quadrants, e)) != REAP_OK)
 		return rc;
 	for (size_t i = 0; i < COUNT(count_field); i++)

@@ -6,10 +6,10 @@
  *            "log"), logp_min, logp_max (the x range when log: log10 p), tokens
  *            (1: `tokens` records follow), shard, shards (1 of 1: whole), backend
  *            (what multiplied the matrices)
- *   tokens:  per block, in stream order: block, pack, seq_len, positions u32[n],
- *            ids u32[n], nll f32[n], entropy f32[n], top1 u8[n], channel u8[n],
- *            and rows u32[m], starts u32[m] where the block had them.  Absent
- *            with --no-tokens.
+ *   tokens:  per block, in stream order: block, block_sha256 (rec_tokens.h), pack,
+ *            seq_len, positions u32[n], ids u32[n], nll f32[n], entropy f32[n], top1
+ *            u8[n], channel u8[n], and rows u32[m], starts u32[m] where the block had
+ *            them.  Absent with --no-tokens.
  *   metrics: per (pack, seq_len), after its blocks: struct reap_metrics
  * Scored are the kept tokens at positions >= 1 of their block.
  */
@@ -38,6 +38,7 @@ struct reap_eval_meta {
 
 struct reap_eval_tokens {
 	uint64_t block; /* index in the tokens stream */
+	char block_sha256[REAP_SHA256_HEX];
 	char pack[128];
 	uint32_t seq_len;
 	uint32_t n;
@@ -63,6 +64,7 @@ struct reap_metrics {
 	uint32_t seq_len;
 	char split[8];
 	uint64_t blocks, rows_seen, tokens, kept;
+	char blocks_sha256[REAP_SHA256_HEX];
 	char rows_sha256[65];
 	/* what was scored: all blocks, or those of the shard */
 	uint64_t scored_blocks;

@@ -29,10 +29,11 @@ void reap_plan_free(struct reap_plan *p)
 int reap_put_plan(struct reap_writer *w, const struct reap_plan *p, struct reap_err *e)
 {
 	const uint64_t shape[1] = {p->keep_n};
-	msgpack_packer *pk = reap_record_begin(w, "meta", 8);
+	msgpack_packer *pk = reap_record_begin(w, "meta", 9);
 	int rc;
 
 	reap_put_u64(pk, "keep_n", p->keep_n);
+	reap_put_str(pk, "scores_sha256", p->scores_sha256);
 	reap_put_str(pk, "method", p->method);
 	reap_put_str(pk, "order", p->order);
 	reap_put_str(pk, "label", p->label);
@@ -66,6 +67,8 @@ static int get_meta(const struct reap_rec *rec, const struct reap_model_id *m, s
 	if (keep_n == 0)
 		return reap_rec_fail(rec, "keep_n", e, "is 0");
 	if ((rc = reap_plan_init(p, m->layers, m->experts, keep_n, e)) != REAP_OK ||
+		(rc = reap_rec_digest(rec, NULL, "scores_sha256", 64, true, p->scores_sha256, e)) !=
+			REAP_OK ||
 		(rc = reap_rec_str_copy(rec, NULL, "method", p->method, sizeof(p->method), e)) !=
 			REAP_OK ||
 		(rc = reap_rec_str_copy(rec, NULL, "order", p->order, sizeof(p->order), e)) != REAP_OK ||

@@ -2,7 +2,8 @@
  *
  * kind `plan`: which experts stay.
  *
- *   meta:  keep_n, method (ranking method, e.g. "eaft_sum"), order ("ascending",
+ *   meta:  keep_n, scores_sha256 (of the scores that it was cut from, see
+ *          rec_scores.h; "": of none), method (ranking method, e.g. "eaft_sum"), order ("ascending",
  *          "rank"), label (variant name, e.g. "keep24of32_k75_eaft_sum"), core_pos,
  *          core_count, multiple_of, keep_frac (requested; 0 when keep_n was given)
  *   layer: layer (0, 1, ... in order, all of them), keep u32[keep_n] (old expert
@@ -12,10 +13,12 @@
 #ifndef REAP_REC_PLAN_H
 #define REAP_REC_PLAN_H
 
+#include "lib/base/hash.h"
 #include "lib/stream/stream.h"
 
 struct reap_plan {
 	uint32_t layers, experts, keep_n;
+	char scores_sha256[REAP_SHA256_HEX];
 	char method[32], order[16], label[128];
 	uint32_t core_pos, core_count, multiple_of;
 	double keep_frac;

@@ -35,9 +35,48 @@ int reap_saliency_init(struct reap_saliency *s, uint32_t layers, uint32_t expert
 
 void reap_saliency_free(struct reap_saliency *s)
 {
+	for (uint32_t i = 0; i < s->sources; i++)
+		free(s->taken[i].bits);
+	free(s->taken);
 	free(s->pack);
 	free(s->sums);
 	*s = (struct reap_saliency){0};
+}
+
+static uint64_t taken_bytes(uint64_t blocks)
+{
+	return (blocks + 7) / 8;
+}
+
+uint64_t reap_taken_count(const struct reap_taken *p)
+{
+	uint64_t n = 0;
+
+	for (uint64_t i = 0; i < taken_bytes(p->source.blocks); i++)
+		for (unsigned bits = p->bits[i]; bits != 0; bits &= bits - 1)
+			n++;
+	return n;
+}
+
+int reap_saliency_add_source(struct reap_saliency *s, const struct reap_source *source,
+	struct reap_taken **taken, struct reap_err *e)
+{
+	void *p;
+
+	if (s->sources == REAP_MAX_SOURCES)
+		return reap_fail(e, REAP_EFAIL, "sums of more than %d token streams",
+			REAP_MAX_SOURCES);
+	p = realloc(s->taken, (s->sources + 1) * sizeof(*s->taken));
+	if (p == NULL)
+		return reap_fail_memory(e, "saliency");
+	s->taken = p;
+	*taken = &s->taken[s->sources];
+	**taken = (struct reap_taken){.source = *source};
+	(*taken)->bits = reap_calloc(taken_bytes(source->blocks) + 1, 1);
+	if ((*taken)->bits == NULL)
+		return reap_fail_memory(e, "saliency");
+	s->sources++;
+	return REAP_OK;
 }
 
 int reap_saliency_add_set(struct reap_saliency *s, const char *pack, uint32_t *set,
@@ -146,6 +185,17 @@ int reap_get_thresholds(const struct reap_rec *rec, const msgpack_object *map,
 
 /* ---- writing ---- */
 
+static int put_source(struct reap_writer *w, const struct reap_taken *p, struct reap_err *e)
+{
+	const uint64_t shape[1] = {taken_bytes(p->source.blocks)};
+	msgpack_packer *pk = reap_record_begin(w, "source", 3);
+
+	reap_put_str(pk, "tokens_sha256", p->source.tokens_sha256);
+	reap_put_u64(pk, "blocks", p->source.blocks);
+	reap_put_array(pk, "taken", REAP_U8, 1, shape, p->bits);
+	return reap_record_end(w, e);
+}
+
 static int put_expert(struct reap_writer *w, uint32_t layer, uint32_t expert, const char *pack,
 	const struct reap_sums *s, struct reap_err *e)
 {
@@ -182,6 +232,8 @@ int reap_put_saliency(struct reap_writer *w, const struct reap_saliency *s, stru
 	for (uint32_t i = 1; i < s->sets; i++)
 		msgpack_pack_str_with_body(pk, s->pack[i], strlen(s->pack[i]));
 	rc = reap_record_end(w, e);
+	for (uint32_t i = 0; i < s->sources && rc == REAP_OK; i++)
+		rc = put_source(w, &s->taken[i], e);
 	for (uint32_t i = 0; i < s->sets; i++)
 		for (uint32_t l = 0; l < s->layers; l++)
 			for (uint32_t x = 0; x < s->experts && rc == REAP_OK; x++)
@@ -241,6 +293,31 @@ static int get_expert(const struct reap_rec *rec, uint32_t layer, uint32_t exper
 	return REAP_OK;
 }
 
+static int get_source(const struct reap_rec *rec, struct reap_saliency *s, struct reap_err *e)
+{
+	struct reap_source source;
+	struct reap_taken *taken;
+	uint64_t want[1], shape[1];
+	const uint8_t *data;
+	int rc;
+
+	if ((rc = reap_get_source(rec, &source, e)) != REAP_OK)
+		return rc;
+	for (uint32_t i = 0; i < s->sources; i++)
+		if (strcmp(s->taken[i].source.tokens_sha256, source.tokens_sha256) == 0)
+			return reap_rec_fail(rec, "tokens_sha256", e, "comes twice");
+	want[0] = taken_bytes(source.blocks);
+	/* The array lies in the record, so its size is bounded before it is taken. */
+	if ((rc = reap_rec_array(rec, NULL, "taken", REAP_U8, 1, want, shape, &data, e)) != REAP_OK ||
+		(rc = reap_saliency_add_source(s, &source, &taken, e)) != REAP_OK)
+		return rc;
+	memcpy(taken->bits, data, (size_t)want[0]);
+	if (source.blocks % 8 != 0 && taken->bits[want[0] - 1] >> source.blocks % 8 != 0)
+		return reap_rec_fail(rec, "taken", e, "a block beyond the %" PRIu64 " there are",
+			source.blocks);
+	return REAP_OK;
+}
+
 /* The first record.  Only set 0 is made: memory for the others is taken when they
  * come, not because a list names them. */
 static int get_first(const struct reap_rec *rec, uint32_t layers, uint32_t experts,
@@ -278,22 +355,22 @@ static int get_first(const struct reap_rec *rec, uint32_t layers, uint32_t exper
 	return rc;
 }
 
-static int get_set(struct reap_reader *r, struct reap_saliency *s, uint32_t set,
-	struct reap_err *e)
+/* The `expert` records of a set; *rec is the first of them, or what came in its place
+ * (rc as reap_read() gave it). */
+static int get_set(struct reap_reader *r, struct reap_rec *rec, int rc, struct reap_saliency *s,
+	uint32_t set, struct reap_err *e)
 {
 	struct reap_sums *sums = s->sums + (size_t)set * s->layers * s->experts;
-	struct reap_rec rec;
-	int rc;
 
 	for (uint32_t l = 0; l < s->layers; l++)
 		for (uint32_t x = 0; x < s->experts; x++) {
-			if ((rc = reap_read(r, &rec, e)) < 0)
+			if ((l > 0 || x > 0) && (rc = reap_read(r, rec, e)) < 0)
 				return rc;
 			if (rc == 0)
 				return reap_fail(e, REAP_ESTREAM,
 					"%s: no sums for layer %u, expert %u, pack '%s'",
 					reap_reader_name(r), l, x, s->pack[set]);
-			if ((rc = get_expert(&rec, l, x, s->pack[set], sums++, e)) != REAP_OK)
+			if ((rc = get_expert(rec, l, x, s->pack[set], sums++, e)) != REAP_OK)
 				return rc;
 		}
 	return REAP_OK;
@@ -304,7 +381,7 @@ static int get_all(struct reap_reader *r, struct reap_saliency *s, struct reap_e
 	const struct reap_header *h = reap_reader_header(r);
 	const char *name = reap_reader_name(r);
 	char pack[REAP_MAX_SETS][REAP_PACK_NAME];
-	uint32_t packs = 0, set;
+	uint32_t packs = 0, set = 0;
 	struct reap_rec rec;
 	int rc;
 
@@ -314,13 +391,21 @@ static int get_all(struct reap_reader *r, struct reap_saliency *s, struct reap_e
 		return rc;
 	if (rc == 0)
 		return reap_fail(e, REAP_ESTREAM, "%s: no thresholds record", name);
-	if ((rc = get_first(&rec, h->model.layers, h->model.experts, s, pack, &packs, e)) !=
-			REAP_OK ||
-		(rc = get_set(r, s, 0, e)) != REAP_OK)
+	if ((rc = get_first(&rec, h->model.layers, h->model.experts, s, pack, &packs, e)) != REAP_OK)
+		return rc;
+	while ((rc = reap_read(r, &rec, e)) > 0 && reap_rec_is(&rec, "source"))
+		if ((rc = get_source(&rec, s, e)) != REAP_OK)
+			return rc;
+	if (rc < 0)
+		return rc;
+	if (s->sources == 0)
+		return reap_fail(e, REAP_ESTREAM, "%s: no source record", name);
+	if ((rc = get_set(r, &rec, rc, s, 0, e)) != REAP_OK)
 		return rc;
 	for (uint32_t i = 0; i < packs; i++)
 		if ((rc = reap_saliency_add_set(s, pack[i], &set, e)) != REAP_OK ||
-			(rc = get_set(r, s, set, e)) != REAP_OK)
+			(rc = reap_read(r, &rec, e)) < 0 ||
+			(rc = get_set(r, &rec, rc, s, set, e)) != REAP_OK)
 			return rc;
 	if ((rc = reap_read(r, &rec, e)) > 0)
 		return reap_fail(e, REAP_ESTREAM, "%s: record %" PRIu64 " is one too many", name,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * kind `saliency`: the sums over a trace from which every ranking follows.  One
- * `thresholds` record, then one `expert` record per set of tokens, layer and
- * expert, in that order.  Set 0 is all tokens; with --by-pack one set per pack
+ * `thresholds` record, a `source` record per token stream, then one `expert` record
+ * per set of tokens, layer and expert, in that order.  Set 0 is all tokens; with --by-pack one set per pack
  * follows.  g is the gate of a token's choice, n the norm of the expert's output.
  *
  *   thresholds: rule ("none", "code", "policy"), cc_quantile, uncertain_quantile,
@@ -10,6 +10,8 @@
  *               differ in them were merged), tokens (kept), samples (of them
  *               scored: not at position 0), regions {good, uncertain, conflict}
  *               (tokens in each), packs (names of the sets 1, 2, ...)
+ *   source:     tokens_sha256, blocks (of the token stream), taken u8[(blocks+7)/8]
+ *               (bit b%8 of byte b/8: block b is in the sums)
  *   expert:     layer, expert, pack ("" for set 0), count (times chosen), sum_g,
  *               sum_n, sum_n2 (of n^2), sum_gn, sum_gn2 (of (g n)^2), max_n,
  *               regions {good: {count, sum_gn}, uncertain: ..., conflict: ...}
@@ -19,6 +21,7 @@
 #ifndef REAP_REC_SALIENCY_H
 #define REAP_REC_SALIENCY_H
 
+#include "lib/stream/source.h"
 #include "lib/stream/stream.h"
 
 enum reap_region { REAP_GOOD, REAP_UNCERTAIN, REAP_CONFLICT, REAP_REGIONS };
@@ -44,7 +47,14 @@ struct reap_sums {
 	double region_gn[REAP_REGIONS];
 };
 
-enum { REAP_MAX_SETS = 256, REAP_PACK_NAME = 128 };
+enum { REAP_MAX_SETS = 256, REAP_MAX_SOURCES = 256, REAP_PACK_NAME = 128 };
+
+/* The blocks of one token stream that are in the sums. */
+struct reap_taken {
+	struct reap_source source;
+	uint8_t *bits; /* ((source.blocks + 7) / 8) one bit a block; owned */
+};
+uint64_t reap_taken_count(const struct reap_taken *t);
 
 /* Counts stay exact as doubles, and the sum of many streams' fits. */
 #define REAP_MAX_COUNT ((uint64_t)1 << 53)
@@ -53,6 +63,8 @@ struct reap_saliency {
 	uint32_t layers, experts;
 	uint32_t sets; /* at least 1 */
 	struct reap_thresholds thresholds;
+	uint32_t sources;	      /* at least 1 in a stream */
+	struct reap_taken *taken;     /* (sources); owned */
 	char (*pack)[REAP_PACK_NAME]; /* (sets), pack[0] is ""; owned */
 	struct reap_sums *sums;	      /* (sets, layers, experts); owned */
 };
@@ -65,6 +77,10 @@ void reap_saliency_free(struct reap_saliency *s);
 /* Append an empty set and return its number in *set. */
 REAP_MUST_CHECK int reap_saliency_add_set(struct reap_saliency *s, const char *pack, uint32_t *set,
 	struct reap_err *e);
+
+/* Append a token stream of which no block is taken. */
+REAP_MUST_CHECK int reap_saliency_add_source(struct reap_saliency *s,
+	const struct reap_source *source, struct reap_taken **taken, struct reap_err *e);
 
 REAP_MUST_CHECK int reap_put_saliency(struct reap_writer *w, const struct reap_saliency *s,
 	struct reap_err *e);

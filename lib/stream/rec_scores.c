@@ -26,11 +26,87 @@ int reap_scores_init(struct reap_scores *s, uint32_t layers, uint32_t experts, s
 
 void reap_scores_free(struct reap_scores *s)
 {
+	free(s->scored);
 	free(s->sums);
 	free(s->eaft);
 	free(s->score);
 	free(s->ranking);
 	*s = (struct reap_scores){0};
+}
+
+int reap_scores_make_sources(struct reap_scores *s, uint32_t n, struct reap_err *e)
+{
+	s->scored = reap_calloc((size_t)n + 1, sizeof(*s->scored));
+	if (s->scored == NULL)
+		return reap_fail_memory(e, "scores");
+	s->sources = n;
+	return REAP_OK;
+}
+
+/* One number more.  NaN, which says that there is none, has many forms: one is taken. */
+static void hash_f64(struct reap_sha256 *h, double v)
+{
+	v = isnan(v) ? (double)NAN : v;
+	reap_sha256_update(h, &v, sizeof(v));
+}
+
+static void hash_str(struct reap_sha256 *h, const char *s)
+{
+	reap_sha256_update(h, s, strlen(s) + 1);
+}
+
+static void hash_thresholds(struct reap_sha256 *h, const struct reap_thresholds *t)
+{
+	hash_str(h, reap_rule_names[t->rule]);
+	hash_f64(h, t->cc_quantile);
+	hash_f64(h, t->uncertain_quantile);
+	hash_f64(h, t->p_lo);
+	hash_f64(h, t->h_lo);
+	hash_f64(h, t->h_hi);
+	reap_sha256_update(h, &t->tokens, sizeof(t->tokens));
+	reap_sha256_update(h, &t->samples, sizeof(t->samples));
+	reap_sha256_update(h, t->region, sizeof(t->region));
+}
+
+static void hash_sums(struct reap_sha256 *h, const struct reap_sums *x)
+{
+	const double real[] = {x->g, x->n, x->n2, x->gn, x->gn2, x->max_n};
+
+	reap_sha256_update(h, &x->count, sizeof(x->count));
+	reap_sha256_update(h, real, sizeof(real));
+	reap_sha256_update(h, x->region_count, sizeof(x->region_count));
+	reap_sha256_update(h, x->region_gn, sizeof(x->region_gn));
+}
+
+int reap_scores_digest(const struct reap_scores *s, const struct reap_model_id *m,
+	char hex[REAP_SHA256_HEX], struct reap_err *e)
+{
+	const uint32_t shape[] = {s->layers, s->experts, m->top_k, s->known};
+	size_t cells = (size_t)s->layers * s->experts;
+	struct reap_sha256 *h = reap_sha256_open();
+
+	if (h == NULL)
+		return reap_fail_memory(e, "SHA-256");
+	hash_str(h, m->digest);
+	reap_sha256_update(h, shape, sizeof(shape));
+	hash_str(h, s->method);
+	for (int i = 0; i < REAP_REGIONS; i++)
+		hash_f64(h, s->weights[i]);
+	reap_sha256_update(h, &s->seed, sizeof(s->seed));
+	hash_str(h, s->pack);
+	hash_thresholds(h, &s->thresholds);
+	for (uint32_t i = 0; i < s->sources; i++) {
+		hash_str(h, s->scored[i].source.tokens_sha256);
+		reap_sha256_update(h, &s->scored[i].source.blocks, sizeof(uint64_t));
+		reap_sha256_update(h, &s->scored[i].taken, sizeof(uint64_t));
+	}
+	for (size_t i = 0; i < cells; i++)
+		hash_sums(h, &s->sums[i]);
+	reap_sha256_update(h, s->eaft, cells * sizeof(*s->eaft));
+	reap_sha256_update(h, s->score, cells * sizeof(*s->score));
+	reap_sha256_update(h, s->ranking, cells * sizeof(*s->ranking));
+	reap_sha256_finish(h, hex);
+	return REAP_OK;
 }
 
 int64_t reap_scores_misranked(const struct reap_scores *s)
@@ -129,7 +205,7 @@ static bool is_nil(const struct reap_rec *rec, const char *key)
 
 static int put_meta(struct reap_writer *w, const struct reap_scores *s, struct reap_err *e)
 {
-	msgpack_packer *pk = reap_record_begin(w, "meta", 6);
+	msgpack_packer *pk = reap_record_begin(w, "meta", 7);
 
 	reap_put_str(pk, "method", s->method);
 	reap_put_str(pk, "definition", s->definition);
@@ -140,6 +216,14 @@ static int put_meta(struct reap_writer *w, const struct reap_scores *s, struct r
 	reap_put_str(pk, "pack", s->pack);
 	reap_put_map(pk, "thresholds", REAP_THRESHOLDS_FIELDS);
 	reap_put_thresholds(pk, &s->thresholds);
+	reap_put_key(pk, "sources");
+	msgpack_pack_array(pk, s->sources);
+	for (uint32_t i = 0; i < s->sources; i++) {
+		msgpack_pack_map(pk, 3);
+		reap_put_str(pk, "tokens_sha256", s->scored[i].source.tokens_sha256);
+		reap_put_u64(pk, "blocks", s->scored[i].source.blocks);
+		reap_put_u64(pk, "taken", s->scored[i].taken);
+	}
 	return reap_record_end(w, e);
 }
 
@@ -201,6 +285,31 @@ int reap_put_scores(struct reap_writer *w, const struct reap_scores *s, struct r
 
 /* ---- reading ---- */
 
+static int get_sources(const struct reap_rec *rec, struct reap_scores *s, struct reap_err *e)
+{
+	const msgpack_object *list = reap_rec_find(rec, NULL, "sources");
+	int rc;
+
+	if (list == NULL || list->type != MSGPACK_OBJECT_ARRAY ||
+		list->via.array.size > REAP_MAX_SOURCES)
+		return reap_rec_fail(rec, "sources", e, "not a list of at most %d", REAP_MAX_SOURCES);
+	if ((rc = reap_scores_make_sources(s, list->via.array.size, e)) != REAP_OK)
+		return rc;
+	for (uint32_t i = 0; i < s->sources; i++) {
+		const msgpack_object *o = &list->via.array.ptr[i];
+		struct reap_scored *x = &s->scored[i];
+
+		if ((rc = reap_rec_digest(rec, o, "tokens_sha256", 64, false,
+			     x->source.tokens_sha256, e)) != REAP_OK ||
+			(rc = reap_rec_u64(rec, o, "blocks", REAP_MAX_BLOCKS, &x->source.blocks,
+				 e)) != REAP_OK ||
+			(rc = reap_rec_u64(rec, o, "taken", x->source.blocks, &x->taken, e)) !=
+				REAP_OK)
+			return rc;
+	}
+	return REAP_OK;
+}
+
 static int get_meta(const struct reap_rec *rec, struct reap_scores *s, struct reap_err *e)
 {
 	const msgpack_object *weights, *thresholds;
@@ -225,7 +334,8 @@ static int get_meta(const struct reap_rec *rec, struct reap_scores *s, struct re
 		if (!isfinite(s->weights[i]))
 			return reap_rec_fail(rec, "weights", e, "not finite");
 	}
-	return reap_get_thresholds(rec, thresholds, &s->thresholds, e);
+	rc = reap_get_thresholds(rec, thresholds, &s->thresholds, e);
+	return rc == REAP_OK ? get_sources(rec, s, e) : rc;
 }
 
 static int get_regions(const struct reap_rec *rec, struct reap_sums *sums, uint32_t n,

@@ -5,7 +5,9 @@
  *
  *   meta:  method, definition (what the score is, for people), weights {good,
  *          uncertain, conflict} (that eaft_* methods used), seed (of method random),
- *          pack (whose tokens; "" is all), thresholds (map: see rec_saliency.h)
+ *          pack (whose tokens; "" is all), thresholds (map: see rec_saliency.h),
+ *          sources [{tokens_sha256, blocks, taken (how many of them)}, ...] (empty
+ *          where a published table does not say)
  *   layer: layer (0, 1, ... in order, all of them), ranking u32[E] (expert ids, best
  *          first), and by expert id: score f64[E], count i64[E], sum_g, sum_n, sum_gn
  *          f64[E]; nil where a published table lacks them: sum_n2, sum_gn2, max_n
@@ -28,12 +30,20 @@ enum {
 	REAP_KNOWN_ALL = REAP_KNOWN_SQUARES | REAP_KNOWN_MAX | REAP_KNOWN_REGIONS,
 };
 
+/* How many blocks of which token stream the sums are of. */
+struct reap_scored {
+	struct reap_source source;
+	uint64_t taken;
+};
+
 struct reap_scores {
 	uint32_t layers, experts;
 	char method[32], definition[256], pack[REAP_PACK_NAME];
 	double weights[REAP_REGIONS];
 	uint64_t seed;
 	struct reap_thresholds thresholds;
+	uint32_t sources;
+	struct reap_scored *scored; /* (sources); owned */
 	unsigned known;
 	struct reap_sums *sums; /* (layers, experts); owned, like the rest */
 	double *eaft;		/* (layers, experts); zero unless known */
@@ -49,6 +59,15 @@ void reap_scores_free(struct reap_scores *s);
 /* Is `ranking` a permutation of the experts by falling score, ties to the lowest
  * id?  The layer where it is not, else -1. */
 int64_t reap_scores_misranked(const struct reap_scores *s);
+
+/* Room for n sources, all zero. */
+REAP_MUST_CHECK int reap_scores_make_sources(struct reap_scores *s, uint32_t n,
+	struct reap_err *e);
+
+/* SHA-256 of all that the scores say of the model `m` and of themselves, in whatever
+ * form they are kept: plans name by it the scores that they were made from. */
+REAP_MUST_CHECK int reap_scores_digest(const struct reap_scores *s,
+	const struct reap_model_id *m, char hex[REAP_SHA256_HEX], struct reap_err *e);
 
 REAP_MUST_CHECK int reap_put_scores(struct reap_writer *w, const struct reap_scores *s,
 	struct reap_err *e);

@@ -20,6 +20,12 @@ const char *reap_channel_name(enum reap_channel c)
 	return channel_names[c];
 }
 
+bool reap_split_known(const char *split)
+{
+	return strcmp(split, "all") == 0 || strcmp(split, "calib") == 0 ||
+		strcmp(split, "eval") == 0;
+}
+
 /* ---- parts ---- */
 
 unsigned reap_parts_fields(const struct reap_parts *p)
@@ -104,11 +110,12 @@ int reap_put_block(struct reap_writer *w, const struct reap_block *b, struct rea
 
 int reap_put_pack(struct reap_writer *w, const struct reap_pack_info *p, struct reap_err *e)
 {
-	msgpack_packer *pk = reap_record_begin(w, "pack", 11);
+	msgpack_packer *pk = reap_record_begin(w, "pack", 12);
 
 	reap_put_str(pk, "pack", p->pack);
 	reap_put_u64(pk, "seq_len", p->seq_len);
 	reap_put_u64(pk, "blocks", p->blocks);
+	reap_put_str(pk, "blocks_sha256", p->blocks_sha256);
 	reap_put_u64(pk, "rows_seen", p->rows_seen);
 	reap_put_str(pk, "rows_sha256", p->rows_sha256);
 	reap_put_u64(pk, "tokens", p->tokens);
@@ -118,6 +125,29 @@ int reap_put_pack(struct reap_writer *w, const struct reap_pack_info *p, struct 
 	reap_put_str(pk, "sample_hash", p->sample_hash);
 	reap_put_str(pk, "prompt_sha256", p->prompt_sha256);
 	return reap_record_end(w, e);
+}
+
+int reap_block_digest(struct reap_block *b, struct reap_err *e)
+{
+	const size_t part_bytes = b->parts.n * sizeof(*b->parts.row);
+	struct reap_sha256 *h = reap_sha256_open();
+
+	if (h == NULL)
+		return reap_fail_memory(e, "SHA-256");
+	/* Numbers as they lie in memory: writer.c refuses big-endian machines. */
+	reap_sha256_update(h, b->pack, strlen(b->pack) + 1);
+	reap_sha256_update(h, &b->seq_len, sizeof(b->seq_len));
+	reap_sha256_update(h, &b->index, sizeof(b->index));
+	reap_sha256_update(h, &b->len, sizeof(b->len));
+	reap_sha256_update(h, b->ids, (size_t)b->len * sizeof(*b->ids));
+	reap_sha256_update(h, b->keep, b->len);
+	reap_sha256_update(h, b->channel, b->len);
+	if (part_bytes > 0) {
+		reap_sha256_update(h, b->parts.row, part_bytes);
+		reap_sha256_update(h, b->parts.start, part_bytes);
+	}
+	reap_sha256_finish(h, b->sha256);
+	return REAP_OK;
 }
 
 static bool all_below(const uint8_t *p, size_t n, unsigned bound)
@@ -180,7 +210,8 @@ int reap_get_block(const struct reap_rec *rec, struct reap_block *b,
 	b->ids = storage->ids;
 	b->keep = storage->keep;
 	b->channel = storage->channel;
-	return reap_get_parts(rec, b->len, &b->parts, &storage->parts, e);
+	rc = reap_get_parts(rec, b->len, &b->parts, &storage->parts, e);
+	return rc == REAP_OK ? reap_block_digest(b, e) : rc;
 }
 
 void reap_block_storage_free(struct reap_block_storage *s)
@@ -192,19 +223,6 @@ void reap_block_storage_free(struct reap_block_storage *s)
 	*s = (struct reap_block_storage){0};
 }
 
-/* A lower-case hex digest of `digits` digits, or empty where that is allowed. */
-static int get_digest(const struct reap_rec *rec, const char *key, char *out, size_t digits,
-	bool may_be_empty, struct reap_err *e)
-{
-	int rc = reap_rec_str_copy(rec, NULL, key, out, digits + 1, e);
-
-	if (rc != REAP_OK || (may_be_empty && out[0] == '\0'))
-		return rc;
-	if (strlen(out) != digits || strspn(out, "0123456789abcdef") != digits)
-		return reap_rec_fail(rec, key, e, "not %zu hex digits", digits);
-	return REAP_OK;
-}
-
 int reap_get_pack(const struct reap_rec *rec, struct reap_pack_info *p, struct reap_err *e)
 {
 	int rc;
@@ -214,15 +232,22 @@ int reap_get_pack(const struct reap_rec *rec, struct reap_pack_info *p, struct r
 	if ((rc = reap_rec_str_copy(rec, NULL, "pack", p->pack, sizeof(p->pack), e)) != REAP_OK ||
 		(rc = reap_rec_u32(rec, NULL, "seq_len", REAP_MAX_SEQ_LEN, &p->seq_len, e)) != REAP_OK ||
 		(rc = reap_rec_u64(rec, NULL, "blocks", UINT64_MAX, &p->blocks, e)) != REAP_OK ||
+		(rc = reap_rec_digest(rec, NULL, "blocks_sha256", 64, true, p->blocks_sha256, e)) !=
+			REAP_OK ||
 		(rc = reap_rec_u64(rec, NULL, "rows_seen", UINT64_MAX, &p->rows_seen, e)) != REAP_OK ||
-		(rc = get_digest(rec, "rows_sha256", p->rows_sha256, 64, false, e)) != REAP_OK ||
+		(rc = reap_rec_digest(rec, NULL, "rows_sha256", 64, false, p->rows_sha256, e)) !=
+			REAP_OK ||
 		(rc = reap_rec_u64(rec, NULL, "tokens", UINT64_MAX, &p->tokens, e)) != REAP_OK ||
 		(rc = reap_rec_u64(rec, NULL, "kept", UINT64_MAX, &p->kept, e)) != REAP_OK ||
 		(rc = reap_rec_str_copy(rec, NULL, "split", p->split, sizeof(p->split), e)) != REAP_OK ||
-		(rc = get_digest(rec, "tokenizer", p->tokenizer, 64, true, e)) != REAP_OK ||
-		(rc = get_digest(rec, "sample_hash", p->sample_hash, 32, true, e)) != REAP_OK ||
-		(rc = get_digest(rec, "prompt_sha256", p->prompt_sha256, 64, true, e)) != REAP_OK)
+		(rc = reap_rec_digest(rec, NULL, "tokenizer", 64, true, p->tokenizer, e)) != REAP_OK ||
+		(rc = reap_rec_digest(rec, NULL, "sample_hash", 32, true, p->sample_hash, e)) !=
+			REAP_OK ||
+		(rc = reap_rec_digest(rec, NULL, "prompt_sha256", 64, true, p->prompt_sha256, e)) !=
+			REAP_OK)
 		return rc;
+	if (!reap_split_known(p->split))
+		return reap_rec_fail(rec, "split", e, "'%s' is none of all, calib and eval", p->split);
 	if (p->kept > p->tokens)
 		return reap_rec_fail(rec, "kept", e, "%llu, more than the %llu tokens",
 			(unsigned long long)p->kept, (unsigned long long)p->tokens);

@@ -6,17 +6,25 @@
  *   block: pack, seq_len, index (of all blocks in the stream, from 0), ids
  *          u32[T], keep u8[T] (0 or 1), channel u8[T] (enum reap_channel), and
  *          where it is known rows u32[m], starts u32[m] (struct reap_parts)
- *   pack:  pack, seq_len (0: rows of their own length), blocks, rows_seen,
- *          rows_sha256, tokens, kept, split ("all", "calib", "eval"), tokenizer
- *          (SHA-256 of tokenizer.json, or "" when rows carried ids), sample_hash
- *          and prompt_sha256 ("" unless rows were sampled: the two values that the
- *          original calls prompt_hash, see lib/text/sample.h)
+ *   pack:  pack, seq_len (0: rows of their own length), blocks, blocks_sha256,
+ *          rows_seen, rows_sha256, tokens, kept, split ("all", "calib", "eval"),
+ *          tokenizer (SHA-256 of tokenizer.json, or "" when rows carried ids),
+ *          sample_hash and prompt_sha256 ("" unless rows were sampled: the two values
+ *          that the original calls prompt_hash, see lib/text/sample.h)
  * The `pack` record of a (pack, seq_len) follows its last block.  Blocks of
  * several packs may alternate (rows that were sampled).
+ *
+ * Digests say what a stream further down was made from.  Each is SHA-256:
+ *   block_sha256   of pack and NUL, seq_len u32, index u64, T u32, ids, keep, channel,
+ *                  and rows and starts where they are known
+ *   blocks_sha256  of the block_sha256 of a pack's blocks, as hex, one after the other
+ *                  ("" where whoever made the stream does not say)
+ *   tokens_sha256  of the blocks_sha256 of the stream's packs, likewise
  */
 #ifndef REAP_REC_TOKENS_H
 #define REAP_REC_TOKENS_H
 
+#include "lib/base/hash.h"
 #include "lib/stream/stream.h"
 
 /* What a token is part of, so that evaluations can say where a model lost. */
@@ -30,6 +38,9 @@ enum reap_channel {
 	REAP_CHANNEL_COUNT
 };
 const char *reap_channel_name(enum reap_channel c);
+
+/* Is it "all", "calib" or "eval"? */
+bool reap_split_known(const char *split);
 
 /* Which rows a block was made of, in its order.  A row's number is a hash of its text:
  * equal rows have the same one, in every pack, and two others hardly ever. */
@@ -48,12 +59,14 @@ struct reap_block {
 	const uint8_t *keep;   /* (T) 0 or 1 */
 	const uint8_t *channel; /* (T) enum reap_channel */
 	struct reap_parts parts;
+	char sha256[REAP_SHA256_HEX]; /* not written; set by reap_get_block */
 };
 
 struct reap_pack_info {
 	char pack[128];
 	uint32_t seq_len;
 	uint64_t blocks, rows_seen, tokens, kept;
+	char blocks_sha256[REAP_SHA256_HEX];
 	char rows_sha256[65];
 	char split[8];
 	char tokenizer[65];
@@ -94,5 +107,8 @@ void reap_block_storage_free(struct reap_block_storage *s);
 
 REAP_MUST_CHECK int reap_get_pack(const struct reap_rec *rec, struct reap_pack_info *p,
 	struct reap_err *e);
+
+/* Set b->sha256. */
+REAP_MUST_CHECK int reap_block_digest(struct reap_block *b, struct reap_err *e);
 
 #endif

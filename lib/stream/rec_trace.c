@@ -10,9 +10,10 @@
 int reap_put_route(struct reap_writer *w, const struct reap_route *r, struct reap_err *e)
 {
 	const uint64_t shape[2] = {r->n, r->k};
-	msgpack_packer *pk = reap_record_begin(w, "route", 7);
+	msgpack_packer *pk = reap_record_begin(w, "route", 8);
 
 	reap_put_u64(pk, "block", r->block);
+	reap_put_str(pk, "block_sha256", r->block_sha256);
 	reap_put_u64(pk, "layer", r->layer);
 	reap_put_str(pk, "pack", r->pack);
 	reap_put_array(pk, "positions", REAP_U32, 1, shape, r->positions);
@@ -25,9 +26,10 @@ int reap_put_route(struct reap_writer *w, const struct reap_route *r, struct rea
 int reap_put_outcome(struct reap_writer *w, const struct reap_outcome *o, struct reap_err *e)
 {
 	const uint64_t shape[1] = {o->n};
-	msgpack_packer *pk = reap_record_begin(w, "outcome", 6);
+	msgpack_packer *pk = reap_record_begin(w, "outcome", 7);
 
 	reap_put_u64(pk, "block", o->block);
+	reap_put_str(pk, "block_sha256", o->block_sha256);
 	reap_put_str(pk, "pack", o->pack);
 	reap_put_array(pk, "positions", REAP_U32, 1, shape, o->positions);
 	reap_put_array(pk, "logp", REAP_F32, 1, shape, o->logp);
@@ -111,6 +113,8 @@ int reap_get_route(const struct reap_rec *rec, const struct reap_model_id *model
 	int rc;
 
 	if ((rc = reap_rec_u64(rec, NULL, "block", UINT64_MAX, &r->block, e)) != REAP_OK ||
+		(rc = reap_rec_digest(rec, NULL, "block_sha256", 64, false, r->block_sha256, e)) !=
+			REAP_OK ||
 		(rc = reap_rec_u32(rec, NULL, "layer", UINT32_MAX, &r->layer, e)) != REAP_OK ||
 		(rc = reap_rec_str_copy(rec, NULL, "pack", r->pack, sizeof(r->pack), e)) != REAP_OK)
 		return rc;
@@ -194,6 +198,8 @@ int reap_get_outcome(const struct reap_rec *rec, struct reap_outcome *o,
 	int rc;
 
 	if ((rc = reap_rec_u64(rec, NULL, "block", UINT64_MAX, &o->block, e)) != REAP_OK ||
+		(rc = reap_rec_digest(rec, NULL, "block_sha256", 64, false, o->block_sha256, e)) !=
+			REAP_OK ||
 		(rc = reap_rec_str_copy(rec, NULL, "pack", o->pack, sizeof(o->pack), e)) !=
 			REAP_OK ||
 		(rc = reap_rec_array(rec, NULL, "positions", REAP_U32, 1, one, one, &pos, e)) !=

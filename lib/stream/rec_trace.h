@@ -2,24 +2,28 @@
  *
  * kind `trace`: what reap-route saw.  For every block, in stream order: one
  * `route` per layer in ascending order, then one `outcome` (absent with
- * --no-outcome).  n is the number of kept tokens of the block, ascending.
+ * --no-outcome); after all blocks one `source`.  n is the number of kept tokens of
+ * the block, ascending; block_sha256 is the block's (rec_tokens.h).
  *
- *   route:   block, layer, pack, positions u32[n], experts u16[n,k] (by falling
+ *   route:   block, block_sha256, layer, pack, positions u32[n], experts u16[n,k] (by falling
  *            logit), gates f32[n,k] (softmax over the k, sums to 1), norms
  *            f32[n,k] (2-norm of the expert's output, bias in, before the gate)
- *   outcome: block, pack, positions u32[n], logp f32[n] (log p of the token at
+ *   outcome: block, block_sha256, pack, positions u32[n], logp f32[n] (log p of the token at
  *            that position, from the logits one before), entropy f32[n] (of the
  *            top 20 logits there, over ln 20, in [0,1]), top1 u8[n] (1: the token
  *            was the argmax).  A token at position 0 has no prediction: logp and
  *            entropy are NaN, top1 is 0.
+ *   source:  tokens_sha256, blocks: of the whole token stream, also in a shard
  */
 #ifndef REAP_REC_TRACE_H
 #define REAP_REC_TRACE_H
 
+#include "lib/stream/source.h"
 #include "lib/stream/stream.h"
 
 struct reap_route {
 	uint64_t block;
+	char block_sha256[REAP_SHA256_HEX];
 	uint32_t layer;
 	char pack[128];
 	uint32_t n, k;
@@ -31,6 +35,7 @@ struct reap_route {
 
 struct reap_outcome {
 	uint64_t block;
+	char block_sha256[REAP_SHA256_HEX];
 	char pack[128];
 	uint32_t n;
 	const uint32_t *positions; /* (n) */
@@ -43,7 +48,6 @@ REAP_MUST_CHECK int reap_put_route(struct reap_writer *w, const struct reap_rout
 	struct reap_err *e);
 REAP_MUST_CHECK int reap_put_outcome(struct reap_writer *w, const struct reap_outcome *o,
 	struct reap_err *e);
-
 /* Decode; the arrays are copied into *storage (grown as needed, the caller
  * frees it).  Checked: layer and experts against the header's model, ascending
  * positions, distinct experts per token, finite gates in [0,1] and norms >= 0,

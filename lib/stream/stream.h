@@ -16,6 +16,8 @@
 #include "lib/stream/limits.h"
 #include "lib/stream/model_id.h"
 
+enum { REAP_STREAM_VERSION = 2 };
+
 enum reap_kind {
 	REAP_KIND_ANY, /* only as a reader's wish */
 	REAP_KIND_TOKENS,
@@ -140,6 +142,9 @@ REAP_MUST_CHECK int reap_rec_str(const struct reap_rec *rec, const msgpack_objec
 	const char *key, const char **out, size_t *len, struct reap_err *e);
 REAP_MUST_CHECK int reap_rec_str_copy(const struct reap_rec *rec, const msgpack_object *map,
 	const char *key, char *out, size_t size, struct reap_err *e);
+/* A digest of `digits` lower-case hex digits, or "" where that is allowed, and NUL. */
+REAP_MUST_CHECK int reap_rec_digest(const struct reap_rec *rec, const msgpack_object *map,
+	const char *key, size_t digits, bool may_be_empty, char *out, struct reap_err *e);
 REAP_MUST_CHECK int reap_rec_map(const struct reap_rec *rec, const msgpack_object *map,
 	const char *key, const msgpack_object **out, struct reap_err *e);
 

@@ -80,7 +80,7 @@ static void put_header(struct reap_writer *w, const struct reap_header *h)
 	msgpack_packer *pk = &w->pk;
 
 	msgpack_pack_map(pk, h->backend[0] != '\0' ? 6 : 5);
-	reap_put_u64(pk, "reap", 1);
+	reap_put_u64(pk, "reap", REAP_STREAM_VERSION);
 	reap_put_str(pk, "kind", reap_kind_name(h->kind));
 	if (h->has_model) {
 		reap_put_map(pk, "model", 5);

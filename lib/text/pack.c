@@ -11,7 +11,7 @@ struct packer {
 	const struct reap_pack_opts *o;
 	struct reap_pack_info *info;
 	size_t n;
-	struct reap_sha256 **rows; /* (n) running rows_sha256 */
+	struct reap_sha256 **rows, **blocks; /* (n) running rows_sha256, blocks_sha256 */
 	struct reap_writer *w;
 	uint64_t *index;
 	/* The block being filled (not with REAP_PACK_ROWS). */
@@ -22,10 +22,10 @@ struct packer {
 	uint32_t parts;
 };
 
-static int put_block(struct packer *k, struct reap_pack_info *info, const uint32_t *ids,
-	const uint8_t *keep, const uint8_t *channel, uint32_t len, struct reap_parts parts,
-	struct reap_err *e)
+static int put_block(struct packer *k, size_t which, const uint32_t *ids, const uint8_t *keep,
+	const uint8_t *channel, uint32_t len, struct reap_parts parts, struct reap_err *e)
 {
+	struct reap_pack_info *info = &k->info[which];
 	struct reap_block b = {
 		.seq_len = info->seq_len,
 		.index = (*k->index)++,
@@ -35,12 +35,16 @@ static int put_block(struct packer *k, struct reap_pack_info *info, const uint32
 		.channel = channel,
 		.parts = parts,
 	};
+	int rc;
 
 	memcpy(b.pack, info->pack, sizeof(b.pack));
 	info->blocks++;
 	info->tokens += len;
 	for (uint32_t i = 0; i < len; i++)
 		info->kept += keep[i];
+	if ((rc = reap_block_digest(&b, e)) != REAP_OK)
+		return rc;
+	reap_sha256_update(k->blocks[which], b.sha256, strlen(b.sha256));
 	return reap_put_block(k->w, &b, e);
 }
 
@@ -82,7 +86,7 @@ static int append(struct packer *k, uint32_t row, const uint32_t *ids, const uin
 		k->fill = 0;
 		if (k->o->mode == REAP_PACK_BLOCKS)
 			k->keep[0] = 0;
-		rc = put_block(k, k->info, k->ids, k->keep, k->channel, len,
+		rc = put_block(k, 0, k->ids, k->keep, k->channel, len,
 			(struct reap_parts){k->parts, k->part_row, k->part_start}, e);
 		if (rc != REAP_OK)
 			return rc;
@@ -125,7 +129,7 @@ static int add_row(struct packer *k, const struct reap_feed_row *row, struct rea
 		max = row->n;
 	}
 	if (k->o->mode == REAP_PACK_ROWS)
-		return put_block(k, info, ids, keep, channel, (uint32_t)max,
+		return put_block(k, which, ids, keep, channel, (uint32_t)max,
 			(struct reap_parts){1, &number, &start}, e);
 	if ((rc = append(k, number, ids, keep, channel, max, e)) != REAP_OK)
 		return rc;
@@ -156,6 +160,7 @@ int reap_pack_run(const struct reap_pack_opts *o, struct reap_feed *feed,
 	int rc = REAP_OK;
 
 	k.rows = reap_calloc(n, sizeof(struct reap_sha256 *));
+	k.blocks = reap_calloc(n, sizeof(struct reap_sha256 *));
 	if (o->mode != REAP_PACK_ROWS) {
 		k.ids = reap_alloc(o->seq_len, sizeof(*k.ids));
 		k.keep = reap_alloc(o->seq_len, 1);
@@ -166,11 +171,12 @@ int reap_pack_run(const struct reap_pack_opts *o, struct reap_feed *feed,
 			k.part_start == NULL)
 			rc = reap_fail_memory(e, "a block");
 	}
-	if (k.rows == NULL)
+	if (k.rows == NULL || k.blocks == NULL)
 		rc = reap_fail_memory(e, "a block");
 	for (size_t i = 0; i < n && rc == REAP_OK; i++) {
 		info[i].seq_len = o->mode == REAP_PACK_ROWS ? 0 : o->seq_len;
-		if ((k.rows[i] = reap_sha256_open()) == NULL)
+		if ((k.rows[i] = reap_sha256_open()) == NULL ||
+			(k.blocks[i] = reap_sha256_open()) == NULL)
 			rc = reap_fail_memory(e, "SHA-256");
 	}
 	while (rc == REAP_OK && !enough(&k)) {
@@ -184,13 +190,17 @@ int reap_pack_run(const struct reap_pack_opts *o, struct reap_feed *feed,
 		rc = check_count(&k, e);
 	for (size_t i = 0; i < n && rc == REAP_OK; i++) {
 		reap_sha256_finish(k.rows[i], info[i].rows_sha256);
-		k.rows[i] = NULL;
+		reap_sha256_finish(k.blocks[i], info[i].blocks_sha256);
+		k.rows[i] = k.blocks[i] = NULL;
 		if (info[i].rows_seen > 0)
 			rc = reap_put_pack(w, &info[i], e);
 	}
-	for (size_t i = 0; k.rows != NULL && i < n; i++)
+	for (size_t i = 0; k.rows != NULL && k.blocks != NULL && i < n; i++) {
 		reap_sha256_free(k.rows[i]);
+		reap_sha256_free(k.blocks[i]);
+	}
 	free(k.rows);
+	free(k.blocks);
 	free(k.ids);
 	free(k.keep);
 	free(k.channel);

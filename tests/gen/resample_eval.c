@@ -42,9 +42,12 @@ static int add_block(struct state *s, const struct reap_rec *rec, struct reap_er
 
 static int close_pack(struct state *s, const struct reap_rec *rec, struct reap_err *e)
 {
+	struct reap_sha256 *blocks = reap_sha256_open();
 	struct reap_metrics was, m;
 	int rc = reap_get_metrics(rec, &s->meta, &was, e);
 
+	if (blocks == NULL)
+		return reap_fail_memory(e, "SHA-256");
 	if (rc != REAP_OK || (rc = reap_metrics_alloc(&m, &s->meta, e)) != REAP_OK)
 		return rc;
 	memcpy(m.pack, was.pack, sizeof(m.pack));
@@ -57,6 +60,7 @@ static int close_pack(struct state *s, const struct reap_rec *rec, struct reap_e
 			&s->block[reap_random_below(&s->random, (uint32_t)s->n)].t;
 
 		t->block = s->out++;
+		reap_sha256_update(blocks, t->block_sha256, strlen(t->block_sha256));
 		m.blocks++;
 		m.scored_blocks++;
 		m.tokens += t->n;
@@ -65,6 +69,7 @@ static int close_pack(struct state *s, const struct reap_rec *rec, struct reap_e
 			reap_metrics_add(&m, &s->grid, t->nll[k], t->entropy[k], t->top1[k]);
 		rc = reap_put_eval_tokens(s->w, t, e);
 	}
+	reap_sha256_finish(blocks, m.blocks_sha256);
 	reap_metrics_finish(&m, &s->grid, s->meta.cc_quantile);
 	if (rc == REAP_OK)
 		rc = reap_put_metrics(s->w, &s->meta, &m, e);

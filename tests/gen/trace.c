@@ -61,6 +61,7 @@ int main(int argc, char **argv)
 	unsigned long a[8] = {4, 32, 4, 100, 8, 0, 1, 1};
 	struct reap_header h = {.kind = REAP_KIND_TRACE, .has_model = true};
 	struct reap_writer *w;
+	struct reap_source source;
 	struct reap_err e = {0};
 	uint32_t *pos, n;
 	uint16_t *id;
@@ -98,6 +99,8 @@ int main(int argc, char **argv)
 		for (uint32_t i = 0; i < n; i++)
 			pos[i] = i * 2 + (uint32_t)(b % 2);
 		snprintf(r.pack, sizeof(r.pack), "pack%lu", b % 3);
+		snprintf(o.block_sha256, sizeof(o.block_sha256), "%064lx", b);
+		memcpy(r.block_sha256, o.block_sha256, sizeof(r.block_sha256));
 		memcpy(o.pack, r.pack, sizeof(o.pack));
 		r.n = o.n = n;
 		for (uint32_t l = 0; l < h.model.layers; l++) {
@@ -119,7 +122,10 @@ int main(int argc, char **argv)
 		if (a[7] && reap_put_outcome(w, &o, &e) != REAP_OK)
 			goto failed;
 	}
-	if (reap_writer_finish(w, &e) != REAP_OK) {
+	source.blocks = a[4];
+	snprintf(source.tokens_sha256, sizeof(source.tokens_sha256), "%032lx%032lx", a[3], a[4]);
+	if (reap_put_source(w, &source, &e) != REAP_OK ||
+		reap_writer_finish(w, &e) != REAP_OK) {
 failed:
 		fprintf(stderr, "trace: %s\n", e.text);
 	}

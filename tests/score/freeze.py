@@ -83,20 +83,21 @@ with open(out + ".trace.jsonl", "w") as f:
     def put(record):
         f.write(json.dumps(record, separators=(",", ":")) + "\n")
 
-    put({"reap": 1, "kind": "trace", "model": {
+    put({"reap": 2, "kind": "trace", "model": {
         "id": "case", "digest": "c" * 64, "layers": layers, "experts": experts,
         "top_k": int(model.cfg.top_k)}, "recipe": None, "history": []})
     for b, (ids, keep) in enumerate(blocks):
         at, r, s = np.nonzero(keep)[0], runs[b], runs[b]["scores"]
         pack = "pack%d" % (b % 2)
         for l in range(layers):
-            put({"t": "route", "block": b, "layer": l, "pack": pack, "positions": at.tolist(),
+            put({"t": "route", "block": b, "block_sha256": "%064x" % b, "layer": l, "pack": pack, "positions": at.tolist(),
                  "experts": r["ids"][l, at].tolist(), "gates": r["gates"][l, at].tolist(),
                  "norms": r["norms"][l, at].tolist()})
-        put({"t": "outcome", "block": b, "pack": pack, "positions": at.tolist(),
+        put({"t": "outcome", "block": b, "block_sha256": "%064x" % b, "pack": pack, "positions": at.tolist(),
              "logp": [number(v) for v in s["logp"][at]],
              "entropy": [number(v) for v in s["H"][at]],
              "top1": [int(t > 0 and s["argmax"][t] == ids[t]) for t in at]})
+    put({"t": "source", "tokens_sha256": "c" * 64, "blocks": len(blocks)})
 
 code = reap((1.0, 0.25, -2.0))
 meta, acc = code["meta"], code["acc"]

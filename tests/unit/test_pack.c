@@ -132,7 +132,7 @@ static void put_bad(struct reap_writer *w, const struct bad *b, struct reap_err 
 	static const uint32_t ids[8] = {1, 2, 3, 4, 5, 6, 7, 8};
 	uint8_t keep[8], channel[8];
 	const uint64_t parts = b->parts > 0 ? b->parts : 1;
-	msgpack_packer *pk = reap_record_begin(w, b->pack ? "block" : "pack", b->pack ? 8 : 11);
+	msgpack_packer *pk = reap_record_begin(w, b->pack ? "block" : "pack", b->pack ? 8 : 12);
 
 	memset(keep, b->keep, sizeof(keep));
 	memset(channel, b->channel, sizeof(channel));
@@ -147,6 +147,7 @@ static void put_bad(struct reap_writer *w, const struct bad *b, struct reap_err 
 		reap_put_array(pk, "starts", REAP_U32, 1, &parts, b->start);
 	} else {
 		reap_put_u64(pk, "blocks", b->blocks);
+		reap_put_str(pk, "blocks_sha256", "");
 		reap_put_u64(pk, "rows_seen", 1);
 		reap_put_str(pk, "rows_sha256", b->sha);
 		reap_put_u64(pk, "tokens", b->tokens);
