@@ -263,3 +263,13 @@ with_figures() {
 	run bash -c "reap-gate --gates $GATES $TMP/base $TMP/base >&-"
 	[ "$status" -eq 1 ]
 }
+
+@test "files whose names are not UTF-8 stand in valid JSON, and without the machine's folders" {
+	pair
+	cp "$TMP/base" "$TMP/b"$'\xe9'"se"
+	cp "$GATES" "$TMP/g"$'\xff'
+	reap-gate --gates "$TMP/g"$'\xff' "$TMP/b"$'\xe9'"se" "$TMP/base" --json "$TMP/j" --markdown "$TMP/m" >"$TMP/out"
+	jq -e '.left.file == "b\ufffdse" and .right.file == "base" and .gates.path == "g\ufffd"' "$TMP/j"
+	run grep -F "$TMP" "$TMP/j" "$TMP/m"
+	[ "$status" -eq 1 ]
+}

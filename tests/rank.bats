@@ -211,3 +211,12 @@ saliency() { gen 3 8 2 40 6 | reap-accum -q --no-history "$@"; }
 	edit 'del(.sum_g)'
 	fails 3 "sum_g: missing" reap-rank "$TMP/x"
 }
+
+@test "the history in published scores is YAML whatever the arguments, and has no folders of the machine" {
+	saliency >"$TMP/s"$'\xe2'
+	reap-rank --yaml --method=reap "$TMP/s"$'\xe2' >"$TMP/y.yaml"
+	grep -qF "argv: [reap-rank, \"--yaml\", \"--method=reap\", \"s"$'\xef\xbf\xbd'"\"]" "$TMP/y.yaml"
+	run grep -F "$TMP" "$TMP/y.yaml"
+	[ "$status" -eq 1 ]
+	reap-cut --keep-n 4 "$TMP/y.yaml" >"$TMP/plan"
+}

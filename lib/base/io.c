@@ -158,6 +158,11 @@ int reap_check_file(const char *path, const char *buf, size_t len, struct reap_e
 	return rc;
 }
 
+const char *reap_path_shown(const char *path)
+{
+	return path[0] == '/' && path[1] != '\0' ? strrchr(path, '/') + 1 : path;
+}
+
 char *reap_path_join(const char *dir, const char *name)
 {
 	size_t n = strlen(dir), m = strlen(name);

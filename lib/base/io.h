@@ -70,6 +70,10 @@ void reap_atomic_abort(struct reap_atomic_file *f);
 REAP_MUST_CHECK int reap_write_file(const char *path, const void *buf, size_t len,
 	struct reap_err *e);
 
+/* How a path stands in what people publish: an absolute one, which tells of the machine
+ * it was on, by its last component, any other as it is. */
+const char *reap_path_shown(const char *path);
+
 /* dir + "/" + name in a new string, NULL when out of memory. */
 char *reap_path_join(const char *dir, const char *name);
 

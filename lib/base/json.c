@@ -4,8 +4,10 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/io.h"
+#include "lib/base/utf8.h"
 
 int reap_json_parse(const char *text, size_t len, const char *name, json_t **out,
 	struct reap_err *e)
@@ -111,4 +113,21 @@ int reap_json_str(const json_t *obj, const char *key, const char *name, const ch
 	if (member(obj, key) == NULL)
 		return reap_fail(e, REAP_EFAIL, "%s: %s: missing", name, key);
 	return reap_json_opt_str(obj, key, name, out, e);
+}
+
+json_t *reap_json_text(const char *s)
+{
+	char *text = reap_utf8_repair(s, strlen(s));
+	json_t *v = text != NULL ? json_string(text) : NULL;
+
+	free(text);
+	return v;
+}
+
+json_t *reap_json_push(json_t *list, json_t *v)
+{
+	if (json_array_append_new(list, v) == 0)
+		return list;
+	json_decref(list);
+	return NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reading JSON files with jansson: duplicate keys refused, and typed access
- * whose errors name the file and the key.
+ * JSON with jansson.  Reading: duplicate keys refused, and typed access whose errors name
+ * the file and the key.  Writing: NULL is out of memory, which what is made of it is, too.
  */
 #ifndef REAP_JSON_H
 #define REAP_JSON_H
@@ -37,5 +37,12 @@ REAP_MUST_CHECK int reap_json_str(const json_t *obj, const char *key, const char
 	const char **out, struct reap_err *e);
 REAP_MUST_CHECK int reap_json_opt_str(const json_t *obj, const char *key, const char *name,
 	const char **out, struct reap_err *e);
+
+/* A string of any bytes (lib/base/utf8.h says how), such as a path. */
+json_t *reap_json_text(const char *s);
+
+/* The list with v, which it takes, at its end; NULL when either is NULL, and both are
+ * freed then. */
+json_t *reap_json_push(json_t *list, json_t *v);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/io.h"
 #include "lib/base/mem.h"
 
 /* Room for an interval or a count as text. */
@@ -151,7 +152,7 @@ static void print_original(FILE *f, const struct reap_pair *p, const struct reap
 	static const char *const yes[2] = {"False", "True"};
 
 	fprintf(f, "# EAFT parity summary (pair)\n\n- Left: `%s`\n- Right: `%s`\n- Gates: `%s` (`%s`)\n",
-		p->left_model.id, p->right_model.id, g->name, g->path);
+		p->left_model.id, p->right_model.id, g->name, reap_path_shown(g->path));
 	if (v->primary) {
 		fprintf(f, "\n## Hero (UNION)\n\n");
 		for (size_t i = 0; i < p->count; i++)

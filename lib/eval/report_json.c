@@ -1,12 +1,32 @@
 /* SPDX-License-Identifier: MIT
  *
  * The JSON form of a comparison, for reports and model cards.  What is not known
- * is null.  Building with jansson: out of memory shows as a NULL root.
+ * is null.  Building with jansson: out of memory shows as a NULL root, since what holds
+ * a NULL is NULL.
  */
 #include <jansson.h>
 #include <math.h>
 
+#include "lib/base/io.h"
+#include "lib/base/json.h"
 #include "lib/eval/report.h"
+
+/* The object with a member more, which it takes, or with those of another. */
+static json_t *with(json_t *o, const char *key, json_t *v)
+{
+	if (json_object_set_new(o, key, v) == 0)
+		return o;
+	json_decref(o);
+	return NULL;
+}
+
+static json_t *joined(json_t *o, json_t *more)
+{
+	if (json_object_update_new(o, more) == 0)
+		return o;
+	json_decref(o);
+	return NULL;
+}
 
 static json_t *number(double v)
 {
@@ -51,10 +71,9 @@ static json_t *channels(const struct reap_pair_row *r)
 
 		if (r->channel[c].tokens == 0)
 			continue;
-		o = group(&r->channel[c]);
-		json_object_set_new(o, "channel",
+		o = with(group(&r->channel[c]), "channel",
 			json_string(reap_channel_name((enum reap_channel)c)));
-		json_array_append_new(list, o);
+		list = reap_json_push(list, o);
 	}
 	return list;
 }
@@ -68,10 +87,9 @@ static json_t *positions(const struct reap_pair_row *r)
 
 		if (r->position[b].tokens == 0)
 			continue;
-		o = group(&r->position[b]);
-		json_object_set_new(o, "from", json_integer(reap_pair_position_from(b)));
-		json_object_set_new(o, "to", json_integer(reap_pair_position_from(b + 1) - 1));
-		json_array_append_new(list, o);
+		o = with(group(&r->position[b]), "from", json_integer(reap_pair_position_from(b)));
+		o = with(o, "to", json_integer(reap_pair_position_from(b + 1) - 1));
+		list = reap_json_push(list, o);
 	}
 	return list;
 }
@@ -83,7 +101,7 @@ static json_t *worst(const struct reap_pair_row *r)
 	for (uint32_t i = 0; i < r->worst_count; i++) {
 		const struct reap_pair_token *t = &r->worst[i];
 
-		json_array_append_new(list,
+		list = reap_json_push(list,
 			json_pack("{s:I,s:i,s:s,s:I,s:o,s:o}", "block", (json_int_t)t->block,
 				"position", (int)t->position, "channel",
 				reap_channel_name((enum reap_channel)t->channel), "id",
@@ -104,10 +122,10 @@ static json_t *row(const struct reap_pair_row *r)
 		number(r->d_cc), "d_mean_p", number(r->d_mean_p), "js2d", number(r->js2d),
 		"cc_at_base", number(r->cc_at_base), "d_cc_at_base", number(r->d_cc_at_base));
 
-	json_object_update_new(o, d);
+	o = joined(o, d);
 	if (!r->paired)
 		return o;
-	json_object_update_new(o,
+	o = joined(o,
 		json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b}", "d_nll",
 			number(r->d_nll), "d_nll_ci", ci(&r->d_nll_ci), "d_ppl_ci", ci(&r->d_ppl_ci),
 			"d_cc_ci", ci(&r->d_cc_ci), "d_cc_at_base_ci", ci(&r->d_cc_at_base_ci),
@@ -115,10 +133,9 @@ static json_t *row(const struct reap_pair_row *r)
 			"top1_agreement_ci", ci(&r->agree_ci), "top1_both", number(r->both_hit),
 			"js2d_floor_left", number(r->floor_left), "js2d_floor_right",
 			number(r->floor_right), "identical", (int)r->identical));
-	json_object_set_new(o, "channels", channels(r));
-	json_object_set_new(o, "positions", positions(r));
-	json_object_set_new(o, "worst_tokens", worst(r));
-	return o;
+	o = with(o, "channels", channels(r));
+	o = with(o, "positions", positions(r));
+	return with(o, "worst_tokens", worst(r));
 }
 
 static json_t *rows(const struct reap_pair *p)
@@ -126,7 +143,7 @@ static json_t *rows(const struct reap_pair *p)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < p->count; i++)
-		json_array_append_new(list, row(&p->rows[i]));
+		list = reap_json_push(list, row(&p->rows[i]));
 	return list;
 }
 
@@ -139,7 +156,7 @@ static json_t *checks(const struct reap_pair *p, const struct reap_verdict *v)
 			const struct reap_metrics *m = &p->rows[v->judged[i].row].left;
 			const struct reap_check *k = &v->judged[i].check[c];
 
-			json_array_append_new(list,
+			list = reap_json_push(list,
 				json_pack("{s:s,s:i,s:s,s:o,s:o,s:o,s:s,s:I,s:I}", "pack", m->pack,
 					"seq_len", (int)m->seq_len, "figure", reap_check_name(c),
 					"value", number(k->value), "interval",
@@ -156,14 +173,14 @@ static json_t *notes(const struct reap_verdict *v)
 	json_t *list = json_array();
 
 	for (uint32_t i = 0; i < v->notes; i++)
-		json_array_append_new(list, json_string(v->note[i]));
+		list = reap_json_push(list, reap_json_text(v->note[i]));
 	return list;
 }
 
 static json_t *side(const char *file, const struct reap_model_id *m,
 	const struct reap_eval_meta *meta)
 {
-	return json_pack("{s:s,s:s,s:s,s:i,s:i,s:s}", "file", file, "model", m->id, "digest",
+	return json_pack("{s:o,s:s,s:s,s:i,s:i,s:s}", "file", reap_json_text(reap_path_shown(file)), "model", m->id, "digest",
 		m->digest, "layers", (int)m->layers, "experts", (int)m->experts, "arithmetic",
 		meta->backend);
 }
@@ -172,10 +189,12 @@ int reap_report_json(FILE *f, const struct reap_pair *p, const struct reap_gates
 	const struct reap_verdict *v, struct reap_err *e)
 {
 	const struct reap_eval_meta *m = &p->left_meta;
-	json_t *root = json_pack("{s:s,s:o,s:o,s:{s:s,s:s,s:s},s:{s:i,s:i,s:i,s:f,s:s},s:o,s:o,s:o}",
+	json_t *root = json_pack("{s:s,s:o,s:o,s:{s:s,s:o,s:s},s:{s:i,s:i,s:i,s:f,s:s},s:o,s:o,s:o}",
 		"verdict", reap_outcome_name(v->code), "left",
 		side(p->left_file, &p->left_model, &p->left_meta), "right",
-		side(p->right_file, &p->right_model, &p->right_meta), "gates", "name", g->name, "path", g->path, "rule", g->rule_max ? "max" : "min",
+		side(p->right_file, &p->right_model, &p->right_meta), "gates",
+		"name", g->name, "path", reap_json_text(reap_path_shown(g->path)), "rule",
+		g->rule_max ? "max" : "min",
 		"settings", "entropy_topk", (int)m->entropy_topk, "xbins", (int)m->xbins, "ybins",
 		(int)m->ybins, "cc_quantile", m->cc_quantile, "prob_scale",
 		m->log_scale ? "log" : "linear", "notes", notes(v), "checks", checks(p, v), "rows",

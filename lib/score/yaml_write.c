@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "lib/base/io.h"
+#include "lib/base/mem.h"
 #include "lib/base/scalar.h"
 #include "lib/score/ranking.h"
 
@@ -73,6 +74,26 @@ static void put_word(FILE *f, const msgpack_object *o)
 		fputs("null", f);
 }
 
+/* A word of a command line.  Where it is, or an option's value is, an absolute path, only
+ * the path's last component: scores are published, the machine is not. */
+static void put_argument(FILE *f, const msgpack_object *o)
+{
+	char *word = o->type == MSGPACK_OBJECT_STR
+		? reap_strndup(o->via.str.ptr, o->via.str.size)
+		: NULL;
+	char *value;
+
+	if (word == NULL) {
+		fputs("null", f);
+		return;
+	}
+	value = strstr(word, "=/");
+	value = value != NULL && word[0] == '-' ? value + 1 : word;
+	memmove(value, reap_path_shown(value), strlen(reap_path_shown(value)) + 1);
+	reap_print_yaml_string(word, strlen(word), f);
+	free(word);
+}
+
 /* One entry of the history, which is msgpack. */
 static void put_entry(FILE *f, const msgpack_object *o)
 {
@@ -87,7 +108,7 @@ static void put_entry(FILE *f, const msgpack_object *o)
 	for (uint32_t i = 0; argv != NULL && argv->type == MSGPACK_OBJECT_ARRAY &&
 		i < argv->via.array.size; i++) {
 		fputs(i > 0 ? ", " : "", f);
-		put_word(f, &argv->via.array.ptr[i]);
+		put_argument(f, &argv->via.array.ptr[i]);
 	}
 	fputs("]}\n", f);
 }
