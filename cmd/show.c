@@ -16,6 +16,7 @@
 #include "cmd/tool.h"
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
+#include "lib/model/inspect.h"
 #include "lib/model/model.h"
 #include "lib/stream/encode.h"
 #include "lib/stream/print.h"
@@ -24,21 +25,23 @@ static const char usage[] =
 	"usage: reap-show [options] [stream]\n"
 	"       reap-show --encode KIND [jsonlines]\n"
 	"       reap-show --id PATH...\n"
+	"       reap-show --check DIR\n"
 	"Print a record stream as JSON lines, check it, or make one from JSON lines.\n"
 	"\n"
 	"  -s, --summary     what the stream is, its history, records and sizes\n"
 	"  -t, --type TYPE   only records of this type (block, route, expert ...)\n"
 	"      --encode KIND read JSON lines, write a stream of KIND\n"
 	"      --no-history  with --encode, leave this run out of the history\n"
-	"      --id          a line for each checkpoint or stream: what identifies it\n" TOOL_USAGE_STD;
+	"      --id          a line for each checkpoint or stream: what identifies it\n"
+	"      --check       read a checkpoint whole, and print the digests of its files\n" TOOL_USAGE_STD;
 
-enum { OPT_ENCODE = TOOL_OWN, OPT_ID };
+enum { OPT_ENCODE = TOOL_OWN, OPT_ID, OPT_CHECK };
 
 struct opts {
 	bool summary;
 	const char *type;
 	enum reap_kind encode; /* REAP_KIND_ANY: do not */
-	bool id;
+	bool id, check;
 	const char *input;
 };
 
@@ -338,6 +341,36 @@ static int show_ids(char *const *path, struct reap_err *e)
 	return rc == REAP_OK ? tool_close_stdout(e) : rc;
 }
 
+/* ---- a checkpoint, read whole ---- */
+
+static int add_digest(void *arg, const char *name, const char *sha256, struct reap_err *e)
+{
+	return fprintf(arg, "%s  %s\n", sha256, name) < 0 ? reap_fail_memory(e, name) : REAP_OK;
+}
+
+/* Nothing is printed of a checkpoint in which something is wrong. */
+static int check_dir(const char *dir, struct reap_err *e)
+{
+	char *lines = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&lines, &n);
+	const struct reap_inspect in = {f, add_digest, tool_progress("checking", "bytes")};
+	int rc;
+
+	if (f == NULL)
+		return reap_fail_memory(e, dir);
+	rc = reap_inspect(dir, &in, e);
+	tool_progress_end();
+	if (fclose(f) != 0 && rc == REAP_OK)
+		rc = reap_fail_memory(e, dir);
+	if (rc == REAP_OK) {
+		fwrite(lines, 1, n, stdout);
+		rc = tool_close_stdout(e);
+	}
+	free(lines);
+	return rc;
+}
+
 static int run(const struct opts *o, struct reap_err *e)
 {
 	struct reap_reader *r = NULL;
@@ -367,7 +400,7 @@ int main(int argc, char *argv[])
 	static const struct option longs[] = {TOOL_LONG, {"summary", no_argument, NULL, 's'},
 		{"type", required_argument, NULL, 't'},
 		{"encode", required_argument, NULL, OPT_ENCODE}, {"id", no_argument, NULL, OPT_ID},
-		{NULL, 0, NULL, 0}};
+		{"check", no_argument, NULL, OPT_CHECK}, {NULL, 0, NULL, 0}};
 	struct opts o = {0};
 	struct reap_err e = {0};
 	int c, rc;
@@ -389,11 +422,17 @@ int main(int argc, char *argv[])
 		case OPT_ID:
 			o.id = true;
 			break;
+		case OPT_CHECK:
+			o.check = true;
+			break;
 		default:
 			tool_option(c);
 		}
-	if (o.id && (o.summary || o.type != NULL || o.encode != REAP_KIND_ANY))
-		tool_usage("--id goes with no other option");
+	if ((o.id || o.check) &&
+		(o.id == o.check || o.summary || o.type != NULL || o.encode != REAP_KIND_ANY))
+		tool_usage("--%s goes with no other option", o.id ? "id" : "check");
+	if (o.check && argc == optind)
+		tool_usage("--check: of which checkpoint?");
 	if (o.id && argc == optind)
 		tool_usage("--id: of which checkpoint or stream?");
 	if (!o.id && argc - optind > 1)
@@ -403,6 +442,8 @@ int main(int argc, char *argv[])
 		tool_usage("--encode goes with neither --summary nor --type");
 	if (o.encode != REAP_KIND_ANY)
 		tool_refuse_terminal();
-	rc = o.id ? show_ids(argv + optind, &e) : run(&o, &e);
+	rc = o.id	? show_ids(argv + optind, &e)
+	     : o.check ? check_dir(o.input, &e)
+		       : run(&o, &e);
 	return rc == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

@@ -50,6 +50,29 @@ refused() {
 @test "nothing but zeros" { refused 'zero-*' 5; }
 @test "what was not downloaded whole" { refused '@(pointer|page|unfinished)-*' 14; }
 
+@test "what is not what its name in a cache says" { refused 'blob-*' 4; }
+
+@test "reap-show --check finds all of that, and NaN and zeros in any expert" {
+	local name text n=0
+	while IFS=$'\t' read -r name text; do
+		case $name in
+		check-* | zero-* | nan-* | scale-* | pointer-* | page-* | blob-* | infinity-*) ;;
+		*) continue ;;
+		esac
+		[[ $text != =* ]] || continue
+		n=$((n + 1))
+		fails 1 "$text" reap-show -q --check "$BATS_FILE_TMPDIR/hostile/$name" || { echo "kind: $name"; return 1; }
+	done <"$BATS_FILE_TMPDIR/kinds"
+	[ "$n" -ge 24 ] || { echo "$n kinds"; return 1; }
+	for name in base taken-from-cache bf16; do
+		reap-show -q --check "$BATS_FILE_TMPDIR/hostile/$name" >"$TMP/sums"
+		(cd "$BATS_FILE_TMPDIR/hostile/$name" && sha256sum --strict --quiet -c "$TMP/sums" &&
+			find -L . -type f ! -name '.*' -printf '%f\n' | LC_ALL=C sort | diff - <(cut -c 67- "$TMP/sums"))
+	done
+	fails 2 "--check: of which checkpoint?" reap-show --check
+	fails 2 "--check goes with no other option" reap-show --check --summary "$MODEL"
+}
+
 @test "one meaning, spelled otherwise: the same numbers, also when pruned" {
 	local n=0 name as hostile=$BATS_FILE_TMPDIR/hostile
 	while IFS=$'\t' read -r name as; do
@@ -94,7 +117,7 @@ refused() {
 
 @test "every kind was tried" {
 	! grep -v '	=' "$BATS_FILE_TMPDIR/kinds" |
-		grep -vE '^(file|header|duplicate|metadata|entry|dtype|shape|offsets|hole|bytes|odd|tensor|index|no-index|stray|shard|nan|infinity|scale|config|adapter|zero|pointer|page|unfinished)' || false
+		grep -vE '^(file|header|duplicate|metadata|entry|dtype|shape|offsets|hole|bytes|odd|tensor|index|no-index|stray|shard|nan|infinity|scale|config|adapter|zero|pointer|page|unfinished|blob|check)' || false
 }
 
 @test "a NaN scale in an expert that goes is no obstacle" {

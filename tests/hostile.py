@@ -246,6 +246,7 @@ kind("infinity-in-router-bias", "model.layers.0.mlp.router.bias: element 0 is in
 kind("nan-in-sinks", "model.layers.1.self_attn.sinks: element 1 is NaN")(lambda c: c.bytes("model.layers.1.self_attn.sinks", 2, b"\xff\xff"))
 kind("nan-in-norm", "model.layers.1.post_attention_layernorm.weight: element 63 is NaN")(lambda c: c.bytes("model.layers.1.post_attention_layernorm.weight", 126, b"\x81\x7f"))
 kind("nan-in-final-norm", "model.norm.weight: element 0 is NaN")(lambda c: c.bytes("model.norm.weight", 0, b"\xc0\x7f"))
+kind("check-nan-in-matrix", "model.layers.1.self_attn.v_proj.weight: element 9 is NaN")(lambda c: c.bytes("model.layers.1.self_attn.v_proj.weight", 18, b"\xc0\x7f"))
 kind("scale-255", "model.layers.1.mlp.experts.down_proj_scales: expert 0: scale 5 is 255")(lambda c: c.bytes("model.layers.1.mlp.experts.down_proj_scales", 5, b"\xff"))
 
 # ---- the config ----
@@ -323,6 +324,22 @@ for f in ("config.json", TWO):
 kind("unfinished-blob", TWO + ": is missing: its download is unfinished (")(lambda c: (c.in_cache(TWO, "0" * 64 + ".incomplete"), os.unlink(c.path(TWO)), os.symlink("../unfinished-blob.blobs/blobs/" + "0" * 64, c.path(TWO))))
 kind("unfinished-only", ".safetensors.incomplete: is an unfinished download")(lambda c: [os.rename(c.path(f), c.path(f + ".incomplete")) for f in (INDEX, ONE, TWO)])
 
+def cached(c, *names, wrong=None):
+    """These files as huggingface_hub keeps them; of `wrong`, one byte is another."""
+    for name in names:
+        data = c.read(name)
+        git = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+        blob = git if name.endswith(".json") else hashlib.sha256(data).hexdigest()
+        if name == wrong:
+            c.write(name, data[:-1] + bytes([data[-1] ^ 1]) if blob != git else data + b"\n")
+        c.in_cache(name, blob)
+
+
+kind("blob-of-shard", TWO + ": is not what was to be downloaded: its blob is called")(lambda c: cached(c, "config.json", INDEX, ONE, TWO, wrong=TWO))
+kind("blob-of-config", "config.json: is not what was to be downloaded: its blob is called")(lambda c: cached(c, "config.json", INDEX, ONE, TWO, wrong="config.json"))
+kind("blob-of-index", INDEX + ": is not what was to be downloaded: its blob is called")(lambda c: cached(c, "config.json", INDEX, ONE, TWO, wrong=INDEX))
+kind("blob-of-file-beside", "generation_config.json: is not what was to be downloaded: its blob is called")(lambda c: (c.write("generation_config.json", "{}"), cached(c, "generation_config.json", wrong="generation_config.json")))
+
 
 # ---- one meaning, spelled otherwise ----
 def defaults(c):
@@ -392,6 +409,7 @@ def explicit_factor(c, context):
 
 
 same("base", "base", lambda c: None)
+same("taken-from-cache", "base", lambda c: cached(c, "config.json", INDEX, ONE, TWO))
 same("standard", "standard", standard)
 same("taken-defaults", "standard", lambda c: (standard(c), defaults(c)))
 same("taken-rope-parameters", "standard", lambda c: (standard(c), c.config(rope_parameters=dict(json.loads(c.read("config.json"))["rope_scaling"], rope_theta=150000), rope_scaling=None, rope_theta=None)))

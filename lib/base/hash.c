@@ -3,6 +3,7 @@
 
 #include <blake2.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <isa-l/crc.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -16,16 +17,38 @@ struct reap_sha256 {
 	EVP_MD_CTX *ctx;
 };
 
+struct reap_git_blob {
+	EVP_MD_CTX *ctx;
+};
+
+static EVP_MD_CTX *begin(const EVP_MD *type)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+	if (ctx != NULL && EVP_DigestInit_ex(ctx, type, NULL) != 1) {
+		EVP_MD_CTX_free(ctx);
+		ctx = NULL;
+	}
+	return ctx;
+}
+
+static void finish(EVP_MD_CTX *ctx, char *hex)
+{
+	unsigned char d[EVP_MAX_MD_SIZE] = {0};
+	unsigned n = 0;
+
+	EVP_DigestFinal_ex(ctx, d, &n);
+	for (unsigned i = 0; i < n; i++)
+		snprintf(hex + 2 * i, 3, "%02x", d[i]);
+}
+
 struct reap_sha256 *reap_sha256_open(void)
 {
 	struct reap_sha256 *h = reap_calloc(1, sizeof(*h));
 
-	if (h == NULL)
-		return NULL;
-	h->ctx = EVP_MD_CTX_new();
-	if (h->ctx == NULL || EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL) != 1) {
-		reap_sha256_free(h);
-		return NULL;
+	if (h != NULL && (h->ctx = begin(EVP_sha256())) == NULL) {
+		free(h);
+		h = NULL;
 	}
 	return h;
 }
@@ -38,15 +61,46 @@ void reap_sha256_update(struct reap_sha256 *h, const void *p, size_t n)
 
 void reap_sha256_finish(struct reap_sha256 *h, char hex[REAP_SHA256_HEX])
 {
-	unsigned char d[32] = {0};
-
-	EVP_DigestFinal_ex(h->ctx, d, NULL);
-	for (int i = 0; i < 32; i++)
-		snprintf(hex + 2 * i, 3, "%02x", d[i]);
+	finish(h->ctx, hex);
 	reap_sha256_free(h);
 }
 
 void reap_sha256_free(struct reap_sha256 *h)
+{
+	if (h != NULL)
+		EVP_MD_CTX_free(h->ctx);
+	free(h);
+}
+
+struct reap_git_blob *reap_git_blob_open(uint64_t n)
+{
+	struct reap_git_blob *h = reap_calloc(1, sizeof(*h));
+	char head[32];
+
+	if (h == NULL)
+		return NULL;
+	if ((h->ctx = begin(EVP_sha1())) == NULL) {
+		free(h);
+		return NULL;
+	}
+	/* The NUL behind the text counts. */
+	reap_git_blob_update(h, head, (size_t)snprintf(head, sizeof(head), "blob %" PRIu64, n) + 1);
+	return h;
+}
+
+void reap_git_blob_update(struct reap_git_blob *h, const void *p, size_t n)
+{
+	if (n > 0)
+		EVP_DigestUpdate(h->ctx, p, n);
+}
+
+void reap_git_blob_finish(struct reap_git_blob *h, char hex[REAP_SHA1_HEX])
+{
+	finish(h->ctx, hex);
+	reap_git_blob_free(h);
+}
+
+void reap_git_blob_free(struct reap_git_blob *h)
 {
 	if (h != NULL)
 		EVP_MD_CTX_free(h->ctx);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Digests: SHA-256 (identity of rows, files and recipes), BLAKE2b with an
+ * Digests: SHA-256 (identity of rows, files and recipes), git's names of files, BLAKE2b with an
  * 8-byte digest (row sampling; not a cut 64-byte one) or a 16-byte one (names a sample),
  * CRC-32C (streams).
  */
@@ -22,6 +22,16 @@ struct reap_sha256 *reap_sha256_open(void);
 void reap_sha256_update(struct reap_sha256 *h, const void *p, size_t n);
 void reap_sha256_finish(struct reap_sha256 *h, char hex[REAP_SHA256_HEX]);
 void reap_sha256_free(struct reap_sha256 *h);
+
+#define REAP_SHA1_HEX 41
+
+/* The name that git has for n bytes of a file (SHA-1 of a header and the file): as
+ * reap_sha256_*. */
+struct reap_git_blob;
+struct reap_git_blob *reap_git_blob_open(uint64_t n);
+void reap_git_blob_update(struct reap_git_blob *h, const void *p, size_t n);
+void reap_git_blob_finish(struct reap_git_blob *h, char hex[REAP_SHA1_HEX]);
+void reap_git_blob_free(struct reap_git_blob *h);
 
 /* Of one buffer, and of one file read to its end. */
 REAP_MUST_CHECK int reap_sha256_buf(const void *p, size_t n, char hex[REAP_SHA256_HEX],

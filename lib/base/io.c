@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/base/io.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -161,6 +162,46 @@ int reap_check_file(const char *path, const char *buf, size_t len, struct reap_e
 const char *reap_path_shown(const char *path)
 {
 	return path[0] == '/' && path[1] != '\0' ? strrchr(path, '/') + 1 : path;
+}
+
+static int by_string(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int reap_list_dir(const char *dir, char ***name, size_t *n, struct reap_err *e)
+{
+	DIR *d = opendir(dir);
+	struct dirent *ent;
+	size_t cap = 0;
+	int rc = REAP_OK;
+
+	*name = NULL;
+	*n = 0;
+	if (d == NULL)
+		return reap_fail_errno(e, "%s", dir);
+	while (rc == REAP_OK && (errno = 0, ent = readdir(d)) != NULL) {
+		if (ent->d_name[0] == '.')
+			continue;
+		if (!reap_grow(name, &cap, *n + 1, sizeof(**name)) ||
+			((*name)[*n] = reap_strdup(ent->d_name)) == NULL)
+			rc = reap_fail_memory(e, dir);
+		else
+			++*n;
+	}
+	if (rc == REAP_OK && errno != 0)
+		rc = reap_fail_errno(e, "%s", dir);
+	closedir(d);
+	if (*n > 0)
+		qsort(*name, *n, sizeof(**name), by_string);
+	return rc;
+}
+
+void reap_list_free(char **name, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(name[i]);
+	free(name);
 }
 
 char *reap_path_join(const char *dir, const char *name)

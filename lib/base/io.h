@@ -74,6 +74,11 @@ REAP_MUST_CHECK int reap_write_file(const char *path, const void *buf, size_t le
  * it was on, by its last component, any other as it is. */
 const char *reap_path_shown(const char *path);
 
+/* The names in a directory but hidden ones, sorted; free with reap_list_free in any
+ * case. */
+REAP_MUST_CHECK int reap_list_dir(const char *dir, char ***name, size_t *n, struct reap_err *e);
+void reap_list_free(char **name, size_t n);
+
 /* dir + "/" + name in a new string, NULL when out of memory. */
 char *reap_path_join(const char *dir, const char *name);
 

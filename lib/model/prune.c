@@ -5,7 +5,6 @@
 #define _DEFAULT_SOURCE
 #include "lib/model/prune_parts.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -22,6 +21,7 @@
 #include "lib/base/download.h"
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
+#include "lib/model/blob.h"
 #include "lib/model/checkpoint.h"
 #include "lib/model/config_edit.h"
 #include "lib/model/pump.h"
@@ -225,31 +225,39 @@ static int write_text(struct reap_prune *r, const char *name, const char *as, co
 	return end_file(r, as, e);
 }
 
-/* A damaged source must not become a target.  Read, not looked at through the
- * mapping, whose pages would count as our memory. */
+/* A damaged source must not become a target. */
 static int check_run(const struct reap_prune *r, const struct prune_part *p,
 	const struct prune_run *run, struct reap_err *e)
 {
-	const struct reap_shard *s = &r->m->ckpt->shard[p->src->shard];
-	const uint64_t each = run->bytes / run->rows;
-	uint8_t buf[16384];
 	int rc = REAP_OK;
 
-	for (uint32_t i = 0; i < run->rows && rc == REAP_OK; i++) {
-		struct reap_expert_check c = {.path = s->path, .tensor = p->src,
-			.expert = run->first + i, .scales = p->check == PRUNE_CHECK_SCALES};
+	for (uint32_t i = 0; i < run->rows && rc == REAP_OK; i++)
+		rc = reap_values_check_expert(r->m, p->src, run->first + i,
+			p->check == PRUNE_CHECK_SCALES, e);
+	return rc;
+}
 
-		while (rc == REAP_OK && c.bytes < each && !reap_expert_check_enough(&c)) {
-			const uint64_t left = each - c.bytes;
-			const size_t n = left < sizeof(buf) ? (size_t)left : sizeof(buf);
+/* What is copied from must be what was downloaded: said before the copying, not after
+ * an hour of it. */
+static int check_blobs(struct reap_prune *r, struct reap_err *e)
+{
+	const struct reap_checkpoint *c = r->m->ckpt;
+	struct reap_reading reading = {r->o->stop, r->o->progress, 0, r->todo};
+	char *config = reap_path_join(r->m->dir, "config.json"), blob[REAP_SHA256_HEX];
+	int rc = config == NULL ? reap_fail_memory(e, r->m->dir) : REAP_OK;
 
-			if ((rc = reap_read_at(s->fd, s->path, buf, n,
-				     run->offset + i * each + c.bytes, e)) == REAP_OK)
-				rc = reap_expert_check_more(&c, buf, n, e);
-		}
-		if (rc == REAP_OK)
-			rc = reap_expert_check_end(&c, e);
-	}
+	for (uint32_t i = 0; i < c->shards; i++)
+		if (r->touched[i] && reap_blob_name(c->shard[i].path, blob))
+			reading.todo += c->shard[i].bytes;
+	if (rc == REAP_OK && (rc = reap_blob_check(config, &reading, NULL, e)) == REAP_OK &&
+		c->index_text != NULL)
+		rc = reap_blob_check(c->index, &reading, NULL, e);
+	for (uint32_t i = 0; i < c->shards && rc == REAP_OK; i++)
+		if (r->touched[i])
+			rc = reap_blob_check(c->shard[i].path, &reading, NULL, e);
+	free(config);
+	r->done = reading.done;
+	r->todo = reading.todo;
 	return rc;
 }
 
@@ -260,7 +268,6 @@ static int copy_part(struct reap_prune *r, const struct prune_part *p, struct re
 	struct prune_run run;
 	int rc;
 
-	r->touched[p->src->shard] = true;
 	while (reap_prune_next_run(r, p, &at, &run)) {
 		if (p->check != PRUNE_CHECK_NONE && (rc = check_run(r, p, &run, e)) != REAP_OK)
 			return rc;
@@ -323,8 +330,6 @@ static bool is_aux(const char *name)
 		".gguf", ".h5", ".msgpack", ".onnx", ".ckpt"};
 	const size_t n = strlen(name);
 
-	if (name[0] == '.')
-		return false;
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
 		if (strcmp(name, own[i]) == 0)
 			return false;
@@ -337,49 +342,30 @@ static bool is_aux(const char *name)
 	return true;
 }
 
-static int by_string(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* Copy the regular files of the source (links are followed: what is pruned must
  * stand alone), directories left out, in the order of their names. */
 static int copy_aux(struct reap_prune *r, struct reap_err *e)
 {
-	DIR *d = opendir(r->m->dir);
-	struct dirent *ent;
-	char **name = NULL, *path;
-	size_t n = 0, cap = 0;
+	char **name, *path;
+	size_t n;
 	struct stat st;
-	int rc = REAP_OK;
+	int rc = reap_list_dir(r->m->dir, &name, &n, e);
 
-	if (d == NULL)
-		return reap_fail_errno(e, "%s", r->m->dir);
-	while (rc == REAP_OK && (ent = readdir(d)) != NULL) {
-		if (!is_aux(ent->d_name))
-			continue;
-		if (!reap_grow(&name, &cap, n + 1, sizeof(*name)) ||
-			(name[n] = reap_strdup(ent->d_name)) == NULL)
-			rc = reap_fail_memory(e, r->m->dir);
-		else
-			n++;
-	}
-	closedir(d);
-	if (n > 0)
-		qsort(name, n, sizeof(*name), by_string);
 	for (size_t i = 0; i < n && rc == REAP_OK; i++) {
+		if (!is_aux(name[i]))
+			continue;
 		path = reap_path_join(r->m->dir, name[i]);
 		if (path == NULL)
 			rc = reap_fail_memory(e, name[i]);
 		else if (stat(path, &st) != 0)
 			rc = reap_fail_open(e, path);
-		else if (S_ISREG(st.st_mode))
+		else if (S_ISREG(st.st_mode) &&
+			(rc = reap_blob_check(path, &(struct reap_reading){.stop = r->o->stop}, NULL, e)) ==
+				REAP_OK)
 			rc = copy_file(r, path, name[i], e);
 		free(path);
 	}
-	for (size_t i = 0; i < n; i++)
-		free(name[i]);
-	free(name);
+	reap_list_free(name, n);
 	return rc;
 }
 
@@ -576,9 +562,12 @@ int reap_prune_run(struct reap_prune *r, const char *target, struct reap_writer 
 	r->touched = reap_calloc(r->m->ckpt->shards, sizeof(*r->touched));
 	if (r->touched == NULL)
 		return reap_fail_memory(e, target);
+	for (size_t i = 0; i < r->layout.tensors; i++)
+		r->touched[r->part[i].src->shard] = true;
 	if ((rc = reap_stage_open(&r->stage, target, r->m->dir, e)) != REAP_OK)
 		return rc;
 	if ((rc = check_space(r, e)) == REAP_OK &&
+		(r->o->probe || (rc = check_blobs(r, e)) == REAP_OK) &&
 		(rc = reap_pump_open(&r->pump, r->o->stop, e)) == REAP_OK &&
 		(rc = write_all(r, e)) == REAP_OK &&
 		(!r->o->verify || (rc = reap_prune_verify(r, e)) == REAP_OK) &&

@@ -66,7 +66,7 @@ static size_t piece(const struct reap_tensor *t, uint64_t at)
 	return t->bytes - at < PIECE ? (size_t)(t->bytes - at) : PIECE;
 }
 
-static int check_finite(const struct reap_model *m, const struct reap_tensor *t, struct reap_err *e)
+int reap_values_finite(const struct reap_model *m, const struct reap_tensor *t, struct reap_err *e)
 {
 	const size_t size = reap_st_dtype_size(t->dtype);
 	uint8_t bytes[PIECE];
@@ -74,6 +74,8 @@ static int check_finite(const struct reap_model *m, const struct reap_tensor *t,
 	size_t n;
 	int rc;
 
+	if (t->dtype != REAP_ST_BF16 && t->dtype != REAP_ST_F16 && t->dtype != REAP_ST_F32)
+		return REAP_OK;
 	for (uint64_t at = 0; (n = piece(t, at)) > 0; at += n) {
 		if ((rc = reap_checkpoint_read(m->ckpt, t, at, bytes, n, e)) != REAP_OK)
 			return rc;
@@ -132,7 +134,7 @@ static int check_layer(const struct reap_model *m, const struct reap_layer *y, s
 
 	for (size_t i = 0; i < sizeof(finite) / sizeof(*finite) && rc == REAP_OK; i++)
 		if (finite[i] != NULL)
-			rc = check_finite(m, finite[i], e);
+			rc = reap_values_finite(m, finite[i], e);
 	for (size_t i = 0; i < sizeof(weights) / sizeof(*weights) && rc == REAP_OK; i++)
 		rc = check_not_zero(m, weights[i], e);
 	return rc;
@@ -141,7 +143,7 @@ static int check_layer(const struct reap_model *m, const struct reap_layer *y, s
 int reap_values_check(const struct reap_model *m, struct reap_err *e)
 {
 	const struct reap_tensor *const weights[] = {m->embed, m->final_norm, m->lm_head};
-	int rc = check_finite(m, m->final_norm, e);
+	int rc = reap_values_finite(m, m->final_norm, e);
 
 	for (size_t i = 0; i < sizeof(weights) / sizeof(*weights) && rc == REAP_OK; i++)
 		rc = check_not_zero(m, weights[i], e);
@@ -150,8 +152,17 @@ int reap_values_check(const struct reap_model *m, struct reap_err *e)
 	return rc;
 }
 
-int reap_expert_check_more(struct reap_expert_check *c, const uint8_t *p, size_t n,
-	struct reap_err *e)
+/* One expert of a tensor of experts, in pieces. */
+struct expert_check {
+	const char *path;
+	const struct reap_tensor *tensor;
+	uint32_t expert;
+	bool scales;
+	bool seen;	/* something but 0 */
+	uint64_t bytes; /* looked at */
+};
+
+static int check_piece(struct expert_check *c, const uint8_t *p, size_t n, struct reap_err *e)
 {
 	const uint8_t *bad = c->scales ? memchr(p, REAP_MXFP4_NAN, n) : NULL;
 
@@ -163,13 +174,33 @@ int reap_expert_check_more(struct reap_expert_check *c, const uint8_t *p, size_t
 	return REAP_OK;
 }
 
-int reap_expert_check_end(const struct reap_expert_check *c, struct reap_err *e)
+static int check_seen(const struct expert_check *c, struct reap_err *e)
 {
 	if (c->seen)
 		return REAP_OK;
 	return reap_fail(e, REAP_EFAIL,
 		"%s: %s: expert %u: all zero, as a hole in the file reads: it is damaged", c->path,
 		c->tensor->name, c->expert);
+}
+
+int reap_values_check_expert(const struct reap_model *m, const struct reap_tensor *t, uint32_t expert,
+	bool scales, struct reap_err *e)
+{
+	const uint64_t each = t->bytes / t->shape[0];
+	struct expert_check c = {file_of(m, t), t, expert, scales, false, 0};
+	uint8_t bytes[PIECE];
+	int rc;
+
+	/* Of blocks, the first that is not 0 is enough. */
+	while (c.bytes < each && (scales || !c.seen)) {
+		const size_t n = each - c.bytes < PIECE ? (size_t)(each - c.bytes) : PIECE;
+
+		if ((rc = reap_checkpoint_read(m->ckpt, t, expert * each + c.bytes, bytes, n, e)) !=
+				REAP_OK ||
+			(rc = check_piece(&c, bytes, n, e)) != REAP_OK)
+			return rc;
+	}
+	return check_seen(&c, e);
 }
 
 int reap_model_check_expert(const struct reap_model *m, const struct reap_layer *y, uint32_t expert,
@@ -182,15 +213,15 @@ int reap_model_check_expert(const struct reap_model *m, const struct reap_layer 
 	if (m->ckpt == NULL)
 		return REAP_OK;
 	for (size_t i = 0; i < sizeof(part) / sizeof(*part); i++) {
-		struct reap_expert_check c = {.expert = expert, .tensor = part[i], .scales = i < 2};
+		struct expert_check c = {.expert = expert, .tensor = part[i], .scales = i < 2};
 		uint64_t each;
 
 		if (part[i] == NULL)
 			continue;
 		each = part[i]->bytes / part[i]->shape[0];
 		c.path = file_of(m, part[i]);
-		if ((rc = reap_expert_check_more(&c, part[i]->data + each * expert, each, e)) != REAP_OK ||
-			(rc = reap_expert_check_end(&c, e)) != REAP_OK)
+		if ((rc = check_piece(&c, part[i]->data + each * expert, each, e)) != REAP_OK ||
+			(rc = check_seen(&c, e)) != REAP_OK)
 			return rc;
 	}
 	return REAP_OK;

@@ -21,23 +21,12 @@ REAP_MUST_CHECK int reap_values_check(const struct reap_model *m, struct reap_er
 REAP_MUST_CHECK int reap_values_same(const struct reap_model *m, const struct reap_tensor *a,
 	const struct reap_tensor *b, bool *same, struct reap_err *e);
 
-/* One expert of one of a layer's four tensors of experts, in pieces in their order:
- * begin with `seen` false, go on until all bytes were given or `enough` is true. */
-struct reap_expert_check {
-	const char *path; /* of the file, for messages */
-	const struct reap_tensor *tensor;
-	uint32_t expert;
-	bool scales;
-	bool seen;	/* something but 0 */
-	uint64_t bytes; /* given so far */
-};
-REAP_MUST_CHECK int reap_expert_check_more(struct reap_expert_check *c, const uint8_t *p, size_t n,
+/* No element is NaN or infinite; of other types nothing is asked. */
+REAP_MUST_CHECK int reap_values_finite(const struct reap_model *m, const struct reap_tensor *t,
 	struct reap_err *e);
-REAP_MUST_CHECK int reap_expert_check_end(const struct reap_expert_check *c, struct reap_err *e);
 
-static inline bool reap_expert_check_enough(const struct reap_expert_check *c)
-{
-	return c->seen && !c->scales;
-}
+/* One expert of one of a layer's four tensors of experts, read without a mapping. */
+REAP_MUST_CHECK int reap_values_check_expert(const struct reap_model *m,
+	const struct reap_tensor *t, uint32_t expert, bool scales, struct reap_err *e);
 
 #endif

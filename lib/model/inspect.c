@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/model/inspect.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "lib/base/download.h"
+#include "lib/base/io.h"
+#include "lib/base/mem.h"
+#include "lib/model/blob.h"
+#include "lib/model/checkpoint.h"
+#include "lib/model/model.h"
+#include "lib/model/values.h"
+
+static int inspect_weights(const struct reap_model *m, struct reap_reading *r, struct reap_err *e)
+{
+	int rc = REAP_OK;
+
+	for (size_t i = 0; i < m->ckpt->tensors && rc == REAP_OK; i++) {
+		rc = reap_values_finite(m, &m->ckpt->tensor[i], e);
+		r->done += m->ckpt->tensor[i].bytes;
+		reap_tick(r->progress, r->done, r->todo);
+	}
+	for (uint32_t l = 0; l < m->cfg.layers && rc == REAP_OK; l++) {
+		const struct reap_layer *y = &m->layer[l];
+		const struct reap_tensor *const part[] = {y->gate_up_scales, y->down_scales,
+			y->gate_up_blocks, y->down_blocks};
+
+		for (size_t i = 0; i < sizeof(part) / sizeof(*part); i++)
+			for (uint32_t x = 0; part[i] != NULL && x < m->cfg.experts && rc == REAP_OK; x++)
+				rc = reap_values_check_expert(m, part[i], x, i < 2, e);
+	}
+	return rc;
+}
+
+/* The regular files among the names: their sizes, or their digests. */
+static int each_file(const char *dir, char *const *name, size_t n, const struct reap_inspect *in,
+	struct reap_reading *r, struct reap_err *e)
+{
+	char sha256[REAP_SHA256_HEX];
+	struct stat st;
+	int rc = REAP_OK;
+
+	for (size_t i = 0; i < n && rc == REAP_OK; i++) {
+		char *path = reap_path_join(dir, name[i]);
+
+		if (path == NULL)
+			rc = reap_fail_memory(e, name[i]);
+		else if (stat(path, &st) != 0)
+			rc = reap_fail_open(e, path);
+		else if (S_ISREG(st.st_mode) && in == NULL)
+			r->todo += (uint64_t)st.st_size;
+		else if (S_ISREG(st.st_mode) && (rc = reap_blob_check(path, r, sha256, e)) == REAP_OK)
+			rc = in->file(in->arg, name[i], sha256, e);
+		free(path);
+	}
+	return rc;
+}
+
+int reap_inspect(const char *dir, const struct reap_inspect *in, struct reap_err *e)
+{
+	struct reap_reading r = {.progress = in->progress};
+	struct reap_model *m = NULL;
+	char **name = NULL;
+	size_t n = 0;
+	int rc;
+
+	if ((rc = reap_model_open(&m, dir, e)) != REAP_OK ||
+		(rc = reap_list_dir(dir, &name, &n, e)) != REAP_OK)
+		goto out;
+	for (size_t i = 0; i < m->ckpt->tensors; i++)
+		r.todo += m->ckpt->tensor[i].bytes;
+	if ((rc = each_file(dir, name, n, NULL, &r, e)) == REAP_OK &&
+		(rc = inspect_weights(m, &r, e)) == REAP_OK)
+		rc = each_file(dir, name, n, in, &r, e);
+out:
+	reap_list_free(name, n);
+	reap_model_close(m);
+	return rc;
+}
