@@ -10,6 +10,11 @@
  * factor of order 1, and gate and up are wide enough to reach the clamps.
  * --sparse: next to all weights 0, as holes in the files, so that real sizes cost no
  * disk; only a few at the beginning of each matrix are there.
+ * --scale NAME:row|column:FIRST/STEP:FACTOR: of every tensor whose name contains NAME the
+ * rows (or columns) FIRST, FIRST + STEP ... are times FACTOR, a power of two so that no
+ * digit changes.  The columns of MXFP4 weights are their groups of 32.  So outliers are
+ * made, and with the inverse factor where they are read a model of the same size of
+ * numbers elsewhere.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,13 +39,23 @@ static const char usage[] =
 	"       [--experts N] [--top-k N] [--heads N] [--kv-heads N] [--head-dim N] [--vocab N]\n"
 	"       [--window N] [--context N] [--factor F] [--theta F] [--truncate 0|1]\n"
 	"       [--format mxfp4|bf16] [--shards N] [--seed N] [--embed-std F] [--logit-std F]\n"
-	"       [--sparse] DIR\n";
+	"       [--sparse] [--scale NAME:row|column:FIRST/STEP:FACTOR]... DIR\n";
 
 struct shape {
 	uint64_t layers, hidden, inter, experts, top_k, heads, kv_heads, head_dim, vocab, window,
 		context, truncate, shards, seed;
 	double factor, theta, embed_std, logit_std;
 	bool bf16, sparse;
+};
+
+enum { MOST_SCALES = 32 };
+
+/* Of the tensors whose name contains `name`. */
+struct scale {
+	const char *name;
+	bool column;
+	uint64_t first, step;
+	int power; /* of two */
 };
 
 enum fill { NORMAL, CODES, SCALES };
@@ -57,6 +72,8 @@ struct job {
 	struct spec *spec;
 	size_t n, cap;
 	struct reap_tensor *tensor; /* (n) those of spec, for the layout */
+	struct scale scale[MOST_SCALES];
+	size_t scales;
 };
 
 static _Noreturn void die(const char *what, const char *why)
@@ -111,6 +128,15 @@ static uint16_t to_bf16(double v)
 
 	memcpy(&u, &f, sizeof(u));
 	return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+static double from_bf16(uint16_t v)
+{
+	uint32_t u = (uint32_t)v << 16;
+	float f;
+
+	memcpy(&f, &u, sizeof(f));
+	return (double)f;
 }
 
 /* Quantiles of the normal distribution, by bisection. */
@@ -169,14 +195,41 @@ static void fill_scales(uint8_t *buf, size_t n, double std)
 	}
 }
 
-static void write_tensor(int fd, const struct spec *s, uint64_t bytes, uint64_t seed,
+/* The elements from the `first` on, n bytes of them, of which scales are bytes. */
+static void rescale(const struct spec *s, const struct scale *c, uint8_t *buf, uint64_t first, size_t n)
+{
+	const struct reap_tensor *t = &s->tensor;
+	const uint64_t columns = t->ndim > 1 ? t->shape[t->ndim - 1] : 1;
+	const uint64_t rows = t->shape[t->ndim > 1 ? t->ndim - 2 : 0];
+	const size_t size = s->fill == NORMAL ? 2 : 1;
+
+	if (s->fill == CODES || (c->column && t->ndim == 1) || strstr(s->name, c->name) == NULL)
+		return;
+	for (size_t i = 0; i < n / size; i++) {
+		uint64_t at = first + i, line = c->column ? at % columns : at / columns % rows;
+		uint16_t v;
+
+		if (line % c->step != c->first)
+			continue;
+		if (s->fill == SCALES) {
+			buf[i] = (uint8_t)(buf[i] + c->power);
+			continue;
+		}
+		memcpy(&v, buf + 2 * i, 2);
+		v = to_bf16(ldexp(from_bf16(v), c->power));
+		memcpy(buf + 2 * i, &v, 2);
+	}
+}
+
+static void write_tensor(int fd, const struct spec *s, uint64_t bytes, const struct job *j,
 	const double *quantile, uint8_t *buf)
 {
 	uint16_t table[QUANTILES];
+	uint64_t at = 0;
 
 	for (int i = 0; i < QUANTILES; i++)
 		table[i] = to_bf16(s->mean + s->std * quantile[i]);
-	seed_for(seed, s->name);
+	seed_for(j->s.seed, s->name);
 	while (bytes > 0) {
 		size_t n = bytes < BUFFER ? (size_t)bytes : BUFFER;
 
@@ -186,6 +239,9 @@ static void write_tensor(int fd, const struct spec *s, uint64_t bytes, uint64_t 
 			fill_codes(buf, n);
 		else
 			fill_scales(buf, n, s->std);
+		for (size_t i = 0; i < j->scales; i++)
+			rescale(s, &j->scale[i], buf, at, n);
+		at += s->fill == NORMAL ? n / 2 : n;
 		if (reap_write_full(fd, buf, n) != 0)
 			die(s->name, strerror(errno));
 		bytes -= n;
@@ -348,8 +404,8 @@ static void write_config(const char *dir, const struct shape *s)
 }
 
 /* The first weights of a tensor, and of each expert of one that holds experts. */
-static void write_first(int fd, const struct spec *s, const struct reap_tensor *t, uint64_t seed,
-	const double *quantile, uint8_t *buf)
+static void write_first(int fd, const struct spec *s, const struct reap_tensor *t,
+	const struct job *j, const double *quantile, uint8_t *buf)
 {
 	enum { SOME = 64 };
 	const uint64_t rows = t->ndim >= 3 ? t->shape[0] : 1, each = t->bytes / rows;
@@ -357,7 +413,7 @@ static void write_first(int fd, const struct spec *s, const struct reap_tensor *
 	for (uint64_t i = 0; i < rows; i++) {
 		if (lseek(fd, (off_t)(t->offset + i * each), SEEK_SET) < 0)
 			die(s->name, strerror(errno));
-		write_tensor(fd, s, each < SOME ? each : SOME, seed, quantile, buf);
+		write_tensor(fd, s, each < SOME ? each : SOME, j, quantile, buf);
 	}
 }
 
@@ -378,9 +434,9 @@ static void write_shards(const char *dir, const struct job *j, const struct reap
 			die(f->name, strerror(errno));
 		for (size_t k = f->first; k < f->first + f->tensors; k++)
 			if (j->s.sparse)
-				write_first(fd, &j->spec[k], &l->tensor[k], j->s.seed, quantile, buf);
+				write_first(fd, &j->spec[k], &l->tensor[k], j, quantile, buf);
 			else
-				write_tensor(fd, &j->spec[k], l->tensor[k].bytes, j->s.seed, quantile, buf);
+				write_tensor(fd, &j->spec[k], l->tensor[k].bytes, j, quantile, buf);
 		if (close(fd) != 0)
 			die(path, strerror(errno));
 		free(path);
@@ -452,6 +508,28 @@ static bool preset(struct shape *s, const char *name)
 	return true;
 }
 
+/* "NAME:row|column:FIRST/STEP:FACTOR"; the name stays in arg. */
+static bool parse_scale(struct job *j, char *arg)
+{
+	struct scale *c = &j->scale[j->scales];
+	char *rest = strchr(arg, ':'), kind[8], end;
+	double factor;
+
+	if (rest == NULL || j->scales == MOST_SCALES)
+		return false;
+	*rest++ = '\0';
+	if (sscanf(rest, "%7[a-z]:%" SCNu64 "/%" SCNu64 ":%lf%c", kind, &c->first, &c->step, &factor,
+		    &end) != 4 ||
+		(strcmp(kind, "row") != 0 && strcmp(kind, "column") != 0) || c->first >= c->step ||
+		frexp(factor, &c->power) != 0.5)
+		return false;
+	c->power--;
+	c->name = arg;
+	c->column = kind[0] == 'c';
+	j->scales++;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	struct job j = {.s = small};
@@ -468,10 +546,11 @@ int main(int argc, char **argv)
 		{"truncate", &s->truncate, NULL}, {"shards", &s->shards, NULL}, {"seed", &s->seed, NULL},
 		{"factor", NULL, &s->factor}, {"theta", NULL, &s->theta},
 		{"embed-std", NULL, &s->embed_std}, {"logit-std", NULL, &s->logit_std}};
-	enum { OPTS = sizeof(opts) / sizeof(opts[0]), PRESET = OPTS, FORMAT, SPARSE };
-	struct option longopts[OPTS + 4] = {[PRESET] = {"preset", required_argument, NULL, PRESET},
+	enum { OPTS = sizeof(opts) / sizeof(opts[0]), PRESET = OPTS, FORMAT, SPARSE, SCALE };
+	struct option longopts[OPTS + 5] = {[PRESET] = {"preset", required_argument, NULL, PRESET},
 		[FORMAT] = {"format", required_argument, NULL, FORMAT},
-		[SPARSE] = {"sparse", no_argument, NULL, SPARSE}};
+		[SPARSE] = {"sparse", no_argument, NULL, SPARSE},
+		[SCALE] = {"scale", required_argument, NULL, SCALE}};
 	int c;
 
 	for (int i = 0; i < OPTS; i++)
@@ -489,6 +568,8 @@ int main(int argc, char **argv)
 			s->sparse = true;
 			continue;
 		}
+		if (c == SCALE && parse_scale(&j, optarg))
+			continue;
 		if (c >= 0 && c < OPTS && opts[c].u != NULL)
 			*opts[c].u = strtoull(optarg, &end, 10);
 		else if (c >= 0 && c < OPTS)
