@@ -16,7 +16,6 @@
 #include "lib/engine/forecast.h"
 #include "lib/eval/agree.h"
 #include "lib/eval/join.h"
-#include "lib/eval/recount.h"
 #include "lib/eval/scorer.h"
 
 static const char usage[] =
@@ -64,6 +63,7 @@ struct run {
 	struct reap_writer *w;
 	struct reap_scorer scorer;
 	struct resume resume;
+	uint64_t outliers; /* in the blocks that this run has computed */
 };
 
 /* ---- resuming ---- */
@@ -91,21 +91,19 @@ static int resume_check(struct run *s, struct reap_err *e)
 static int resume_packs(struct run *s, struct reap_err *e)
 {
 	struct resume *r = &s->resume;
-	struct reap_grid grid;
-	struct reap_recount recount = {.meta = &s->o->meta, .grid = &grid};
-	int rc = reap_grid_init(&grid, &s->o->meta, e);
+	int rc;
 
-	for (; rc == REAP_OK && r->from.reader != NULL; tool_resume_next(&r->from)) {
+	for (; r->from.reader != NULL; tool_resume_next(&r->from)) {
 		if (!reap_grow(&r->metrics, &r->cap, r->packs + 1, sizeof(*r->metrics)))
-			rc = reap_fail_memory(e, "the finished packs");
-		else if (!reap_rec_is(&r->from.rec, "metrics"))
-			rc = reap_rec_unknown(&r->from.rec, e);
-		else if ((rc = reap_recount_metrics(&recount, &r->from.rec, &r->metrics[r->packs], e)) ==
-			REAP_OK)
-			r->packs++;
+			return reap_fail_memory(e, "the finished packs");
+		if (!reap_rec_is(&r->from.rec, "metrics"))
+			return reap_rec_unknown(&r->from.rec, e);
+		rc = reap_get_metrics(&r->from.rec, &s->o->meta, &r->metrics[r->packs], e);
+		if (rc != REAP_OK)
+			return rc;
+		r->packs++;
 	}
-	reap_grid_free(&grid);
-	return rc;
+	return REAP_OK;
 }
 
 static int resume_open(struct run *s, struct reap_err *e)
@@ -195,6 +193,7 @@ static int on_outcome(void *arg, const struct reap_block *b, const struct reap_o
 {
 	struct run *s = arg;
 
+	s->outliers += o->outliers;
 	return reap_scorer_outcome(&s->scorer, b, o, e);
 }
 
@@ -295,6 +294,8 @@ static int run(const struct opts *o, struct reap_err *e)
 			s.resume.blocks, s.resume.packs);
 out:
 	rc = finish(s.w, rc, e);
+	if (rc == REAP_OK && !tool.dry_run)
+		tool_outliers(s.outliers);
 	reap_scorer_close(&s.scorer);
 	resume_close(&s.resume);
 	reap_engine_close(s.engine);

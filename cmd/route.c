@@ -62,6 +62,7 @@ struct run {
 	struct reap_writer *out;
 	char backend[64];
 	struct resume resume;
+	uint64_t outliers; /* in the records that this run has computed */
 };
 
 /* ---- resuming ---- */
@@ -180,6 +181,7 @@ static int on_route(
 	(void)b;
 	if (r->layer < run->o->first_layer || r->layer > run->last_layer)
 		return REAP_OK;
+	run->outliers += r->outliers;
 	return reap_put_route(run->out, r, e);
 }
 
@@ -189,6 +191,7 @@ static int on_outcome(
 	struct run *run = arg;
 
 	(void)b;
+	run->outliers += o->outliers;
 	return reap_put_outcome(run->out, o, e);
 }
 
@@ -307,6 +310,8 @@ out:
 		rc = reap_writer_finish(run.out, e);
 	else
 		reap_writer_abort(run.out);
+	if (rc == REAP_OK && !tool.dry_run)
+		tool_outliers(run.outliers);
 	if (rc == REAP_OK && run.resume.blocks > 0)
 		tool_info("%s: took over %" PRIu64 " blocks", run.resume.from.name, run.resume.blocks);
 	close_resume(&run.resume);

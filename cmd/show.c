@@ -162,6 +162,7 @@ static int show_summary(struct reap_reader *r, struct reap_err *e)
 	const struct reap_header *h = reap_reader_header(r);
 	struct tally tally[MAX_TYPES] = {{{0}, 0, 0}};
 	struct reap_rec rec;
+	uint64_t outliers = 0, more;
 	int n = 0, rc;
 
 	printf("kind     %s\n", reap_kind_name(h->kind));
@@ -193,9 +194,17 @@ static int show_summary(struct reap_reader *r, struct reap_err *e)
 		}
 		if (speaks_of_the_whole(rec.type))
 			print_scalars(&rec);
+		if (h->kind != REAP_KIND_TRACE ||
+			(!reap_rec_is(&rec, "route") && !reap_rec_is(&rec, "outcome")))
+			continue;
+		if (reap_rec_u64(&rec, NULL, "outliers", UINT32_MAX, &more, e) != REAP_OK)
+			return e->code;
+		outliers += more;
 	}
 	if (rc < 0)
 		return rc;
+	if (h->kind == REAP_KIND_TRACE)
+		printf("outliers %" PRIu64 "\n", outliers);
 	for (int i = 0; i < n; i++)
 		printf("records  %" PRIu64 " of type %s, %" PRIu64 " bytes\n", tally[i].records,
 			tally[i].type, tally[i].bytes);

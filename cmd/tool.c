@@ -67,6 +67,13 @@ void tool_info(const char *fmt, ...)
 	va_end(ap);
 }
 
+void tool_outliers(uint64_t n)
+{
+	if (tool.verbose)
+		tool_info("outliers: %" PRIu64 " times a token's numbers in a layer lay too far apart "
+			"for fixed point", n);
+}
+
 void tool_warn(const char *fmt, ...)
 {
 	va_list ap;

@@ -104,6 +104,9 @@ uint64_t tool_size(const char *option, const char *arg); /* K M G Ki Mi Gi, deci
 void tool_info(const char *fmt, ...) REAP_PRINTF(1, 2);
 void tool_warn(const char *fmt, ...) REAP_PRINTF(1, 2);
 
+/* With -v, how many outliers records of a run told of (lib/stream/rec_trace.h). */
+void tool_outliers(uint64_t n);
+
 /* reap_model_open, with a warning when other loaders would take other weights. */
 REAP_MUST_CHECK int tool_open_model(struct reap_model **m, const char *dir, struct reap_err *e);
 

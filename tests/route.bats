@@ -89,6 +89,35 @@ route() {
 	done
 }
 
+@test "outliers are counted, shown, and the same whatever threads, memory and shards" {
+	local gemm little shard
+	"$REAP_BUILD/gen/random_checkpoint" --layers 2 --hidden 128 --experts 4 --head-dim 32 \
+		--vocab 2048 --scale layers.1.self_attn.k_proj:row:3/32:131072 "$TMP/model"
+	MODEL=$TMP/model
+	for gemm in bf16 i16 f32; do
+		REAP_GEMM=$gemm reap-route -V | grep "^gemm: $gemm" >/dev/null || continue
+		export REAP_GEMM=$gemm
+		route "$TOKENS" >"$TMP/a"
+		# Of layer 1 all kept tokens, of layer 0 and lm_head none.
+		reap-show "$TMP/a" | jq -e -s --arg gemm $gemm 'map(select(.t == "route" or .t == "outcome")) |
+			length == 120 and all(.outliers ==
+				if $gemm != "f32" and .layer == 1 then (.positions | length) else 0 end)'
+		n=$(reap-show "$TMP/a" | jq -s 'map(.outliers // 0) | add')
+		[ "$(reap-show --summary "$TMP/a" | grep '^outliers')" = "outliers $n" ]
+		reap-route -v -m "$MODEL" "$TOKENS" 2>&1 >/dev/null | grep "outliers: $n times"
+		little=$(least_memory route --threads 3 "$TOKENS")
+		route --threads 3 --memory "$little" "$TOKENS" | cmp - "$TMP/a"
+		for shard in 1 2 3; do
+			route --threads 1 --shard $shard/3 "$TOKENS" | reap-show | jq -c 'select(has("block"))'
+		done | sort >"$TMP/shards"
+		reap-show "$TMP/a" | jq -c 'select(has("block"))' | sort | cmp - "$TMP/shards"
+		# reap-ppl tells of the same, in each block and in all.
+		reap-ppl -q -m "$MODEL" "$TOKENS" | reap-show | jq -e -s --argjson n "$n" '
+			(map(select(.t == "tokens").outliers) | add) == $n and
+			map(select(.t == "metrics").outliers) == [$n]'
+	done
+}
+
 @test "a block alone gives what it gives in company" {
 	local lines
 	lines=$(reap-show "$TOKENS")

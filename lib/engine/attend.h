@@ -9,6 +9,8 @@
 #ifndef REAP_ATTEND_H
 #define REAP_ATTEND_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,8 +29,16 @@ struct reap_attend_task {
 	 * 1 / sqrt(dim); their outputs take their place. */
 	float *q;
 	size_t q_stride;
-	const float *sinks; /* (group) */
+	const float *sinks;    /* (group) */
+	atomic_uchar *uneven; /* (n) set where a query is too uneven for fixed point */
+	bool precise;         /* not in fixed point: small numbers of the output count */
 };
+
+/* Set one of the flags that many threads set. */
+static inline void reap_mark(atomic_uchar *flag)
+{
+	atomic_store_explicit(flag, 1, memory_order_relaxed);
+}
 
 struct reap_attend {
 	size_t most_dim; /* of a head that it can do */
@@ -36,8 +46,9 @@ struct reap_attend {
 	/* Bytes of one position's cached keys (or values). */
 	size_t (*row_bytes)(size_t heads, size_t dim);
 
-	/* Cache one position's keys or values x (heads, dim). */
-	void (*store)(
+	/* Cache one position's keys or values x (heads, dim).  True if some of them are too
+	 * uneven for fixed point. */
+	bool (*store)(
 		void *row, const float *x, size_t heads, size_t dim, const struct reap_kern *kern);
 
 	/* Bytes of scratch memory of a task. */

@@ -28,12 +28,13 @@ static size_t row_bytes(size_t heads, size_t dim)
 	return row_floats(heads, dim) * sizeof(float);
 }
 
-static void store_heads(
+static bool store_heads(
 	void *row, const float *x, size_t heads, size_t dim, const struct reap_kern *kern)
 {
 	(void)kern;
 	memset((float *)row + heads * dim, 0, (round16(dim) - dim) * sizeof(float));
 	memcpy(row, x, heads * dim * sizeof(float));
+	return false;
 }
 
 static size_t scratch_bytes(size_t group, size_t dim)

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Attention in 16-bit fixed point, for AVX512-VNNI.  A head's query, key or value is
- * whole numbers of at most LIMIT in size times one scale, 12 bits below its largest
- * number; products are summed exactly in 32 bits (128 * 4095^2 < 2^31) at four times
- * the speed of f32.  Rounding q, k or v to bf16 instead would cost 16 times the
- * precision, where it is needed most.
+ * Attention in fixed point (attend_i16.h) for AVX512-VNNI: products at four times the
+ * speed of f32.
  *
  * The weights of a tile's values, e^(s - largest s of the tile) times the scale of the
  * value, are whole numbers of at most WEIGHT (64 * 8191 * 4095 < 2^31), so those of a
  * far, faint tile are as exact as those of a near one.
  */
-#include "lib/engine/attend.h"
+#include "lib/engine/attend_i16.h"
 
 #if defined(__AVX512VNNI__)
 #include <math.h>
@@ -18,9 +15,8 @@
 
 #include "lib/engine/i16_avx512vnni.h"
 
-enum { TILE = REAP_TILE, LIMIT = 4095, WEIGHT = 8191, MOST_DIM = 128, ROWS = REAP_I16_ROWS };
+enum { TILE = REAP_TILE, WEIGHT = 8191, ROWS = REAP_I16_ROWS };
 
-#define LOG2E 1.44269504f
 #define UNSEEN -1e30f /* a score whose weight is 0, without being infinite */
 
 struct scratch {
@@ -28,64 +24,40 @@ struct scratch {
 	uint32_t *vt;    /* (TILE / 2, wide): pairs of keys of the tile's values */
 	float *k_scale;  /* (TILE) */
 	float *v_weight; /* (TILE) WEIGHT * scale of the value / largest scale */
-	float *o;        /* (rows, wide) */
 	float *q_scale;  /* (rows) */
-	float *m;        /* (rows + 16) running maximum in units of ln 2 */
-	float *l;        /* (rows, 16) running sum, spread over 16 lanes */
 	int16_t *q;      /* (rows, dim) */
+	struct reap_i16_sums sum;
 };
-
-static size_t wide_of(size_t dim)
-{
-	return (dim + 63) / 64 * 64;
-}
-
-static size_t row_bytes(size_t heads, size_t dim)
-{
-	return heads * (dim * sizeof(int16_t) + sizeof(float));
-}
-
-static void store_heads(
-	void *row, const float *x, size_t heads, size_t dim, const struct reap_kern *kern)
-{
-	float *scale = (float *)(void *)((int16_t *)row + heads * dim);
-
-	for (size_t h = 0; h < heads; h++)
-		scale[h] = kern->f32_to_i16((int16_t *)row + h * dim, x + h * dim, LIMIT, dim);
-}
 
 static size_t scratch_bytes(size_t group, size_t dim)
 {
-	size_t rows = TILE * group, wide = wide_of(dim);
+	size_t rows = TILE * group, wide = reap_i16_wide(dim);
 
-	return (dim / 2 * TILE + TILE / 2 * wide + 2 * TILE + rows * wide + 18 * rows + 16) * 4 +
-	       rows * dim * 2;
+	return (dim / 2 * TILE + TILE / 2 * wide + 2 * TILE + rows) * 4 + rows * dim * 2 +
+	       reap_i16_sums_bytes(group, dim);
 }
 
 static struct scratch divide(void *mem, size_t group, size_t dim)
 {
-	size_t rows = TILE * group, wide = wide_of(dim);
+	size_t rows = TILE * group, wide = reap_i16_wide(dim);
 	struct scratch t;
 
 	t.kt = mem;
 	t.vt = t.kt + dim / 2 * TILE;
 	t.k_scale = (float *)(void *)(t.vt + TILE / 2 * wide);
 	t.v_weight = t.k_scale + TILE;
-	t.o = t.v_weight + TILE;
-	t.l = t.o + rows * wide;
-	t.q_scale = t.l + 16 * rows;
-	t.m = t.q_scale + rows;
-	t.q = (int16_t *)(void *)(t.m + rows + 16);
+	t.q_scale = t.v_weight + TILE;
+	t.q = (int16_t *)(void *)(t.q_scale + rows);
+	t.sum = reap_i16_sums_divide(t.q + rows * dim, group, dim);
 	return t;
 }
 
-/* Pack a tile's keys and values; returns what a weight of 1 / WEIGHT stands for. */
+/* Pack a tile's keys and values, whose scales are there; returns what a weight of 1 / WEIGHT stands for. */
 static float pack(struct scratch *t, const struct reap_attend_task *a, size_t key0, size_t keys,
 	const struct reap_kern *kern)
 {
-	size_t dim = a->dim, wide = wide_of(dim), row = row_bytes(a->heads, dim);
+	size_t dim = a->dim, wide = reap_i16_wide(dim), row = reap_i16_cache_bytes(a->heads, dim);
 	size_t values = a->head * dim * sizeof(int16_t);
-	size_t scale = a->heads * dim * sizeof(int16_t) + a->head * sizeof(float);
 	const uint8_t *k = a->keys + key0 * row, *v = a->values + key0 * row;
 	float max = 0, nan = 0;
 
@@ -94,12 +66,7 @@ static float pack(struct scratch *t, const struct reap_attend_task *a, size_t ke
 		memset(t->kt, 0, dim / 2 * TILE * sizeof(*t->kt));
 	kern->transpose((float *)(void *)t->kt, TILE, (const float *)(const void *)(k + values),
 		row / sizeof(float), keys, dim / 2);
-	for (size_t i = 0; i < TILE; i++) {
-		t->k_scale[i] = t->v_weight[i] = 0;
-		if (i >= keys)
-			continue;
-		memcpy(&t->k_scale[i], k + i * row + scale, sizeof(float));
-		memcpy(&t->v_weight[i], v + i * row + scale, sizeof(float));
+	for (size_t i = 0; i < keys; i++) {
 		max = t->v_weight[i] > max ? t->v_weight[i] : max;
 		nan += t->v_weight[i] - t->v_weight[i];
 	}
@@ -232,7 +199,7 @@ static void block(struct scratch *t, const struct reap_attend_task *a, size_t r,
 		size_t) = rows == ROWS ? products_all
 			  : rows == 2  ? products_two
 				       : products_one;
-	size_t dim = a->dim, wide = wide_of(dim);
+	size_t dim = a->dim, wide = reap_i16_wide(dim);
 	__mmask16 here = (__mmask16)((1u << rows) - 1);
 	_Alignas(64) float score_of[ROWS][TILE], max[16], old[16], new[16];
 	int16_t weight[ROWS][TILE];
@@ -245,13 +212,13 @@ static void block(struct scratch *t, const struct reap_attend_task *a, size_t r,
 			reap_visible(a->pos + (r + i) / a->group, a->window, key0, keys));
 	/* What was there counts `old` times from now on, and what is added `new` times. */
 	high = _mm512_maskz_load_ps(here, max);
-	before = _mm512_maskz_loadu_ps(here, t->m + r);
+	before = _mm512_maskz_loadu_ps(here, t->sum.m + r);
 	m = _mm512_max_ps(high, before);
-	_mm512_mask_storeu_ps(t->m + r, here, m);
+	_mm512_mask_storeu_ps(t->sum.m + r, here, m);
 	_mm512_store_ps(old, exp2_of(_mm512_sub_ps(before, m)));
 	_mm512_store_ps(new, exp2_of(_mm512_sub_ps(high, m)));
 	for (size_t i = 0; i < rows; i++) {
-		float *l = t->l + (r + i) * 16;
+		float *l = t->sum.l + (r + i) * 16;
 		__m512 more = soften(weight[i], score_of[i], max[i], t->v_weight);
 
 		_mm512_store_ps(l, _mm512_fmadd_ps(_mm512_load_ps(l), _mm512_set1_ps(old[i]),
@@ -260,7 +227,7 @@ static void block(struct scratch *t, const struct reap_attend_task *a, size_t r,
 	for (size_t d = 0; d < wide; d += 64) {
 		sum(&s, weight[0], TILE, t->vt + d, wide, TILE / 2);
 		for (size_t i = 0; i < rows; i++) {
-			float *o = t->o + (r + i) * wide + d;
+			float *o = t->sum.o + (r + i) * wide + d;
 			__m512 f = _mm512_set1_ps(old[i]), n = _mm512_set1_ps(new[i] * unit);
 
 			UNROLL
@@ -275,40 +242,31 @@ static void block(struct scratch *t, const struct reap_attend_task *a, size_t r,
 
 static void run(const struct reap_attend_task *a, void *mem, const struct reap_kern *kern)
 {
-	size_t dim = a->dim, wide = wide_of(dim), rows = a->n * a->group, high = a->pos + a->n;
+	size_t dim = a->dim, rows = a->n * a->group, high = a->pos + a->n;
 	struct scratch t = divide(mem, a->group, dim);
+	bool f32 = reap_i16_begin(&t.sum, t.q, t.q_scale, a, kern);
 
-	for (size_t r = 0; r < rows; r++) {
-		t.q_scale[r] =
-			LOG2E * kern->f32_to_i16(t.q + r * dim,
-					a->q + r / a->group * a->q_stride + r % a->group * dim,
-					LIMIT, dim);
-		/* The sink is one more key of this score, with no value. */
-		t.m[r] = LOG2E * a->sinks[r % a->group];
-		_mm512_store_ps(t.l + 16 * r, _mm512_maskz_mov_ps(1, _mm512_set1_ps(1)));
-	}
-	memset(t.o, 0, rows * wide * sizeof(*t.o));
 	for (size_t key0 = reap_first_key(a); key0 < high; key0 += TILE) {
 		size_t keys = high - key0 < TILE ? high - key0 : TILE, r = 0;
-		float unit = pack(&t, a, key0, keys, kern);
+		float unit;
 
+		if (reap_i16_scales(t.k_scale, t.v_weight, a, key0, keys) || f32) {
+			reap_i16_tile_f32(&t.sum, a, key0, keys, kern);
+			continue;
+		}
+		unit = pack(&t, a, key0, keys, kern);
 		for (size_t n; r < rows; r += n) {
 			n = rows - r >= ROWS ? ROWS : rows - r >= 2 ? 2 : 1;
 			block(&t, a, r, n, key0, keys, unit);
 		}
 	}
-	for (size_t r = 0; r < rows; r++) {
-		kern->scale(t.o + r * wide, 1 / _mm512_reduce_add_ps(_mm512_load_ps(t.l + 16 * r)),
-			dim);
-		memcpy(a->q + r / a->group * a->q_stride + r % a->group * dim, t.o + r * wide,
-			dim * sizeof(*t.o));
-	}
+	reap_i16_end(&t.sum, a, kern);
 }
 
 const struct reap_attend reap_attend_i16 = {
-	.most_dim = MOST_DIM,
-	.row_bytes = row_bytes,
-	.store = store_heads,
+	.most_dim = REAP_I16_GROUP,
+	.row_bytes = reap_i16_cache_bytes,
+	.store = reap_i16_store,
 	.scratch_bytes = scratch_bytes,
 	.run = run,
 };

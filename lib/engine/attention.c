@@ -11,6 +11,7 @@ struct attention {
 	size_t first_token, tokens;
 	const struct reap_piece *piece;
 	size_t window;
+	struct reap_rows in, out; /* of the projections */
 };
 
 static void norm_task(void *arg, size_t task, int thread)
@@ -18,13 +19,14 @@ static void norm_task(void *arg, size_t task, int thread)
 	const struct attention *a = arg;
 	struct reap_engine *g = a->g;
 	float *row = (float *)(void *)reap_thread_scratch(g, thread);
-	enum reap_operand type = g->attn_gemm.gemm->operand;
-	size_t end = (task + 1) * REAP_ROW_TASK, bytes = reap_operand_bytes(type, g->hidden);
+	size_t end = (task + 1) * REAP_ROW_TASK;
+	size_t bytes = reap_operand_bytes(a->in.type, a->in.k);
 
 	for (size_t i = task * REAP_ROW_TASK; i < end && i < a->tokens; i++) {
 		reap_norm_row(g, row, g->x + (a->first_token + i) * g->hidden, g->w.input_norm);
-		reap_operand_put(
-			type, g->attn_in + i * bytes, g->hidden, 0, row, g->hidden, g->kern);
+		if (reap_operand_put(
+			    &a->in, g->attn_in + i * bytes, 0, row, g->hidden, g->kern))
+			reap_mark(g->c.uneven + a->first_token + i);
 	}
 }
 
@@ -48,9 +50,12 @@ static void rope_task(void *arg, size_t piece, int thread)
 			g->kern->rotate(q + h * dim, q + h * dim, cosine, sine, scale, half);
 		for (size_t h = 0; h < g->cfg->kv_heads; h++)
 			g->kern->rotate(k + h * dim, k + h * dim, cosine, sine, 1, half);
-		g->attend->store(g->keys + token * g->cache_row, k, g->cfg->kv_heads, dim, g->kern);
-		g->attend->store(g->values + token * g->cache_row, g->v + i * g->kv_dim,
-			g->cfg->kv_heads, dim, g->kern);
+		if (g->attend->store(g->keys + token * g->cache_row, k, g->cfg->kv_heads, dim,
+			    g->kern))
+			reap_mark(g->c.uneven + token);
+		if (g->attend->store(g->values + token * g->cache_row, g->v + i * g->kv_dim,
+			    g->cfg->kv_heads, dim, g->kern))
+			reap_mark(g->c.uneven + token);
 	}
 }
 
@@ -75,6 +80,8 @@ static void attend_task(void *arg, size_t task, int thread)
 		     head * group * c->head_dim,
 		.q_stride = g->q_dim,
 		.sinks = g->w.sinks + head * group,
+		.uneven = g->c.uneven + p->token + p->pos,
+		.precise = a->out.precise,
 	};
 
 	g->attend->run(&t, reap_thread_scratch(g, thread), g->kern);
@@ -85,13 +92,14 @@ static void output_task(void *arg, size_t task, int thread)
 {
 	const struct attention *a = arg;
 	struct reap_engine *g = a->g;
-	enum reap_operand type = g->attn_gemm.gemm->operand;
-	size_t end = (task + 1) * REAP_ROW_TASK, bytes = reap_operand_bytes(type, g->q_dim);
+	size_t end = (task + 1) * REAP_ROW_TASK;
+	size_t bytes = reap_operand_bytes(a->out.type, a->out.k);
 
 	(void)thread;
 	for (size_t i = task * REAP_ROW_TASK; i < end && i < a->tokens; i++)
-		reap_operand_put(type, g->attn_out + i * bytes, g->q_dim, 0, g->q + i * g->q_dim,
-			g->q_dim, g->kern);
+		if (reap_operand_put(&a->out, g->attn_out + i * bytes, 0, g->q + i * g->q_dim,
+			    g->q_dim, g->kern))
+			reap_mark(g->c.uneven + a->first_token + i);
 }
 
 /* Where the projections' tiles go: dst[row] = c + bias, or += for the residual;
@@ -201,15 +209,22 @@ void reap_engine_attention(struct reap_engine *g, uint32_t layer)
 	const struct reap_layer *l = &g->m->layer[layer];
 	struct reap_weight wq = bf16_weight(l->q_w), wk = bf16_weight(l->k_w),
 			   wv = bf16_weight(l->v_w), wo = bf16_weight(l->o_w);
+	const struct reap_gemm *gemm = g->attn_gemm.gemm;
 	struct attention a = {.g = g,
 		.piece = g->piece,
-		.window = g->cfg->sliding[layer] ? g->cfg->window : SIZE_MAX};
+		.window = g->cfg->sliding[layer] ? g->cfg->window : SIZE_MAX,
+		.in = {.type = gemm->operand, .k = g->hidden},
+		.out = {.type = gemm->operand, .k = g->q_dim, .gated = true}};
 	size_t block = 0, pos = 0;
 
 	reap_gemm_pack_all(&g->attn_gemm, g->packed_q, &wq);
 	reap_gemm_pack_all(&g->attn_gemm, g->packed_k, &wk);
 	reap_gemm_pack_all(&g->attn_gemm, g->packed_v, &wv);
 	reap_gemm_pack_all(&g->attn_gemm, g->packed_o, &wo);
+	a.in.precise = reap_gemm_uneven(gemm, g->packed_q, &wq) ||
+		       reap_gemm_uneven(gemm, g->packed_k, &wk) ||
+		       reap_gemm_uneven(gemm, g->packed_v, &wv);
+	a.out.precise = reap_gemm_uneven(gemm, g->packed_o, &wo);
 
 	/* Runs of whole blocks, or of a long block's next REAP_RUN positions. */
 	while (block < g->c.blocks) {

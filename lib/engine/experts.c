@@ -45,7 +45,11 @@ static void choose(const float *logits, size_t experts, size_t k, uint16_t *id, 
 /* Norm and route a few tokens. */
 static void route_task(void *arg, size_t task, int thread)
 {
-	struct reap_engine *g = ((const struct experts *)arg)->g;
+	const struct experts *a = arg;
+	struct reap_engine *g = a->g;
+	const struct reap_rows in = {.type = g->gemm.gemm->operand,
+		.k = g->hidden,
+		.precise = a->l->gate_up_scales == NULL};
 	size_t first = task * REAP_ROW_TASK, n = g->c.tokens - first, k = g->cfg->top_k;
 	float *rows = (float *)(void *)reap_thread_scratch(g, thread);
 	float *logits = rows + REAP_ROW_TASK * g->hidden;
@@ -56,8 +60,9 @@ static void route_task(void *arg, size_t task, int thread)
 		size_t t = first + i;
 
 		reap_norm_row(g, rows + i * g->hidden, g->x + t * g->hidden, g->w.post_norm);
-		reap_operand_put(g->gemm.gemm->operand, g->xn + t * g->xn_row, g->hidden, 0,
-			rows + i * g->hidden, g->hidden, g->kern);
+		if (reap_operand_put(&in, g->xn + t * g->xn_row, 0, rows + i * g->hidden, g->hidden,
+			    g->kern))
+			reap_mark(g->c.uneven + t);
 		memcpy(logits + i * g->experts16, g->w.router_bias, g->experts16 * sizeof(*logits));
 	}
 	/* Partial sums keep the rounding of a long sum small. */
@@ -87,6 +92,8 @@ struct group {
 struct act_sink {
 	const struct reap_engine *g;
 	const float *bias; /* of the expert */
+	const uint32_t *pair; /* of each row */
+	enum reap_weight_layout layout;
 };
 
 static void gather_task(void *arg, size_t task, int thread)
@@ -99,8 +106,8 @@ static void gather_task(void *arg, size_t task, int thread)
 	for (size_t r = task * REAP_ROW_TASK; r < end && r < q->rows; r++) {
 		uint32_t pair = g->pair[q->first_pair + r];
 
-		memcpy(g->gathered + r * g->xn_row,
-			g->xn + (size_t)(pair / g->cfg->top_k) * g->xn_row, g->xn_row);
+		reap_operand_copy(g->gemm.gemm->operand, g->gathered + r * g->xn_row,
+			g->xn + (size_t)(pair / g->cfg->top_k) * g->xn_row, g->hidden);
 		g->row[pair] = (uint32_t)r;
 	}
 }
@@ -109,13 +116,18 @@ static void activate_tile(void *arg, const struct reap_tile *t)
 {
 	const struct act_sink *s = arg;
 	const struct reap_engine *g = s->g;
+	const struct reap_rows act = {.type = g->gemm.gemm->operand,
+		.k = g->inter,
+		.gated = true,
+		.precise = s->layout == REAP_W_BF16_TURNED};
 	float *row = (float *)(void *)reap_thread_scratch(g, t->thread);
 
 	for (size_t r = 0; r < t->rows; r++) {
 		g->kern->swiglu(row, t->c + r * t->ldc, s->bias + t->n0,
 			(float)g->cfg->swiglu_limit, t->n / 2);
-		reap_operand_put(g->gemm.gemm->operand, g->act + (t->row + r) * g->act_row,
-			g->inter, t->n0 / 2, row, t->n / 2, g->kern);
+		if (reap_operand_put(&act, g->act + (t->row + r) * g->act_row, t->n0 / 2, row,
+			    t->n / 2, g->kern))
+			reap_mark(g->c.uneven + s->pair[t->row + r] / g->cfg->top_k);
 	}
 }
 
@@ -184,7 +196,8 @@ static void run_group(struct group *q)
 
 		q->gate_up[i] = expert_weight(
 			q->l->gate_up_blocks, q->l->gate_up_scales, e, 2 * g->inter, g->hidden);
-		q->sink[i] = (struct act_sink){g, g->w.gate_up_bias + (size_t)e * 2 * g->inter};
+		q->sink[i] = (struct act_sink){g, g->w.gate_up_bias + (size_t)e * 2 * g->inter,
+			g->pair + q->first_pair, q->gate_up[i].layout};
 		p->w = &q->gate_up[i];
 		p->a = g->gathered;
 		p->done = activate_tile;

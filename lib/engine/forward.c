@@ -64,7 +64,8 @@ static bool buffer_bytes(const struct reap_engine *g, uint64_t cap, uint64_t *by
 				   reap_operand_bytes(attn->operand, g->q_dim)) +
 		g->cfg->experts * (3 * g->hidden + 2 * g->inter) * 4 +
 		reap_group_rows(g, cap) * group_row;
-	token = g->hidden * 4 + g->xn_row + 2 * g->cache_row + k * (2 + 4 + 4 + 4 + 4) + (4 + 1) +
+	token = g->hidden * 4 + g->xn_row + 2 * g->cache_row + k * (2 + 4 + 4 + 4 + 4) +
+		(4 + 1 + 1) + (g->layers + 1) * sizeof(*g->outliers) +
 		2 * sizeof(struct reap_panel) + sizeof(size_t);
 	/* Rotary tables, if the chunk is one block. */
 	token += 2 * g->rope.half * sizeof(float);
@@ -185,7 +186,9 @@ static bool allocate(struct reap_engine *g)
 	g->c.kept = reap_alloc(cap, sizeof(*g->c.kept));
 	g->c.need = reap_alloc(cap, sizeof(*g->c.need));
 	g->c.start = reap_alloc(cap + 1, sizeof(*g->c.start));
-	ok = ok && g->c.kept && g->c.need && g->c.start;
+	g->c.uneven = reap_calloc(cap, sizeof(*g->c.uneven));
+	g->outliers = reap_alloc(cap * (g->layers + 1), sizeof(*g->outliers));
+	ok = ok && g->c.kept && g->c.need && g->c.start && g->c.uneven && g->outliers;
 	if (g->o.routes) {
 		size_t n = pairs * g->layers; /* both factors were within `memory` */
 
@@ -275,6 +278,7 @@ void reap_engine_close(struct reap_engine *g)
 		g->packed_o, g->x, g->xn, g->attn_in, g->q, g->k, g->v, g->keys, g->values,
 		g->attn_out, g->scratch, g->piece, g->panel, g->expert, g->gate, g->norm, g->row,
 		g->pair, g->gathered, g->act, g->y, g->c.kept, g->c.need, g->c.start,
+		g->c.uneven, g->outliers,
 		g->trace_expert, g->trace_gate, g->trace_norm, g->packed_head, g->state, g->top,
 		g->logp, g->entropy, g->top1};
 
@@ -411,6 +415,20 @@ static void each_big(const struct reap_layer *l, void (*fn)(const struct reap_te
 			fn(t[i]);
 }
 
+/* Count the kept tokens that were marked, by block, and take the marks away.  `back`: the
+ * mark of a token is the one before. */
+static void count_outliers(struct reap_engine *g, uint32_t row, size_t back)
+{
+	uint32_t *count = g->outliers + row * g->cap;
+	size_t i = 0;
+
+	for (size_t b = 0; b < g->c.blocks; b++)
+		for (count[b] = 0; i < g->c.kept_count && g->c.kept[i] < g->c.start[b + 1]; i++)
+			if (g->c.kept[i] >= g->c.start[b] + back)
+				count[b] += g->c.uneven[g->c.kept[i] - back];
+	memset(g->c.uneven, 0, g->c.tokens);
+}
+
 static int deliver(struct reap_engine *g, const struct reap_engine_sink *sink, struct reap_err *e)
 {
 	size_t k = g->cfg->top_k, from = 0, to;
@@ -434,6 +452,7 @@ static int deliver(struct reap_engine *g, const struct reap_engine_sink *sink, s
 			size_t at = (l * g->cap + from) * k;
 
 			r.layer = l;
+			r.outliers = g->outliers[l * g->cap + b];
 			r.experts = g->trace_expert + at;
 			r.gates = g->trace_gate + at;
 			r.norms = g->trace_norm + at;
@@ -444,6 +463,9 @@ static int deliver(struct reap_engine *g, const struct reap_engine_sink *sink, s
 			o.logp = g->logp + from;
 			o.entropy = g->entropy + from;
 			o.top1 = g->top1 + from;
+			/* Of lm_head, and of layers that no route tells of. */
+			for (uint32_t l = g->o.routes ? g->layers : 0; l <= g->layers; l++)
+				o.outliers += g->outliers[l * g->cap + b];
 			if ((rc = sink->outcome(sink->arg, &o, e)) != REAP_OK)
 				return rc;
 		}
@@ -468,6 +490,7 @@ int reap_engine_run(struct reap_engine *g, const struct reap_block *blocks, size
 		reap_engine_attention(g, l);
 		if ((rc = reap_engine_experts(g, l, e)) != REAP_OK)
 			return rc;
+		count_outliers(g, l, 0);
 		each_big(&g->m->layer[l], reap_tensor_release);
 		reap_tick(p, g->c.tokens * (l + 1) / (layers + g->o.outcomes), g->c.tokens);
 	}
@@ -475,6 +498,7 @@ int reap_engine_run(struct reap_engine *g, const struct reap_block *blocks, size
 		small(g, g->w.final_norm, g->m->final_norm, 0, g->hidden);
 		if ((rc = reap_engine_outcomes(g, e)) != REAP_OK)
 			return rc;
+		count_outliers(g, layers, 1);
 	}
 	return deliver(g, sink, e);
 }

@@ -6,6 +6,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/engine/gemm_backends.h"
+#include "lib/engine/gemm_wide.h"
 
 /* ---- backends ---- */
 
@@ -169,12 +170,19 @@ static size_t tile_floats(const struct reap_gemm *gemm)
 	return round64((size_t)gemm->rows * gemm->slab);
 }
 
+static size_t thread_floats(const struct reap_gemm *gemm)
+{
+	size_t wide = gemm->operand == REAP_OP_I16 ? reap_wide_floats(gemm->slab) : 0;
+
+	return tile_floats(gemm) + round64(wide);
+}
+
 uint64_t reap_gemm_memory(const struct reap_gemm *gemm, int threads, size_t max_k)
 {
 	size_t work = gemm->work_bytes != NULL ? gemm->work_bytes(max_k) : 0;
 
 	return (uint64_t)threads * (round64(gemm->slab_bytes(gemm->slab, max_k)) +
-					   tile_floats(gemm) * sizeof(float) + work);
+					   thread_floats(gemm) * sizeof(float) + work);
 }
 
 int reap_gemm_open(struct reap_gemm_ctx *g, const struct reap_gemm *gemm,
@@ -184,7 +192,7 @@ int reap_gemm_open(struct reap_gemm_ctx *g, const struct reap_gemm *gemm,
 
 	*g = (struct reap_gemm_ctx){.gemm = gemm, .kern = kern, .pool = pool};
 	g->slab_bytes = round64(gemm->slab_bytes(gemm->slab, max_k));
-	g->tile_floats = tile_floats(gemm);
+	g->tile_floats = thread_floats(gemm);
 	g->slabs = reap_alloc_aligned(threads, g->slab_bytes);
 	g->tiles = reap_alloc_aligned(threads, g->tile_floats * sizeof(float));
 	if (g->slabs == NULL || g->tiles == NULL) {
@@ -223,6 +231,15 @@ const void *reap_gemm_slab(const struct reap_gemm *gemm, const void *packed, siz
 	return (const uint8_t *)packed + i * round64(gemm->slab_bytes(gemm->slab, k));
 }
 
+void reap_gemm_multiply(const struct reap_gemm_ctx *g, int thread, float *c, size_t ldc,
+	const void *a, size_t m, const struct reap_weight *w, const void *slab, size_t n0, size_t n)
+{
+	g->gemm->multiply(c, ldc, a, slab, m, n, w->k, g->kern);
+	if (g->gemm->operand == REAP_OP_I16)
+		reap_wide_add(c, ldc, a, m, w, slab, n0, n,
+			reap_gemm_tile(g, thread) + tile_floats(g->gemm), g->kern);
+}
+
 struct run {
 	const struct reap_gemm_ctx *g;
 	struct reap_product *p;
@@ -237,7 +254,7 @@ static void run_task(void *arg, size_t task, int thread)
 	const struct reap_product *p;
 	const void *packed;
 	size_t lo = 0, hi = r->n, slabs, slab, n, n0, k, first, last;
-	float *c = g->tiles + (size_t)thread * g->tile_floats;
+	float *c = reap_gemm_tile(g, thread);
 
 	/* The last product that starts at or before the task. */
 	while (hi - lo > 1) {
@@ -278,8 +295,8 @@ static void run_task(void *arg, size_t task, int thread)
 			.n = n,
 			.thread = thread};
 
-		gemm->multiply(c, t.ldc, (const uint8_t *)p->a + q->row * stride, packed, q->rows,
-			n, k, g->kern);
+		reap_gemm_multiply(g, thread, c, t.ldc, (const uint8_t *)p->a + q->row * stride,
+			q->rows, p->w, packed, n0, n);
 		p->done(p->arg, &t);
 	}
 }
@@ -324,6 +341,16 @@ void reap_gemm_pack_all(const struct reap_gemm_ctx *g, void *packed, const struc
 	struct pack_all a = {.g = g, .packed = packed, .w = w};
 
 	reap_pool_run(g->pool, slab_count(g->gemm, w->n), pack_task, &a);
+}
+
+bool reap_gemm_uneven(const struct reap_gemm *gemm, const void *packed, const struct reap_weight *w)
+{
+	size_t n0, n;
+
+	for (size_t i = 0; gemm->operand == REAP_OP_I16 && i < slab_count(gemm, w->n); i++)
+		if (reap_wide_slab(reap_gemm_slab(gemm, packed, w->n, w->k, i, &n0, &n), w->k))
+			return true;
+	return false;
 }
 
 void reap_panels_add(

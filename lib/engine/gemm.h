@@ -62,7 +62,7 @@ struct reap_gemm {
 
 	/* c (m, n) = a (m, k) slab^T; rows of a are operands, one after the other,
 	 * those of c ldc floats apart.  ldc is a multiple of 16: columns up to the next
-	 * multiple may be written. */
+	 * multiple may be written.  REAP_OP_I16: without what is kept in f32. */
 	void (*multiply)(float *c, size_t ldc, const void *a, const void *slab, size_t m, size_t n,
 		size_t k, const struct reap_kern *kern);
 };
@@ -98,7 +98,7 @@ struct reap_gemm_ctx {
 	struct reap_pool *pool;
 	size_t slab_bytes, tile_floats; /* of one thread */
 	uint8_t *slabs;
-	float *tiles;
+	float *tiles; /* and behind each the work space of gemm_wide.h */
 };
 
 /* max_k: the largest k of a weight that is not packed beforehand, 0 for none. */
@@ -108,6 +108,18 @@ void reap_gemm_close(struct reap_gemm_ctx *g);
 
 /* Bytes that reap_gemm_open takes, and the threads at work. */
 uint64_t reap_gemm_memory(const struct reap_gemm *gemm, int threads, size_t max_k);
+
+/* c (m, n) = a (m, k) w^T for the columns n0 .. n0 + n - 1 of w, which slab holds, by
+ * one thread: all of the product. */
+void reap_gemm_multiply(const struct reap_gemm_ctx *g, int thread, float *c, size_t ldc,
+	const void *a, size_t m, const struct reap_weight *w, const void *slab, size_t n0,
+	size_t n);
+
+/* The thread's tile of c: (gemm->rows, gemm->slab). */
+static inline float *reap_gemm_tile(const struct reap_gemm_ctx *g, int thread)
+{
+	return g->tiles + (size_t)thread * g->tile_floats;
+}
 
 struct reap_panel {
 	size_t row, rows; /* rows of a, 1 <= rows <= gemm->rows */
@@ -144,6 +156,10 @@ void reap_gemm_run(const struct reap_gemm_ctx *g, struct reap_product *p, size_t
 /* All slabs of a weight, one after the other. */
 uint64_t reap_gemm_packed_bytes(const struct reap_gemm *gemm, size_t n, size_t k);
 void reap_gemm_pack_all(const struct reap_gemm_ctx *g, void *packed, const struct reap_weight *w);
+
+/* Are some of its weights too uneven for the backend's fixed point? */
+bool reap_gemm_uneven(
+	const struct reap_gemm *gemm, const void *packed, const struct reap_weight *w);
 
 /* Slab i of a weight packed so: its address, first column and columns. */
 const void *reap_gemm_slab(const struct reap_gemm *gemm, const void *packed, size_t n, size_t k,

@@ -5,11 +5,12 @@
  * and adds to 32-bit integers, exactly; after each group of inputs the sums are
  * scaled and added up in f32.
  *
- * A slab is packed in panels of 64 columns: for each pair of inputs the 64 columns'
- * pairs; behind all panels their scales, 64 for each group.  A column's scale is a
- * power of two, so that MXFP4 and bf16 weights keep their exact values unless one is
- * over 2^8 (bf16: 2^4) times smaller than the largest of its group; those are rounded
- * at 2^-12 of the largest.
+ * A slab is packed in panels of 64 columns behind the header of gemm_wide.h: for each
+ * pair of inputs the 64 columns' pairs; behind all panels their scales, 64 for each
+ * group.  A column's scale is a power of two, so that MXFP4 and bf16 weights keep their
+ * exact values unless one is over 2^8 (bf16: 2^4) times smaller than the largest of its
+ * group; those are rounded at 2^-12 of the largest, and where they are many, the group is
+ * left to f32.
  */
 #include "lib/engine/gemm_backends.h"
 
@@ -17,6 +18,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "lib/engine/gemm_wide.h"
 #include "lib/engine/i16_avx512vnni.h"
 #include "lib/engine/kernels_vec.h"
 
@@ -27,11 +29,6 @@ static size_t pairs_of(size_t k)
 	return (k + 1) / 2;
 }
 
-static size_t groups_of(size_t k)
-{
-	return (k + GROUP - 1) / GROUP;
-}
-
 static size_t panels_of(size_t n)
 {
 	return (n + PANEL - 1) / PANEL;
@@ -39,13 +36,18 @@ static size_t panels_of(size_t n)
 
 static size_t slab_bytes(size_t n, size_t k)
 {
-	return panels_of(n) * PANEL * (pairs_of(k) + groups_of(k)) * 4;
+	return reap_wide_header(k) + panels_of(n) * PANEL * (pairs_of(k) + reap_i16_groups(k)) * 4;
 }
 
-/* The scales of a panel, behind the values of all. */
+/* Where, in words of 4 bytes, a panel's pairs lie in a slab, and its scales. */
+static size_t pairs_at(size_t k, size_t panel)
+{
+	return reap_wide_header(k) / 4 + panel * PANEL * pairs_of(k);
+}
+
 static size_t scales_at(size_t n, size_t k, size_t panel)
 {
-	return panels_of(n) * PANEL * pairs_of(k) + panel * PANEL * groups_of(k);
+	return pairs_at(k, panels_of(n)) + panel * PANEL * reap_i16_groups(k);
 }
 
 /* ---- packing ---- */
@@ -78,53 +80,76 @@ static int power(const float *v, size_t k, float *scale)
 	return e - 12;
 }
 
-/* One group of 16 columns or fewer: k inputs from k0 on. */
-static void pack_group(uint32_t *dst, float *scale, const struct reap_weight *w, size_t n0,
-	size_t n, size_t k0, size_t k, const struct reap_kern *kern)
+/* One group of 16 columns or fewer: k inputs from k0 on.  True if `rounds` and a column's
+ * weights are uneven. */
+INLINE bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w, size_t n0,
+	size_t n, size_t k0, size_t k, const bool rounds, const struct reap_kern *kern)
 {
 	const __m512i lane =
 		_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+	const __m512i small = _mm512_set1_epi32(REAP_I16_LIMIT / 64 + 1);
 	float rows[16 * GROUP];
 	uint32_t pairs[16][GROUP / 2];
+	bool uneven = false;
 
 	reap_weight_to_f32(rows, GROUP, w, n0, n, k0, k, kern);
 	memset(pairs, 0, sizeof(pairs));
 	for (size_t i = 0; i < n; i++) {
 		int e = power(rows + i * GROUP, k, &scale[i]);
+		__m512i lost = _mm512_setzero_si512();
 
 		for (size_t l = 0; l < k; l += 16) {
 			__mmask16 use = k - l < 16 ? (__mmask16)((1u << (k - l)) - 1) : 0xffff;
 			__m512 x = _mm512_maskz_loadu_ps(use, rows + i * GROUP + l);
-			__m512i v =
-				_mm512_cvtps_epi32(_mm512_scalef_ps(x, _mm512_set1_ps((float)-e)));
+			__m512i v;
 
+			v = _mm512_cvtps_epi32(_mm512_scalef_ps(x, _mm512_set1_ps((float)-e)));
+			if (rounds)
+				lost = _mm512_mask_sub_epi32(lost,
+					_mm512_mask_cmplt_epi32_mask(
+						use, _mm512_abs_epi32(v), small),
+					lost, _mm512_set1_epi32(-1));
 			_mm256_storeu_si256(
 				(__m256i *)(void *)(pairs[i] + l / 2), _mm512_cvtepi32_epi16(v));
 		}
+		if (rounds && reap_wide_rounds(w, n0 + i, 1, k0, k))
+			uneven |= (size_t)_mm512_reduce_add_epi32(lost) * 8 > 3 * k;
 	}
 	for (size_t p = 0; p < pairs_of(k); p++)
 		_mm512_storeu_si512(dst + p * PANEL,
 			_mm512_i32gather_epi32(_mm512_slli_epi32(lane, 6), &pairs[0][p], 4));
+	return uneven;
 }
 
 static void pack(
 	void *slab, const struct reap_weight *w, size_t n0, size_t n, const struct reap_kern *kern)
 {
-	size_t pairs = pairs_of(w->k);
+	const bool rounds = reap_wide_rounds(w, n0, n, 0, w->k);
+	uint8_t *uneven = slab;
 
+	memset(uneven, 0, reap_wide_header(w->k));
 	for (size_t c = 0; c < panels_of(n) * PANEL; c += 16) {
 		size_t panel = c / PANEL, cols = c >= n ? 0 : n - c < 16 ? n - c : 16;
-		uint32_t *dst = (uint32_t *)slab + panel * PANEL * pairs + c % PANEL;
+		uint32_t *dst = (uint32_t *)slab + pairs_at(w->k, panel) + c % PANEL;
 		float *scale = (float *)slab + scales_at(n, w->k, panel) + c % PANEL;
 
 		for (size_t k0 = 0; k0 < w->k; k0 += GROUP) {
+			size_t k = w->k - k0 < GROUP ? w->k - k0 : GROUP;
+
 			memset(scale, 0, 16 * sizeof(*scale));
-			pack_group(dst, scale, w, n0 + c, cols, k0,
-				w->k - k0 < GROUP ? w->k - k0 : GROUP, kern);
+			if (rounds)
+				uneven[k0 / GROUP] |= pack_group(
+					dst, scale, w, n0 + c, cols, k0, k, true, kern);
+			else
+				pack_group(dst, scale, w, n0 + c, cols, k0, k, false, kern);
 			dst += GROUP / 2 * PANEL;
 			scale += PANEL;
 		}
 	}
+	for (size_t g = 0; g < reap_i16_groups(w->k); g++)
+		for (size_t panel = 0; uneven[g] && panel < panels_of(n); panel++)
+			memset((float *)slab + scales_at(n, w->k, panel) + g * PANEL, 0,
+				PANEL * sizeof(float));
 }
 
 /* ---- multiplying ---- */
@@ -182,7 +207,7 @@ static void multiply(float *c, size_t ldc, const void *a, const void *slab, size
 	(void)kern;
 	for (size_t d0 = 0; d0 < k; d0 += DEPTH)
 		for (size_t n0 = 0; n0 < n; n0 += PANEL) {
-			const uint32_t *b = (const uint32_t *)slab + n0 * pairs_of(k);
+			const uint32_t *b = (const uint32_t *)slab + pairs_at(k, n0 / PANEL);
 			const float *s = (const float *)slab + scales_at(n, k, n0 / PANEL);
 			size_t cols = n - n0 < PANEL ? n - n0 : PANEL;
 

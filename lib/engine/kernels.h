@@ -29,6 +29,11 @@ struct reap_kern {
 	 * scale is NaN. */
 	float (*f32_to_i16)(int16_t *dst, const float *src, int limit, size_t n);
 
+	/* What f32_to_i16 has rounded away: x / s - hi in units of 2^-15, s > 0 being the
+	 * scale; and back: dst = s * (hi + lo 2^-15). */
+	void (*i16_rest)(int16_t *lo, const int16_t *hi, const float *x, float s, size_t n);
+	void (*i16_to_f32)(float *dst, const int16_t *hi, const int16_t *lo, float s, size_t n);
+
 	/* MXFP4 (OCP MX 1.0): groups of 32 values, 16 bytes and one scale 2^(s-127)
 	 * each; element 2j is the low nibble of byte j.  Exact in both forms; s = 255
 	 * makes NaN. */
@@ -79,6 +84,9 @@ struct reap_kern {
 	float (*sum_exp)(const float *x, float m, size_t n);
 
 	void (*scale)(float *x, float s, size_t n);
+
+	/* How many of n have |x| >= t > 0. */
+	size_t (*count_above)(const float *x, float t, size_t n);
 
 	/* The first index i in [from, n) with x[i] > t, or n. */
 	size_t (*find_above)(const float *x, float t, size_t from, size_t n);

@@ -84,6 +84,49 @@ static float f32_to_i16(int16_t *dst, const float *src, int limit, size_t n)
 	return up == 0 ? 0 : size / (float)limit;
 }
 
+/* The first n <= LANES of whole numbers. */
+INLINE vf whole(const int16_t *v, size_t n)
+{
+	vh h = {0};
+
+	memcpy(&h, v, n * sizeof(*v));
+	return __builtin_convertvector(widen_signed(h), vf);
+}
+
+INLINE vh rest(vf x, vf hi, float up)
+{
+	const float round = 12582912.0f; /* as above */
+
+	return narrow((vu)((x * up - hi) * 32768.0f + round) & 0xffff);
+}
+
+static void i16_rest(int16_t *lo, const int16_t *hi, const float *x, float s, size_t n)
+{
+	float up = 1 / s;
+	size_t i;
+	vh h;
+
+	for (i = 0; i + LANES <= n; i += LANES) {
+		h = rest(load(x + i), whole(hi + i, LANES), up);
+		memcpy(lo + i, &h, sizeof(h));
+	}
+	if (i < n) {
+		h = rest(load_part(x + i, n - i, 0), whole(hi + i, n - i), up);
+		memcpy(lo + i, &h, (n - i) * sizeof(*lo));
+	}
+}
+
+static void i16_to_f32(float *dst, const int16_t *hi, const int16_t *lo, float s, size_t n)
+{
+	const float part = s * 0x1p-15f;
+	size_t i;
+
+	for (i = 0; i + LANES <= n; i += LANES)
+		store(dst + i, whole(hi + i, LANES) * s + whole(lo + i, LANES) * part);
+	if (i < n)
+		store_part(dst + i, whole(hi + i, n - i) * s + whole(lo + i, n - i) * part, n - i);
+}
+
 static const float fp4[16] = {0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f, -0.0f, -0.5f, -1.0f,
 	-1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
 

@@ -18,6 +18,8 @@ const struct reap_kern CAT(reap_kern_, LEVEL) = {
 	.bf16_to_f32 = bf16_to_f32,
 	.f32_to_bf16 = f32_to_bf16,
 	.f32_to_i16 = f32_to_i16,
+	.i16_rest = i16_rest,
+	.i16_to_f32 = i16_to_f32,
 	.mxfp4_to_f32 = mxfp4_to_f32,
 	.mxfp4_to_bf16 = mxfp4_to_bf16,
 	.sumsq = sumsq,
@@ -33,4 +35,5 @@ const struct reap_kern CAT(reap_kern_, LEVEL) = {
 	.sum_exp = sum_exp,
 	.scale = scale,
 	.find_above = find_above,
+	.count_above = count_above,
 };

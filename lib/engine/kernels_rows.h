@@ -189,6 +189,15 @@ static float sum_exp(const float *x, float m, size_t n)
 	return wide_sum(&s);
 }
 
+static size_t count_above(const float *x, float t, size_t n)
+{
+	size_t count = 0, i;
+
+	for (i = 0; i + LANES <= n; i += LANES)
+		count += count_large(load(x + i), t);
+	return i < n ? count + count_large(load_part(x + i, n - i, 0), t) : count;
+}
+
 static size_t find_above(const float *x, float t, size_t from, size_t n)
 {
 	size_t i;

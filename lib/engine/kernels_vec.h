@@ -191,6 +191,22 @@ INLINE int any_above(vf x, float t)
 #endif
 }
 
+/* In how many lanes is |x| >= t? */
+INLINE size_t count_large(vf x, float t)
+{
+	vf size = (vf)((vu)x & 0x7fffffff);
+#if defined(__AVX512F__)
+	return (size_t)__builtin_popcount(
+		_mm512_cmp_ps_mask((__m512)size, (__m512)splat(t), _CMP_GE_OQ));
+#elif defined(__AVX2__)
+	return (size_t)__builtin_popcount((unsigned)_mm256_movemask_ps((__m256)(size >= splat(t))));
+#else
+	vi hit = size >= splat(t);
+
+	return (size_t)-(hit[0] + hit[1] + hit[2] + hit[3]);
+#endif
+}
+
 INLINE vu widen(vh h)
 {
 #if defined(__AVX2__) && !defined(__AVX512F__)
@@ -210,6 +226,12 @@ INLINE vh narrow(vu u)
 #else
 	return __builtin_convertvector(u, vh);
 #endif
+}
+
+/* The sign-extended halves. */
+INLINE vi widen_signed(vh h)
+{
+	return (vi)(widen(h) << 16) >> 16;
 }
 
 /* One rounding where the processor fuses, two at the scalar level. */

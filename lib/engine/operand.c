@@ -1,11 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/engine/operand.h"
 
+#include <math.h>
 #include <string.h>
+
+enum { GROUP = REAP_I16_GROUP, LIMIT = REAP_I16_LIMIT };
 
 const char *reap_operand_name(enum reap_operand type)
 {
 	return type == REAP_OP_F32 ? "f32" : type == REAP_OP_BF16 ? "bf16" : "i16";
+}
+
+/* A row of fixed point: whole numbers, scales, a number for each group that is above 0 if it
+ * has second words, and these. */
+static size_t low_marks_at(size_t k)
+{
+	return reap_i16_scales_at(k) + reap_i16_groups(k) * sizeof(float);
+}
+
+static size_t low_at(size_t k)
+{
+	return low_marks_at(k) + reap_i16_groups(k) * sizeof(float);
 }
 
 size_t reap_operand_bytes(enum reap_operand type, size_t k)
@@ -18,27 +33,79 @@ size_t reap_operand_bytes(enum reap_operand type, size_t k)
 	case REAP_OP_I16:
 		break;
 	}
-	return reap_i16_scales_at(k) + (k + REAP_I16_GROUP - 1) / REAP_I16_GROUP * sizeof(float);
+	return low_at(k) + (k + 1) / 2 * sizeof(float);
 }
 
-static void put_i16(uint8_t *row, size_t k, size_t first, const float *src, size_t n,
+bool reap_i16_uneven(
+	const float *x, float s, size_t n, bool gated, const struct reap_kern *kern)
+{
+	const float least = s * (float)LIMIT / (gated ? 128 : 64);
+
+	return s > 0 && (n - kern->count_above(x, least, n)) * 8 > (gated ? 7 : 3) * n;
+}
+
+void reap_i16_more(int16_t *hi, int16_t *lo, const float *x, float s, bool uneven, size_t n,
 	const struct reap_kern *kern)
 {
-	int16_t *value = (int16_t *)(void *)row + first;
-	float *scale = (float *)(void *)(row + reap_i16_scales_at(k)) + first / REAP_I16_GROUP;
+	if (!uneven) {
+		kern->i16_rest(lo, hi, x, s, n);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		uint32_t u;
 
-	for (size_t i = 0; i < n; i += REAP_I16_GROUP)
-		*scale++ = kern->f32_to_i16(value + i, src + i, REAP_I16_LIMIT,
-			n - i < REAP_I16_GROUP ? n - i : REAP_I16_GROUP);
-	/* Kernels take pairs. */
-	if (first + n == k && k % 2 != 0)
-		value[n] = 0;
+		memcpy(&u, &x[i], sizeof(u));
+		hi[i] = (int16_t)(u >> 16);
+		lo[i] = (int16_t)u;
+	}
 }
 
-void reap_operand_put(enum reap_operand type, void *row, size_t k, size_t first, const float *src,
+void reap_i16_back(float *x, const int16_t *hi, const int16_t *lo, float s, bool uneven, size_t n,
+	const struct reap_kern *kern)
+{
+	if (!uneven) {
+		kern->i16_to_f32(x, hi, lo, s, n);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		uint32_t u = (uint32_t)(uint16_t)hi[i] << 16 | (uint16_t)lo[i];
+
+		memcpy(&x[i], &u, sizeof(u));
+	}
+}
+
+static bool put_i16(const struct reap_rows *r, uint8_t *row, size_t first, const float *src,
 	size_t n, const struct reap_kern *kern)
 {
-	switch (type) {
+	int16_t *hi = (int16_t *)(void *)row + first;
+	int16_t *lo = (int16_t *)(void *)(row + low_at(r->k)) + first;
+	float *scale = (float *)(void *)(row + reap_i16_scales_at(r->k)) + first / GROUP;
+	float *low_mark = scale + reap_i16_groups(r->k);
+	bool any = false;
+
+	for (size_t i = 0; i < n; i += GROUP, scale++, low_mark++) {
+		size_t m = n - i < GROUP ? n - i : GROUP;
+		float s = kern->f32_to_i16(hi + i, src + i, LIMIT, m);
+		bool uneven = reap_i16_uneven(src + i, s, m, r->gated, kern);
+
+		*scale = uneven ? -0.0f : s;
+		*low_mark = 0;
+		any |= uneven;
+		if (s > 0 && (uneven || r->precise)) {
+			reap_i16_more(hi + i, lo + i, src + i, s, uneven, m, kern);
+			*low_mark = 1;
+		}
+	}
+	/* Kernels take pairs. */
+	if (first + n == r->k && r->k % 2 != 0)
+		hi[n] = 0;
+	return any;
+}
+
+bool reap_operand_put(const struct reap_rows *r, void *row, size_t first, const float *src,
+	size_t n, const struct reap_kern *kern)
+{
+	switch (r->type) {
 	case REAP_OP_F32:
 		memcpy((float *)row + first, src, n * sizeof(*src));
 		break;
@@ -46,7 +113,63 @@ void reap_operand_put(enum reap_operand type, void *row, size_t k, size_t first,
 		kern->f32_to_bf16((uint16_t *)row + first, src, n);
 		break;
 	case REAP_OP_I16:
-		put_i16(row, k, first, src, n, kern);
-		break;
+		return put_i16(r, row, first, src, n, kern);
 	}
+	return false;
+}
+
+/* The scale of a group, or the mark of its second words. */
+static float scale_of(const void *row, size_t at, size_t first)
+{
+	float scale;
+
+	memcpy(&scale, (const uint8_t *)row + at + first / GROUP * sizeof(scale), sizeof(scale));
+	return scale;
+}
+
+bool reap_i16_group_uneven(const void *row, size_t k, size_t first)
+{
+	return signbit(scale_of(row, reap_i16_scales_at(k), first)) != 0;
+}
+
+bool reap_i16_row_uneven(const void *row, size_t k)
+{
+	const uint8_t *scale = (const uint8_t *)row + reap_i16_scales_at(k);
+	uint64_t bits = 0, two;
+	size_t g = 0;
+
+	/* This is asked for every row of every tile. */
+	for (; g + 2 <= reap_i16_groups(k); g += 2) {
+		memcpy(&two, scale + g * sizeof(float), sizeof(two));
+		bits |= two;
+	}
+	return (bits & 0x8000000080000000) != 0 ||
+	       (g < reap_i16_groups(k) && reap_i16_group_uneven(row, k, g * GROUP));
+}
+
+void reap_i16_get(float *dst, const void *row, size_t k, size_t first, size_t n,
+	const struct reap_kern *kern)
+{
+	const int16_t *hi = (const int16_t *)row + first;
+	const uint8_t *lo = (const uint8_t *)row + low_at(k) + first * sizeof(*hi);
+	float scale = scale_of(row, reap_i16_scales_at(k), first);
+	bool more = scale_of(row, low_marks_at(k), first) > 0;
+	static const int16_t none[GROUP];
+
+	reap_i16_back(dst, hi, more ? (const int16_t *)(const void *)lo : none, scale,
+		signbit(scale) != 0, n, kern);
+}
+
+void reap_operand_copy(enum reap_operand type, void *dst, const void *src, size_t k)
+{
+	size_t n = reap_operand_bytes(type, k);
+
+	if (type == REAP_OP_I16) {
+		bool low = false;
+
+		for (size_t i = 0; i < k; i += GROUP)
+			low |= scale_of(src, low_marks_at(k), i) > 0;
+		n = low ? n : low_at(k);
+	}
+	memcpy(dst, src, n);
 }

@@ -8,10 +8,19 @@
  * group (128 * 4095^2 < 2^31), at the cost of BF16 products (VPDPWSSD and
  * VDPBF16PS are equally fast) and with 12 bits below the largest of the group
  * instead of BF16's 8 bits.
+ *
+ * Numbers that a far larger one stands beside would be lost: fixed point rounds them at
+ * 1/8190 of the largest, bf16 at 1/256 of themselves or less.  A group with too many of them
+ * is uneven: it is kept in f32, with the upper halves of its numbers in place of the whole
+ * ones and the lower halves as second words behind the scales.  Its scale is -0, so that
+ * a kernel for fixed point, which need not look, adds nothing for it; the driver adds its
+ * products in f32 (gemm_wide.h).  Other groups may have second words, too, 15 more bits of
+ * each number.
  */
 #ifndef REAP_OPERAND_H
 #define REAP_OPERAND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "lib/engine/kernels.h"
@@ -24,21 +33,62 @@ enum reap_operand {
 
 enum { REAP_I16_GROUP = 128, REAP_I16_LIMIT = 4095 };
 
+/* Rows of k inputs; the rest is for REAP_OP_I16. */
+struct reap_rows {
+	enum reap_operand type;
+	size_t k;
+	bool gated;   /* from SwiGLU, or from heads with sinks: many may be closed */
+	bool precise; /* second words for all, because the weights may need them */
+};
+
 /* "f32", "bf16" or "i16". */
 const char *reap_operand_name(enum reap_operand type);
 
 /* Bytes of a row of k inputs. */
 size_t reap_operand_bytes(enum reap_operand type, size_t k);
 
-/* Bytes before the scales of a REAP_OP_I16 row. */
+/* Write inputs first .. first + n - 1 of a row.  REAP_OP_I16: `first` is a multiple
+ * of REAP_I16_GROUP, and first + n one or k.  True if some of them are uneven. */
+bool reap_operand_put(const struct reap_rows *r, void *row, size_t first, const float *src,
+	size_t n, const struct reap_kern *kern);
+
+/* Copy a row, of which nobody reads what is not copied. */
+void reap_operand_copy(enum reap_operand type, void *dst, const void *src, size_t k);
+
+/* ---- fixed point ---- */
+
+/* Are n numbers uneven, the largest of which is REAP_I16_LIMIT times the scale s: are more
+ * than 3/8 of them below 1/64 of it?  One number R times the usual size then costs
+ * the others hardly more than bf16 would (R is at most 31, and what fixed point loses is
+ * bf16's error at 23).  Of gated ones, are more than 7/8 below 1/128?  Neither zeros are
+ * nor what is not finite. */
+bool reap_i16_uneven(
+	const float *x, float s, size_t n, bool gated, const struct reap_kern *kern);
+
+/* Second words of n numbers x that are hi times the scale s > 0, or of an uneven group
+ * both; and back. */
+void reap_i16_more(int16_t *hi, int16_t *lo, const float *x, float s, bool uneven, size_t n,
+	const struct reap_kern *kern);
+void reap_i16_back(float *x, const int16_t *hi, const int16_t *lo, float s, bool uneven, size_t n,
+	const struct reap_kern *kern);
+
+static inline size_t reap_i16_groups(size_t k)
+{
+	return (k + REAP_I16_GROUP - 1) / REAP_I16_GROUP;
+}
+
+/* Bytes of a row before the scales. */
 static inline size_t reap_i16_scales_at(size_t k)
 {
 	return (k * 2 + 63) / 64 * 64;
 }
 
-/* Write inputs first .. first + n - 1 of a row of k.  REAP_OP_I16: `first` is a multiple
- * of REAP_I16_GROUP, and first + n one or k. */
-void reap_operand_put(enum reap_operand type, void *row, size_t k, size_t first, const float *src,
-	size_t n, const struct reap_kern *kern);
+/* Is the group that begins at input `first` uneven?  Some group of the row? */
+bool reap_i16_group_uneven(const void *row, size_t k, size_t first);
+bool reap_i16_row_uneven(const void *row, size_t k);
+
+/* Inputs first .. first + n - 1, within a group, in f32, as exactly as they are there. */
+void reap_i16_get(float *dst, const void *row, size_t k, size_t first, size_t n,
+	const struct reap_kern *kern);
 
 #endif

@@ -22,13 +22,15 @@ static void norm_task(void *arg, size_t task, int thread)
 {
 	const struct head *h = arg;
 	struct reap_engine *g = h->g;
+	const struct reap_rows in = {
+		.type = g->gemm.gemm->operand, .k = g->hidden, .precise = true};
 	float *row = (float *)(void *)reap_thread_scratch(g, thread);
 	size_t end = (task + 1) * REAP_ROW_TASK;
 
 	for (size_t r = task * REAP_ROW_TASK; r < end && r < h->rows; r++) {
 		reap_norm_row(g, row, g->x + g->state[r].token * g->hidden, g->w.final_norm);
-		reap_operand_put(g->gemm.gemm->operand, g->xn + r * g->xn_row, g->hidden, 0, row,
-			g->hidden, g->kern);
+		if (reap_operand_put(&in, g->xn + r * g->xn_row, 0, row, g->hidden, g->kern))
+			reap_mark(g->c.uneven + g->state[r].token);
 	}
 }
 
@@ -76,15 +78,15 @@ static void head_task(void *arg, size_t task, int thread)
 	struct reap_engine *g = h->g;
 	const struct reap_gemm *gemm = g->gemm.gemm;
 	const struct reap_panel *p = &g->panel[task];
-	float *c = g->gemm.tiles + (size_t)thread * g->gemm.tile_floats;
+	float *c = reap_gemm_tile(&g->gemm, thread);
 
 	for (size_t n0 = 0, n, ld, i = 0; n0 < h->w.n; n0 += n, i++) {
 		const void *slab =
 			reap_gemm_slab(gemm, g->packed_head, h->w.n, g->hidden, i, &n0, &n);
 
 		ld = reap_tile_stride(n);
-		gemm->multiply(
-			c, ld, g->xn + p->row * g->xn_row, slab, p->rows, n, g->hidden, g->kern);
+		reap_gemm_multiply(&g->gemm, thread, c, ld, g->xn + p->row * g->xn_row, p->rows,
+			&h->w, slab, n0, n);
 		for (size_t r = 0; r < p->rows; r++)
 			see_logits(g, &g->state[p->row + r],
 				g->top + (p->row + r) * g->o.entropy_topk, c + r * ld, h->v0 + n0,

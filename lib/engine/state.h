@@ -35,6 +35,9 @@ struct reap_chunk {
 	uint32_t *kept; /* (tokens) kept tokens, ascending: `kept_count` of them */
 	size_t kept_count;
 	uint8_t *need; /* (tokens) 1: somebody reads the last layer's output there */
+	/* (tokens) 1: of the layer in work, some of the token's own numbers were too uneven
+	 * for fixed point. */
+	atomic_uchar *uneven;
 };
 
 /* One layer's small tensors as f32. */
@@ -103,6 +106,9 @@ struct reap_engine {
 	/* What the sink gets, per layer and kept token: (layers, cap, top_k). */
 	uint16_t *trace_expert;
 	float *trace_gate, *trace_norm;
+	/* Kept tokens with outliers, per layer and block of the chunk, (layers + 1, cap); the
+	 * last row is for lm_head. */
+	uint32_t *outliers;
 
 	/* Outcomes. */
 	uint8_t *packed_head;         /* a run of packed lm_head slabs */

@@ -166,6 +166,7 @@ void reap_metrics_merge(struct reap_metrics *m, const struct reap_grid *g,
 	m->kept_tokens += shard->kept_tokens;
 	m->dropped_tokens += shard->dropped_tokens;
 	m->top1_count += shard->top1_count;
+	m->outliers += shard->outliers;
 	reap_fix_merge(&m->sum_nll, &shard->sum_nll);
 	reap_fix_merge(&m->sum_nll2, &shard->sum_nll2);
 	reap_fix_merge(&m->sum_prob, &shard->sum_prob);

@@ -84,13 +84,15 @@ int reap_scorer_tokens(struct reap_scorer *s, const struct reap_eval_tokens *t, 
 	for (uint32_t i = 0; i < t->n; i++)
 		reap_metrics_add(m, &s->grid, t->nll[i], t->entropy[i], t->top1[i]);
 	m->scored_blocks++;
+	m->outliers += t->outliers;
 	return s->meta.tokens ? reap_put_eval_tokens(s->w, t, e) : REAP_OK;
 }
 
 int reap_scorer_outcome(struct reap_scorer *s, const struct reap_block *b,
 	const struct reap_outcome *o, struct reap_err *e)
 {
-	struct reap_eval_tokens t = {.block = b->index, .seq_len = b->seq_len, .parts = b->parts};
+	struct reap_eval_tokens t = {.block = b->index, .seq_len = b->seq_len,
+		.outliers = o->outliers, .parts = b->parts};
 
 	if (!reserve(s, o->n))
 		return reap_fail_memory(e, "the tokens of a block");

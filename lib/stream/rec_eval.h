@@ -8,8 +8,8 @@
  *            (what multiplied the matrices)
  *   tokens:  per block, in stream order: block, block_sha256 (rec_tokens.h), pack,
  *            seq_len, positions u32[n], ids u32[n], nll f32[n], entropy f32[n], top1
- *            u8[n], channel u8[n], and rows u32[m], starts u32[m] where the block had
- *            them.  Absent with --no-tokens.
+ *            u8[n], channel u8[n], outliers, and rows u32[m], starts u32[m] where the
+ *            block had them.  Absent with --no-tokens.
  *   metrics: per (pack, seq_len), after its blocks: struct reap_metrics
  * Scored are the kept tokens at positions >= 1 of their block.
  */
@@ -48,6 +48,7 @@ struct reap_eval_tokens {
 	const float *entropy;	   /* (n) of the top K, over ln K, in [0,1] */
 	const uint8_t *top1;	   /* (n) 1: it was the argmax */
 	const uint8_t *channel;	   /* (n) enum reap_channel */
+	uint64_t outliers;	   /* as in the records of a trace, of all layers and lm_head */
 	struct reap_parts parts;   /* of the whole block */
 };
 
@@ -71,6 +72,7 @@ struct reap_metrics {
 	uint64_t kept_tokens;	 /* in the statistics */
 	uint64_t dropped_tokens; /* outside the x range (log scale only): in none */
 	uint64_t top1_count;
+	uint64_t outliers; /* of its tokens records */
 	struct reap_fix sum_nll, sum_nll2, sum_prob, sum_entropy;
 	/* follow from the sums and the histogram; all 0 when kept_tokens is 0 */
 	double ppl, mean_nll, var_nll, mean_prob, mean_entropy, top1_rate;
@@ -114,10 +116,5 @@ REAP_MUST_CHECK int reap_get_metrics(const struct reap_rec *rec,
 REAP_MUST_CHECK int reap_metrics_alloc(struct reap_metrics *m, const struct reap_eval_meta *meta,
 	struct reap_err *e);
 void reap_metrics_free(struct reap_metrics *m); /* an all-zero one is fine */
-
-/* The key of a figure (not a count or a sum) in which the two differ by more than the
- * relative tolerance, else NULL. */
-const char *reap_metrics_differ(const struct reap_metrics *a, const struct reap_metrics *b,
-	double tolerance);
 
 #endif

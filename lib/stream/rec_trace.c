@@ -7,13 +7,10 @@
 
 #include "lib/base/mem.h"
 
-/* A softmax over up to 64 floats, each rounded, and their sum rounded again. */
-static const float GATES_TOLERANCE = 1e-5F;
-
 int reap_put_route(struct reap_writer *w, const struct reap_route *r, struct reap_err *e)
 {
 	const uint64_t shape[2] = {r->n, r->k};
-	msgpack_packer *pk = reap_record_begin(w, "route", 8);
+	msgpack_packer *pk = reap_record_begin(w, "route", 9);
 
 	reap_put_u64(pk, "block", r->block);
 	reap_put_str(pk, "block_sha256", r->block_sha256);
@@ -23,13 +20,14 @@ int reap_put_route(struct reap_writer *w, const struct reap_route *r, struct rea
 	reap_put_array(pk, "experts", REAP_U16, 2, shape, r->experts);
 	reap_put_array(pk, "gates", REAP_F32, 2, shape, r->gates);
 	reap_put_array(pk, "norms", REAP_F32, 2, shape, r->norms);
+	reap_put_u64(pk, "outliers", r->outliers);
 	return reap_record_end(w, e);
 }
 
 int reap_put_outcome(struct reap_writer *w, const struct reap_outcome *o, struct reap_err *e)
 {
 	const uint64_t shape[1] = {o->n};
-	msgpack_packer *pk = reap_record_begin(w, "outcome", 7);
+	msgpack_packer *pk = reap_record_begin(w, "outcome", 8);
 
 	reap_put_u64(pk, "block", o->block);
 	reap_put_str(pk, "block_sha256", o->block_sha256);
@@ -38,6 +36,7 @@ int reap_put_outcome(struct reap_writer *w, const struct reap_outcome *o, struct
 	reap_put_array(pk, "logp", REAP_F32, 1, shape, o->logp);
 	reap_put_array(pk, "entropy", REAP_F32, 1, shape, o->entropy);
 	reap_put_array(pk, "top1", REAP_U8, 1, shape, o->top1);
+	reap_put_u64(pk, "outliers", o->outliers);
 	return reap_record_end(w, e);
 }
 
@@ -84,7 +83,6 @@ static int check_choice(const struct reap_rec *rec, const struct reap_route *r, 
 		const uint16_t *id = r->experts + (size_t)i * r->k;
 		const float *g = r->gates + (size_t)i * r->k;
 		const float *y = r->norms + (size_t)i * r->k;
-		float sum = 0;
 
 		for (uint32_t j = 0; j < r->k; j++) {
 			if (id[j] >= experts)
@@ -102,11 +100,7 @@ static int check_choice(const struct reap_rec *rec, const struct reap_route *r, 
 			if (!(y[j] >= 0 && isfinite(y[j])))
 				return reap_rec_fail(
 					rec, "norms", e, "%g is not a norm", (double)y[j]);
-			sum += g[j];
 		}
-		if (!(fabsf(sum - 1) <= GATES_TOLERANCE))
-			return reap_rec_fail(rec, "gates", e, "those of position %u sum to %.9g",
-				r->positions[i], (double)sum);
 	}
 	return REAP_OK;
 }
@@ -147,6 +141,8 @@ int reap_get_route(const struct reap_rec *rec, const struct reap_model_id *model
 		return rc;
 	r->n = (uint32_t)one[0];
 	r->k = model->top_k;
+	if ((rc = reap_rec_u32(rec, NULL, "outliers", r->n, &r->outliers, e)) != REAP_OK)
+		return rc;
 
 	/* The arrays lay in the record, so their sizes are bounded by it. */
 	nk = (size_t)r->n * r->k;
@@ -173,10 +169,6 @@ static int check_outcome(
 	for (uint32_t i = 0; i < o->n; i++) {
 		float lp = o->logp[i], h = o->entropy[i];
 
-		/* What is likelier than all others together was on top. */
-		if (lp > -0.69F && o->top1[i] != 1)
-			return reap_rec_fail(rec, "top1", e, "%u at position %u, with a probability above"
-				" a half", o->top1[i], o->positions[i]);
 		if (o->top1[i] > 1)
 			return reap_rec_fail(rec, "top1", e, "%u is neither 0 nor 1", o->top1[i]);
 		if (o->positions[i] == 0) {
@@ -229,6 +221,8 @@ int reap_get_outcome(const struct reap_rec *rec, struct reap_outcome *o,
 		return rc;
 	n = (size_t)want[0];
 	o->n = (uint32_t)n;
+	if ((rc = reap_rec_u64(rec, NULL, "outliers", n, &o->outliers, e)) != REAP_OK)
+		return rc;
 	if ((rc = storage_need(storage, n * (4 + 4 + 4 + 1), e)) != REAP_OK)
 		return rc;
 	p = storage->mem;

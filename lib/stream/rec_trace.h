@@ -7,12 +7,16 @@
  *
  *   route:   block, block_sha256, layer, pack, positions u32[n], experts u16[n,k] (by falling
  *            logit), gates f32[n,k] (softmax over the k, sums to 1), norms
- *            f32[n,k] (2-norm of the expert's output, bias in, before the gate)
+ *            f32[n,k] (2-norm of the expert's output, bias in, before the gate),
+ *            outliers (how many of the n tokens had numbers in this layer that the
+ *            fixed point of some products could not hold, so that they were multiplied
+ *            in f32)
  *   outcome: block, block_sha256, pack, positions u32[n], logp f32[n] (log p of the token at
  *            that position, from the logits one before), entropy f32[n] (of the
  *            top 20 logits there, over ln 20, in [0,1]), top1 u8[n] (1: the token
  *            was the argmax).  A token at position 0 has no prediction: logp and
- *            entropy are NaN, top1 is 0.
+ *            entropy are NaN, top1 is 0.  outliers: as above for lm_head, by the
+ *            tokens that are predicted.
  *   source:  tokens_sha256, blocks: of the whole token stream, also in a shard
  */
 #ifndef REAP_REC_TRACE_H
@@ -31,6 +35,7 @@ struct reap_route {
 	const uint16_t *experts;   /* (n, k) */
 	const float *gates;	   /* (n, k) */
 	const float *norms;	   /* (n, k) */
+	uint32_t outliers;	   /* <= n */
 };
 
 struct reap_outcome {
@@ -42,6 +47,7 @@ struct reap_outcome {
 	const float *logp;	   /* (n) nats, <= 0; NaN at position 0 */
 	const float *entropy;	   /* (n) */
 	const uint8_t *top1;	   /* (n) */
+	uint64_t outliers; /* from the engine, and of all layers that no route tells of */
 };
 
 REAP_MUST_CHECK int reap_put_route(struct reap_writer *w, const struct reap_route *r,

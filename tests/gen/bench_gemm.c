@@ -33,6 +33,7 @@ static void ignore(void *arg, const struct reap_tile *t)
 static int measure(const struct reap_gemm *gemm, const struct reap_kern *kern,
 	struct reap_pool *pool, const struct reap_weight *w)
 {
+	const struct reap_rows rows = {.type = gemm->operand, .k = IN};
 	const size_t weights = (size_t)OUT * IN, row_bytes = reap_operand_bytes(gemm->operand, IN);
 	struct reap_panel *panel = reap_alloc(ROWS, sizeof(*panel));
 	uint8_t *a = reap_alloc_aligned(ROWS, row_bytes);
@@ -51,7 +52,7 @@ static int measure(const struct reap_gemm *gemm, const struct reap_kern *kern,
 
 		for (size_t j = 0; j < IN; j++)
 			row[j] = (float)((i * IN + j) * 2654435761u >> 20 & 1023) / 512.0f - 1.0f;
-		reap_operand_put(gemm->operand, a + i * row_bytes, IN, 0, row, IN, kern);
+		reap_operand_put(&rows, a + i * row_bytes, 0, row, IN, kern);
 	}
 	reap_panels_add(gemm, panel, &p.panels, 0, ROWS);
 	for (int i = 0; i < REPEAT; i++) {

@@ -92,11 +92,11 @@ with open(out + ".trace.jsonl", "w") as f:
         for l in range(layers):
             put({"t": "route", "block": b, "block_sha256": "%064x" % b, "layer": l, "pack": pack, "positions": at.tolist(),
                  "experts": r["ids"][l, at].tolist(), "gates": r["gates"][l, at].tolist(),
-                 "norms": r["norms"][l, at].tolist()})
+                 "norms": r["norms"][l, at].tolist(), "outliers": 0})
         put({"t": "outcome", "block": b, "block_sha256": "%064x" % b, "pack": pack, "positions": at.tolist(),
              "logp": [number(v) for v in s["logp"][at]],
              "entropy": [number(v) for v in s["H"][at]],
-             "top1": [int(t > 0 and s["argmax"][t] == ids[t]) for t in at]})
+             "top1": [int(t > 0 and s["argmax"][t] == ids[t]) for t in at], "outliers": 0})
     put({"t": "source", "tokens_sha256": "c" * 64, "blocks": len(blocks)})
 
 code = reap((1.0, 0.25, -2.0))

@@ -31,13 +31,15 @@ struct shape {
 
 struct data {
 	struct shape s;
+	float value_unit; /* what dimension 1 of values and outputs is times the others */
+	size_t uneven;    /* positions whose queries a run found uneven */
 	float *q, *k, *v, *out; /* (len, heads * group, dim), (len, heads, dim) twice, as q */
 	float sinks[64];
 };
 
 static struct data make(struct shape s)
 {
-	struct data d = {.s = s};
+	struct data d = {.s = s, .value_unit = 1};
 	size_t rows = s.len * s.heads;
 
 	d.q = reap_alloc(rows * s.group * s.dim, sizeof(float));
@@ -63,12 +65,15 @@ static void drop(struct data *d)
 	free(d->out);
 }
 
-static void run(const struct reap_attend *at, const struct data *d, const struct reap_kern *kern)
+static void run(const struct reap_attend *at, struct data *d, const struct reap_kern *kern)
 {
 	const struct shape s = d->s;
 	size_t row = at->row_bytes(s.heads, s.dim), q_row = s.heads * s.group * s.dim;
 	uint8_t *keys = reap_alloc_aligned(s.len, row), *values = reap_alloc_aligned(s.len, row);
 	void *scratch = reap_alloc_aligned(at->scratch_bytes(s.group, s.dim), 1);
+	atomic_uchar *uneven = reap_calloc(s.len, 1);
+
+	d->uneven = 0;
 
 	memcpy(d->out, d->q, s.len * q_row * sizeof(float));
 	for (size_t t = 0; t < s.len; t++) {
@@ -88,16 +93,20 @@ static void run(const struct reap_attend *at, const struct data *d, const struct
 				.values = values,
 				.q = d->out + pos * q_row + h * s.group * s.dim,
 				.q_stride = q_row,
-				.sinks = d->sinks + h * s.group};
+				.sinks = d->sinks + h * s.group,
+				.uneven = uneven + pos};
 
 			at->run(&t, scratch, kern);
 		}
+	for (size_t t = 0; t < s.len; t++)
+		d->uneven += uneven[t];
+	free(uneven);
 	free(keys);
 	free(values);
 	free(scratch);
 }
 
-/* The largest difference from sums in double. */
+/* The largest difference from sums in double, of a usual dimension's size. */
 static double worst(const struct data *d)
 {
 	const struct shape s = d->s;
@@ -126,7 +135,8 @@ static double worst(const struct data *d)
 					want += w[i] *
 						(double)d->v[(i * s.heads + r / s.group) * s.dim +
 							     j];
-				most = fmax(most, fabs(want / sum - (double)out[j]));
+				most = fmax(most, fabs(want / sum - (double)out[j]) /
+							(j == 1 ? (double)d->value_unit : 1));
 			}
 		}
 	free(w);
@@ -148,6 +158,44 @@ static void agreement(
 		got = worst(&d);
 		ok(got < bound, "%s/%s: heads of %zu, %zu positions: within %.2g", name,
 			kern->level, d.s.dim, d.s.len, got);
+		drop(&d);
+	}
+}
+
+/* One dimension is `ratio` times the others, in positions from 100 on: of queries or keys,
+ * where the other of them makes it good for all positions, or of values. */
+static void outliers(
+	const char *name, const struct reap_attend *at, const struct reap_kern *kern, double bound)
+{
+	static const char *const what[] = {"queries", "keys", "values"};
+	const struct shape s = {32, 2, 3, 300, 150};
+	const size_t q_heads = s.heads * s.group;
+	const float ratio = 100000;
+
+	for (int w = 0; w < 3; w++) {
+		struct data d = make(s);
+		double got;
+
+		for (size_t t = 0; t < s.len; t++) {
+			float mine = t >= 100 ? ratio : 1;
+
+			for (size_t h = 0; h < q_heads; h++)
+				d.q[(t * q_heads + h) * s.dim + 1] *= w == 0   ? mine
+								      : w == 1 ? 1 / ratio
+									       : 1;
+			for (size_t h = 0; h < s.heads; h++) {
+				d.k[(t * s.heads + h) * s.dim + 1] *= w == 0   ? 1 / ratio
+								      : w == 1 ? mine
+									       : 1;
+				d.v[(t * s.heads + h) * s.dim + 1] *= w == 2 ? mine : 1;
+			}
+		}
+		d.value_unit = w == 2 ? ratio : 1;
+		run(at, &d, kern);
+		got = worst(&d);
+		ok(got < bound && (d.uneven == (w == 0 && at != &reap_attend_f32 ? s.len - 100 : 0)),
+			"%s/%s: outliers in %s: within %.2g, %zu queries uneven", name, kern->level,
+			what[w], got, d.uneven);
 		drop(&d);
 	}
 }
@@ -194,12 +242,14 @@ int main(void)
 		if ((kern = reap_kern_level(levels[l])) == NULL)
 			continue;
 		agreement("f32", &reap_attend_f32, kern, 1e-5);
+		outliers("f32", &reap_attend_f32, kern, 1e-5);
 		poison("f32", &reap_attend_f32, kern);
 	}
 #if defined(__x86_64__)
 	if (kern != NULL && __builtin_cpu_supports("avx512vnni")) {
 		/* Numbers are off by up to 2^-13 of the largest of a head. */
 		agreement("i16", &reap_attend_i16, kern, 2e-3);
+		outliers("i16", &reap_attend_i16, kern, 2e-3);
 		poison("i16", &reap_attend_i16, kern);
 	}
 #endif

@@ -98,17 +98,11 @@ static void run(const struct reap_gemm_ctx *g, const struct weights *x, const vo
 static void back(enum reap_operand type, float *x, const uint8_t *row, size_t k)
 {
 	for (size_t i = 0; i < k; i++) {
-		int16_t v;
-		float s;
-
 		if (type == REAP_OP_BF16)
 			reap_kern_scalar.bf16_to_f32(
 				&x[i], (const uint16_t *)(const void *)row + i, 1);
-		if (type != REAP_OP_I16)
-			continue;
-		memcpy(&v, row + 2 * i, sizeof(v));
-		memcpy(&s, row + reap_i16_scales_at(k) + i / REAP_I16_GROUP * sizeof(s), sizeof(s));
-		x[i] = s * (float)v;
+		if (type == REAP_OP_I16)
+			reap_i16_get(&x[i], row, k, i, 1, &reap_kern_scalar);
 	}
 }
 
@@ -117,6 +111,7 @@ static void shape(const struct reap_gemm_ctx *g, enum reap_weight_layout layout,
 {
 	const struct reap_gemm *gemm = g->gemm;
 	struct weights x = make(layout, n, k);
+	const struct reap_rows form = {.type = gemm->operand, .k = k};
 	size_t row = reap_operand_bytes(gemm->operand, k);
 	float *a = reap_alloc(m * k, 4), *c = reap_alloc(m * n, 4), *d = reap_alloc(m * n, 4);
 	uint8_t *op = reap_alloc(m, row);
@@ -125,7 +120,7 @@ static void shape(const struct reap_gemm_ctx *g, enum reap_weight_layout layout,
 	for (size_t i = 0; i < m * k; i++)
 		a[i] = value();
 	for (size_t i = 0; i < m; i++) {
-		reap_operand_put(gemm->operand, op + i * row, k, 0, a + i * k, k, g->kern);
+		reap_operand_put(&form, op + i * row, 0, a + i * k, k, g->kern);
 		back(gemm->operand, a + i * k, op + i * row, k);
 	}
 	run(g, &x, NULL, op, 0, m, c);
@@ -167,6 +162,75 @@ static double bound(const struct reap_gemm *gemm, enum reap_weight_layout layout
 	return gemm->operand == REAP_OP_I16 && layout != REAP_W_MXFP4 ? 0x1p-12 : 3e-6;
 }
 
+/* Inputs that dwarf those beside them, and weights that make it good: of every third row
+ * two inputs are `ratio` times as large, and one as small, as their weights are small or
+ * large.  All products count the same, so that each number must be as exact as in bf16. */
+static void outliers(const struct reap_gemm_ctx *g, enum reap_weight_layout layout, float ratio)
+{
+	const struct reap_gemm *gemm = g->gemm;
+	enum { M = 70, N = 80, K = 300 };
+	static const struct {
+		size_t at;
+		bool large;
+	} odd[] = {{5, true}, {131, true}, {140, false}, {299, true}};
+	const struct reap_rows form = {.type = gemm->operand, .k = K, .precise = true};
+	struct weights x = make(layout, N, K);
+	size_t row = reap_operand_bytes(gemm->operand, K), uneven = 0, alone = 0;
+	float *a = reap_alloc((size_t)M * K, 4), *c = reap_alloc((size_t)M * N, 4);
+	float *d = reap_alloc((size_t)M * N, 4);
+	uint8_t *op = reap_alloc(M, row);
+	double worst = 0;
+
+	for (size_t i = 0; i < (size_t)M * K; i++)
+		a[i] = value();
+	for (size_t o = 0; o < sizeof(odd) / sizeof(*odd); o++) {
+		float in = odd[o].large ? ratio : 1 / ratio;
+
+		for (size_t i = 0; i < M; i += 3)
+			a[i * K + odd[o].at] *= in;
+		for (size_t j = 0; j < N; j++) {
+			float *w = &x.plain[j * K + odd[o].at];
+			uint16_t h;
+
+			*w /= in;
+			reap_kern_scalar.f32_to_bf16(&h, w, 1);
+			reap_kern_scalar.bf16_to_f32(w, &h, 1);
+			memcpy(x.data + 2 * (layout == REAP_W_BF16 ? j * K + odd[o].at
+								   : odd[o].at * N + j),
+				&h, 2);
+		}
+	}
+	for (size_t i = 0; i < M; i++)
+		uneven += reap_operand_put(&form, op + i * row, 0, a + i * K, K, g->kern);
+	run(g, &x, NULL, op, 0, M, c);
+	for (size_t i = 0; i < M; i++)
+		for (size_t j = 0; j < N; j++) {
+			double want = 0, size = 1e-30;
+
+			for (size_t l = 0; l < K; l++) {
+				double v = (double)a[i * K + l] * (double)x.plain[j * K + l];
+
+				want += v;
+				size += fabs(v);
+			}
+			worst = fmax(worst, fabs(want - (double)c[i * N + j]) / size);
+		}
+	ok(worst < 0x1p-8 && uneven == (gemm->operand == REAP_OP_I16 ? (M + 2) / 3 : 0),
+		"%s/%s: %g times the others: within %.2g of the sum in double, %zu rows uneven",
+		gemm->name, g->kern->level, (double)ratio, worst, uneven);
+	for (size_t i = 0; !gemm->by_block && i < M; i += 7) {
+		run(g, &x, NULL, op, i, 1, d);
+		alone += memcmp(c + i * N, d + i * N, N * sizeof(*d)) != 0;
+	}
+	ok(alone == 0, "%s/%s: such a row does not see the rows beside it", gemm->name,
+		g->kern->level);
+	drop(&x);
+	free(a);
+	free(c);
+	free(d);
+	free(op);
+}
+
 static void backend(const struct reap_gemm *gemm, const struct reap_kern *kern)
 {
 	static const size_t shapes[][3] = {{1, 64, 32}, {7, 96, 64}, {13, 200, 96}, {50, 64, 1024},
@@ -195,6 +259,8 @@ static void backend(const struct reap_gemm *gemm, const struct reap_kern *kern)
 			ok(alone == 0, "%s/%s, %s: a row does not see the rows beside it",
 				gemm->name, kern->level, layouts[l]);
 	}
+	outliers(&g, REAP_W_BF16, 1000);
+	outliers(&g, REAP_W_BF16_TURNED, 131072);
 	/* Odd depth: no checkpoint has it, but nothing forbids it. */
 	{
 		double worst = 0;
@@ -220,6 +286,7 @@ static void extremes(void)
 	for (size_t i = 0; (gemm = reap_gemm_backend(i)) != NULL; i++) {
 		uint8_t blocks[16 * 64], scales[64];
 		float c[64], want[32], one[32];
+		const struct reap_rows rows = {.type = gemm->operand, .k = 32};
 		uint8_t op[512];
 		struct reap_pool *pool;
 		struct reap_gemm_ctx g;
@@ -239,7 +306,7 @@ static void extremes(void)
 
 			memset(one, 0, sizeof(one));
 			one[l] = 1;
-			reap_operand_put(gemm->operand, op, 32, 0, one, 32, kern);
+			reap_operand_put(&rows, op, 0, one, 32, kern);
 			run(&g, &x, NULL, op, 0, 1, c);
 			for (size_t r = 0; r < 64; r++) {
 				reap_kern_scalar.mxfp4_to_f32(want, blocks + 16 * r, scales + r, 1);

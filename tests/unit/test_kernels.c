@@ -119,6 +119,18 @@ static void formats(const struct reap_kern *k)
 		same_float(k->f32_to_i16((int16_t *)h, x, 4095, n),
 			ref->f32_to_i16((int16_t *)i, x, 4095, n));
 		same(h, i, n * 2);
+		{
+			int16_t *hi = (int16_t *)h, *lo = guarded(n * 2), *want = guarded(n * 2);
+
+			differ += k->count_above(x, 0.5f, n) != ref->count_above(x, 0.5f, n);
+			k->i16_rest(lo, hi, x, 0.001f, n);
+			ref->i16_rest(want, hi, x, 0.001f, n);
+			same(lo, want, n * 2);
+			k->i16_to_f32(f, hi, lo, 0.001f, n);
+			ref->i16_to_f32(g, hi, lo, 0.001f, n);
+			same(f, g, n * 4);
+			release(lo, n * 2), release(want, n * 2);
+		}
 		release(x, n * 4), release(f, n * 4), release(g, n * 4);
 		release(h, n * 2), release(i, n * 2);
 	}
@@ -342,6 +354,17 @@ static void formulas(void)
 		s = ref->f32_to_i16(i, x, 4095, 4);
 		ok(s == 3.0f / 4095 && i[0] == -4095 && i[1] == 1365 && i[2] == 1 && i[3] == 0,
 			"fixed point: the nearest multiples of a scale");
+		{
+			int16_t lo[4];
+			float back[4];
+
+			ref->i16_rest(lo, i, x, s, 4);
+			ref->i16_to_f32(back, i, lo, s, 4);
+			ok(fabsf(back[2] - x[2]) <= 3 * 0x1p-28f && back[0] == -3 && back[3] == 0,
+				"fixed point: 28 bits in two words");
+		}
+		ok(ref->count_above(x, 0.0004f, 4) == 3 && ref->count_above(x, 1.5f, 4) == 1,
+			"counts by size");
 		x[2] = INFINITY;
 		ok(isnan(ref->f32_to_i16(i, x, 4095, 4)), "fixed point: no infinity");
 		memset(x, 0, sizeof(x));
