@@ -16,6 +16,7 @@
 #include "lib/engine/forecast.h"
 #include "lib/eval/agree.h"
 #include "lib/eval/join.h"
+#include "lib/eval/recount.h"
 #include "lib/eval/scorer.h"
 
 static const char usage[] =
@@ -91,19 +92,21 @@ static int resume_check(struct run *s, struct reap_err *e)
 static int resume_packs(struct run *s, struct reap_err *e)
 {
 	struct resume *r = &s->resume;
-	int rc;
+	struct reap_grid grid;
+	struct reap_recount recount = {.meta = &s->o->meta, .grid = &grid};
+	int rc = reap_grid_init(&grid, &s->o->meta, e);
 
-	for (; r->from.reader != NULL; tool_resume_next(&r->from)) {
+	for (; rc == REAP_OK && r->from.reader != NULL; tool_resume_next(&r->from)) {
 		if (!reap_grow(&r->metrics, &r->cap, r->packs + 1, sizeof(*r->metrics)))
-			return reap_fail_memory(e, "the finished packs");
-		if (!reap_rec_is(&r->from.rec, "metrics"))
-			return reap_rec_unknown(&r->from.rec, e);
-		rc = reap_get_metrics(&r->from.rec, &s->o->meta, &r->metrics[r->packs], e);
-		if (rc != REAP_OK)
-			return rc;
-		r->packs++;
+			rc = reap_fail_memory(e, "the finished packs");
+		else if (!reap_rec_is(&r->from.rec, "metrics"))
+			rc = reap_rec_unknown(&r->from.rec, e);
+		else if ((rc = reap_recount_metrics(&recount, &r->from.rec, &r->metrics[r->packs], e)) ==
+			REAP_OK)
+			r->packs++;
 	}
-	return REAP_OK;
+	reap_grid_free(&grid);
+	return rc;
 }
 
 static int resume_open(struct run *s, struct reap_err *e)

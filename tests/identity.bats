@@ -113,7 +113,7 @@ print(crc ^ 0xffffffff, n)' "$TOKENS"))" ]
 	base=$(id "$large")
 	for part in gate_up_proj_blocks gate_up_proj_scales down_proj_blocks down_proj_scales; do
 		for l in 0 1; do
-			for x in 0 1 17 31; do
+			for x in $n 31; do
 				tests/poke.py "$large" "model.layers.$l.mlp.experts.$part" $x
 				[ "$(id "$large")" != "$base" ] || { echo "$part of expert $x, layer $l"; return 1; }
 				tests/poke.py "$large" "model.layers.$l.mlp.experts.$part" $x
@@ -121,7 +121,7 @@ print(crc ^ 0xffffffff, n)' "$TOKENS"))" ]
 			done
 		done
 	done
-	[ "$n" -eq 32 ]
+	[ "$n" -eq 16 ]
 	[ "$(id "$large")" = "$base" ]
 }
 

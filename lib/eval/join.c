@@ -8,12 +8,15 @@
 #include "lib/base/mem.h"
 #include "lib/eval/agree.h"
 #include "lib/eval/metrics.h"
+#include "lib/eval/recount.h"
 
 /* The next record of a shard. */
 struct head {
 	struct reap_eval_shard *shard;
 	const char *name;
 	struct reap_rec rec;
+	struct reap_recount recount;
+	struct reap_eval_storage storage;
 	enum { AT_END, AT_TOKENS, AT_METRICS } at;
 	uint64_t block; /* AT_TOKENS */
 };
@@ -32,6 +35,7 @@ int reap_eval_shard_open(struct reap_eval_shard *s, struct reap_reader *r, struc
 
 static int advance(struct head *h, struct reap_err *e)
 {
+	struct reap_eval_tokens t;
 	int rc = reap_read(h->shard->reader, &h->rec, e);
 
 	if (rc < 0)
@@ -47,7 +51,9 @@ static int advance(struct head *h, struct reap_err *e)
 	if (!reap_rec_is(&h->rec, "tokens"))
 		return reap_rec_unknown(&h->rec, e);
 	h->at = AT_TOKENS;
-	return reap_rec_u64(&h->rec, NULL, "block", INT64_MAX, &h->block, e);
+	rc = reap_recount_tokens(&h->recount, &h->rec, &t, &h->storage, e);
+	h->block = t.block;
+	return rc;
 }
 
 /* Every shard 1..n once, with the same settings and model. */
@@ -96,7 +102,7 @@ static int merge_metrics(struct reap_writer *w, const struct reap_eval_meta *met
 	int rc = REAP_OK;
 
 	for (size_t i = 0; i < n && rc == REAP_OK; i++) {
-		if ((rc = reap_get_metrics(&h[i].rec, &h[i].shard->meta, &part, e)) != REAP_OK)
+		if ((rc = reap_recount_metrics(&h[i].recount, &h[i].rec, &part, e)) != REAP_OK)
 			break;
 		if (i == 0) {
 			sum = part;
@@ -169,6 +175,7 @@ int reap_eval_join(struct reap_writer *w, struct reap_eval_shard *shards, size_t
 	meta.shard = meta.shards = 1;
 	for (size_t i = 0; i < n; i++) {
 		h[i].shard = &shards[i];
+		h[i].recount = (struct reap_recount){.meta = &shards[i].meta, .grid = &grid};
 		h[i].name = reap_reader_name(shards[i].reader);
 		if (strcmp(shards[i].meta.backend, meta.backend) != 0)
 			strcpy(meta.backend, "mixed");
@@ -180,6 +187,10 @@ int reap_eval_join(struct reap_writer *w, struct reap_eval_shard *shards, size_t
 		rc = advance(&h[i], e);
 	if (rc == REAP_OK)
 		rc = merge_records(w, &meta, &grid, h, n, e);
+	for (size_t i = 0; i < n; i++) {
+		reap_recount_free(&h[i].recount);
+		reap_eval_storage_free(&h[i].storage);
+	}
 	reap_grid_free(&grid);
 	free(h);
 	return rc;

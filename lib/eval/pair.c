@@ -10,6 +10,7 @@
 #include "lib/base/mem.h"
 #include "lib/eval/agree.h"
 #include "lib/eval/metrics.h"
+#include "lib/eval/recount.h"
 
 enum { LEFT, RIGHT, SIDES };
 
@@ -38,6 +39,8 @@ struct side {
 	const char *name;
 	struct reap_eval_meta *meta;
 	struct reap_eval_storage storage;
+	struct reap_eval_tokens tokens; /* of the record, when it is one */
+	struct reap_recount recount;
 	struct reap_rec rec;
 };
 
@@ -168,6 +171,9 @@ static int next(struct side *s, bool want_tokens, struct reap_err *e)
 			return 1;
 		if (!reap_rec_is(&s->rec, "tokens"))
 			return reap_rec_unknown(&s->rec, e);
+		rc = reap_recount_tokens(&s->recount, &s->rec, &s->tokens, &s->storage, e);
+		if (rc != REAP_OK)
+			return rc;
 		if (want_tokens)
 			return 1;
 	}
@@ -293,14 +299,11 @@ static int same_block(const struct side s[SIDES], const struct reap_eval_tokens 
 
 static int add_block(struct desk *d, struct side s[SIDES], struct reap_err *e)
 {
-	struct reap_eval_tokens t[SIDES];
+	const struct reap_eval_tokens t[SIDES] = {s[LEFT].tokens, s[RIGHT].tokens};
 	struct work *w;
 	double *row;
 	int rc;
 
-	for (int i = 0; i < SIDES; i++)
-		if ((rc = reap_get_eval_tokens(&s[i].rec, &t[i], &s[i].storage, e)) != REAP_OK)
-			return rc;
 	if ((rc = same_block(s, t, e)) != REAP_OK)
 		return rc;
 	w = find_work(d, t[LEFT].pack, t[LEFT].seq_len);
@@ -432,8 +435,8 @@ static int finish_row(struct reap_pair_row *row, struct desk *d, struct side s[S
 	struct work *w;
 	int rc;
 
-	if ((rc = reap_get_metrics(&s[LEFT].rec, s[LEFT].meta, l, e)) != REAP_OK ||
-		(rc = reap_get_metrics(&s[RIGHT].rec, s[RIGHT].meta, r, e)) != REAP_OK ||
+	if ((rc = reap_recount_metrics(&s[LEFT].recount, &s[LEFT].rec, l, e)) != REAP_OK ||
+		(rc = reap_recount_metrics(&s[RIGHT].recount, &s[RIGHT].rec, r, e)) != REAP_OK ||
 		(rc = reap_agree_data(s[RIGHT].name, r, s[LEFT].name, l, e)) != REAP_OK ||
 		(rc = reap_agree_u64("scored tokens", s[RIGHT].name,
 			 r->kept_tokens + r->dropped_tokens, s[LEFT].name,
@@ -511,6 +514,8 @@ int reap_pair_read(struct reap_pair *p, struct reap_reader *left, struct reap_re
 	struct desk d = {.work = NULL};
 	int rc;
 
+	for (int i = 0; i < SIDES; i++)
+		s[i].recount = (struct reap_recount){.meta = s[i].meta, .grid = &d.grid};
 	memset(p, 0, sizeof(*p));
 	p->left_model = reap_reader_header(left)->model;
 	p->right_model = reap_reader_header(right)->model;
@@ -525,8 +530,10 @@ int reap_pair_read(struct reap_pair *p, struct reap_reader *left, struct reap_re
 		close_work(&d.work[i]);
 	free(d.work);
 	reap_grid_free(&d.grid);
-	for (int i = 0; i < SIDES; i++)
+	for (int i = 0; i < SIDES; i++) {
 		reap_eval_storage_free(&s[i].storage);
+		reap_recount_free(&s[i].recount);
+	}
 	if (rc != REAP_OK)
 		reap_pair_free(p);
 	return rc;

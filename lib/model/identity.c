@@ -16,7 +16,7 @@
 enum {
 	WHOLE = 2 << 20,   /* bytes of the largest tensor that is read whole */
 	STRETCH = 4 << 20, /* of a larger one, a sample is taken from at most so many bytes */
-	SAMPLE = 8 << 10,
+	SAMPLE = 4 << 10,
 	AHEAD = 128, /* samples that the kernel is asked for before they are read */
 };
 

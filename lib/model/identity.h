@@ -5,8 +5,8 @@
  * everything beside the weights do not matter.
  *
  * Weights are sampled: reading 60 GB for a name would take longer than many runs.
- * A tensor of up to 2 MiB enters whole.  A larger one enters with 8 KiB of every
- * 4 MiB, and with 8 KiB of every expert at the least, at places that its name
+ * A tensor of up to 2 MiB enters whole.  A larger one enters with 4 KiB of every
+ * 4 MiB, and with 4 KiB of every expert at the least, at places that its name
  * fixes.  So another fine-tune, an exchanged file and an expert set to zero
  * differ; a few values changed by hand in a large tensor may not.
  */

@@ -246,6 +246,7 @@ const struct reap_rule reap_rules[] = {
 
 	/* ---- reap_scores ---- */
 	STR(SCORES, "method", REQ),
+	STR(SCORES, "scores_sha256", 0),
 	STR(SCORES, "score_key", REQ),
 	STR(SCORES, "score_definition", 0),
 	ANY(SCORES, "inputs", 0),

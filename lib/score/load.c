@@ -40,7 +40,8 @@ static int load_stream(int fd, const char *name, unsigned accept, const char *pa
 		return rc;
 	h = reap_reader_header(r);
 	if (h->kind == REAP_KIND_SCORES) {
-		rc = reap_get_scores(r, &l->scores, e);
+		if ((rc = reap_get_scores(r, &l->scores, e)) == REAP_OK)
+			rc = reap_rank_check(&l->scores, &h->model, name, e);
 	} else if (h->kind == REAP_KIND_SALIENCY && (accept & REAP_LOAD_SALIENCY)) {
 		rc = load_saliency(r, name, pack, &l->scores, e);
 	} else if (h->kind == REAP_KIND_PLAN && (accept & REAP_LOAD_PLAN)) {

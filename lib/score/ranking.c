@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/base/hash.h"
+#include "lib/stream/balance.h"
 
 static const struct {
 	const char *name, *definition;
@@ -135,6 +136,46 @@ static int check_known(const struct reap_scores *s, const struct reap_criterion 
 	return REAP_OK;
 }
 
+int reap_rank_check(const struct reap_scores *s, const struct reap_model_id *m,
+	const char *name, struct reap_err *e)
+{
+	/* Our own files hold every sum as it was; published ones means, of floats. */
+	const bool whole = (s->known & REAP_KNOWN_ALL) == REAP_KNOWN_ALL;
+	const double tolerance = whole ? 1e-15 : 1e-6;
+	const struct reap_balance b = {.name = name,
+		.pack = s->pack,
+		.layers = s->layers,
+		.experts = s->experts,
+		.top_k = m->top_k,
+		.all = s->pack[0] == '\0' ? &s->thresholds : NULL,
+		.known = s->known,
+		.tolerance = whole ? 1e-12 : 1e-6};
+	struct reap_criterion c = {.method = reap_method_from_name(s->method), .seed = s->seed};
+	int rc;
+
+	if (c.method == REAP_METHODS)
+		return reap_fail(e, REAP_ESTREAM, "%s: method: there is no '%s'", name, s->method);
+	if ((rc = reap_balance_check(&b, s->sums, e)) != REAP_OK)
+		return rc;
+	if ((methods[c.method].needs & ~s->known) != 0 &&
+		!((methods[c.method].needs & REAP_KNOWN_REGIONS) && (s->known & REAP_KNOWN_EAFT)))
+		return REAP_OK; /* the score is all that the table has of it */
+	if (c.method != REAP_RANDOM && s->seed != 0)
+		return reap_fail(e, REAP_ESTREAM, "%s: seed %" PRIu64 ", but method %s has none", name,
+			s->seed, s->method);
+	memcpy(c.weights, s->weights, sizeof(c.weights));
+	for (uint32_t l = 0; l < s->layers; l++)
+		for (uint32_t x = 0; x < s->experts; x++) {
+			double said = s->score[(size_t)l * s->experts + x];
+			double is = score_of(s, &c, l, x);
+
+			if (!reap_balance_same(said, is, tolerance))
+				return reap_fail(e, REAP_ESTREAM, "%s: layer %u, expert %u: score %.17g,"
+					" but %s of its sums is %.17g", name, l, x, said, s->method, is);
+		}
+	return REAP_OK;
+}
+
 struct scored {
 	double score;
 	uint32_t expert;
@@ -170,7 +211,7 @@ int reap_rank(struct reap_scores *s, const struct reap_criterion *c, const char 
 	snprintf(s->method, sizeof(s->method), "%s", methods[c->method].name);
 	snprintf(s->definition, sizeof(s->definition), "%s", methods[c->method].definition);
 	memcpy(s->weights, c->weights, sizeof(s->weights));
-	s->seed = c->seed;
+	s->seed = c->method == REAP_RANDOM ? c->seed : 0;
 	for (uint32_t l = 0; l < s->layers; l++) {
 		size_t at = (size_t)l * s->experts;
 		uint64_t chosen = 0;

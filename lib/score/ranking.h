@@ -55,6 +55,11 @@ struct reap_criterion {
 REAP_MUST_CHECK int reap_rank(struct reap_scores *s, const struct reap_criterion *c,
 	const char *name, struct reap_err *e);
 
+/* Are the scores those that s->method makes of the sums, and do the sums agree?  A
+ * table that has only some of the sums is asked for what follows from those. */
+REAP_MUST_CHECK int reap_rank_check(const struct reap_scores *s, const struct reap_model_id *m,
+	const char *name, struct reap_err *e);
+
 /* Order `experts` scores: by falling score, ties to the lowest id. */
 void reap_rank_order(const double *score, uint32_t experts, uint32_t *ranking);
 

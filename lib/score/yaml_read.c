@@ -15,8 +15,13 @@
 #include "lib/base/mem.h"
 #include "lib/recipe/recipe.h"
 #include "lib/score/ranking.h"
+#include "lib/stream/balance.h"
 
 static const char published_method[] = "eaftreap";
+
+/* Relative tolerances of what follows from the sums: a quotient of two doubles, and
+ * published figures, which were made of floats. */
+static const double EXACT = 1e-15, PUBLISHED = 1e-5;
 
 /* ---- reading: access with messages ---- */
 
@@ -125,6 +130,33 @@ static int get_str(const struct yaml *y, const struct reap_node *map, const char
 	return REAP_OK;
 }
 
+/* A figure that follows from others, where the file has it. */
+static int same_as(const struct yaml *y, const struct reap_node *map, const char *key, double is,
+	double tolerance)
+{
+	double said;
+	int rc;
+
+	if (find(map, key) == NULL)
+		return REAP_OK;
+	if ((rc = get_real(y, map, key, &said)) == REAP_OK && !reap_balance_same(said, is, tolerance))
+		return bad(y, reap_node_find(map, key), key, "%.17g, but the sums make it %.17g", said,
+			is);
+	return rc;
+}
+
+static int same_count(const struct yaml *y, const struct reap_node *map, const char *key,
+	uint64_t is)
+{
+	uint64_t said = is;
+	int rc = get_opt_count(y, map, key, INT64_MAX, &said);
+
+	if (rc == REAP_OK && said != is)
+		return bad(y, reap_node_find(map, key), key, "%" PRIu64 ", but it is %" PRIu64, said,
+			is);
+	return rc;
+}
+
 /* ---- reading: what the scores are of ---- */
 
 static int get_history(const struct yaml *y, struct reap_header *h)
@@ -175,6 +207,10 @@ static int get_model(const struct yaml *y, struct reap_header *h)
 		(rc = get_u32(y, y->meta, "top_k", REAP_MAX_TOP_K, &m->top_k)) != REAP_OK ||
 		(rc = get_str(y, y->meta, "model_id", m->id, sizeof(m->id))) != REAP_OK ||
 		(rc = get_str(y, y->meta, "model_digest", m->digest, sizeof(m->digest))) != REAP_OK)
+		return rc;
+	if ((rc = same_count(y, y->root, "schema_version", 1)) != REAP_OK ||
+		(rc = same_count(y, y->meta, "num_layers", m->layers)) != REAP_OK ||
+		(rc = same_count(y, y->meta, "num_experts", m->experts)) != REAP_OK)
 		return rc;
 	if (m->layers == 0 || m->top_k == 0 || m->top_k > m->experts)
 		return bad(y, summary, "summary", "%u layers, %u experts, top_k %u", m->layers,
@@ -240,10 +276,12 @@ static int get_thresholds(const struct yaml *y, struct reap_thresholds *t)
 			return rc;
 		all += t->region[i];
 	}
+	if (t->cc_quantile <= t->uncertain_quantile && t->h_lo > t->h_hi)
+		return bad(y, find(y->meta, "h_lo"), "h_lo", "%g is above h_hi, %g", t->h_lo, t->h_hi);
 	if (all != (t->rule == REAP_RULE_NONE ? 0 : t->samples))
 		return bad(y, y->meta, "region_counts", "%" PRIu64 " tokens, but %" PRIu64
 			" samples", all, t->samples);
-	return REAP_OK;
+	return same_count(y, samples, "H", t->samples);
 }
 
 /* What the sums are of; published tables do not say. */
@@ -291,14 +329,45 @@ static int get_meta(const struct yaml *y, struct reap_scores *s)
 
 /* ---- reading: the scores ---- */
 
+/* What files say beside the sums of an expert, and follows from them. */
+static int check_eaft(const struct yaml *y, const struct reap_node *map,
+	const struct reap_scores *s, size_t cell)
+{
+	const struct reap_sums *x = &s->sums[cell];
+	double eaft = s->eaft[cell], count = x->count > 0 ? (double)x->count : 1;
+	uint64_t pos = 0, neg = 0;
+	int rc;
+
+	for (int i = 0; i < REAP_REGIONS; i++) {
+		eaft += s->weights[i] * x->region_gn[i];
+		pos += s->weights[i] > 0 ? x->region_count[i] : 0;
+		neg += s->weights[i] < 0 ? x->region_count[i] : 0;
+	}
+	if (s->known & REAP_KNOWN_REGIONS) {
+		if ((rc = same_as(y, map, "eaft_saliency_mean", eaft / count, EXACT)) != REAP_OK ||
+			(rc = same_count(y, map, "pos_count", pos)) != REAP_OK)
+			return rc;
+		return same_count(y, map, "neg_count", neg);
+	}
+	if ((rc = get_opt_count(y, map, "pos_count", x->count, &pos)) != REAP_OK ||
+		(rc = get_opt_count(y, map, "neg_count", x->count - pos, &neg)) != REAP_OK)
+		return rc;
+	return (s->known & REAP_KNOWN_EAFT)
+		? same_as(y, map, "eaft_saliency_mean", eaft / count, PUBLISHED)
+		: REAP_OK;
+}
+
 /* A sum, or from files that lack it, the mean times the count. */
 static int get_sum_or_mean(const struct yaml *y, const struct reap_node *map, const char *sum_key,
 	const char *mean_key, uint64_t count, double *out)
 {
 	int rc;
 
-	if (find(map, sum_key) != NULL)
-		return get_sum(y, map, sum_key, out);
+	if (find(map, sum_key) != NULL) {
+		if ((rc = get_sum(y, map, sum_key, out)) != REAP_OK)
+			return rc;
+		return same_as(y, map, mean_key, *out / (count > 0 ? (double)count : 1), EXACT);
+	}
 	if ((rc = get_sum(y, map, mean_key, out)) == REAP_OK)
 		*out *= (double)count;
 	return rc;
@@ -386,7 +455,9 @@ static int get_expert(const struct yaml *y, const struct reap_node *map, uint32_
 		return rc;
 	if ((s->known & REAP_KNOWN_REGIONS) && (rc = get_regions(y, map, x)) != REAP_OK)
 		return rc;
-	return (s->known & REAP_KNOWN_EAFT) ? get_eaft(y, map, s, cell) : REAP_OK;
+	if ((s->known & REAP_KNOWN_EAFT) && (rc = get_eaft(y, map, s, cell)) != REAP_OK)
+		return rc;
+	return check_eaft(y, map, s, cell);
 }
 
 static int get_layer(const struct yaml *y, const struct reap_node *map, uint32_t layer,
@@ -444,6 +515,21 @@ static int get_ranking(const struct yaml *y, struct reap_scores *s)
 	return REAP_OK;
 }
 
+/* The file's own digest, which it may be without. */
+static int check_digest(const struct yaml *y, const struct reap_model_id *m,
+	const struct reap_scores *s)
+{
+	char said[REAP_SHA256_HEX], is[REAP_SHA256_HEX];
+	int rc = get_str(y, y->root, "scores_sha256", said, sizeof(said));
+
+	if (rc != REAP_OK || said[0] == '\0')
+		return rc;
+	if ((rc = reap_scores_digest(s, m, is, y->e)) == REAP_OK && strcmp(said, is) != 0)
+		return bad(y, find(y->root, "scores_sha256"), "scores_sha256",
+			"%.16s..., but that of what the file says is %.16s...", said, is);
+	return rc;
+}
+
 static int get_scores(const struct yaml *y, const struct reap_model_id *m, struct reap_scores *s)
 {
 	const struct reap_node *layers = find(y->root, "layer_scores");
@@ -465,7 +551,9 @@ static int get_scores(const struct yaml *y, const struct reap_model_id *m, struc
 		if (s->thresholds.samples > s->thresholds.tokens)
 			return bad(y, y->meta, "samples", "more than the tokens of layer 0");
 	}
-	return get_ranking(y, s);
+	if ((rc = get_ranking(y, s)) != REAP_OK || (rc = reap_rank_check(s, m, y->name, y->e)) != REAP_OK)
+		return rc;
+	return check_digest(y, m, s);
 }
 
 static int read_all(int fd, const char *name, char **text, size_t *len, struct reap_err *e)

@@ -222,9 +222,10 @@ static void put_expert(FILE *f, const struct reap_scores *s, uint32_t layer, uin
 	fputs("}\n", f);
 }
 
-static void put_all(FILE *f, const struct reap_header *h, const struct reap_scores *s)
+static void put_all(FILE *f, const struct reap_header *h, const struct reap_scores *s,
+	const char *sha256)
 {
-	fputs("schema_version: 1\nkind: reap_scores\n", f);
+	fprintf(f, "schema_version: 1\nkind: reap_scores\nscores_sha256: \"%s\"\n", sha256);
 	put_str(f, "method: ", s->method);
 	put_str(f, "score_key: ", score_key(s->method));
 	put_str(f, "score_definition: ", s->definition);
@@ -250,12 +251,15 @@ int reap_scores_write_yaml(int fd, const char *name, const struct reap_header *h
 {
 	char *text = NULL;
 	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
-	int rc = REAP_OK;
+	char sha256[REAP_SHA256_HEX];
+	int rc = reap_scores_digest(s, &h->model, sha256, e);
+	FILE *f;
 
-	if (f == NULL)
+	if (rc != REAP_OK)
+		return rc;
+	if ((f = open_memstream(&text, &len)) == NULL)
 		return reap_fail_memory(e, name);
-	put_all(f, h, s);
+	put_all(f, h, s, sha256);
 	if (fclose(f) != 0)
 		rc = reap_fail_memory(e, name);
 	else if (reap_write_full(fd, text, len) != 0)

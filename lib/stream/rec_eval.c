@@ -273,6 +273,23 @@ void reap_metrics_free(struct reap_metrics *m)
 	memset(m, 0, sizeof *m);
 }
 
+const char *reap_metrics_differ(const struct reap_metrics *a, const struct reap_metrics *b,
+	double tolerance)
+{
+	struct reap_metrics x = *a, y = *b;
+
+	for (size_t i = 0; i < COUNT(figure_field) + COUNT(quadrant_field); i++) {
+		bool quad = i >= COUNT(figure_field);
+		size_t j = quad ? i - COUNT(figure_field) : i;
+		size_t at = quad ? quadrant_field[j].at : figure_field[j].at;
+		double v = *figure_at(&x, at), w = *figure_at(&y, at);
+
+		if (!(fabs(v - w) <= tolerance * fmax(fabs(v), fabs(w))))
+			return quad ? quadrant_field[j].key : figure_field[j].key;
+	}
+	return NULL;
+}
+
 /* The numbers must be those of one set of tokens. */
 static int check_metrics(const struct reap_rec *rec, const struct reap_eval_meta *meta,
 	const struct reap_metrics *m, struct reap_err *e)
@@ -309,6 +326,17 @@ static int check_metrics(const struct reap_rec *rec, const struct reap_eval_meta
 	if (m->dropped_tokens > m->kept || m->kept_tokens > m->kept - m->dropped_tokens)
 		return reap_rec_fail(rec, "kept_tokens", e, "%" PRIu64 " scored and %" PRIu64
 			" dropped of %" PRIu64, m->kept_tokens, m->dropped_tokens, m->kept);
+	if (m->top1_count > m->kept_tokens)
+		return reap_rec_fail(rec, "top1_count", e, "%" PRIu64 " of %" PRIu64 " tokens",
+			m->top1_count, m->kept_tokens);
+	if (m->kept > m->tokens)
+		return reap_rec_fail(rec, "kept", e, "%" PRIu64 " of %" PRIu64 " tokens", m->kept,
+			m->tokens);
+	if (m->seq_len != 0 && m->tokens != m->blocks * m->seq_len)
+		return reap_rec_fail(rec, "tokens", e, "%" PRIu64 ", but %" PRIu64 " blocks of %u",
+			m->tokens, m->blocks, m->seq_len);
+	if (!reap_split_known(m->split))
+		return reap_rec_fail(rec, "split", e, "'%s' is none of all, calib and eval", m->split);
 	if (m->scored_blocks > m->blocks)
 		return reap_rec_fail(rec, "scored_blocks", e, "%" PRIu64 " of %" PRIu64,
 			m->scored_blocks, m->blocks);

@@ -117,4 +117,9 @@ REAP_MUST_CHECK int reap_metrics_alloc(struct reap_metrics *m, const struct reap
 	struct reap_err *e);
 void reap_metrics_free(struct reap_metrics *m); /* an all-zero one is fine */
 
+/* The key of a figure (not a count or a sum) in which the two differ by more than the
+ * relative tolerance, else NULL. */
+const char *reap_metrics_differ(const struct reap_metrics *a, const struct reap_metrics *b,
+	double tolerance);
+
 #endif

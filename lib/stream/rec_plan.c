@@ -2,7 +2,9 @@
 #include "lib/stream/rec_plan.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/mem.h"
 
@@ -73,14 +75,20 @@ static int get_meta(const struct reap_rec *rec, const struct reap_model_id *m, s
 			REAP_OK ||
 		(rc = reap_rec_str_copy(rec, NULL, "order", p->order, sizeof(p->order), e)) != REAP_OK ||
 		(rc = reap_rec_str_copy(rec, NULL, "label", p->label, sizeof(p->label), e)) != REAP_OK ||
-		(rc = reap_rec_u32(rec, NULL, "core_pos", REAP_MAX_EXPERTS, &p->core_pos, e)) !=
-			REAP_OK ||
-		(rc = reap_rec_u32(rec, NULL, "core_count", REAP_MAX_EXPERTS, &p->core_count, e)) !=
-			REAP_OK ||
+		(rc = reap_rec_u32(rec, NULL, "core_pos", keep_n, &p->core_pos, e)) != REAP_OK ||
+		(rc = reap_rec_u32(rec, NULL, "core_count", keep_n, &p->core_count, e)) != REAP_OK ||
 		(rc = reap_rec_u32(rec, NULL, "multiple_of", REAP_MAX_EXPERTS, &p->multiple_of, e)) !=
 			REAP_OK)
 		return rc;
-	return reap_rec_f64(rec, NULL, "keep_frac", &p->keep_frac, e);
+	if (strcmp(p->order, "ascending") != 0 && strcmp(p->order, "rank") != 0)
+		return reap_rec_fail(rec, "order", e, "'%s' is neither ascending nor rank", p->order);
+	rc = reap_rec_f64(rec, NULL, "keep_frac", &p->keep_frac, e);
+	/* Rounded, and up to a multiple or down to the last one. */
+	if (rc == REAP_OK && p->keep_frac != 0 && !(p->keep_frac > 0 && p->keep_frac <= 1 &&
+		fabs(p->keep_frac * m->experts - keep_n) < 1 + p->multiple_of))
+		return reap_rec_fail(rec, "keep_frac", e, "%g of %u experts are not %u", p->keep_frac,
+			m->experts, keep_n);
+	return rc;
 }
 
 static int get_layer(const struct reap_rec *rec, uint32_t layer, struct reap_plan *p,
@@ -112,6 +120,9 @@ static int get_layer(const struct reap_rec *rec, uint32_t layer, struct reap_pla
 			return reap_rec_fail(rec, "keep", e, "layer %u: expert %u is there twice", layer,
 				keep[i]);
 		seen[keep[i]] = true;
+		if (i > 0 && keep[i] < keep[i - 1] && strcmp(p->order, "ascending") == 0)
+			return reap_rec_fail(rec, "keep", e, "layer %u: expert %u after %u in ascending order",
+				layer, keep[i], keep[i - 1]);
 	}
 	if (!(p->kept_mass[layer] >= 0 && p->kept_mass[layer] <= 1))
 		return reap_rec_fail(rec, "kept_mass", e, "layer %u: %g is not within 0..1", layer,

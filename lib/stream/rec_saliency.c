@@ -7,6 +7,10 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/stream/balance.h"
+
+/* Of sums that were rounded once and added up again. */
+static const double TOLERANCE = 1e-12;
 
 const char *const reap_region_names[REAP_REGIONS] = {
 	[REAP_GOOD] = "good",
@@ -176,6 +180,11 @@ int reap_get_thresholds(const struct reap_rec *rec, const msgpack_object *map,
 			return rc;
 		in_regions += t->region[i];
 	}
+	if (t->cc_quantile <= t->uncertain_quantile && t->h_lo > t->h_hi)
+		return reap_rec_fail(rec, "h_lo", e, "%g is above h_hi, %g", t->h_lo, t->h_hi);
+	if (t->rule == REAP_RULE_NONE && !(isnan(t->cc_quantile) && isnan(t->uncertain_quantile) &&
+		isnan(t->p_lo) && isnan(t->h_lo) && isnan(t->h_hi)))
+		return reap_rec_fail(rec, "rule", e, "none, but there are quantiles or thresholds");
 	if (in_regions != (t->rule == REAP_RULE_NONE ? 0 : t->samples))
 		return reap_rec_fail(rec, "regions", e,
 			"%" PRIu64 " tokens lie in regions, of %" PRIu64 " samples", in_regions,
@@ -413,12 +422,73 @@ static int get_all(struct reap_reader *r, struct reap_saliency *s, struct reap_e
 	return rc;
 }
 
+/* The packs' sums add up to those of all tokens, where there are packs. */
+static int check_packs(const struct reap_saliency *s, const char *name, struct reap_err *e)
+{
+	size_t cells = (size_t)s->layers * s->experts;
+
+	for (size_t c = 0; s->sets > 1 && c < cells; c++) {
+		const struct reap_sums *all = &s->sums[c];
+		struct reap_sums sum = {0};
+
+		for (uint32_t i = 1; i < s->sets; i++) {
+			const struct reap_sums *x = &s->sums[i * cells + c];
+
+			sum.count += x->count;
+			sum.g += x->g;
+			sum.n += x->n;
+			sum.n2 += x->n2;
+			sum.gn += x->gn;
+			sum.gn2 += x->gn2;
+			sum.max_n = fmax(sum.max_n, x->max_n);
+			for (int k = 0; k < REAP_REGIONS; k++) {
+				sum.region_count[k] += x->region_count[k];
+				sum.region_gn[k] += x->region_gn[k];
+			}
+		}
+		if (sum.count != all->count || sum.max_n != all->max_n ||
+			memcmp(sum.region_count, all->region_count, sizeof(sum.region_count)) != 0 ||
+			!reap_balance_same(sum.g, all->g, TOLERANCE) ||
+			!reap_balance_same(sum.n, all->n, TOLERANCE) ||
+			!reap_balance_same(sum.n2, all->n2, TOLERANCE) ||
+			!reap_balance_same(sum.gn, all->gn, TOLERANCE) ||
+			!reap_balance_same(sum.gn2, all->gn2, TOLERANCE) ||
+			!reap_balance_same(sum.region_gn[0], all->region_gn[0], TOLERANCE) ||
+			!reap_balance_same(sum.region_gn[1], all->region_gn[1], TOLERANCE) ||
+			!reap_balance_same(sum.region_gn[2], all->region_gn[2], TOLERANCE))
+			return reap_fail(e, REAP_ESTREAM, "%s: layer %zu, expert %zu: the sums of the"
+				" packs are not those of all tokens", name, c / s->experts,
+				c % s->experts);
+	}
+	return REAP_OK;
+}
+
+static int check_sums(const struct reap_saliency *s, const struct reap_reader *r,
+	struct reap_err *e)
+{
+	struct reap_balance b = {.name = reap_reader_name(r),
+		.layers = s->layers,
+		.experts = s->experts,
+		.top_k = reap_reader_header(r)->model.top_k,
+		.known = REAP_KNOWN_ALL,
+		.tolerance = TOLERANCE};
+	int rc = REAP_OK;
+
+	for (uint32_t i = 0; i < s->sets && rc == REAP_OK; i++) {
+		b.pack = s->pack[i];
+		b.all = i == 0 ? &s->thresholds : NULL;
+		rc = reap_balance_check(&b, s->sums + (size_t)i * s->layers * s->experts, e);
+	}
+	return rc == REAP_OK ? check_packs(s, b.name, e) : rc;
+}
+
 int reap_get_saliency(struct reap_reader *r, struct reap_saliency *s, struct reap_err *e)
 {
 	int rc;
 
 	*s = (struct reap_saliency){0};
-	rc = get_all(r, s, e);
+	if ((rc = get_all(r, s, e)) == REAP_OK)
+		rc = check_sums(s, r, e);
 	if (rc != REAP_OK)
 		reap_saliency_free(s);
 	return rc;

@@ -7,6 +7,9 @@
 
 #include "lib/base/mem.h"
 
+/* A softmax over up to 64 floats, each rounded, and their sum rounded again. */
+static const float GATES_TOLERANCE = 1e-5F;
+
 int reap_put_route(struct reap_writer *w, const struct reap_route *r, struct reap_err *e)
 {
 	const uint64_t shape[2] = {r->n, r->k};
@@ -83,6 +86,7 @@ static int check_choice(const struct reap_rec *rec, const struct reap_route *r, 
 		const uint16_t *id = r->experts + (size_t)i * r->k;
 		const float *g = r->gates + (size_t)i * r->k;
 		const float *y = r->norms + (size_t)i * r->k;
+		float sum = 0;
 
 		for (uint32_t j = 0; j < r->k; j++) {
 			if (id[j] >= experts)
@@ -100,7 +104,11 @@ static int check_choice(const struct reap_rec *rec, const struct reap_route *r, 
 			if (!(y[j] >= 0 && isfinite(y[j])))
 				return reap_rec_fail(
 					rec, "norms", e, "%g is not a norm", (double)y[j]);
+			sum += g[j];
 		}
+		if (!(fabsf(sum - 1) <= GATES_TOLERANCE))
+			return reap_rec_fail(rec, "gates", e, "those of position %u sum to %.9g",
+				r->positions[i], (double)sum);
 	}
 	return REAP_OK;
 }
@@ -169,6 +177,10 @@ static int check_outcome(
 	for (uint32_t i = 0; i < o->n; i++) {
 		float lp = o->logp[i], h = o->entropy[i];
 
+		/* What is likelier than all others together was on top. */
+		if (lp > -0.69F && o->top1[i] != 1)
+			return reap_rec_fail(rec, "top1", e, "%u at position %u, with a probability above"
+				" a half", o->top1[i], o->positions[i]);
 		if (o->top1[i] > 1)
 			return reap_rec_fail(rec, "top1", e, "%u is neither 0 nor 1", o->top1[i]);
 		if (o->positions[i] == 0) {

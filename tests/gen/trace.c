@@ -117,7 +117,7 @@ int main(int argc, char **argv)
 
 			logp[i] = first ? NAN : (float)(-12 * u * u);
 			entropy[i] = first ? NAN : (float)uniform();
-			top1[i] = !first && u < 0.2;
+			top1[i] = !first && u < 0.24; /* whatever has p above a half */
 		}
 		if (a[7] && reap_put_outcome(w, &o, &e) != REAP_OK)
 			goto failed;
