@@ -83,6 +83,7 @@ static int run(const struct opts *o, struct reap_err *e)
 	struct reap_gates gates;
 	struct reap_pair pair = {.rows = NULL};
 	struct reap_verdict verdict = {.judged = NULL};
+	const volatile sig_atomic_t *caught;
 	int rc;
 
 	if ((rc = reap_gates_load(&gates, o->gates, e)) != REAP_OK)
@@ -90,8 +91,10 @@ static int run(const struct opts *o, struct reap_err *e)
 	if (o->rule != NULL)
 		gates.rule_max = strcmp(o->rule, "max") == 0;
 	if ((rc = read_pair(o, &pair, e)) != REAP_OK ||
-		(rc = reap_gates_judge(&gates, &pair, &verdict, e)) != REAP_OK ||
-		(rc = write_report(o->markdown, reap_report_markdown, &pair, &gates, &verdict, e)) !=
+		(rc = reap_gates_judge(&gates, &pair, &verdict, e)) != REAP_OK)
+		goto out;
+	caught = tool_catch_signals(); /* a report half written must not stay */
+	if ((rc = write_report(o->markdown, reap_report_markdown, &pair, &gates, &verdict, e)) !=
 			REAP_OK ||
 		(rc = write_report(o->json, reap_report_json, &pair, &gates, &verdict, e)) != REAP_OK)
 		goto out;
@@ -99,6 +102,8 @@ static int run(const struct opts *o, struct reap_err *e)
 		(o->json == NULL || strcmp(o->json, "-") != 0))
 		reap_report_text(stdout, &pair, &gates, &verdict);
 	rc = tool_close_stdout(e);
+	if (rc == REAP_OK && *caught != 0)
+		rc = reap_fail(e, REAP_EFAIL, "interrupted");
 	if (rc == REAP_OK && verdict.code != REAP_PASS)
 		rc = REAP_EGATE;
 out:

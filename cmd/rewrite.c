@@ -3,7 +3,6 @@
  * reap-rewrite: write the checkpoint that a plan leaves.  See reap-rewrite(1).
  */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,34 +39,6 @@ struct opts {
 	uint32_t first; /* 0: read a plan */
 	bool dry_run, force;
 };
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int sig)
-{
-	stopped = sig;
-}
-
-/* Finish the write that is under way and clean up instead of dying in it. */
-static void catch_signals(void)
-{
-	static const int signals[] = {SIGHUP, SIGINT, SIGTERM};
-	struct sigaction a = {.sa_handler = on_signal}, old;
-
-	sigemptyset(&a.sa_mask);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
-			sigaction(signals[i], &a, NULL);
-}
-
-/* Die of the signal after all, so that the caller sees what happened. */
-static void raise_again(void)
-{
-	if (stopped != 0) {
-		signal(stopped, SIG_DFL);
-		raise(stopped);
-	}
-}
 
 static uint32_t layer_number(const char **p, uint32_t layers)
 {
@@ -188,7 +159,7 @@ static int rewrite(struct opts *o, const struct reap_model *m, const struct reap
 		goto out;
 	}
 	o->prune.progress = tool_progress("writing", "bytes");
-	catch_signals();
+	o->prune.stop = tool_catch_signals();
 	if ((rc = tool_writer_header(&w, h, e)) != REAP_OK ||
 		(rc = reap_prune_run(r, o->target, w, e)) != REAP_OK)
 		goto out;
@@ -229,7 +200,7 @@ int main(int argc, char **argv)
 		{"verify", no_argument, NULL, OPT_VERIFY}, {"probe", no_argument, NULL, OPT_PROBE},
 		{"dry-run", no_argument, NULL, 'n'}, {"force", no_argument, NULL, 'f'}, TOOL_LONG,
 		{NULL, 0, NULL, 0}};
-	struct opts o = {.prune = {.max_shard_bytes = 5000000000u, .stop = &stopped}};
+	struct opts o = {.prune = {.max_shard_bytes = 5000000000u}};
 	struct reap_err e = {0};
 	int c;
 
@@ -281,10 +252,5 @@ int main(int argc, char **argv)
 		tool_usage("--output TARGET is missing");
 	if (!o.dry_run)
 		tool_refuse_terminal();
-	if (run(&o, &e) != REAP_OK) {
-		c = tool_report(&e);
-		raise_again();
-		return c;
-	}
-	return EXIT_DONE;
+	return run(&o, &e) == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

@@ -245,11 +245,40 @@ uint64_t tool_size(const char *option, const char *arg)
 	return (uint64_t)(v * (double)unit);
 }
 
+/* ---- signals ---- */
+
+static volatile sig_atomic_t caught;
+
+static void on_signal(int sig)
+{
+	caught = sig;
+}
+
+const volatile sig_atomic_t *tool_catch_signals(void)
+{
+	/* All that end a process unless it does something about them, but for those that
+	 * tell of its own faults, and SIGKILL. */
+	static const int ends[] = {SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGPROF, SIGQUIT, SIGTERM,
+		SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ};
+	struct sigaction a = {.sa_handler = on_signal}, old;
+
+	sigemptyset(&a.sa_mask);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
+		if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+			sigaction(ends[i], &a, NULL);
+	return &caught;
+}
+
 int tool_report(const struct reap_err *e)
 {
 	tool_progress_end();
-	if (e->text[0] != '\0')
+	/* A consumer that left early is no error to speak of. */
+	if (e->text[0] != '\0' && caught != SIGPIPE)
 		fprintf(stderr, "%s: %s\n", tool.name, e->text);
+	if (caught != 0) {
+		signal(caught, SIG_DFL);
+		raise(caught);
+	}
 	switch ((enum reap_code)e->code) {
 	case REAP_OK:
 		return EXIT_DONE;

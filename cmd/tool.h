@@ -8,6 +8,7 @@
 #define TOOL_H
 
 #include <getopt.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -110,8 +111,13 @@ void tool_outliers(uint64_t n);
 /* reap_model_open, with a warning when other loaders would take other weights. */
 REAP_MUST_CHECK int tool_open_model(struct reap_model **m, const char *dir, struct reap_err *e);
 
-/* Print the error and return the exit code for it. */
+/* Print the error and return the exit code for it.  After a signal that was caught, die
+ * of it instead. */
 int tool_report(const struct reap_err *e);
+
+/* From now on a signal that would end the process only sets what is returned, to its
+ * number, so that what was begun can be taken back. */
+const volatile sig_atomic_t *tool_catch_signals(void);
 
 /* Map the weights for a run.  From here on, a file of weights that is cut short, or
  * cannot be read, ends the program with a line that names it instead of SIGBUS. */

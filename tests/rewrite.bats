@@ -369,6 +369,87 @@ fails_with_preload() {
 	[ "$killed" -gt 0 ]
 }
 
+# The run waits for --recipe, a FIFO, in the middle of its writing.
+ended_by() {
+	rm -rf "$TMP/fifo"
+	mkfifo "$TMP/fifo"
+	env --default-signal reap-rewrite -q -m "$MODEL" -o "$TMP/out" --recipe "$TMP/fifo" "$PLAN" >"$TMP/m" 2>"$TMP/err" &
+	while ! compgen -G "$TMP/out.tmp-*/expert_mapping.json" >/dev/null; do
+		kill -0 $! || return 1
+	done
+	# Again until it is seen: the first may come just before the FIFO is opened.
+	while kill -"$1" $! 2>/dev/null; do sleep 0.05; done
+	status=0
+	wait $! || status=$?
+	[ "$status" -eq $((128 + $(kill -l "$1"))) ] || { echo "$1: exit $status"; return 1; }
+	nothing_left out
+}
+
+@test "whatever signal ends it, it cleans up and dies of it" {
+	for sig in ALRM HUP INT PIPE PROF QUIT TERM USR1 USR2 VTALRM XCPU XFSZ; do
+		ulimit -c 0
+		ended_by "$sig"
+	done
+}
+
+@test "a limit on file size, a consumer that leaves: it cleans up before it dies" {
+	ulimit -c 0
+	run env --default-signal bash -c "ulimit -f 100; reap-rewrite -q -m '$MODEL' -o '$TMP/out' '$PLAN' >'$TMP/m'"
+	[ "$status" -eq 153 ]
+	[[ "$output" == *"File too large"* ]]
+	nothing_left out
+	run env --default-signal bash -c "reap-rewrite -q -m '$MODEL' -o '$TMP/out' '$PLAN' | true; echo \"\${PIPESTATUS[0]}\""
+	[ "$output" = 141 ]
+	nothing_left out
+}
+
+# $TMP/so.so makes rename(2) fail where REFUSE stands in the new name.
+refusing_rename() {
+	cat >"$TMP/so.c" <<-'END'
+		#define _GNU_SOURCE
+		#include <dlfcn.h>
+		#include <errno.h>
+		#include <stdlib.h>
+		#include <string.h>
+		int rename(const char *from, const char *to)
+		{
+			int (*real)(const char *, const char *) = dlsym(RTLD_NEXT, "rename");
+			const char *end = getenv("REFUSE");
+			size_t n = strlen(end), m = strlen(to);
+			if (m >= n && strcmp(to + m - n, end) == 0) {
+				errno = EXDEV;
+				return -1;
+			}
+			return real(from, to);
+		}
+	END
+	"${CC:-gcc}" -shared -fPIC -o "$TMP/so.so" "$TMP/so.c" -ldl
+	REFUSE=$1 ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0 LD_PRELOAD=$TMP/so.so "${@:2}"
+}
+
+@test "a folder that renames no directories is found out before the first byte" {
+	fails 1 "directories cannot be renamed in its folder" refusing_rename '~' \
+		reap-rewrite -q -m "$MODEL" -o "$TMP/out" "$PLAN"
+	nothing_left out
+}
+
+@test "a last renaming that fails leaves the whole checkpoint and says where" {
+	status=0
+	refusing_rename /out reap-rewrite -q -m "$MODEL" -o "$TMP/out" "$PLAN" >"$TMP/m" 2>"$TMP/err" || status=$?
+	[ "$status" -eq 1 ]
+	left=$(echo "$TMP"/out.tmp-*)
+	[ "$(cat "$TMP/err")" = "reap-rewrite: $TMP/out: cannot be given its name: Invalid cross-device link: it is whole as $left: rename it" ]
+	"$CHECK" --source "$MODEL" "$left"
+	fails 3 "no end record" reap-show -t none "$TMP/m"
+}
+
+@test "a directory that an earlier process of the same number left is no hindrance" {
+	bash -c 'mkdir "$TMP/out.tmp-$$" && exec reap-rewrite -q -m "$MODEL" -o "$TMP/out" "$1"' - "$PLAN" >"$TMP/m"
+	[ -e "$TMP/out/config.json" ]
+	(umask 027 && reap-rewrite -q -m "$MODEL" -o "$TMP/other" "$PLAN" >"$TMP/m")
+	[ "$(stat -c %a "$TMP/other")" = 750 ]
+}
+
 @test "kill -9 at any moment leaves nothing that could be loaded, and the source as it was" {
 	sums=$(cd "$LARGE" && sha256sum -- *)
 	for ms in 010 030 050 080 110 150; do

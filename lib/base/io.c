@@ -214,9 +214,47 @@ char *reap_path_join(const char *dir, const char *name)
 	return p;
 }
 
+static mode_t without_umask(mode_t mode)
+{
+	mode_t mask = umask(0);
+
+	umask(mask);
+	return mode & ~mask;
+}
+
+int reap_temp_dir(char *path, struct reap_err *e)
+{
+	int rc;
+
+	if (mkdtemp(path) == NULL)
+		return reap_fail_errno(e, "%s", path);
+	if (chmod(path, without_umask(0777)) == 0)
+		return REAP_OK;
+	rc = reap_fail_errno(e, "%s", path);
+	rmdir(path);
+	return rc;
+}
+
+int reap_temp_file(char *path, int *fd, struct reap_err *e)
+{
+	int rc;
+
+	*fd = mkstemp(path);
+	if (*fd < 0)
+		return reap_fail_errno(e, "%s", path);
+	if (fcntl(*fd, F_SETFD, FD_CLOEXEC) == 0 && fchmod(*fd, without_umask(0666)) == 0)
+		return REAP_OK;
+	rc = reap_fail_errno(e, "%s", path);
+	close(*fd);
+	*fd = -1;
+	unlink(path);
+	return rc;
+}
+
 int reap_atomic_open(struct reap_atomic_file *f, const char *path, struct reap_err *e)
 {
-	size_t n = strlen(path) + 32;
+	size_t n = strlen(path) + sizeof(".tmp-XXXXXX");
+	int rc;
 
 	f->fd = -1;
 	f->path = reap_strdup(path);
@@ -225,17 +263,14 @@ int reap_atomic_open(struct reap_atomic_file *f, const char *path, struct reap_e
 		reap_atomic_abort(f);
 		return reap_fail_memory(e, path);
 	}
-	snprintf(f->tmp, n, "%s.tmp-%ld", path, (long)getpid());
-	f->fd = open(f->tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (f->fd < 0) {
-		int rc = reap_fail_errno(e, "%s", f->tmp);
-
+	snprintf(f->tmp, n, "%s.tmp-XXXXXX", path);
+	rc = reap_temp_file(f->tmp, &f->fd, e);
+	if (rc != REAP_OK) {
 		free(f->tmp);
 		f->tmp = NULL;
 		reap_atomic_abort(f);
-		return rc;
 	}
-	return REAP_OK;
+	return rc;
 }
 
 int reap_atomic_commit(struct reap_atomic_file *f, struct reap_err *e)

@@ -55,6 +55,12 @@ int reap_write_full(int fd, const void *buf, size_t n);
 REAP_MUST_CHECK int reap_read_file(const char *path, size_t max, char **buf, size_t *len,
 	struct reap_err *e);
 
+/* A new directory or file, open for writing, under `path` with six random characters for
+ * the XXXXXX at its end: process numbers repeat in containers that share a folder.  With
+ * the permissions that the umask leaves, as mkdir(2) and open(2) give. */
+REAP_MUST_CHECK int reap_temp_dir(char *path, struct reap_err *e);
+REAP_MUST_CHECK int reap_temp_file(char *path, int *fd, struct reap_err *e);
+
 /* A file that appears under its name only when it is complete: written beside
  * it under a temporary name, synced, renamed.  Abort (NULL allowed) removes it. */
 struct reap_atomic_file {

@@ -64,6 +64,51 @@ static int refuse_within(const struct reap_stage *s, const char *source, struct 
 	return rc;
 }
 
+static void remove_dir(const char *path)
+{
+	DIR *d = opendir(path);
+	struct dirent *ent;
+
+	if (d != NULL) {
+		while ((ent = readdir(d)) != NULL)
+			unlinkat(dirfd(d), ent->d_name, 0); /* fails for . and .. */
+		closedir(d);
+	}
+	rmdir(path);
+}
+
+/* Some file systems rename no directory, or none with files.  Better now than after
+ * all has been written. */
+static int try_rename(const struct reap_stage *s, struct reap_err *e)
+{
+	const size_t n = strlen(s->dir) + sizeof("/test");
+	char *moved = reap_alloc(n, 1), *file = reap_alloc(n, 1);
+	int fd = -1, rc = REAP_OK;
+
+	if (moved == NULL || file == NULL) {
+		rc = reap_fail_memory(e, s->target);
+		goto out;
+	}
+	snprintf(moved, n, "%s~", s->dir);
+	snprintf(file, n, "%s/test", s->dir);
+	fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		rc = reap_fail_errno(e, "%s", file);
+	else if (rename(s->dir, moved) != 0 || rename(moved, s->dir) != 0)
+		rc = reap_fail_errno(e, "%s: directories cannot be renamed in its folder, as it must "
+					"be in the end", s->target);
+	else if (unlink(file) != 0)
+		rc = reap_fail_errno(e, "%s", file);
+	if (rc != REAP_OK)
+		remove_dir(moved);
+out:
+	if (fd >= 0)
+		close(fd);
+	free(moved);
+	free(file);
+	return rc;
+}
+
 int reap_stage_open(struct reap_stage *s, const char *target, const char *source,
 	struct reap_err *e)
 {
@@ -80,19 +125,20 @@ int reap_stage_open(struct reap_stage *s, const char *target, const char *source
 		rc = reap_fail(e, REAP_EFAIL, "%s: exists already", s->target);
 		goto fail;
 	}
-	n = strlen(s->target) + 32;
+	n = strlen(s->target) + sizeof(".tmp-XXXXXX");
 	dir = reap_alloc(n, 1);
 	if (dir == NULL) {
 		rc = reap_fail_memory(e, target);
 		goto fail;
 	}
-	snprintf(dir, n, "%s.tmp-%ld", s->target, (long)getpid());
-	if (mkdir(dir, 0777) != 0) {
-		rc = reap_fail_errno(e, "%s", dir);
+	snprintf(dir, n, "%s.tmp-XXXXXX", s->target);
+	if ((rc = reap_temp_dir(dir, e)) != REAP_OK) {
 		free(dir);
 		goto fail;
 	}
 	s->dir = dir;
+	if ((rc = try_rename(s, e)) != REAP_OK)
+		goto fail;
 	return REAP_OK;
 fail:
 	reap_stage_abort(s);
@@ -111,32 +157,30 @@ static int sync_dir(const char *path, struct reap_err *e)
 	return rc;
 }
 
+/* The directory is not to be removed any more. */
+static void keep(struct reap_stage *s)
+{
+	free(s->dir);
+	s->dir = NULL;
+}
+
 int reap_stage_commit(struct reap_stage *s, struct reap_err *e)
 {
 	int rc = sync_dir(s->dir, e);
 
-	if (rc == REAP_OK && rename(s->dir, s->target) != 0)
-		rc = reap_fail_errno(e, "%s", s->target);
-	if (rc == REAP_OK) {
-		free(s->dir);
-		s->dir = NULL;
+	if (rc == REAP_OK && rename(s->dir, s->target) != 0) {
+		const char *why = strerror(errno);
+
+		rc = reap_fail(e, REAP_EFAIL,
+			"%s: cannot be given its name: %s: it is whole as %s: rename it", s->target,
+			why, s->dir);
+		keep(s);
+	} else if (rc == REAP_OK) {
+		keep(s);
 		rc = sync_dir(s->parent, e);
 	}
 	reap_stage_abort(s);
 	return rc;
-}
-
-static void remove_dir(const char *path)
-{
-	DIR *d = opendir(path);
-	struct dirent *ent;
-
-	if (d != NULL) {
-		while ((ent = readdir(d)) != NULL)
-			unlinkat(dirfd(d), ent->d_name, 0); /* fails for . and .. */
-		closedir(d);
-	}
-	rmdir(path);
 }
 
 void reap_stage_abort(struct reap_stage *s)

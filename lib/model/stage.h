@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A directory that appears under its name whole or not at all: filled beside it
- * as NAME.tmp-PID, synced, renamed.
+ * as NAME.tmp-XXXXXX, synced, renamed.
  */
 #ifndef REAP_STAGE_H
 #define REAP_STAGE_H
@@ -14,12 +14,13 @@ struct reap_stage {
 	char *dir; /* fill this one; NULL when nothing is to be removed */
 };
 
-/* Error when the target exists, or when it lies within `source` (NULL: not
+/* Error when its folder renames no directory, when the target exists, or when it lies within `source` (NULL: not
  * checked), which is never written to. */
 REAP_MUST_CHECK int reap_stage_open(struct reap_stage *s, const char *target, const char *source,
 	struct reap_err *e);
 
-/* Sync and rename.  Frees in any case; when it fails, nothing is left. */
+/* Sync and rename.  Frees in any case.  When it fails, nothing is left, except when it is
+ * the renaming that fails: then all is there, and the message says where. */
 REAP_MUST_CHECK int reap_stage_commit(struct reap_stage *s, struct reap_err *e);
 
 /* Remove the directory and its files.  Safe on an all-zero or committed stage. */
