@@ -470,6 +470,12 @@ fake_duckdb() {
 	head -c 20000 "$MODEL/tokenizer.json" >"$TMP/tokenizer.json"
 	fails 1 "tokenizer.json: line " tok -t "$TMP/tokenizer.json" --rows "$PACKS/calib_prompt.eval.jsonl"
 	fails 1 "tokenizer.json: No such file" tok -m "$TMP/none" --rows "$PACKS/calib_prompt.eval.jsonl"
+	printf 'version https://git-lfs.github.com/spec/v1\noid sha256:%064d\nsize 1\n' 0 >"$TMP/tokenizer.json"
+	fails 1 "tokenizer.json: is a Git LFS pointer" tok -m "$TMP" --rows "$PACKS/calib_prompt.eval.jsonl"
+	echo '<html><body>404</body></html>' >"$TMP/tokenizer.json"
+	fails 1 "tokenizer.json: is a web page" tok -m "$TMP" --rows "$PACKS/calib_prompt.eval.jsonl"
+	mv "$TMP/tokenizer.json" "$TMP/tokenizer.json.incomplete"
+	fails 1 "tokenizer.json: is missing: its download is unfinished" tok -t "$TMP/tokenizer.json" --rows "$PACKS/calib_prompt.eval.jsonl"
 	echo '{}' >"$TMP/tokenizer.json"
 	fails 1 "tokenizer.json: " tok -m "$TMP" --rows "$PACKS/calib_prompt.eval.jsonl"
 }
