@@ -17,10 +17,10 @@ enum { COMPARE = 1 << 20 };
 bool reap_prune_next_run(const struct reap_prune *r, const struct prune_part *p, uint32_t *at,
 	struct prune_run *run)
 {
-	const uint64_t each = p->src->bytes / p->src->shape[0];
 	uint32_t i = *at;
+	uint64_t each;
 
-	if (p->keep == NULL) {
+	if (p->keep == NULL) { /* a scalar has no rows */
 		*run = (struct prune_run){p->src->offset, p->src->bytes, 0, (uint32_t)p->src->shape[0]};
 		*at = 1;
 		return i == 0;
@@ -29,6 +29,7 @@ bool reap_prune_next_run(const struct reap_prune *r, const struct prune_part *p,
 		return false;
 	while (++i < r->plan->keep_n && p->keep[i] == p->keep[i - 1] + 1)
 		;
+	each = p->src->bytes / p->src->shape[0];
 	*run = (struct prune_run){p->src->offset + p->keep[*at] * each, (i - *at) * each, p->keep[*at],
 		i - *at};
 	*at = i;
