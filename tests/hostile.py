@@ -322,6 +322,7 @@ for f in ("config.json", TWO):
     kind("unfinished-" + f, f + ": is missing: its download is unfinished (")(lambda c, f=f: os.rename(c.path(f), c.path(f + ".incomplete")))
     kind("unfinished-link-" + f, f + ": leads to ")(lambda c, f=f: c.in_cache(f, "0" * 64 + ".incomplete"))
 kind("unfinished-blob", TWO + ": is missing: its download is unfinished (")(lambda c: (c.in_cache(TWO, "0" * 64 + ".incomplete"), os.unlink(c.path(TWO)), os.symlink("../unfinished-blob.blobs/blobs/" + "0" * 64, c.path(TWO))))
+kind("unfinished-local-dir", TWO + ": is missing, and a download to its directory is unfinished (")(lambda c: (os.makedirs(c.path(".cache/huggingface/download")), os.rename(c.path(TWO), c.path(".cache/huggingface/download/Xy1=.%s.incomplete" % ("0" * 64)))))
 kind("unfinished-only", ".safetensors.incomplete: is an unfinished download")(lambda c: [os.rename(c.path(f), c.path(f + ".incomplete")) for f in (INDEX, ONE, TWO)])
 
 def cached(c, *names, wrong=None):

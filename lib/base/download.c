@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/base/download.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -84,6 +85,26 @@ static bool find_unfinished(const char *path, char *out, size_t size)
 	return false;
 }
 
+/* Where `hf download --local-dir` keeps what is not whole yet, under names that do not
+ * say of which file. */
+static bool find_beside(const char *path, char *out, size_t size)
+{
+	const char *slash = strrchr(path, '/');
+	const int n = snprintf(out, size, "%.*s.cache/huggingface/download/",
+		(int)(slash != NULL ? slash + 1 - path : 0), path);
+	DIR *d = n > 0 && (size_t)n < size ? opendir(out) : NULL;
+	struct dirent *ent;
+	bool found = false;
+
+	if (d == NULL)
+		return false;
+	while (!found && (ent = readdir(d)) != NULL)
+		found = reap_is_unfinished(ent->d_name) &&
+			(size_t)snprintf(out + n, size - (size_t)n, "%s", ent->d_name) < size - (size_t)n;
+	closedir(d);
+	return found;
+}
+
 int reap_fail_open(struct reap_err *e, const char *path)
 {
 	const int why = errno;
@@ -94,6 +115,9 @@ int reap_fail_open(struct reap_err *e, const char *path)
 					     find_unfinished(to, part, sizeof(part)))))
 		return reap_fail(e, REAP_EFAIL, "%s: is missing: its download is unfinished (%s)", path,
 			part);
+	if (why == ENOENT && find_beside(path, part, sizeof(part)))
+		return reap_fail(e, REAP_EFAIL,
+			"%s: is missing, and a download to its directory is unfinished (%s)", path, part);
 	errno = why;
 	return reap_fail_errno(e, "%s", path);
 }
