@@ -136,9 +136,9 @@ fuzz:
 $B/fuzz_%: $B/tests/fuzz/fuzz_%.o $(LIB)
 	$(LINK) -fsanitize=fuzzer
 
-##   coverage       do the gate's intervals hold the truth as often as they say?
+##   coverage       do the gate's intervals hold?  luck and asked tokens, for units of many kinds
 coverage: tools units
-	@$(TEST_ENV) tests/coverage/tiny
+	@$(TEST_ENV) tests/coverage/run
 
 ##   bench          measure speed and memory, one figure a line
 bench: tools units

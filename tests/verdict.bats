@@ -20,7 +20,7 @@ setup_file() {
 		reap-route -q -m "$MODEL" | reap-accum -q | reap-rank >"$W/scores"
 	reap-cut --keep-n 24 --reverse "$W/scores" | reap-rewrite -q -m "$MODEL" -o "$W/reversed" >/dev/null
 	reap-cut --keep-n 32 "$W/scores" | reap-rewrite -q -m "$MODEL" -o "$W/all" >/dev/null
-	tokens 10 >"$W/tokens"
+	tokens 24 >"$W/tokens"
 	ppl "$MODEL" "$W/tokens" >"$W/base.eval"
 }
 
@@ -59,7 +59,7 @@ zeros() {
 	jq -e '.rows | all(.d_nll_ci[0] < .d_nll and .d_nll < .d_nll_ci[1])' "$TMP/j"
 	more=$(jq '[.checks[].more_blocks] | max' "$TMP/j")
 	[ "$more" -gt 0 ]
-	tokens $((10 + more)) >"$TMP/tokens"
+	tokens $((24 + more)) >"$TMP/tokens"
 	ppl "$MODEL" "$TMP/tokens" >"$TMP/base"
 	ppl "$TMP/kept" "$TMP/tokens" >"$TMP/pruned"
 	run reap-gate -g "$TMP/gates" "$TMP/base" "$TMP/pruned"

@@ -8,9 +8,9 @@
  *
  * The original compares the values.  Here a difference passes when its whole 95%
  * interval lies within the limit, fails when all of it lies beyond, and is
- * undecided otherwise.  js2d is biased upwards by sampling noise, so it passes
- * when its value is within the limit, fails when what exceeds the larger noise
- * floor is beyond it, and is undecided between.  The pair FAILs when a figure
+ * undecided otherwise.  js2d is biased upwards by sampling noise: its interval
+ * begins lower by the larger noise floor.  Fewer than REAP_PASS_UNITS units pass
+ * nothing, whatever the interval.  The pair FAILs when a figure
  * fails, else is UNDECIDED when one is undecided, else PASSes.  Evals without
  * tokens have no intervals: then the values are compared, as in the original.
  */
@@ -19,7 +19,12 @@
 
 #include "lib/eval/pair.h"
 
-enum { REAP_GATES_SEQ_LENS = 16, REAP_GATES_NOTES = 16 };
+enum {
+	REAP_GATES_SEQ_LENS = 16,
+	REAP_GATES_NOTES = 16,
+	REAP_PASS_UNITS = 32,
+	REAP_PASS_INDEPENDENT = 16, /* as many must they be worth */
+};
 
 struct reap_gates {
 	char path[512]; /* as given */
@@ -43,18 +48,19 @@ enum reap_outcome_code { REAP_PASS, REAP_FAIL, REAP_UNDECIDED };
 const char *reap_outcome_name(enum reap_outcome_code c); /* "PASS" ... */
 
 enum { REAP_CHECK_PPL, REAP_CHECK_CC, REAP_CHECK_MEAN_P, REAP_CHECK_JS2D, REAP_CHECKS };
+const char *reap_unit_name(const struct reap_pair_row *r); /* "documents" or "blocks" */
 const char *reap_check_name(int check); /* "dPPL", "dCC", "dmean_p", "JS2D" */
 
 struct reap_check {
 	double value;	      /* signed; js2d is >= 0 */
 	bool has_interval;
-	double lo, hi;	      /* 95%; of js2d: less the noise floor, and the value */
+	double lo, hi;	      /* 95% */
 	double limit;
 	bool value_ok;	      /* |value| <= limit: the original's answer */
 	enum reap_outcome_code code;
-	/* When undecided: how many more tokens (scored, and in such blocks) should
-	 * decide it if the difference stays as it is; 0 when no number would,
-	 * because it lies on the limit. */
+	/* When undecided: how many more tokens (scored, and in such blocks) decide it
+	 * nine times in ten, by what is known of the difference and its spread; 0 when
+	 * no number would, because it lies on the limit and nothing moves it. */
 	uint64_t more_tokens, more_blocks;
 };
 

@@ -11,10 +11,11 @@
 #include "lib/eval/agree.h"
 #include "lib/eval/metrics.h"
 #include "lib/eval/recount.h"
+#include "lib/eval/units.h"
 
 enum { LEFT, RIGHT, SIDES };
 
-/* What is summed per block.  Columns named for both sides take [LEFT], [RIGHT]. */
+/* What is summed per unit.  Columns named for both sides take [LEFT], [RIGHT]. */
 enum {
 	COL_N,			/* tokens in the metrics (2) */
 	COL_NLL = COL_N + 2,	/* their nll (2) */
@@ -23,15 +24,16 @@ enum {
 	COL_CC_BASE = COL_CC + 2, /* right, by the left's thresholds */
 	COL_TOKENS,		/* all tokens, dropped or not */
 	COL_AGREE, COL_BOTH,
-	COL_GROUP,		/* per group: tokens, nll left, nll right */
+	COL_JS,			/* their parts of js2d (2) */
+	COL_GROUP = COL_JS + 2,	/* per group: tokens, nll left, nll right */
 	GROUPS = (int)REAP_CHANNEL_COUNT + (int)REAP_PAIR_POSITIONS,
 	COLUMNS = COL_GROUP + 3 * GROUPS,
 };
 
-enum { FIG_PPL, FIG_CC, FIG_CC_BASE, FIG_P, FIG_NLL, FIG_AGREE, FIG_GROUP,
+enum { FIG_PPL, FIG_CC, FIG_CC_BASE, FIG_P, FIG_NLL, FIG_AGREE, FIG_JS, FIG_GROUP,
 	FIGURES = FIG_GROUP + GROUPS };
 
-_Static_assert((int)FIGURES <= (int)REAP_BOOT_MAX_FIGURES, "raise REAP_BOOT_MAX_FIGURES");
+_Static_assert((int)FIGURES <= (int)REAP_INTERVAL_MAX_FIGURES, "raise it");
 
 /* One stream while it is read. */
 struct side {
@@ -44,18 +46,26 @@ struct side {
 	struct reap_rec rec;
 };
 
+/* Tokens of one unit, one after the other. */
+struct stretch {
+	size_t unit, end; /* end: of all tokens of the row, the first that is not its */
+};
+
 /* What a row needs until its metrics record comes. */
 struct work {
 	char pack[128];
 	uint32_t seq_len;
-	double *rows; /* (blocks, COLUMNS) */
-	size_t blocks, rows_cap;
+	size_t blocks;
+	struct reap_units units;
+	bool all_rows; /* every block says which rows it was made of */
+	double *sums;  /* (units, COLUMNS) */
+	size_t sums_count, sums_cap;
 	/* Bins of all tokens, because the thresholds are known only at the end. */
 	uint32_t *bins; /* (tokens, SIDES); NO_BIN when dropped */
 	size_t tokens, bins_cap;
-	size_t *ends; /* (blocks) tokens up to and with each */
-	size_t ends_cap;
-	int64_t *half[SIDES][2]; /* (bins) of even and of odd blocks */
+	struct stretch *stretch; /* which units the tokens belong to */
+	size_t stretches, stretch_cap;
+	int64_t *half[SIDES][2]; /* (bins) of even and of odd units */
 	bool identical;
 	struct reap_pair_token worst[REAP_PAIR_WORST];
 	uint32_t worst_count;
@@ -94,6 +104,15 @@ double reap_js2d(const int64_t *left, const int64_t *right, size_t bins)
 	return 0.5 * kl[LEFT] + 0.5 * kl[RIGHT];
 }
 
+/* By how much a further token of `mine` in this bin moves js2d. */
+static double js2d_slope(const struct reap_metrics *mine, const struct reap_metrics *other, size_t bin)
+{
+	double p = (double)mine->hist2d[bin] / (double)mine->kept_tokens;
+	double q = (double)other->hist2d[bin] / (double)fmax(1, (double)other->kept_tokens);
+
+	return p > 0 ? 0.5 * log(p / fmax(1e-12, 0.5 * (p + q))) : 0;
+}
+
 uint32_t reap_pair_position_from(unsigned bucket)
 {
 	return bucket == 0 ? 1 : (uint32_t)16 << (bucket - 1);
@@ -130,6 +149,8 @@ static void figures(const double *s, double *f)
 		f[FIG_NLL] += s[COL_GROUP + 3 * c + 2] - s[COL_GROUP + 3 * c + 1];
 	f[FIG_NLL] = ratio(f[FIG_NLL], s[COL_TOKENS]);
 	f[FIG_AGREE] = ratio(s[COL_AGREE], s[COL_TOKENS]);
+	f[FIG_JS] = ratio(s[COL_JS + LEFT], s[COL_N + LEFT]) +
+		ratio(s[COL_JS + RIGHT], s[COL_N + RIGHT]);
 	for (int g = 0; g < GROUPS; g++) {
 		const double *col = s + COL_GROUP + 3 * g;
 
@@ -197,9 +218,10 @@ static void add_worst(struct work *w, const struct reap_pair_token *t)
 	w->worst[i] = *t;
 }
 
-static void add_token(struct work *w, const struct reap_grid *g, double *row, const struct reap_eval_tokens t[SIDES],
-	uint32_t i, uint32_t *bins)
+static void add_token(struct work *w, const struct reap_grid *g, size_t unit,
+	const struct reap_eval_tokens t[SIDES], uint32_t i, uint32_t *bins)
 {
+	double *row = w->sums + unit * COLUMNS;
 	const int group[2] = {t[LEFT].channel[i],
 		REAP_CHANNEL_COUNT + (int)position_bucket(t[LEFT].positions[i])};
 	const float nll[SIDES] = {t[LEFT].nll[i], t[RIGHT].nll[i]};
@@ -212,7 +234,7 @@ static void add_token(struct work *w, const struct reap_grid *g, double *row, co
 		if (!reap_grid_bin(g, p, t[s].entropy[i], &bin))
 			continue;
 		bins[s] = (uint32_t)bin;
-		w->half[s][w->blocks % 2][bin]++;
+		w->half[s][unit % 2][bin]++;
 		row[COL_N + s]++;
 		row[COL_NLL + s] += nll[s];
 		row[COL_P + s] += p;
@@ -242,9 +264,10 @@ static void close_work(struct work *w)
 	for (int s = 0; s < SIDES; s++)
 		for (int h = 0; h < 2; h++)
 			free(w->half[s][h]);
-	free(w->rows);
+	reap_units_free(&w->units);
+	free(w->sums);
 	free(w->bins);
-	free(w->ends);
+	free(w->stretch);
 }
 
 /* The open row of a pack, opened now if need be; NULL when out of memory. */
@@ -262,7 +285,7 @@ static struct work *find_work(struct desk *d, const char *pack, uint32_t seq_len
 	memset(w, 0, sizeof(*w));
 	strcpy(w->pack, pack);
 	w->seq_len = seq_len;
-	w->identical = true;
+	w->identical = w->all_rows = true;
 	for (int s = 0; s < SIDES; s++)
 		for (int h = 0; h < 2; h++)
 			if ((w->half[s][h] = reap_calloc(bins, sizeof(int64_t))) == NULL)
@@ -297,50 +320,89 @@ static int same_block(const struct side s[SIDES], const struct reap_eval_tokens 
 	return reap_agree_str("block_sha256", rn, r->block_sha256, ln, l->block_sha256, e);
 }
 
+/* The unit that goes on at a place of the block, with sums of its own; SIZE_MAX when out
+ * of memory. */
+static size_t open_unit(struct work *w, const struct reap_parts *p, uint32_t part)
+{
+	size_t unit = p->n > 0 ? reap_units_find(&w->units, p->row[part]) :
+		reap_units_add(&w->units);
+
+	if (!reap_grow(&w->sums, &w->sums_cap, w->units.count * COLUMNS, sizeof(*w->sums)) ||
+		!reap_grow(&w->stretch, &w->stretch_cap, w->stretches + 1, sizeof(*w->stretch)))
+		return SIZE_MAX;
+	for (; w->sums_count < w->units.count * COLUMNS; w->sums_count++)
+		w->sums[w->sums_count] = 0;
+	return unit;
+}
+
+/* The tokens of a block, each to its unit. */
+static bool add_tokens(struct work *w, const struct reap_grid *g,
+	const struct reap_eval_tokens t[SIDES])
+{
+	const struct reap_parts *p = &t[LEFT].parts;
+	uint32_t i = 0;
+
+	for (uint32_t part = 0; part < (p->n > 0 ? p->n : 1); part++) {
+		bool last = part + 1 >= p->n;
+		uint32_t from = i;
+		size_t unit;
+
+		while (i < t[LEFT].n && (last || t[LEFT].positions[i] < p->start[part + 1]))
+			i++;
+		if (i == from) /* nothing of it was scored */
+			continue;
+		if ((unit = open_unit(w, p, part)) == SIZE_MAX)
+			return false;
+		for (uint32_t k = from; k < i; k++)
+			add_token(w, g, unit, t, k, w->bins + (w->tokens + k) * SIDES);
+		w->stretch[w->stretches++] = (struct stretch){unit, w->tokens + i};
+	}
+	w->all_rows &= p->n > 0;
+	return true;
+}
+
 static int add_block(struct desk *d, struct side s[SIDES], struct reap_err *e)
 {
 	const struct reap_eval_tokens t[SIDES] = {s[LEFT].tokens, s[RIGHT].tokens};
 	struct work *w;
-	double *row;
 	int rc;
 
 	if ((rc = same_block(s, t, e)) != REAP_OK)
 		return rc;
 	w = find_work(d, t[LEFT].pack, t[LEFT].seq_len);
-	if (w == NULL ||
-		!reap_grow(&w->rows, &w->rows_cap, (w->blocks + 1) * COLUMNS, sizeof(*w->rows)) ||
-		!reap_grow(&w->ends, &w->ends_cap, w->blocks + 1, sizeof(*w->ends)) ||
-		!reap_grow(&w->bins, &w->bins_cap, (w->tokens + t[LEFT].n) * SIDES, sizeof(*w->bins)))
+	if (w == NULL || !reap_grow(&w->bins, &w->bins_cap, (w->tokens + t[LEFT].n) * SIDES,
+				 sizeof(*w->bins)) || !add_tokens(w, &d->grid, t))
 		return reap_fail_memory(e, "the tokens of a pack");
-	row = w->rows + w->blocks * COLUMNS;
-	for (int c = 0; c < COLUMNS; c++)
-		row[c] = 0;
-	for (uint32_t i = 0; i < t[LEFT].n; i++)
-		add_token(w, &d->grid, row, t, i, w->bins + (w->tokens + i) * SIDES);
 	w->tokens += t[LEFT].n;
-	w->ends[w->blocks++] = w->tokens;
+	w->blocks++;
 	return REAP_OK;
 }
 
 /* ---- one row ---- */
 
-static void count_conflicts(struct work *w, const struct reap_grid *g, const struct reap_metrics *l,
+/* Sum what asks for the thresholds and histograms of all tokens.  To first order js2d
+ * moves with the histograms as the mean over a model's tokens of 0.5 log(p / m) of their
+ * bins does, whose sum over both models it is. */
+static void add_by_bins(struct work *w, const struct reap_grid *g, const struct reap_metrics *l,
 	const struct reap_metrics *r)
 {
 	size_t t = 0;
 
-	for (size_t b = 0; b < w->blocks; b++) {
-		double *row = w->rows + b * COLUMNS;
+	for (size_t i = 0; i < w->stretches; i++) {
+		double *row = w->sums + w->stretch[i].unit * COLUMNS;
 
-		for (; t < w->ends[b]; t++) {
+		for (; t < w->stretch[i].end; t++) {
 			uint32_t bl = w->bins[t * SIDES + LEFT], br = w->bins[t * SIDES + RIGHT];
 
-			if (bl != NO_BIN && reap_grid_bin_low(g, bl, l->x_thr, l->h_thr))
-				row[COL_CC + LEFT]++;
+			if (bl != NO_BIN) {
+				row[COL_CC + LEFT] += reap_grid_bin_low(g, bl, l->x_thr, l->h_thr);
+				row[COL_JS + LEFT] += js2d_slope(l, r, bl);
+			}
 			if (br == NO_BIN)
 				continue;
 			row[COL_CC + RIGHT] += reap_grid_bin_low(g, br, r->x_thr, r->h_thr);
 			row[COL_CC_BASE] += reap_grid_bin_low(g, br, l->x_thr, l->h_thr);
+			row[COL_JS + RIGHT] += js2d_slope(r, l, br);
 		}
 	}
 }
@@ -359,7 +421,7 @@ static void fill_group(struct reap_pair_group *g, const double *sums, int group,
 }
 
 /* Rates of rare tokens: where n tokens show none, or no change, there can still be a
- * few in n, which no resample of them knows. */
+ * few in n, which the units do not know. */
 static void widen_rate(struct reap_interval *i, double value, double n)
 {
 	i->lo = fmin(i->lo, value - REAP_PAIR_RARE / n);
@@ -373,20 +435,22 @@ static int fill_paired(struct reap_pair_row *row, struct work *w, const struct r
 	struct reap_interval ci[FIGURES];
 	int rc;
 
-	count_conflicts(w, g, &row->left, &row->right);
-	if (w->identical) /* no resample could differ, however few the blocks */
+	add_by_bins(w, g, &row->left, &row->right);
+	if (w->identical) /* nothing could differ, however few the units */
 		for (int f = 0; f < FIGURES; f++)
 			ci[f] = (struct reap_interval){.known = true};
-	else if ((rc = reap_bootstrap(w->rows, w->blocks, COLUMNS, figures, FIGURES, ci, e)) !=
+	else if ((rc = reap_intervals(w->sums, w->units.count, COLUMNS, figures, FIGURES, ci, e)) !=
 		REAP_OK)
 		return rc;
-	for (size_t b = 0; b < w->blocks; b++)
+	for (size_t u = 0; u < w->units.count; u++)
 		for (int c = 0; c < COLUMNS; c++)
-			sums[c] += w->rows[b * COLUMNS + (size_t)c];
+			sums[c] += w->sums[u * COLUMNS + (size_t)c];
 	figures(sums, value);
 	row->paired = true;
 	row->identical = w->identical;
 	row->tokens = w->tokens;
+	row->units = w->units.count;
+	row->units_are_rows = w->all_rows;
 	row->d_nll = value[FIG_NLL];
 	row->agree = value[FIG_AGREE];
 	row->both_hit = sums[COL_BOTH] / sums[COL_TOKENS];
@@ -396,6 +460,7 @@ static int fill_paired(struct reap_pair_row *row, struct work *w, const struct r
 	row->d_mean_p_ci = ci[FIG_P];
 	row->d_nll_ci = ci[FIG_NLL];
 	row->agree_ci = ci[FIG_AGREE];
+	row->js2d_ci = ci[FIG_JS];
 	if (w->identical) {
 		row->agree_ci.lo = row->agree_ci.hi = 1;
 	} else if (row->d_cc_ci.known) {
@@ -420,11 +485,21 @@ static void compare_metrics(struct reap_pair_row *row, const struct reap_grid *g
 	row->d_cc = r->cc_rate - l->cc_rate;
 	row->d_mean_p = r->mean_prob - l->mean_prob;
 	row->js2d = reap_js2d(l->hist2d, r->hist2d, (size_t)g->xbins * g->ybins);
-	row->floor_left = row->floor_right = NAN;
+	row->floor_left = row->floor_right = row->js2d_noise = NAN;
 	if (r->kept_tokens > 0)
 		row->cc_at_base = (double)reap_grid_count_low(g, r->hist2d, l->x_thr, l->h_thr) /
 			(double)r->kept_tokens;
 	row->d_cc_at_base = row->cc_at_base - l->cc_rate;
+}
+
+/* Noise falls as one over the tokens where bins are full and slower where most are
+ * empty: reckon with the power REAP_JS2D_POWER. */
+static double js2d_noise(const struct work *w, double js2d, size_t bins)
+{
+	double halves = 0.5 * (reap_js2d(w->half[LEFT][0], w->half[RIGHT][0], bins) +
+		reap_js2d(w->half[LEFT][1], w->half[RIGHT][1], bins));
+
+	return fmin(fmax((halves - js2d) / (pow(2, REAP_JS2D_POWER) - 1), 0), js2d);
 }
 
 static int finish_row(struct reap_pair_row *row, struct desk *d, struct side s[SIDES], bool paired,
@@ -451,9 +526,10 @@ static int finish_row(struct reap_pair_row *row, struct desk *d, struct side s[S
 		return reap_rec_fail(&s[LEFT].rec, "kept_tokens", e,
 			"%s %u: %zu blocks with %zu tokens came before", l->pack, l->seq_len,
 			w->blocks, w->tokens);
-	if (w->blocks > 1) {
+	if (w->units.count > 1) {
 		row->floor_left = reap_js2d(w->half[LEFT][0], w->half[LEFT][1], bins);
 		row->floor_right = reap_js2d(w->half[RIGHT][0], w->half[RIGHT][1], bins);
+		row->js2d_noise = js2d_noise(w, row->js2d, bins);
 	}
 	rc = w->tokens > 0 ? fill_paired(row, w, &d->grid, e) : REAP_OK;
 	close_work(w);

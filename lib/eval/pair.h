@@ -6,13 +6,17 @@
  * js2d: Jensen-Shannon divergence in nats (0..ln 2) of the p x H histograms as
  * the original's summary forms it: 0.5 KL(P||M) + 0.5 KL(Q||M), M floored at
  * 1e-12.  With 160x120 bins most of it is sampling noise that falls as 1 over
- * the tokens, so the js2d that the odd and the even blocks of one model show
+ * the tokens, so the js2d that the odd and the even units of one model show
  * (the noise floor) stands beside it.
+ *
+ * Intervals are over units (lib/eval/interval.h): the rows of the files, which are
+ * called documents where people read it, or the blocks where an eval does not say
+ * which rows they were made of.
  */
 #ifndef REAP_PAIR_H
 #define REAP_PAIR_H
 
-#include "lib/eval/bootstrap.h"
+#include "lib/eval/interval.h"
 #include "lib/stream/rec_eval.h"
 
 enum {
@@ -44,11 +48,15 @@ struct reap_pair_row {
 	bool paired;	/* the rest is filled in: both evals hold tokens */
 	bool identical; /* every token has the same nll, entropy and top1 */
 	uint64_t tokens;
+	uint64_t units;
+	bool units_are_rows; /* else blocks, at least some of them */
 	double d_nll;
 	double agree;	 /* share of tokens on which both or neither had the token on top */
 	double both_hit; /* share of tokens that both had on top: there they agree for sure */
-	double floor_left, floor_right; /* js2d of odd and even blocks; NaN with one block */
+	double floor_left, floor_right; /* js2d of odd and even units; NaN with one unit */
 	struct reap_interval d_ppl_ci, d_cc_ci, d_cc_at_base_ci, d_mean_p_ci, d_nll_ci, agree_ci;
+	struct reap_interval js2d_ci; /* about a value that is too high by its noise */
+	double js2d_noise; /* an estimate of that: half of the units show more of it; or NaN */
 	struct reap_pair_group channel[REAP_CHANNEL_COUNT];
 	struct reap_pair_group position[REAP_PAIR_POSITIONS];
 	struct reap_pair_token worst[REAP_PAIR_WORST]; /* by nll_right - nll_left, falling */
@@ -72,6 +80,8 @@ void reap_pair_free(struct reap_pair *p); /* an all-zero one is fine */
 
 /* First position of bucket i, and one past its last. */
 uint32_t reap_pair_position_from(unsigned bucket);
+
+#define REAP_JS2D_POWER 0.75
 
 double reap_js2d(const int64_t *left, const int64_t *right, size_t bins);
 

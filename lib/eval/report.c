@@ -89,9 +89,11 @@ void reap_report_text(FILE *f, const struct reap_pair *p, const struct reap_gate
 	for (size_t i = 0; i < v->count; i++) {
 		const struct reap_pair_row *r = &p->rows[v->judged[i].row];
 
-		fprintf(f, "%s, length %s: %s tokens in %" PRIu64 " blocks, ppl %.4f -> %.4f\n",
-			r->left.pack, length(r->left.seq_len).s,
-			grouped(r->left.kept_tokens).s, r->left.blocks, r->left.ppl, r->right.ppl);
+		fprintf(f, "%s, length %s: %s tokens in %" PRIu64 " blocks", r->left.pack,
+			length(r->left.seq_len).s, grouped(r->left.kept_tokens).s, r->left.blocks);
+		if (r->paired && r->units_are_rows)
+			fprintf(f, " of %s documents", grouped(r->units).s);
+		fprintf(f, ", ppl %.4f -> %.4f\n", r->left.ppl, r->right.ppl);
 		for (int c = 0; c < REAP_CHECKS; c++) {
 			const struct reap_check *k = &v->judged[i].check[c];
 
@@ -112,6 +114,10 @@ void reap_report_text(FILE *f, const struct reap_pair *p, const struct reap_gate
 }
 
 /* ---- markdown ---- */
+
+#define HOW "Each unit is left out in turn (the jackknife); the interval is Student's t with a " \
+	"correction for skewness, wider where units are few, where a few of them make most of the " \
+	"difference, and where neighbours are alike."
 
 static int compare_rows(const void *a, const void *b)
 {
@@ -196,6 +202,17 @@ static void print_original(FILE *f, const struct reap_pair *p, const struct reap
 	}
 }
 
+/* What the intervals are. */
+static const char *intervals_said(const struct reap_pair *p)
+{
+	for (size_t i = 0; i < p->count; i++)
+		if (p->rows[i].paired && !p->rows[i].units_are_rows)
+			return "Intervals are for other text of the same kind. Their units are blocks, "
+				"because the evals do not say which documents those were made of. " HOW;
+	return "Intervals are for other text of the same kind. Their units are the documents, however "
+		"many blocks one fills and however many fill a block. " HOW;
+}
+
 static void print_verdict(FILE *f, const struct reap_pair *p, const struct reap_verdict *v)
 {
 	fprintf(f, "\n## Verdict: %s\n\n", reap_outcome_name(v->code));
@@ -217,15 +234,16 @@ static void print_verdict(FILE *f, const struct reap_pair *p, const struct reap_
 			fprintf(f, " |\n");
 		}
 	}
-	fprintf(f, "\nA difference passes when its whole interval is within the limit and fails when "
-		"all of it is beyond. JS2D is biased upwards by sampling noise: its interval runs "
-		"from the value less the noise floor to the value.\n");
+	fprintf(f, "\nA figure passes when its whole interval is within the limit and there are at "
+		"least %d units; it fails when all of its interval is beyond. JS2D is biased upwards "
+		"by sampling noise: its interval begins lower by the noise floor.\n\n%s\n",
+		REAP_PASS_UNITS, intervals_said(p));
 }
 
 static void print_paired(FILE *f, const struct reap_pair *p, const struct reap_pair_row *const *rows)
 {
-	fprintf(f, "\n## Paired Differences (same tokens, 95%% block-bootstrap intervals)\n\n"
-		"| pack | seq | blocks | tokens | ΔNLL | interval | Δppl interval | Δmean_p interval | "
+	fprintf(f, "\n## Paired Differences (same tokens, 95%% intervals)\n\n"
+		"| pack | seq | units | tokens | ΔNLL | interval | Δppl interval | Δmean_p interval | "
 		"top1_L | top1_R | top-1 agreement |\n"
 		"|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n");
 	for (size_t i = 0; i < p->count; i++) {
@@ -234,7 +252,7 @@ static void print_paired(FILE *f, const struct reap_pair *p, const struct reap_p
 		if (!r->paired)
 			continue;
 		fprintf(f, "| %s | %s | %" PRIu64 " | %" PRIu64 " | %+.5f | %s | %s | %s | %.4f | "
-			"%.4f | %.4f |\n", r->left.pack, length(r->left.seq_len).s, r->left.blocks,
+			"%.4f | %.4f |\n", r->left.pack, length(r->left.seq_len).s, r->units,
 			r->tokens, r->d_nll, ci(&r->d_nll_ci, 1, 5).s, ci(&r->d_ppl_ci, 1, 4).s,
 			ci(&r->d_mean_p_ci, 1, 4).s, r->left.top1_rate, r->right.top1_rate, r->agree);
 	}
@@ -260,7 +278,7 @@ static void print_conflict(FILE *f, const struct reap_pair *p,
 
 static void print_floor(FILE *f, const struct reap_pair *p, const struct reap_pair_row *const *rows)
 {
-	fprintf(f, "\n## JS2D Noise Floor (odd against even blocks of one model)\n\n"
+	fprintf(f, "\n## JS2D Noise Floor (odd against even units of one model)\n\n"
 		"| pack | seq | JS2D | floor_L | floor_R |\n|---|---:|---:|---:|---:|\n");
 	for (size_t i = 0; i < p->count; i++)
 		if (rows[i]->paired && !isnan(rows[i]->floor_left))

@@ -126,12 +126,13 @@ static json_t *row(const struct reap_pair_row *r)
 	if (!r->paired)
 		return o;
 	o = joined(o,
-		json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b}", "d_nll",
+		json_pack("{s:I,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b}", "units",
+			(json_int_t)r->units, "unit", r->units_are_rows ? "document" : "block", "d_nll",
 			number(r->d_nll), "d_nll_ci", ci(&r->d_nll_ci), "d_ppl_ci", ci(&r->d_ppl_ci),
 			"d_cc_ci", ci(&r->d_cc_ci), "d_cc_at_base_ci", ci(&r->d_cc_at_base_ci),
 			"d_mean_p_ci", ci(&r->d_mean_p_ci), "top1_agreement", number(r->agree),
 			"top1_agreement_ci", ci(&r->agree_ci), "top1_both", number(r->both_hit),
-			"js2d_floor_left", number(r->floor_left), "js2d_floor_right",
+			"js2d_ci", ci(&r->js2d_ci), "js2d_floor_left", number(r->floor_left), "js2d_floor_right",
 			number(r->floor_right), "identical", (int)r->identical));
 	o = with(o, "channels", channels(r));
 	o = with(o, "positions", positions(r));

@@ -15,8 +15,8 @@
 
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
-#include "lib/eval/bootstrap.h"
 #include "lib/eval/metrics.h"
+#include "tests/gen/random.h"
 
 enum { MAX_LEN = 4096 };
 
@@ -36,18 +36,13 @@ struct state {
 	uint64_t block; /* over the whole stream */
 };
 
-static double uniform(uint64_t *s)
-{
-	return (double)(reap_random(s) >> 11) / 9007199254740992.0;
-}
-
 /* Roughly normal, unit variance. */
 static double bell(uint64_t *s)
 {
 	double sum = -6;
 
 	for (int i = 0; i < 12; i++)
-		sum += uniform(s);
+		sum += random_unit(s);
 	return sum;
 }
 
@@ -62,7 +57,7 @@ static void make_block(const struct opts *o, struct state *st, uint32_t len,
 	uint32_t n = 0;
 
 	for (uint32_t i = 1; i < len; i++) {
-		double a = uniform(&st->common), b = uniform(&st->common), c = uniform(&st->common);
+		double a = random_unit(&st->common), b = random_unit(&st->common), c = random_unit(&st->common);
 		double base = 8 * fabs(hard) * a * a * a, v = base + lost + o->noise * bell(&st->own);
 
 		if (c < 0.25) /* not the assistant's */

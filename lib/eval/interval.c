@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/eval/interval.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+
+/* Upper 2.5% point of Student's t, by the Cornish-Fisher expansion (Abramowitz
+ * and Stegun 26.7.5); within 0.03 from 3 degrees of freedom on. */
+static double student_tail(double df)
+{
+	const double z = 1.959963984540054, z2 = z * z;
+
+	return z + z * (z2 + 1) / (4 * df) + z * ((5 * z2 + 16) * z2 + 3) / (96 * df * df) +
+		z * (((3 * z2 + 19) * z2 + 17) * z2 - 15) / (384 * df * df * df);
+}
+
+/* Abramowitz and Stegun 26.7.8. */
+double reap_student_cdf(double x, double df)
+{
+	double z = x * (1 - 1 / (4 * df)) / sqrt(1 + x * x / (2 * df));
+
+	return 0.5 * erfc(-z / sqrt(2));
+}
+
+double reap_interval_reach(const struct reap_interval *i, int side, double times)
+{
+	double most = (i->units - 2) / sqrt(i->units - 1), g = fmax(side * i->skew, 0);
+	double n = times * i->units, m = times * i->independent;
+	double t = student_tail(fmax(m - 1, 3));
+	/* A single unit that differs is not infinitely far from all others. */
+	double s = (g + 1.5 * sqrt(6 / n)) / fmax(1 - g / most, 0.2);
+
+	return i->se / sqrt(times) * (t + 2.5 * s * (1 + 2 * t * t) / (6 * sqrt(m)));
+}
+
+/* What one figure changes by when a unit is left out, summed over the units. */
+struct moments {
+	double n, square, cube, neighbours;
+	double last;	/* of the unit before */
+	bool one_alone; /* without some unit there is no figure */
+};
+
+static void add_unit(struct moments *m, double change)
+{
+	if (isnan(change)) {
+		m->one_alone = true;
+		return;
+	}
+	m->square += change * change;
+	m->cube += change * change * change;
+	m->neighbours += m->n > 0 ? change * m->last : 0;
+	m->last = change;
+	m->n++;
+}
+
+static void form(const struct moments *m, double figure, struct reap_interval *out)
+{
+	*out = (struct reap_interval){.lo = NAN, .hi = NAN, .se = NAN, .units = m->n,
+		.independent = m->n};
+	if (m->n < 3 || m->one_alone || isnan(figure))
+		return;
+	if (m->square > 0) {
+		double r = fmin(fmax(m->neighbours / m->square + 1 / m->n, 0), 0.9);
+
+		out->independent = m->n * (1 - r) / (1 + r);
+		out->skew = sqrt(m->n / m->square) * m->cube / m->square;
+	}
+	out->se = sqrt(m->square * (m->n - 1) / out->independent);
+	out->known = m->n >= REAP_INTERVAL_MIN_UNITS;
+	if (!out->known)
+		return;
+	out->lo = figure - reap_interval_reach(out, -1, 1);
+	out->hi = figure + reap_interval_reach(out, 1, 1);
+}
+
+static void total(const double *rows, size_t units, size_t columns, double *sums)
+{
+	memset(sums, 0, columns * sizeof(*sums));
+	for (size_t i = 0; i < units; i++)
+		for (size_t c = 0; c < columns; c++)
+			sums[c] += rows[i * columns + c];
+}
+
+int reap_intervals(const double *rows, size_t units, size_t columns, reap_figures_fn fn,
+	size_t figures, struct reap_interval *out, struct reap_err *e)
+{
+	double whole[REAP_INTERVAL_MAX_FIGURES], one[REAP_INTERVAL_MAX_FIGURES];
+	double without[REAP_INTERVAL_MAX_FIGURES];
+	struct moments m[REAP_INTERVAL_MAX_FIGURES] = {{.n = 0}};
+	double *sums = reap_alloc(2 * columns, sizeof(*sums)), *less;
+
+	if (sums == NULL)
+		return reap_fail_memory(e, "the intervals");
+	less = sums + columns;
+	total(rows, units, columns, sums);
+	fn(sums, whole);
+	for (size_t i = 0; i < units; i++) {
+		const double *row = rows + i * columns;
+
+		for (size_t c = 0; c < columns; c++)
+			less[c] = sums[c] - row[c];
+		fn(row, one);
+		fn(less, without);
+		for (size_t f = 0; f < figures; f++)
+			if (!isnan(one[f])) /* the unit has something for it */
+				add_unit(&m[f], whole[f] - without[f]);
+	}
+	for (size_t f = 0; f < figures; f++)
+		form(&m[f], whole[f], &out[f]);
+	free(sums);
+	return REAP_OK;
+}

@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How often is a model that lies exactly on the limit let through, and how often do the
+ * tokens that an undecided verdict asks for decide it?
+ *
+ * Pairs of evals are made up whose units (documents, or blocks where no rows are known)
+ * lose more or less by some law.  They are read, compared and judged by the library, as
+ * reap-gate does it, with limits that are the figures of very many units of that kind: so
+ * whatever passes does so by luck.
+ *
+ *   luck			how many kinds there are
+ *   luck KIND RUNS ASKED	a line for this kind; exit 1 when it is too bad
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/hash.h"
+#include "lib/eval/gates.h"
+#include "lib/eval/metrics.h"
+#include "tests/gen/random.h"
+
+enum { BASE, PRUNED, SIDES };
+enum { TOKENS = 12, MAX_TOKENS = 8 * TOKENS, BLOCK = 32, TRUTH_UNITS = 300000 };
+
+static const double LOSS = 0.2, SPREAD = 0.1; /* nats: of the mean unit, and between units */
+
+/* ---- what a unit loses, with mean 0 and variance 1 (heavy: 3) ---- */
+
+static double gamma_draw(uint64_t *s, double k)
+{
+	double d = k - 1.0 / 3, c = 1 / sqrt(9 * d);
+
+	if (k < 1)
+		return gamma_draw(s, k + 1) * pow(1 - random_unit(s), 1 / k);
+	for (;;) { /* Marsaglia and Tsang (2000) */
+		double x = random_normal(s), v = 1 + c * x;
+
+		v = v * v * v;
+		if (v > 0 && log(1 - random_unit(s)) < 0.5 * x * x + d - d * v + d * log(v))
+			return d * v;
+	}
+}
+
+static double normal(uint64_t *s, double skew)
+{
+	(void)skew;
+	return random_normal(s);
+}
+
+static double gamma_law(uint64_t *s, double skew)
+{
+	double k = 4 / (skew * skew);
+
+	return (gamma_draw(s, k) - k) / sqrt(k);
+}
+
+/* As gamma, the other way round: most lose, a few gain. */
+static double mirrored(uint64_t *s, double skew)
+{
+	return -gamma_law(s, skew);
+}
+
+static double lognormal(uint64_t *s, double skew)
+{
+	double lo = 1, hi = 9, w;
+
+	for (int i = 0; i < 50; i++) {
+		w = 0.5 * (lo + hi);
+		*((w + 2) * sqrt(w - 1) < skew ? &lo : &hi) = w;
+	}
+	w = 0.5 * (lo + hi);
+	return (exp(sqrt(log(w)) * random_normal(s)) - sqrt(w)) / sqrt((w - 1) * w);
+}
+
+static double student3(uint64_t *s, double skew)
+{
+	(void)skew;
+	return random_normal(s) / sqrt(gamma_draw(s, 1.5) / 1.5);
+}
+
+/* One unit in so many has nearly all the loss. */
+static double rare(uint64_t *s, double one_in)
+{
+	double p = 1 / one_in;
+
+	return 0.2 * random_normal(s) + ((random_unit(s) < p) - p) / sqrt(p * (1 - p));
+}
+
+/* ---- how units lie in the stream ---- */
+
+enum layout {
+	BLOCKS,	   /* each a block, no rows known */
+	RUNS,	   /* blocks of which each `run` neighbours share a document's loss; not known */
+	DOCUMENTS, /* of 1 to 8 times TOKENS tokens, cut into blocks of BLOCK: known */
+};
+
+static const struct kind {
+	const char *name;
+	double (*law)(uint64_t *s, double a);
+	double a;
+	enum layout layout;
+	double follow; /* autoregression of the first order */
+	unsigned run;
+	bool hopeless; /* 64 units often show nothing of it, and then no interval knows */
+} kinds[] = {
+	{.name = "normal", .law = normal},
+	{.name = "skewed 1 (gamma)", .law = gamma_law, .a = 1},
+	{.name = "skewed 2 (exponential)", .law = gamma_law, .a = 2},
+	{.name = "skewed 4 (gamma)", .law = gamma_law, .a = 4},
+	{.name = "skewed 6 (gamma)", .law = gamma_law, .a = 6},
+	{.name = "skewed -2 (gamma)", .law = mirrored, .a = 2},
+	{.name = "skewed 2 (lognormal)", .law = lognormal, .a = 2},
+	{.name = "skewed 6 (lognormal)", .law = lognormal, .a = 6},
+	{.name = "heavy tails (Student, 3 df)", .law = student3},
+	{.name = "one unit in 10 lost", .law = rare, .a = 10},
+	{.name = "neighbours alike, 0.3", .law = normal, .follow = 0.3},
+	{.name = "neighbours alike, 0.6", .law = normal, .follow = 0.6},
+	{.name = "neighbours alike, 0.5, skewed 2", .law = gamma_law, .a = 2, .follow = 0.5},
+	{.name = "2 blocks share a document", .law = normal, .layout = RUNS, .run = 2},
+	{.name = "4 blocks share one, skewed 2", .law = gamma_law, .a = 2, .layout = RUNS, .run = 4},
+	{.name = "documents over blocks", .law = normal, .layout = DOCUMENTS},
+	{.name = "documents, skewed 2", .law = gamma_law, .a = 2, .layout = DOCUMENTS},
+	{.name = "documents, skewed 6", .law = lognormal, .a = 6, .layout = DOCUMENTS},
+	{.name = "one unit in 37 lost", .law = rare, .a = 37, .hopeless = true},
+};
+enum { KINDS = sizeof(kinds) / sizeof(*kinds) };
+
+/* ---- tokens ---- */
+
+struct source {
+	const struct kind *k;
+	uint64_t random;
+	uint64_t units; /* so far */
+	double last;	/* of the unit before, or of the run */
+};
+
+struct token {
+	float nll[SIDES], entropy[SIDES];
+};
+
+/* The tokens of the next unit. */
+static uint32_t next_unit(struct source *s, struct token *t)
+{
+	const struct kind *k = s->k;
+	uint64_t *r = &s->random;
+	uint32_t n = TOKENS;
+	double x, hard = exp(0.3 * random_normal(r));
+
+	if (k->layout == DOCUMENTS)
+		n *= 1 + (uint32_t)(7.999 * pow(random_unit(r), 2));
+	if (k->layout == RUNS && s->units % k->run != 0) {
+		x = s->last;
+	} else {
+		x = k->law(r, k->a);
+		if (k->follow > 0 && s->units > 0)
+			x = k->follow * s->last + sqrt(1 - k->follow * k->follow) * x;
+	}
+	s->last = x;
+	s->units++;
+	x = LOSS + SPREAD * x;
+	for (uint32_t i = 0; i < n; i++) {
+		double base = 0.3 + 1.5 * hard * pow(random_unit(r), 2), h = random_unit(r);
+
+		t[i].nll[BASE] = (float)base;
+		t[i].nll[PRUNED] = (float)fmax(0, base + x + 0.05 * random_normal(r));
+		t[i].entropy[BASE] = (float)h;
+		t[i].entropy[PRUNED] = (float)fmin(1, h * exp(-x));
+	}
+	return n;
+}
+
+static const struct reap_eval_meta meta = {.entropy_topk = 20, .xbins = 160, .ybins = 120,
+	.cc_quantile = 0.15, .logp_min = -12, .tokens = true, .shard = 1, .shards = 1};
+
+struct figures {
+	double v[REAP_CHECKS];
+};
+
+/* The figures of very many units. */
+static struct figures truth_of(const struct kind *k, const struct reap_grid *g)
+{
+	struct source s = {.k = k, .random = 99};
+	struct token t[MAX_TOKENS];
+	struct reap_metrics m[SIDES];
+	struct reap_err e = {0};
+	struct figures f;
+
+	for (int i = 0; i < SIDES; i++)
+		if (reap_metrics_alloc(&m[i], &meta, &e) != REAP_OK)
+			exit(2);
+	while (s.units < TRUTH_UNITS) {
+		uint32_t n = next_unit(&s, t);
+
+		for (uint32_t i = 0; i < n; i++)
+			for (int side = 0; side < SIDES; side++)
+				reap_metrics_add(&m[side], g, t[i].nll[side], t[i].entropy[side], 0);
+	}
+	for (int i = 0; i < SIDES; i++)
+		reap_metrics_finish(&m[i], g, meta.cc_quantile);
+	f.v[REAP_CHECK_PPL] = m[PRUNED].ppl - m[BASE].ppl;
+	f.v[REAP_CHECK_CC] = m[PRUNED].cc_rate - m[BASE].cc_rate;
+	f.v[REAP_CHECK_MEAN_P] = m[PRUNED].mean_prob - m[BASE].mean_prob;
+	f.v[REAP_CHECK_JS2D] = reap_js2d(m[BASE].hist2d, m[PRUNED].hist2d,
+		(size_t)meta.xbins * meta.ybins);
+	for (int i = 0; i < SIDES; i++)
+		reap_metrics_free(&m[i]);
+	return f;
+}
+
+/* ---- streams ---- */
+
+struct pen {
+	struct reap_writer *w;
+	struct reap_metrics m;
+	struct reap_sha256 *blocks;
+};
+
+static uint32_t positions[BLOCK], ids[BLOCK];
+static uint8_t none[BLOCK];
+
+static int put_block(struct pen pen[SIDES], const struct reap_grid *g, const struct token *t,
+	uint32_t n, uint64_t index, struct reap_parts parts, struct reap_err *e)
+{
+	int rc = REAP_OK;
+
+	for (int side = 0; side < SIDES && rc == REAP_OK; side++) {
+		struct reap_metrics *m = &pen[side].m;
+		float nll[BLOCK], entropy[BLOCK];
+		struct reap_eval_tokens r = {.block = index, .pack = "UNION", .n = n,
+			.positions = positions, .ids = ids, .nll = nll, .entropy = entropy,
+			.top1 = none, .channel = none, .parts = parts};
+
+		for (uint32_t i = 0; i < n; i++) {
+			nll[i] = t[i].nll[side];
+			entropy[i] = t[i].entropy[side];
+			reap_metrics_add(m, g, nll[i], entropy[i], 0);
+		}
+		snprintf(r.block_sha256, sizeof(r.block_sha256), "%064llx", (unsigned long long)index);
+		reap_sha256_update(pen[side].blocks, r.block_sha256, 64);
+		m->blocks++;
+		m->scored_blocks++;
+		m->tokens += n + 1;
+		m->kept += n;
+		rc = reap_put_eval_tokens(pen[side].w, &r, e);
+	}
+	return rc;
+}
+
+static int put_units(struct source *s, uint64_t units, struct pen pen[SIDES],
+	const struct reap_grid *g, struct reap_err *e)
+{
+	struct token t[MAX_TOKENS], block[BLOCK];
+	uint32_t row[BLOCK], start[BLOCK];
+	struct reap_parts p = {.row = row, .start = start};
+	uint64_t index = 0;
+	uint32_t fill = 0;
+	int rc = REAP_OK;
+
+	for (uint64_t u = 0; u < units && rc == REAP_OK; u++) {
+		uint32_t n = next_unit(s, t), i = 0;
+
+		if (s->k->layout != DOCUMENTS) {
+			rc = put_block(pen, g, t, n, index++, (struct reap_parts){.n = 0}, e);
+			continue;
+		}
+		while (i < n && rc == REAP_OK) {
+			row[p.n] = (uint32_t)u + 1;
+			start[p.n++] = fill > 0 ? fill + 1 : 0; /* positions begin at 1 */
+			while (i < n && fill < BLOCK)
+				block[fill++] = t[i++];
+			if (fill < BLOCK && u + 1 < units)
+				break;
+			rc = put_block(pen, g, block, fill, index++, p, e);
+			p.n = fill = 0;
+		}
+	}
+	return rc;
+}
+
+/* Write both evals of so many units. */
+static int write_pair(const struct kind *k, uint64_t seed, uint64_t units, FILE *f[SIDES],
+	const struct reap_grid *g, struct reap_err *e)
+{
+	struct source s = {.k = k, .random = seed};
+	struct pen pen[SIDES] = {{.w = NULL}};
+	struct reap_header h;
+	int rc = reap_header_init(&h, REAP_KIND_EVAL, NULL, e);
+
+	for (int i = 0; i < SIDES && rc == REAP_OK; i++) {
+		rewind(f[i]);
+		if (ftruncate(fileno(f[i]), 0) != 0)
+			rc = REAP_EFAIL;
+		if (rc == REAP_OK && (rc = reap_writer_open(&pen[i].w, dup(fileno(f[i])), "luck",
+					      &h, e)) == REAP_OK &&
+			(rc = reap_put_eval_meta(pen[i].w, &meta, e)) == REAP_OK)
+			rc = reap_metrics_alloc(&pen[i].m, &meta, e);
+		strcpy(pen[i].m.pack, "UNION");
+		strcpy(pen[i].m.split, "eval");
+		if ((pen[i].blocks = reap_sha256_open()) == NULL)
+			rc = REAP_EFAIL;
+	}
+	if (rc == REAP_OK)
+		rc = put_units(&s, units, pen, g, e);
+	for (int i = 0; i < SIDES && rc == REAP_OK; i++) {
+		reap_sha256_finish(pen[i].blocks, pen[i].m.blocks_sha256);
+		memcpy(pen[i].m.rows_sha256, pen[i].m.blocks_sha256, sizeof(pen[i].m.rows_sha256));
+		reap_metrics_finish(&pen[i].m, g, meta.cc_quantile);
+		if ((rc = reap_put_metrics(pen[i].w, &meta, &pen[i].m, e)) == REAP_OK)
+			rc = reap_writer_finish(pen[i].w, e);
+		reap_metrics_free(&pen[i].m);
+	}
+	reap_header_free(&h);
+	return rc;
+}
+
+static uint64_t judge(const struct kind *k, uint64_t seed, uint64_t units, const struct figures *limit,
+	FILE *f[SIDES], const struct reap_grid *g, struct reap_check *check)
+{
+	struct reap_gates gates = {.primary_pack = "UNION", .rule_max = true,
+		.max_abs_delta_ppl = fabs(limit->v[REAP_CHECK_PPL]),
+		.max_abs_delta_cc_rate = fabs(limit->v[REAP_CHECK_CC]),
+		.max_abs_delta_mean_prob = fabs(limit->v[REAP_CHECK_MEAN_P]),
+		.max_js2d = limit->v[REAP_CHECK_JS2D]};
+	struct reap_reader *r[SIDES] = {NULL, NULL};
+	struct reap_pair p;
+	struct reap_verdict v;
+	struct reap_err e = {0};
+	uint64_t blocks;
+
+	if (write_pair(k, seed, units, f, g, &e) != REAP_OK)
+		goto bad;
+	for (int i = 0; i < SIDES; i++)
+		if (lseek(fileno(f[i]), 0, SEEK_SET) != 0 ||
+			reap_reader_open(&r[i], fileno(f[i]), "luck", REAP_KIND_EVAL, &e) != REAP_OK)
+			goto bad;
+	if (reap_pair_read(&p, r[BASE], r[PRUNED], &e) != REAP_OK ||
+		reap_gates_judge(&gates, &p, &v, &e) != REAP_OK)
+		goto bad;
+	memcpy(check, v.judged[0].check, sizeof(v.judged[0].check));
+	blocks = p.rows[0].left.blocks;
+	reap_verdict_free(&v);
+	reap_pair_free(&p);
+	for (int i = 0; i < SIDES; i++)
+		reap_reader_close(r[i]);
+	return blocks;
+bad:
+	fprintf(stderr, "luck: %s\n", e.text);
+	exit(2);
+}
+
+/* ---- tables ---- */
+
+static const double MOST_LUCK = 3.5, LEAST_DECIDED = 88; /* per cent */
+
+static double share(unsigned hits, unsigned of)
+{
+	return of > 0 ? 100.0 * hits / of : NAN;
+}
+
+static bool within(const struct reap_check *c)
+{
+	return c->has_interval && c->lo >= -c->limit && c->hi <= c->limit;
+}
+
+/* Limits that are the truth: of the figure with most, the share of runs that pass, and
+ * behind it of those that would if the number of units did not matter. */
+static bool print_luck(const struct kind *k, unsigned runs, const struct figures *truth,
+	FILE *f[SIDES], const struct reap_grid *g)
+{
+	static const unsigned sizes[] = {8, 16, 24, 32, 64};
+	bool good = true;
+
+	for (size_t z = 0; z < sizeof(sizes) / sizeof(*sizes); z++) {
+		unsigned pass[REAP_CHECKS] = {0}, inside[REAP_CHECKS] = {0}, most = 0, held = 0;
+		struct reap_check check[REAP_CHECKS];
+		/* The number in front is 0 then. */
+		unsigned n = sizes[z] < REAP_PASS_UNITS ? runs / 4 : runs;
+
+		for (unsigned r = 0; r < n; r++) {
+			judge(k, 1000003 * r + z, sizes[z], truth, f, g, check);
+			for (int i = 0; i < REAP_CHECKS; i++) {
+				pass[i] += check[i].code == REAP_PASS;
+				inside[i] += within(&check[i]);
+			}
+		}
+		for (int i = 0; i < REAP_CHECKS; i++) {
+			most = pass[i] > most ? pass[i] : most;
+			held = inside[i] > held ? inside[i] : held;
+		}
+		printf("%5.1f (%4.1f)", share(most, n), share(held, n));
+		good &= share(most, n) <= MOST_LUCK;
+	}
+	return good || k->hopeless;
+}
+
+/* Limits beside the truth: of the runs that leave dPPL or dmean_p open, the share that as
+ * many more tokens as are asked for decide. */
+static bool print_asked(const struct kind *k, unsigned runs, const struct figures *truth,
+	FILE *f[SIDES], const struct reap_grid *g)
+{
+	enum { MAX_UNITS = 50000 }; /* more take too long here */
+	static const double of_truth[] = {0.5, 0.7, 0.85, 1.15, 1.5, 2.5};
+	static const unsigned sizes[] = {16, 32, 64};
+	static const int figure[] = {REAP_CHECK_PPL, REAP_CHECK_MEAN_P};
+	unsigned open = 0, decided = 0;
+
+	for (size_t z = 0; z < sizeof(sizes) / sizeof(*sizes); z++)
+		for (unsigned r = 0; r < runs; r++) {
+			struct reap_check check[REAP_CHECKS], again[REAP_CHECKS];
+			struct figures limit = *truth;
+			uint64_t seed = 7000003 * r + z, units, blocks;
+
+			for (int i = 0; i < REAP_CHECKS; i++)
+				limit.v[i] *= of_truth[r % (sizeof(of_truth) / sizeof(*of_truth))];
+			blocks = judge(k, seed, sizes[z], &limit, f, g, check);
+			for (int i = 0; i < 2; i++) {
+				const struct reap_check *c = &check[figure[i]];
+
+				if (c->code != REAP_UNDECIDED)
+					continue;
+				units = sizes[z] + (sizes[z] * c->more_blocks + blocks - 1) / blocks;
+				if (units > MAX_UNITS)
+					continue;
+				judge(k, seed, units, &limit, f, g, again);
+				open++;
+				decided += again[figure[i]].code != REAP_UNDECIDED;
+			}
+		}
+	printf(" %7.1f of %-4u", share(decided, open), open);
+	return !(share(decided, open) < LEAST_DECIDED);
+}
+
+int main(int argc, char *argv[])
+{
+	const struct kind *k;
+	struct figures truth;
+	struct reap_grid g;
+	struct reap_err e = {0};
+	FILE *f[SIDES] = {tmpfile(), tmpfile()};
+	unsigned number = argc == 4 ? (unsigned)atoi(argv[1]) : KINDS;
+	bool good;
+
+	if (argc == 1) {
+		printf("%d\n", KINDS);
+		return 0;
+	}
+	if (number >= KINDS || f[BASE] == NULL || f[PRUNED] == NULL ||
+		reap_grid_init(&g, &meta, &e) != REAP_OK)
+		return 2;
+	for (uint32_t i = 0; i < BLOCK; i++)
+		positions[i] = i + 1;
+	k = &kinds[number];
+	truth = truth_of(k, &g);
+	printf("%2u  %-32s", number, k->name);
+	good = print_luck(k, (unsigned)atoi(argv[2]), &truth, f, &g);
+	if (!k->hopeless)
+		good &= print_asked(k, (unsigned)atoi(argv[3]), &truth, f, &g);
+	printf("%s\n", k->hopeless ? "  (not to be known)" : good ? "" : "  TOO MUCH LUCK, OR TOO FEW DECIDED");
+	reap_grid_free(&g);
+	return good ? 0 : 1;
+}

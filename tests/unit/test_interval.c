@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The intervals: right where theory knows the answer, and covering the truth as
+ * often as they say.  All generators are seeded, so nothing here is by chance.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "lib/eval/interval.h"
+#include "lib/eval/units.h"
+#include "tests/gen/random.h"
+#include "tests/unit/tap.h"
+
+/* Columns: tokens, sum of nll left, sum of nll right. */
+enum { COLUMNS = 3 };
+
+static void figures(const double *s, double *f)
+{
+	f[0] = s[0] > 0 ? (s[2] - s[1]) / s[0] : NAN;
+	f[1] = s[0] > 0 ? exp(s[2] / s[0]) - exp(s[1] / s[0]) : NAN;
+}
+
+/* A skewed difference, as of pruning: most units lose little, a few much. */
+static void draw_units(double *rows, size_t n, uint64_t *s, double *truth)
+{
+	const double shift = 0.05;
+
+	for (size_t i = 0; i < n; i++) {
+		double tokens = 80 + floor(40 * random_unit(s));
+		double left = 1.2 + 0.8 * random_unit(s), lost = -shift * log(1 - random_unit(s));
+
+		rows[i * COLUMNS] = tokens;
+		rows[i * COLUMNS + 1] = tokens * left;
+		rows[i * COLUMNS + 2] = tokens * (left + lost);
+	}
+	truth[0] = shift;
+	truth[1] = exp(1.6 + shift) - exp(1.6);
+}
+
+/* How often the truth lies above the interval, which lets a bad model pass, and below. */
+static void test_misses(size_t units)
+{
+	enum { TRIALS = 2000 };
+	double *rows = malloc(units * COLUMNS * sizeof(*rows)), truth[2];
+	struct reap_interval ci[2];
+	struct reap_err e = {0};
+	unsigned above[2] = {0, 0}, below[2] = {0, 0};
+	uint64_t state = 7;
+
+	for (int t = 0; t < TRIALS; t++) {
+		draw_units(rows, units, &state, truth);
+		if (reap_intervals(rows, units, COLUMNS, figures, 2, ci, &e) != REAP_OK)
+			exit(1);
+		for (int f = 0; f < 2; f++) {
+			above[f] += !(truth[f] <= ci[f].hi);
+			below[f] += !(truth[f] >= ci[f].lo);
+		}
+	}
+	for (int f = 0; f < 2; f++)
+		ok(above[f] <= 35 * TRIALS / 1000 && below[f] <= 35 * TRIALS / 1000,
+			"%zu units, %s: the truth lies above %.1f%% of the intervals and below %.1f%%",
+			units, f == 0 ? "mean difference" : "difference of perplexities",
+			100.0 * above[f] / TRIALS, 100.0 * below[f] / TRIALS);
+	free(rows);
+}
+
+/* For a mean of many symmetric values of which neighbours are not alike the interval is
+ * the normal one. */
+static void test_against_theory(void)
+{
+	enum { N = 1000 };
+	static double rows[N * COLUMNS];
+	struct reap_interval ci[2];
+	struct reap_err e = {0};
+	double mean = 0, var = 0, se;
+
+	for (int i = 0; i < N; i++) {
+		rows[i * COLUMNS] = 1;
+		rows[i * COLUMNS + 1] = 0;
+		rows[i * COLUMNS + 2] = sin(i * 2.3391) + sin(i * 2.913);
+		mean += rows[i * COLUMNS + 2] / N;
+	}
+	for (int i = 0; i < N; i++)
+		var += pow(rows[i * COLUMNS + 2] - mean, 2) / (N - 1);
+	se = sqrt(var / N);
+	if (reap_intervals(rows, N, COLUMNS, figures, 2, ci, &e) != REAP_OK)
+		exit(1);
+	ok(fabs(ci[0].se / se - 1) < 1e-9, "the jackknife's error of a mean is the usual one");
+	ok(fabs((ci[0].hi - mean) / (1.96 * se) - 1) < 0.02 &&
+			fabs((mean - ci[0].lo) / (1.96 * se) - 1) < 0.02,
+		"1.96 standard errors to each side: -%.3f +%.3f", (mean - ci[0].lo) / se,
+		(ci[0].hi - mean) / se);
+}
+
+static void test_edges(void)
+{
+	double rows[10 * COLUMNS];
+	struct reap_interval ci[2], again[2];
+	struct reap_err e = {0};
+
+	for (int i = 0; i < 10; i++) {
+		rows[i * COLUMNS] = 10;
+		rows[i * COLUMNS + 1] = i;
+		rows[i * COLUMNS + 2] = i;
+	}
+	ok(reap_intervals(rows, 10, COLUMNS, figures, 2, ci, &e) == REAP_OK && ci[0].known &&
+			ci[0].lo == 0 && ci[0].hi == 0 && ci[1].lo == 0 && ci[1].hi == 0,
+		"no difference anywhere: exactly zero");
+	for (int i = 0; i < 10; i++)
+		rows[i * COLUMNS + 2] += 0.1 * i;
+	ok(reap_intervals(rows, 10, COLUMNS, figures, 2, ci, &e) == REAP_OK &&
+			reap_intervals(rows, 10, COLUMNS, figures, 2, again, &e) == REAP_OK &&
+			ci[1].lo == again[1].lo && ci[1].hi == again[1].hi,
+		"the same units give the same interval");
+	ok(reap_intervals(rows, REAP_INTERVAL_MIN_UNITS - 1, COLUMNS, figures, 2, ci, &e) == REAP_OK &&
+			!ci[0].known && ci[0].se > 0, "too few units: an error, but no interval");
+	ok(reap_intervals(rows, 1, COLUMNS, figures, 2, ci, &e) == REAP_OK && !ci[0].known &&
+			isnan(ci[0].se), "one unit: neither");
+	for (int i = 0; i < 10; i++)
+		rows[i * COLUMNS] = i == 0 ? 10 : 0;
+	ok(reap_intervals(rows, 10, COLUMNS, figures, 2, ci, &e) == REAP_OK && !ci[0].known,
+		"a figure that only one unit has something for: no interval");
+}
+
+/* Of the mean of n values. */
+static struct reap_interval interval_of(const double *value, size_t n)
+{
+	double *rows = calloc(n * COLUMNS, sizeof(*rows));
+	struct reap_interval ci[2];
+	struct reap_err e = {0};
+
+	for (size_t i = 0; i < n; i++) {
+		rows[i * COLUMNS] = 1;
+		rows[i * COLUMNS + 2] = value[i];
+	}
+	if (reap_intervals(rows, n, COLUMNS, figures, 2, ci, &e) != REAP_OK)
+		exit(1);
+	free(rows);
+	return ci[0];
+}
+
+static void test_kinds(void)
+{
+	enum { N = 100 };
+	double v[N];
+	struct reap_interval plain, ci;
+	uint64_t state = 3;
+
+	for (int i = 0; i < N; i++)
+		v[i] = 1 + random_normal(&state);
+	plain = interval_of(v, N);
+	ok(plain.independent > 80 && plain.independent <= N, "100 that are nothing alike are worth %g",
+		plain.independent);
+	for (int i = N - 1; i > 0; i--) /* each value twice */
+		v[i] = v[i / 2];
+	ci = interval_of(v, N);
+	ok(ci.independent < 50 && ci.se > 1.3 * plain.se, "50 that come twice are worth %g: error %g, "
+		"not %g", ci.independent, ci.se, plain.se);
+	for (int i = 0; i < N; i++)
+		v[i] = i % 10 == 3 ? 1 : 0;
+	ci = interval_of(v, N);
+	ok(ci.skew > 2 && ci.hi - 0.1 > 1.3 * (0.1 - ci.lo), "10 of 100 differ: skewed, longer upwards: "
+		"%.3f .. %.3f", ci.lo, ci.hi);
+	ok(fabs(reap_interval_reach(&ci, 1, 1) - (ci.hi - 0.1)) < 1e-12 &&
+			reap_interval_reach(&ci, 1, 4) < 0.5 * (ci.hi - 0.1),
+		"four times the units: less than half as wide");
+	for (int i = 0; i < N; i++)
+		v[i] = i == 3;
+	ci = interval_of(v, N);
+	ok(ci.hi - 0.01 > 5 * ci.se, "one of 100 differs: %.1f errors upwards", (ci.hi - 0.01) / ci.se);
+}
+
+static void test_student(void)
+{
+	ok(fabs(reap_student_cdf(2.2622, 9) - 0.975) < 0.002 && fabs(reap_student_cdf(0, 3) - 0.5) < 1e-12 &&
+		fabs(reap_student_cdf(-1.96, 1e6) - 0.025) < 1e-4, "Student's t against tables");
+}
+
+static void test_units(void)
+{
+	struct reap_units u = {.count = 0};
+	bool right = true;
+
+	for (uint32_t i = 0; i < 1000; i++)
+		right &= reap_units_find(&u, i * 2654435761u) == i;
+	for (uint32_t i = 0; i < 1000; i++)
+		right &= reap_units_find(&u, i * 2654435761u) == i;
+	ok(right && u.count == 1000, "1000 rows that come twice are 1000 units");
+	ok(reap_units_add(&u) == 1000 && reap_units_find(&u, 0) == 0, "a block without rows is one more");
+	reap_units_free(&u);
+}
+
+int main(void)
+{
+	test_against_theory();
+	test_edges();
+	test_kinds();
+	test_student();
+	test_units();
+	test_misses(8);
+	test_misses(24);
+	test_misses(64);
+	test_misses(150);
+	return tap_done();
+}
