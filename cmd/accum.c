@@ -216,6 +216,10 @@ int main(int argc, char **argv)
 		tool_usage("%s has no meaning with --merge: the streams have settled it",
 			traces_only);
 	tool_refuse_terminal();
+	for (int i = optind; i < argc; i++)
+		tool_reads(argv[i]);
+	if (optind == argc)
+		tool_reads(NULL);
 	if (!merging)
 		tool_means(false);
 	rc = merging ? merge(argc - optind, argv + optind, &e)

@@ -455,6 +455,8 @@ int main(int argc, char **argv)
 	check_options(&o);
 	if (!o.sweep && o.compare == NULL)
 		tool_refuse_terminal();
+	if (o.model != NULL)
+		tool_reads_dir(o.model);
 	rc = o.sweep ? sweep(&o, &e) : o.compare != NULL ? compare(&o, &e) : make_plan(&o, &e);
 	return rc == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

@@ -154,6 +154,16 @@ int main(int argc, char *argv[])
 	o.pruned = argv[optind + 1];
 	if (strcmp(o.base, "-") == 0 && strcmp(o.pruned, "-") == 0)
 		tool_usage("only one eval can be standard input");
+	if (o.markdown != NULL && o.json != NULL && strcmp(o.markdown, "-") == 0 &&
+		strcmp(o.json, "-") == 0)
+		tool_usage("--markdown and --json: only one of them can be standard output");
+	tool_reads(o.gates);
+	tool_reads(o.base);
+	tool_reads(o.pruned);
+	if (o.markdown != NULL)
+		tool_writes(o.markdown);
+	if (o.json != NULL)
+		tool_writes(o.json);
 	rc = run(&o, &e);
 	/* A gate that did not pass has said so on standard output. */
 	return rc == REAP_EGATE ? EXIT_GATE : rc == REAP_OK ? EXIT_DONE : tool_report(&e);

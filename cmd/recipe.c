@@ -68,6 +68,14 @@ static int print(const struct opts *o, const struct reap_node *root, struct reap
 	return REAP_OK;
 }
 
+/* Every file that a part of the recipe stands in. */
+static void claim_files(const struct reap_node *n)
+{
+	tool_reads(n->file);
+	for (size_t i = 0; i < n->count; i++)
+		claim_files(n->child[i]);
+}
+
 static int run(const struct opts *o, struct reap_err *e)
 {
 	struct reap_node *root;
@@ -75,6 +83,7 @@ static int run(const struct opts *o, struct reap_err *e)
 
 	if (rc != REAP_OK)
 		return rc;
+	claim_files(root);
 	if ((rc = reap_recipe_check(root, o->path, e)) == REAP_OK &&
 		(rc = print(o, root, e)) == REAP_OK)
 		rc = tool_close_stdout(e);

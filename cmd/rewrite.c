@@ -252,5 +252,10 @@ int main(int argc, char **argv)
 		tool_usage("--output TARGET is missing");
 	if (!o.dry_run)
 		tool_refuse_terminal();
+	tool_reads_dir(o.model);
+	if (o.prune.recipe != NULL)
+		tool_reads(o.prune.recipe);
+	if (o.prune.scores != NULL)
+		tool_reads(o.prune.scores);
 	return run(&o, &e) == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

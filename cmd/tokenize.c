@@ -689,6 +689,12 @@ int main(int argc, char **argv)
 	tool_begin("reap-tokenize", usage, argc, argv);
 	parse(&o, argc, argv);
 	tool_refuse_terminal();
+	if (o.model != NULL)
+		tool_reads_dir(o.model);
+	if (o.tokenizer != NULL)
+		tool_reads(o.tokenizer);
+	for (size_t i = 0; i < o.n_input; i++)
+		tool_reads(o.input[i].path);
 	tool_means(false);
 	return run(&o, &e) == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

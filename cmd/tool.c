@@ -33,8 +33,17 @@ static void fill_std_fds(void)
 			_exit(EXIT_FAILED);
 }
 
+/* A claim is an error of usage before anything was read or written. */
+static void claim(int rc, const struct reap_err *e)
+{
+	if (rc != REAP_OK)
+		exit(tool_report(e));
+}
+
 void tool_begin(const char *name, const char *usage, int argc, char **argv)
 {
+	struct reap_err e = {0};
+
 	fill_std_fds();
 	setlocale(LC_ALL, "C");
 	tool.name = name;
@@ -45,6 +54,7 @@ void tool_begin(const char *name, const char *usage, int argc, char **argv)
 	if (tool.argv == NULL)
 		_exit(EXIT_FAILED);
 	memcpy(tool.argv, argv, ((size_t)argc + 1) * sizeof(*tool.argv));
+	claim(reap_claim_fd(&tool.claims, STDOUT_FILENO, "standard output", true, &e), &e);
 }
 
 static void vmessage(const char *fmt, va_list ap) REAP_PRINTF(1, 0);
@@ -294,16 +304,41 @@ int tool_report(const struct reap_err *e)
 	return EXIT_FAILED;
 }
 
+static bool is_standard(const char *path)
+{
+	return path == NULL || strcmp(path, "-") == 0;
+}
+
+void tool_reads(const char *path)
+{
+	struct reap_err e = {0};
+
+	claim(is_standard(path) ? reap_claim_fd(&tool.claims, STDIN_FILENO, "standard input", false, &e)
+				: reap_claim_read(&tool.claims, path, &e), &e);
+}
+
+void tool_reads_dir(const char *dir)
+{
+	struct reap_err e = {0};
+
+	claim(reap_claim_read_dir(&tool.claims, dir, &e), &e);
+}
+
+void tool_writes(const char *path)
+{
+	struct reap_err e = {0};
+
+	if (!is_standard(path))
+		claim(reap_claim_write(&tool.claims, path, &e), &e);
+}
+
 int tool_input(const char *path, int *fd, const char **name, struct reap_err *e)
 {
-	if (path == NULL || strcmp(path, "-") == 0) {
-		*fd = STDIN_FILENO;
-		*name = "standard input";
-		return REAP_OK;
-	}
-	*name = path;
-	*fd = open(path, O_RDONLY | O_CLOEXEC);
-	return *fd < 0 ? reap_fail_errno(e, "%s", path) : REAP_OK;
+	*name = is_standard(path) ? "standard input" : path;
+	*fd = is_standard(path) ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+	if (*fd < 0)
+		return reap_fail_errno(e, "%s", path);
+	return reap_claim_fd(&tool.claims, *fd, *name, false, e);
 }
 
 void tool_refuse_terminal(void)
@@ -537,14 +572,10 @@ int tool_resume_open(struct tool_resume *r, const char *path, enum reap_kind kin
 {
 	const struct reap_header *h;
 	struct reap_err why = {0};
-	struct stat in, out;
 	int rc = tool_input(path, &r->fd, &r->name, e);
 
 	if (rc != REAP_OK)
 		return rc;
-	if (fstat(r->fd, &in) == 0 && fstat(STDOUT_FILENO, &out) == 0 && S_ISREG(in.st_mode) &&
-		in.st_dev == out.st_dev && in.st_ino == out.st_ino)
-		return reap_fail(e, REAP_EUSAGE, "--resume: %s is the output, too", r->name);
 	rc = reap_reader_open(&r->reader, r->fd, r->name, REAP_KIND_ANY, &why);
 	if (rc == REAP_ESTREAM) { /* killed before the first flush */
 		tool_info("%s: starting from the beginning", why.text);

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/base/claims.h"
 #include "lib/base/err.h"
 #include "lib/base/progress.h"
 #include "lib/engine/cost.h"
@@ -71,6 +72,7 @@ struct tool {
 	uint64_t memory;
 	/* Words of the command line that the history leaves out: tool_forget(). */
 	const char *forgotten[2];
+	struct reap_claims claims; /* of tool_reads() and its like */
 	/* Extra lines for -V (GEMM backend and kernel level), set by tools that compute. */
 	const char *(*version_extra)(bool verbose);
 };
@@ -127,6 +129,13 @@ REAP_MUST_CHECK int tool_map_model(struct reap_model *m, struct reap_err *e);
 /* Input: "-" or NULL is standard input, else open(2).  *name is for messages. */
 REAP_MUST_CHECK int tool_input(const char *path, int *fd, const char **name, struct reap_err *e);
 
+/* No file that is read may be written, and none twice: every name that a tool opens
+ * without tool_input() is told here first; "-" and NULL mean the standard descriptors.
+ * Standard output is known.  Exit 2 where two names mean one file. */
+void tool_reads(const char *path);
+void tool_reads_dir(const char *dir);
+void tool_writes(const char *path);
+
 /* Exit 2 when standard output is a terminal, and a stream shall go there. */
 void tool_refuse_terminal(void);
 
@@ -163,8 +172,7 @@ struct tool_resume {
 	struct reap_rec rec; /* the next one, while there is a reader */
 };
 
-/* Open it and read its first record.  Refused: the file that the output goes to,
- * another kind, another model than `mine` (at `model`).  One that was killed before its first flush holds nothing. */
+/* Open it and read its first record.  Refused: another kind, another model than `mine` (at `model`).  One that was killed before its first flush holds nothing. */
 REAP_MUST_CHECK int tool_resume_open(struct tool_resume *r, const char *path, enum reap_kind kind,
 	const char *model, const struct reap_model_id *mine, struct reap_err *e);
 

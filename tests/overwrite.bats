@@ -1,0 +1,110 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# No tool overwrites what it reads, or one of its outputs with another, under any name.
+load helpers
+
+gen() { "$REAP_BUILD/gen/trace" 2 8 2 12 3; }
+
+# keeps FILE COMMAND...: with standard output at the end of FILE, which the command reads
+# under its own name, by a symbolic link and by a hard link, it exits 2 and FILE stays.
+keeps() {
+	local file=$1 name status
+	shift
+	ln -sf "$file" "$file.symlink"
+	ln -f "$file" "$file.hardlink"
+	cp "$file" "$TMP/kept"
+	for name in "$file" "$file.symlink" "$file.hardlink"; do
+		status=0
+		"${@//FILE/$name}" >>"$file" 2>"$TMP/err" || status=$?
+		if [ "$status" -ne 2 ] || ! cmp "$file" "$TMP/kept" ||
+			! grep -q "standard output: would be written, but it is .*$(basename "$name"), which is read" "$TMP/err"; then
+			echo "exit $status: ${*//FILE/$name}"
+			cat "$TMP/err"
+			return 1
+		fi
+	done
+}
+
+@test "standard output is no input, whatever its name" {
+	gen >"$TMP/trace"
+	keeps "$TMP/trace" reap-accum FILE
+	keeps "$TMP/trace" reap-show FILE
+	reap-accum -q "$TMP/trace" >"$TMP/saliency"
+	keeps "$TMP/saliency" reap-accum --merge FILE
+	keeps "$TMP/saliency" reap-rank FILE
+	keeps "$TMP/saliency" reap-rank --yaml FILE
+	reap-rank "$TMP/saliency" >"$TMP/scores"
+	keeps "$TMP/scores" reap-cut --keep-n 4 FILE
+	keeps "$TMP/scores" reap-cut --sweep FILE
+	reap-cut --keep-n 4 "$TMP/scores" >"$TMP/plan"
+	cp "$TMP/plan" "$TMP/plan.copy"
+	keeps "$TMP/plan" reap-cut --compare FILE "$TMP/plan.copy"
+	keeps "$TMP/plan" reap-rewrite -m "$MODEL" -o "$TMP/out" FILE
+	keeps "$TMP/plan" reap-rewrite -m "$MODEL" -o "$TMP/out" --recipe FILE --first 24
+	keeps "$TMP/plan" reap-rewrite -m "$MODEL" -o "$TMP/out" --scores FILE "$TMP/trace"
+	cp "$PACKS/calib_prompt.eval.jsonl" "$TMP/rows"
+	keeps "$TMP/rows" reap-tokenize -m "$MODEL" --rows FILE
+	cp "$MODEL/tokenizer.json" "$TMP/tokenizer"
+	keeps "$TMP/tokenizer" reap-tokenize -t FILE --rows "$TMP/rows"
+	reap-tokenize -m "$MODEL" --rows --sample 2 "$TMP/rows" >"$TMP/tokens"
+	keeps "$TMP/tokens" reap-route -m "$MODEL" FILE
+	keeps "$TMP/tokens" reap-ppl -m "$MODEL" FILE
+	cp "$TMP/tokens" "$TMP/tokens.copy"
+	keeps "$TMP/tokens" reap-route -m "$MODEL" --resume FILE "$TMP/tokens.copy"
+	"$REAP_BUILD/gen/make_eval" >"$TMP/eval"
+	keeps "$TMP/eval" reap-ppl --merge FILE
+	cp "$TMP/eval" "$TMP/eval.copy"
+	keeps "$TMP/eval" reap-gate --gates recipes/near_lossless_gates.json FILE "$TMP/eval.copy"
+	cp recipes/near_lossless_gates.json "$TMP/gates"
+	keeps "$TMP/gates" reap-gate --gates FILE "$TMP/eval" "$TMP/eval"
+	cp recipes/tiny-keep24.yaml "$TMP/recipe"
+	keeps "$TMP/recipe" reap-recipe FILE
+	printf 'extends: recipe\nname: mine\n' >"$TMP/mine"
+	run bash -c "reap-recipe '$TMP/mine' >>'$TMP/recipe'"
+	[ "$status" -eq 2 ]
+}
+
+@test "standard output is no file of the model, and not standard input" {
+	local tool
+	cp -r "$MODEL" "$TMP/m"
+	chmod -R u+w "$TMP/m"
+	reap-tokenize -m "$MODEL" --rows --sample 2 "$PACKS/calib_prompt.eval.jsonl" >"$TMP/tokens"
+	for tool in "reap-route -m $TMP/m $TMP/tokens" "reap-ppl -m $TMP/m $TMP/tokens" \
+		"reap-rewrite -m $TMP/m -o $TMP/out --first 24" "reap-tokenize -m $TMP/m --rows $PACKS/calib_prompt.eval.jsonl"; do
+		run bash -c "$tool >>'$TMP/m/config.json'"
+		[ "$status" -eq 2 ]
+		[[ "$output" == *"$TMP/m/config.json, which is read"* ]]
+		cmp "$TMP/m/config.json" "$MODEL/config.json"
+	done
+	gen >"$TMP/trace"
+	cp "$TMP/trace" "$TMP/kept"
+	run bash -c "reap-accum <'$TMP/trace' >>'$TMP/trace'"
+	[ "$status" -eq 2 ]
+	cmp "$TMP/trace" "$TMP/kept"
+}
+
+@test "reap-gate: reports go neither over an input nor over each other" {
+	"$REAP_BUILD/gen/make_eval" >"$TMP/eval"
+	cp "$TMP/eval" "$TMP/kept"
+	ln -s eval "$TMP/symlink"
+	ln "$TMP/eval" "$TMP/hardlink"
+	mkdir "$TMP/d"
+	gate() { reap-gate --gates recipes/near_lossless_gates.json "$@" "$TMP/eval" "$TMP/eval"; }
+	for name in eval symlink hardlink d/../eval; do
+		fails 2 "$TMP/$name: would be written, but it is $TMP/eval, which is read" gate -m "$TMP/$name"
+		fails 2 "$TMP/$name: would be written, but it is $TMP/eval, which is read" gate -j "$TMP/$name"
+		cmp "$TMP/eval" "$TMP/kept"
+	done
+	fails 2 "$TMP/d/../r: would be written, and so would $TMP/r: that is one file" gate -m "$TMP/r" -j "$TMP/d/../r"
+	[ ! -e "$TMP/r" ]
+	echo old >"$TMP/r"
+	ln -s r "$TMP/also"
+	fails 2 "$TMP/also: would be written, and so would $TMP/r: that is one file" gate -m "$TMP/r" -j "$TMP/also"
+	run bash -c "reap-gate --gates recipes/near_lossless_gates.json -m '$TMP/r' '$TMP/eval' '$TMP/eval' >>'$TMP/r'"
+	[ "$status" -eq 2 ]
+	[ "$(cat "$TMP/r")" = old ]
+	fails 2 "only one of them can be standard output" gate -m - -j -
+	run gate -m "$TMP/m" -j "$TMP/j"
+	[ -s "$TMP/m" ]
+	[ -s "$TMP/j" ]
+}
