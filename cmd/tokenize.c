@@ -594,6 +594,11 @@ static int run_packs(struct state *s, struct reap_rows *const *rows, size_t n, c
 			return rc;
 		rc = reap_pack_run(&po, feed, s->info, packs, &s->index, s->w, s->progress, &s->tokens, e);
 		reap_feed_close(feed);
+		for (size_t i = 0; i < packs && rc == REAP_OK && !o->sampled && o->rule.fraction > 0; i++)
+			if (s->info[i].rows_seen == 0)
+				rc = reap_fail(e, REAP_EFAIL, "pack %s: none of its rows lies in the split"
+					" %s of --holdout %g", s->info[i].pack, reap_part_name(o->split),
+					o->rule.fraction);
 		for (size_t i = 0; i < packs && rc == REAP_OK && tool.verbose; i++)
 			tool_info("pack %s, %u: %" PRIu64 " blocks, %" PRIu64 " tokens (%" PRIu64
 				  " kept) of %" PRIu64 " rows",

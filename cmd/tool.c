@@ -218,13 +218,25 @@ void tool_part(const char *option, const char *arg, uint64_t *i, uint64_t *n)
 	*i = tool_u64(option, first, 1, *n) - 1;
 }
 
+/* strtod(3), but not of hexadecimal numbers, which are hardly ever meant. */
+static double decimal(const char *arg, char **end)
+{
+	double v = strtod(arg, end);
+
+	if (memchr(arg, 'x', (size_t)(*end - arg)) == NULL &&
+		memchr(arg, 'X', (size_t)(*end - arg)) == NULL)
+		return v;
+	*end = (char *)(uintptr_t)arg;
+	return 0;
+}
+
 double tool_f64(const char *option, const char *arg, double min, double max)
 {
 	double v;
 	char *end;
 
 	errno = 0;
-	v = strtod(arg, &end);
+	v = decimal(arg, &end);
 	if (end == arg || *end != '\0' || !isfinite(v) || v < min || v > max)
 		tool_usage("%s: '%s' is not a number within %g..%g", option, arg, min, max);
 	return v;
@@ -239,7 +251,7 @@ uint64_t tool_size(const char *option, const char *arg)
 	char *end;
 
 	errno = 0;
-	v = strtod(arg, &end);
+	v = decimal(arg, &end);
 	if (end != arg && *end != '\0' && (p = strchr(letters, *end)) != NULL) {
 		uint64_t base = end[1] == 'i' ? 1024 : 1000;
 

@@ -133,7 +133,7 @@ REAP_MUST_CHECK int tool_input(const char *path, int *fd, const char **name, str
  * without tool_input() is told here first; "-" and NULL mean the standard descriptors.
  * Standard output is known.  Exit 2 where two names mean one file. */
 void tool_reads(const char *path);
-void tool_reads_dir(const char *dir);
+void tool_reads_dir(const char *dir); /* a checkpoint's */
 void tool_writes(const char *path);
 
 /* Exit 2 when standard output is a terminal, and a stream shall go there. */

@@ -3,6 +3,10 @@
 # reap-cut: how many, which, how far two plans agree, what each number would keep.
 load helpers
 
+@test "a share in hexadecimal is refused" {
+	fails 2 "'0x1p-1' is not a number" reap-cut --keep-frac 0x1p-1
+}
+
 gen() { "$REAP_BUILD/gen/trace" "$@"; }
 saliency() { gen 3 32 4 60 6 "$@" | reap-accum -q --no-history; }
 scores() { saliency | reap-rank --no-history "$@"; }

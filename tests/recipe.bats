@@ -114,6 +114,10 @@ prune() {
 		sed 's/    w_conflict: -2.0/    w_conflict: -1.0/;t' >"$TMP/r.yaml"
 	sed -i '0,/w_conflict: -1.0/s//w_conflict: -2.0/' "$TMP/r.yaml"
 	fails 1 "differs from scoring.weights.w_conflict" reap-recipe "$TMP/r.yaml"
+	# 1 and 1.0 are one figure.
+	sed -i 's/w_conflict: -1.0/w_conflict: -2/' "$TMP/r.yaml"
+	grep -q 'w_conflict: -2$' "$TMP/r.yaml"
+	reap-recipe --check "$TMP/r.yaml"
 }
 
 @test "run_matrix: names are checked, entries need a length and a number of blocks" {

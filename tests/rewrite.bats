@@ -306,6 +306,7 @@ fails_with_preload() {
 	fails 2 "too many operands" reap-rewrite -m "$MODEL" -o "$TMP/out" "$PLAN" "$PLAN"
 	fails 2 "too many operands" reap-rewrite -m "$MODEL" -o "$TMP/out" --first 8 "$PLAN"
 	fails 2 "not a size" reap-rewrite -m "$MODEL" -o "$TMP/out" --max-shard-size big "$PLAN"
+	fails 2 "not a size" reap-rewrite -m "$MODEL" -o "$TMP/out" --max-shard-size 0x10M "$PLAN"
 	fails 1 "--first 33, but it has 32" reap-rewrite -m "$MODEL" -o "$TMP/out" --first 33
 }
 

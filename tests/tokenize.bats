@@ -325,6 +325,19 @@ chat() {
 	fails 1 "No such file" env TMPDIR="$TMP/none" reap-tokenize -m "$MODEL" --rows --sample 5 - < <(cat "$f")
 }
 
+@test "a part without rows is an error, and no stream of 0 blocks" {
+	echo '{"input_ids": [1, 2, 3]}' >"$TMP/one.jsonl"
+	for split in calib eval; do
+		reap-tokenize --rows --holdout .5 --split $split "$TMP/one.jsonl" >"$TMP/$split" 2>"$TMP/$split.err" ||
+			echo "$split" >>"$TMP/failed"
+	done
+	[ "$(wc -l <"$TMP/failed")" -eq 1 ]
+	split=$(cat "$TMP/failed")
+	grep -q "pack one: none of its rows lies in the split $split of --holdout 0.5" "$TMP/$split.err"
+	run reap-show "$TMP/$split"
+	[ "$status" -eq 3 ]
+}
+
 @test "held out rows: two parts, disjoint, whole" {
 	local f=$PACKS/calib_prompt.calib.jsonl
 	tok -m "$MODEL" --rows "$f" >"$TMP/all"

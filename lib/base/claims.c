@@ -95,6 +95,13 @@ int reap_claim_write(struct reap_claims *c, const char *path, struct reap_err *e
 	return add(c, &new, path, e);
 }
 
+static bool of_checkpoint(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return dot != NULL && (strcmp(dot, ".json") == 0 || strcmp(dot, ".safetensors") == 0);
+}
+
 int reap_claim_read_dir(struct reap_claims *c, const char *dir, struct reap_err *e)
 {
 	DIR *d = opendir(dir);
@@ -102,8 +109,11 @@ int reap_claim_read_dir(struct reap_claims *c, const char *dir, struct reap_err 
 	int rc = REAP_OK;
 
 	while (d != NULL && rc == REAP_OK && (entry = readdir(d)) != NULL) {
-		char *path = reap_path_join(dir, entry->d_name);
+		char *path;
 
+		if (!of_checkpoint(entry->d_name))
+			continue;
+		path = reap_path_join(dir, entry->d_name);
 		rc = path != NULL ? reap_claim_read(c, path, e) : reap_fail_memory(e, dir);
 		free(path);
 	}

@@ -26,7 +26,7 @@ REAP_MUST_CHECK int reap_claim_write(struct reap_claims *c, const char *path, st
 REAP_MUST_CHECK int reap_claim_fd(struct reap_claims *c, int fd, const char *name, bool written,
 	struct reap_err *e);
 
-/* Every file in a folder is read. */
+/* The files of a checkpoint, *.json and *.safetensors, in a folder are read. */
 REAP_MUST_CHECK int reap_claim_read_dir(struct reap_claims *c, const char *dir,
 	struct reap_err *e);
 

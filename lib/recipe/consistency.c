@@ -73,6 +73,12 @@ static int check_keep_n(const struct reap_node *root, struct reap_err *e)
 	return REAP_OK;
 }
 
+/* A schema that wants a number takes an integer, too. */
+static double number(const struct reap_node *n)
+{
+	return n->kind == REAP_NODE_INT ? (double)n->integer : n->real;
+}
+
 /* Figures that stand at two places, as in the recipes that this system follows,
  * must be one figure. */
 static int check_twins(const struct reap_node *root, struct reap_err *e)
@@ -94,7 +100,7 @@ static int check_twins(const struct reap_node *root, struct reap_err *e)
 
 		if (a == NULL || b == NULL)
 			continue;
-		if (a->integer != b->integer || a->real != b->real)
+		if (number(a) != number(b))
 			return reap_node_fail(a, twins[i][0], e, "differs from ", twins[i][1]);
 	}
 	return REAP_OK;
