@@ -9,7 +9,7 @@ digits() { python3 tests/digits.py "$@"; }
 
 @test "trace" {
 	gen >"$TMP/s"
-	digits trace "$TMP/s" "route.norms outcome.logp outcome.entropy outcome.top1 source.blocks" reap-accum -q
+	digits trace "$TMP/s" "route.norms route.outliers outcome.logp outcome.entropy outcome.top1 outcome.outliers source.blocks" reap-accum -q
 }
 
 @test "saliency" {
@@ -37,7 +37,7 @@ digits() { python3 tests/digits.py "$@"; }
 	"$REAP_BUILD/gen/make_eval" --blocks 3 --seq-lens 32 --bins 4x4 >"$TMP/s"
 	digits eval "$TMP/s" "$meta tokens.block tokens.channel tokens.ids" reap-ppl --merge
 	"$REAP_BUILD/gen/make_eval" --blocks 3 --seq-lens 32 --bins 4x4 --no-tokens >"$TMP/s"
-	digits eval "$TMP/s" "$meta" reap-ppl --merge
+	digits eval "$TMP/s" "$meta metrics.outliers" reap-ppl --merge
 }
 
 @test "tokens" {

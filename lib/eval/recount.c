@@ -71,6 +71,7 @@ int reap_recount_tokens(struct reap_recount *r, const struct reap_rec *rec,
 	for (uint32_t i = 0; i < t->n; i++)
 		reap_metrics_add(&c->m, r->grid, t->nll[i], t->entropy[i], t->top1[i]);
 	c->m.scored_blocks++;
+	c->m.outliers += t->outliers;
 	reap_sha256_update(c->blocks, t->block_sha256, strlen(t->block_sha256));
 	return REAP_OK;
 }
@@ -122,6 +123,8 @@ static int check_tokens(const struct reap_recount *r, const struct reap_rec *rec
 		what = "dropped_tokens";
 	else if (m->top1_count != is->top1_count)
 		what = "top1_count";
+	else if (m->outliers != is->outliers)
+		what = "outliers";
 	else if (!same_sum(&m->sum_nll, &is->sum_nll) || !same_sum(&m->sum_nll2, &is->sum_nll2) ||
 		!same_sum(&m->sum_prob, &is->sum_prob) ||
 		!same_sum(&m->sum_entropy, &is->sum_entropy))
