@@ -36,8 +36,7 @@ typedef int report_fn(FILE *f, const struct reap_pair *p, const struct reap_gate
 static int write_report(const char *path, report_fn *report, const struct reap_pair *p,
 	const struct reap_gates *g, const struct reap_verdict *v, struct reap_err *e)
 {
-	char *text = NULL;
-	size_t len = 0;
+	struct reap_atomic_file file;
 	FILE *f;
 	int rc;
 
@@ -45,14 +44,15 @@ static int write_report(const char *path, report_fn *report, const struct reap_p
 		return REAP_OK;
 	if (strcmp(path, "-") == 0)
 		return report(stdout, p, g, v, e);
-	if ((f = open_memstream(&text, &len)) == NULL)
-		return reap_fail_memory(e, "the report");
-	rc = report(f, p, g, v, e);
-	if (fclose(f) != 0 && rc == REAP_OK)
-		rc = reap_fail_memory(e, "the report");
+	if ((rc = reap_atomic_open(&file, path, e)) != REAP_OK)
+		return rc;
+	f = reap_print_open(file.fd);
+	rc = f != NULL ? report(f, p, g, v, e) : reap_fail_errno(e, "%s", path);
+	if (f != NULL && reap_print_close(f) != 0)
+		rc = reap_fail_errno(e, "%s", path);
 	if (rc == REAP_OK)
-		rc = reap_write_file(path, text, len, e);
-	free(text);
+		return reap_atomic_commit(&file, e);
+	reap_atomic_abort(&file);
 	return rc;
 }
 

@@ -95,14 +95,16 @@ static void print_digest(const char *hex)
 	putchar('\n');
 }
 
-static void print_history(const struct reap_header *h)
+/* False: out of memory. */
+static bool print_history(const struct reap_header *h)
 {
+	msgpack_unpack_return status = MSGPACK_UNPACK_SUCCESS;
 	msgpack_unpacked u;
 	size_t off = 0;
 
 	msgpack_unpacked_init(&u);
-	while (off < h->history_len && msgpack_unpack_next(&u, (const char *)h->history,
-					       h->history_len, &off) == MSGPACK_UNPACK_SUCCESS) {
+	while (off < h->history_len && (status = msgpack_unpack_next(&u, (const char *)h->history,
+						h->history_len, &off)) == MSGPACK_UNPACK_SUCCESS) {
 		const struct reap_rec rec = {.obj = &u.data};
 		const msgpack_object *argv = reap_rec_find(&rec, NULL, "argv");
 
@@ -118,6 +120,7 @@ static void print_history(const struct reap_header *h)
 		putchar('\n');
 	}
 	msgpack_unpacked_destroy(&u);
+	return status != MSGPACK_UNPACK_NOMEM_ERROR;
 }
 
 /* A line for the records that say something about the whole stream: every
@@ -180,7 +183,8 @@ static int show_summary(struct reap_reader *r, struct reap_err *e)
 		print_named("backend  ", h->backend);
 		putchar('\n');
 	}
-	print_history(h);
+	if (!print_history(h))
+		return reap_fail_memory(e, "the history");
 	while ((rc = reap_read(r, &rec, e)) > 0) {
 		int i;
 

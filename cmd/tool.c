@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/io.h"
 #include "lib/base/means.h"
 #include "lib/base/mem.h"
 #include "lib/model/model.h"
@@ -51,8 +52,10 @@ void tool_begin(const char *name, const char *usage, int argc, char **argv)
 	tool.argc = argc;
 	/* getopt_long moves operands to the end: the history shows what was typed. */
 	tool.argv = reap_alloc((size_t)argc + 1, sizeof(*tool.argv));
-	if (tool.argv == NULL)
-		_exit(EXIT_FAILED);
+	if (tool.argv == NULL) {
+		fprintf(stderr, "%s: out of memory\n", name);
+		exit(EXIT_FAILED);
+	}
 	memcpy(tool.argv, argv, ((size_t)argc + 1) * sizeof(*tool.argv));
 	claim(reap_claim_fd(&tool.claims, STDOUT_FILENO, "standard output", true, &e), &e);
 }
@@ -560,11 +563,7 @@ int tool_map_model(struct reap_model *m, struct reap_err *e)
 
 int tool_close_stdout(struct reap_err *e)
 {
-	bool failed = ferror(stdout) != 0;
-
-	if (fclose(stdout) != 0 || failed)
-		return reap_fail_errno(e, "standard output");
-	return REAP_OK;
+	return reap_print_close(stdout) != 0 ? reap_fail_errno(e, "standard output") : REAP_OK;
 }
 
 /* ---- what an interrupted run left ---- */

@@ -47,5 +47,6 @@ int reap_fail_errno(struct reap_err *e, const char *fmt, ...)
 
 int reap_fail_memory(struct reap_err *e, const char *what)
 {
+	e->memory = e->memory || e->code == REAP_OK;
 	return reap_fail(e, REAP_EFAIL, "%s: out of memory", what);
 }

@@ -9,6 +9,8 @@
 #ifndef REAP_ERR_H
 #define REAP_ERR_H
 
+#include <stdbool.h>
+
 #if defined(__GNUC__)
 #define REAP_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define REAP_MUST_CHECK __attribute__((warn_unused_result))
@@ -27,6 +29,7 @@ enum reap_code {
 
 struct reap_err {
 	int code;	/* REAP_OK until something failed */
+	bool memory;	/* none was left: what was read is not to blame */
 	char text[600]; /* one line, no newline; empty until something failed */
 };
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* fopencookie */
 #include "lib/base/hash.h"
 
 #include <blake2.h>
@@ -105,6 +106,17 @@ void reap_git_blob_free(struct reap_git_blob *h)
 	if (h != NULL)
 		EVP_MD_CTX_free(h->ctx);
 	free(h);
+}
+
+static ssize_t update_from_stream(void *h, const char *buf, size_t n)
+{
+	reap_sha256_update(h, buf, n);
+	return (ssize_t)n;
+}
+
+FILE *reap_sha256_stream(struct reap_sha256 *h)
+{
+	return fopencookie(h, "w", (cookie_io_functions_t){.write = update_from_stream});
 }
 
 int reap_sha256_buf(const void *p, size_t n, char hex[REAP_SHA256_HEX], struct reap_err *e)

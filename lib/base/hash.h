@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "lib/base/err.h"
 
@@ -32,6 +33,9 @@ struct reap_git_blob *reap_git_blob_open(uint64_t n);
 void reap_git_blob_update(struct reap_git_blob *h, const void *p, size_t n);
 void reap_git_blob_finish(struct reap_git_blob *h, char hex[REAP_SHA1_HEX]);
 void reap_git_blob_free(struct reap_git_blob *h);
+
+/* A stdio stream whose text updates h, until it is closed; NULL: out of memory. */
+FILE *reap_sha256_stream(struct reap_sha256 *h);
 
 /* Of one buffer, and of one file read to its end. */
 REAP_MUST_CHECK int reap_sha256_buf(const void *p, size_t n, char hex[REAP_SHA256_HEX],

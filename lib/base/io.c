@@ -204,6 +204,24 @@ void reap_list_free(char **name, size_t n)
 	free(name);
 }
 
+FILE *reap_print_open(int fd)
+{
+	int own = dup(fd);
+	FILE *f = own >= 0 ? fdopen(own, "w") : NULL;
+
+	if (f == NULL && own >= 0)
+		close(own);
+	return f;
+}
+
+int reap_print_close(FILE *f)
+{
+	bool failed = ferror(f) != 0;
+
+	errno = EIO; /* of a write long ago nothing else is known */
+	return fclose(f) != 0 || failed ? -1 : 0;
+}
+
 char *reap_path_join(const char *dir, const char *name)
 {
 	size_t n = strlen(dir), m = strlen(name);

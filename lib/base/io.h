@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
@@ -84,6 +85,12 @@ const char *reap_path_shown(const char *path);
  * case. */
 REAP_MUST_CHECK int reap_list_dir(const char *dir, char ***name, size_t *n, struct reap_err *e);
 void reap_list_free(char **name, size_t n);
+
+/* A stdio stream on a copy of fd: NULL with errno set; and its end: -1 with errno set
+ * when not all that was printed has arrived.  (Not open_memstream: where glibc's finds no
+ * memory it leaves text out, in silence.) */
+FILE *reap_print_open(int fd);
+int reap_print_close(FILE *f);
 
 /* dir + "/" + name in a new string, NULL when out of memory. */
 char *reap_path_join(const char *dir, const char *name);

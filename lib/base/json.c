@@ -3,21 +3,89 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/io.h"
 #include "lib/base/utf8.h"
 
+static _Thread_local jmp_buf *reading; /* where a parse without memory ends */
+static atomic_bool starved;
+
+/* What jansson (2.14) finds no memory for it leaves out in silence: characters when it
+ * parses or prints, members when it copies; its parser may also end the process then. */
+static void *json_alloc(size_t n)
+{
+	void *p = malloc(n);
+
+	if (p == NULL && n > 0) {
+		starved = true;
+		if (reading != NULL)
+			longjmp(*reading, 1);
+	}
+	return p;
+}
+
+static void set_alloc(void)
+{
+	json_set_alloc_funcs(json_alloc, free);
+}
+
+static void prepare(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, set_alloc);
+}
+
+json_t *reap_json_read(const char *text, size_t len, size_t flags, json_error_t *je)
+{
+	jmp_buf out;
+	json_t *root;
+
+	prepare();
+	if (setjmp(out) != 0) { /* what was parsed until then is lost */
+		reading = NULL;
+		return NULL;
+	}
+	reading = &out;
+	root = json_loadb(text, len, flags, je);
+	reading = NULL;
+	return root;
+}
+
+char *reap_json_write(const json_t *root, size_t flags)
+{
+	char *text;
+
+	prepare();
+	text = json_dumps(root, flags);
+	if (text != NULL && starved) {
+		free(text);
+		text = NULL;
+	}
+	return text;
+}
+
+bool reap_json_starved(void)
+{
+	return starved;
+}
+
 int reap_json_parse(const char *text, size_t len, const char *name, json_t **out,
 	struct reap_err *e)
 {
 	json_error_t je;
 
-	*out = json_loadb(text, len, JSON_REJECT_DUPLICATES, &je);
-	if (*out == NULL)
-		return reap_fail(e, REAP_EFAIL, "%s: line %d: %s", name, je.line, je.text);
-	return REAP_OK;
+	*out = reap_json_read(text, len, JSON_REJECT_DUPLICATES, &je);
+	if (*out != NULL)
+		return REAP_OK;
+	if (reap_json_starved())
+		return reap_fail_memory(e, name);
+	return reap_fail(e, REAP_EFAIL, "%s: line %d: %s", name, je.line, je.text);
 }
 
 int reap_json_load(const char *path, size_t max_bytes, json_t **out, struct reap_err *e)

@@ -18,6 +18,15 @@
 REAP_MUST_CHECK int reap_json_parse(const char *text, size_t len, const char *name, json_t **out,
 	struct reap_err *e);
 
+/* json_loadb and json_dumps, safe where memory ends: NULL then (*je is not set), and
+ * reap_json_starved() is true. */
+json_t *reap_json_read(const char *text, size_t len, size_t flags, json_error_t *je);
+char *reap_json_write(const json_t *root, size_t flags);
+
+/* Has jansson ever found no memory?  It does not always tell, so nothing that is made
+ * after that is whole. */
+bool reap_json_starved(void);
+
 /* Parse a file of at most max_bytes. */
 REAP_MUST_CHECK int reap_json_load(const char *path, size_t max_bytes, json_t **out,
 	struct reap_err *e);

@@ -4,7 +4,6 @@
  * is null.  Building with jansson: out of memory shows as a NULL root, since what holds
  * a NULL is NULL.
  */
-#include <jansson.h>
 #include <math.h>
 
 #include "lib/base/io.h"
@@ -206,5 +205,5 @@ int reap_report_json(FILE *f, const struct reap_pair *p, const struct reap_gates
 	json_dumpf(root, f, JSON_INDENT(1));
 	fprintf(f, "\n");
 	json_decref(root);
-	return REAP_OK;
+	return reap_json_starved() ? reap_fail_memory(e, "the JSON report") : REAP_OK;
 }

@@ -2,12 +2,12 @@
 #include "lib/model/layout.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/json.h"
 #include "lib/base/mem.h"
 #include "lib/model/safetensors.h"
 
@@ -69,7 +69,7 @@ int reap_layout_header(struct reap_tensor *t, size_t n, char **header, size_t *h
 		at += t[i].bytes;
 	}
 	if (!bad)
-		text = json_dumps(root, JSON_COMPACT);
+		text = reap_json_write(root, JSON_COMPACT);
 	json_decref(root);
 	if (text == NULL)
 		return reap_fail_memory(e, "a safetensors header");
@@ -166,7 +166,7 @@ int reap_layout_index(const struct reap_layout *l, char **text, size_t *len, str
 	for (size_t i = 0; i < l->tensors && !bad; i++)
 		bad = json_object_set_new(map, l->tensor[i].name,
 			json_string(l->file[l->tensor[i].shard].name));
-	*text = bad ? NULL : json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS);
+	*text = bad ? NULL : reap_json_write(root, JSON_INDENT(2) | JSON_SORT_KEYS);
 	json_decref(root);
 	if (*text == NULL)
 		return reap_fail_memory(e, "the index");

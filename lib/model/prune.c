@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 
 #include "lib/base/download.h"
 #include "lib/base/io.h"
+#include "lib/base/json.h"
 #include "lib/base/mem.h"
 #include "lib/model/blob.h"
 #include "lib/model/checkpoint.h"
@@ -391,7 +391,7 @@ static int write_mapping(struct reap_prune *r, struct reap_err *e)
 		bad = json_object_set_new(root, key, map) != 0 || bad;
 	}
 	if (!bad)
-		text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS);
+		text = reap_json_write(root, JSON_INDENT(2) | JSON_SORT_KEYS);
 	json_decref(root);
 	if (text == NULL)
 		return reap_fail_memory(e, "expert_mapping.json");

@@ -5,7 +5,6 @@
 #define _XOPEN_SOURCE 700
 #include "lib/model/stage.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -64,15 +63,15 @@ static int refuse_within(const struct reap_stage *s, const char *source, struct 
 	return rc;
 }
 
-static void remove_dir(const char *path)
+/* Empty the stage and remove it, under the name that it has now. */
+static void remove_dir(const struct reap_stage *s, const char *path)
 {
-	DIR *d = opendir(path);
 	struct dirent *ent;
 
-	if (d != NULL) {
-		while ((ent = readdir(d)) != NULL)
-			unlinkat(dirfd(d), ent->d_name, 0); /* fails for . and .. */
-		closedir(d);
+	if (s->list != NULL) {
+		rewinddir(s->list);
+		while ((ent = readdir(s->list)) != NULL)
+			unlinkat(dirfd(s->list), ent->d_name, 0); /* fails for . and .. */
 	}
 	rmdir(path);
 }
@@ -100,7 +99,7 @@ static int try_rename(const struct reap_stage *s, struct reap_err *e)
 	else if (unlink(file) != 0)
 		rc = reap_fail_errno(e, "%s", file);
 	if (rc != REAP_OK)
-		remove_dir(moved);
+		remove_dir(s, moved);
 out:
 	if (fd >= 0)
 		close(fd);
@@ -137,9 +136,10 @@ int reap_stage_open(struct reap_stage *s, const char *target, const char *source
 		goto fail;
 	}
 	s->dir = dir;
-	if ((rc = try_rename(s, e)) != REAP_OK)
-		goto fail;
-	return REAP_OK;
+	if ((s->list = opendir(dir)) == NULL)
+		rc = reap_fail_errno(e, "%s", dir);
+	else if ((rc = try_rename(s, e)) == REAP_OK)
+		return REAP_OK;
 fail:
 	reap_stage_abort(s);
 	return rc;
@@ -186,7 +186,9 @@ int reap_stage_commit(struct reap_stage *s, struct reap_err *e)
 void reap_stage_abort(struct reap_stage *s)
 {
 	if (s->dir != NULL)
-		remove_dir(s->dir);
+		remove_dir(s, s->dir);
+	if (s->list != NULL)
+		closedir(s->list);
 	free(s->dir);
 	free(s->parent);
 	free(s->target);

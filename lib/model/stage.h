@@ -6,12 +6,15 @@
 #ifndef REAP_STAGE_H
 #define REAP_STAGE_H
 
+#include <dirent.h>
+
 #include "lib/base/err.h"
 
 struct reap_stage {
 	char *target; /* without trailing slashes */
 	char *parent;
 	char *dir; /* fill this one; NULL when nothing is to be removed */
+	DIR *list; /* of it, open from the beginning: removing must need nothing new */
 };
 
 /* Error when its folder renames no directory, when the target exists, or when it lies within `source` (NULL: not

@@ -594,8 +594,9 @@ int reap_scores_read_yaml(int fd, const char *name, struct reap_header *h, struc
 	if ((rc = read_all(fd, name, &text, &len, e)) != REAP_OK)
 		goto out;
 	if (reap_yaml_parse(text, len, name, &root, &inner) != REAP_OK) {
-		rc = reap_fail(e, REAP_ESTREAM, "%s (neither a reap stream nor reap-scores.yaml)",
-			inner.text);
+		rc = inner.memory ? reap_fail_memory(e, name)
+				  : reap_fail(e, REAP_ESTREAM, "%s (neither a reap stream nor"
+					" reap-scores.yaml)", inner.text);
 		goto out;
 	}
 	kind = find(root, "kind");

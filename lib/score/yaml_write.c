@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,22 +114,25 @@ static void put_entry(FILE *f, const msgpack_object *o)
 	fputs("]}\n", f);
 }
 
-static void put_history(FILE *f, const struct reap_header *h)
+/* False: out of memory. */
+static bool put_history(FILE *f, const struct reap_header *h)
 {
 	msgpack_unpacked u;
+	msgpack_unpack_return status = MSGPACK_UNPACK_SUCCESS;
 	size_t at = 0;
 
 	if (h->history_count == 0)
-		return;
+		return true;
 	fputs("  history:\n", f);
 	msgpack_unpacked_init(&u);
-	while (at < h->history_len && msgpack_unpack_next(&u, (const char *)h->history,
-					      h->history_len, &at) == MSGPACK_UNPACK_SUCCESS)
+	while (at < h->history_len && (status = msgpack_unpack_next(&u, (const char *)h->history,
+					       h->history_len, &at)) == MSGPACK_UNPACK_SUCCESS)
 		put_entry(f, &u.data);
 	msgpack_unpacked_destroy(&u);
+	return status != MSGPACK_UNPACK_NOMEM_ERROR;
 }
 
-static void put_meta(FILE *f, const struct reap_header *h, const struct reap_scores *s)
+static bool put_meta(FILE *f, const struct reap_header *h, const struct reap_scores *s)
 {
 	const struct reap_thresholds *t = &s->thresholds;
 
@@ -167,7 +171,7 @@ static void put_meta(FILE *f, const struct reap_header *h, const struct reap_sco
 			s->scored[i].source.blocks, s->scored[i].taken);
 	if (strcmp(s->method, reap_method_name(REAP_RANDOM)) == 0)
 		fprintf(f, "  seed: %" PRIu64 "\n", s->seed);
-	put_history(f, h);
+	return put_history(f, h);
 }
 
 static void put_regions(FILE *f, const struct reap_sums *x)
@@ -222,14 +226,15 @@ static void put_expert(FILE *f, const struct reap_scores *s, uint32_t layer, uin
 	fputs("}\n", f);
 }
 
-static void put_all(FILE *f, const struct reap_header *h, const struct reap_scores *s,
+static bool put_all(FILE *f, const struct reap_header *h, const struct reap_scores *s,
 	const char *sha256)
 {
 	fprintf(f, "schema_version: 1\nkind: reap_scores\nscores_sha256: \"%s\"\n", sha256);
 	put_str(f, "method: ", s->method);
 	put_str(f, "score_key: ", score_key(s->method));
 	put_str(f, "score_definition: ", s->definition);
-	put_meta(f, h, s);
+	if (!put_meta(f, h, s))
+		return false;
 	fprintf(f, "summary:\n  num_layers: %u\n  num_experts: %u\n", s->layers, s->experts);
 	fputs("ranking_by_layer:\n", f);
 	for (uint32_t l = 0; l < s->layers; l++) {
@@ -244,26 +249,23 @@ static void put_all(FILE *f, const struct reap_header *h, const struct reap_scor
 		for (uint32_t i = 0; i < s->experts; i++)
 			put_expert(f, s, l, s->ranking[(size_t)l * s->experts + i]);
 	}
+	return true;
 }
 
 int reap_scores_write_yaml(int fd, const char *name, const struct reap_header *h,
 	const struct reap_scores *s, struct reap_err *e)
 {
-	char *text = NULL;
-	size_t len = 0;
 	char sha256[REAP_SHA256_HEX];
 	int rc = reap_scores_digest(s, &h->model, sha256, e);
 	FILE *f;
 
 	if (rc != REAP_OK)
 		return rc;
-	if ((f = open_memstream(&text, &len)) == NULL)
-		return reap_fail_memory(e, name);
-	put_all(f, h, s, sha256);
-	if (fclose(f) != 0)
+	if ((f = reap_print_open(fd)) == NULL)
+		return reap_fail_errno(e, "%s", name);
+	if (!put_all(f, h, s, sha256))
 		rc = reap_fail_memory(e, name);
-	else if (reap_write_full(fd, text, len) != 0)
+	if (reap_print_close(f) != 0)
 		rc = reap_fail_errno(e, "%s", name);
-	free(text);
 	return rc;
 }

@@ -7,14 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/json.h"
 #include "lib/base/mem.h"
 #include "lib/stream/check.h"
+#include "lib/stream/packing.h"
 #include "lib/stream/walk.h"
 
 /* Where a record is made, and what names its parts in messages. */
 struct encoder {
 	msgpack_packer pk;
-	msgpack_sbuffer sb;
+	struct reap_packing packed;
 	const char *name, *type;
 	uint32_t top_k;
 	struct reap_err *e;
@@ -231,7 +233,7 @@ static int pack_value(struct encoder *c, const char *key, const json_t *v, int d
 	return REAP_OK;
 }
 
-/* The line as the bytes of a record, in c->sb, and unpacked again as *u: its values must
+/* The line as the bytes of a record, in c->packed, and unpacked again as *u: its values must
  * be allowed.  The caller frees both. */
 static int encode(struct encoder *c, const json_t *line, msgpack_unpacked *u)
 {
@@ -241,16 +243,15 @@ static int encode(struct encoder *c, const json_t *line, msgpack_unpacked *u)
 	size_t off = 0, len;
 	int rc;
 
-	msgpack_packer_init(&c->pk, &c->sb, msgpack_sbuffer_write);
+	msgpack_packer_init(&c->pk, &c->packed, reap_packing_write);
 	if ((rc = pack_object(c, c->type, line, 0)) != REAP_OK)
 		return rc;
-	/* What could not be appended for lack of memory is missing now. */
-	w = reap_walk((const uint8_t *)c->sb.data, c->sb.size, &len);
-	if (w == REAP_WALK_MORE)
+	if (c->packed.short_of_memory)
 		return reap_fail_memory(c->e, c->name);
+	w = reap_walk((const uint8_t *)c->packed.sb.data, c->packed.sb.size, &len);
 	if (w != REAP_WALK_OK)
 		return reap_fail(c->e, REAP_EFAIL, "%s: %s", c->name, reap_walk_text(w));
-	if (msgpack_unpack_next(u, c->sb.data, c->sb.size, &off) != MSGPACK_UNPACK_SUCCESS)
+	if (msgpack_unpack_next(u, c->packed.sb.data, c->packed.sb.size, &off) != MSGPACK_UNPACK_SUCCESS)
 		return reap_fail_memory(c->e, c->name);
 	fault = reap_record_fault(&u->data, c->type, key);
 	return fault == NULL ? REAP_OK : bad(c, key, fault);
@@ -283,8 +284,10 @@ int reap_encode_header(const json_t *line, struct reap_header *h, const char *na
 	msgpack_unpacked u;
 	int rc;
 
-	if (copy == NULL)
+	if (copy == NULL || reap_json_starved()) {
+		json_decref(copy);
 		return reap_fail_memory(e, name);
+	}
 	msgpack_unpacked_init(&u);
 	rc = encode(&c, copy, &u);
 	if (rc == REAP_OK) {
@@ -294,7 +297,7 @@ int reap_encode_header(const json_t *line, struct reap_header *h, const char *na
 			rc = reap_fail(e, REAP_EFAIL, "%s", why.text);
 	}
 	msgpack_unpacked_destroy(&u);
-	msgpack_sbuffer_destroy(&c.sb);
+	msgpack_sbuffer_destroy(&c.packed.sb);
 	json_decref(copy);
 	return rc;
 }
@@ -314,11 +317,11 @@ int reap_encode_record(const json_t *line, const struct reap_header *h, struct r
 	rc = encode(&c, line, &u);
 	if (rc == REAP_OK) {
 		const struct reap_rec rec = {
-			.raw = (const uint8_t *)c.sb.data, .len = c.sb.size};
+			.raw = (const uint8_t *)c.packed.sb.data, .len = c.packed.sb.size};
 
 		rc = reap_write_raw(w, &rec, e);
 	}
 	msgpack_unpacked_destroy(&u);
-	msgpack_sbuffer_destroy(&c.sb);
+	msgpack_sbuffer_destroy(&c.packed.sb);
 	return rc;
 }

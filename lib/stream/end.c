@@ -18,13 +18,16 @@ static int parse(struct reap_end *end, const uint8_t *p, size_t n, uint64_t at, 
 {
 	struct reap_rec rec = {.stream = name, .type = "end"};
 	struct reap_err why = {0};
+	msgpack_unpack_return status;
 	msgpack_unpacked u;
 	uint64_t crc;
 	int rc;
 
 	msgpack_unpacked_init(&u);
-	rc = msgpack_unpack_next(&u, (const char *)p, n, NULL) == MSGPACK_UNPACK_SUCCESS ? REAP_OK
-											  : REAP_ESTREAM;
+	status = msgpack_unpack_next(&u, (const char *)p, n, NULL);
+	if (status == MSGPACK_UNPACK_NOMEM_ERROR)
+		return reap_fail_memory(e, name);
+	rc = status == MSGPACK_UNPACK_SUCCESS ? REAP_OK : REAP_ESTREAM;
 	rec.obj = &u.data;
 	if (rc != REAP_OK ||
 		(rc = reap_rec_u64(&rec, NULL, "records", UINT64_MAX, &end->records, &why)) != REAP_OK ||

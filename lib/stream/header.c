@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/stream/packing.h"
 #include "lib/stream/walk.h"
 
 static const char *const kind_names[REAP_KIND_COUNT] = {
@@ -70,12 +71,12 @@ void reap_header_drop_history(struct reap_header *h)
 int reap_header_add_history(struct reap_header *h, const char *tool, const char *version, int argc,
 	char *const argv[], struct reap_err *e)
 {
-	msgpack_sbuffer sb;
+	struct reap_packing packed = {.short_of_memory = false};
 	msgpack_packer pk;
-	uint8_t *new;
+	uint8_t *new = NULL;
 
-	msgpack_sbuffer_init(&sb);
-	msgpack_packer_init(&pk, &sb, msgpack_sbuffer_write);
+	msgpack_sbuffer_init(&packed.sb);
+	msgpack_packer_init(&pk, &packed, reap_packing_write);
 	msgpack_pack_map(&pk, 3);
 	reap_put_str(&pk, "tool", tool);
 	reap_put_str(&pk, "version", version);
@@ -84,16 +85,17 @@ int reap_header_add_history(struct reap_header *h, const char *tool, const char 
 	for (int i = 0; i < argc; i++)
 		reap_put_text(&pk, argv[i], strlen(argv[i]));
 
-	new = realloc(h->history, h->history_len + sb.size);
+	if (!packed.short_of_memory)
+		new = realloc(h->history, h->history_len + packed.sb.size);
 	if (new == NULL) {
-		msgpack_sbuffer_destroy(&sb);
+		msgpack_sbuffer_destroy(&packed.sb);
 		return reap_fail_memory(e, "header");
 	}
-	memcpy(new + h->history_len, sb.data, sb.size);
+	memcpy(new + h->history_len, packed.sb.data, packed.sb.size);
 	h->history = new;
-	h->history_len += sb.size;
+	h->history_len += packed.sb.size;
 	h->history_count++;
-	msgpack_sbuffer_destroy(&sb);
+	msgpack_sbuffer_destroy(&packed.sb);
 	return REAP_OK;
 }
 

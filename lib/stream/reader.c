@@ -75,6 +75,7 @@ static int fill(struct reap_reader *r, size_t need)
 /* Find and unpack the next object: 1, or 0 at end of input, or negative. */
 static int next_object(struct reap_reader *r, const uint8_t **raw, size_t *len)
 {
+	msgpack_unpack_return status;
 	size_t off = 0, want = 1;
 	struct reap_walker walker;
 	enum reap_walk w;
@@ -101,9 +102,10 @@ static int next_object(struct reap_reader *r, const uint8_t **raw, size_t *len)
 	*raw = r->buf + r->begin;
 	msgpack_unpacked_destroy(&r->unpacked);
 	msgpack_unpacked_init(&r->unpacked);
-	if (msgpack_unpack_next(&r->unpacked, (const char *)*raw, *len, &off) !=
-		    MSGPACK_UNPACK_SUCCESS ||
-		off != *len)
+	status = msgpack_unpack_next(&r->unpacked, (const char *)*raw, *len, &off);
+	if (status == MSGPACK_UNPACK_NOMEM_ERROR)
+		return reap_fail_memory(&r->err, r->name);
+	if (status != MSGPACK_UNPACK_SUCCESS || off != *len)
 		return reap_fail(&r->err, REAP_ESTREAM, "%s: record %" PRIu64 " at byte %" PRIu64
 			": cannot be unpacked", r->name, r->records + 1, r->consumed);
 	if (r->unpacked.data.type != MSGPACK_OBJECT_MAP)
@@ -197,7 +199,10 @@ static int parse_history(const struct reap_rec *rec, struct reap_header *h, stru
 			msgpack_sbuffer_destroy(&sb);
 			return reap_rec_fail(rec, "history", e, "entry %u is not a map", i);
 		}
-		msgpack_pack_object(&pk, *item);
+		if (msgpack_pack_object(&pk, *item) != 0) {
+			msgpack_sbuffer_destroy(&sb);
+			return reap_fail_memory(e, rec->stream);
+		}
 	}
 	h->history_count = o->via.array.size;
 	h->history_len = sb.size;

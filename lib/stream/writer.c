@@ -15,6 +15,7 @@
 #include "lib/base/hash.h"
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
+#include "lib/stream/packing.h"
 #include "lib/stream/walk.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -26,32 +27,18 @@ enum { WRITE_SIZE = 1 << 18 };
 struct reap_writer {
 	int fd;
 	char *name;
-	msgpack_sbuffer sb;
+	struct reap_packing packed;
 	msgpack_packer pk;
-	size_t start;	  /* where in sb the current record begins */
-	bool short_of_memory;
+	size_t start;	  /* where in packed.sb the current record begins */
 	uint64_t records, bytes; /* bytes: up to the last complete record */
 	uint32_t crc;
 };
 
-/* msgpack's own callback drops the error of its allocation on the floor of the
- * pack functions, whose results nobody can check field by field: note it. */
-static int sb_write(void *data, const char *buf, size_t len)
-{
-	struct reap_writer *w = data;
-
-	if (msgpack_sbuffer_write(&w->sb, buf, len) != 0) {
-		w->short_of_memory = true;
-		return -1;
-	}
-	return 0;
-}
-
 int reap_writer_flush(struct reap_writer *w, struct reap_err *e)
 {
-	if (w->sb.size > 0 && reap_write_full(w->fd, w->sb.data, w->sb.size) != 0)
+	if (w->packed.sb.size > 0 && reap_write_full(w->fd, w->packed.sb.data, w->packed.sb.size) != 0)
 		return reap_fail_errno(e, "%s", w->name);
-	w->sb.size = 0;
+	w->packed.sb.size = 0;
 	w->start = 0;
 	return REAP_OK;
 }
@@ -59,20 +46,20 @@ int reap_writer_flush(struct reap_writer *w, struct reap_err *e)
 /* The object at `start` is complete: count it, and write if there is enough. */
 static int close_object(struct reap_writer *w, struct reap_err *e)
 {
-	size_t len = w->sb.size - w->start, walked = 0;
+	size_t len = w->packed.sb.size - w->start, walked = 0;
 	enum reap_walk fault;
 
-	if (w->short_of_memory)
+	if (w->packed.short_of_memory)
 		return reap_fail_memory(e, w->name);
-	fault = reap_walk((const uint8_t *)w->sb.data + w->start, len, &walked);
+	fault = reap_walk((const uint8_t *)w->packed.sb.data + w->start, len, &walked);
 	assert(fault != REAP_WALK_OK || walked == len);
 	if (fault != REAP_WALK_OK)
 		return reap_fail(e, REAP_EFAIL, "%s: record %" PRIu64 " of %zu bytes would be %s",
 			w->name, w->records + 1, len, reap_walk_text(fault));
-	w->crc = reap_crc32c(w->crc, w->sb.data + w->start, len);
+	w->crc = reap_crc32c(w->crc, w->packed.sb.data + w->start, len);
 	w->bytes += len;
-	w->start = w->sb.size;
-	return w->sb.size >= WRITE_SIZE ? reap_writer_flush(w, e) : REAP_OK;
+	w->start = w->packed.sb.size;
+	return w->packed.sb.size >= WRITE_SIZE ? reap_writer_flush(w, e) : REAP_OK;
 }
 
 static void put_header(struct reap_writer *w, const struct reap_header *h)
@@ -103,7 +90,7 @@ static void put_header(struct reap_writer *w, const struct reap_header *h)
 		reap_put_str(pk, "backend", h->backend);
 	reap_put_key(pk, "history");
 	msgpack_pack_array(pk, h->history_count);
-	sb_write(w, (const char *)h->history, h->history_len);
+	reap_packing_write(&w->packed, (const char *)h->history, h->history_len);
 }
 
 int reap_writer_open(struct reap_writer **out, int fd, const char *name,
@@ -118,8 +105,8 @@ int reap_writer_open(struct reap_writer **out, int fd, const char *name,
 		return reap_fail_memory(e, name);
 	}
 	w->fd = fd;
-	msgpack_sbuffer_init(&w->sb);
-	msgpack_packer_init(&w->pk, w, sb_write);
+	msgpack_sbuffer_init(&w->packed.sb);
+	msgpack_packer_init(&w->pk, &w->packed, reap_packing_write);
 	w->name = reap_strdup(name);
 	if (w->name == NULL) {
 		reap_writer_abort(w);
@@ -153,7 +140,7 @@ int reap_record_end(struct reap_writer *w, struct reap_err *e)
 
 int reap_write_raw(struct reap_writer *w, const struct reap_rec *rec, struct reap_err *e)
 {
-	sb_write(w, (const char *)rec->raw, rec->len);
+	reap_packing_write(&w->packed, (const char *)rec->raw, rec->len);
 	return reap_record_end(w, e);
 }
 
@@ -186,7 +173,7 @@ void reap_writer_abort(struct reap_writer *w)
 		return;
 	if (w->fd >= 0)
 		close(w->fd);
-	msgpack_sbuffer_destroy(&w->sb);
+	msgpack_sbuffer_destroy(&w->packed.sb);
 	free(w->name);
 	free(w);
 }

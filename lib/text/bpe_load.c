@@ -544,10 +544,12 @@ int reap_bpe_eos(const struct reap_bpe *b, const char *config, uint32_t *id, str
 	if (rc != REAP_OK)
 		return rc;
 	/* model_max_length is 10^30 in the files of gpt-oss. */
-	root = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &je);
+	root = reap_json_read(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &je);
 	free(text);
 	if (root == NULL)
-		return reap_fail(e, REAP_EFAIL, "%s: line %d: %s", config, je.line, je.text);
+		return reap_json_starved()
+			? reap_fail_memory(e, config)
+			: reap_fail(e, REAP_EFAIL, "%s: line %d: %s", config, je.line, je.text);
 	token = json_object_get(root, "eos_token");
 	if (json_is_object(token)) /* an added token written out */
 		token = json_object_get(token, "content");

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/json.h"
 #include "lib/base/mem.h"
 #include "lib/base/utf8.h"
 #include "lib/text/chat_impl.h"
@@ -357,8 +358,8 @@ static json_t *arguments_of(const json_t *call)
 		return json_string("{}");
 	/* The fewest digits that give the same numbers again. */
 	for (size_t digits = 15; digits <= 17 && string == NULL; digits++) {
-		char *text = json_dumps(arguments, JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
-		json_t *again = text != NULL ? json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL) : NULL;
+		char *text = reap_json_write(arguments, JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
+		json_t *again = text != NULL ? reap_json_read(text, strlen(text), JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL) : NULL;
 
 		if (again != NULL && (digits == 17 || json_equal(again, arguments)))
 			string = json_string(text);
@@ -447,7 +448,7 @@ static int put_turn(struct reap_transcript *t, const json_t *message, bool analy
 static int put_call_text(struct reap_transcript *t, const json_t *content, struct reap_err *e)
 {
 	json_t *call = json_is_string(content)
-		? json_loads(json_string_value(content), JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL)
+		? reap_json_read(json_string_value(content), json_string_length(content), JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL)
 		: NULL;
 	int rc = json_is_array(call)	? put_calls(t, call, e)
 		 : json_is_object(call) ? put_call(t, call, e)
@@ -474,7 +475,7 @@ static int answered(const json_t *messages, size_t at, char *name, size_t size, 
 
 		if (role_of(before, &role, e) == REAP_OK && role == ROLE_CALL && json_is_string(text)) {
 			json_decref(calls);
-			calls = json_loads(json_string_value(text), 0, NULL);
+			calls = reap_json_read(json_string_value(text), json_string_length(text), 0, NULL);
 			if (json_is_object(calls))
 				calls = json_pack("[o]", calls);
 		}
@@ -638,7 +639,7 @@ int reap_chat_render(const json_t *row, const struct reap_chat_opts *o, struct r
 
 	/* Datasets keep tools as JSON text, since columns have one type. */
 	if (json_is_string(given) && !is_blank(given)) {
-		tools = json_loads(json_string_value(given), JSON_REJECT_DUPLICATES, NULL);
+		tools = reap_json_read(json_string_value(given), json_string_length(given), JSON_REJECT_DUPLICATES, NULL);
 		if (!json_is_array(tools))
 			rc = reap_fail(e, REAP_EFAIL, "tools: a text that is not a JSON array");
 	} else if (json_is_array(given)) {

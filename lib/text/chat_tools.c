@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/json.h"
 #include "lib/text/chat_impl.h"
 
 enum { MAX_DEPTH = 64 };
@@ -67,7 +68,7 @@ static void put_default(struct reap_transcript *t, const json_t *value, bool bar
 			reap_transcript_puts(t, "\"");
 		return;
 	}
-	json = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+	json = reap_json_write(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
 	if (json == NULL)
 		t->no_memory = true;
 	else

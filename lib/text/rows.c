@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/base/io.h"
+#include "lib/base/json.h"
 #include "lib/base/mem.h"
 #include "lib/base/utf8.h"
 #include "lib/text/parquet.h"
@@ -333,11 +333,11 @@ static int row_of_ids(struct reap_cursor *c, const json_t *ids, const json_t *ma
 static json_t *parse_line(const char *line, size_t n, json_error_t *je)
 {
 	const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
-	json_t *doc = json_loadb(line, n, flags, je);
+	json_t *doc = reap_json_read(line, n, flags, je);
 
 	/* Other members may hold integers beyond 64 bits, such as hashes. */
 	if (doc == NULL && json_error_code(je) == json_error_numeric_overflow)
-		doc = json_loadb(line, n, flags | JSON_DECODE_INT_AS_REAL, je);
+		doc = reap_json_read(line, n, flags | JSON_DECODE_INT_AS_REAL, je);
 	return doc;
 }
 
@@ -362,8 +362,11 @@ static int row_of_string(const json_t *s, struct reap_row *row)
 static int row_of_chat(struct reap_cursor *c, struct reap_row *row, struct reap_err *e)
 {
 	struct reap_err why = {0};
+	int rc = reap_chat_render(c->doc, &c->rows->chat, &c->transcript, &why);
 
-	if (reap_chat_render(c->doc, &c->rows->chat, &c->transcript, &why) != REAP_OK)
+	if (reap_json_starved() || why.memory) /* whatever came of it */
+		return reap_fail_memory(e, c->rows->name);
+	if (rc != REAP_OK)
 		return bad_row(c, e, why.text);
 	row->chat = &c->transcript;
 	return row_of_text(c->transcript.text, c->transcript.len, row);
@@ -396,6 +399,8 @@ static int parse_row(struct reap_cursor *c, const char *line, size_t n, struct r
 
 	json_decref(c->doc);
 	c->doc = parse_line(line, n, &je);
+	if (c->doc == NULL && reap_json_starved())
+		return reap_fail_memory(e, c->rows->name);
 	if (c->doc == NULL)
 		return reap_fail(e, REAP_EFAIL, "%s: line %" PRIu64 ": %s", c->rows->name, c->line, je.text);
 	if (!json_is_object(c->doc))

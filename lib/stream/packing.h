@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What msgpack packs into.  Its own callback drops the error of its allocation on the
+ * floor of the pack functions, whose results nobody can check field by field: note it.
+ */
+#ifndef REAP_PACKING_H
+#define REAP_PACKING_H
+
+#include <msgpack.h>
+#include <stdbool.h>
+
+struct reap_packing {
+	msgpack_sbuffer sb;
+	bool short_of_memory;
+};
+
+static inline int reap_packing_write(void *packing, const char *buf, size_t len)
+{
+	struct reap_packing *p = packing;
+
+	if (msgpack_sbuffer_write(&p->sb, buf, len) == 0)
+		return 0;
+	p->short_of_memory = true;
+	return -1;
+}
+
+#endif
