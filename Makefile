@@ -45,6 +45,7 @@ LIB     := $B/libreap.a
 TOOLS   := $(patsubst cmd/%.c,$(BIN)/reap-%,$(filter-out cmd/tool.c,$(wildcard cmd/*.c)))
 UNITS   := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c))
 GENS    := $(patsubst tests/gen/%.c,$B/gen/%,$(wildcard tests/gen/*.c))
+FAULTS  := $B/faults/inject.so
 FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 BATS    := $(wildcard tests/*.bats)
 MAN     := $(wildcard man/*.[157])
@@ -115,11 +116,20 @@ test-slow:
 	@$(MAKE) --no-print-directory tools units
 	@$(PROVE) $(shell ls -r tests/slow/*.bats) # resume.bats, the longest, first
 
+##   test-faults    every tool with each call of memory, files and threads failing (minutes)
+test-faults: tools units
+	@$(TEST_ENV) tests/faults/run -v
+
 ##   test-loaders   load the embedded model with the Python clients (needs PyPI)
 test-loaders: tools units
 	@$(TEST_ENV) tests/loaders/run
 
-units: $(UNITS) $(GENS) $(FUZZ:%=$B/fuzz/replay_%)
+units: $(UNITS) $(GENS) $(FAULTS) $(FUZZ:%=$B/fuzz/replay_%)
+
+# Preloaded into the tools under test; without the sanitizers, which have a malloc, too.
+$(FAULTS): tests/faults/inject.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -g $(WARN) -fPIC -shared -pthread -o $@ $<
 
 # A fuzz target with a main that runs it over its corpus.
 $(FUZZ:%=$B/fuzz/replay_%): $B/fuzz/replay_%: $B/tests/fuzz/fuzz_%.o $B/tests/fuzz/replay.o $(LIB)
@@ -190,7 +200,7 @@ help:
 	@sed -n 's/^##//p' Makefile
 	@echo 'recipes:         make -C pipelines list'
 
-.PHONY: all tools deps demo test test-built test-slow test-loaders units fuzz coverage bench lint install uninstall \
+.PHONY: all tools deps demo test test-built test-slow test-faults test-loaders units fuzz coverage bench lint install uninstall \
 	dist clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
