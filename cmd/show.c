@@ -356,31 +356,36 @@ static int show_ids(char *const *path, struct reap_err *e)
 
 /* ---- a checkpoint, read whole ---- */
 
+struct lines {
+	char *text;
+	size_t n, cap;
+};
+
 static int add_digest(void *arg, const char *name, const char *sha256, struct reap_err *e)
 {
-	return fprintf(arg, "%s  %s\n", sha256, name) < 0 ? reap_fail_memory(e, name) : REAP_OK;
+	struct lines *l = arg;
+	size_t n = strlen(sha256) + strlen(name) + 3;
+
+	if (!reap_grow(&l->text, &l->cap, l->n + n + 1, 1))
+		return reap_fail_memory(e, name);
+	snprintf(l->text + l->n, n + 1, "%s  %s\n", sha256, name);
+	l->n += n;
+	return REAP_OK;
 }
 
 /* Nothing is printed of a checkpoint in which something is wrong. */
 static int check_dir(const char *dir, struct reap_err *e)
 {
-	char *lines = NULL;
-	size_t n = 0;
-	FILE *f = open_memstream(&lines, &n);
-	const struct reap_inspect in = {f, add_digest, tool_progress("checking", "bytes")};
-	int rc;
+	struct lines lines = {0};
+	const struct reap_inspect in = {&lines, add_digest, tool_progress("checking", "bytes")};
+	int rc = reap_inspect(dir, &in, e);
 
-	if (f == NULL)
-		return reap_fail_memory(e, dir);
-	rc = reap_inspect(dir, &in, e);
 	tool_progress_end();
-	if (fclose(f) != 0 && rc == REAP_OK)
-		rc = reap_fail_memory(e, dir);
 	if (rc == REAP_OK) {
-		fwrite(lines, 1, n, stdout);
+		fwrite(lines.text, 1, lines.n, stdout);
 		rc = tool_close_stdout(e);
 	}
-	free(lines);
+	free(lines.text);
 	return rc;
 }
 
