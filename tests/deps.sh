@@ -8,9 +8,9 @@
 # shellcheck disable=SC2086
 set -eu
 
-build="gcc make pkg-config libc6-dev libmsgpack-dev libyaml-dev libopenblas-dev libjansson-dev
-libpcre2-dev libb2-dev libssl-dev libisal-dev"
-run="jq gnuplot-nox"
+build="gcc make pkg-config libc6-dev libmsgpack-dev libyaml-dev libjansson-dev libpcre2-dev
+libb2-dev libssl-dev libisal-dev"
+run="libopenblas0-pthread jq gnuplot-nox"
 tests="bats perl mandoc shellcheck python3 parallel"
 
 command -v dpkg-query >/dev/null 2>&1 || {

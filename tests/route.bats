@@ -422,3 +422,12 @@ operations() {
 	run bash -c "reap-route -m '$MODEL' --dry-run '$TOKENS' >/dev/full"
 	[ "$status" -eq 1 ]
 }
+
+@test "little address space: an error or a result, never a hang; only openblas opens OpenBLAS" {
+	[[ "$REAP_BUILD" != *san* && "$REAP_BUILD" != *fuzz* ]] || skip "address space of a sanitizer"
+	run bash -c "ldd '$REAP_BIN/reap-route' | grep -c openblas"
+	[ "$output" = 0 ]
+	(ulimit -v 150000 && timeout 60 reap-route --version)
+	export REAP_GEMM=openblas
+	(ulimit -v 200000 && fails 1 "no address space" timeout 60 reap-route -q -m "$MODEL" --threads 2 --memory 60M "$TOKENS")
+}

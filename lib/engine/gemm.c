@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "lib/engine/gemm.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lib/base/mem.h"
 #include "lib/engine/gemm_backends.h"
@@ -27,10 +29,10 @@ static const char *i16_lacks(const struct reap_kern *kern)
 }
 #endif
 
-/* The scalar kernels are for testing: OpenBLAS has better ones for any processor. */
-static bool above_scalar(const struct reap_kern *kern)
+/* OpenBLAS has better kernels for any processor than the scalar ones. */
+static bool best_without_avx(const struct reap_kern *kern)
 {
-	return strcmp(kern->level, "scalar") != 0;
+	return strcmp(kern->level, "scalar") != 0 || reap_gemm_openblas_lacks(kern) != NULL;
 }
 
 /* The best first. */
@@ -43,8 +45,8 @@ static const struct {
 	{&reap_gemm_bf16, bf16_lacks, NULL},
 	{&reap_gemm_i16, i16_lacks, NULL},
 #endif
-	{&reap_gemm_f32, NULL, above_scalar},
-	{&reap_gemm_openblas, NULL, NULL},
+	{&reap_gemm_f32, NULL, best_without_avx},
+	{&reap_gemm_openblas, reap_gemm_openblas_lacks, NULL},
 	{&reap_gemm_onednn_bf16, reap_gemm_onednn_bf16_lacks, NULL},
 	{&reap_gemm_onednn_f32, reap_gemm_onednn_f32_lacks, NULL},
 };
@@ -84,8 +86,6 @@ int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern, 
 		lacks = reap_gemm_lacks(backends[i].gemm, kern);
 		if (lacks == NULL) {
 			*gemm = backends[i].gemm;
-			if ((*gemm)->start != NULL)
-				(*gemm)->start();
 			return REAP_OK;
 		}
 	}
@@ -185,6 +185,19 @@ uint64_t reap_gemm_memory(const struct reap_gemm *gemm, int threads, size_t max_
 					   thread_floats(gemm) * sizeof(float) + work);
 }
 
+/* Could what the library will take be had?  Taken and given back at once. */
+static int check_space(size_t bytes, struct reap_err *e)
+{
+	void *p = bytes == 0 ? NULL : mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return reap_fail(e, REAP_EFAIL, "matrix products: no address space for the %zu MiB "
+			"that the library takes (ulimit -v, or fewer --threads)", bytes >> 20);
+	if (p != NULL)
+		munmap(p, bytes);
+	return REAP_OK;
+}
+
 int reap_gemm_open(struct reap_gemm_ctx *g, const struct reap_gemm *gemm,
 	const struct reap_kern *kern, struct reap_pool *pool, size_t max_k, struct reap_err *e)
 {
@@ -198,6 +211,10 @@ int reap_gemm_open(struct reap_gemm_ctx *g, const struct reap_gemm *gemm,
 	if (g->slabs == NULL || g->tiles == NULL) {
 		reap_gemm_close(g);
 		return reap_fail_memory(e, "matrix products");
+	}
+	if (check_space(threads * gemm->library_space, e) != REAP_OK) {
+		reap_gemm_close(g);
+		return e->code;
 	}
 	return REAP_OK;
 }

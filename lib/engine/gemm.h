@@ -37,6 +37,8 @@ struct reap_weight {
 };
 
 struct reap_gemm {
+	size_t library_space; /* address space that a library takes for each thread as it first
+			       * multiplies; without it, it does not return.  0: none */
 	const char *name;
 	enum reap_operand operand; /* of its inputs; results are always f32 */
 	/* What attention's projections are multiplied with instead; NULL: with this.
@@ -47,7 +49,6 @@ struct reap_gemm {
 	uint32_t slab; /* columns of a slab, even; the last one of a weight may be smaller */
 	uint32_t rows; /* rows of a panel at most */
 
-	void (*start)(void); /* once before use; may be NULL */
 
 	/* Bytes that n <= slab packed columns of k inputs take. */
 	size_t (*slab_bytes)(size_t n, size_t k);

@@ -14,7 +14,8 @@ extern const struct reap_gemm reap_gemm_bf16, reap_gemm_i16;
 
 #define REAP_GEMM_NOT_HERE "not on this processor at this kernel level"
 
-/* What is lacking to use them, or NULL.  These open libdnnl. */
+/* What is lacking to use them, or NULL.  These open libopenblas and libdnnl. */
+const char *reap_gemm_openblas_lacks(const struct reap_kern *kern);
 const char *reap_gemm_onednn_bf16_lacks(const struct reap_kern *kern);
 const char *reap_gemm_onednn_f32_lacks(const struct reap_kern *kern);
 
