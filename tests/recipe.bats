@@ -358,3 +358,11 @@ assert yaml.safe_load(open(sys.argv[1])) == json.load(open(sys.argv[2]))' "$TMP/
 	done
 	[ -z "$bad" ]
 }
+
+@test "extends that names a FIFO or a device is refused, not waited for" {
+	probe 'extends: fifo'
+	mkfifo "$TMP/fifo"
+	fails 1 "fifo: extends: not a regular file" timeout 10 reap-recipe "$TMP/r.yaml"
+	probe 'extends: /dev/zero'
+	fails 1 "/dev/zero: extends: not a regular file" timeout 10 reap-recipe "$TMP/r.yaml"
+}

@@ -498,3 +498,8 @@ fake_duckdb() {
 	python3 -c 'import tokenizers' 2>/dev/null || skip "python3 has no tokenizers"
 	python3 tests/fixtures/tokenizer/oracle.py compare "$REAP_TOKENIZER" "$REAP_BUILD/gen/encode" 10
 }
+
+@test "a file that is one array is refused at its beginning" {
+	fails 1 "line 1: not an object" timeout 10 reap-tokenize -m "$MODEL" --rows --max-len 64 \
+		<(printf ' [' && cat /dev/zero)
+}

@@ -144,6 +144,9 @@ static int load(const char *path, const struct chain *up, int *files, struct rea
 			REAP_RECIPE_MAX_FILES);
 	if (stat(path, &st) != 0)
 		return reap_fail_errno(e, "%s", path);
+	/* A FIFO would be waited for.  The recipe itself may come through one. */
+	if (up != NULL && !S_ISREG(st.st_mode))
+		return reap_fail(e, REAP_EFAIL, "%s: extends: not a regular file", path);
 	here.dev = st.st_dev;
 	here.ino = st.st_ino;
 	for (const struct chain *c = up; c != NULL; c = c->up)

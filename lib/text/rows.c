@@ -230,6 +230,15 @@ static ssize_t read_at(const struct reap_rows *r, char *buf, size_t n, uint64_t 
 	return got;
 }
 
+static bool begins_array(const char *s, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && (s[i] == ' ' || s[i] == '\t' || s[i] == '\r'))
+		i++;
+	return i < n && s[i] == '[';
+}
+
 /* The next line without its '\n': 1, or 0 at the end. */
 static int next_line(struct reap_cursor *c, char **line, size_t *n, struct reap_err *e)
 {
@@ -251,6 +260,10 @@ static int next_line(struct reap_cursor *c, char **line, size_t *n, struct reap_
 		if (c->eof)
 			return 0;
 		seen = c->end - c->begin;
+		/* A file that is one array is no row that has to be read to its end. */
+		if (begins_array(c->buf + c->begin, seen))
+			return reap_fail(e, REAP_EFAIL, "%s: line %" PRIu64 ": not an object", r->name,
+				c->line + 1);
 		if (seen > MAX_LINE)
 			return reap_fail(e, REAP_EFAIL, "%s: line %" PRIu64 ": longer than %d bytes", r->name,
 				c->line + 1, MAX_LINE);
