@@ -11,6 +11,7 @@
 #include "cmd/tool.h"
 #include "lib/base/mem.h"
 #include "lib/model/prune.h"
+#include "lib/score/load.h"
 
 static const char usage[] =
 	"usage: reap-rewrite -m SOURCE -o TARGET [options] [plan]\n"
@@ -120,6 +121,33 @@ out:
 	return rc;
 }
 
+/* What ships as the scores must be those that the plan was cut from, of this model. */
+static int check_scores(const struct opts *o, const struct reap_model *m,
+	const struct reap_plan *plan, struct reap_err *e)
+{
+	char sha256[REAP_SHA256_HEX];
+	struct reap_loaded l = {0};
+	const char *name;
+	int fd, rc;
+
+	if (o->prune.scores == NULL)
+		return REAP_OK;
+	if ((rc = tool_input(o->prune.scores, &fd, &name, e)) != REAP_OK)
+		return rc;
+	rc = reap_load(fd, name, 0, "", &l, e);
+	close(fd);
+	if (rc != REAP_OK)
+		return rc;
+	if ((rc = reap_model_id_match(name, &l.head.model, o->model, &m->id, e)) == REAP_OK &&
+		(rc = reap_scores_digest(&l.scores, &l.head.model, sha256, e)) == REAP_OK &&
+		strcmp(sha256, plan->scores_sha256) != 0)
+		rc = reap_fail(e, REAP_EFAIL, "%s: scores %.16s (%s), but the plan was cut from %.16s (%s)",
+			name, sha256, l.scores.method,
+			plan->scores_sha256[0] != '\0' ? plan->scores_sha256 : "none", plan->method);
+	reap_loaded_free(&l);
+	return rc;
+}
+
 static int print_layout(const struct reap_layout *l, struct reap_err *e)
 {
 	uint64_t bytes = 0;
@@ -180,7 +208,8 @@ static int run(struct opts *o, struct reap_err *e)
 	int rc;
 
 	if ((rc = reap_model_open(&m, o->model, e)) == REAP_OK &&
-		(rc = (o->first > 0 ? make_plan : read_plan)(o, m, &plan, &h, e)) == REAP_OK)
+		(rc = (o->first > 0 ? make_plan : read_plan)(o, m, &plan, &h, e)) == REAP_OK &&
+		(rc = check_scores(o, m, &plan, e)) == REAP_OK)
 		rc = rewrite(o, m, &plan, &h, e);
 	reap_header_free(&h);
 	reap_plan_free(&plan);

@@ -144,11 +144,20 @@ nothing_left() {
 
 @test "recipe and scores are shipped inside" {
 	echo a >"$TMP/r"
-	echo b >"$TMP/s"
-	reap-rewrite -q -m "$MODEL" -o "$TMP/out" --recipe "$TMP/r" --scores "$TMP/s" "$PLAN" >"$TMP/manifest"
+	reap-tokenize -m "$MODEL" --rows --max-len 64 --sample 6 "$PACKS"/*.calib.jsonl |
+		reap-route -q -m "$MODEL" | reap-accum -q >"$TMP/saliency"
+	reap-rank --yaml "$TMP/saliency" >"$TMP/s"
+	# The plan of the stream goes with the same scores as YAML.
+	reap-rank "$TMP/saliency" | reap-cut --keep-n 24 >"$TMP/plan"
+	reap-rewrite -q -m "$MODEL" -o "$TMP/out" --recipe "$TMP/r" --scores "$TMP/s" "$TMP/plan" >"$TMP/manifest"
 	cmp "$TMP/r" "$TMP/out/reap-recipe.yaml"
 	cmp "$TMP/s" "$TMP/out/reap-scores.yaml"
 	fails 1 none.yaml reap-rewrite -q -m "$MODEL" -o "$TMP/out2" --recipe "$TMP/none.yaml" "$PLAN"
+	fails 1 "but the plan was cut from none" reap-rewrite -q -m "$MODEL" -o "$TMP/out2" --scores "$TMP/s" "$PLAN"
+	reap-rank --yaml --method reap "$TMP/saliency" >"$TMP/reap"
+	fails 1 "$TMP/reap: scores " reap-rewrite -q -m "$MODEL" -o "$TMP/out2" --scores "$TMP/reap" "$TMP/plan"
+	fails 1 "24 layers, but" reap-rewrite -q -m "$MODEL" -o "$TMP/out2" \
+		--scores recipes/reap-scores_20b_eaftreap_keepfrac060_keep19.yaml "$TMP/plan"
 	nothing_left out2
 }
 
