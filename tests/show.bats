@@ -170,3 +170,11 @@ stream() {
 	fails 3 "record 1 at byte 42: too many values" reap-show -t none "$TMP/s"
 	fails 3 "record 1 at byte 42: too many values" reap-show -t none <(cat "$TMP/s")
 }
+
+@test "deep JSON is refused, also with a small stack" {
+	printf '{"text":"x","a":%s1%s}\n' "$(printf '[%.0s' {1..1900})" "$(printf ']%.0s' {1..1900})" >"$TMP/deep"
+	[[ "$REAP_BUILD" == *san* || "$REAP_BUILD" == *fuzz* ]] || ulimit -s 128
+	fails 1 "nested too deeply" reap-show --encode trace "$TMP/deep"
+	fails 1 "nested too deeply" reap-tokenize -q -m "$MODEL" --rows --max-len 64 "$TMP/deep"
+	fails 1 "nested too deeply" reap-gate --gates "$TMP/deep" "$TMP/deep" "$TMP/deep"
+}

@@ -41,11 +41,35 @@ static void prepare(void)
 	pthread_once(&once, set_alloc);
 }
 
+/* Are brackets outside strings open deeper than anybody's JSON is? */
+static bool is_deep(const char *s, size_t n)
+{
+	enum { MAX_DEPTH = 128 };
+	bool in_string = false;
+	int depth = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (s[i] == '"')
+			in_string = !in_string;
+		else if (in_string)
+			i += s[i] == '\\';
+		else if ((s[i] == '[' || s[i] == '{') && ++depth > MAX_DEPTH)
+			return true;
+		else if (s[i] == ']' || s[i] == '}')
+			depth--;
+	}
+	return false;
+}
+
 json_t *reap_json_read(const char *text, size_t len, size_t flags, json_error_t *je)
 {
 	jmp_buf out;
 	json_t *root;
 
+	if (is_deep(text, len)) { /* the parser recurses, and a stack may be small */
+		*je = (json_error_t){.line = 1, .text = "nested too deeply"};
+		return NULL;
+	}
 	prepare();
 	if (setjmp(out) != 0) { /* what was parsed until then is lost */
 		reading = NULL;
