@@ -116,6 +116,10 @@ test-slow:
 	@$(MAKE) --no-print-directory tools units
 	@$(PROVE) $(shell ls -r tests/slow/*.bats) # resume.bats, the longest, first
 
+##   test-resume    resume from every byte, and after many more kills than in test-slow
+test-resume: tools units
+	@REAP_RESUME_SHARE=1 $(PROVE) tests/slow/resume.bats
+
 ##   test-faults    every tool with each call of memory, files and threads failing (minutes)
 test-faults: tools units
 	@$(TEST_ENV) tests/faults/run -v
@@ -200,7 +204,7 @@ help:
 	@sed -n 's/^##//p' Makefile
 	@echo 'recipes:         make -C pipelines list'
 
-.PHONY: all tools deps demo test test-built test-slow test-faults test-loaders units fuzz coverage bench lint install uninstall \
+.PHONY: all tools deps demo test test-built test-slow test-resume test-faults test-loaders units fuzz coverage bench lint install uninstall \
 	dist clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
