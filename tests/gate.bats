@@ -69,6 +69,47 @@ budget() {
 	budget 0.005 PASS
 }
 
+# with_rows EVAL PROGRAM: the same blocks, made of these rows.
+with_rows() {
+	reap-show "$1" | jq -c "if .t == \"tokens\" then $2 else . end" | reap-show --encode eval
+}
+
+@test "units are documents: one over several blocks, several in one, one that comes twice" {
+	pair --shift 0.02 --noise 0.1
+	units() {
+		with_rows "$TMP/base" "$1" >"$TMP/b"
+		with_rows "$TMP/pruned" "$1" >"$TMP/p"
+		gate "$TMP/b" "$TMP/p" --json "$TMP/j" --markdown "$TMP/md"
+		echo "$output" >"$TMP/said"
+		jq -c '.rows[0] | [.unit, .units, .d_nll_ci[1] - .d_nll]' "$TMP/j"
+	}
+	[[ "$(units .)" == '["block",40,'* ]]
+	grep -q 'Their units are blocks' "$TMP/md"
+	jq '.rows[0].d_nll_ci' "$TMP/j" >"$TMP/blocks"
+	# Each block a document of its own: the same interval.
+	[[ "$(units '.rows = [.block] | .starts = [0]')" == '["document",40,'* ]]
+	jq '.rows[0].d_nll_ci' "$TMP/j" | diff "$TMP/blocks" -
+	grep -q 'Their units are the documents' "$TMP/md"
+	grep -q 'tokens in 40 blocks of 40 documents' "$TMP/said"
+	# Four blocks of one: ten units.
+	[[ "$(units '.rows = [.block / 4 | floor] | .starts = [0]')" == '["document",10,'* ]]
+	grep -q '10 documents are too few to pass, which takes 32' "$TMP/said"
+	# Two in each block, the second goes on in the next; the last begins again with 0.
+	[[ "$(units '.rows = [.block, .block + 1] | .starts = [0, 512]')" == '["document",41,'* ]]
+	[[ "$(units '.rows = [.block, (.block + 1) % 40] | .starts = [0, 512]')" == '["document",40,'* ]]
+}
+
+@test "fewer than 32 units pass nothing, however little was lost" {
+	loss=(--seq-lens 1024 --shift 0.0001 --noise 0)
+	jq '.thresholds.max_js2d = 0.5' "$GATES" >"$TMP/gates"
+	for n in 31 32; do
+		eval_of --seq-lens 1024 --blocks $n >"$TMP/base"
+		eval_of --blocks $n "${loss[@]}" >"$TMP/pruned"
+		run reap-gate -g "$TMP/gates" "$TMP/base" "$TMP/pruned"
+		[[ "${lines[0]}" == "$([ $n -eq 31 ] && echo UNDECIDED || echo PASS)"* ]]
+	done
+}
+
 @test "both gate rules: min and max of the absolute and the relative limit" {
 	# ppl of the base is about 7: 5% of it is 0.35, the absolute limit 0.25
 	pair
