@@ -21,6 +21,7 @@ static const char usage[] =
 	"usage: reap-cut [options] (--keep-n N | --keep-frac F) [scores]\n"
 	"       reap-cut [options] --compare OTHER [scores|plan]\n"
 	"       reap-cut [options] --sweep [scores]\n"
+	"       reap-cut [options] --check (--keep-n N | --keep-frac F) -m DIR\n"
 	"Choose the experts that stay, the same number in every layer.\n"
 	"\n"
 	"  -n, --keep-n N       keep N experts\n"
@@ -39,7 +40,11 @@ static const char usage[] =
 	"      --sweep          print what each possible number would keep\n"
 	"      --half FILE      with --sweep, twice: scores of two halves of the data, to\n"
 	"                       see how stable each cut is\n"
-	"  -m, --model DIR      with --sweep: the checkpoint, to see sizes\n"
+	"      --check          print how many experts the checkpoint would keep, if it can;\n"
+	"                       reads no scores\n"
+	"  -m, --model DIR      with --sweep or --check: the checkpoint\n"
+	"      --recipe-id NAME:SHA256\n"
+	"                       recipe to name in the plan's header\n"
 	TOOL_USAGE_HISTORY TOOL_USAGE_STD;
 
 enum {
@@ -52,17 +57,20 @@ enum {
 	OPT_FORCE,
 	OPT_COMPARE,
 	OPT_SWEEP,
-	OPT_HALF
+	OPT_HALF,
+	OPT_CHECK,
+	OPT_RECIPE
 };
 
 struct opts {
 	struct reap_selection sel; /* keep_n 0: from keep_frac */
 	enum reap_round round;
-	bool force, sweep;
+	bool force, sweep, check;
 	const char *compare;
 	const char *half[2];
 	int halves;
 	const char *model;
+	struct tool_recipe recipe;
 	const char *input;
 };
 
@@ -79,20 +87,41 @@ static int load(const char *path, unsigned accept, struct reap_loaded *l, const 
 	return rc;
 }
 
+/* The number that the options ask for of `m`, and whether it will do. */
+static int how_many(const struct opts *o, const struct reap_model_id *m, uint32_t *n,
+	struct reap_err *e)
+{
+	*n = o->sel.keep_n != 0 ? o->sel.keep_n
+				: reap_select_keep_n(o->sel.keep_frac, m->experts, o->round,
+					  o->sel.multiple_of);
+	return reap_select_check(*n, m->experts, m->top_k, o->sel.multiple_of, o->force, e);
+}
+
+static int check(const struct opts *o, struct reap_err *e)
+{
+	struct reap_model *m = NULL;
+	uint32_t n;
+	int rc;
+
+	if ((rc = reap_model_open(&m, o->model, e)) != REAP_OK)
+		return rc;
+	if ((rc = how_many(o, &m->id, &n, e)) == REAP_OK) {
+		printf("%u\n", n);
+		rc = tool_close_stdout(e);
+	}
+	reap_model_close(m);
+	return rc;
+}
+
 /* The plan that the options ask for. */
 static int cut(const struct opts *o, const struct reap_loaded *in, const char *name,
 	struct reap_plan *p, struct reap_err *e)
 {
-	const struct reap_model_id *m = &in->head.model;
 	struct reap_selection sel = o->sel;
-	int rc;
+	int rc = how_many(o, &in->head.model, &sel.keep_n, e);
 
-	if (sel.keep_n == 0)
-		sel.keep_n = reap_select_keep_n(sel.keep_frac, m->experts, o->round,
-			sel.multiple_of);
-	rc = reap_select_check(sel.keep_n, m->experts, m->top_k, sel.multiple_of, o->force, e);
 	if (rc == REAP_OK && (rc = reap_select(&in->scores, &sel, name, p, e)) == REAP_OK)
-		rc = reap_scores_digest(&in->scores, m, p->scores_sha256, e);
+		rc = reap_scores_digest(&in->scores, &in->head.model, p->scores_sha256, e);
 	return rc;
 }
 
@@ -119,8 +148,10 @@ static int make_plan(const struct opts *o, struct reap_err *e)
 	int rc;
 
 	if ((rc = load(o->input, 0, &in, &name, e)) == REAP_OK &&
-		(rc = cut(o, &in, name, &p, e)) == REAP_OK)
+		(rc = cut(o, &in, name, &p, e)) == REAP_OK) {
+		tool_recipe_set(&o->recipe, &in.head);
 		rc = write_plan(&in.head, &p, e);
+	}
 	if (rc == REAP_OK && tool.verbose)
 		tool_info("%s: %u of %u experts stay", p.label, p.keep_n, p.experts);
 	reap_plan_free(&p);
@@ -367,7 +398,9 @@ static void check_options(const struct opts *o)
 		tool_usage("--keep-n and --keep-frac exclude each other");
 	if (o->sweep && (sized || o->compare != NULL))
 		tool_usage("--sweep tries every number: no --keep-n, --keep-frac, --compare");
-	if (!o->sweep && (o->halves > 0 || o->model != NULL))
+	if (o->check && (!sized || o->model == NULL || o->input != NULL || o->compare != NULL))
+		tool_usage("--check wants a number and --model, and nothing else");
+	if (!o->sweep && (o->halves > 0 || (o->model != NULL && !o->check)))
 		tool_usage("--half and --model belong to --sweep");
 	if (o->halves == 1)
 		tool_usage("--half comes twice, once for each half of the data");
@@ -390,6 +423,8 @@ int main(int argc, char **argv)
 		{"compare", required_argument, NULL, OPT_COMPARE},
 		{"sweep", no_argument, NULL, OPT_SWEEP},
 		{"half", required_argument, NULL, OPT_HALF},
+		{"check", no_argument, NULL, OPT_CHECK},
+		{"recipe-id", required_argument, NULL, OPT_RECIPE},
 		{"model", required_argument, NULL, 'm'},
 		TOOL_LONG,
 		{NULL, 0, NULL, 0},
@@ -442,6 +477,12 @@ int main(int argc, char **argv)
 				tool_usage("--half comes twice, not more");
 			o.half[o.halves++] = optarg;
 			break;
+		case OPT_CHECK:
+			o.check = true;
+			break;
+		case OPT_RECIPE:
+			tool_recipe_parse(&o.recipe, optarg);
+			break;
 		case 'm':
 			o.model = optarg;
 			break;
@@ -453,10 +494,10 @@ int main(int argc, char **argv)
 		tool_usage("one input at a time");
 	o.input = argv[optind];
 	check_options(&o);
-	if (!o.sweep && o.compare == NULL)
+	if (!o.sweep && !o.check && o.compare == NULL)
 		tool_refuse_terminal();
 	if (o.model != NULL)
 		tool_reads_dir(o.model);
-	rc = o.sweep ? sweep(&o, &e) : o.compare != NULL ? compare(&o, &e) : make_plan(&o, &e);
+	rc = o.check ? check(&o, &e) : o.sweep ? sweep(&o, &e) : o.compare != NULL ? compare(&o, &e) : make_plan(&o, &e);
 	return rc == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

@@ -465,6 +465,8 @@ int main(int argc, char *argv[])
 		tool_usage("--merge: name the shards, and no model");
 	if (!o.merge && o.model == NULL)
 		tool_usage("--model: which checkpoint?");
+	if (tool.json && !tool.dry_run)
+		tool_usage("--json belongs to --dry-run");
 	if (tool.dry_run && (o.merge || o.resume != NULL))
 		tool_usage("--dry-run: for a run from the beginning, not with %s",
 			o.merge ? "--merge" : "--resume");

@@ -29,6 +29,7 @@ static const char usage[] =
 	"      --probe                measure, leave nothing, estimate the full job\n"
 	"                             (layer 0 unless --layers says otherwise)\n"
 	"  -n, --dry-run              print the files that would be written, and stop\n"
+	"      --json                 ... their number and size as JSON, for machines\n"
 	"  -f, --force                also write a number of experts that GPU kernels refuse\n"
 	"      --no-history           leave the history out of the header\n" TOOL_USAGE_STD;
 
@@ -148,6 +149,18 @@ static int check_scores(const struct opts *o, const struct reap_model *m,
 	return rc;
 }
 
+/* For machines: what the weights of all files take. */
+static int print_layout_json(const struct reap_layout *l, struct reap_err *e)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < l->files; i++)
+		bytes += l->file[i].bytes;
+	printf("{\"files\":%" PRIu32 ",\"tensors\":%zu,\"bytes\":%" PRIu64 "}\n", l->files,
+		l->tensors, bytes);
+	return tool_close_stdout(e);
+}
+
 static int print_layout(const struct reap_layout *l, struct reap_err *e)
 {
 	uint64_t bytes = 0;
@@ -183,7 +196,7 @@ static int rewrite(struct opts *o, const struct reap_model *m, const struct reap
 		(rc = reap_prune_open(&r, m, plan, &o->prune, e)) != REAP_OK)
 		goto out;
 	if (o->dry_run) {
-		rc = print_layout(reap_prune_layout(r), e);
+		rc = (tool.json ? print_layout_json : print_layout)(reap_prune_layout(r), e);
 		goto out;
 	}
 	o->prune.progress = tool_progress("writing", "bytes");
@@ -227,7 +240,8 @@ int main(int argc, char **argv)
 		{"first", required_argument, NULL, OPT_FIRST},
 		{"layers", required_argument, NULL, OPT_LAYERS},
 		{"verify", no_argument, NULL, OPT_VERIFY}, {"probe", no_argument, NULL, OPT_PROBE},
-		{"dry-run", no_argument, NULL, 'n'}, {"force", no_argument, NULL, 'f'}, TOOL_LONG,
+		{"dry-run", no_argument, NULL, 'n'}, {"json", no_argument, NULL, TOOL_JSON},
+		{"force", no_argument, NULL, 'f'}, TOOL_LONG,
 		{NULL, 0, NULL, 0}};
 	struct opts o = {.prune = {.max_shard_bytes = 5000000000u}};
 	struct reap_err e = {0};
@@ -277,6 +291,8 @@ int main(int argc, char **argv)
 	o.plan = argv[optind];
 	if (o.model == NULL)
 		tool_usage("--model SOURCE is missing");
+	if (tool.json && !o.dry_run)
+		tool_usage("--json belongs to --dry-run");
 	if (o.target == NULL && !o.dry_run)
 		tool_usage("--output TARGET is missing");
 	if (!o.dry_run)

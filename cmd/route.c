@@ -386,6 +386,8 @@ int main(int argc, char **argv)
 		tool_usage("--model is missing");
 	if (argc - optind > 1)
 		tool_usage("more than one stream of tokens");
+	if (tool.json && !tool.dry_run)
+		tool_usage("--json belongs to --dry-run");
 	if (tool.dry_run && o.resume != NULL)
 		tool_usage("--dry-run: for a run from the beginning, not with --resume");
 	o.tokens = optind < argc ? argv[optind] : NULL;

@@ -112,7 +112,7 @@ struct opts {
 	enum reap_part split; /* what the rows used are called */
 	const char *union_name;
 	bool keep_all;
-	char recipe_name[256], recipe_digest[REAP_SHA256_HEX];
+	struct tool_recipe recipe;
 	struct input *input;
 	size_t n_input;
 };
@@ -211,18 +211,6 @@ static void set_chat_effort(struct reap_chat_opts *o, const char *arg)
 			return;
 		}
 	tool_usage("--chat-effort: '%s' is none of low, medium and high", arg);
-}
-
-static void set_recipe(struct opts *o, const char *arg)
-{
-	const char *colon = strrchr(arg, ':');
-	size_t n = colon != NULL ? (size_t)(colon - arg) : 0;
-
-	if (n == 0 || n >= sizeof(o->recipe_name) || strlen(colon + 1) != 64 ||
-		strspn(colon + 1, "0123456789abcdef") != 64 || !reap_utf8_valid(arg, n))
-		tool_usage("--recipe-id: '%s' is not NAME:SHA256 (64 lower-case hex digits)", arg);
-	memcpy(o->recipe_name, arg, n);
-	memcpy(o->recipe_digest, colon + 1, 65);
 }
 
 static void set_pack_name(char *out, const char *name, size_t n, const char *from)
@@ -459,7 +447,7 @@ static void parse(struct opts *o, int argc, char **argv)
 			o->keep_all = strcmp(optarg, "all") == 0;
 			break;
 		case OPT_RECIPE:
-			set_recipe(o, optarg);
+			tool_recipe_parse(&o->recipe, optarg);
 			break;
 		default:
 			tool_option(c);
@@ -629,11 +617,7 @@ static int open_writer(struct state *s, struct reap_err *e)
 
 	if (rc != REAP_OK)
 		return rc;
-	if (s->o->recipe_name[0] != '\0') {
-		h.has_recipe = true;
-		memcpy(h.recipe_name, s->o->recipe_name, sizeof(h.recipe_name));
-		memcpy(h.recipe_digest, s->o->recipe_digest, sizeof(h.recipe_digest));
-	}
+	tool_recipe_set(&s->o->recipe, &h);
 	rc = tool_writer_header(&s->w, &h, e);
 	reap_header_free(&h);
 	return rc;

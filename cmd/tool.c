@@ -20,6 +20,7 @@
 #include "lib/base/io.h"
 #include "lib/base/means.h"
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 #include "lib/model/model.h"
 
 struct tool tool;
@@ -162,6 +163,9 @@ void tool_option(int c)
 	case TOOL_DRY_RUN:
 		tool.dry_run = true;
 		tool_forget();
+		return;
+	case TOOL_JSON:
+		tool.json = true;
 		return;
 	default:
 		/* getopt_long has said what is wrong, under argv[0]'s name. */
@@ -410,11 +414,39 @@ void tool_means(bool memory)
 	}
 }
 
+/* ---- recipes ---- */
+
+void tool_recipe_parse(struct tool_recipe *r, const char *arg)
+{
+	const char *colon = strrchr(arg, ':');
+	size_t n = colon != NULL ? (size_t)(colon - arg) : 0;
+
+	if (n == 0 || n >= sizeof(r->name) || strlen(colon + 1) != 64 ||
+		strspn(colon + 1, "0123456789abcdef") != 64 || !reap_utf8_valid(arg, n))
+		tool_usage("--recipe-id: '%s' is not NAME:SHA256 (64 lower-case hex digits)", arg);
+	memcpy(r->name, arg, n);
+	r->name[n] = '\0';
+	memcpy(r->digest, colon + 1, sizeof(r->digest));
+}
+
+void tool_recipe_set(const struct tool_recipe *r, struct reap_header *h)
+{
+	if (r->name[0] == '\0')
+		return;
+	h->has_recipe = true;
+	memcpy(h->recipe_name, r->name, sizeof(h->recipe_name));
+	memcpy(h->recipe_digest, r->digest, sizeof(h->recipe_digest));
+}
+
 /* ---- dry runs ---- */
 
-static void figure(const char *name, int digits, double value, const char *unit)
+/* One figure; `first` begins the object of --json. */
+static void figure(const char *name, int digits, double value, const char *unit, bool first)
 {
-	printf("%-16s %16.*f %s\n", name, digits, value, unit);
+	if (tool.json)
+		printf("%s\"%s\":%.*f", first ? "{" : ",", name, digits, value);
+	else
+		printf("%-16s %16.*f %s\n", name, digits, value, unit);
 }
 
 int tool_forecast(const struct reap_forecast *f, uint64_t bytes, struct reap_err *e)
@@ -422,30 +454,32 @@ int tool_forecast(const struct reap_forecast *f, uint64_t bytes, struct reap_err
 	static const unsigned shards[] = {4, 16};
 	const struct reap_work *w = &f->work;
 
-	figure("blocks", 0, (double)w->blocks, "blocks");
-	figure("longest", 0, (double)w->longest, "tokens");
-	figure("tokens", 0, (double)w->tokens, "tokens");
-	figure("kept", 0, (double)w->kept, "tokens");
-	figure("attention", 3, f->flops.attention * 1e-9, "GFLOP");
-	figure("router", 3, f->flops.router * 1e-9, "GFLOP");
-	figure("experts", 3, f->flops.experts * 1e-9, "GFLOP");
-	figure("lm_head", 3, f->flops.lm_head * 1e-9, "GFLOP");
-	figure("total", 3, reap_flops_total(&f->flops) * 1e-9, "GFLOP");
-	figure("speed", 3, f->rate * 1e-9, "GFLOP/s");
-	figure("time", 1, reap_forecast_seconds(f, 1), "s");
-	figure("memory", 0, (double)f->memory, "bytes");
-	figure("chunk", 0, (double)f->chunk, "tokens");
-	figure("chunks", 0, (double)w->chunks, "chunks");
-	figure("weights", 0, (double)f->weights * (double)w->chunks, "bytes");
-	figure("disk", 0, (double)bytes, "bytes");
+	figure("blocks", 0, (double)w->blocks, "blocks", true);
+	figure("longest", 0, (double)w->longest, "tokens", false);
+	figure("tokens", 0, (double)w->tokens, "tokens", false);
+	figure("kept", 0, (double)w->kept, "tokens", false);
+	figure("attention", 3, f->flops.attention * 1e-9, "GFLOP", false);
+	figure("router", 3, f->flops.router * 1e-9, "GFLOP", false);
+	figure("experts", 3, f->flops.experts * 1e-9, "GFLOP", false);
+	figure("lm_head", 3, f->flops.lm_head * 1e-9, "GFLOP", false);
+	figure("total", 3, reap_flops_total(&f->flops) * 1e-9, "GFLOP", false);
+	figure("speed", 3, f->rate * 1e-9, "GFLOP/s", false);
+	figure("time", 1, reap_forecast_seconds(f, 1), "s", false);
+	figure("memory", 0, (double)f->memory, "bytes", false);
+	figure("chunk", 0, (double)f->chunk, "tokens", false);
+	figure("chunks", 0, (double)w->chunks, "chunks", false);
+	figure("weights", 0, (double)f->weights * (double)w->chunks, "bytes", false);
+	figure("disk", 0, (double)bytes, "bytes", false);
 	for (size_t i = 0; i < sizeof(shards) / sizeof(*shards); i++) {
 		char name[32];
 
 		snprintf(name, sizeof(name), "time_of_%u", shards[i]);
-		figure(name, 1, reap_forecast_seconds(f, shards[i]), "s");
+		figure(name, 1, reap_forecast_seconds(f, shards[i]), "s", false);
 		snprintf(name, sizeof(name), "disk_of_%u", shards[i]);
-		figure(name, 0, (double)(bytes / shards[i]), "bytes");
+		figure(name, 0, (double)(bytes / shards[i]), "bytes", false);
 	}
+	if (tool.json)
+		puts("}");
 	return tool_close_stdout(e);
 }
 

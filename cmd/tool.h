@@ -25,7 +25,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_STREAM = 3, EXIT_GAT
 
 /* getopt values of long options without a short form start here; a tool's own
  * start at TOOL_OWN. */
-enum { TOOL_THREADS = 256, TOOL_MEMORY, TOOL_NO_HISTORY, TOOL_DRY_RUN, TOOL_OWN = 300 };
+enum { TOOL_THREADS = 256, TOOL_MEMORY, TOOL_NO_HISTORY, TOOL_DRY_RUN, TOOL_JSON, TOOL_OWN = 300 };
 
 /* Standard options.  Not every tool computes: those that do add TOOL_LONG_RUN,
  * and TOOL_LONG_DRY_RUN when they can say beforehand what a run takes. */
@@ -42,8 +42,9 @@ enum { TOOL_THREADS = 256, TOOL_MEMORY, TOOL_NO_HISTORY, TOOL_DRY_RUN, TOOL_OWN 
 		"memory", required_argument, NULL, TOOL_MEMORY                                     \
 	}
 #define TOOL_LONG_DRY_RUN                                                                          \
+	{"dry-run", no_argument, NULL, TOOL_DRY_RUN},                                              \
 	{                                                                                          \
-		"dry-run", no_argument, NULL, TOOL_DRY_RUN                                         \
+		"json", no_argument, NULL, TOOL_JSON                                               \
 	}
 
 /* The text of the standard options for a usage message. */
@@ -58,7 +59,8 @@ enum { TOOL_THREADS = 256, TOOL_MEMORY, TOOL_NO_HISTORY, TOOL_DRY_RUN, TOOL_OWN 
 	"      --memory SIZE bound on the working set, as 4G or 512Mi\n"                           \
 	"                    (default: half of what it may use, at most 4Gi)\n"
 #define TOOL_USAGE_DRY_RUN                                                                         \
-	"      --dry-run     print what the run would take, and run no model\n"
+	"      --dry-run     print what the run would take, and run no model\n"                   \
+	"      --json        ... as JSON, for machines\n"
 
 /* The state of the standard options. */
 struct tool {
@@ -68,6 +70,7 @@ struct tool {
 	char **argv;
 	bool quiet, verbose, no_history;
 	bool dry_run; /* streams go nowhere: their size is asked for */
+	bool json;    /* what a dry run prints is for machines */
 	int threads;	 /* set by option, else by tool_means(), as is memory */
 	uint64_t memory;
 	/* Words of the command line that the history leaves out: tool_forget(). */
@@ -149,8 +152,8 @@ REAP_MUST_CHECK int tool_writer(struct reap_writer **w, enum reap_kind kind,
 REAP_MUST_CHECK int tool_writer_header(struct reap_writer **w, struct reap_header *h,
 	struct reap_err *e);
 
-/* What a dry run foresees, on standard output, one "name value unit" a line; `bytes`
- * is the size of the stream. */
+/* What a dry run foresees, on standard output, one "name value unit" a line, or with
+ * --json one object of the names and values; `bytes` is the size of the stream. */
 REAP_MUST_CHECK int tool_forecast(const struct reap_forecast *f, uint64_t bytes,
 	struct reap_err *e);
 
@@ -159,6 +162,16 @@ REAP_MUST_CHECK int tool_forecast(const struct reap_forecast *f, uint64_t bytes,
  * "tokens", "bytes" ...  NULL-safe to pass to the library. */
 struct reap_progress *tool_progress(const char *what, const char *unit);
 void tool_progress_end(void); /* finish the line, if one was begun */
+
+/* The recipe of --recipe-id NAME:SHA256; anything else exits 2. */
+struct tool_recipe {
+	char name[256]; /* empty: none was given */
+	char digest[65];
+};
+void tool_recipe_parse(struct tool_recipe *r, const char *arg);
+
+/* Into a header, if one was given. */
+void tool_recipe_set(const struct tool_recipe *r, struct reap_header *h);
 
 /* Flush and close standard output (for text output); error when that fails. */
 REAP_MUST_CHECK int tool_close_stdout(struct reap_err *e);
