@@ -167,23 +167,27 @@ D       = $(DESTDIR)$(PREFIX)
 COMP    = share/bash-completion/completions
 ZSH     = share/zsh/site-functions
 FISH    = share/fish/vendor_completions.d
+COMPLETED = $(notdir $(TOOLS)) reap-run
 MANS    = $(addprefix share/man/man,$(sort $(subst .,,$(suffix $(MAN)))))
 
 ##   install        into PREFIX (/usr/local), below DESTDIR
 install: tools
-	@install -d $(patsubst %,"$D/%",bin share/reap/recipes $(COMP) $(ZSH) $(FISH) $(MANS))
+	@install -d $(patsubst %,"$D/%",bin share/reap/recipes share/reap/pipelines $(COMP) $(ZSH) $(FISH) $(MANS))
 	@install -m 755 $(TOOLS) "$D/bin"
 	@for m in $(MAN); do install -m 644 $$m "$D/share/man/man$${m##*.}" || exit 1; done
 	@install -m 644 $(wildcard recipes/*) "$D/share/reap/recipes"
+	@for f in $(filter-out %/Makefile,$(wildcard pipelines/*)); do \
+		install -m $$([ -x $$f ] && echo 755 || echo 644) $$f "$D/share/reap/pipelines" || exit 1; done
+	@ln -sfn ../share/reap/pipelines/reap-run "$D/bin/reap-run"
 	@install -m 644 cmd/completion/_reap "$D/$(ZSH)"
-	@for t in $(notdir $(TOOLS)); do install -m 644 cmd/completion/reap.bash "$D/$(COMP)/$$t" && \
+	@for t in $(COMPLETED); do install -m 644 cmd/completion/reap.bash "$D/$(COMP)/$$t" && \
 		install -m 644 cmd/completion/reap.fish "$D/$(FISH)/$$t.fish" || exit 1; done
 
 ##   uninstall      remove what install put there, and the folders that are empty then
 # The prefix of a system keeps its bin and share.
 uninstall:
 	@! [ -d "$D" ] || { cd "$D" && \
-	rm -f $(TOOLS:$(BIN)/%=bin/%) $(ZSH)/_reap $(TOOLS:$(BIN)/%=$(COMP)/%) $(TOOLS:$(BIN)/%=$(FISH)/%.fish) && \
+	rm -f $(TOOLS:$(BIN)/%=bin/%) bin/reap-run $(ZSH)/_reap $(COMPLETED:%=$(COMP)/%) $(COMPLETED:%=$(FISH)/%.fish) && \
 	rm -f $(foreach m,$(MAN),share/man/man$(subst .,,$(suffix $m))/$(notdir $m)) && rm -rf share/reap && \
 	for d in $(MANS) $(COMP) $(ZSH) $(FISH) $(if $(filter /usr /usr/local,$D),,bin); do \
 		! [ -d $$d ] || rmdir --ignore-fail-on-non-empty $(if $(filter /usr /usr/local,$D),,-p) $$d || exit 1; \

@@ -10,17 +10,19 @@
 #include "lib/recipe/recipe.h"
 
 static const char usage[] =
-	"usage: reap-recipe [--yaml | --json | --make | --get KEY | --id | --check] FILE\n"
+	"usage: reap-recipe [--yaml | --json | --words | --get KEY | --id | --check] FILE\n"
+	"       reap-recipe --schema\n"
 	"Resolve a recipe's extends, check it, and print it.\n"
 	"\n"
 	"      --yaml        the whole recipe as YAML (default)\n"
 	"      --json        ... as JSON\n"
-	"      --make        ... as variables for GNU make, each value one shell word\n"
+	"      --words       ... for scripts: key, value, FILE:LINE, each ended by NUL\n"
 	"  -g, --get KEY     one value, KEY as in model.keep_n or run_matrix.0.name\n"
 	"      --id          NAME:SHA256 of the resolved recipe\n"
-	"      --check       nothing: only the exit status\n" TOOL_USAGE_STD;
+	"      --check       nothing: only the exit status\n"
+	"      --schema      every key that a recipe may have\n" TOOL_USAGE_STD;
 
-enum form { FORM_YAML, FORM_JSON, FORM_MAKE, FORM_GET, FORM_ID, FORM_CHECK };
+enum form { FORM_YAML, FORM_JSON, FORM_WORDS, FORM_GET, FORM_ID, FORM_CHECK, FORM_SCHEMA };
 
 struct opts {
 	enum form form;
@@ -56,13 +58,15 @@ static int print(const struct opts *o, const struct reap_node *root, struct reap
 	case FORM_JSON:
 		reap_node_print_json(root, stdout);
 		return REAP_OK;
-	case FORM_MAKE:
-		return reap_node_print_make(root, stdout, e);
+	case FORM_WORDS:
+		reap_node_print_words(root, stdout);
+		return REAP_OK;
 	case FORM_GET:
 		return print_key(o, root, e);
 	case FORM_ID:
 		return print_id(root, e);
 	case FORM_CHECK:
+	case FORM_SCHEMA:
 		return REAP_OK;
 	}
 	return REAP_OK;
@@ -79,7 +83,7 @@ static void claim_files(const struct reap_node *n)
 static int run(const struct opts *o, struct reap_err *e)
 {
 	struct reap_node *root;
-	int rc = reap_recipe_load(o->path, &root, e);
+	int rc = reap_recipe_load(o->path, getenv("REAP_RECIPES"), &root, e);
 
 	if (rc != REAP_OK)
 		return rc;
@@ -93,11 +97,11 @@ static int run(const struct opts *o, struct reap_err *e)
 
 int main(int argc, char *argv[])
 {
-	enum { OPT_YAML = TOOL_OWN, OPT_JSON, OPT_MAKE, OPT_ID, OPT_CHECK };
+	enum { OPT_YAML = TOOL_OWN, OPT_JSON, OPT_WORDS, OPT_ID, OPT_CHECK, OPT_SCHEMA };
 	static const struct option longs[] = {TOOL_LONG, {"yaml", no_argument, NULL, OPT_YAML},
-		{"json", no_argument, NULL, OPT_JSON}, {"make", no_argument, NULL, OPT_MAKE},
+		{"json", no_argument, NULL, OPT_JSON}, {"words", no_argument, NULL, OPT_WORDS},
 		{"get", required_argument, NULL, 'g'}, {"id", no_argument, NULL, OPT_ID},
-		{"check", no_argument, NULL, OPT_CHECK}, {NULL, 0, NULL, 0}};
+		{"check", no_argument, NULL, OPT_CHECK}, {"schema", no_argument, NULL, OPT_SCHEMA}, {NULL, 0, NULL, 0}};
 	struct opts o = {0};
 	struct reap_err e = {0};
 	int c, forms = 0;
@@ -112,8 +116,8 @@ int main(int argc, char *argv[])
 		case OPT_JSON:
 			o.form = FORM_JSON;
 			break;
-		case OPT_MAKE:
-			o.form = FORM_MAKE;
+		case OPT_WORDS:
+			o.form = FORM_WORDS;
 			break;
 		case 'g':
 			o.form = FORM_GET;
@@ -125,13 +129,20 @@ int main(int argc, char *argv[])
 		case OPT_CHECK:
 			o.form = FORM_CHECK;
 			break;
+		case OPT_SCHEMA:
+			o.form = FORM_SCHEMA;
+			break;
 		default:
 			tool_option(c);
 		}
 	}
 	if (forms > 1)
-		tool_usage("only one of --yaml, --json, --make, --get, --id and --check");
-	if (argc - optind != 1)
+		tool_usage("only one of --yaml, --json, --words, --get, --id, --check and --schema");
+	if (o.form == FORM_SCHEMA && argc == optind) {
+		reap_recipe_print_schema(stdout);
+		return tool_close_stdout(&e) == REAP_OK ? EXIT_DONE : tool_report(&e);
+	}
+	if (argc - optind != 1 || o.form == FORM_SCHEMA)
 		tool_usage("one recipe file is wanted");
 	o.path = argv[optind];
 	return run(&o, &e) == REAP_OK ? EXIT_DONE : tool_report(&e);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # The catalogue: every recipe is there under its name with its figures.
+bats_require_minimum_version 1.5.0
 load helpers
 
 # catalogue.json holds, per file, the figures of the original catalogue as
@@ -91,13 +92,27 @@ disagreements() {
 	grep -Eq '^20b-keep24 .* 3 packs  +3 packs$' "$TMP/list"
 }
 
+@test "list: quoted and inherited targets, a broken recipe, folders with any name" {
+	local r="$TMP/a b'c\"\$(x)%é;d"
+	mkdir "$r"
+	printf '%s\n' 'extends: tiny-keep24.yaml' 'target: "quoted"' >"$r/1.yaml"
+	printf '%s\n' 'extends: 1.yaml' >"$r/inherited.yaml"
+	printf '%s\n' 'extends: tiny-keep24.yaml' 'target: broken' 'soup: 1' >"$r/2.yaml"
+	run make -s -C pipelines list RECIPES="$r"
+	[ "$status" -eq 0 ]
+	grep '^quoted .* -$' <<<"$output"
+	grep '^inherited .* -$' <<<"$output"
+	[[ "$output" == *"reap-recipe: $r/2.yaml:3: soup: unknown key"* ]]
+}
+
 @test "-n shows the commands of every target without models, and writes nothing" {
-	for t in $(make -s -C pipelines list | awk 'NR > 1 { print $1 }'); do
-		make -n -s -C pipelines "$t" MODELS="$TMP/m" PACKS="$TMP/p" OUT="$TMP/o" >"$TMP/n" || {
-			echo "$t"
+	for f in recipes/*.yaml; do
+		grep -q '^target:' "$f" || continue
+		pipelines/reap-run -n "$f" MODELS="$TMP/m" PACKS="$TMP/p" OUT="$TMP/o" >"$TMP/n" || {
+			echo "$f"
 			return 1
 		}
-		grep -q '^reap-\|^\./launch' "$TMP/n" || grep -q 'RECIPE=' "$TMP/n"
+		grep -q '^reap-' "$TMP/n"
 		cat "$TMP/n" >>"$TMP/all"
 	done
 	[ ! -e "$TMP/o" ]
@@ -105,42 +120,103 @@ disagreements() {
 	grep -q 'reap-tokenize .*--sample 14000 --strategy per_file_weighted --weights 1.0,3.0,1.0' "$TMP/all"
 	grep -q 'reap-tokenize .*--pack-rows 131072 --row-max 8192' "$TMP/all"
 	grep -q 'reap-cut --keep-frac 0.75 --round ceil --multiple-of 4' "$TMP/all"
-	grep -q 'reap-cut .*--core-pos 4' "$TMP/all"
-	# The budgeted one, and what evaluates it.
-	! grep 'reap-cut .*--core-pos' "$TMP/all" | grep -v budgeted || false
+	# Only the budgeted recipe, and what evaluates it.
+	grep 'reap-cut .*--core-pos 4' "$TMP/all" >"$TMP/core"
+	run ! grep -v budgeted "$TMP/core"
+	# It is shell.
+	bash -n "$TMP/all"
 }
 
-@test "what is missing is said before any work, one line each, with how to get it" {
+@test "what -n shows can be pasted, and makes the same" {
+	local o="$TMP/a b'c\$(x)"
+	printf '%s\n' 'extends: tiny-noop.yaml' 'target: noop' 'evaluation: {with: ""}' >"$TMP/noop.yaml"
+	pipelines/reap-run -n "$TMP/noop.yaml" OUT="$o" >"$TMP/pasted"
+	(cd / && bash -e "$TMP/pasted")
+	mv "$o" "$TMP/by-hand"
+	pipelines/reap-run -q "$TMP/noop.yaml" OUT="$o" >/dev/null
+	for f in "$o"/noop/model/*; do
+		cmp "$f" "$TMP/by-hand/noop/model/${f##*/}"
+	done
+}
+
+# refused LINE TEXT YAML...: a recipe that extends tiny-keep24 is refused before any pass.
+refused() {
+	local line=$1 text=$2
+	printf '%s\n' 'extends: tiny-keep24.yaml' "${@:3}" >"$TMP/no.yaml"
+	run pipelines/reap-run "$TMP/no.yaml" OUT="$TMP/o" MODELS="$TMP/m" PACKS="$TMP/p"
+	if [ "$status" -eq 0 ] || [ "${lines[0]}" != "reap: $TMP/no.yaml:$line: $text" ] || [ -e "$TMP/o/no/calib.trace" ]; then
+		echo "$output"
+		return 1
+	fi
+}
+
+@test "what is missing or cannot be is said before any work, with the recipe's line" {
 	run make -s -C pipelines 20b-keep24 MODELS="$TMP/m" PACKS="$TMP/p" OUT="$TMP/o"
 	[ "$status" -eq 2 ]
-	[[ "${lines[0]}" == "reap: no model openai/gpt-oss-20b at $TMP/m/openai/gpt-oss-20b: huggingface-cli download "* ]]
-	[ "$(grep -c '^reap: no pack' <<<"$output")" -eq 3 ]
-	[ ! -e "$TMP/o/20b-keep24/calib.tokens" ]
+	keep24=recipes/reap-recipe_20b_eaftreap_keepfrac075_keep24_uniform.yaml
+	line=$(grep -n base_model_id $keep24 | cut -d: -f 1)
+	[[ "${lines[0]}" == "reap: $ROOT/$keep24:$line: model.base_model_id: no model openai/gpt-oss-20b at $TMP/m/openai/gpt-oss-20b: hf download openai/gpt-oss-20b "* ]]
+	[ "$(grep -cE '^reap: .*yaml:[0-9]+: profiling_data.pack_files.[012]: no pack .*: hf download --repo-type dataset' <<<"$output")" -eq 3 ]
+	[ ! -e "$TMP/o" ]
 	run make -s -C pipelines 20b-keep24 SHARDS=two
 	[[ "$output" == *"SHARDS=two: a number is wanted"* ]]
-	run make -s -C pipelines 20b-keep24 OUT='a b'
-	[[ "$output" == *"one folder each"* ]]
+	# What the model cannot do.
+	refused 2 "model.num_experts: 64, but $MODEL has 32" 'model: {num_experts: 64}'
+	refused 2 "scoring.top_k: 2, but $MODEL has 4" 'scoring: {top_k: 2}'
+	mkdir -p "$TMP/m" "$TMP/p"
+	"$REAP_BUILD/gen/random_checkpoint" --layers 1 --experts 16 --hidden 32 --inter 32 --heads 2 \
+		--kv-heads 1 --head-dim 32 --vocab 256 "$TMP/m/small"
+	cp tests/fixtures/model/tokenizer.json "$TMP/m/small"
+	refused 2 'model.num_experts: 32, but '"$TMP/m/small has 16" 'model: {base_model_id: small, num_experts: 32}'
+	reap-recipe recipes/tiny-keep24.yaml |
+		sed '/num_experts/d;s/base_model_id: .*/base_model_id: small/' >"$TMP/no.yaml"
+	run pipelines/reap-run "$TMP/no.yaml" OUT="$TMP/o" MODELS="$TMP/m"
+	[ "$status" -ne 0 ]
+	[ "${lines[0]}" = "reap: $TMP/no.yaml:$(grep -n ' keep_n:' "$TMP/no.yaml" | cut -d: -f 1): model.keep_n: keep_n 24: the model has 16 experts" ]
+	# Files that it names.
+	refused 2 "evaluation.with: no such file: nobody.yaml" 'evaluation: {with: nobody.yaml}'
+	refused 3 "source.scores_yaml: no such file: nobody.yaml" 'source:' '  scores_yaml: nobody.yaml'
+	rm "$TMP/m/small/tokenizer.json"
+	refused 2 "model.base_model_id: model small at $TMP/m/small has no tokenizer.json" 'model: {base_model_id: small}'
+	# Rows of which no token would count.
+	seq 40 | sed 's/.*/{"text": "plain &"}/' >"$TMP/p/plain.jsonl"
+	printf '%s\n' 'extends: tiny-keep24.yaml' 'evaluation: {with: ""}' \
+		'profiling_data: {dataset_repo: ., pack_files: [plain.jsonl], sampling: {num_rows: 20}}' >"$TMP/no.yaml"
+	run pipelines/reap-run "$TMP/no.yaml" OUT="$TMP/o" PACKS="$TMP/p"
+	[ "$status" -ne 0 ]
+	[ ! -e "$TMP/o/no/calib.trace" ]
 }
 
-@test "a recipe that is wrong, and a target that is none, stop make" {
+@test "a recipe that is wrong, and a target that is none, stop all" {
 	mkdir "$TMP/r"
-	cp recipes/*.yaml "$TMP/r"
+	cp recipes/tiny* recipes/e*.yaml "$TMP/r"
 	sed -i 's/num_rows: 900/num_row: 900/' "$TMP/r/tiny-keep24.yaml"
 	run make -s -C pipelines tiny-keep24 RECIPES="$TMP/r" OUT="$TMP/o"
 	[ "$status" -eq 2 ]
 	[[ "$output" == *"profiling_data.sampling.num_row: unknown key (did you mean num_rows?)"* ]]
-	run make -s -C pipelines no-such-target
+	[ ! -e "$TMP/o/tiny-keep24/calib.tokens" ]
+	run make -s -C pipelines tiny-kep24
 	[ "$status" -eq 2 ]
+	[ "${lines[0]}" = 'reap: no target tiny-kep24; did you mean tiny-keep24? (`list` shows all)' ]
+	run make -s -C pipelines "a\$(touch $TMP/x)b\`touch $TMP/x\`\"'"
+	[ "$status" -eq 2 ]
+	[[ "${lines[0]}" == 'reap: no target a'* ]]
+	[ ! -e "$TMP/x" ]
+	mkdir "$TMP/twice"
+	printf 'extends: tiny-keep24.yaml\ntarget: same\n' | tee "$TMP/twice/a.yaml" >"$TMP/twice/b.yaml"
+	run pipelines/reap-run -n same RECIPES="$TMP/twice"
+	[ "$status" -eq 1 ]
+	[ "$output" = "reap: target same: of two recipes: $TMP/twice/a.yaml $TMP/twice/b.yaml" ]
 }
 
 @test "a new recipe needs no new code" {
 	mkdir "$TMP/r"
-	printf '%s\n' "extends: $PWD/recipes/tiny-keep24.yaml" 'schema_version: 1' 'kind: reap_recipe' \
+	printf '%s\n' "extends: tiny-keep24.yaml" 'schema_version: 1' 'kind: reap_recipe' \
 		'name: mine' 'target: mine' 'model: {keep_n: 28, keep_frac_requested: 0.875}' \
 		'scoring: {criterion: reap}' >"$TMP/r/mine.yaml"
 	make -n -s -C pipelines mine RECIPES="$TMP/r" OUT="$TMP/o" >"$TMP/n"
 	grep -q 'reap-rank --method reap ' "$TMP/n"
 	grep -q 'reap-cut --keep-n 28 ' "$TMP/n"
 	grep -q "$TMP/o/mine/model" "$TMP/n"
-	grep -q "eval-tiny_keep24.yaml" "$TMP/n"
+	grep -q "eval.tokens" "$TMP/n"
 }

@@ -128,8 +128,8 @@ prune() {
 	fails 1 "run_matrix.name: small letters" reap-recipe "$TMP/r.yaml"
 	reap-recipe "$base" | sed 's/  - name: ctx131072_blocks8_bs1/  - nam: x/' >"$TMP/r.yaml"
 	fails 1 "run_matrix.1.nam: unknown key (did you mean name?)" reap-recipe "$TMP/r.yaml"
-	reap-recipe "$base" | sed '/num_blocks/d' >"$TMP/r.yaml"
-	fails 1 "num_blocks: missing" reap-recipe "$TMP/r.yaml"
+	reap-recipe "$base" | sed '/seq_lens_csv/d' >"$TMP/r.yaml"
+	fails 1 "seq_lens_csv: missing" reap-recipe "$TMP/r.yaml"
 }
 
 @test "scalars that YAML readers disagree on are refused" {
@@ -316,31 +316,70 @@ assert yaml.safe_load(open(sys.argv[1])) == json.load(open(sys.argv[2]))' "$TMP/
 	[ "$(reap-recipe --id "$TMP/e.yaml")" != "$id" ]
 }
 
-@test "--make: each value is one shell word, whatever it holds" {
-	probe "description: \"it's \$(touch $TMP/hacked) \`x\` \$HOME # \\\\# 100% \\\\ ; a | b\\nc\"" \
-		'metrics: [bytes_read, bytes_written]' \
-		'execution: {local: {notes: ["a b", "c'"'"'d"]}}'
-	reap-recipe --make "$TMP/r.yaml" >"$TMP/r.mk"
-	printf '%s\n' 'SHELL = /bin/bash' "include $TMP/r.mk" 'all:' \
-		"	@printf '%s\\n' \$(description) \$(model.model_id) \$(probe.keep_frac) \$(metrics) \$(metrics.count) \$(metrics.1) \$(execution.local.notes)" \
-		>"$TMP/Makefile"
-	make -s -f "$TMP/Makefile" >"$TMP/got"
+# words FILE: the recipe as key=value lines with their places, through bash arrays.
+words() {
+	local key value at
+	while IFS= read -r -d '' key && IFS= read -r -d '' value && IFS= read -r -d '' at; do
+		printf '%s=%q %s\n' "$key" "$value" "${at##*/}"
+	done < <(reap-recipe --words "$1")
+}
+
+@test "--words: every value whole, whatever it holds, with its place" {
+	probe "description: \"it's \$(touch $TMP/hacked) \`x\` \\\\ ; a | b\\nc\"" \
+		'metrics: [bytes_read, bytes_written]' 'execution: {local: {notes: ["a b", ""]}}'
+	words "$TMP/r.yaml" >"$TMP/got"
 	[ ! -e "$TMP/hacked" ]
-	diff - "$TMP/got" <<-END
-		it's \$(touch $TMP/hacked) \`x\` \$HOME # \\# 100% \\ ; a | b c
-		a/b
-		0.75
-		bytes_read
-		bytes_written
-		2
-		bytes_written
-		a b
-		c'd
+	diff - <(grep -E '^(description|probe.keep_frac|metrics|execution)' "$TMP/got" | sort) <<-END
+		description=\$'it\\'s \$(touch ${TMP//\//\/}/hacked) \`x\` \\\\ ; a | b\\nc' r.yaml:10
+		execution.local.notes.0=a\ b r.yaml:12
+		execution.local.notes.1='' r.yaml:12
+		execution.local.notes.count=2 r.yaml:12
+		metrics.0=bytes_read r.yaml:11
+		metrics.1=bytes_written r.yaml:11
+		metrics.count=2 r.yaml:11
+		probe.keep_frac=0.75 r.yaml:8
 	END
-	local r=recipes/eval-20b_eaftreap075_extreme_ctx65k_131k.yaml
-	reap-recipe --make $r >"$TMP/make"
-	grep -qxF 'run_matrix.count := 2' "$TMP/make"
-	grep -qxF 'run_matrix.1.collector_overrides.num_blocks := 8' "$TMP/make"
+	words recipes/eval-20b_eaftreap075_extreme_ctx65k_131k.yaml >"$TMP/got"
+	grep -q '^run_matrix.count=2 ' "$TMP/got"
+	grep -q '^run_matrix.1.collector_overrides.num_blocks=8 ' "$TMP/got"
+	# null has no word, and a place.
+	words recipes/eval-tiny_keep24.yaml >"$TMP/got"
+	grep -q "^calib_packs.holdout.fraction='' eval-tiny_base.yaml:" "$TMP/got"
+}
+
+@test "extends: what is not beside the file is taken from the shipped ones" {
+	printf '%s\n' 'extends: tiny-keep24.yaml' 'name: mine' >"$TMP/mine.yaml"
+	fails 1 "tiny-keep24.yaml: No such file" reap-recipe "$TMP/mine.yaml"
+	export REAP_RECIPES=$ROOT/recipes
+	[ "$(reap-recipe --get model.keep_n "$TMP/mine.yaml")" = 24 ]
+	echo 'extends: nobody.yaml' >"$TMP/none.yaml"
+	fails 1 "$TMP/nobody.yaml: No such file" reap-recipe "$TMP/none.yaml"
+	# What lies beside it wins.
+	printf '%s\n' 'extends: eval-tiny_base.yaml' 'name: mine' >"$TMP/tiny-keep24.yaml"
+	[ "$(reap-recipe --get kind "$TMP/mine.yaml")" = eval_base ]
+}
+
+@test "names: no line break, no way out of a folder, a manifest that is one" {
+	local bad
+	for bad in '../x' '/etc/x' 'a/../b' '..'; do
+		prune "s|base_model_id: .*|base_model_id: \"$bad\"|"
+		fails 1 "model.base_model_id: must be a name without / in front and without a .. in it: $bad" reap-recipe "$TMP/r.yaml"
+		prune "s|- tool_agentic_10k_v6.parquet|- \"p=$bad\"|"
+		fails 1 "profiling_data.pack_files: must be a name without / in front" reap-recipe "$TMP/r.yaml"
+	done
+	prune 's|- tool_agentic_10k_v6.parquet|- "=x"|'
+	fails 1 "profiling_data.pack_files: no name before the =" reap-recipe "$TMP/r.yaml"
+	for bad in '../../x.json' /x.json x.yaml verdict.json .json .x.json; do
+		prune "s|manifest_json: .*|manifest_json: \"$bad\"|"
+		fails 1 "source.manifest_json: must be the name of a .json file" reap-recipe "$TMP/r.yaml"
+	done
+	prune 's|^name: .*|name: "a\\nb"|'
+	fails 1 "name: a line break or control character in a name" reap-recipe "$TMP/r.yaml"
+	prune "s|^name: .*|name: \"$(printf 'x%.0s' {1..201})\"|"
+	fails 1 "name: must have 1 to 200 bytes" reap-recipe "$TMP/r.yaml"
+	# Everything else is as good as any other name.
+	prune "s|base_model_id: .*|base_model_id: \"a b'c\$(x)%é;d/-..e\"|"
+	reap-recipe --check "$TMP/r.yaml"
 }
 
 @test "a full disk is noticed" {
@@ -350,13 +389,47 @@ assert yaml.safe_load(open(sys.argv[1])) == json.load(open(sys.argv[2]))' "$TMP/
 }
 
 @test "the schema and reap-recipe(5) name the same keys" {
-	sed -n 's/.*([A-Z |&~]*, "\([a-z0-9_.]*\(\[\][a-z0-9_.]*\)*\)".*/\1/p' lib/recipe/rules.c |
-		sed 's/.*[].]//' | sort -u >"$TMP/keys"
+	reap-recipe --schema | cut -f 1 | sed 's/.*[].]//' | sort -u >"$TMP/keys"
 	[ "$(wc -l <"$TMP/keys")" -gt 80 ]
 	for key in $(cat "$TMP/keys"); do
 		grep -q "^\.It Ic .*\b$key\b" man/reap-recipe.5 || { echo "not in the page: $key"; bad=1; }
 	done
-	[ -z "$bad" ]
+	[ -z "${bad:-}" ]
+}
+
+# read_by_pipelines: patterns of the keys that scripts read: what stands in their
+# recipes' arrays, is asked of reap-recipe or handed to a function that looks it up.  A
+# variable in a key stands for anything.
+read_by_pipelines() {
+	{
+		grep -ohE '\b(R|E|OTHER|values)\[[a-zA-Z0-9_.$]+\]?' pipelines/* | sed 's/^[A-Za-z]*\[//;s/\]$//'
+		grep -ohE '(items|packs) [RE] ("[^"]*" )?[a-z_.]+' pipelines/* | sed 's/.* //'
+		grep -ohE 'packs [RE] "[^"]*" [a-z_.]+' pipelines/* | sed 's/.* //'
+		grep -ohE '\bscoring (entropy_topk|cc_quantile|uncertain_quantile)' pipelines/prune |
+			sed -n 's/^scoring //;p;' | sed 's/.*/scoring.&\nprofiling_data.eaft.&/'
+		grep -ohE '\bcollector [a-z_]+' pipelines/evaluation.bash |
+			sed 's/^collector //;s/.*/collector_defaults.&\ncollector_overrides.&\nrun_matrix.$i.collector_overrides.&/'
+		grep -ohE '(recipe|--get) [a-z_]+\.[a-z_.]+' pipelines/{card,report} | sed 's/.* //'
+		grep -ohE '\(recipe description\)' pipelines/card | sed 's/.*description.*/description/'
+		echo target # catalogue.bash
+	} | sort -u | grep -E '^[a-z$]' | grep -vE '^\$[A-Za-z0-9_]+(\.count|\.\$i)?$' |
+		grep -v '\$1$' | sed 's/\./\\./g;s/\$[A-Za-z0-9_]*/.*/g;s/^/^/;s/$/$/'
+}
+
+@test "every key that a pipeline may read is read by one, and no other" {
+	reap-recipe --schema | sed 's/\[\]/.0/' >"$TMP/schema"
+	awk -F '\t' '$4 == "read" && $2 !~ /^mappings?$/ { print $1 }' "$TMP/schema" | sort -u >"$TMP/read"
+	read_by_pipelines >"$TMP/patterns"
+	grep -vEf "$TMP/patterns" "$TMP/read" >"$TMP/unread" || true
+	cut -f 1 "$TMP/schema" >"$TMP/all"
+	while IFS= read -r pattern; do
+		grep -qE "${pattern%?}"'(\.|$)' "$TMP/all" || [[ $pattern == *count* ]] || echo "$pattern"
+	done <"$TMP/patterns" >"$TMP/unknown"
+	echo "no pipeline reads:"
+	cat "$TMP/unread"
+	echo "no recipe has:"
+	cat "$TMP/unknown"
+	[ ! -s "$TMP/unread" ] && [ ! -s "$TMP/unknown" ]
 }
 
 @test "extends that names a FIFO or a device is refused, not waited for" {

@@ -197,23 +197,19 @@ static int check_matrix(const struct reap_node *root, struct reap_err *e)
 
 static int check_collector(const struct reap_node *root, struct reap_err *e)
 {
-	static const char *const need[] = {"seq_lens_csv", "num_blocks"};
+	static const char lens[] = "seq_lens_csv";
 	const struct reap_node *matrix = reap_node_find(root, "run_matrix");
+	size_t given = 0, entries = matrix != NULL ? matrix->count : 0;
 
-	for (size_t k = 0; k < sizeof(need) / sizeof(*need); k++) {
-		size_t given = 0, entries = matrix != NULL ? matrix->count : 0;
-
-		if (reap_node_find(reap_node_find(root, "collector_defaults"), need[k]) != NULL ||
-			reap_node_find(reap_node_find(root, "collector_overrides"), need[k]) != NULL)
-			continue;
-		for (size_t i = 0; i < entries; i++)
-			given += reap_node_find(reap_node_find(matrix->child[i],
-							"collector_overrides"),
-					 need[k]) != NULL;
-		if (given == 0 || given < entries)
-			return reap_fail(e, REAP_EFAIL, "%s:%u: collector_overrides.%s: missing",
-				root->file, root->line, need[k]);
-	}
+	if (reap_node_find(reap_node_find(root, "collector_defaults"), lens) != NULL ||
+		reap_node_find(reap_node_find(root, "collector_overrides"), lens) != NULL)
+		return REAP_OK;
+	for (size_t i = 0; i < entries; i++)
+		given += reap_node_find(reap_node_find(matrix->child[i], "collector_overrides"),
+				 lens) != NULL;
+	if (given == 0 || given < entries)
+		return reap_fail(e, REAP_EFAIL, "%s:%u: collector_overrides.%s: missing", root->file,
+			root->line, lens);
 	return REAP_OK;
 }
 
@@ -250,11 +246,23 @@ static int check_probe(const struct reap_node *root, struct reap_err *e)
 	return REAP_OK;
 }
 
+/* A name stands in the header of streams, which has room for so much. */
+static int check_name(const struct reap_node *root, struct reap_err *e)
+{
+	const char *s = get_str(root, "name");
+
+	return s == NULL || (*s != '\0' && strlen(s) <= 200)
+		       ? REAP_OK
+		       : conflict(root, "name", e, "must have 1 to 200 bytes");
+}
+
 int reap_recipe_check_consistency(const struct reap_node *root, unsigned kind,
 	struct reap_err *e)
 {
 	int rc = check_target(root, e);
 
+	if (rc == REAP_OK)
+		rc = check_name(root, e);
 	if (rc != REAP_OK)
 		return rc;
 	if (kind == REAP_RECIPE_PRUNE)

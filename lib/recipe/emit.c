@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A tree as YAML, JSON, make variables or one value.  Write errors are the
+ * A tree as YAML, JSON or one value.  Write errors are the
  * caller's to notice (ferror, or the checked close of standard output).
  */
 #include "lib/recipe/recipe.h"
@@ -12,7 +12,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/scalar.h"
 
-static void print_scalar(const struct reap_node *n, FILE *f)
+void reap_node_print_scalar(const struct reap_node *n, FILE *f)
 {
 	switch (n->kind) {
 	case REAP_NODE_NULL:
@@ -45,7 +45,7 @@ static void print_yaml_scalar(const struct reap_node *n, FILE *f)
 	if (n->kind == REAP_NODE_STR)
 		reap_print_yaml_string(n->str, strlen(n->str), f);
 	else
-		print_scalar(n, f);
+		reap_node_print_scalar(n, f);
 }
 
 static void print_yaml_block(const struct reap_node *n, int indent, bool continues, FILE *f);
@@ -129,7 +129,7 @@ static bool print_json(const struct reap_node *n, int indent, bool sorted, FILE 
 		return true;
 	}
 	if (is_scalar(n)) {
-		print_scalar(n, f);
+		reap_node_print_scalar(n, f);
 		return true;
 	}
 	if (map && sorted && (order = sorted_keys(n)) == NULL)
@@ -182,120 +182,6 @@ int reap_recipe_digest(const struct reap_node *root, char hex[REAP_SHA256_HEX],
 	return REAP_OK;
 }
 
-/* ---- make ---- */
-
-/* One word for the shell, in make's own quoting: $ doubled; # through a variable,
- * because what a backslash does before it depends on others before that; a
- * newline cannot stand in a variable and becomes a space. */
-static void print_make_word(const struct reap_node *n, FILE *f)
-{
-	static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				   "0123456789_-./+,=:@%";
-	const char *s = n->str;
-	bool quote;
-
-	if (n->kind == REAP_NODE_NULL)
-		return;
-	if (n->kind != REAP_NODE_STR) {
-		print_scalar(n, f);
-		return;
-	}
-	if (*s == '\0')
-		return;
-	quote = s[strspn(s, safe)] != '\0';
-	if (quote)
-		fputc('\'', f);
-	for (; *s != '\0'; s++) {
-		if (*s == '\'')
-			fputs("'\\''", f);
-		else if (*s == '$')
-			fputs("$$", f);
-		else if (*s == '#')
-			fputs("$(reap.hash)", f);
-		else if (*s == '\n' || *s == '\r')
-			fputc(' ', f);
-		else
-			fputc(*s, f);
-	}
-	if (quote)
-		fputc('\'', f);
-}
-
-/* The way from the root to a node. */
-struct way {
-	const struct way *up; /* NULL: the root */
-	const char *key;      /* NULL: element `index` of a list */
-	size_t index;
-};
-
-static void print_way(const struct way *w, FILE *f)
-{
-	if (w->up->up != NULL) {
-		print_way(w->up, f);
-		fputc('.', f);
-	}
-	if (w->key != NULL)
-		fputs(w->key, f);
-	else
-		fprintf(f, "%zu", w->index);
-}
-
-static void print_make_list(const struct reap_node *n, const struct way *w, FILE *f)
-{
-	bool scalars = true;
-
-	print_way(w, f);
-	fprintf(f, ".count := %zu\n", n->count);
-	for (size_t i = 0; i < n->count; i++)
-		scalars = scalars && is_scalar(n->child[i]);
-	if (!scalars)
-		return;
-	print_way(w, f);
-	fputs(" :=", f);
-	for (size_t i = 0; i < n->count; i++) {
-		fputc(' ', f);
-		print_make_word(n->child[i], f);
-	}
-	fputc('\n', f);
-}
-
-static int print_make(const struct reap_node *n, const struct way *w, FILE *f,
-	struct reap_err *e)
-{
-	int rc = REAP_OK;
-
-	if (is_scalar(n)) {
-		print_way(w, f);
-		fputs(" := ", f);
-		print_make_word(n, f);
-		fputc('\n', f);
-		return REAP_OK;
-	}
-	if (n->kind == REAP_NODE_LIST)
-		print_make_list(n, w, f);
-	for (size_t i = 0; i < n->count && rc == REAP_OK; i++) {
-		struct way down = {.up = w, .index = i};
-
-		if (n->kind == REAP_NODE_MAP) {
-			down.key = n->key[i];
-			if (down.key[strspn(down.key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOP"
-						      "QRSTUVWXYZ0123456789_-")] != '\0')
-				return reap_node_fail(n->child[i], down.key, e,
-					"cannot be a name of a make variable", "");
-		}
-		rc = print_make(n->child[i], &down, f, e);
-	}
-	return rc;
-}
-
-int reap_node_print_make(const struct reap_node *root, FILE *f, struct reap_err *e)
-{
-	struct way w = {0};
-
-	fputs("reap.hash := \\#\n", f);
-	return print_make(root, &w, f, e);
-}
-
 /* ---- one value ---- */
 
 int reap_node_print_value(const struct reap_node *n, const char *path, FILE *f,
@@ -305,7 +191,7 @@ int reap_node_print_value(const struct reap_node *n, const char *path, FILE *f,
 		return reap_node_fail(n, path, e, "is a mapping, not one value", "");
 	if (n->kind != REAP_NODE_LIST) {
 		if (n->kind != REAP_NODE_NULL)
-			print_scalar(n, f);
+			reap_node_print_scalar(n, f);
 		fputc('\n', f);
 		return REAP_OK;
 	}
@@ -313,7 +199,7 @@ int reap_node_print_value(const struct reap_node *n, const char *path, FILE *f,
 		if (!is_scalar(n->child[i]))
 			return reap_node_fail(n, path, e, "is a list of more than scalars", "");
 	for (size_t i = 0; i < n->count; i++) {
-		print_scalar(n->child[i], f);
+		reap_node_print_scalar(n->child[i], f);
 		fputc('\n', f);
 	}
 	return REAP_OK;

@@ -22,12 +22,15 @@ enum reap_recipe_kind {
 	REAP_RECIPE_PROBE = 1 << 5,	   /* cost_probe */
 };
 
-/* Read a recipe and everything it extends (relative to the file that says so),
- * merged: parents from left to right, then the file itself; `extends` is gone
+/* As it stands in a recipe: "reap_recipe". */
+const char *reap_recipe_kind_name(enum reap_recipe_kind kind);
+
+/* Read a recipe and everything it extends (relative to the file that says so, else
+ * in the folder `shipped`, which may be NULL), merged: parents from left to right, then the file itself; `extends` is gone
  * from the result.  A file that extends itself over others is an error that
  * names the chain.  Not yet checked against the schema. */
-REAP_MUST_CHECK int reap_recipe_load(const char *path, struct reap_node **root,
-	struct reap_err *e);
+REAP_MUST_CHECK int reap_recipe_load(const char *path, const char *shipped,
+	struct reap_node **root, struct reap_err *e);
 
 /* Check a resolved recipe: known keys, types, ranges, and what keys must agree
  * on.  Integers where the schema wants a number become numbers.  `name` stands
@@ -40,15 +43,20 @@ REAP_MUST_CHECK int reap_recipe_check(struct reap_node *root, const char *name,
 /* YAML that every reader of YAML 1.1 or 1.2 reads alike. */
 void reap_node_print_yaml(const struct reap_node *n, FILE *f);
 
+/* For scripts: per scalar its dotted path, its value (nothing for null) and its place,
+ * FILE:LINE, each ended by NUL.  A list of N elements is PATH.count, N, and PATH.0 to
+ * PATH.N-1. */
+void reap_node_print_words(const struct reap_node *root, FILE *f);
+
+/* Every key that a recipe may have, one a line: path, type, kinds, and `read` or
+ * `note` (for people or for checks only), separated by tabs. */
+void reap_recipe_print_schema(FILE *f);
+
+/* A number, true, false, null or the bytes of a string. */
+void reap_node_print_scalar(const struct reap_node *n, FILE *f);
+
 /* JSON, indented. */
 void reap_node_print_json(const struct reap_node *n, FILE *f);
-
-/* Variables for GNU make: `a.b.c := value` per scalar, each value one word for
- * the shell (quoted when it must be); null is empty.  A list of N elements is
- * `a.count := N` and `a.0` to `a.N-1`; a list of scalars also `a := ` all of
- * them in a row.  Keys that make cannot hold in a name are an error. */
-REAP_MUST_CHECK int reap_node_print_make(const struct reap_node *root, FILE *f,
-	struct reap_err *e);
 
 /* One scalar as it is, without quotes; a list of scalars one to a line. */
 REAP_MUST_CHECK int reap_node_print_value(const struct reap_node *n, const char *path, FILE *f,

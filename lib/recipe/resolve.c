@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
@@ -16,8 +17,14 @@ struct chain {
 	const struct chain *up;
 };
 
-static int load(const char *path, const struct chain *up, int *files, struct reap_node **out,
-	struct reap_err *e);
+/* What one recipe is read with. */
+struct reading {
+	const char *shipped; /* folder of files that are not beside the one that names them, or NULL */
+	int files;	     /* read so far */
+};
+
+static int load(const char *path, const struct chain *up, struct reading *r,
+	struct reap_node **out, struct reap_err *e);
 
 static bool same_file(const struct chain *a, const struct chain *b)
 {
@@ -60,8 +67,24 @@ static char *beside(const char *file, const char *name)
 	return path;
 }
 
+/* Where the file is that the one at `here` extends: beside it, else among the shipped. */
+static char *find(const char *here, const char *name, const struct reading *r)
+{
+	char *path = beside(here, name), *other;
+
+	if (path == NULL || name[0] == '/' || r->shipped == NULL || access(path, F_OK) == 0)
+		return path;
+	other = reap_path_join(r->shipped, name);
+	if (other == NULL || access(other, F_OK) != 0) {
+		free(other);
+		return path;
+	}
+	free(path);
+	return other;
+}
+
 /* Lay one parent upon what the parents before it gave (*base, NULL at first). */
-static int add_parent(const struct reap_node *ref, const struct chain *here, int *files,
+static int add_parent(const struct reap_node *ref, const struct chain *here, struct reading *r,
 	struct reap_node **base, struct reap_err *e)
 {
 	struct reap_node *parent = NULL;
@@ -71,10 +94,10 @@ static int add_parent(const struct reap_node *ref, const struct chain *here, int
 	if (ref->kind != REAP_NODE_STR)
 		return reap_fail(e, REAP_EFAIL, "%s:%u: extends: %s where a file name is wanted",
 			ref->file, ref->line, reap_node_kind_name(ref->kind));
-	path = beside(here->path, ref->str);
+	path = find(here->path, ref->str, r);
 	if (path == NULL)
 		return reap_fail_memory(e, here->path);
-	rc = load(path, here, files, &parent, e);
+	rc = load(path, here, r, &parent, e);
 	free(path);
 	if (rc != REAP_OK)
 		return rc;
@@ -84,20 +107,20 @@ static int add_parent(const struct reap_node *ref, const struct chain *here, int
 	return REAP_OK;
 }
 
-static int add_parents(const struct reap_node *extends, const struct chain *here, int *files,
+static int add_parents(const struct reap_node *extends, const struct chain *here, struct reading *r,
 	struct reap_node **base, struct reap_err *e)
 {
 	int rc = REAP_OK;
 
 	if (extends->kind != REAP_NODE_LIST)
-		return add_parent(extends, here, files, base, e);
+		return add_parent(extends, here, r, base, e);
 	for (size_t i = 0; i < extends->count && rc == REAP_OK; i++)
-		rc = add_parent(extends->child[i], here, files, base, e);
+		rc = add_parent(extends->child[i], here, r, base, e);
 	return rc;
 }
 
 /* The tree of one file with its parents merged in. */
-static int load_here(const struct chain *here, int *files, struct reap_node **out,
+static int load_here(const struct chain *here, struct reading *r, struct reap_node **out,
 	struct reap_err *e)
 {
 	struct reap_node *own, *base = NULL;
@@ -113,7 +136,7 @@ static int load_here(const struct chain *here, int *files, struct reap_node **ou
 	}
 	extends = reap_node_find(own, "extends");
 	if (extends != NULL) {
-		if ((rc = add_parents(extends, here, files, &base, e)) != REAP_OK)
+		if ((rc = add_parents(extends, here, r, &base, e)) != REAP_OK)
 			goto out;
 		reap_node_remove(own, "extends");
 	}
@@ -133,13 +156,13 @@ out:
 	return rc;
 }
 
-static int load(const char *path, const struct chain *up, int *files, struct reap_node **out,
+static int load(const char *path, const struct chain *up, struct reading *r, struct reap_node **out,
 	struct reap_err *e)
 {
 	struct chain here = {.path = path, .up = up};
 	struct stat st;
 
-	if (++*files > REAP_RECIPE_MAX_FILES)
+	if (++r->files > REAP_RECIPE_MAX_FILES)
 		return reap_fail(e, REAP_EFAIL, "%s: extends pulls in more than %d files", path,
 			REAP_RECIPE_MAX_FILES);
 	if (stat(path, &st) != 0)
@@ -152,13 +175,14 @@ static int load(const char *path, const struct chain *up, int *files, struct rea
 	for (const struct chain *c = up; c != NULL; c = c->up)
 		if (same_file(c, &here))
 			return fail_cycle(&here, e);
-	return load_here(&here, files, out, e);
+	return load_here(&here, r, out, e);
 }
 
-int reap_recipe_load(const char *path, struct reap_node **root, struct reap_err *e)
+int reap_recipe_load(const char *path, const char *shipped, struct reap_node **root,
+	struct reap_err *e)
 {
-	int files = 0;
+	struct reading r = {.shipped = shipped};
 
 	*root = NULL;
-	return load(path, NULL, &files, root, e);
+	return load(path, NULL, &r, root, e);
 }

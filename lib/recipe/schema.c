@@ -156,17 +156,67 @@ static int check_word(const struct reap_rule *r, const struct reap_node *n, cons
 	return REAP_OK;
 }
 
-/* What becomes a word of a command line, a path or a name for make. */
+/* Most names end up in a path or on a card: a line break or another control character
+ * there is a mistake, whatever else is none. */
 static int check_name(const struct reap_node *n, const char *shown, struct reap_err *e)
 {
-	static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				   "0123456789_-./+=@";
-
 	if (n->kind != REAP_NODE_STR)
 		return fail_type(n, shown, e, "a string");
-	if (n->str[0] == '-' || n->str[strspn(n->str, safe)] != '\0')
-		return reap_node_fail(n, shown, e,
-			"only letters, digits and _-./+=@ can stand in this name: ", n->str);
+	for (const char *s = n->str; *s != '\0'; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			return reap_node_fail(n, shown, e, "a line break or control character in a name",
+				"");
+	return REAP_OK;
+}
+
+/* Not a way out of the folder that it is looked for in. */
+static bool stays_below(const char *path)
+{
+	if (*path == '/' || *path == '\0')
+		return false;
+	for (const char *s = path;; s++) {
+		size_t len = strcspn(s, "/");
+
+		if (len == 2 && s[0] == '.' && s[1] == '.')
+			return false;
+		s += len;
+		if (*s == '\0')
+			return true;
+	}
+}
+
+static int check_place(const struct reap_node *n, bool named, const char *shown,
+	struct reap_err *e)
+{
+	const char *name, *path;
+	int rc = check_name(n, shown, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	name = n->str;
+	path = named ? strchr(name, '=') : NULL;
+	path = path != NULL ? path + 1 : name;
+	if (path == name + 1)
+		return reap_node_fail(n, shown, e, "no name before the =: ", name);
+	return stays_below(path) ? REAP_OK
+				 : reap_node_fail(n, shown, e, "must be a name without / in front and "
+							       "without a .. in it: ",
+					   name);
+}
+
+static int check_file(const struct reap_node *n, const char *shown, struct reap_err *e)
+{
+	size_t len;
+	int rc = check_name(n, shown, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	len = strlen(n->str);
+	if (n->str[0] == '.' || strchr(n->str, '/') != NULL || len < 6 || len > 200 ||
+		strcmp(n->str + len - 5, ".json") != 0 || strcmp(n->str, "verdict.json") == 0)
+		return reap_node_fail(n, shown, e, "must be the name of a .json file, without a folder, "
+						   "and not verdict.json: ",
+			n->str);
 	return REAP_OK;
 }
 
@@ -223,8 +273,8 @@ static int check_csv(const struct reap_node *n, const char *shown, struct reap_e
 }
 
 static int check_map(const struct walk *w, struct reap_node *n, const struct place *at);
-static int check_scalar(const struct reap_rule *r, struct reap_node *n, const char *shown,
-	struct reap_err *e);
+static int check_scalar(const struct reap_rule *r, struct reap_node *n, bool in_list,
+	const char *shown, struct reap_err *e);
 
 /* Lists of scalars; the element rule is the list's own with another type. */
 static int check_list(const struct reap_rule *r, enum reap_rule_type type, struct reap_node *n,
@@ -239,7 +289,7 @@ static int check_list(const struct reap_rule *r, enum reap_rule_type type, struc
 		return reap_node_fail(n, shown, e, "empty list", "");
 	element.type = type;
 	for (size_t i = 0; i < n->count && rc == REAP_OK; i++)
-		rc = check_scalar(&element, n->child[i], shown, e);
+		rc = check_scalar(&element, n->child[i], true, shown, e);
 	return rc;
 }
 
@@ -256,16 +306,20 @@ static int check_env(struct reap_node *n, const char *shown, struct reap_err *e)
 	return REAP_OK;
 }
 
-static int check_scalar(const struct reap_rule *r, struct reap_node *n, const char *shown,
-	struct reap_err *e)
+static int check_scalar(const struct reap_rule *r, struct reap_node *n, bool in_list,
+	const char *shown, struct reap_err *e)
 {
 	switch (r->type) {
 	case REAP_RULE_STR:
 		return n->kind == REAP_NODE_STR ? REAP_OK : fail_type(n, shown, e, "a string");
 	case REAP_RULE_NAME:
 		return check_name(n, shown, e);
-	case REAP_RULE_NAMES:
-		return check_list(r, REAP_RULE_NAME, n, shown, e);
+	case REAP_RULE_PLACE:
+		return check_place(n, in_list, shown, e);
+	case REAP_RULE_PLACES:
+		return check_list(r, REAP_RULE_PLACE, n, shown, e);
+	case REAP_RULE_FILE:
+		return check_file(n, shown, e);
 	case REAP_RULE_BOOL:
 		return n->kind == REAP_NODE_BOOL ? REAP_OK : fail_type(n, shown, e, "true or false");
 	case REAP_RULE_INT:
@@ -328,7 +382,7 @@ static int check_value(const struct walk *w, struct reap_node *n, const struct p
 		return check_map(w, n, &at);
 	if (r->type == REAP_RULE_MAPS)
 		return check_maps(w, n, &at);
-	return check_scalar(r, n, at.shown, w->e);
+	return check_scalar(r, n, false, at.shown, w->e);
 }
 
 static int check_map(const struct walk *w, struct reap_node *n, const struct place *at)
@@ -354,20 +408,29 @@ static int check_map(const struct walk *w, struct reap_node *n, const struct pla
 	return rc;
 }
 
+static const struct {
+	const char *name;
+	enum reap_recipe_kind kind;
+} kinds[] = {
+	{"reap_recipe", REAP_RECIPE_PRUNE},
+	{"reap_scores", REAP_RECIPE_SCORES},
+	{"eval_base", REAP_RECIPE_EVAL_BASE},
+	{"eval_recipe", REAP_RECIPE_EVAL},
+	{"eval_single_recipe", REAP_RECIPE_EVAL_SINGLE},
+	{"cost_probe", REAP_RECIPE_PROBE},
+};
+
+const char *reap_recipe_kind_name(enum reap_recipe_kind kind)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (kinds[i].kind == kind)
+			return kinds[i].name;
+	return "";
+}
+
 static int kind_of(const struct reap_node *root, const char *name, unsigned *kind,
 	struct reap_err *e)
 {
-	static const struct {
-		const char *name;
-		enum reap_recipe_kind kind;
-	} kinds[] = {
-		{"reap_recipe", REAP_RECIPE_PRUNE},
-		{"reap_scores", REAP_RECIPE_SCORES},
-		{"eval_base", REAP_RECIPE_EVAL_BASE},
-		{"eval_recipe", REAP_RECIPE_EVAL},
-		{"eval_single_recipe", REAP_RECIPE_EVAL_SINGLE},
-		{"cost_probe", REAP_RECIPE_PROBE},
-	};
 	const struct reap_node *n = reap_node_find(root, "kind");
 
 	if (n == NULL)

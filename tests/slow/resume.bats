@@ -49,21 +49,19 @@ every_byte() {
 }
 
 
-# killed_until_done COMMAND...: pipelines/produce runs the command in a process group
+# killed_until_done COMMAND...: pipelines/task runs the command in a process group
 # that is killed at random moments, up to 12 times, and then left in peace.
 killed_until_done() {
 	local kills=0 pid begun ms taken=0
 	# Small chunks, so that much is written on the way.
-	export SPEED
-	SPEED="--threads 1 --memory $(least_memory "$@" --threads 1)"
+	set -- "$1" --threads 1 --memory "$(least_memory "$@" --threads 1)" "${@:2}"
 	begun=$(date +%s%N)
-	# shellcheck disable=SC2086 # words
-	"$@" $SPEED >"$TMP/whole"
+	"$@" >"$TMP/whole"
 	ms=$((($(date +%s%N) - begun) / 1000000))
 	for _ in $(seq $((15 / SHARE))); do
 		rm -f "$TMP"/file*
 		for n in $(seq 13); do
-			setsid pipelines/produce "$TMP/file" "$@" 2>"$TMP/err" &
+			setsid pipelines/task 1 1 "$TMP/file" "$@" 2>"$TMP/err" &
 			pid=$!
 			if [ "$n" -lt 13 ]; then
 				sleep "$(awk -v r=$RANDOM -v ms=$ms 'BEGIN { print (0.1 + 0.6 * r / 32768) * ms / 1000 }')"

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2154 # variables of the scripts that read this
+#
+# An evaluation, by the recipe in E: the same tokens through one or two models.  ENTRY is
+# the number of the run_matrix entry, or empty.  All files go to a folder F.
+
+# collector KEY: of the entry, else of the recipe, else of what it extends; null is
+# empty.
+collector() {
+	REPLY=${E[run_matrix.$ENTRY.collector_overrides.$1]-${E[collector_overrides.$1]-${E[collector_defaults.$1]-}}}
+}
+
+gates() {
+	beside "$EVALUATION" "${E[paths.gates_json]:-near_lossless_gates.json}"
+	GATES=$REPLY
+}
+
+# Before any work.
+check_evaluation() {
+	packs E "${E[calib_packs.dataset_repo]}" calib_packs.pack_files
+	check_packs E calib_packs.pack_files "${E[calib_packs.dataset_repo]}"
+	gates
+	check_file E paths.gates_json "$GATES"
+}
+
+# eval_tokens F MODEL: the packs as blocks, with the model's tokenizer.
+eval_tokens() {
+	local O=()
+	packs E "${E[calib_packs.dataset_repo]}" calib_packs.pack_files
+	collector seq_lens_csv
+	O+=(--seq-len "$REPLY")
+	collector num_blocks
+	opt --blocks "$REPLY"
+	opt --keep "${E[calib_packs.keep]:-}"
+	opt --text-column "${E[calib_packs.text_column]:-}"
+	opt --holdout "${E[calib_packs.holdout.fraction]:-}"
+	opt --split "${E[calib_packs.holdout.split]:-}"
+	opt --union "${E[calib_packs.derived_union_name]:-}"
+	stage "$1/eval.tokens" from "tokenizer:$2" "${PACK_FILES[@]}" run \
+		reap-tokenize -m "$2" "${O[@]}" -- "${PACK_WORDS[@]}"
+	check_kept "$1/eval.tokens"
+}
+
+# eval_model F NAME MODEL: one model on the tokens, as F/NAME.eval.
+eval_model() {
+	local O=()
+	opt --entropy-topk "${E[eaft.entropy_topk]:-}"
+	[ -z "${E[eaft.prob_bins]:-}" ] || O+=(--bins "${E[eaft.prob_bins]}x${E[eaft.entropy_bins]}")
+	opt --cc-quantile "${E[eaft.cc_quantile]:-}"
+	opt --prob-scale "${E[eaft.prob_scale]:-}"
+	if [ "${E[eaft.prob_scale]:-}" = log ]; then
+		opt --logp-min "${E[eaft.logp_min]:-}"
+		opt --logp-max "${E[eaft.logp_max]:-}"
+	fi
+	forward "$1/$2.eval" from "$3" "$1/eval.tokens" run reap-ppl -m "$3" "${O[@]}" -- "$1/eval.tokens"
+}
+
+# eval_verdict F: FAIL and UNDECIDED (4) are results, not failures.
+eval_verdict() {
+	local O=()
+	gates
+	opt --rule "${E[gate.rule]:-}"
+	# It says where the evals lie.
+	AGAIN=$1 ACCEPT=4 stage "$1/verdict.txt" "$1/verdict.md" "$1/verdict.json" from "$1/base.eval" "$1/pruned.eval" "$GATES" run \
+		reap-gate --gates "$GATES" "${O[@]}" --markdown "$1/verdict.md" --json "$1/verdict.json" \
+		-- "$1/base.eval" "$1/pruned.eval"
+}
+
+# eval_pair F LEFT RIGHT: both and the verdict.  One model twice is run twice: what
+# differs then is noise.
+eval_pair() {
+	local again=''
+	[ "$2" != "$3" ] || again=2
+	eval_model "$1" base "$2"
+	AGAIN=$again LIKE=$1/base.eval eval_model "$1" pruned "$3"
+	eval_verdict "$1"
+}
