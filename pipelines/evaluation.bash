@@ -60,8 +60,7 @@ eval_verdict() {
 	local O=()
 	gates
 	opt --rule "${E[gate.rule]:-}"
-	# It says where the evals lie.
-	AGAIN=$1 ACCEPT=4 stage "$1/verdict.txt" "$1/verdict.md" "$1/verdict.json" from "$1/base.eval" "$1/pruned.eval" "$GATES" run \
+	ACCEPT=4 stage "$1/verdict.txt" "$1/verdict.md" "$1/verdict.json" from "$1/base.eval" "$1/pruned.eval" "$GATES" run \
 		reap-gate --gates "$GATES" "${O[@]}" --markdown "$1/verdict.md" --json "$1/verdict.json" \
 		-- "$1/base.eval" "$1/pruned.eval"
 }

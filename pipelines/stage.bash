@@ -171,13 +171,13 @@ same() {
 }
 
 # version PROGRAM: its first line and the matrix-product backend; compiler and libraries
-# change nothing.  A script of this folder is its text.
+# change nothing.  A script of this folder is the text of all.
 version() {
 	REPLY=${VERSION_OF["=$1"]:-}
 	[ -z "$REPLY" ] || return 0
 	case $1 in
 	reap-*) REPLY=$("$1" --version | sed -n '1p;/^gemm:/p') || fail "$1 does not run" ;;
-	/*) REPLY=$(cat "$1"* | sha256sum) ;;
+	/*) REPLY=$(cat "$here"/* | sha256sum) ;;
 	*) REPLY=$1 ;;
 	esac
 	VERSION_OF["=$1"]=$REPLY

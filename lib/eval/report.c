@@ -84,8 +84,9 @@ void reap_report_text(FILE *f, const struct reap_pair *p, const struct reap_gate
 	static const int digits[REAP_CHECKS] = {4, 5, 5, 5};
 
 	fprintf(f, "%s  %s (%s, %u experts) against %s (%s, %u experts) by %s\n",
-		reap_outcome_name(v->code), p->right_file, p->right_model.id, p->right_model.experts,
-		p->left_file, p->left_model.id, p->left_model.experts, g->name);
+		reap_outcome_name(v->code), reap_path_shown(p->right_file), p->right_model.id,
+		p->right_model.experts, reap_path_shown(p->left_file), p->left_model.id,
+		p->left_model.experts, g->name);
 	for (size_t i = 0; i < v->count; i++) {
 		const struct reap_pair_row *r = &p->rows[v->judged[i].row];
 

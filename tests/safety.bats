@@ -1,0 +1,197 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# pipelines/: any word and any folder; two runs at a time; a run that is told to end;
+# models that are exchanged; one's own model and rows.
+load pipeline
+
+# Without an evaluation, and so without a report: quick.
+short() {
+	cat >"$R/short.yaml" <<-END
+		extends: fast.yaml
+		target: short
+		evaluation: {with: ""}
+	END
+}
+
+@test "every string hostile, every folder strange: it runs to the end and touches nothing else" {
+	local odd="$TMP/a b'c\"\$(touch pwned)%é;d" word="-x \$(touch pwned) \`touch pwned\` '\";|&*?{}[]<>\\ é%s %d .. #"
+	mkdir -p "$odd/m" "$odd/p/-rows" "$odd/r"
+	cp -r tests/fixtures/model "$odd/m/$word"
+	cp tests/fixtures/packs/tool_agentic.calib.jsonl "$odd/p/-rows/-a 'b\$(c).jsonl"
+	jq -n --arg w "$word" '{schema_version: 1, kind: "reap_recipe", name: $w, description: ($w + "\n" + $w),
+		model: {base_model_id: $w, pruned_model_label: $w, pruned_variant_name: $w, keep_n: 24, model_path: $w,
+			notes: [$w]},
+		source: {manifest_json: ($w + ".json"), recipe_intent: $w},
+		scoring: {criterion: "reap", method: $w},
+		profiling_data: {dataset_repo: "-rows", pack_files: [($w + "=-a '\''b$(c).jsonl"), "-a '\''b$(c).jsonl"],
+			text_column: "text", sampling: {num_rows: 20}, max_seq_length: 64, notes: [$w]},
+		evaluation: {with: "-e $(x).yaml", status: $w},
+		card: {license: $w, license_link: $w, base_model: $w, limits: [$w]}}' >"$odd/r/-a \$(b)'.yaml"
+	jq -n --arg w "$word" '{schema_version: 1, kind: "eval_recipe", name: $w,
+		pair: {left: {label: $w, model_id: $w}, right: {label: $w, model_id: $w}},
+		calib_packs: {dataset_repo: "-rows", pack_files: [($w + "=-a '\''b$(c).jsonl")], text_column: "text",
+			derived_union_name: ($w + $w)},
+		paths: {gates_json: "tiny_gates.json"}, eaft: {prob_bins: 20, entropy_bins: 15},
+		collector_overrides: {seq_lens_csv: "512,1024", num_blocks: 2}}' >"$odd/r/-e \$(x).yaml"
+	find "$TMP" -type f ! -path "$odd/o/*" -exec sha256sum {} + | sort >"$TMP/before.sums"
+	run "${REAP_RUN:-$ROOT/pipelines/reap-run}" "$odd/r/-a \$(b)'.yaml" MODELS="$odd/m" PACKS="$odd/p" RECIPES="$odd/r" OUT="$odd/o"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ -s "$odd/o/-a \$(b)'/report.html" ]
+	(cd "$odd/o/-a \$(b)'/model" && sha256sum --quiet -c SHA256SUMS)
+	[ "$(jq -r --arg w "$word" '.variants[$w]' "$odd/o/-a \$(b)'/$word.json")" = "$odd/o/-a \$(b)'/model" ]
+	find "$TMP" -type f ! -path "$odd/o/*" ! -name before.sums -exec sha256sum {} + | sort |
+		diff <(grep -v 'before.sums$' "$TMP/before.sums") -
+	[ -z "$(find "$TMP" "$ROOT/pipelines" "$PWD" -name pwned 2>/dev/null)" ]
+}
+
+@test "relative folders are the caller's; a line break is refused" {
+	short
+	cd "$TMP"
+	make -s -C "$ROOT/pipelines" short RECIPES=recipes OUT=here/out THREADS=1 ${REAP_RUN:+MODELS=models PACKS=packs} >/dev/null
+	[ -e here/out/short/model/config.json ]
+	[ "$(jq -r .out_dir here/out/short/manifest.json)" = "$TMP/here/out/short/model" ]
+	# From another folder, the same files: nothing is made again.
+	mkdir else
+	cd else
+	"${REAP_RUN:-$ROOT/pipelines/reap-run}" ../recipes/short.yaml OUT=../here/out ${REAP_RUN:+MODELS=../models PACKS=../packs} 2>"$TMP/said" >/dev/null
+	run ! grep -E ': reap-' "$TMP/said"
+	run "$ROOT/pipelines/reap-run" short OUT=$'a\nb'
+	[ "$status" -eq 2 ]
+	[[ "$output" == *"a line break in the name of a folder"* ]]
+}
+
+@test "two runs of one target at a time: one waits, says for whom, and finds all done" {
+	short
+	mkdir "$TMP/bin"
+	ln -s "$REAP_BIN"/reap-* "$TMP/bin"
+	rm "$TMP/bin/reap-route"
+	# The first run stops in its forward pass until it is let go.
+	cat >"$TMP/bin/reap-route" <<-END
+		#!/bin/bash
+		[ "\$1" = --version ] || { echo >>"$TMP/passes"; while [ ! -e "$TMP/go" ]; do sleep 0.1; done; }
+		exec "$REAP_BIN/reap-route" "\$@"
+	END
+	chmod +x "$TMP/bin/reap-route"
+	pipe short BIN="$TMP/bin" >"$TMP/1" 2>&1 &
+	until [ -e "$TMP/passes" ]; do sleep 0.1; done
+	pipe short BIN="$TMP/bin" >"$TMP/2" 2>&1 &
+	# Another target with the same rows waits for the pass, not for the target.
+	printf '%s\n' 'extends: short.yaml' 'target: third' 'model: {keep_n: 20}' >"$R/third.yaml"
+	pipe third BIN="$TMP/bin" >"$TMP/3" 2>&1 &
+	until grep -q waiting "$TMP/2" && grep -q waiting "$TMP/3"; do sleep 0.1; done
+	grep -qE "^reap: $O/short is in use by process [0-9]+ on .* since .*: waiting" "$TMP/2"
+	grep -qE "^reap: third/calib.trace is in use by process" "$TMP/3"
+	run pipe prune-cache
+	[[ "$output" == *"a run is at work"* ]]
+	touch "$TMP/go"
+	wait
+	[ "$(wc -l <"$TMP/passes")" -eq 1 ]
+	[ "$(jq .num_local_experts "$O/short/model/config.json"),$(jq .num_local_experts "$O/third/model/config.json")" = 24,20 ]
+}
+
+@test "a run that is told to end ends all that it started, and goes on afterwards" {
+	short
+	mkdir "$TMP/bin"
+	ln -s "$REAP_BIN"/reap-* "$TMP/bin"
+	rm "$TMP/bin/reap-route"
+	cat >"$TMP/bin/reap-route" <<-END
+		#!/bin/bash
+		[ "\$1" = --version ] || [ -e "$TMP/go" ] || { sleep 300 & echo "\$\$ \$!" >"$TMP/pids"; wait; }
+		exec "$REAP_BIN/reap-route" "\$@"
+	END
+	chmod +x "$TMP/bin/reap-route"
+	for signal in INT TERM HUP; do
+		rm -f "$TMP/pids"
+		# In a group of its own, as a shell starts it; the run itself is told, not its children.
+		RECIPES=$R OUT=$O MODELS=$TMP/models PACKS=$TMP/packs BIN=$TMP/bin setsid \
+			perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV' "${REAP_RUN:-$ROOT/pipelines/reap-run}" -q short >"$TMP/said" 2>&1 &
+		until [ -s "$TMP/pids" ]; do sleep 0.1; done
+		kill -$signal $!
+		status=0
+		wait $! || status=$?
+		[ "$status" -eq $((128 + $(kill -l $signal))) ]
+		grep -q 'stopped: the same command goes on from here' "$TMP/said"
+		for pid in $(cat "$TMP/pids"); do
+			run ! kill -0 "$pid"
+		done
+	done
+	touch "$TMP/go"
+	pipe short BIN="$TMP/bin" >/dev/null
+	[ -e "$O/short/model/config.json" ]
+}
+
+@test "a model that is exchanged while it is used: refused, and the next run is right" {
+	mkdir -p "$TMP/models/mine" "$TMP/bin"
+	printf '%s\n' 'extends: fast.yaml' 'target: short' 'model: {base_model_id: mine/m}' 'evaluation: {with: ""}' >"$R/short.yaml"
+	mkdir "$TMP/bare"
+	exchange() {
+		rm -rf "$TMP/models/mine/m"
+		cp -r "tests/fixtures/$1" "$TMP/models/mine/m"
+	}
+	for m in model model-plain; do
+		exchange $m
+		pipe short OUT="$TMP/$m" >/dev/null 2>&1
+	done
+	for at in reap-cut reap-route reap-accum; do
+		rm -rf "$O" "$TMP/bin"
+		mkdir "$TMP/bin"
+		ln -s "$REAP_BIN"/reap-* "$TMP/bin"
+		rm "$TMP/bin/$at"
+		cat >"$TMP/bin/$at" <<-END
+			#!/bin/bash
+			"$REAP_BIN/$at" "\$@" || exit
+			if [ "\$1" != --version ] && [ "\$1" != --check ]; then
+				rm -rf "$TMP/models/mine/m"
+				cp -r "$ROOT/tests/fixtures/model-plain" "$TMP/models/mine/m"
+			fi
+		END
+		chmod +x "$TMP/bin/$at"
+		exchange model
+		run pipe short BIN="$TMP/bin"
+		[ "$status" -ne 0 ]
+		echo "$at: $output"
+		[[ "$output" == *"thrown away, because $TMP/models/mine/m changed meanwhile"* || "$output" == *"digest"* ]]
+		[ ! -e "$O/short/model" ]
+		pipe short >/dev/null 2>&1
+		for f in "$O"/short/model/*.safetensors; do
+			cmp "$f" "$TMP/model-plain/short/model/${f##*/}"
+		done
+	done
+	# The pruned model, exchanged afterwards, is put back.
+	cp "$TMP/model/short/model/"*.safetensors "$TMP/bare"
+	for f in "$TMP"/bare/*; do
+		mv "$f" "$O/short/model/"
+	done
+	pipe short >/dev/null 2>&1
+	for f in "$O"/short/model/*.safetensors; do
+		cmp "$f" "$TMP/model-plain/short/model/${f##*/}"
+	done
+}
+
+@test "prune: one's own model and rows in one line, and the recipe that says so" {
+	mkdir "$TMP/my data"
+	cp -r tests/fixtures/model "$TMP/my data/my model"
+	cp tests/fixtures/packs/tool_agentic.calib.jsonl "$TMP/my data/my rows.jsonl"
+	cd "$TMP"
+	"${REAP_RUN:-$ROOT/pipelines/reap-run}" -q prune MODEL="my data/my model" DATA="my data/my rows.jsonl" KEEP=20 ROWS=60 \
+		HOLDOUT=0.2 OUT=out >"$TMP/said"
+	cat "$TMP/said"
+	grep -qE '^(PASS|FAIL|UNDECIDED) ' "$TMP/said"
+	cd out/my-rows-keep20
+	[ "$(jq .num_local_experts model/config.json)" -eq 20 ]
+	[ -s report.html ]
+	(cd model && sha256sum --quiet -c SHA256SUMS)
+	# What was done stands in the recipe, and no folder of this machine.
+	[ "$(reap-recipe --get model.base_model_id model/reap-recipe.yaml)" = "my model" ]
+	[ "$(reap-recipe --get profiling_data.holdout.fraction model/reap-recipe.yaml)" = 0.2 ]
+	run ! grep -F "$TMP" model/reap-recipe.yaml model/README.md ../recipes/*.yaml
+	[ "$(reap-show -t pack calib.tokens | jq -r .split),$(reap-show -t pack eval.tokens | jq -rs '.[0].split')" = calib,eval ]
+	# The recipe is one like any other.
+	"${REAP_RUN:-$ROOT/pipelines/reap-run}" "$TMP/out/recipes/my-rows-keep20.yaml" OUT="$TMP/out" \
+		MODELS="$TMP/out/recipes/my-rows-keep20/models" PACKS="$TMP/out/recipes/my-rows-keep20/packs" >/dev/null 2>"$TMP/said"
+	run ! grep -E ': reap-(route|ppl)' "$TMP/said"
+	run "$ROOT/pipelines/reap-run" prune MODEL="$TMP/my data/my model" KEEP=20
+	[ "$status" -eq 2 ]
+	[[ "$output" == *"MODEL=DIR, DATA=FILE and KEEP=N are wanted"* ]]
+}
