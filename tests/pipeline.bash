@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 bats_require_minimum_version 1.5.0
 # What the tests of whole targets share.
-load helpers
+load "$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/helpers"
 
 # Recipes that extend the shipped ones with budgets for a test's patience.
 setup() {

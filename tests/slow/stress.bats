@@ -119,7 +119,7 @@ killed() {
 @test "20b-keep24, two lines that keep 20, and 20b-keep20, each with its bigblocks: two calibrations, one pass of the base" {
 	local models=$TMP/models packs=$TMP/packs/radna0/harmony-qwen3-calib-packs-v2-20260113 p
 	mkdir -p "$models/openai" "$packs/packs/reasoning_style_10k_v2" "$packs/packs/calib_prompt_10000_v2"
-	"$REAP_BUILD/gen/random_checkpoint" --layers 4 --experts 32 --hidden 32 --inter 32 --heads 2 \
+	"$REAP_BUILD/gen/random_checkpoint" --layers 12 --experts 32 --hidden 32 --inter 32 --heads 2 \
 		--kv-heads 1 --head-dim 32 --vocab 2048 "$models/openai/gpt-oss-20b"
 	cp "$MODEL"/tokenizer*.json "$models/openai/gpt-oss-20b"
 	for p in reasoning_style:packs/reasoning_style_10k_v2/reasoning_style_10k_v2 \
@@ -128,7 +128,7 @@ killed() {
 	done
 	# The shipped ones, with budgets that these rows can meet.
 	cp recipes/*.yaml recipes/*.json "$R"
-	sed -i 's/num_blocks: 512/num_blocks: 2/; s/num_rows: 2000/num_rows: 100/; s/rows_used: 26000/rows_used: 90/' "$R"/*.yaml
+	sed -i 's/num_blocks: 512/num_blocks: 2/; s/num_rows: 2000/num_rows: 100/; s/rows_used: 26000/rows_used: 12/' "$R"/*.yaml
 	printf '%s\n' 'extends: reap-recipe_20b_eaftreap_keepfrac075_keep24_uniform.yaml' 'model: {keep_n: 20}' >"$R/two-lines.yaml"
 	printf '%s\n' 'extends: eval-20b_eaftreap075_bigblocks_keep24_uniform.yaml' \
 		'pair: {right: {made_by: two-lines.yaml}}' >"$R/eval-two-lines.yaml"
