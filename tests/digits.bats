@@ -35,7 +35,7 @@ digits() { python3 tests/digits.py "$@"; }
 @test "eval" {
 	local meta="meta.entropy_topk meta.logp_min meta.logp_max metrics.rows_seen"
 	"$REAP_BUILD/gen/make_eval" --blocks 3 --seq-lens 32 --bins 4x4 >"$TMP/s"
-	digits eval "$TMP/s" "$meta tokens.block tokens.channel tokens.ids" reap-ppl --merge
+	digits eval "$TMP/s" "$meta tokens.best tokens.block tokens.channel tokens.ids" reap-ppl --merge
 	"$REAP_BUILD/gen/make_eval" --blocks 3 --seq-lens 32 --bins 4x4 --no-tokens >"$TMP/s"
 	digits eval "$TMP/s" "$meta metrics.outliers" reap-ppl --merge
 }

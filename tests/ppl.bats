@@ -65,7 +65,7 @@ ppl() {
 			(($m.mean_nll | exp) - $m.ppl | fabs < 1e-7) and
 			(([$nll[] | -. | exp] | add / $n) - $m.mean_prob | fabs < 1e-7) and
 			(([$mine[].entropy[]] | add / $n) - $m.mean_entropy | fabs < 1e-7) and
-			([$mine[].top1[]] | add) == $m.top1_count and
+			([$mine[] | [.best, .ids] | transpose[] | select(.[0] == .[1])] | length) == $m.top1_count and
 			([$m.hist2d[][]] | add) == $n and ($m.quadrants.LL == $m.cc_rate))'
 }
 

@@ -18,6 +18,7 @@ struct forecast {
 	uint16_t *experts;
 	float *logps, *zeros;
 	uint8_t *top1;
+	uint32_t *best;
 	size_t cap; /* tokens */
 };
 
@@ -32,12 +33,14 @@ static bool reserve(struct forecast *s, size_t n)
 	free(s->logps);
 	free(s->zeros);
 	free(s->top1);
+	free(s->best);
 	s->positions = reap_calloc(n, sizeof(*s->positions));
 	s->experts = reap_calloc(n, k * sizeof(*s->experts));
 	s->logps = reap_calloc(n, sizeof(*s->logps));
 	s->zeros = reap_calloc(n, k * sizeof(*s->zeros));
 	s->top1 = reap_calloc(n, 1);
-	if (!s->positions || !s->experts || !s->logps || !s->zeros || !s->top1)
+	s->best = reap_calloc(n, sizeof(*s->best));
+	if (!s->positions || !s->experts || !s->logps || !s->zeros || !s->top1 || !s->best)
 		return false;
 	for (size_t i = 0; i < n; i++)
 		s->logps[i] = s->logp;
@@ -66,6 +69,7 @@ static int blank_results(struct forecast *s, const struct reap_block *b, struct 
 	r.gates = r.norms = o.entropy = s->zeros;
 	o.logp = s->logps;
 	o.top1 = s->top1;
+	o.best = s->best;
 	for (r.layer = 0; s->run.routes && r.layer < s->run.layers && rc == REAP_OK; r.layer++)
 		rc = s->calls->route(s->calls->arg, b, &r, e);
 	if (rc == REAP_OK && s->run.outcomes)
@@ -140,5 +144,6 @@ out:
 	free(s.logps);
 	free(s.zeros);
 	free(s.top1);
+	free(s.best);
 	return rc;
 }

@@ -204,7 +204,9 @@ static bool allocate(struct reap_engine *g)
 		g->logp = floats(1, cap);
 		g->entropy = floats(1, cap);
 		g->top1 = reap_alloc(cap, 1);
-		ok = ok && g->packed_head && g->state && g->top && g->logp && g->entropy && g->top1;
+		g->best = reap_alloc(cap, sizeof(*g->best));
+		ok = ok && g->packed_head && g->state && g->top && g->logp && g->entropy && g->top1 &&
+			g->best;
 	}
 	return ok;
 }
@@ -280,7 +282,7 @@ void reap_engine_close(struct reap_engine *g)
 		g->pair, g->gathered, g->act, g->y, g->c.kept, g->c.need, g->c.start,
 		g->c.uneven, g->outliers,
 		g->trace_expert, g->trace_gate, g->trace_norm, g->packed_head, g->state, g->top,
-		g->logp, g->entropy, g->top1};
+		g->logp, g->entropy, g->top1, g->best};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		free(all[i]);
@@ -463,6 +465,7 @@ static int deliver(struct reap_engine *g, const struct reap_engine_sink *sink, s
 			o.logp = g->logp + from;
 			o.entropy = g->entropy + from;
 			o.top1 = g->top1 + from;
+			o.best = g->best + from;
 			/* Of lm_head, and of layers that no route tells of. */
 			for (uint32_t l = g->o.routes ? g->layers : 0; l <= g->layers; l++)
 				o.outliers += g->outliers[l * g->cap + b];

@@ -157,6 +157,7 @@ int reap_engine_outcomes(struct reap_engine *g, struct reap_err *e)
 		if (g->c.kept[i] == g->c.start[b]) {
 			g->logp[i] = g->entropy[i] = NAN;
 			g->top1[i] = 0;
+			g->best[i] = 0;
 			continue;
 		}
 		logp = (double)s->logit - ((double)s->max + log(s->sum));
@@ -168,6 +169,7 @@ int reap_engine_outcomes(struct reap_engine *g, struct reap_err *e)
 		g->logp[i] = (float)fmin(logp, 0);
 		g->entropy[i] = entropy(g->top + r * g->o.entropy_topk, s->tops, g->o.entropy_topk);
 		g->top1[i] = s->best == s->target;
+		g->best[i] = s->best;
 		r++;
 	}
 	return REAP_OK;

@@ -117,6 +117,7 @@ struct reap_engine {
 	float *top;                   /* (cap, entropy_topk) by falling logit */
 	float *logp, *entropy;        /* (cap) by kept token */
 	uint8_t *top1;
+	uint32_t *best; /* ids of the largest logits */
 
 	struct reap_chunk c;
 };

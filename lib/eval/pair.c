@@ -240,8 +240,8 @@ static void add_token(struct work *w, const struct reap_grid *g, size_t unit,
 		row[COL_P + s] += p;
 	}
 	row[COL_TOKENS]++;
-	row[COL_AGREE] += t[LEFT].top1[i] == t[RIGHT].top1[i];
-	row[COL_BOTH] += t[LEFT].top1[i] && t[RIGHT].top1[i];
+	row[COL_AGREE] += t[LEFT].best[i] == t[RIGHT].best[i];
+	row[COL_BOTH] += t[LEFT].best[i] == t[LEFT].ids[i] && t[RIGHT].best[i] == t[RIGHT].ids[i];
 	for (int k = 0; k < 2; k++) {
 		double *col = row + COL_GROUP + 3 * group[k];
 
@@ -250,7 +250,7 @@ static void add_token(struct work *w, const struct reap_grid *g, size_t unit,
 		col[2] += nll[RIGHT];
 	}
 	if (nll[LEFT] != nll[RIGHT] || t[LEFT].entropy[i] != t[RIGHT].entropy[i] ||
-		t[LEFT].top1[i] != t[RIGHT].top1[i])
+		t[LEFT].best[i] != t[RIGHT].best[i])
 		w->identical = false;
 	if (nll[RIGHT] > nll[LEFT])
 		add_worst(w, &(struct reap_pair_token){.block = t[LEFT].block,

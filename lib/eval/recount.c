@@ -69,7 +69,7 @@ int reap_recount_tokens(struct reap_recount *r, const struct reap_rec *rec,
 	if ((c = find(r, t->pack, t->seq_len, e)) == NULL)
 		return e->code;
 	for (uint32_t i = 0; i < t->n; i++)
-		reap_metrics_add(&c->m, r->grid, t->nll[i], t->entropy[i], t->top1[i]);
+		reap_metrics_add(&c->m, r->grid, t->nll[i], t->entropy[i], t->best[i] == t->ids[i]);
 	c->m.scored_blocks++;
 	c->m.outliers += t->outliers;
 	reap_sha256_update(c->blocks, t->block_sha256, strlen(t->block_sha256));

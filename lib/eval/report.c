@@ -257,8 +257,8 @@ static void print_paired(FILE *f, const struct reap_pair *p, const struct reap_p
 			r->tokens, r->d_nll, ci(&r->d_nll_ci, 1, 5).s, ci(&r->d_ppl_ci, 1, 4).s,
 			ci(&r->d_mean_p_ci, 1, 4).s, r->left.top1_rate, r->right.top1_rate, r->agree);
 	}
-	fprintf(f, "\nTop-1 agreement: the share of tokens that both models ranked first or neither "
-		"did.\n");
+	fprintf(f, "\nTop-1 agreement: the share of tokens for which both models put the same token "
+		"first.\n");
 }
 
 static void print_conflict(FILE *f, const struct reap_pair *p,

@@ -28,7 +28,7 @@ void reap_scorer_close(struct reap_scorer *s)
 	free(s->ids);
 	free(s->nll);
 	free(s->entropy);
-	free(s->top1);
+	free(s->best);
 	free(s->channel);
 	for (size_t i = 0; i < s->open_count; i++)
 		reap_metrics_free(&s->open[i]);
@@ -46,7 +46,7 @@ static bool reserve(struct reap_scorer *s, size_t n)
 		!reap_grow(&s->ids, &cap[1], n, sizeof(*s->ids)) ||
 		!reap_grow(&s->nll, &cap[2], n, sizeof(*s->nll)) ||
 		!reap_grow(&s->entropy, &cap[3], n, sizeof(*s->entropy)) ||
-		!reap_grow(&s->top1, &cap[4], n, sizeof(*s->top1)) ||
+		!reap_grow(&s->best, &cap[4], n, sizeof(*s->best)) ||
 		!reap_grow(&s->channel, &cap[5], n, sizeof(*s->channel)))
 		return false;
 	s->cap = cap[0]; /* all grew by the same rule */
@@ -82,7 +82,7 @@ int reap_scorer_tokens(struct reap_scorer *s, const struct reap_eval_tokens *t, 
 	if (m == NULL)
 		return e->code;
 	for (uint32_t i = 0; i < t->n; i++)
-		reap_metrics_add(m, &s->grid, t->nll[i], t->entropy[i], t->top1[i]);
+		reap_metrics_add(m, &s->grid, t->nll[i], t->entropy[i], t->best[i] == t->ids[i]);
 	m->scored_blocks++;
 	m->outliers += t->outliers;
 	return s->meta.tokens ? reap_put_eval_tokens(s->w, t, e) : REAP_OK;
@@ -111,7 +111,7 @@ int reap_scorer_outcome(struct reap_scorer *s, const struct reap_block *b,
 		s->ids[t.n] = b->ids[pos];
 		s->nll[t.n] = 0 - o->logp[i]; /* never -0 */
 		s->entropy[t.n] = o->entropy[i];
-		s->top1[t.n] = o->top1[i];
+		s->best[t.n] = o->best[i];
 		s->channel[t.n] = b->channel[pos];
 		t.n++;
 	}
@@ -121,7 +121,7 @@ int reap_scorer_outcome(struct reap_scorer *s, const struct reap_block *b,
 	t.ids = s->ids;
 	t.nll = s->nll;
 	t.entropy = s->entropy;
-	t.top1 = s->top1;
+	t.best = s->best;
 	t.channel = s->channel;
 	return reap_scorer_tokens(s, &t, e);
 }

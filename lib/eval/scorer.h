@@ -20,7 +20,8 @@ struct reap_scorer {
 	/* columns of one `tokens` record; owned */
 	uint32_t *positions, *ids;
 	float *nll, *entropy;
-	uint8_t *top1, *channel;
+	uint32_t *best;
+	uint8_t *channel;
 	size_t cap;
 };
 

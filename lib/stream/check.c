@@ -38,7 +38,7 @@ static const struct reap_array_field array_fields[] = {
 	{"tokens", "ids", REAP_U32, 1, false},
 	{"tokens", "nll", REAP_F32, 1, false},
 	{"tokens", "entropy", REAP_F32, 1, false},
-	{"tokens", "top1", REAP_U8, 1, false},
+	{"tokens", "best", REAP_U32, 1, false},
 	{"tokens", "channel", REAP_U8, 1, false},
 	{"tokens", "rows", REAP_U32, 1, false},
 	{"tokens", "starts", REAP_U32, 1, false},

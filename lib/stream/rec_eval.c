@@ -85,7 +85,7 @@ int reap_put_eval_tokens(struct reap_writer *w, const struct reap_eval_tokens *t
 	reap_put_array(pk, "ids", REAP_U32, 1, &n, t->ids);
 	reap_put_array(pk, "nll", REAP_F32, 1, &n, t->nll);
 	reap_put_array(pk, "entropy", REAP_F32, 1, &n, t->entropy);
-	reap_put_array(pk, "top1", REAP_U8, 1, &n, t->top1);
+	reap_put_array(pk, "best", REAP_U32, 1, &n, t->best);
 	reap_put_array(pk, "channel", REAP_U8, 1, &n, t->channel);
 	reap_put_u64(pk, "outliers", t->outliers);
 	reap_put_parts(pk, &t->parts);
@@ -106,9 +106,10 @@ static int check_tokens(const struct reap_rec *rec, const struct reap_eval_token
 		if (!(t->entropy[i] >= 0 && t->entropy[i] <= 1))
 			return reap_rec_fail(rec, "entropy", e, "element %u: %g is not within 0..1",
 				i, (double)t->entropy[i]);
-		if (t->top1[i] > 1)
-			return reap_rec_fail(rec, "top1", e, "element %u: %u is not 0 or 1", i,
-				t->top1[i]);
+		/* What has more than half of the probability is on top. */
+		if (t->best[i] > INT32_MAX || (t->nll[i] < 0.69F && t->best[i] != t->ids[i]))
+			return reap_rec_fail(rec, "best", e, "element %u: %u, where token %u has -ln p %g",
+				i, t->best[i], t->ids[i], (double)t->nll[i]);
 		if (t->channel[i] >= REAP_CHANNEL_COUNT)
 			return reap_rec_fail(rec, "channel", e, "element %u: no channel %u", i,
 				t->channel[i]);
@@ -127,10 +128,10 @@ int reap_get_eval_tokens(const struct reap_rec *rec, struct reap_eval_tokens *t,
 		{ "ids", REAP_U32 },
 		{ "nll", REAP_F32 },
 		{ "entropy", REAP_F32 },
-		{ "top1", REAP_U8 },
+		{ "best", REAP_U32 },
 		{ "channel", REAP_U8 },
 	};
-	enum { COLUMNS = sizeof column / sizeof *column, ROW_BYTES = 4 * 4 + 2 };
+	enum { COLUMNS = sizeof column / sizeof *column, ROW_BYTES = 5 * 4 + 1 };
 	const uint8_t *data[COLUMNS];
 	uint64_t extent = REAP_ANY_EXTENT;
 	uint8_t *p;
@@ -171,7 +172,7 @@ int reap_get_eval_tokens(const struct reap_rec *rec, struct reap_eval_tokens *t,
 	t->ids = (const uint32_t *)(const void *)data[1];
 	t->nll = (const float *)(const void *)data[2];
 	t->entropy = (const float *)(const void *)data[3];
-	t->top1 = data[4];
+	t->best = (const uint32_t *)(const void *)data[4];
 	t->channel = data[5];
 	if ((rc = reap_get_parts(rec, t->seq_len != 0 ? t->seq_len : REAP_MAX_SEQ_LEN, &t->parts,
 		     &storage->parts, e)) != REAP_OK)

@@ -7,8 +7,8 @@
  *            (1: `tokens` records follow), shard, shards (1 of 1: whole), backend
  *            (what multiplied the matrices)
  *   tokens:  per block, in stream order: block, block_sha256 (rec_tokens.h), pack,
- *            seq_len, positions u32[n], ids u32[n], nll f32[n], entropy f32[n], top1
- *            u8[n], channel u8[n], outliers, and rows u32[m], starts u32[m] where the
+ *            seq_len, positions u32[n], ids u32[n], nll f32[n], entropy f32[n], best
+ *            u32[n] (the argmax), channel u8[n], outliers, and rows u32[m], starts u32[m] where the
  *            block had them.  Absent with --no-tokens.
  *   metrics: per (pack, seq_len), after its blocks: struct reap_metrics
  * Scored are the kept tokens at positions >= 1 of their block.
@@ -46,7 +46,7 @@ struct reap_eval_tokens {
 	const uint32_t *ids;	   /* (n) the token that stands there */
 	const float *nll;	   /* (n) -ln p of it, 0..REAP_MAX_NLL */
 	const float *entropy;	   /* (n) of the top K, over ln K, in [0,1] */
-	const uint8_t *top1;	   /* (n) 1: it was the argmax */
+	const uint32_t *best;	   /* (n) the argmax: the token that had the largest logit */
 	const uint8_t *channel;	   /* (n) enum reap_channel */
 	uint64_t outliers;	   /* as in the records of a trace, of all layers and lm_head */
 	struct reap_parts parts;   /* of the whole block */

@@ -47,6 +47,7 @@ struct reap_outcome {
 	const float *logp;	   /* (n) nats, <= 0; NaN at position 0 */
 	const float *entropy;	   /* (n) */
 	const uint8_t *top1;	   /* (n) */
+	const uint32_t *best;	   /* (n) ids of the largest logits, from the engine; in no record */
 	uint64_t outliers; /* from the engine, and of all layers that no route tells of */
 };
 

@@ -229,14 +229,16 @@ static int put_block(struct pen pen[SIDES], const struct reap_grid *g, const str
 	for (int side = 0; side < SIDES && rc == REAP_OK; side++) {
 		struct reap_metrics *m = &pen[side].m;
 		float nll[BLOCK], entropy[BLOCK];
+		uint32_t best[BLOCK];
 		struct reap_eval_tokens r = {.block = index, .pack = "UNION", .n = n,
 			.positions = positions, .ids = ids, .nll = nll, .entropy = entropy,
-			.top1 = none, .channel = none, .parts = parts};
+			.best = best, .channel = none, .parts = parts};
 
 		for (uint32_t i = 0; i < n; i++) {
 			nll[i] = t[i].nll[side];
 			entropy[i] = t[i].entropy[side];
-			reap_metrics_add(m, g, nll[i], entropy[i], 0);
+			best[i] = ids[i] + (nll[i] >= 0.69F);
+			reap_metrics_add(m, g, nll[i], entropy[i], best[i] == ids[i]);
 		}
 		snprintf(r.block_sha256, sizeof(r.block_sha256), "%064llx", (unsigned long long)index);
 		reap_sha256_update(pen[side].blocks, r.block_sha256, 64);

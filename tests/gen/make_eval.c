@@ -51,7 +51,8 @@ static void make_block(const struct opts *o, struct state *st, uint32_t len,
 {
 	static uint32_t positions[MAX_LEN], ids[MAX_LEN];
 	static float nll[MAX_LEN], entropy[MAX_LEN];
-	static uint8_t top1[MAX_LEN], channel[MAX_LEN];
+	static uint32_t best[MAX_LEN];
+	static uint8_t channel[MAX_LEN];
 	double hard = 1 + 0.3 * bell(&st->common); /* tokens of a block are alike */
 	double lost = o->shift + 0.3 * o->noise * bell(&st->own);
 	uint32_t n = 0;
@@ -66,12 +67,12 @@ static void make_block(const struct opts *o, struct state *st, uint32_t len,
 		ids[n] = (uint32_t)(c * 2000);
 		nll[n] = (float)fmax(0, o->shift == 0 && o->noise == 0 ? base : v);
 		entropy[n] = (float)fmin(1, fmax(0, 0.2 * sqrt((double)nll[n]) * (0.5 + b)));
-		top1[n] = nll[n] < 0.7f;
+		best[n] = nll[n] < 0.7f ? ids[n] : ids[n] + 1;
 		channel[n] = (uint8_t)(1 + i * 4 / len);
 		n++;
 	}
 	*t = (struct reap_eval_tokens){.block = st->block, .seq_len = len, .n = n,
-		.positions = positions, .ids = ids, .nll = nll, .entropy = entropy, .top1 = top1,
+		.positions = positions, .ids = ids, .nll = nll, .entropy = entropy, .best = best,
 		.channel = channel};
 }
 
@@ -104,7 +105,7 @@ static int put_section(const struct opts *o, struct reap_writer *w, const struct
 		m.scored_blocks++;
 		snprintf(t.pack, sizeof(t.pack), "%s", pack);
 		for (uint32_t i = 0; i < t.n; i++)
-			reap_metrics_add(&m, g, t.nll[i], t.entropy[i], t.top1[i]);
+			reap_metrics_add(&m, g, t.nll[i], t.entropy[i], t.best[i] == t.ids[i]);
 		if (o->meta.tokens)
 			rc = reap_put_eval_tokens(w, &t, e);
 	}

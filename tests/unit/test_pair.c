@@ -24,6 +24,9 @@ static struct reap_eval_meta meta_of(void)
 }
 
 /* Kept: odd positions.  nll 0.25, 0.5, 0.75, 1 in turn; entropy 0.125, 0.375 ... */
+/* How far from the token the argmax lies where the token is not on top. */
+static uint32_t wrong = 1;
+
 static FILE *make_stream(change_fn *change, const struct reap_eval_meta *meta)
 {
 	FILE *f = tmpfile();
@@ -49,10 +52,11 @@ static FILE *make_stream(change_fn *change, const struct reap_eval_meta *meta)
 	for (int b = 0; b < BLOCKS; b++) {
 		uint32_t positions[LEN], ids[LEN];
 		float nll[LEN], entropy[LEN];
-		uint8_t top1[LEN], channel[LEN];
+		uint32_t best[LEN];
+		uint8_t channel[LEN];
 		struct reap_eval_tokens t = {.block = (uint64_t)b, .pack = "UNION", .seq_len = LEN,
 			.positions = positions, .ids = ids, .nll = nll, .entropy = entropy,
-			.top1 = top1, .channel = channel};
+			.best = best, .channel = channel};
 
 		snprintf(t.block_sha256, sizeof(t.block_sha256), "%064x", (unsigned)b);
 		reap_sha256_update(blocks, t.block_sha256, 64);
@@ -61,9 +65,9 @@ static FILE *make_stream(change_fn *change, const struct reap_eval_meta *meta)
 			ids[i] = (uint32_t)i;
 			nll[i] = change(b, i, (float)(i % 4 + 1) / 4);
 			entropy[i] = (float)(i % 4) / 4 + 0.125f;
-			top1[i] = nll[i] < 0.7f;
+			best[i] = nll[i] < 0.7f ? ids[i] : ids[i] + wrong;
 			channel[i] = i < 8 ? REAP_CHANNEL_ANALYSIS : REAP_CHANNEL_FINAL;
-			reap_metrics_add(&m, &g, nll[i], entropy[i], top1[i]);
+			reap_metrics_add(&m, &g, nll[i], entropy[i], best[i] == ids[i]);
 			t.n++;
 		}
 		if (meta->tokens && reap_put_eval_tokens(w, &t, &e) != REAP_OK)
@@ -101,14 +105,23 @@ static float a_little(int b, int i, float nll)
 	return nll + 0.1f + 0.001f * (float)(b * 17 % BLOCKS);
 }
 
+/* The same values, but another token on top wherever the right one is not. */
+static float other_mistakes(int b, int i, float nll)
+{
+	return same(b, i, nll);
+}
+
 static int read_pair(struct reap_pair *p, change_fn *left, change_fn *right,
 	const struct reap_eval_meta *right_meta, struct reap_err *e)
 {
 	struct reap_eval_meta meta = meta_of();
-	FILE *f[2] = {make_stream(left, &meta),
-		make_stream(right, right_meta != NULL ? right_meta : &meta)};
+	FILE *f[2] = {make_stream(left, &meta), NULL};
 	struct reap_reader *r[2] = {NULL, NULL};
 	int rc;
+
+	wrong = right == other_mistakes ? 2 : 1;
+	f[1] = make_stream(right, right_meta != NULL ? right_meta : &meta);
+	wrong = 1;
 
 	if (reap_reader_open(&r[0], fileno(f[0]), "left", REAP_KIND_EVAL, e) != REAP_OK ||
 		reap_reader_open(&r[1], fileno(f[1]), "right", REAP_KIND_EVAL, e) != REAP_OK)
@@ -153,6 +166,19 @@ static void test_by_hand(void)
 	ok(r->left.cc_count == 0 && r->right.cc_count == BLOCKS, "CC of both: %llu %llu",
 		(unsigned long long)r->left.cc_count, (unsigned long long)r->right.cc_count);
 	ok(fabs(r->d_cc_at_base - 1.0 / 16) < 1e-12, "CC at the base's thresholds");
+	reap_pair_free(&p);
+}
+
+/* Two models that are wrong in different ways do not agree. */
+static void test_mistakes(void)
+{
+	struct reap_pair p;
+	struct reap_err e = {0};
+
+	if (!ok(read_pair(&p, same, other_mistakes, NULL, &e) == REAP_OK, "read: %s", e.text))
+		exit(1);
+	ok(fabs(p.rows[0].agree - 0.5) < 1e-12 && fabs(p.rows[0].both_hit - 0.5) < 1e-12 &&
+		!p.rows[0].identical, "they agree where both are right, on half: %g", p.rows[0].agree);
 	reap_pair_free(&p);
 }
 
@@ -222,6 +248,7 @@ int main(void)
 	double d_ppl;
 
 	test_by_hand();
+	test_mistakes();
 	ok(read_pair(&p, same, same, NULL, &e) == REAP_OK && p.rows[0].identical &&
 		p.rows[0].d_ppl == 0 && p.rows[0].d_ppl_ci.lo == 0 && p.rows[0].d_ppl_ci.hi == 0 &&
 		p.rows[0].js2d == 0 && p.rows[0].agree == 1, "the same model: exact zeros");
