@@ -91,6 +91,10 @@ print(crc ^ 0xffffffff, n)' "$TOKENS"))" ]
 		>"$TMP/other/model.safetensors.index.json"
 	jq -cS '.eos_token_id = 1 | .use_cache = false' "$MODEL/config.json" >"$TMP/other/config.json"
 	same "$MODEL" "$TMP/other"
+	jq '.layer_types[] = "full_attention"' "$MODEL/config.json" >"$TMP/many/config.json"
+	jq '.sliding_window = 9 | .max_position_embeddings = 4096' "$TMP/many/config.json" \
+		>"$TMP/other/config.json"
+	same "$TMP/many" "$TMP/other"
 	jq '.rope_theta = 150001' "$MODEL/config.json" >"$TMP/other/config.json"
 	differs "$MODEL" "$TMP/other"
 }

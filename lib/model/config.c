@@ -17,6 +17,8 @@
  * room to spare. */
 enum { MAX_WIDTH = 1 << 20 };
 
+enum { WINDOW = 128 };
+
 static const double SWIGLU_LIMIT = 7;
 
 /* A whole number; what transformers has for gpt_oss when it is absent.  null is a
@@ -56,12 +58,21 @@ static int get_bool(const json_t *o, const char *key, const char *name, bool sta
 	return reap_json_opt_bool(o, key, name, out, e);
 }
 
+static int get_f64(const json_t *o, const char *key, const char *name, double standard, double *out,
+	struct reap_err *e)
+{
+	*out = standard;
+	if (json_is_null(json_object_get(o, key)))
+		return reap_fail(e, REAP_EFAIL, "%s: %s: null is no number", name, key);
+	return reap_json_opt_f64(o, key, name, out, e);
+}
+
 /* A number that transformers 4 has in its code and does not look for. */
 static int expect_f64(const json_t *o, const char *key, const char *name, double want,
 	struct reap_err *e)
 {
-	double v = want;
-	int rc = reap_json_opt_f64(o, key, name, &v, e);
+	double v;
+	int rc = get_f64(o, key, name, want, &v, e);
 
 	if (rc == REAP_OK && v != want)
 		rc = reap_fail(e, REAP_EFAIL,
@@ -188,9 +199,9 @@ static int parse_layer_types(struct reap_config *c, const json_t *root, const ch
 			return reap_fail(e, REAP_EFAIL,
 				"%s: layer_types: entry %u: \"%s\" is not supported", name, i, s ? s : "?");
 	}
-	/* Full layers have no use for a window; 0 would hide every key. */
-	c->window = c->max_context;
-	return any ? get_u32(root, "sliding_window", name, 128, 1, 1 << 30, &c->window, e) : REAP_OK;
+	/* Full layers have no use for a window, and what it is said to be makes no other model. */
+	c->window = WINDOW;
+	return any ? get_u32(root, "sliding_window", name, WINDOW, 1, 1 << 30, &c->window, e) : REAP_OK;
 }
 
 static int parse_rest(struct reap_config *c, const json_t *root, const char *name,
@@ -199,11 +210,10 @@ static int parse_rest(struct reap_config *c, const json_t *root, const char *nam
 	const json_t *eos = json_object_get(root, "eos_token_id");
 	int rc;
 
-	c->rms_eps = 1e-5;
 	c->swiglu_limit = SWIGLU_LIMIT;
 	if ((rc = get_bool(root, "attention_bias", name, true, &c->attention_bias, e)) != REAP_OK ||
 		(rc = get_bool(root, "tie_word_embeddings", name, false, &c->tied, e)) != REAP_OK ||
-		(rc = reap_json_opt_f64(root, "rms_norm_eps", name, &c->rms_eps, e)) != REAP_OK)
+		(rc = get_f64(root, "rms_norm_eps", name, 1e-5, &c->rms_eps, e)) != REAP_OK)
 		return rc;
 	if (!(c->rms_eps >= 0))
 		return reap_fail(e, REAP_EFAIL, "%s: rms_norm_eps: %g is below 0", name, c->rms_eps);
