@@ -361,15 +361,27 @@ struct lines {
 	size_t n, cap;
 };
 
+/* A line of sha256sum(1): before a name with escapes stands a backslash. */
 static int add_digest(void *arg, const char *name, const char *sha256, struct reap_err *e)
 {
+	static const char special[] = "\\\n\r", letter[] = "\\nr";
 	struct lines *l = arg;
-	size_t n = strlen(sha256) + strlen(name) + 3;
+	const size_t most = strlen(sha256) + 2 * strlen(name) + sizeof("\\  \n");
+	char *p;
 
-	if (!reap_grow(&l->text, &l->cap, l->n + n + 1, 1))
+	if (!reap_grow(&l->text, &l->cap, l->n + most, 1))
 		return reap_fail_memory(e, name);
-	snprintf(l->text + l->n, n + 1, "%s  %s\n", sha256, name);
-	l->n += n;
+	p = l->text + l->n;
+	p += sprintf(p, "%s%s  ", strpbrk(name, special) != NULL ? "\\" : "", sha256);
+	for (; *name != '\0'; name++) {
+		const char *s = strchr(special, *name);
+
+		if (s != NULL)
+			*p++ = '\\';
+		*p++ = s != NULL ? letter[s - special] : *name;
+	}
+	*p++ = '\n';
+	l->n = (size_t)(p - l->text);
 	return REAP_OK;
 }
 

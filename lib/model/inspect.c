@@ -73,6 +73,9 @@ int reap_inspect(const char *dir, const struct reap_inspect *in, struct reap_err
 	if ((rc = each_file(dir, name, n, NULL, &r, e)) == REAP_OK &&
 		(rc = inspect_weights(m, &r, e)) == REAP_OK)
 		rc = each_file(dir, name, n, in, &r, e);
+	/* The digests are of the bytes that were looked at. */
+	if (rc == REAP_OK)
+		rc = reap_model_unchanged(m, e);
 out:
 	reap_list_free(name, n);
 	reap_model_close(m);
