@@ -172,6 +172,9 @@ short() {
 @test "prune: one's own model and rows in one line, and the recipe that says so" {
 	mkdir "$TMP/my data"
 	cp -r tests/fixtures/model "$TMP/my data/my model"
+	for f in README.md SHA256SUMS verdict.md "USAGE notes" "USAGE policy"; do
+		echo "the source's $f" >"$TMP/my data/my model/$f"
+	done
 	cp tests/fixtures/packs/tool_agentic.calib.jsonl "$TMP/my data/my rows.jsonl"
 	cd "$TMP"
 	"${REAP_RUN:-$ROOT/pipelines/reap-run}" -q prune MODEL="my data/my model" DATA="my data/my rows.jsonl" KEEP=20 ROWS=60 \
@@ -181,7 +184,11 @@ short() {
 	cd out/my-rows-keep20
 	[ "$(jq .num_local_experts model/config.json)" -eq 20 ]
 	[ -s report.html ]
-	(cd model && sha256sum --quiet -c SHA256SUMS)
+	(cd model && sha256sum --quiet --strict -c SHA256SUMS)
+	(cd model && ls | grep -vx SHA256SUMS | LC_ALL=C sort) >"$TMP/files"
+	cut -c 67- model/SHA256SUMS | LC_ALL=C sort | diff "$TMP/files" -
+	grep -q "USAGE notes" "$TMP/files"
+	run ! grep -r "the source's [RSv]" model
 	# What was done stands in the recipe, and no folder of this machine.
 	[ "$(reap-recipe --get model.base_model_id model/reap-recipe.yaml)" = "my model" ]
 	[ "$(reap-recipe --get profiling_data.holdout.fraction model/reap-recipe.yaml)" = 0.2 ]
