@@ -303,6 +303,8 @@ kind("config-other-top-k-name-alone", "num_experts_per_tok: missing: transformer
 kind("config-limit-6", "swiglu_limit: transformers 4 takes 7 whatever stands here, transformers 5 takes 6: only 7")(lambda c: c.config(swiglu_limit=6.0))
 kind("config-alpha", "swiglu_alpha: transformers 4 takes 1.702 whatever stands here, transformers 5 takes 2")(lambda c: c.config(swiglu_alpha=2))
 kind("config-size-null", "head_dim: null is no number")(lambda c: c.config(head_dim=NULL))
+kind("config-eps-null", "rms_norm_eps: null is no number")(lambda c: c.config(rms_norm_eps=NULL))
+kind("config-limit-null", "swiglu_limit: null is no number")(lambda c: c.config(swiglu_limit=NULL))
 kind("config-bias-null", "attention_bias: null is neither")(lambda c: c.config(attention_bias=NULL))
 kind("config-window-null", "sliding_window: null is no number")(lambda c: c.config(sliding_window=NULL))
 kind("adapter", "adapter_config.json: transformers with peft loads the model that it names, others these weights")(lambda c: c.write("adapter_config.json", "{}"))
@@ -321,6 +323,7 @@ for f in ("config.json", INDEX, TWO, "generation_config.json"):
 for f in ("config.json", TWO):
     kind("unfinished-" + f, f + ": is missing: its download is unfinished (")(lambda c, f=f: os.rename(c.path(f), c.path(f + ".incomplete")))
     kind("unfinished-link-" + f, f + ": leads to ")(lambda c, f=f: c.in_cache(f, "0" * 64 + ".incomplete"))
+    kind("unfinished-aria2-" + f, f + ": its download is unfinished (")(lambda c, f=f: c.write(f + ".aria2", b"\0\1"))
 kind("unfinished-blob", TWO + ": is missing: its download is unfinished (")(lambda c: (c.in_cache(TWO, "0" * 64 + ".incomplete"), os.unlink(c.path(TWO)), os.symlink("../unfinished-blob.blobs/blobs/" + "0" * 64, c.path(TWO))))
 kind("unfinished-local-dir", TWO + ": is missing, and a download to its directory is unfinished (")(lambda c: (os.makedirs(c.path(".cache/huggingface/download")), os.rename(c.path(TWO), c.path(".cache/huggingface/download/Xy1=.%s.incomplete" % ("0" * 64)))))
 kind("unfinished-only", ".safetensors.incomplete: is an unfinished download")(lambda c: [os.rename(c.path(f), c.path(f + ".incomplete")) for f in (INDEX, ONE, TWO)])

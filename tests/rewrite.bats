@@ -129,7 +129,8 @@ nothing_left() {
 	done
 	for f in LICENSE USAGE_POLICY original/model.safetensors metal/model.bin pytorch_model.bin \
 		model.gguf .gitattributes expert_mapping.json reap-recipe.yaml reap-scores.yaml \
-		config.json.part README.md SHA256SUMS verdict.md; do
+		config.json.part README.md SHA256SUMS verdict.md model-00001-of-00003.safetensors.incomplete \
+		README.md.incomplete LICENSE.part; do
 		echo "old $f" >"$TMP/src/$f"
 	done
 	echo "kind: reap_recipe" >"$TMP/recipe"
@@ -140,6 +141,22 @@ nothing_left() {
 		expert_mapping.json generation_config.json model-00001-of-00002.safetensors \
 		model-00002-of-00002.safetensors model.safetensors.index.json reap-recipe.yaml \
 		tokenizer.json tokenizer_config.json)
+}
+
+@test "a source whose small files were not downloaded whole" {
+	cp -r "$MODEL" "$TMP/src"
+	mv "$TMP/src/tokenizer.json" "$TMP/src/tokenizer.json.incomplete"
+	fails 1 "$TMP/src/tokenizer.json.incomplete: is an unfinished download" \
+		reap-rewrite -q -m "$TMP/src" -o "$TMP/out" "$PLAN"
+	nothing_left out
+	cp "$MODEL/tokenizer.json" "$TMP/src"
+	touch "$TMP/src/tokenizer.json.aria2"
+	fails 1 "$TMP/src/tokenizer.json: its download is unfinished ($TMP/src/tokenizer.json.aria2)" \
+		reap-rewrite -q -m "$TMP/src" -o "$TMP/out" "$PLAN"
+	nothing_left out
+	rm "$TMP/src"/*.aria2
+	reap-rewrite -q -m "$TMP/src" -o "$TMP/out" "$PLAN" >"$TMP/manifest"
+	[ ! -e "$TMP/out/tokenizer.json.incomplete" ]
 }
 
 @test "recipe and scores are shipped inside" {

@@ -453,6 +453,21 @@ fake_duckdb() {
 	grep -q "nothing here reads Parquet" "$TMP/err"
 }
 
+@test "rows that were not downloaded whole" {
+	local f
+	for f in r.jsonl r.parquet; do
+		printf 'version https://git-lfs.github.com/spec/v1\noid sha256:%064d\nsize 9\n' 0 >"$TMP/$f"
+		fails 1 "$TMP/$f: is a Git LFS pointer" tok -m "$MODEL" --rows "$TMP/$f"
+		echo '<!DOCTYPE html>' >"$TMP/$f"
+		fails 1 "$TMP/$f: is a web page" tok -m "$MODEL" --rows "$TMP/$f"
+		mv "$TMP/$f" "$TMP/$f.incomplete"
+		fails 1 "$TMP/$f: is missing: its download is unfinished ($TMP/$f.incomplete)" \
+			tok -m "$MODEL" --rows "$TMP/$f"
+	done
+	echo '<html>' >"$TMP/r.jsonl"
+	fails 1 "standard input: is a web page" eval 'tok -m "$MODEL" --rows - <"$TMP/r.jsonl"'
+}
+
 @test "real Parquet files of every kind (needs pyarrow)" {
 	python3 -c 'import pyarrow.parquet' 2>/dev/null || skip "python3 has no pyarrow"
 	cp "$PACKS/tool_agentic.eval.jsonl" "$TMP/r.jsonl"

@@ -37,7 +37,7 @@ static bool follow(const char *path, char *out, size_t size)
 	return (size_t)snprintf(out, size, "%.*s%s", (int)(slash + 1 - path), path, to) < size;
 }
 
-bool reap_is_unfinished(const char *path)
+size_t reap_unfinished(const char *path)
 {
 	const size_t n = strlen(path);
 
@@ -45,9 +45,9 @@ bool reap_is_unfinished(const char *path)
 		const size_t m = strlen(unfinished[i]);
 
 		if (n > m && strcmp(path + n - m, unfinished[i]) == 0)
-			return true;
+			return n - m;
 	}
-	return false;
+	return 0;
 }
 
 int reap_check_download(const char *path, const void *head, size_t n, struct reap_err *e)
@@ -55,9 +55,13 @@ int reap_check_download(const char *path, const void *head, size_t n, struct rea
 	static const char pointer[] = "version https://git-lfs.github.com/spec/";
 	const char *p = head;
 	char to[PATH_MAX];
+	struct stat st;
 
-	if (follow(path, to, sizeof(to)) && reap_is_unfinished(to))
+	if (follow(path, to, sizeof(to)) && reap_unfinished(to) > 0)
 		return reap_fail(e, REAP_EFAIL, "%s: leads to %s, an unfinished download", path, to);
+	/* aria2 gives a file its whole size and its name before it has the bytes. */
+	if ((size_t)snprintf(to, sizeof(to), "%s.aria2", path) < sizeof(to) && stat(to, &st) == 0)
+		return reap_fail(e, REAP_EFAIL, "%s: its download is unfinished (%s)", path, to);
 	if (begins(p, n, pointer))
 		return reap_fail(e, REAP_EFAIL,
 			"%s: is a Git LFS pointer, not the file (git lfs pull brings that)", path);
@@ -71,6 +75,17 @@ int reap_check_download(const char *path, const void *head, size_t n, struct rea
 		return reap_fail(e, REAP_EFAIL,
 			"%s: is a web page, not the file (its download failed)", path);
 	return REAP_OK;
+}
+
+int reap_check_download_of(int fd, const char *path, struct reap_err *e)
+{
+	char head[64];
+	const ssize_t n = pread(fd, head, sizeof(head), 0);
+
+	if (n < 0 && errno == ESPIPE)
+		return REAP_OK;
+	return n < 0 ? reap_fail_errno(e, "%s", path)
+		     : reap_check_download(path, head, (size_t)n, e);
 }
 
 /* Is there `path` with one of the endings? */
@@ -99,7 +114,7 @@ static bool find_beside(const char *path, char *out, size_t size)
 	if (d == NULL)
 		return false;
 	while (!found && (ent = readdir(d)) != NULL)
-		found = reap_is_unfinished(ent->d_name) &&
+		found = reap_unfinished(ent->d_name) > 0 &&
 			(size_t)snprintf(out + n, size - (size_t)n, "%s", ent->d_name) < size - (size_t)n;
 	closedir(d);
 	return found;

@@ -5,18 +5,21 @@
 #ifndef REAP_DOWNLOAD_H
 #define REAP_DOWNLOAD_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "lib/base/err.h"
 
-/* Does the name end as those of unfinished downloads do? */
-bool reap_is_unfinished(const char *name);
+/* Of a name that ends as those of unfinished downloads do, how many bytes come before
+ * that: the name of the whole file; 0 of any other. */
+size_t reap_unfinished(const char *name);
 
 /* Error when a file with these first n bytes (64 will do) is a Git LFS pointer or a web
- * page, or when `path` is a link to an unfinished download. */
+ * page, or when `path` is a link to an unfinished download or aria2 still fills it. */
 REAP_MUST_CHECK int reap_check_download(const char *path, const void *head, size_t n,
 	struct reap_err *e);
+
+/* The same for an open file; what is no file has no beginning to look at. */
+REAP_MUST_CHECK int reap_check_download_of(int fd, const char *path, struct reap_err *e);
 
 /* The error of a file that could not be opened (errno says why): when it is missing
  * and its download lies there unfinished, that. */

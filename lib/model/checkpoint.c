@@ -115,7 +115,7 @@ static int list_numbered(struct reap_checkpoint *c, struct reap_err *e)
 		return reap_fail_errno(e, "%s", c->dir);
 	while (of == 0 && (ent = readdir(d)) != NULL) {
 		of = shards_said(ent->d_name);
-		if (strncmp(ent->d_name, "model", 5) == 0 && reap_is_unfinished(ent->d_name))
+		if (strncmp(ent->d_name, "model", 5) == 0 && reap_unfinished(ent->d_name) > 0)
 			snprintf(part, sizeof(part), "%s", ent->d_name);
 	}
 	closedir(d);

@@ -299,16 +299,13 @@ static int copy_file(struct reap_prune *r, const char *path, const char *name,
 	struct reap_stamp before;
 	struct stat st;
 	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
-	char head[64];
-	ssize_t n = 0;
 
-	if (fd < 0 || fstat(fd, &st) != 0 ||
-		(S_ISREG(st.st_mode) && (n = pread(fd, head, sizeof(head), 0)) < 0)) {
+	if (fd < 0 || fstat(fd, &st) != 0) {
 		rc = reap_fail_open(e, path);
 		goto out;
 	}
 	before = reap_stamp(&st);
-	if ((rc = reap_check_download(path, head, (size_t)n, e)) == REAP_OK &&
+	if ((rc = reap_check_download_of(fd, path, e)) == REAP_OK &&
 		(rc = begin_file(r, name, e)) == REAP_OK &&
 		(rc = reap_pump_copy(r->pump, fd, path, 0, before.bytes, e)) == REAP_OK &&
 		(rc = end_file(r, name, e)) == REAP_OK &&
@@ -324,8 +321,8 @@ out:
  * anew, and what speaks of the source: its card, checksums and verdict. */
 static bool is_aux(const char *name)
 {
-	static const char *const own[] = {"config.json", early_config, "expert_mapping.json",
-		"reap-recipe.yaml", "reap-scores.yaml", "README.md", "SHA256SUMS", "verdict.md"};
+	static const char *const own[] = {"config.json", "expert_mapping.json", "reap-recipe.yaml",
+		"reap-scores.yaml", "README.md", "SHA256SUMS", "verdict.md"};
 	static const char *const weights[] = {".safetensors", ".index.json", ".bin", ".pt", ".pth",
 		".gguf", ".h5", ".msgpack", ".onnx", ".ckpt"};
 	const size_t n = strlen(name);
@@ -340,6 +337,35 @@ static bool is_aux(const char *name)
 			return false;
 	}
 	return true;
+}
+
+/* What a broken download left is no file of the target.  But when it would have become
+ * one, and that is missing, the source is not whole. */
+static int refuse_unfinished(const struct reap_prune *r, const char *name, struct reap_err *e)
+{
+	char *file = reap_strndup(name, reap_unfinished(name)), *path = NULL;
+	struct stat st;
+	int rc = REAP_OK;
+
+	if (file == NULL || (path = reap_path_join(r->m->dir, file)) == NULL)
+		rc = reap_fail_memory(e, name);
+	else if (is_aux(file) && lstat(path, &st) != 0)
+		rc = reap_fail(e, REAP_EFAIL, "%s/%s: is an unfinished download", r->m->dir, name);
+	free(file);
+	free(path);
+	return rc;
+}
+
+static int copy_beside(struct reap_prune *r, const char *path, const char *name, struct reap_err *e)
+{
+	struct reap_reading reading = {.stop = r->o->stop};
+	int rc;
+
+	if (reap_unfinished(name) > 0)
+		return refuse_unfinished(r, name, e);
+	if ((rc = reap_blob_check(path, &reading, NULL, e)) != REAP_OK)
+		return rc;
+	return copy_file(r, path, name, e);
 }
 
 /* Copy the regular files of the source (links are followed: what is pruned must
@@ -359,10 +385,8 @@ static int copy_aux(struct reap_prune *r, struct reap_err *e)
 			rc = reap_fail_memory(e, name[i]);
 		else if (stat(path, &st) != 0)
 			rc = reap_fail_open(e, path);
-		else if (S_ISREG(st.st_mode) &&
-			(rc = reap_blob_check(path, &(struct reap_reading){.stop = r->o->stop}, NULL, e)) ==
-				REAP_OK)
-			rc = copy_file(r, path, name[i], e);
+		else if (S_ISREG(st.st_mode))
+			rc = copy_beside(r, path, name[i], e);
 		free(path);
 	}
 	reap_list_free(name, n);

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/base/download.h"
 #include "lib/base/mem.h"
 
 extern char **environ;
@@ -176,12 +177,12 @@ int reap_parquet_start(const char *path, const char *column, int *fd, pid_t *chi
 	struct stat st;
 
 	if (in < 0 || fstat(in, &st) != 0) {
-		rc = reap_fail_errno(e, "%s", path);
+		rc = reap_fail_open(e, path);
 	} else if (!S_ISREG(st.st_mode)) {
 		rc = reap_fail(e, REAP_EFAIL, "%s: Parquet must be a regular file", path);
-	} else if (pipe(ends) != 0) {
+	} else if ((rc = reap_check_download_of(in, path, e)) == REAP_OK && pipe(ends) != 0) {
 		rc = reap_fail_errno(e, "%s", path);
-	} else {
+	} else if (rc == REAP_OK) {
 		fcntl(ends[0], F_SETFD, FD_CLOEXEC);
 		fcntl(ends[1], F_SETFD, FD_CLOEXEC);
 		rc = start(path, column, in, ends[1], child, e);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/download.h"
 #include "lib/base/io.h"
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
@@ -132,7 +133,7 @@ int reap_rows_open(struct reap_rows **out, const char *path, const char *column,
 	else if (is_parquet(path))
 		rc = reap_parquet_start(path, column, &r->fd, &r->child, e);
 	else if ((r->fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
-		rc = reap_fail_errno(e, "%s", path);
+		rc = reap_fail_open(e, path);
 	if (rc != REAP_OK)
 		goto out;
 	if (fstat(r->fd, &st) != 0) {
@@ -158,6 +159,8 @@ int reap_rows_open(struct reap_rows **out, const char *path, const char *column,
 
 		r->start = here > 0 ? (uint64_t)here : 0;
 		r->bytes = (uint64_t)st.st_size > r->start ? (uint64_t)st.st_size - r->start : 0;
+		if ((rc = reap_check_download_of(r->fd, r->name, e)) != REAP_OK)
+			goto out;
 	}
 	*out = r;
 	r = NULL;

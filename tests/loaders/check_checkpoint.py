@@ -235,8 +235,8 @@ def check_source(ck, src):
                   "%s: expert %s, now %d, differs from the source" % (t, o, n))
     for f in os.listdir(src.dir):
         path = os.path.join(src.dir, f)
-        skip = re.search(r"\.(safetensors|index\.json|bin|pt|pth|gguf)$", f) or f.startswith(".") or f in (
-            "config.json", "config.json.part", "expert_mapping.json", "reap-recipe.yaml", "reap-scores.yaml",
+        skip = re.search(r"\.(safetensors|index\.json|bin|pt|pth|gguf|incomplete|part)$", f) or f.startswith(".") or f in (
+            "config.json", "expert_mapping.json", "reap-recipe.yaml", "reap-scores.yaml",
             "README.md", "SHA256SUMS", "verdict.md")
         if os.path.isfile(path) and not skip:
             copy = os.path.join(ck.dir, f)
