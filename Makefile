@@ -20,7 +20,7 @@ VERSION := $(shell sed -n 's/^.define REAP_VERSION "\(.*\)"/\1/p' cmd/tool.h)
 
 PKGS    := msgpack yaml-0.1 jansson libpcre2-8 libb2 libcrypto libisal
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
-	-Wwrite-strings
+	-Wwrite-strings $(if $(SAN),,-Wframe-larger-than=16384) # a stack may have 128 KiB
 SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SAN_tsan := -fsanitize=thread
 SAN_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all

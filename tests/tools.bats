@@ -76,3 +76,29 @@ confined() {
 	confined 1 $((600 << 20)) reap-route -v --threads 2 --memory 1G --dry-run -m "$MODEL" "$TMP/tokens" 2>"$TMP/said" >/dev/null
 	[ ! -s "$TMP/said" ]
 }
+
+@test "every tool on a stack of 128 KiB, threads too" {
+	[[ "$REAP_BUILD" != *san* && "$REAP_BUILD" != *fuzz* ]] || skip "frames are larger under a sanitizer"
+	ulimit -s 128
+	reap-tokenize -q -m "$MODEL" --rows --max-len 64 --sample 6 "$PACKS"/*.calib.jsonl >"$TMP/calib"
+	reap-tokenize -q -m "$MODEL" -l 128 --blocks 8 --union UNION "$PACKS"/*.eval.jsonl >"$TMP/tokens"
+	reap-route -q -m "$MODEL" --threads 4 "$TMP/calib" >"$TMP/trace"
+	reap-accum -q --by-pack "$TMP/trace" >"$TMP/saliency"
+	reap-rank "$TMP/saliency" >"$TMP/scores"
+	reap-rank --yaml "$TMP/saliency" >"$TMP/yaml"
+	reap-cut --sweep "$TMP/yaml" >"$TMP/sweep"
+	reap-cut --keep-n 24 --core-pos 2 --core-count 2 "$TMP/scores" >"$TMP/plan"
+	reap-rewrite -q -m "$MODEL" -o "$TMP/pruned" --verify --scores "$TMP/yaml" "$TMP/plan" >"$TMP/manifest"
+	for m in "$MODEL" "$TMP/pruned"; do
+		reap-ppl -q -m "$m" --threads 4 "$TMP/tokens" >"$TMP/$(basename "$m").eval"
+	done
+	status=0
+	reap-gate -g recipes/tiny_gates.json -m "$TMP/md" -j "$TMP/json" "$TMP"/{model,pruned}.eval >"$TMP/verdict" || status=$?
+	[ "$status" -eq 0 ] || [ "$status" -eq 4 ]
+	reap-recipe --id recipes/eval-tiny_keep24.yaml
+	reap-show --check "$TMP/pruned" >"$TMP/sums"
+	for s in calib tokens trace saliency scores plan manifest model.eval pruned.eval; do
+		reap-show "$TMP/$s" >"$TMP/text"
+		reap-show --encode "$(head -n 1 "$TMP/text" | jq -r .kind)" "$TMP/text" >"$TMP/again"
+	done
+}

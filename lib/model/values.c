@@ -8,7 +8,7 @@
 #include "lib/model/checkpoint.h"
 #include "lib/model/safetensors.h"
 
-enum { PIECE = 1 << 14 };
+enum { PIECE = 1 << 12 }; /* on a stack, which may be small */
 
 static const char *file_of(const struct reap_model *m, const struct reap_tensor *t)
 {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/base/hash.h"
+#include "lib/base/mem.h"
 #include "lib/stream/balance.h"
 
 static const struct {
@@ -190,15 +191,19 @@ static int better_first(const void *a, const void *b)
 	return x->expert < y->expert ? -1 : x->expert > y->expert;
 }
 
-void reap_rank_order(const double *score, uint32_t experts, uint32_t *ranking)
+int reap_rank_order(const double *score, uint32_t experts, uint32_t *ranking, struct reap_err *e)
 {
-	struct scored s[REAP_MAX_EXPERTS] = {{0}};
+	struct scored *s = reap_alloc(experts, sizeof(*s));
 
+	if (s == NULL)
+		return reap_fail_memory(e, "ranking");
 	for (uint32_t i = 0; i < experts; i++)
 		s[i] = (struct scored){.score = score[i], .expert = i};
 	qsort(s, experts, sizeof(s[0]), better_first);
 	for (uint32_t i = 0; i < experts; i++)
 		ranking[i] = s[i].expert;
+	free(s);
+	return REAP_OK;
 }
 
 int reap_rank(struct reap_scores *s, const struct reap_criterion *c, const char *name,
@@ -228,7 +233,8 @@ int reap_rank(struct reap_scores *s, const struct reap_criterion *c, const char 
 			return reap_fail(e, REAP_EFAIL, "%s: layer %u: no expert was ever chosen,"
 				" so there is nothing to rank by (a trace of some layers only?)",
 				name, l);
-		reap_rank_order(s->score + at, s->experts, s->ranking + at);
+		if ((rc = reap_rank_order(s->score + at, s->experts, s->ranking + at, e)) != REAP_OK)
+			return rc;
 	}
 	return REAP_OK;
 }

@@ -61,7 +61,8 @@ REAP_MUST_CHECK int reap_rank_check(const struct reap_scores *s, const struct re
 	const char *name, struct reap_err *e);
 
 /* Order `experts` scores: by falling score, ties to the lowest id. */
-void reap_rank_order(const double *score, uint32_t experts, uint32_t *ranking);
+REAP_MUST_CHECK int reap_rank_order(const double *score, uint32_t experts, uint32_t *ranking,
+	struct reap_err *e);
 
 /* *s = unranked scores with the sums of the set `pack` ("": all tokens). */
 REAP_MUST_CHECK int reap_rank_take(const struct reap_saliency *in, const char *pack,

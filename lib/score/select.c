@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/mem.h"
 #include "lib/score/ranking.h"
 
 uint32_t reap_select_keep_n(double frac, uint32_t experts, enum reap_round round,
@@ -50,6 +51,12 @@ int reap_select_check(uint32_t keep_n, uint32_t experts, uint32_t top_k, uint32_
 	return REAP_OK;
 }
 
+static double times_chosen(const struct reap_scores *s, const struct reap_sums *x)
+{
+	(void)s;
+	return (double)x->count;
+}
+
 static double positive_mass(const struct reap_scores *s, const struct reap_sums *x)
 {
 	double m = 0;
@@ -60,30 +67,23 @@ static double positive_mass(const struct reap_scores *s, const struct reap_sums 
 	return m;
 }
 
-/* Mark the m best by `value` (experts). */
-static void mark_best(const double *value, uint32_t experts, uint32_t m, bool *core)
+/* Mark the m best of a layer, whose sums are x, by `value`. */
+static int mark_best(const struct reap_scores *s, const struct reap_sums *x,
+	double (*value)(const struct reap_scores *, const struct reap_sums *), uint32_t m, bool *core,
+	struct reap_err *e)
 {
-	uint32_t order[REAP_MAX_EXPERTS];
+	double *v = reap_alloc(s->experts, sizeof(*v));
+	uint32_t *order = reap_alloc(s->experts, sizeof(*order));
+	int rc = v != NULL && order != NULL ? REAP_OK : reap_fail_memory(e, "core experts");
 
-	reap_rank_order(value, experts, order);
-	for (uint32_t i = 0; i < m && i < experts; i++)
-		core[order[i]] = true;
-}
-
-/* The experts of a layer that stay whatever their rank. */
-static void find_core(const struct reap_scores *s, const struct reap_selection *sel,
-	uint32_t layer, bool *core)
-{
-	const struct reap_sums *x = s->sums + (size_t)layer * s->experts;
-	double value[REAP_MAX_EXPERTS] = {0};
-
-	memset(core, 0, s->experts * sizeof(*core));
-	for (uint32_t i = 0; i < s->experts; i++)
-		value[i] = positive_mass(s, &x[i]);
-	mark_best(value, s->experts, sel->core_pos, core);
-	for (uint32_t i = 0; i < s->experts; i++)
-		value[i] = (double)x[i].count;
-	mark_best(value, s->experts, sel->core_count, core);
+	for (uint32_t i = 0; rc == REAP_OK && i < s->experts; i++)
+		v[i] = value(s, &x[i]);
+	if (rc == REAP_OK && (rc = reap_rank_order(v, s->experts, order, e)) == REAP_OK)
+		for (uint32_t i = 0; i < m && i < s->experts; i++)
+			core[order[i]] = true;
+	free(v);
+	free(order);
+	return rc;
 }
 
 static int ascending(const void *a, const void *b)
@@ -99,10 +99,14 @@ static int select_layer(const struct reap_scores *s, const struct reap_selection
 	uint32_t layer, const char *name, uint32_t *keep, struct reap_err *e)
 {
 	const uint32_t *ranking = s->ranking + (size_t)layer * s->experts;
-	bool core[REAP_MAX_EXPERTS];
+	const struct reap_sums *sums = s->sums + (size_t)layer * s->experts;
+	bool core[REAP_MAX_EXPERTS] = {false}; /* who stays whatever the rank */
 	uint32_t n = 0, all = 0;
+	int rc;
 
-	find_core(s, sel, layer, core);
+	if ((rc = mark_best(s, sums, positive_mass, sel->core_pos, core, e)) != REAP_OK ||
+		(rc = mark_best(s, sums, times_chosen, sel->core_count, core, e)) != REAP_OK)
+		return rc;
 	for (uint32_t i = 0; i < s->experts; i++) {
 		all += core[i];
 		if (core[i] && n < sel->keep_n)

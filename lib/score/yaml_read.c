@@ -486,6 +486,7 @@ static int get_ranking(const struct yaml *y, struct reap_scores *s)
 {
 	const struct reap_node *layers = find(y->root, "ranking_by_layer");
 	int64_t misranked;
+	int rc;
 
 	if (layers != NULL && (layers->kind != REAP_NODE_LIST || layers->count != s->layers))
 		return bad(y, layers, "ranking_by_layer", "not a list of %u layers", s->layers);
@@ -494,7 +495,9 @@ static int get_ranking(const struct yaml *y, struct reap_scores *s)
 		const struct reap_node *list = layers != NULL ? layers->child[l] : NULL;
 
 		if (list == NULL) {
-			reap_rank_order(s->score + (size_t)l * s->experts, s->experts, ranking);
+			if ((rc = reap_rank_order(s->score + (size_t)l * s->experts, s->experts,
+				     ranking, y->e)) != REAP_OK)
+				return rc;
 			continue;
 		}
 		if (list->kind != REAP_NODE_LIST || list->count != s->experts)

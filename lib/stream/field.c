@@ -295,8 +295,8 @@ void reap_put_array(msgpack_packer *pk, const char *key, enum reap_dtype t, int 
 	reap_put_array_value(pk, t, ndim, shape, data);
 }
 
-void reap_put_array_value(msgpack_packer *pk, enum reap_dtype t, int ndim, const uint64_t shape[],
-	const void *data)
+/* All of an array but its values; their size in bytes. */
+static size_t put_array_head(msgpack_packer *pk, enum reap_dtype t, int ndim, const uint64_t shape[])
 {
 	uint64_t bytes = dtypes[t].size;
 
@@ -310,5 +310,24 @@ void reap_put_array_value(msgpack_packer *pk, enum reap_dtype t, int ndim, const
 	}
 	reap_put_key(pk, "data");
 	msgpack_pack_bin(pk, (size_t)bytes);
-	msgpack_pack_bin_body(pk, data, (size_t)bytes);
+	return (size_t)bytes;
+}
+
+void reap_put_array_value(msgpack_packer *pk, enum reap_dtype t, int ndim, const uint64_t shape[],
+	const void *data)
+{
+	const size_t bytes = put_array_head(pk, t, ndim, shape);
+
+	msgpack_pack_bin_body(pk, data, bytes);
+}
+
+void reap_put_column(msgpack_packer *pk, const char *key, enum reap_dtype t, uint32_t n,
+	const void *first, size_t size)
+{
+	const uint64_t shape[1] = {n};
+
+	reap_put_key(pk, key);
+	put_array_head(pk, t, 1, shape);
+	for (uint32_t i = 0; i < n; i++)
+		msgpack_pack_bin_body(pk, (const char *)first + i * size, dtypes[t].size);
 }

@@ -385,11 +385,11 @@ static int get_set(struct reap_reader *r, struct reap_rec *rec, int rc, struct r
 	return REAP_OK;
 }
 
-static int get_all(struct reap_reader *r, struct reap_saliency *s, struct reap_err *e)
+static int get_all(struct reap_reader *r, struct reap_saliency *s, char (*pack)[REAP_PACK_NAME],
+	struct reap_err *e)
 {
 	const struct reap_header *h = reap_reader_header(r);
 	const char *name = reap_reader_name(r);
-	char pack[REAP_MAX_SETS][REAP_PACK_NAME];
 	uint32_t packs = 0, set = 0;
 	struct reap_rec rec;
 	int rc;
@@ -484,11 +484,15 @@ static int check_sums(const struct reap_saliency *s, const struct reap_reader *r
 
 int reap_get_saliency(struct reap_reader *r, struct reap_saliency *s, struct reap_err *e)
 {
+	char (*pack)[REAP_PACK_NAME] = reap_calloc(REAP_MAX_SETS, sizeof(*pack));
 	int rc;
 
 	*s = (struct reap_saliency){0};
-	if ((rc = get_all(r, s, e)) == REAP_OK)
+	if (pack == NULL)
+		return reap_fail_memory(e, "saliency");
+	if ((rc = get_all(r, s, pack, e)) == REAP_OK)
 		rc = check_sums(s, r, e);
+	free(pack);
 	if (rc != REAP_OK)
 		reap_saliency_free(s);
 	return rc;

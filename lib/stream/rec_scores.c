@@ -132,27 +132,14 @@ int64_t reap_scores_misranked(const struct reap_scores *s)
 
 /* ---- one field of struct reap_sums, as an array over experts ---- */
 
-/* Where a value lies: in `sums` (offset) or in an array of doubles of its own. */
-static void put_f64s(msgpack_packer *pk, const char *key, const struct reap_sums *s,
-	uint32_t n, size_t offset)
+static void put_f64s(msgpack_packer *pk, const char *key, const double *first, uint32_t n)
 {
-	const uint64_t shape[1] = {n};
-	double v[REAP_MAX_EXPERTS];
-
-	for (uint32_t i = 0; i < n; i++)
-		memcpy(&v[i], (const char *)&s[i] + offset, sizeof(v[i]));
-	reap_put_array(pk, key, REAP_F64, 1, shape, v);
+	reap_put_column(pk, key, REAP_F64, n, first, sizeof(struct reap_sums));
 }
 
-static void put_counts(msgpack_packer *pk, const char *key, const struct reap_sums *s,
-	uint32_t n, size_t offset)
+static void put_counts(msgpack_packer *pk, const char *key, const uint64_t *first, uint32_t n)
 {
-	const uint64_t shape[1] = {n};
-	int64_t v[REAP_MAX_EXPERTS];
-
-	for (uint32_t i = 0; i < n; i++)
-		memcpy(&v[i], (const char *)&s[i] + offset, sizeof(v[i]));
-	reap_put_array(pk, key, REAP_I64, 1, shape, v);
+	reap_put_column(pk, key, REAP_I64, n, first, sizeof(struct reap_sums));
 }
 
 static int get_f64s(const struct reap_rec *rec, const msgpack_object *map, const char *key,
@@ -239,30 +226,27 @@ static int put_layer(struct reap_writer *w, const struct reap_scores *s, uint32_
 	reap_put_u64(pk, "layer", layer);
 	reap_put_array(pk, "ranking", REAP_U32, 1, shape, s->ranking + at);
 	reap_put_array(pk, "score", REAP_F64, 1, shape, s->score + at);
-	put_counts(pk, "count", sums, n, offsetof(struct reap_sums, count));
-	put_f64s(pk, "sum_g", sums, n, offsetof(struct reap_sums, g));
-	put_f64s(pk, "sum_n", sums, n, offsetof(struct reap_sums, n));
-	put_f64s(pk, "sum_gn", sums, n, offsetof(struct reap_sums, gn));
+	put_counts(pk, "count", &sums->count, n);
+	put_f64s(pk, "sum_g", &sums->g, n);
+	put_f64s(pk, "sum_n", &sums->n, n);
+	put_f64s(pk, "sum_gn", &sums->gn, n);
 	if (s->known & REAP_KNOWN_SQUARES) {
-		put_f64s(pk, "sum_n2", sums, n, offsetof(struct reap_sums, n2));
-		put_f64s(pk, "sum_gn2", sums, n, offsetof(struct reap_sums, gn2));
+		put_f64s(pk, "sum_n2", &sums->n2, n);
+		put_f64s(pk, "sum_gn2", &sums->gn2, n);
 	} else {
 		reap_put_nil(pk, "sum_n2");
 		reap_put_nil(pk, "sum_gn2");
 	}
 	if (s->known & REAP_KNOWN_MAX)
-		put_f64s(pk, "max_n", sums, n, offsetof(struct reap_sums, max_n));
+		put_f64s(pk, "max_n", &sums->max_n, n);
 	else
 		reap_put_nil(pk, "max_n");
 	if (s->known & REAP_KNOWN_REGIONS) {
 		reap_put_map(pk, "regions", REAP_REGIONS);
 		for (int i = 0; i < REAP_REGIONS; i++) {
 			reap_put_map(pk, reap_region_names[i], 2);
-			put_counts(pk, "count", sums, n,
-				offsetof(struct reap_sums, region_count) +
-					(size_t)i * sizeof(uint64_t));
-			put_f64s(pk, "sum_gn", sums, n,
-				offsetof(struct reap_sums, region_gn) + (size_t)i * sizeof(double));
+			put_counts(pk, "count", &sums->region_count[i], n);
+			put_f64s(pk, "sum_gn", &sums->region_gn[i], n);
 		}
 	} else {
 		reap_put_nil(pk, "regions");

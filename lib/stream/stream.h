@@ -207,4 +207,8 @@ void reap_put_array(msgpack_packer *pk, const char *key, enum reap_dtype t, int 
 void reap_put_array_value(msgpack_packer *pk, enum reap_dtype t, int ndim, const uint64_t shape[],
 	const void *data);
 
+/* An array of one field of n structs of `size` bytes; `first` is that of the first. */
+void reap_put_column(msgpack_packer *pk, const char *key, enum reap_dtype t, uint32_t n,
+	const void *first, size_t size);
+
 #endif

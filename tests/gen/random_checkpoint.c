@@ -419,7 +419,7 @@ static void write_first(int fd, const struct spec *s, const struct reap_tensor *
 
 static void write_shards(const char *dir, const struct job *j, const struct reap_layout *l)
 {
-	double quantile[QUANTILES];
+	static double quantile[QUANTILES];
 	uint8_t *buf = reap_alloc(BUFFER, 1);
 
 	normal_quantiles(quantile);

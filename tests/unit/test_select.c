@@ -76,8 +76,9 @@ static struct reap_scores make(void)
 	s.sums[6].count = 9;
 	s.sums[7].region_gn[REAP_GOOD] = 5;
 	s.sums[5].region_gn[REAP_CONFLICT] = 50;
-	reap_rank_order(s.score, E, s.ranking);
-	reap_rank_order(s.score + E, E, s.ranking + E);
+	if (reap_rank_order(s.score, E, s.ranking, &e) != REAP_OK ||
+		reap_rank_order(s.score + E, E, s.ranking + E, &e) != REAP_OK)
+		reap_scores_free(&s);
 	return s;
 }
 
