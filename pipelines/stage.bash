@@ -82,6 +82,9 @@ stop() {
 	say "stopped: the same command goes on from here"
 	exit $((128 + $1))
 }
+# Nothing ends without a word.
+set -E
+trap '[ "$BASH_SUBSHELL" -gt 0 ] || say "${BASH_SOURCE[0]##*/}: line $LINENO: $BASH_COMMAND: status $?"' ERR
 trap 'stop 1' HUP
 trap 'stop 2' INT
 trap 'stop 15' TERM
