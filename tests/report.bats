@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# pipelines/report: the page and its figures.
+# The report: its document (reap-report), its figures (draw) and its page (page).
 load helpers
 
 GATES=recipes/near_lossless_gates.json
@@ -17,8 +17,8 @@ judge() {
 check_page() {
 	head -n 1 "$TMP/report.html" | grep -qx '<!DOCTYPE html>'
 	tail -n 1 "$TMP/report.html" | grep -qx '</body></html>'
-	! grep -E '(src|srcset|href)="?(https?:|/|[a-z]+\.)' "$TMP/report.html" || false
-	! grep -q '<script' "$TMP/report.html" || false
+	run grep -E '(src|srcset|href)="?(https?:|/|[a-z]+\.)|<script' "$TMP/report.html"
+	[ "$status" -eq 1 ]
 	for f in "$@"; do
 		head -c 8 "$TMP/report/$f.png" | cmp - <(printf '\x89PNG\r\n\x1a\n')
 		for s in "$f" "$f-dark"; do
@@ -35,65 +35,189 @@ report() {
 		--figures "$TMP/report" "$@" >"$TMP/report.html"
 }
 
+@test "standard options" {
+	standard_options reap-report
+}
+
 @test "wrong usage is exit 2, missing files exit 1" {
 	fails 2 "are wanted" pipelines/report
-	fails 2 "--soup" pipelines/report --soup x
-	fails 1 "none: no such file" pipelines/report --verdict "$TMP/none" --base "$TMP/none" --pruned "$TMP/none" \
-		--figures "$TMP/figures"
+	fails 2 "soup" pipelines/report --verdict a --base a --pruned a --figures "$TMP/f" --soup x
+	fails 2 "a verdict and its two evals" reap-report a b
+	fails 2 "go together" reap-report --plan p v a b
+	fails 2 "need --plan" reap-report --saliency p v a b
+	fails 2 "of which --cut" reap-report --plan p --scores s --cut-verdict j v a b
+	fails 1 "none: No such file" reap-report "$TMP/none" "$TMP/none" "$TMP/none"
+	echo '{"checks":[]}' >"$TMP/v"
+	fails 1 "v: no verdict of reap-gate" reap-report "$TMP/v" "$TMP/none" "$TMP/none"
+	echo '{' >"$TMP/v"
+	fails 1 "v: line" reap-report "$TMP/v" "$TMP/none" "$TMP/none"
 }
 
-@test "an evaluation alone: verdict, packs, maps" {
-	eval_of --packs a_b,UNION >"$TMP/base.eval"
-	eval_of --packs a_b,UNION --shift 0.06 --noise 0.1 --id '<pruned>' >"$TMP/pruned.eval"
-	judge
-	report
-	check_page packs parts maps
-	grep -q '<h1>&lt;pruned&gt;</h1>' "$TMP/report.html"
-	grep -q "stamp $(jq -r .verdict "$TMP/verdict.json")" "$TMP/report.html"
-}
-
-@test "with scores, plan, saliency and a trace: the cut" {
+# A calibration of three layers of 16 experts, cut to 12.
+calibrated() {
 	"$REAP_BUILD/gen/trace" 3 16 2 20 8 >"$TMP/calib.trace"
 	reap-accum "$TMP/calib.trace" >"$TMP/saliency"
 	reap-rank "$TMP/saliency" >"$TMP/scores"
 	reap-cut --keep-n 12 "$TMP/scores" >"$TMP/plan"
-	eval_of >"$TMP/base.eval"
-	eval_of --shift 0.02 --noise 0.1 >"$TMP/pruned.eval"
-	judge
-	mkdir "$TMP/other"
-	reap-cut --keep-n 8 "$TMP/scores" >"$TMP/other/plan"
-	cp "$TMP/verdict.json" "$TMP/other/"
 	for i in 1 2; do
 		reap-accum --part $i/2 "$TMP/calib.trace" >"$TMP/half$i"
 	done
-	report --plan "$TMP/plan" --scores "$TMP/scores" --saliency "$TMP/saliency" --half "$TMP/half1" \
-		--half "$TMP/half2" --cut "$TMP/other/plan" "$TMP/other/verdict.json"
-	check_page packs parts maps saliency overlap sweep
+	mkdir "$TMP/other"
+	reap-cut --keep-n 8 "$TMP/scores" >"$TMP/other/plan"
 }
 
-@test "the same model twice, and evals without tokens" {
+document() {
+	reap-report "$@" "$TMP/verdict.json" "$TMP/base.eval" "$TMP/pruned.eval" >"$TMP/report.json"
+}
+is() {
+	jq -e "$1" "$TMP/report.json" >/dev/null || { echo "not so: $1"; jq -c 'del(.verdict, .maps.points)' "$TMP/report.json"; return 1; }
+}
+
+@test "the document: what the verdict says, and the maps" {
+	eval_of --packs a_b,UNION >"$TMP/base.eval"
+	eval_of --packs a_b,UNION --shift 0.06 --noise 0.1 --id '<pruned>' >"$TMP/pruned.eval"
+	judge
+	document
+	is '.subject == "<pruned>"'
+	jq -S .verdict "$TMP/report.json" | cmp - <(jq -S . "$TMP/verdict.json")
+	is '.row == (.verdict.checks[0] as $c | .verdict.rows[] | select(.pack == $c.pack and .seq_len == $c.seq_len))'
+	is '.maps.points | length <= 1200'
+	# Every scored token is in each map once, and what leaves a bin enters another.
+	for side in 2 3; do
+		is "([.maps.points[][$side]] | add) == ([.row.left, .row.right][$side - 2].kept_tokens)"
+	done
+	is '[.maps.points[] | select(.[2] != .[3] and .[4] == 0)] == []'
+	is '[.maps.points[] | select(.[4] != null and (.[4] > 0) != (.[3] > .[2]) and .[2] != .[3])] == []'
+	is 'has("kept") or has("gained") | not'
+}
+
+@test "the document: scores, other choices, and what was measured, as reap-cut has them" {
+	calibrated
 	eval_of >"$TMP/base.eval"
-	cp "$TMP/base.eval" "$TMP/pruned.eval"
+	eval_of --shift 0.02 --noise 0.1 >"$TMP/pruned.eval"
+	judge
+	document --plan "$TMP/plan" --scores "$TMP/scores" --saliency "$TMP/saliency" --half "$TMP/half1" \
+		--half "$TMP/half2" --cut "$TMP/other/plan" --cut-verdict "$TMP/verdict.json"
+	is '.kept | .keep_n == 12 and .experts == 16 and (.layers | length) == 3'
+	is '[.kept.layers[] | select((.score | add | . - 16 | fabs) > 1e-9)] == []'
+	reap-show -t layer "$TMP/plan" | jq -sc '[.[] | .keep | sort]' >"$TMP/want"
+	jq -c '[.kept.layers[] | .kept | to_entries | map(select(.value).key)]' "$TMP/report.json" | cmp - "$TMP/want"
+	reap-show -t layer "$TMP/scores" | jq -sc '[.[] | .ranking[0]]' >"$TMP/want"
+	jq -c '[.kept.layers[] | .rank | index(1)]' "$TMP/report.json" | cmp - "$TMP/want"
+	# The overlap with another criterion, and the sweep, as reap-cut prints them.
+	reap-rank --method reap "$TMP/saliency" >"$TMP/reap"
+	reap-cut --keep-n 12 --compare "$TMP/plan" "$TMP/reap" | awk '$1 == "mean" { printf "%.2f\n", $2 }' >"$TMP/want"
+	jq '.kept.overlap[] | select(.name == "reap").mean * 100 | round / 100' "$TMP/report.json" |
+		xargs printf '%.2f\n' | cmp - "$TMP/want"
+	is '[.kept.overlap[] | select(.name | endswith("of the data"))] | length == 2'
+	is '[.kept.measured[].keep_n] == [12, 8] and .kept.measured[0].d_nll == .row.d_nll'
+}
+
+@test "the document: sizes and parameters before and after, words of the worst tokens" {
+	local m=$TMP/keep16
+	reap-rewrite -q -m "$MODEL" -o "$m" --first 16 >"$TMP/manifest"
+	head -n 30 "$PACKS/tool_agentic.eval.jsonl" | reap-tokenize -q -m "$MODEL" -l 256 -b 4 UNION=- >"$TMP/tokens"
+	reap-ppl -q -m "$MODEL" --bins 20x15 "$TMP/tokens" >"$TMP/base.eval"
+	reap-ppl -q -m "$m" --bins 20x15 "$TMP/tokens" >"$TMP/pruned.eval"
+	reap-gate -q -g recipes/tiny_gates.json -j "$TMP/verdict.json" "$TMP/base.eval" "$TMP/pruned.eval" >/dev/null || [ $? -eq 4 ]
+	document --source "$MODEL" --model "$m" --tokens "$TMP/tokens" --tokenizer "$MODEL/tokenizer.json"
+	is '.gained.experts == [32, 16] and .gained.mxfp4'
+	# tests/fixtures/README.md: 7.2 M parameters; 16 experts of 4 layers less.
+	is '.gained.parameters[0] == 7212320 and .gained.parameters[1] == 7212320 - 4 * 16 * (3 * 128 * 128 + 3 * 128 + 129)'
+	jq -c .gained "$TMP/report.json" >"$TMP/gained"
+	reap-report --source "$MODEL" -m "$m" | jq -c .gained | cmp - "$TMP/gained"
+	is ".gained.bytes[0] == $(cat "$MODEL"/*.safetensors | wc -c)"
+	is '[.row.worst_tokens[] | select(.text == null or .before == null)] == []'
+	# The words are those of the tokenizer.
+	local id block at
+	read -r id block at < <(jq -r '.row.worst_tokens[0] | "\(.id) \(.block) \(.position)"' "$TMP/report.json")
+	[ "$(reap-show -t block "$TMP/tokens" | jq "select(.index == $block).ids[$at]")" = "$id" ]
+	jq -rj '.row.worst_tokens[0].text' "$TMP/report.json" >"$TMP/text"
+	[ "$(jq -Rs '{text: .}' "$TMP/text" | jq -c . | reap-tokenize -q -t "$MODEL/tokenizer.json" --rows - | reap-show -t block | jq -c .ids)" = "[$id]" ]
+}
+
+@test "the figures: all axes say what they are; no interval reaches beyond its axis" {
+	calibrated
+	eval_of >"$TMP/base.eval"
+	eval_of --shift 0.02 --noise 0.1 >"$TMP/pruned.eval"
+	judge
+	document --plan "$TMP/plan" --scores "$TMP/scores" --saliency "$TMP/saliency"
+	pipelines/draw "$TMP/report.json" "$TMP/figures"
+	for f in lost packs channels positions map_base map_pruned map_moved by_expert by_rank overlap sweep; do
+		[ -s "$TMP/figures/$f.svg" ]
+		pick() { jq -r --arg figure $f --arg part "$1" -f pipelines/figures.jq "$TMP/report.json"; }
+		case $(pick drawing) in
+		bars)
+			pick set >"$TMP/set"
+			lo=$(sed -n 's/^lo=//p' "$TMP/set") hi=$(sed -n 's/^hi=//p' "$TMP/set")
+			pick rows | awk -F'\t' -v lo="$lo" -v hi="$hi" '$3 < lo || $4 > hi { bad = 1 } END { exit bad }'
+			;;
+		esac
+		# Two labels at least: one an axis, or names down the side and one below.
+		[ "$(grep -c '<text' "$TMP/figures/$f.svg")" -ge 4 ]
+	done
+	grep -q 'percent of the limit' "$TMP/figures/lost.svg"
+	grep -q 'entropy of the top tokens' "$TMP/figures/map_moved.svg"
+	grep -q 'probability of the token' "$TMP/figures/map_moved.svg"
+}
+
+@test "the page: an evaluation alone; the same model twice; evals without tokens" {
+	eval_of --packs a_b,UNION >"$TMP/base.eval"
+	eval_of --packs a_b,UNION --shift 0.06 --noise 0.1 --id '<pruned>' >"$TMP/pruned.eval"
 	judge
 	report
-	check_page packs parts maps
+	check_page lost packs channels positions map_base map_pruned map_moved
+	grep -q '<h1>&lt;pruned&gt;</h1>' "$TMP/report.html"
+	grep -q "stamp $(jq -r .verdict "$TMP/verdict.json")" "$TMP/report.html"
+	cp "$TMP/base.eval" "$TMP/pruned.eval"
+	judge
+	rm -r "$TMP/report"
+	report
 	grep -q 'stamp PASS' "$TMP/report.html"
 	eval_of --no-tokens >"$TMP/base.eval"
 	cp "$TMP/base.eval" "$TMP/pruned.eval"
 	judge
+	rm -r "$TMP/report"
 	report
-	check_page maps
+	check_page lost map_base map_pruned map_moved
 }
 
-@test "the page opens in a browser without a word on the console" {
+@test "the page: what comes from outside is text; blanks can be seen; all scripts are there" {
+	eval_of >"$TMP/base.eval"
+	eval_of --shift 0.02 --noise 0.1 >"$TMP/pruned.eval"
+	judge
+	document
+	pipelines/draw "$TMP/report.json" "$TMP/figures"
+	jq '.subject = "<b>\"x\" & 東京" | .row.worst_tokens = [{block: 0, position: 3, channel: "<i>", id: 1, nll_left: 0, nll_right: 1,
+		before: "a\nb <script>", text: " "}, {block: 0, position: 4, channel: "final", id: 1, nll_left: 0, nll_right: 1,
+		before: "", text: "京🙂"}]' "$TMP/report.json" >"$TMP/odd.json"
+	pipelines/page "$TMP/odd.json" "$TMP/figures" >"$TMP/page.html"
+	grep -qF '<h1>&lt;b&gt;&quot;x&quot; &amp; 東京</h1>' "$TMP/page.html"
+	grep -qF 'a⏎b &lt;script&gt;<mark>␣</mark>' "$TMP/page.html"
+	grep -qF '<mark>京🙂</mark>' "$TMP/page.html"
+	run grep -E '<script|<i>|<b>' "$TMP/page.html"
+	[ "$status" -eq 1 ]
+}
+
+@test "the page in a browser: nothing on the console; it fits a phone of 375 px" {
 	command -v chromium >/dev/null || skip "chromium is not installed"
 	eval_of >"$TMP/base.eval"
 	eval_of --shift 0.02 --noise 0.1 >"$TMP/pruned.eval"
 	judge
 	report
-	timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$TMP/profile" \
-		--host-resolver-rules='MAP * 0.0.0.0' --enable-logging=stderr --window-size=1100,3000 \
-		--screenshot="$TMP/page.png" "file://$TMP/report.html" 2>"$TMP/log" >/dev/null
-	! grep CONSOLE "$TMP/log" || false
+	browser() {
+		timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$TMP/profile" \
+			--host-resolver-rules='MAP * 0.0.0.0' --allow-file-access-from-files --enable-logging=stderr "$@"
+	}
+	browser --window-size=1100,3000 --screenshot="$TMP/page.png" "file://$TMP/report.html" 2>"$TMP/log" >/dev/null
+	run grep CONSOLE "$TMP/log"
+	[ "$status" -eq 1 ]
 	[ "$(stat -c %s "$TMP/page.png")" -gt 50000 ]
+	cat >"$TMP/phone.html" <<-'END'
+	<iframe width=375 height=800 src=report.html></iframe>
+	<script>onload = () => { const d = frames[0].document.documentElement; document.body.dataset.width = d.scrollWidth }</script>
+	END
+	browser --dump-dom "file://$TMP/phone.html" 2>/dev/null | grep -o 'data-width="[0-9]*"' >"$TMP/width"
+	width=$(tr -dc 0-9 <"$TMP/width")
+	[ "$width" -gt 300 ] && [ "$width" -le 375 ]
 }

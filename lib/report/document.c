@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/report/document.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/recipe/recipe.h"
+#include "lib/recipe/tree.h"
+#include "lib/report/parts.h"
+
+int reap_report_put(json_t *object, const char *key, json_t *value, struct reap_err *e)
+{
+	return value != NULL && json_object_set_new(object, key, value) == 0
+		? REAP_OK
+		: reap_fail_memory(e, "report");
+}
+
+static int load_verdict(const char *path, json_t **out, struct reap_err *e)
+{
+	json_error_t je;
+
+	*out = json_load_file(path, JSON_REJECT_DUPLICATES, &je);
+	if (*out == NULL)
+		return reap_fail(e, REAP_EFAIL, "%s: line %d: %s", path, je.line, je.text);
+	if (json_array_size(json_object_get(*out, "checks")) == 0 ||
+		!json_is_array(json_object_get(*out, "rows")))
+		return reap_fail(e, REAP_EFAIL, "%s: no verdict of reap-gate --json", path);
+	return REAP_OK;
+}
+
+/* The recipe as JSON, with its identity. */
+static int put_recipe(json_t *doc, const char *path, struct reap_err *e)
+{
+	struct reap_node *root = NULL;
+	char digest[REAP_SHA256_HEX], *text = NULL;
+	size_t n = 0;
+	FILE *f = NULL;
+	int rc;
+
+	if ((rc = reap_recipe_load(path, NULL, &root, e)) != REAP_OK ||
+		(rc = reap_recipe_check(root, path, e)) != REAP_OK ||
+		(rc = reap_recipe_digest(root, digest, e)) != REAP_OK)
+		goto out;
+	if ((f = open_memstream(&text, &n)) == NULL) {
+		rc = reap_fail_memory(e, "report");
+		goto out;
+	}
+	reap_node_print_json(root, f);
+	if (fclose(f) != 0) {
+		rc = reap_fail_memory(e, "report");
+		goto out;
+	}
+	rc = reap_report_put(doc, "recipe", json_loadb(text, n, 0, NULL), e);
+	if (rc == REAP_OK)
+		rc = reap_report_put(doc, "recipe_digest", json_string(digest), e);
+out:
+	free(text);
+	reap_node_free(root);
+	return rc;
+}
+
+/* What the pruned model is called: by its recipe, else by its folder. */
+static json_t *subject_of(const json_t *doc, const json_t *verdict)
+{
+	static const char *const keys[] = {"pruned_variant_name", "pruned_model_label"};
+	const json_t *model = json_object_get(json_object_get(doc, "recipe"), "model");
+
+	for (int i = 0; i < 2; i++)
+		if (json_is_string(json_object_get(model, keys[i])))
+			return json_incref(json_object_get(model, keys[i]));
+	return json_incref(json_object_get(json_object_get(verdict, "right"), "model"));
+}
+
+/* The row of the verdict that the figures show: the first that was judged. */
+static json_t *judged_row(const json_t *verdict, const char *pack, json_int_t seq_len)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(verdict, "rows"), i, row) {
+		const char *its = json_string_value(json_object_get(row, "pack"));
+
+		if (its != NULL && strcmp(its, pack) == 0 &&
+			json_integer_value(json_object_get(row, "seq_len")) == seq_len)
+			return row;
+	}
+	return NULL;
+}
+
+static int put_parts(json_t *doc, const struct reap_report_inputs *in, json_t *verdict,
+	struct reap_err *e)
+{
+	const json_t *check = json_array_get(json_object_get(verdict, "checks"), 0);
+	const char *pack = json_string_value(json_object_get(check, "pack"));
+	json_int_t seq_len = json_integer_value(json_object_get(check, "seq_len"));
+	json_t *row = pack != NULL ? judged_row(verdict, pack, seq_len) : NULL, *part = NULL;
+	int rc;
+
+	if (row == NULL || seq_len < 0 || seq_len > UINT32_MAX)
+		return reap_fail(e, REAP_EFAIL, "%s: checks: a row that is not there", in->verdict);
+	if ((rc = reap_report_put(doc, "row", json_incref(row), e)) != REAP_OK)
+		return rc;
+	if ((rc = reap_report_maps(in, pack, (uint32_t)seq_len, &part, e)) != REAP_OK ||
+		(rc = reap_report_put(doc, "maps", part, e)) != REAP_OK)
+		return rc;
+	if (in->plan != NULL && in->scores != NULL) {
+		if ((rc = reap_report_kept(in, pack, (uint32_t)seq_len, &part, e)) != REAP_OK ||
+			(rc = reap_report_put(doc, "kept", part, e)) != REAP_OK)
+			return rc;
+	}
+	return reap_report_words(in, json_object_get(row, "worst_tokens"), e);
+}
+
+int reap_report_make(const struct reap_report_inputs *in, json_t **out, struct reap_err *e)
+{
+	json_t *doc = json_object(), *verdict = NULL, *gained = NULL;
+	int rc = REAP_OK;
+
+	if (in->verdict != NULL)
+		rc = load_verdict(in->verdict, &verdict, e);
+	if (rc == REAP_OK && in->recipe != NULL)
+		rc = put_recipe(doc, in->recipe, e);
+	if (rc == REAP_OK && (in->source != NULL || in->model != NULL) &&
+		(rc = reap_report_gained(in->source, in->model, &gained, e)) == REAP_OK)
+		rc = reap_report_put(doc, "gained", gained, e);
+	if (rc == REAP_OK && verdict != NULL &&
+		(rc = reap_report_put(doc, "subject", subject_of(doc, verdict), e)) == REAP_OK &&
+		(rc = reap_report_put(doc, "verdict", json_incref(verdict), e)) == REAP_OK)
+		rc = put_parts(doc, in, verdict, e);
+	json_decref(verdict);
+	if (rc != REAP_OK) {
+		json_decref(doc);
+		return rc;
+	}
+	*out = doc;
+	return REAP_OK;
+}

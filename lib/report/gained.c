@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lib/model/model.h"
+#include "lib/report/parts.h"
+
+/* Positions of the cache of keys and values that counts as memory. */
+enum { CONTEXT = 8192 };
+
+struct size {
+	bool known, mxfp4;
+	uint32_t experts;
+	double parameters, active, bytes, memory;
+};
+
+/* Numbers of a GPT-OSS model: `active` are those that one token uses. */
+static void count_parameters(const struct reap_config *c, struct size *s)
+{
+	double h = c->hidden, i = c->inter, q = (double)c->heads * c->head_dim,
+	       kv = (double)c->kv_heads * c->head_dim, bias = c->attention_bias ? 1 : 0;
+	double expert = 3 * h * i + 2 * i + h;
+	double attention = 2 * h * q + 2 * h * kv + bias * (q + h + 2 * kv) + c->heads;
+	double layer = attention + 2 * h + (h + 1) * c->experts;
+	double rest = (c->tied ? 1 : 2) * (double)c->vocab * h + h + c->layers * layer;
+
+	s->parameters = rest + (double)c->layers * c->experts * expert;
+	s->active = rest + (double)c->layers * c->top_k * expert;
+}
+
+/* Keys and values of one sequence, in BF16; a sliding layer keeps its window. */
+static double cache_bytes(const struct reap_config *c)
+{
+	double bytes = 0;
+
+	for (uint32_t l = 0; l < c->layers; l++) {
+		double positions = c->sliding[l] && c->window < CONTEXT ? c->window : CONTEXT;
+
+		bytes += positions * c->kv_heads * c->head_dim * 2 * 2;
+	}
+	return bytes;
+}
+
+static int weights_bytes(const char *dir, double *bytes, struct reap_err *e)
+{
+	static const char suffix[] = ".safetensors";
+	DIR *d = opendir(dir);
+	struct dirent *entry;
+	struct stat st;
+
+	*bytes = 0;
+	if (d == NULL)
+		return reap_fail_errno(e, "%s", dir);
+	while ((entry = readdir(d)) != NULL) {
+		size_t n = strlen(entry->d_name), m = sizeof(suffix) - 1;
+
+		if (n > m && strcmp(entry->d_name + n - m, suffix) == 0 &&
+			fstatat(dirfd(d), entry->d_name, &st, 0) == 0)
+			*bytes += (double)st.st_size;
+	}
+	closedir(d);
+	return REAP_OK;
+}
+
+static int measure(const char *dir, struct size *s, struct reap_err *e)
+{
+	struct reap_model *m;
+	int rc;
+
+	*s = (struct size){0};
+	if (dir == NULL)
+		return REAP_OK;
+	if ((rc = reap_model_open(&m, dir, e)) != REAP_OK)
+		return rc;
+	if ((rc = weights_bytes(dir, &s->bytes, e)) == REAP_OK) {
+		s->known = true;
+		s->mxfp4 = m->cfg.mxfp4;
+		s->experts = m->cfg.experts;
+		count_parameters(&m->cfg, s);
+		s->memory = s->bytes + cache_bytes(&m->cfg);
+	}
+	reap_model_close(m);
+	return rc;
+}
+
+static json_t *pair(const struct size *a, const struct size *b, double before, double after)
+{
+	return json_pack("[o,o]", a->known ? json_real(before) : json_null(),
+		b->known ? json_real(after) : json_null());
+}
+
+int reap_report_gained(const char *source, const char *model, json_t **out, struct reap_err *e)
+{
+	struct size a, b;
+	int rc;
+
+	if ((rc = measure(source, &a, e)) != REAP_OK || (rc = measure(model, &b, e)) != REAP_OK)
+		return rc;
+	*out = json_pack("{s:o,s:o,s:o,s:o,s:o,s:i,s:b}", "experts",
+		pair(&a, &b, a.experts, b.experts), "parameters",
+		pair(&a, &b, a.parameters, b.parameters), "active", pair(&a, &b, a.active, b.active),
+		"bytes", pair(&a, &b, a.bytes, b.bytes), "memory", pair(&a, &b, a.memory, b.memory),
+		"context", CONTEXT,
+		"mxfp4", (int)(a.mxfp4 || b.mxfp4));
+	return *out != NULL ? REAP_OK : reap_fail_memory(e, "report");
+}

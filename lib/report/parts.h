@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The parts of the document, each by a file of its own.  Every function makes a new
+ * reference in *out.
+ */
+#ifndef REAP_REPORT_PARTS_H
+#define REAP_REPORT_PARTS_H
+
+#include <stdint.h>
+
+#include "lib/report/document.h"
+
+/* Put `value` (a new reference, given away) into `object`; out of memory is an error. */
+REAP_MUST_CHECK int reap_report_put(json_t *object, const char *key, json_t *value,
+	struct reap_err *e);
+
+/* gained.c: experts, parameters in all and per token, bytes of the weights, memory to
+ * run: [before, after]; of one checkpoint when the other is NULL. */
+REAP_MUST_CHECK int reap_report_gained(const char *source, const char *model, json_t **out,
+	struct reap_err *e);
+
+/* maps.c: tokens of pack and length by probability and entropy, in both evals. */
+REAP_MUST_CHECK int reap_report_maps(const struct reap_report_inputs *in, const char *pack,
+	uint32_t seq_len, json_t **out, struct reap_err *e);
+
+/* kept.c: scores, and how else could have been cut. */
+REAP_MUST_CHECK int reap_report_kept(const struct reap_report_inputs *in, const char *pack,
+	uint32_t seq_len, json_t **out, struct reap_err *e);
+
+/* worst.c: add `before` and `text` to each of the worst tokens. */
+REAP_MUST_CHECK int reap_report_words(const struct reap_report_inputs *in, json_t *worst,
+	struct reap_err *e);
+
+#endif

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+#
+# The data of a report's figures, from the JSON of reap-report.  --arg figure NAME
+# --arg part drawing|set|rows: the gnuplot script that draws it, its settings, its
+# rows separated by tabs.  --arg figure list: the names of the figures that there are.
+#
+# Strings in `set` are ours alone: text from outside stands in rows only, and gnuplot
+# takes it as it is.
+
+def place: (.pack | gsub("\\s"; " ")) + "  " + (if .seq_len == 0 then "rows" else .seq_len | tostring end);
+
+# The range that holds all values and intervals and zero, with room at both ends.
+def range_of: [0, .[][1:4][]] | (min) as $lo | (max) as $hi |
+	(if $hi > $lo then ($hi - $lo) * 0.06 else 1 end) as $room | {lo: ($lo - $room), hi: ($hi + $room)};
+
+# Values with intervals, one below the other: [name, value, low, high, judged].
+def bars($xlabel): . as $rows |
+	{drawing: "bars", rows: $rows, set: ({xlabel: $xlabel, n: length, limit: 0, key: 0} + range_of)};
+def bar($name; $judged): [$name, .d_nll, (.d_nll_ci // [.d_nll, .d_nll])[], $judged];
+
+def map($title; $value; $count): .maps as $m |
+	{drawing: "map", rows: [$m.points[] | [.[0], .[1], .[$value]]],
+	set: ({title: $title, count: $count, xmin: $m.x[0], xmax: $m.x[1],
+		xlabel: (if $m.log then "log10 of the probability of the token" else "probability of the token" end),
+		most: ([$m.points[] | .[2], .[3]] | max)} +
+		(if $count == 1 then {x: ($m[$title][0]), h: ($m[$title][1])} else {x: -99, h: -99} end))};
+
+def scores($by): .kept as $k | ($k.layers | length) as $layers |
+	{drawing: "scores", set: {experts: $k.experts, keep: $k.keep_n, layers: $layers, by_rank: $by},
+	rows: [range($layers) as $l | [range($k.experts) as $x | $k.layers[$l] |
+		[(if $by == 1 then .rank[$x] else $x end), $l, .score[$x], (if .kept[$x] then 1 else 0 end)]] |
+		sort[]]};
+
+def figures: . as $all | [.verdict.checks[] | [.pack, .seq_len]] as $judged |
+{
+	lost: ([.verdict.checks[] | select(.limit != 0) |
+		["\(.figure), \(place)", .value / .limit * 100, ((.interval // [.value, .value])[] / .limit * 100), 1]] |
+		bars("percent of the limit, with 95% interval (orange: the limit)") | .set.limit = 1 |
+		.set.hi = ([.set.hi, 110] | max) |
+		.set.lo = (if any(.rows[]; .[2] < 0) then [.set.lo, -110] | min else .set.lo end)),
+	packs: ([.verdict.rows[] | select(.d_nll != null) | [.pack, .seq_len] as $me |
+		bar(place; if any($judged[]; . == $me) then 1 else 0 end)] |
+		bars("more loss than the base, nats per token, with 95% interval") | .set.key = 1),
+	channels: ([.row.channels[]? | bar(.channel | gsub("_"; " "); 1)] | bars("nats per token, with 95% interval")),
+	positions: ([.row.positions[]? | bar("\(.from) to \(.to)"; 1)] | bars("nats per token, with 95% interval")),
+	map_base: map("base"; 2; 1),
+	map_pruned: map("pruned"; 3; 1),
+	map_moved: (map("moved"; 4; 0) | .set.paired = (if $all.maps.paired then 1 else 0 end) |
+		.set.most = ([$all.maps.points[][4] // 0 | fabs] | max | if . == 0 then 1 else . end)),
+	by_expert: (if .kept then scores(0) else null end),
+	by_rank: (if .kept then scores(1) else null end),
+	overlap: (if .kept and (.kept.overlap | length) > 0 then .kept as $k | {drawing: "overlap",
+		rows: [$k.overlap[] | [(.name | gsub("_"; " ")), .mean, .least]],
+		set: {n: ($k.overlap | length), keep: $k.keep_n, floor_at: ([([$k.overlap[].least] | min) - 2, 0] | max)}} else null end),
+	sweep: (if .kept then .kept as $k | {drawing: "sweep",
+		rows: ([$k.sweep[] | [.keep_n, .mean * 100, .most * 100, null, null, null]] +
+			[$k.measured[] | [.keep_n, null, null, .d_nll, (.interval // [.d_nll, .d_nll])[]]]),
+		set: ({keep: $k.keep_n, least: ($k.sweep | map(.keep_n) | min), experts: $k.experts} +
+			([$k.measured[] | ["", .d_nll, (.interval // [.d_nll, .d_nll])[]]] | range_of))} else null end)
+} | map_values(select(. != null and (.rows | length) > 0));
+
+figures | if $figure == "list" then keys[]
+	elif $part == "drawing" then .[$figure].drawing
+	elif $part == "set" then .[$figure].set | to_entries[] | "\(.key)=\(.value | @json)"
+	else .[$figure].rows[] | map(. // "NaN") | @tsv end
