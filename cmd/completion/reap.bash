@@ -19,4 +19,4 @@ _reap() {
 	fi
 }
 complete -F _reap reap-tokenize reap-route reap-accum reap-rank reap-cut reap-rewrite reap-ppl \
-	reap-gate reap-recipe reap-show reap-run
+	reap-gate reap-recipe reap-report reap-show reap-run
