@@ -123,22 +123,26 @@ static bool print_history(const struct reap_header *h)
 	return status != MSGPACK_UNPACK_NOMEM_ERROR;
 }
 
-/* A line for the records that say something about the whole stream: every
- * scalar field as key=value. */
-static void print_scalars(const struct reap_rec *rec)
+/* Every scalar field of a map as key=value, and the counts of a pack as map.key=value. */
+static void print_fields(const msgpack_object_map *m, const char *prefix, bool nested)
 {
-	const msgpack_object_map *m = &rec->obj->via.map;
-
-	printf("%-8s", rec->type);
 	for (uint32_t i = 0; i < m->size; i++) {
 		const msgpack_object *v = &m->ptr[i].val, *k = &m->ptr[i].key;
+		char name[64];
 
-		if (k->type != MSGPACK_OBJECT_STR || v->type == MSGPACK_OBJECT_MAP ||
-			v->type == MSGPACK_OBJECT_ARRAY || v->type == MSGPACK_OBJECT_BIN)
+		if (k->type != MSGPACK_OBJECT_STR || v->type == MSGPACK_OBJECT_ARRAY ||
+			v->type == MSGPACK_OBJECT_BIN)
 			continue;
 		if (k->via.str.size == 1 && k->via.str.ptr[0] == 't')
 			continue;
+		if (v->type == MSGPACK_OBJECT_MAP) {
+			snprintf(name, sizeof(name), "%.*s.", (int)k->via.str.size, k->via.str.ptr);
+			if (nested && *prefix == '\0')
+				print_fields(&v->via.map, name, nested);
+			continue;
+		}
 		putchar(' ');
+		print_text(prefix, strlen(prefix));
 		print_text(k->via.str.ptr, k->via.str.size);
 		putchar('=');
 		if (v->type == MSGPACK_OBJECT_FLOAT64)
@@ -146,6 +150,13 @@ static void print_scalars(const struct reap_rec *rec)
 		else
 			reap_print_value(v, stdout);
 	}
+}
+
+/* A line for the records that say something about the whole stream. */
+static void print_scalars(const struct reap_rec *rec)
+{
+	printf("%-8s", rec->type);
+	print_fields(&rec->obj->via.map, "", strcmp(rec->type, "pack") == 0);
 	putchar('\n');
 }
 

@@ -87,7 +87,7 @@ enum {
 	OPT_RECIPE,
 };
 
-enum { MAX_SEQ_LENS = 32, MAX_FILES = 1024, PACK_NAME = sizeof(((struct reap_block *)NULL)->pack) };
+enum { MAX_SEQ_LENS = 32, MAX_FILES = 1024, FEW_ROWS = 100, PACK_NAME = sizeof(((struct reap_block *)NULL)->pack) };
 
 struct input {
 	char pack[PACK_NAME];
@@ -538,6 +538,75 @@ static int open_tokenizer(struct state *s, struct reap_err *e)
 	return rc;
 }
 
+/* Rows of the files [from, to) that were read to sample them. */
+static void add_unsampled(struct reap_pack_info *p, const struct reap_sample *s, size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++)
+		for (int k = 0; k < REAP_SKIP_COUNT; k++)
+			p->skipped[k] += s->skipped[i][k];
+}
+
+/* Append "NAME N", behind a comma when there is one before; nothing for 0. */
+static void add_count(char *list, size_t size, const char *name, uint64_t n)
+{
+	size_t at = strlen(list);
+
+	if (n > 0)
+		snprintf(list + at, size - at, "%s%s %" PRIu64, at > 0 ? ", " : "", name, n);
+}
+
+/* What became of a pack's rows.  A pack of which nothing is kept is of no use to
+ * any tool further down. */
+static int tell_pack(const struct reap_pack_info *p, struct reap_err *e)
+{
+	char skipped[200] = "", channels[200] = "";
+
+	if (p->rows_seen == 0)
+		return REAP_OK;
+	for (int i = 0; i < REAP_SKIP_COUNT; i++)
+		add_count(skipped, sizeof(skipped), reap_skip_name((enum reap_skip)i), p->skipped[i]);
+	for (int i = 0; i < REAP_CHANNEL_COUNT; i++)
+		add_count(channels, sizeof(channels), reap_channel_name((enum reap_channel)i),
+			p->channels[i]);
+	if (tool.verbose) {
+		tool_info("pack %s, %u: %" PRIu64 " blocks, %" PRIu64 " tokens, %" PRIu64 " kept%s%s%s",
+			p->pack, p->seq_len, p->blocks, p->tokens, p->kept, *channels ? " (" : "",
+			channels, *channels ? ")" : "");
+		tool_info("pack %s, %u: %" PRIu64 " rows read, %" PRIu64 " tokenized, %" PRIu64
+			" with something kept%s%s", p->pack, p->seq_len, reap_pack_rows_read(p),
+			p->rows_seen, p->rows_kept, *skipped ? "; skipped: " : "", skipped);
+		if (p->completions > 0 || p->cut_off > 0)
+			tool_info("pack %s, %u: %" PRIu64 " rows begin with <|channel|>, taken as the "
+				"assistant's; %" PRIu64 " end in an answer without an end, kept",
+				p->pack, p->seq_len, p->completions, p->cut_off);
+	}
+	if (p->kept == 0 && p->rows_kept > 0)
+		return reap_fail(e, REAP_EFAIL, "pack %s: nothing is kept in its %" PRIu64 " blocks: what the "
+			"assistant wrote in its rows lies behind them: ask for more or longer blocks",
+			p->pack, p->blocks);
+	if (p->kept == 0)
+		return reap_fail(e, REAP_EFAIL, "pack %s: nothing is kept of its %" PRIu64 " rows: no text "
+			"of an assistant (<|start|>assistant or <|channel|>, then <|message|>), and no 1 "
+			"in a keep_mask: give chat rows, such as messages or prompt and completion, or "
+			"--keep all", p->pack, p->rows_seen);
+	if (p->kept * 100 < p->tokens)
+		tool_warn("pack %s: only %" PRIu64 " of its %" PRIu64 " tokens are kept", p->pack, p->kept,
+			p->tokens);
+	return REAP_OK;
+}
+
+/* A profile or a verdict on a handful of texts is one about these texts. */
+static void tell_few(const struct reap_pack_info *p, size_t packs)
+{
+	uint64_t rows = 0;
+
+	for (size_t i = 0; i < packs; i++)
+		rows += p[i].rows_seen;
+	if (rows < FEW_ROWS)
+		tool_warn("%s%s: only %" PRIu64 " rows", packs > 1 ? "" : "pack ",
+			packs > 1 ? "sample" : p->pack, rows);
+}
+
 /* The packs of one feed, at every length: n files with their own packs' records
  * when `separate`, else one pack called `name`. */
 static int run_packs(struct state *s, struct reap_rows *const *rows, size_t n, const char *name,
@@ -575,6 +644,8 @@ static int run_packs(struct state *s, struct reap_rows *const *rows, size_t n, c
 			snprintf(p->split, sizeof(p->split), "%s", reap_part_name(o->split));
 			if (s->bpe != NULL)
 				memcpy(p->tokenizer, reap_bpe_digest(s->bpe), sizeof(p->tokenizer));
+			if (o->sampled)
+				add_unsampled(p, &s->sample, separate ? i : 0, separate ? i + 1 : n);
 			memcpy(p->sample_hash, s->sample.hash, sizeof(p->sample_hash));
 			memcpy(p->prompt_sha256, s->sample.prompt_sha256, sizeof(p->prompt_sha256));
 		}
@@ -587,11 +658,10 @@ static int run_packs(struct state *s, struct reap_rows *const *rows, size_t n, c
 				rc = reap_fail(e, REAP_EFAIL, "pack %s: none of its rows lies in the split"
 					" %s of --holdout %g", s->info[i].pack, reap_part_name(o->split),
 					o->rule.fraction);
-		for (size_t i = 0; i < packs && rc == REAP_OK && tool.verbose; i++)
-			tool_info("pack %s, %u: %" PRIu64 " blocks, %" PRIu64 " tokens (%" PRIu64
-				  " kept) of %" PRIu64 " rows",
-				s->info[i].pack, s->info[i].seq_len, s->info[i].blocks, s->info[i].tokens,
-				s->info[i].kept, s->info[i].rows_seen);
+		for (size_t i = 0; i < packs && rc == REAP_OK; i++)
+			rc = tell_pack(&s->info[i], e);
+		if (rc == REAP_OK && l == 0)
+			tell_few(s->info, packs);
 	}
 	return rc;
 }

@@ -41,6 +41,6 @@ digits() { python3 tests/digits.py "$@"; }
 }
 
 @test "tokens" {
-	reap-tokenize -m "$MODEL" --seq-len 16 --blocks 2 "$PACKS/calib_prompt.eval.jsonl" >"$TMP/s"
-	digits tokens "$TMP/s" "" reap-ppl -q -m "$MODEL"
+	reap-tokenize -m "$MODEL" --seq-len 16 --blocks 2 --keep all "$PACKS/calib_prompt.eval.jsonl" >"$TMP/s"
+	digits tokens "$TMP/s" "pack.completions pack.cut_off" reap-ppl -q -m "$MODEL"
 }

@@ -45,6 +45,10 @@ tokens() {
 	jq -c '(.blocks | to_entries[] | {t: "block", pack: "p", seq_len: 0, index: .key,
 			ids: .value.ids, keep: .value.keep, channel: (.value.ids | map(0))}),
 		{t: "pack", pack: "p", seq_len: 0, blocks: (.blocks | length), blocks_sha256: "", rows_seen: 1,
+			rows_read: 1, rows_kept: 1,
+			skipped: {no_text: 0, bad: 0, other_part: 0, not_sampled: 0}, completions: 0, cut_off: 0,
+			channels: {none: ([.blocks[].keep[]] | add),
+				analysis: 0, commentary: 0, final: 0, tool_call: 0, other: 0},
 			rows_sha256: ("0" * 64), tokens: ([.blocks[].ids[]] | length),
 			kept: ([.blocks[].keep[]] | add), split: "all", tokenizer: "",
 			sample_hash: "", prompt_sha256: ""}' "$1" | reap-show --encode tokens --no-history

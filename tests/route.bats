@@ -25,6 +25,10 @@ tokens_of() {
 	jq -n -c "$1 | (to_entries[] | {t: \"block\", pack: \"p\", seq_len: 0, index: .key,
 			ids: .value.ids, keep: .value.keep, channel: (.value.ids | map(0))}),
 		{t: \"pack\", pack: \"p\", seq_len: 0, blocks: length, blocks_sha256: \"\", rows_seen: 1,
+			rows_read: 1, rows_kept: 1,
+			skipped: {no_text: 0, bad: 0, other_part: 0, not_sampled: 0}, completions: 0, cut_off: 0,
+			channels: {none: (map(.keep | add) | add // 0),
+				analysis: 0, commentary: 0, final: 0, tool_call: 0, other: 0},
 			rows_sha256: (\"0\" * 64), tokens: (map(.ids | length) | add // 0),
 			kept: (map(.keep | add) | add // 0), split: \"all\", tokenizer: \"${2:-}\",
 			sample_hash: \"\", prompt_sha256: \"\"}" | reap-show --encode tokens --no-history
@@ -124,7 +128,9 @@ route() {
 	{
 		jq -c 'select(.t == "block" and .index == 8) | .index = 0' <<<"$lines"
 		jq -c -s '(map(select(.t == "block" and .index == 8))[0]) as $b | .[] | select(.t == "pack") |
-			.blocks = 1 | .blocks_sha256 = "" | .tokens = ($b.ids | length) | .kept = ($b.keep | add)' \
+			.blocks = 1 | .blocks_sha256 = "" | .tokens = ($b.ids | length) | .kept = ($b.keep | add) |
+			.channels = ([["none", "analysis", "commentary", "final", "tool_call", "other"] | to_entries[] |
+				.key as $c | {(.value): [range($b.ids | length) | select($b.channel[.] == $c) | $b.keep[.]] | (add // 0)}] | add)' \
 			<<<"$lines"
 	} | reap-show --encode tokens --no-history >"$TMP/one"
 	route "$TMP/one" | reap-show | jq -c 'select(.block) | del(.block, .block_sha256)' >"$TMP/alone"

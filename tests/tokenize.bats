@@ -22,6 +22,11 @@ tok() {
 	reap-tokenize -q --no-history "$@"
 }
 
+# plain OPTION...: of texts that are not the assistant's.
+plain() {
+	tok --keep all "$@"
+}
+
 @test "standard options" {
 	standard_options reap-tokenize
 }
@@ -79,13 +84,13 @@ tok() {
 @test "rows_sha256 and rows_seen are those of the rows consumed" {
 	local want
 	rows one two three four >"$TMP/r.jsonl"
-	tok -t "$MODEL/tokenizer.json" --rows p="$TMP/r.jsonl" >"$TMP/s"
+	plain -t "$MODEL/tokenizer.json" --rows p="$TMP/r.jsonl" >"$TMP/s"
 	want=$(printf 'one\0two\0three\0four\0' | sha256sum | cut -d' ' -f1)
 	[ "$(field "$TMP/s" rows_sha256)" = "$want" ]
 	[ "$(field "$TMP/s" rows_seen)" = 4 ]
 	[ "$(field "$TMP/s" tokenizer)" = "$(sha256sum <"$MODEL/tokenizer.json" | cut -d' ' -f1)" ]
 	# Two tokens are enough for the first block; the rest is not looked at.
-	tok -t "$MODEL/tokenizer.json" -l 2 -b 1 "$TMP/r.jsonl" >"$TMP/s"
+	plain -t "$MODEL/tokenizer.json" --pack-rows 2 --max-blocks 1 "$TMP/r.jsonl" >"$TMP/s"
 	[ "$(field "$TMP/s" rows_sha256)" = "$(printf 'one\0' | sha256sum | cut -d' ' -f1)" ]
 }
 
@@ -109,18 +114,18 @@ tok() {
 	local eos
 	rows a >"$TMP/r.jsonl"
 	eos=$(jq .eos_token_id "$MODEL/config.json")
-	[ "$(tok -m "$MODEL" -l 2 "$TMP/r.jsonl" >"$TMP/s" && blocks "$TMP/s" | jq '.[1]')" = "$eos" ]
+	[ "$(plain -m "$MODEL" --pack-rows 2 "$TMP/r.jsonl" >"$TMP/s" && blocks "$TMP/s" | jq '.[1]')" = "$eos" ]
 	eos=$(jq '.added_tokens[] | select(.content == "<|call|>").id' "$MODEL/tokenizer.json")
-	[ "$(tok -m "$MODEL" -l 2 --eos '<|call|>' "$TMP/r.jsonl" >"$TMP/s" && blocks "$TMP/s" | jq '.[1]')" = "$eos" ]
-	[ "$(tok -m "$MODEL" -l 2 --eos 7 "$TMP/r.jsonl" >"$TMP/s" && blocks "$TMP/s" | jq '.[1]')" = 7 ]
+	[ "$(plain -m "$MODEL" --pack-rows 2 --eos '<|call|>' "$TMP/r.jsonl" >"$TMP/s" && blocks "$TMP/s" | jq '.[1]')" = "$eos" ]
+	[ "$(plain -m "$MODEL" --pack-rows 2 --eos 7 "$TMP/r.jsonl" >"$TMP/s" && blocks "$TMP/s" | jq '.[1]')" = 7 ]
 	cp "$MODEL/tokenizer.json" "$TMP"
-	fails 1 "tokenizer_config.json: No such file" tok -t "$TMP/tokenizer.json" -l 2 "$TMP/r.jsonl"
+	fails 1 "tokenizer_config.json: No such file" plain -t "$TMP/tokenizer.json" --pack-rows 2 "$TMP/r.jsonl"
 	# The file of gpt-oss holds a number beyond 64 bits.
 	echo '{"model_max_length": 1000000000000000019884624838656, "eos_token": {"content": "<|end|>"}}' \
 		>"$TMP/tokenizer_config.json"
-	tok -t "$TMP/tokenizer.json" -l 2 "$TMP/r.jsonl" >"$TMP/s"
+	plain -t "$TMP/tokenizer.json" --pack-rows 2 "$TMP/r.jsonl" >"$TMP/s"
 	echo '{"eos_token": "<|nope|>"}' >"$TMP/tokenizer_config.json"
-	fails 1 "eos_token: <|nope|> is not a token of" tok -t "$TMP/tokenizer.json" -l 2 "$TMP/r.jsonl"
+	fails 1 "eos_token: <|nope|> is not a token of" plain -t "$TMP/tokenizer.json" --pack-rows 2 "$TMP/r.jsonl"
 }
 
 @test "the assistant's words are kept, tags and others are not; channels" {
@@ -134,7 +139,7 @@ tok() {
 
 @test "lines end at newline only; NUL, U+0085 and U+2028 are text" {
 	printf '{"text":"a\xc2\x85b\xe2\x80\xa8c"}\r\n\n{"text":"x\\u0000y"}\n \t\n{"text":"z"}' >"$TMP/r.jsonl"
-	tok -m "$MODEL" --rows "$TMP/r.jsonl" >"$TMP/s"
+	plain -m "$MODEL" --rows "$TMP/r.jsonl" >"$TMP/s"
 	[ "$(field "$TMP/s" rows_seen)" = 3 ]
 	[ "$(field "$TMP/s" rows_sha256)" = \
 		"$(printf 'a\xc2\x85b\xe2\x80\xa8c\0x\0y\0z\0' | sha256sum | cut -d' ' -f1)" ]
@@ -147,16 +152,16 @@ tok() {
 	{"text": " \n\u3000"}
 	{"text": "t"}
 	END
-	tok -m "$MODEL" --rows "$TMP/r.jsonl" >"$TMP/s"
+	plain -m "$MODEL" --rows "$TMP/r.jsonl" >"$TMP/s"
 	[ "$(field "$TMP/s" rows_seen)" = 1 ]
-	tok -m "$MODEL" --rows --text-column body "$TMP/r.jsonl" >"$TMP/s"
+	plain -m "$MODEL" --rows --text-column body "$TMP/r.jsonl" >"$TMP/s"
 	[ "$(field "$TMP/s" rows_sha256)" = "$(printf 'b\0' | sha256sum | cut -d' ' -f1)" ]
 	status=0
-	tok -m "$MODEL" --rows --text-column nope "$TMP/r.jsonl" >"$TMP/s" 2>"$TMP/err" || status=$?
+	plain -m "$MODEL" --rows --text-column nope "$TMP/r.jsonl" >"$TMP/s" 2>"$TMP/err" || status=$?
 	[ "$status" -eq 1 ]
 	grep -q 'r.jsonl: none of its 4 rows has text in "nope"' "$TMP/err"
 	status=0
-	tok -m "$MODEL" --rows /dev/null >"$TMP/s" 2>"$TMP/err" || status=$?
+	plain -m "$MODEL" --rows /dev/null >"$TMP/s" 2>"$TMP/err" || status=$?
 	[ "$status" -eq 1 ]
 }
 
@@ -236,7 +241,7 @@ chat() {
 		cmp "$TMP/want" "$TMP/got"
 	done
 	# The answer's tokens are those of its text alone, in the final channel.
-	tok -m "$MODEL" --rows <(rows "yes one") >"$TMP/text"
+	plain -m "$MODEL" --rows <(rows "yes one") >"$TMP/text"
 	reap-show -t block "$TMP/want" | jq -c '[[.ids, .keep] | transpose[] | select(.[1] == 1)[0]]' | sed -n 1p >"$TMP/kept"
 	blocks "$TMP/text" | cmp - "$TMP/kept"
 	[ "$(reap-show -t block "$TMP/want" | jq -c '[.channel[] | select(. > 0)] | unique' | sort -u)" = "[3]" ]
@@ -250,7 +255,7 @@ chat() {
 	# system and user close with <|end|>, the last answer with <|return|>
 	[ "$(reap-show -t block "$TMP/s" | jq "[.ids[] | select(. == $end)] | length")" = 2 ]
 	# As a transcript the same text would hold one more.
-	tok -m "$MODEL" --rows <(rows 'a<|end|>b') >"$TMP/s"
+	plain -m "$MODEL" --rows <(rows 'a<|end|>b') >"$TMP/s"
 	[ "$(reap-show -t block "$TMP/s" | jq "[.ids[] | select(. == $end)] | length")" = 1 ]
 }
 
@@ -282,7 +287,7 @@ chat() {
 
 @test "which part of a row is taken: ids, a Harmony text, a conversation, another text" {
 	local chat='messages: [{role: "user", content: "q"}]' h='"<|start|>assistant<|message|>t<|end|>"'
-	is() { tok -m "$MODEL" --rows ${3-} p=<(jq -cn "$1") >"$TMP/a"; tok -m "$MODEL" --rows p=<(jq -cn "$2") >"$TMP/b"; cmp "$TMP/a" "$TMP/b"; }
+	is() { plain -m "$MODEL" --rows ${3-} p=<(jq -cn "$1") >"$TMP/a"; plain -m "$MODEL" --rows p=<(jq -cn "$2") >"$TMP/b"; cmp "$TMP/a" "$TMP/b"; }
 	is "{input_ids: [5, 6], text: $h, $chat}" "{input_ids: [5, 6]}"
 	is "{text: $h, $chat}" "{text: $h}"
 	is "{text: \"plain\", $chat}" "{$chat}"
@@ -305,7 +310,7 @@ chat() {
 
 @test "names: the stem, or what was said" {
 	rows a >"$TMP/a=b.c.jsonl"
-	tok -m "$MODEL" --rows "$TMP/a=b.c.jsonl" x="$TMP/a=b.c.jsonl" - <"$TMP/a=b.c.jsonl" >"$TMP/s"
+	plain -m "$MODEL" --rows "$TMP/a=b.c.jsonl" x="$TMP/a=b.c.jsonl" - <"$TMP/a=b.c.jsonl" >"$TMP/s"
 	[ "$(field "$TMP/s" pack | tr '\n' ' ')" = "a=b.c x stdin " ]
 }
 
@@ -358,23 +363,23 @@ chat() {
 @test "samples: equal texts, packs by row, one pack when packed" {
 	rows same same same x y >"$TMP/a.jsonl"
 	rows same z >"$TMP/b.jsonl"
-	tok -m "$MODEL" --rows --sample 7 --strategy global "$TMP"/{a,b}.jsonl >"$TMP/s"
+	plain -m "$MODEL" --rows --sample 7 --strategy global "$TMP"/{a,b}.jsonl >"$TMP/s"
 	[ "$(field "$TMP/s" rows_seen | tr '\n' ' ')" = "5 2 " ]
 	[ "$(field "$TMP/s" sample_hash | uniq | wc -l)" = 1 ]
-	tok -m "$MODEL" --pack-rows 8 --sample 7 --strategy global "$TMP"/{a,b}.jsonl >"$TMP/p"
+	plain -m "$MODEL" --pack-rows 8 --sample 7 --strategy global "$TMP"/{a,b}.jsonl >"$TMP/p"
 	[ "$(field "$TMP/p" pack)" = sample ]
 	[ "$(field "$TMP/p" sample_hash)" = "$(field "$TMP/s" sample_hash | uniq)" ]
 	fails 1 "sample: 7 rows, not the 8 asked for ($TMP/a.jsonl 5, $TMP/b.jsonl 2)" \
-		tok -m "$MODEL" --rows --sample 8 --strategy global "$TMP"/{a,b}.jsonl
+		plain -m "$MODEL" --rows --sample 8 --strategy global "$TMP"/{a,b}.jsonl
 }
 
 @test "the header: no model, the recipe, the whole command line" {
 	local h
 	h=$(printf x | sha256sum | cut -d' ' -f1)
 	rows a b >"$TMP/r.jsonl"
-	reap-tokenize -q -m "$MODEL" -l 2,3 --recipe-id "tiny:keep24:$h" "$TMP/r.jsonl" |
+	reap-tokenize -q --keep all -m "$MODEL" -l 3,4 --recipe-id "tiny:keep24:$h" "$TMP/r.jsonl" |
 		reap-show | sed -n 1p | jq -e --arg h "$h" '.kind == "tokens" and .model == null and
-			.recipe == {name: "tiny:keep24", digest: $h} and (.history[0].argv | index("2,3") != null)'
+			.recipe == {name: "tiny:keep24", digest: $h} and (.history[0].argv | index("3,4") != null)'
 }
 
 @test "a full disk, a closed output, a reader that goes away" {
@@ -389,7 +394,7 @@ chat() {
 }
 
 @test "a token stream cut anywhere is not taken for whole" {
-	rows a b c | tok -m "$MODEL" --rows - >"$TMP/s"
+	rows a b c | plain -m "$MODEL" --rows - >"$TMP/s"
 	cut_everywhere "$TMP/s" reap-show
 }
 
@@ -405,16 +410,16 @@ fake_duckdb() {
 	# This one takes JSON lines for Parquet, and tells how it was called.
 	fake_duckdb "echo \"\$@\" >'$TMP/argv'; exec cat /dev/fd/0"
 	cp "$TMP/r.jsonl" "$TMP/it's;rm -rf *.parquet"
-	tok -m "$MODEL" --rows p="$TMP/r.jsonl" >"$TMP/a"
-	PATH=$TMP/fake:$PATH tok -m "$MODEL" --rows p="$TMP/it's;rm -rf *.parquet" >"$TMP/b"
+	plain -m "$MODEL" --rows p="$TMP/r.jsonl" >"$TMP/a"
+	PATH=$TMP/fake:$PATH plain -m "$MODEL" --rows p="$TMP/it's;rm -rf *.parquet" >"$TMP/b"
 	cmp "$TMP/a" "$TMP/b"
 	grep -qF "SELECT COLUMNS('^(input_ids|keep_mask|text|messages|conversations|tools|prompt|completion|instruction|input|output)\$')" "$TMP/argv"
 	# Read more than once: by way of a temporary file.
-	tok -m "$MODEL" -l 2,3 --union U p="$TMP/r.jsonl" >"$TMP/a"
-	PATH=$TMP/fake:$PATH tok -m "$MODEL" -l 2,3 --union U p="$TMP/it's;rm -rf *.parquet" >"$TMP/b"
+	plain -m "$MODEL" -l 2,3 --union U p="$TMP/r.jsonl" >"$TMP/a"
+	PATH=$TMP/fake:$PATH plain -m "$MODEL" -l 2,3 --union U p="$TMP/it's;rm -rf *.parquet" >"$TMP/b"
 	cmp "$TMP/a" "$TMP/b"
 	status=0
-	PATH=$TMP/fake:$PATH tok -m "$MODEL" --rows --text-column "a'b" \
+	PATH=$TMP/fake:$PATH plain -m "$MODEL" --rows --text-column "a'b" \
 		p="$TMP/it's;rm -rf *.parquet" >"$TMP/b" 2>&1 || status=$?
 	[ "$status" -eq 1 ]
 	grep -qF "'^(input_ids|keep_mask|a\\''b)\$'" "$TMP/argv"
@@ -426,7 +431,7 @@ fake_duckdb() {
 	for mode in --rows "-l 2,3"; do
 		status=0
 		# shellcheck disable=SC2086 # two words
-		PATH=$TMP/fake:$PATH tok -m "$MODEL" $mode "$TMP/r.parquet" >"$TMP/s" 2>"$TMP/err" || status=$?
+		PATH=$TMP/fake:$PATH plain -m "$MODEL" $mode "$TMP/r.parquet" >"$TMP/s" 2>"$TMP/err" || status=$?
 		[ "$status" -eq 1 ]
 		grep -q "r.parquet: its reader failed with exit status 5" "$TMP/err"
 		status=0
@@ -435,12 +440,12 @@ fake_duckdb() {
 	done
 	fake_duckdb 'head -n 1; kill -9 $$'
 	status=0
-	PATH=$TMP/fake:$PATH tok -m "$MODEL" --rows "$TMP/r.parquet" >"$TMP/s" 2>"$TMP/err" || status=$?
+	PATH=$TMP/fake:$PATH plain -m "$MODEL" --rows "$TMP/r.parquet" >"$TMP/s" 2>"$TMP/err" || status=$?
 	[ "$status" -eq 1 ]
 	grep -q "its reader died of signal 9" "$TMP/err"
 	# More rows than are read ahead: the reader is stopped, which is no failure.
 	fake_duckdb 'while :; do echo "{\"text\": \"again and again\"}"; done'
-	PATH=$TMP/fake:$PATH tok -m "$MODEL" -l 2 -b 1 "$TMP/r.parquet" >"$TMP/s"
+	PATH=$TMP/fake:$PATH plain -m "$MODEL" -l 2 -b 1 "$TMP/r.parquet" >"$TMP/s"
 	mkdir "$TMP/none"
 	fails 1 "nothing here reads Parquet: install the duckdb command" \
 		env PATH="$TMP/none" "$REAP_BIN/reap-tokenize" -q -m "$MODEL" --rows "$TMP/r.parquet"
@@ -517,4 +522,93 @@ fake_duckdb() {
 @test "a file that is one array is refused at its beginning" {
 	fails 1 "line 1: not an object" timeout 10 reap-tokenize -m "$MODEL" --rows --max-len 64 \
 		<(printf ' [' && cat /dev/zero)
+}
+
+# said OPTION...: what reap-tokenize says on standard error; its status in $TMP/rc.
+said() {
+	local rc=0
+	reap-tokenize --no-history "$@" 2>&1 >"$TMP/s" || rc=$?
+	echo "$rc" >"$TMP/rc"
+}
+
+@test "a pack of which nothing is kept is an error that says what was looked for" {
+	local chatml='<|im_start|>assistant
+	hi<|im_end|>'
+	for r in "$(rows "$chatml" plain)" '{"input_ids": [5, 6], "keep_mask": [0, 0]}'; do
+		for mode in --rows "-l 2" "--pack-rows 2"; do
+			# shellcheck disable=SC2086 # two words
+			said -m "$MODEL" $mode p=<(echo "$r") >"$TMP/err"
+			[ "$(cat "$TMP/rc")" -eq 1 ]
+			grep -q 'pack p: nothing is kept of its [12] rows: .*<|start|>assistant.*<|channel|>.*--keep all' "$TMP/err"
+			run reap-show "$TMP/s"
+			[ "$status" -eq 3 ]
+		done
+	done
+	rows "$chatml" plain >"$TMP/r"
+	said -m "$MODEL" --rows --keep all "$TMP/r" >/dev/null
+	[ "$(cat "$TMP/rc")" -eq 0 ]
+	said -m "$MODEL" -l 4 -b 1 p=<(chat messages) >"$TMP/err"
+	[ "$(cat "$TMP/rc")" -eq 1 ]
+	grep -q 'pack p: nothing is kept in its 1 blocks: .* more or longer blocks' "$TMP/err"
+	# One pack of several is enough.
+	said -m "$MODEL" --rows --sample 3 good=<(chat messages) bad=<(rows a b) >"$TMP/err"
+	[ "$(cat "$TMP/rc")" -eq 1 ]
+	grep -q 'pack bad: nothing is kept' "$TMP/err"
+}
+
+@test "few rows and few kept tokens are a warning" {
+	for i in $(seq 100); do jq -cn --arg i "$i" '{prompt: $i, completion: "yes"}'; done >"$TMP/r"
+	[ -z "$(said -m "$MODEL" --rows "$TMP/r")" ]
+	[ -z "$(said -m "$MODEL" --rows --sample 100 a="$TMP/r" b="$TMP/r")" ]
+	[ "$(said -m "$MODEL" -l 64,128 p=<(tail -n +2 "$TMP/r"))" = "reap-tokenize: pack p: only 99 rows" ]
+	[ "$(said -m "$MODEL" --rows --sample 50 a="$TMP/r" b="$TMP/r")" = "reap-tokenize: sample: only 50 rows" ]
+	jq -cn '{input_ids: [range(401)], keep_mask: [range(401) | if . == 7 or . < 3 then 1 else 0 end]}' >"$TMP/r"
+	said --rows p="$TMP/r" | grep -qx 'reap-tokenize: pack p: only 4 of its 401 tokens are kept'
+	jq -c '.input_ids |= .[:400] | .keep_mask |= .[:400]' "$TMP/r" >"$TMP/just"
+	[ "$(said --rows p="$TMP/just")" = "reap-tokenize: pack p: only 1 rows" ]
+}
+
+@test "what became of the rows: in the pack record, with -v, in a summary" {
+	local end='<|end|>' a='<|start|>assistant<|channel|>'
+	{
+		rows "<|start|>user<|message|>q$end${a}final<|message|>whole<|return|>"
+		rows "<|channel|>analysis<|message|>raw$end${a}final<|message|>x<|return|>"
+		rows "<|start|>user<|message|>q$end${a}final<|message|>cut off"
+		rows "nobody's" " "
+		echo '{"body": "no text"}'
+	} >"$TMP/r"
+	said -v -m "$MODEL" --rows p="$TMP/r" >"$TMP/err"
+	reap-show -t pack "$TMP/s" | jq -e '.rows_read == 6 and .rows_seen == 4 and .rows_kept == 3 and
+		.skipped == {no_text: 2, bad: 0, other_part: 0, not_sampled: 0} and
+		.completions == 1 and .cut_off == 1 and .channels.analysis > 0 and .channels.other == 0 and
+		([.channels[]] | add) == .kept'
+	grep -q 'pack p, 0: 6 rows read, 4 tokenized, 3 with something kept; skipped: no_text 2' "$TMP/err"
+	grep -q 'kept (analysis [0-9]*, final [0-9]*)' "$TMP/err"
+	grep -q '1 rows begin with <|channel|>.*; 1 end in' "$TMP/err"
+	reap-show -s "$TMP/s" | grep '^pack ' | grep -q ' skipped.no_text=2 .* channels.final='
+	# Read no further than the block needs: the rows ahead do not count.
+	plain -m "$MODEL" -l 4 -b 1 p="$TMP/r" >"$TMP/s"
+	[ "$(field "$TMP/s" rows_read)" = 1 ]
+	# Splits and samples.
+	for i in $(seq 40); do jq -cn --arg i "$i" '{prompt: $i, completion: "yes"}, {x: 1}'; done >"$TMP/r"
+	tok -m "$MODEL" --rows --holdout 0.5 --split calib p="$TMP/r" >"$TMP/a"
+	tok -m "$MODEL" --rows --holdout 0.5 --split eval p="$TMP/r" >"$TMP/b"
+	[ "$(field "$TMP/a" rows_read)" = 80 ]
+	[ "$(field "$TMP/a" skipped.no_text)" = 40 ]
+	[ "$(field "$TMP/a" skipped.other_part)" = "$(field "$TMP/b" rows_seen)" ]
+	tok -m "$MODEL" --rows --sample 5 p="$TMP/r" q=<(chat messages) >"$TMP/a"
+	[ "$(reap-show -t pack "$TMP/a" | jq -c '[.rows_read, .rows_seen, .skipped.no_text, .skipped.not_sampled]' | tr '\n' ' ')" = \
+		"[80,3,40,37] [2,2,0,0] " ]
+	tok -m "$MODEL" -l 64 --union U p="$TMP/r" q=<(chat messages; chat pair; chat alpaca) >"$TMP/a"
+	[ "$(field "$TMP/a" rows_read | tr '\n' ' ')" = "80 6 86 " ]
+}
+
+@test "a completion without its start, a last turn without its end: the same tokens are kept" {
+	local t='<|channel|>analysis<|message|>think<|end|><|start|>assistant<|channel|>final<|message|>say'
+	kept() { reap-show -t block "$1" | jq -c '[[.ids, .keep, .channel] | transpose[] | select(.[1] == 1)]'; }
+	tok -m "$MODEL" --rows <(rows "<|start|>assistant$t<|return|>") >"$TMP/a"
+	tok -m "$MODEL" --rows <(rows "$t") >"$TMP/b"
+	tok -m "$MODEL" --rows <(jq -cn --arg t "$t" '{prompt: "a question", completion: $t}') >"$TMP/c"
+	[ "$(kept "$TMP/a")" = "$(kept "$TMP/b")" ]
+	[ "$(kept "$TMP/a")" = "$(kept "$TMP/c")" ]
 }

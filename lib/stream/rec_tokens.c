@@ -20,6 +20,18 @@ const char *reap_channel_name(enum reap_channel c)
 	return channel_names[c];
 }
 
+static const char *const skip_names[REAP_SKIP_COUNT] = {
+	[REAP_SKIP_NO_TEXT] = "no_text",
+	[REAP_SKIP_BAD] = "bad",
+	[REAP_SKIP_OTHER_PART] = "other_part",
+	[REAP_SKIP_NOT_SAMPLED] = "not_sampled",
+};
+
+const char *reap_skip_name(enum reap_skip s)
+{
+	return skip_names[s];
+}
+
 bool reap_split_known(const char *split)
 {
 	return strcmp(split, "all") == 0 || strcmp(split, "calib") == 0 ||
@@ -108,18 +120,42 @@ int reap_put_block(struct reap_writer *w, const struct reap_block *b, struct rea
 	return reap_record_end(w, e);
 }
 
+uint64_t reap_pack_rows_read(const struct reap_pack_info *p)
+{
+	uint64_t n = p->rows_seen;
+
+	for (int i = 0; i < REAP_SKIP_COUNT; i++)
+		n += p->skipped[i];
+	return n;
+}
+
+/* A map of counts, each by its name. */
+static void put_counts(msgpack_packer *pk, const char *key, const char *const *name, size_t n,
+	const uint64_t *count)
+{
+	reap_put_map(pk, key, (unsigned)n);
+	for (size_t i = 0; i < n; i++)
+		reap_put_u64(pk, name[i], count[i]);
+}
+
 int reap_put_pack(struct reap_writer *w, const struct reap_pack_info *p, struct reap_err *e)
 {
-	msgpack_packer *pk = reap_record_begin(w, "pack", 12);
+	msgpack_packer *pk = reap_record_begin(w, "pack", 18);
 
 	reap_put_str(pk, "pack", p->pack);
 	reap_put_u64(pk, "seq_len", p->seq_len);
 	reap_put_u64(pk, "blocks", p->blocks);
 	reap_put_str(pk, "blocks_sha256", p->blocks_sha256);
+	reap_put_u64(pk, "rows_read", reap_pack_rows_read(p));
 	reap_put_u64(pk, "rows_seen", p->rows_seen);
+	reap_put_u64(pk, "rows_kept", p->rows_kept);
+	put_counts(pk, "skipped", skip_names, REAP_SKIP_COUNT, p->skipped);
+	reap_put_u64(pk, "completions", p->completions);
+	reap_put_u64(pk, "cut_off", p->cut_off);
 	reap_put_str(pk, "rows_sha256", p->rows_sha256);
 	reap_put_u64(pk, "tokens", p->tokens);
 	reap_put_u64(pk, "kept", p->kept);
+	put_counts(pk, "channels", channel_names, REAP_CHANNEL_COUNT, p->channels);
 	reap_put_str(pk, "split", p->split);
 	reap_put_str(pk, "tokenizer", p->tokenizer);
 	reap_put_str(pk, "sample_hash", p->sample_hash);
@@ -223,6 +259,46 @@ void reap_block_storage_free(struct reap_block_storage *s)
 	*s = (struct reap_block_storage){0};
 }
 
+static int get_counts(const struct reap_rec *rec, const char *key, const char *const *name, size_t n,
+	uint64_t *count, struct reap_err *e)
+{
+	const msgpack_object *map;
+	int rc = reap_rec_map(rec, NULL, key, &map, e);
+
+	for (size_t i = 0; i < n && rc == REAP_OK; i++)
+		rc = reap_rec_u64(rec, map, name[i], INT64_MAX, &count[i], e);
+	return rc;
+}
+
+/* Which rows were read, and what was kept of them. */
+static int get_reading(const struct reap_rec *rec, struct reap_pack_info *p, struct reap_err *e)
+{
+	uint64_t read, most;
+	int rc;
+
+	if ((rc = reap_rec_u64(rec, NULL, "rows_read", UINT64_MAX, &read, e)) != REAP_OK ||
+		(rc = reap_rec_u64(rec, NULL, "rows_seen", UINT64_MAX, &p->rows_seen, e)) != REAP_OK ||
+		(rc = reap_rec_u64(rec, NULL, "rows_kept", UINT64_MAX, &p->rows_kept, e)) != REAP_OK ||
+		(rc = get_counts(rec, "skipped", skip_names, REAP_SKIP_COUNT, p->skipped, e)) !=
+			REAP_OK ||
+		(rc = reap_rec_u64(rec, NULL, "completions", UINT64_MAX, &p->completions, e)) !=
+			REAP_OK ||
+		(rc = reap_rec_u64(rec, NULL, "cut_off", UINT64_MAX, &p->cut_off, e)) != REAP_OK ||
+		(rc = get_counts(rec, "channels", channel_names, REAP_CHANNEL_COUNT, p->channels, e)) !=
+			REAP_OK)
+		return rc;
+	most = p->rows_kept;
+	most = p->completions > most ? p->completions : most;
+	most = p->cut_off > most ? p->cut_off : most;
+	if (most > p->rows_seen)
+		return reap_rec_fail(rec, "rows_seen", e, "%llu, fewer than %llu of them",
+			(unsigned long long)p->rows_seen, (unsigned long long)most);
+	if (read != reap_pack_rows_read(p))
+		return reap_rec_fail(rec, "rows_read", e, "%llu, but %llu were seen or skipped",
+			(unsigned long long)read, (unsigned long long)reap_pack_rows_read(p));
+	return REAP_OK;
+}
+
 int reap_get_pack(const struct reap_rec *rec, struct reap_pack_info *p, struct reap_err *e)
 {
 	int rc;
@@ -234,7 +310,7 @@ int reap_get_pack(const struct reap_rec *rec, struct reap_pack_info *p, struct r
 		(rc = reap_rec_u64(rec, NULL, "blocks", UINT64_MAX, &p->blocks, e)) != REAP_OK ||
 		(rc = reap_rec_digest(rec, NULL, "blocks_sha256", 64, true, p->blocks_sha256, e)) !=
 			REAP_OK ||
-		(rc = reap_rec_u64(rec, NULL, "rows_seen", UINT64_MAX, &p->rows_seen, e)) != REAP_OK ||
+		(rc = get_reading(rec, p, e)) != REAP_OK ||
 		(rc = reap_rec_digest(rec, NULL, "rows_sha256", 64, false, p->rows_sha256, e)) !=
 			REAP_OK ||
 		(rc = reap_rec_u64(rec, NULL, "tokens", UINT64_MAX, &p->tokens, e)) != REAP_OK ||

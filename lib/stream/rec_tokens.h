@@ -7,7 +7,9 @@
  *          u32[T], keep u8[T] (0 or 1), channel u8[T] (enum reap_channel), and
  *          where it is known rows u32[m], starts u32[m] (struct reap_parts)
  *   pack:  pack, seq_len (0: rows of their own length), blocks, blocks_sha256,
- *          rows_seen, rows_sha256, tokens, kept, split ("all", "calib", "eval"),
+ *          rows_read, rows_seen, rows_kept, skipped: {no_text, bad, other_part,
+ *          not_sampled}, completions, cut_off (struct reap_pack_info), rows_sha256,
+ *          tokens, kept, channels: {none, analysis, ...}, split ("all", "calib", "eval"),
  *          tokenizer (SHA-256 of tokenizer.json, or "" when rows carried ids),
  *          sample_hash and prompt_sha256 ("" unless rows were sampled: the two values
  *          that the original calls prompt_hash, see lib/text/sample.h)
@@ -62,10 +64,26 @@ struct reap_block {
 	char sha256[REAP_SHA256_HEX]; /* not written; set by reap_get_block */
 };
 
+/* Rows that were read and are in no block, by what kept them out. */
+enum reap_skip {
+	REAP_SKIP_NO_TEXT,     /* no text in it, or nothing but white space */
+	REAP_SKIP_BAD,	       /* not a row at all, and the user said to go on */
+	REAP_SKIP_OTHER_PART,  /* held out, or not */
+	REAP_SKIP_NOT_SAMPLED,
+	REAP_SKIP_COUNT
+};
+const char *reap_skip_name(enum reap_skip s);
+
 struct reap_pack_info {
 	char pack[128];
 	uint32_t seq_len;
-	uint64_t blocks, rows_seen, tokens, kept;
+	uint64_t blocks, tokens, kept;
+	uint64_t rows_seen; /* tokenized; with the skipped ones they are the rows read */
+	uint64_t rows_kept; /* of these, with a token kept */
+	uint64_t skipped[REAP_SKIP_COUNT];
+	uint64_t completions; /* of rows_seen, those that begin within an assistant's message */
+	uint64_t cut_off;     /* ... whose last message is the assistant's and has no end */
+	uint64_t channels[REAP_CHANNEL_COUNT]; /* kept tokens */
 	char blocks_sha256[REAP_SHA256_HEX];
 	char rows_sha256[65];
 	char split[8];
@@ -104,6 +122,9 @@ struct reap_block_storage {
 REAP_MUST_CHECK int reap_get_block(const struct reap_rec *rec, struct reap_block *b,
 	struct reap_block_storage *storage, struct reap_err *e);
 void reap_block_storage_free(struct reap_block_storage *s);
+
+/* The rows that were read for a pack. */
+uint64_t reap_pack_rows_read(const struct reap_pack_info *p);
 
 REAP_MUST_CHECK int reap_get_pack(const struct reap_rec *rec, struct reap_pack_info *p,
 	struct reap_err *e);

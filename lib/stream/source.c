@@ -12,7 +12,7 @@ struct page {
 	char pack[128];
 	uint32_t seq_len;
 	bool closed;
-	uint64_t blocks, tokens, kept;
+	uint64_t blocks, tokens, kept, channels[REAP_CHANNEL_COUNT];
 	struct reap_sha256 *digest; /* NULL once it is closed */
 };
 
@@ -80,8 +80,10 @@ int reap_book_block(struct reap_book *b, const char *name, const struct reap_blo
 	b->blocks++;
 	p->blocks++;
 	p->tokens += block->len;
-	for (uint32_t i = 0; i < block->len; i++)
+	for (uint32_t i = 0; i < block->len; i++) {
 		p->kept += block->keep[i];
+		p->channels[block->channel[i]] += block->keep[i];
+	}
 	reap_sha256_update(p->digest, block->sha256, strlen(block->sha256));
 	return REAP_OK;
 }
@@ -114,6 +116,10 @@ int reap_book_pack(struct reap_book *b, const char *name, struct reap_pack_info 
 		(rc = same_count(p, name, "tokens", info->tokens, p->tokens, e)) != REAP_OK ||
 		(rc = same_count(p, name, "kept", info->kept, p->kept, e)) != REAP_OK)
 		return rc;
+	for (int i = 0; i < REAP_CHANNEL_COUNT; i++)
+		if ((rc = same_count(p, name, reap_channel_name((enum reap_channel)i),
+			     info->channels[i], p->channels[i], e)) != REAP_OK)
+			return rc;
 	if (info->blocks_sha256[0] != '\0' && strcmp(info->blocks_sha256, hex) != 0)
 		return reap_fail(e, REAP_ESTREAM, "%s: pack %s of length %u: blocks_sha256 %.16s...,"
 			" but its blocks have %.16s...", name, p->pack, p->seq_len,

@@ -25,6 +25,7 @@ struct slot {
 	uint8_t *keep, *channel;
 	size_t ids_cap, keep_cap, channel_cap;
 	size_t n;
+	uint64_t skipped[REAP_SKIP_COUNT];
 	struct reap_err err;
 };
 
@@ -35,6 +36,7 @@ struct reap_feed {
 	size_t turn;		     /* whose row is next */
 	size_t picked;		     /* of the sample */
 	bool end;
+	uint64_t skipped[REAP_SKIP_COUNT]; /* since the row read last */
 	struct reap_bpe_work **work; /* (threads) */
 	struct slot *slot;	     /* (BATCH_ROWS) */
 	size_t filled, given;
@@ -113,9 +115,9 @@ static int read_row(struct reap_feed *f, struct reap_row *row, uint32_t *file, s
 
 		f->turn = (i + 1) % f->o.n_files;
 		if (!f->done[i])
-			while ((rc = reap_cursor_next(f->cursor[i], row, e)) > 0 &&
+			while ((rc = reap_cursor_next(f->cursor[i], row, f->skipped, e)) > 0 &&
 				!reap_part_has(&f->o.rule, row))
-				;
+				f->skipped[REAP_SKIP_OTHER_PART]++;
 		if (rc != 0) {
 			*file = (uint32_t)i;
 			return rc;
@@ -138,6 +140,8 @@ static int copy_chat(struct slot *s, const struct reap_transcript *t, const char
 	if (t->spans.n > 0)
 		memcpy(s->spans.span, t->spans.span, t->spans.n * sizeof(*s->spans.span));
 	s->spans.n = t->spans.n;
+	s->spans.completion = t->spans.completion;
+	s->spans.cut_off = t->spans.cut_off;
 	return REAP_OK;
 }
 
@@ -161,6 +165,8 @@ static int fill_slot(struct reap_feed *f, struct slot *s, const struct reap_row 
 	s->has_text = row->text != NULL;
 	s->n_parts = 0;
 	s->err = (struct reap_err){0};
+	memcpy(s->skipped, f->skipped, sizeof(s->skipped));
+	memset(f->skipped, 0, sizeof(f->skipped));
 	if (s->has_text && f->o.bpe == NULL)
 		return reap_fail(e, REAP_EFAIL, "%s: row %llu: text, but %s", name,
 			(unsigned long long)row->number, f->o.no_bpe);
@@ -176,6 +182,7 @@ static int fill_slot(struct reap_feed *f, struct slot *s, const struct reap_row 
 		return reap_fail_memory(e, name);
 	memcpy(s->given_ids, row->ids, row->n * sizeof(*row->ids));
 	memcpy(s->keep, row->keep, row->n);
+	s->spans.completion = s->spans.cut_off = false;
 	for (size_t i = 0; i < row->n; i++)
 		s->channel[i] = row->keep[i] ? REAP_CHANNEL_OTHER : REAP_CHANNEL_NONE;
 	s->n = row->n;
@@ -232,14 +239,17 @@ int reap_feed_next(struct reap_feed *f, struct reap_feed_row *row, struct reap_e
 	if (f->given == f->filled) {
 		if ((rc = fill(f, e)) != REAP_OK)
 			return rc;
-		if (f->filled == 0)
+		if (f->filled == 0) {
+			*row = (struct reap_feed_row){.skipped = f->skipped};
 			return 0;
+		}
 	}
 	s = &f->slot[f->given++];
 	if (s->err.code != REAP_OK)
 		return reap_fail(e, s->err.code, "%s: %s", reap_rows_name(f->o.files[s->file]),
 			s->err.text);
 	*row = (struct reap_feed_row){s->file, s->key, s->key_len,
-		s->has_text ? s->tokens.id : s->given_ids, s->keep, s->channel, s->n};
+		s->has_text ? s->tokens.id : s->given_ids, s->keep, s->channel, s->n,
+		s->spans.completion, s->spans.cut_off, s->skipped};
 	return 1;
 }

@@ -26,6 +26,8 @@ struct reap_feed_row {
 	const uint8_t *keep;	/* (n) 1: the assistant's, or what keep_mask said */
 	const uint8_t *channel; /* (n) enum reap_channel */
 	size_t n;
+	bool completion, cut_off; /* as struct reap_spans has them */
+	const uint64_t *skipped; /* (REAP_SKIP_COUNT) rows passed over right before this one */
 };
 
 struct reap_feed_opts {
@@ -43,7 +45,7 @@ REAP_MUST_CHECK int reap_feed_open(struct reap_feed **f, const struct reap_feed_
 	struct reap_err *e);
 void reap_feed_close(struct reap_feed *f); /* NULL allowed */
 
-/* 1 and the next row, 0 at the end. */
+/* 1 and the next row, 0 at the end; then row->skipped counts what came behind the last. */
 REAP_MUST_CHECK int reap_feed_next(struct reap_feed *f, struct reap_feed_row *row,
 	struct reap_err *e);
 

@@ -68,35 +68,77 @@ static enum reap_channel channel_of(const char *header, size_t n)
 	return REAP_CHANNEL_OTHER;
 }
 
+/* A message: where its header (without <|start|>) and its content begin. */
+struct message {
+	const char *header, *content;
+	bool completion; /* without <|start|>assistant */
+};
+
+/* The next message from p on. */
+static bool find_message(const char *p, const char *end, struct message *m)
+{
+	const char *start = find(p, end, TAG_START);
+	const char *channel = find(p, start != NULL ? start : end, TAG_CHANNEL);
+	const char *message = channel != NULL
+		? find(channel, start != NULL ? start : end, TAG_MESSAGE) : NULL;
+
+	m->completion = message != NULL;
+	if (m->completion) {
+		m->header = channel;
+	} else {
+		if (start == NULL)
+			return false;
+		m->header = start + strlen(TAG_START);
+		message = find(m->header, end, TAG_MESSAGE);
+	}
+	m->content = message != NULL ? message + strlen(TAG_MESSAGE) : NULL;
+	return message != NULL;
+}
+
+/* The channel of an assistant's message; false when it is another's. */
+static bool read_header(const struct message *m, enum reap_channel *c)
+{
+	const char *end = m->content - strlen(TAG_MESSAGE);
+	const char *channel = find(m->header, end, TAG_CHANNEL);
+
+	*c = REAP_CHANNEL_OTHER;
+	if (!m->completion &&
+		!is_assistant(m->header, (size_t)((channel != NULL ? channel : end) - m->header)))
+		return false;
+	if (channel != NULL) {
+		channel += strlen(TAG_CHANNEL);
+		*c = channel_of(channel, (size_t)(end - channel));
+	}
+	return true;
+}
+
 int reap_harmony_spans(const char *text, size_t n, struct reap_spans *out, struct reap_err *e)
 {
-	const char *end = text + n, *p = text, *start, *message, *channel, *role, *content, *close;
+	const char *end = text + n, *p = text, *close;
+	struct message m;
 	enum reap_channel c;
-	bool call = false;
+	bool call = false, cut, closes = true; /* a closing tag may yet come */
 
 	out->n = 0;
-	for (;; p = close + 1) {
-		if ((start = find(p, end, TAG_START)) == NULL)
-			return REAP_OK;
-		role = start + strlen(TAG_START);
-		if ((message = find(role, end, TAG_MESSAGE)) == NULL)
-			return REAP_OK;
-		content = message + strlen(TAG_MESSAGE);
-		if ((close = find_closing(content, end, &call)) == NULL)
-			return REAP_OK;
-		channel = find(role, message, TAG_CHANNEL);
-		if (!is_assistant(role, (size_t)((channel ? channel : message) - role)))
-			continue;
-		c = REAP_CHANNEL_OTHER;
-		if (channel != NULL) {
-			channel += strlen(TAG_CHANNEL);
-			c = channel_of(channel, (size_t)(message - channel));
+	out->completion = out->cut_off = false;
+	for (; find_message(p, end, &m); p = cut ? close : close + 1) {
+		close = closes ? find_closing(m.content, end, &call) : NULL;
+		if ((cut = close == NULL)) {
+			closes = call = false;
+			close = find(m.content, end, TAG_START);
+			close = close != NULL ? close : end;
 		}
+		out->cut_off = false;
+		if (!read_header(&m, &c) || (cut && close == m.content))
+			continue;
+		out->completion |= m.completion;
+		out->cut_off = cut;
 		if (!reap_grow(&out->span, &out->cap, out->n + 1, sizeof(*out->span)))
 			return reap_fail_memory(e, "harmony spans");
-		out->span[out->n++] = (struct reap_span){(size_t)(content - text), (size_t)(close - text),
-			call ? REAP_CHANNEL_TOOL_CALL : c};
+		out->span[out->n++] = (struct reap_span){(size_t)(m.content - text),
+			(size_t)(close - text), call ? REAP_CHANNEL_TOOL_CALL : c};
 	}
+	return REAP_OK;
 }
 
 void reap_harmony_mark(const struct reap_spans *s, const char *text, const struct reap_tokens *t,

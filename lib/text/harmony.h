@@ -5,6 +5,7 @@
 #ifndef REAP_HARMONY_H
 #define REAP_HARMONY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,13 +22,18 @@ struct reap_span {
 struct reap_spans { /* zero-initialise */
 	struct reap_span *span;
 	size_t n, cap;
+	bool completion; /* the text begins within an assistant's message */
+	bool cut_off;	 /* the last message is the assistant's and has no end */
 };
 void reap_spans_free(struct reap_spans *s);
 
 /* All assistant messages of the n bytes of valid UTF-8, in order.  From a
  * position on, a message is: <|start|>, a header, <|message|>, the content, and
- * the nearest of <|end|>, <|call|>, <|return|>; one that lacks any of these ends
- * the search.  The role is what stands before <|channel|> in the header, or the
+ * the nearest of <|end|>, <|call|>, <|return|>.  A message with none of these
+ * behind it was cut off: it ends at the next <|start|>, else with the text.  Where
+ * <|channel|> comes before any <|start|>, an assistant's message begins with it: a
+ * completion as the model writes it, behind a prompt that ends in
+ * "<|start|>assistant".  The role is what stands before <|channel|> in the header, or the
  * whole header; it counts as the assistant's when, without white space at its
  * ends, it is "assistant" or begins with "assistant ".  The next search begins
  * one character into the closing tag.

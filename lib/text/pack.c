@@ -40,8 +40,10 @@ static int put_block(struct packer *k, size_t which, const uint32_t *ids, const 
 	memcpy(b.pack, info->pack, sizeof(b.pack));
 	info->blocks++;
 	info->tokens += len;
-	for (uint32_t i = 0; i < len; i++)
+	for (uint32_t i = 0; i < len; i++) {
 		info->kept += keep[i];
+		info->channels[channel[i]] += keep[i];
+	}
 	if ((rc = reap_block_digest(&b, e)) != REAP_OK)
 		return rc;
 	reap_sha256_update(k->blocks[which], b.sha256, strlen(b.sha256));
@@ -103,6 +105,12 @@ static uint32_t row_number(const struct reap_feed_row *row)
 	return (uint32_t)reap_blake2b_64_prefixed(prefix, sizeof(prefix) - 1, row->key, row->key_len);
 }
 
+static void add_skipped(struct reap_pack_info *info, const struct reap_feed_row *row)
+{
+	for (int i = 0; i < REAP_SKIP_COUNT; i++)
+		info->skipped[i] += row->skipped[i];
+}
+
 static int add_row(struct packer *k, const struct reap_feed_row *row, struct reap_err *e)
 {
 	static const uint8_t no = 0;
@@ -114,7 +122,10 @@ static int add_row(struct packer *k, const struct reap_feed_row *row, struct rea
 	const uint8_t *keep = row->keep, *channel = row->channel;
 	int rc;
 
+	add_skipped(info, row);
 	info->rows_seen++;
+	info->completions += row->completion;
+	info->cut_off += row->cut_off;
 	reap_sha256_update(k->rows[which], row->key, row->key_len);
 	reap_sha256_update(k->rows[which], "", 1);
 	if (k->o->mode != REAP_PACK_BLOCKS)
@@ -128,6 +139,7 @@ static int add_row(struct packer *k, const struct reap_feed_row *row, struct rea
 	} else {
 		max = row->n;
 	}
+	info->rows_kept += memchr(keep, 1, max) != NULL;
 	if (k->o->mode == REAP_PACK_ROWS)
 		return put_block(k, which, ids, keep, channel, (uint32_t)max,
 			(struct reap_parts){1, &number, &start}, e);
@@ -180,8 +192,12 @@ int reap_pack_run(const struct reap_pack_opts *o, struct reap_feed *feed,
 			rc = reap_fail_memory(e, "SHA-256");
 	}
 	while (rc == REAP_OK && !enough(&k)) {
-		if ((rc = reap_feed_next(feed, &row, e)) <= 0)
+		if ((rc = reap_feed_next(feed, &row, e)) <= 0) {
+			/* Packs side by side are those of a sample, which is read before. */
+			if (rc == 0)
+				add_skipped(info, &row);
 			break;
+		}
 		*done += row.n;
 		reap_tick(p, *done, 0);
 		rc = add_row(&k, &row, e);

@@ -35,8 +35,8 @@ struct reap_pack_opts {
 };
 
 /* Write the blocks of a feed, then a `pack` record for each of the n packs that
- * had a row.  `info` holds what the records say of them; counts and digest are
- * filled in here.  The file of a row tells its pack when n > 1, else all rows
+ * had a row.  `info` holds what the records say of them; counts and digests are
+ * filled in here, and rows passed over added.  The file of a row tells its pack when n > 1, else all rows
  * belong to info[0].  *index numbers the blocks and is moved on; *done counts
  * tokens for the progress. */
 REAP_MUST_CHECK int reap_pack_run(const struct reap_pack_opts *o, struct reap_feed *feed,

@@ -444,7 +444,8 @@ static bool is_blank(const char *s, size_t n)
 	return true;
 }
 
-int reap_cursor_next(struct reap_cursor *c, struct reap_row *row, struct reap_err *e)
+int reap_cursor_next(struct reap_cursor *c, struct reap_row *row,
+	uint64_t skipped[REAP_SKIP_COUNT], struct reap_err *e)
 {
 	char *line = NULL;
 	size_t n = 0;
@@ -460,6 +461,7 @@ int reap_cursor_next(struct reap_cursor *c, struct reap_row *row, struct reap_er
 			c->usable += rc > 0;
 			return rc;
 		}
+		skipped[REAP_SKIP_NO_TEXT]++;
 	}
 	if (rc == 0 && c->usable == 0)
 		return reap_fail(e, REAP_EFAIL, "%s: none of its %" PRIu64 " rows has text in \"%s\"",

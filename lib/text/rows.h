@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/stream/rec_tokens.h"
 #include "lib/text/chat.h"
 
 struct reap_rows;   /* an input */
@@ -60,10 +61,11 @@ REAP_MUST_CHECK int reap_cursor_open(struct reap_cursor **c, struct reap_rows *r
 	struct reap_err *e);
 void reap_cursor_close(struct reap_cursor *c); /* NULL allowed */
 
-/* 1 and the next usable row, 0 at the end.  Errors name file and line.  A file
- * that ends without a single usable row is an error. */
+/* 1 and the next usable row, 0 at the end.  Rows that are passed over are counted
+ * in skipped[].  Errors name file and line.  A file that ends without a single
+ * usable row is an error. */
 REAP_MUST_CHECK int reap_cursor_next(struct reap_cursor *c, struct reap_row *row,
-	struct reap_err *e);
+	uint64_t skipped[REAP_SKIP_COUNT], struct reap_err *e);
 
 /* Read the row again that lies at `at`.  The cursor is then good for re-reads only. */
 REAP_MUST_CHECK int reap_cursor_reread(struct reap_cursor *c, uint64_t at, uint64_t size,

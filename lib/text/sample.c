@@ -102,6 +102,7 @@ static uint64_t cap_of(const struct reap_sample_opts *o, size_t n_files, size_t 
 
 static int scan_file(struct smallest *best, struct reap_rows *rows, uint32_t file,
 	const struct reap_sample_opts *o, uint64_t before_file, uint64_t *scanned,
+	uint64_t skipped[REAP_SKIP_COUNT],
 	struct reap_progress *p, struct reap_err *e)
 {
 	struct reap_cursor *cursor = NULL;
@@ -111,7 +112,7 @@ static int scan_file(struct smallest *best, struct reap_rows *rows, uint32_t fil
 
 	if ((rc = reap_cursor_open(&cursor, rows, e)) != REAP_OK)
 		return rc;
-	while ((rc = reap_cursor_next(cursor, &row, e)) > 0) {
+	while ((rc = reap_cursor_next(cursor, &row, skipped, e)) > 0) {
 		struct reap_pick pick = {
 			.score = reap_blake2b_64_prefixed(prefix, (size_t)m, row.key, row.key_len),
 			.count = before_file + row.number,
@@ -123,7 +124,12 @@ static int scan_file(struct smallest *best, struct reap_rows *rows, uint32_t fil
 
 		*scanned = row.number + 1;
 		reap_tick(p, pick.count + 1, 0);
-		if (reap_part_has(&o->rule, &row) && !offer(best, pick)) {
+		if (!reap_part_has(&o->rule, &row)) {
+			skipped[REAP_SKIP_OTHER_PART]++;
+			continue;
+		}
+		skipped[REAP_SKIP_NOT_SAMPLED]++; /* until it is picked */
+		if (!offer(best, pick)) {
 			rc = reap_fail_memory(e, reap_rows_name(rows));
 			break;
 		}
@@ -203,13 +209,17 @@ int reap_sample_take(struct reap_sample *s, struct reap_rows *const *files, size
 	int rc = REAP_OK;
 
 	*s = (struct reap_sample){0};
-	if (got == NULL)
-		return reap_fail_memory(e, "sample");
+	s->skipped = reap_calloc(n_files, sizeof(*s->skipped));
+	if (got == NULL || s->skipped == NULL) {
+		rc = reap_fail_memory(e, "sample");
+		goto out;
+	}
 	for (size_t i = 0; i < n_files; i++) {
 		one.n = 0;
 		one.keep = cap_of(o, n_files, i);
 		scanned = 0;
-		rc = scan_file(&one, files[i], (uint32_t)i, o, before_file, &scanned, p, e);
+		rc = scan_file(&one, files[i], (uint32_t)i, o, before_file, &scanned,
+			s->skipped[i], p, e);
 		if (rc != REAP_OK)
 			goto out;
 		before_file += scanned;
@@ -228,10 +238,12 @@ int reap_sample_take(struct reap_sample *s, struct reap_rows *const *files, size
 	s->pick = all.pick;
 	s->n = all.n;
 	all.pick = NULL;
+	for (size_t i = 0; i < s->n; i++)
+		s->skipped[s->pick[i].file][REAP_SKIP_NOT_SAMPLED]--;
 	rc = hash_picks(s, files, n_files, e);
+out:
 	if (rc != REAP_OK)
 		reap_sample_free(s);
-out:
 	free(all.pick);
 	free(one.pick);
 	free(got);
@@ -241,5 +253,6 @@ out:
 void reap_sample_free(struct reap_sample *s)
 {
 	free(s->pick);
+	free(s->skipped);
 	*s = (struct reap_sample){0};
 }

@@ -57,6 +57,7 @@ struct reap_sample_opts {
 struct reap_sample {
 	struct reap_pick *pick; /* (n) in their order; owned */
 	size_t n;
+	uint64_t (*skipped)[REAP_SKIP_COUNT]; /* (files) rows that were read and not picked; owned */
 	/* The two values that the original calls prompt_hash.  hash: BLAKE2b with
 	 * 16 bytes of the first 512 characters of each text (first 2048 bytes of
 	 * other keys), joined by "\n".  prompt_sha256: SHA-256 of the rows' ids

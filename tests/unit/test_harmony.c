@@ -26,6 +26,7 @@ static void check_spans(const char *text, const char *want)
 		n += (size_t)snprintf(got + n, sizeof(got) - n, "%s%.*s(%s)", i ? "|" : "",
 			(int)(s.span[i].end - s.span[i].begin), text + s.span[i].begin,
 			reap_channel_name(s.span[i].channel));
+	snprintf(got + n, sizeof(got) - n, "%s%s", s.completion ? " raw" : "", s.cut_off ? " cut" : "");
 	ok(strcmp(got, want) == 0, "%s -> %s", text, got);
 	reap_spans_free(&s);
 }
@@ -74,8 +75,19 @@ int main(void)
 	check_spans(S "assistant" C "final<|constrain|>json" M "x" E, "x(final)");
 	/* The channel tag must stand before this message's tag. */
 	check_spans(S "assistant" M "x" C "final" E, "x" C "final(other)");
-	/* Without an end the message is dropped and the search stops. */
-	check_spans(S "assistant" M "a" E S "assistant" M "no end", "a(other)");
+	/* A message without an end is cut off at the next one, or where the text is. */
+	check_spans(S "assistant" M "a" E S "assistant" M "no end", "a(other)|no end(other) cut");
+	check_spans(S "user" M "q" S "assistant" C "final" M "a", "a(final) cut");
+	check_spans(S "assistant" M "a" S "user" M "q", "a(other)");
+	check_spans(S "assistant" M "{}" CALL S "assistant" C "final" M "a", "{}(tool_call)|a(final) cut");
+	check_spans(S "assistant" M "a" E S "assistant" M, "a(other)");
+	/* A completion begins with its channel. */
+	check_spans(C "analysis" M "a" E S "assistant" C "final" M "b" RET, "a(analysis)|b(final) raw");
+	check_spans(C "final" M "b", "b(final) raw cut");
+	check_spans("the prompt" C "final" M "b" RET, "b(final) raw");
+	check_spans(S "user" M "q" E C "final" M "b" RET, "b(final) raw");
+	check_spans(C S "assistant" M "b" RET, "b(other)");
+	check_spans(C "final", "");
 	check_spans(S "assistant" M "a" E S "assistant", "a(other)");
 	/* The nearest closing tag counts, whatever comes between; the search goes
 	 * on one character into it. */

@@ -124,6 +124,7 @@ struct bad {
 	uint32_t parts, start[2];
 	const char *sha, *hash;
 	uint64_t blocks, tokens, kept;
+	uint64_t rows_kept, skipped; /* of the 1 row seen; besides the 1 skipped */
 	const char *says;
 };
 
@@ -132,7 +133,7 @@ static void put_bad(struct reap_writer *w, const struct bad *b, struct reap_err 
 	static const uint32_t ids[8] = {1, 2, 3, 4, 5, 6, 7, 8};
 	uint8_t keep[8], channel[8];
 	const uint64_t parts = b->parts > 0 ? b->parts : 1;
-	msgpack_packer *pk = reap_record_begin(w, b->pack ? "block" : "pack", b->pack ? 8 : 12);
+	msgpack_packer *pk = reap_record_begin(w, b->pack ? "block" : "pack", b->pack ? 8 : 18);
 
 	memset(keep, b->keep, sizeof(keep));
 	memset(channel, b->channel, sizeof(channel));
@@ -148,7 +149,23 @@ static void put_bad(struct reap_writer *w, const struct bad *b, struct reap_err 
 	} else {
 		reap_put_u64(pk, "blocks", b->blocks);
 		reap_put_str(pk, "blocks_sha256", "");
+		reap_put_u64(pk, "rows_read", 2 + b->skipped);
 		reap_put_u64(pk, "rows_seen", 1);
+		reap_put_u64(pk, "rows_kept", b->rows_kept);
+		reap_put_map(pk, "skipped", 4);
+		reap_put_u64(pk, "no_text", 1);
+		reap_put_u64(pk, "bad", 0);
+		reap_put_u64(pk, "other_part", 0);
+		reap_put_u64(pk, "not_sampled", 0);
+		reap_put_u64(pk, "completions", 0);
+		reap_put_u64(pk, "cut_off", 0);
+		reap_put_map(pk, "channels", 6);
+		reap_put_u64(pk, "none", 0);
+		reap_put_u64(pk, "analysis", 0);
+		reap_put_u64(pk, "commentary", 0);
+		reap_put_u64(pk, "final", b->kept);
+		reap_put_u64(pk, "tool_call", 0);
+		reap_put_u64(pk, "other", 0);
 		reap_put_str(pk, "rows_sha256", b->sha);
 		reap_put_u64(pk, "tokens", b->tokens);
 		reap_put_u64(pk, "kept", b->kept);
@@ -183,6 +200,9 @@ static void check_refusals(void)
 		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = 2, .tokens = 8, .kept = 9, .says = "kept: 9"},
 		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = 2, .tokens = 9, .says = "2 blocks of 4"},
 		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = INT64_MAX, .tokens = 8, .says = "tokens: 8"},
+		{.sha = SHA, .hash = "", .rows_kept = 1, .says = NULL},
+		{.sha = SHA, .hash = "", .rows_kept = 2, .says = "rows_seen: 1, fewer than 2"},
+		{.sha = SHA, .hash = "", .skipped = 1, .says = "rows_read: 3, but 2"},
 		{.sha = "", .hash = "", .says = "rows_sha256: not 64"},
 		{.sha = SHA, .hash = "xyz", .says = "sample_hash: not 32"},
 		{.sha = SHA, .hash = "0123456789ABCDEF0123456789abcdef", .says = "sample_hash: not 32"},
