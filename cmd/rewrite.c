@@ -6,12 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd/tool.h"
 #include "lib/base/mem.h"
 #include "lib/model/prune.h"
+#include "lib/recipe/recipe.h"
 #include "lib/score/load.h"
+#include "lib/score/select.h"
 
 static const char usage[] =
 	"usage: reap-rewrite -m SOURCE -o TARGET [options] [plan]\n"
@@ -161,6 +164,66 @@ static int print_layout_json(const struct reap_layout *l, struct reap_err *e)
 	return tool_close_stdout(e);
 }
 
+static int differs(const struct reap_node *n, const char *key, const char *what, uint32_t is,
+	struct reap_err *e)
+{
+	return reap_fail(e, REAP_EFAIL, "%s:%u: %s: %" PRId64 ", but %s %u", n->file, n->line, key,
+		n->integer, what, is);
+}
+
+/* The number of experts that the recipe keeps: as it says, or as reap-cut makes it of a share. */
+static int check_kept(const struct reap_node *root, const struct reap_model *m,
+	const struct reap_plan *plan, struct reap_err *e)
+{
+	static const char share[] = "model.keep_frac_requested";
+	const struct reap_node *n = reap_node_at(root, "model.keep_n");
+	const struct reap_node *round = reap_node_at(root, "selection_constraints.round");
+	enum reap_round r = REAP_CEIL;
+	uint32_t kept;
+
+	if (n != NULL && n->kind == REAP_NODE_INT)
+		return n->integer == plan->keep_n ? REAP_OK
+						  : differs(n, "model.keep_n", "the plan keeps",
+							    plan->keep_n, e);
+	if (round != NULL && strcmp(round->str, "ceil") != 0)
+		r = strcmp(round->str, "floor") == 0 ? REAP_FLOOR : REAP_NEAREST;
+	n = reap_node_at(root, share);
+	kept = reap_select_keep_n(n->real, m->cfg.experts, r, plan->multiple_of);
+	if (kept != plan->keep_n)
+		return reap_fail(e, REAP_EFAIL, "%s:%u: %s: %g, which is %u of %u experts, but the plan"
+			" keeps %u", n->file, n->line, share, n->real, kept, m->cfg.experts,
+			plan->keep_n);
+	return REAP_OK;
+}
+
+/* What ships as the recipe must be one for pruning, and say what model and plan say. */
+static int check_recipe(const struct opts *o, const struct reap_model *m,
+	const struct reap_plan *plan, struct reap_err *e)
+{
+	struct reap_node *root = NULL;
+	const struct reap_node *kind, *n;
+	struct stat st;
+	int rc;
+
+	/* A pipe is read once, when it is shipped. */
+	if (o->prune.recipe == NULL || (stat(o->prune.recipe, &st) == 0 && S_ISFIFO(st.st_mode)))
+		return REAP_OK;
+	if ((rc = reap_recipe_load(o->prune.recipe, NULL, &root, e)) != REAP_OK ||
+		(rc = reap_recipe_check(root, o->prune.recipe, e)) != REAP_OK)
+		goto out;
+	kind = reap_node_at(root, "kind");
+	n = reap_node_at(root, "model.num_experts");
+	if (strcmp(kind->str, "reap_recipe") != 0)
+		rc = reap_node_fail(kind, "kind", e, "reap_recipe is wanted, not ", kind->str);
+	else if (n != NULL && n->integer != m->cfg.experts)
+		rc = differs(n, "model.num_experts", "the model has", m->cfg.experts, e);
+	else
+		rc = check_kept(root, m, plan, e);
+out:
+	reap_node_free(root);
+	return rc;
+}
+
 static int print_layout(const struct reap_layout *l, struct reap_err *e)
 {
 	uint64_t bytes = 0;
@@ -222,7 +285,8 @@ static int run(struct opts *o, struct reap_err *e)
 
 	if ((rc = reap_model_open(&m, o->model, e)) == REAP_OK &&
 		(rc = (o->first > 0 ? make_plan : read_plan)(o, m, &plan, &h, e)) == REAP_OK &&
-		(rc = check_scores(o, m, &plan, e)) == REAP_OK)
+		(rc = check_scores(o, m, &plan, e)) == REAP_OK &&
+		(rc = check_recipe(o, m, &plan, e)) == REAP_OK)
 		rc = rewrite(o, m, &plan, &h, e);
 	reap_header_free(&h);
 	reap_plan_free(&plan);

@@ -133,7 +133,7 @@ nothing_left() {
 		README.md.incomplete LICENSE.part; do
 		echo "old $f" >"$TMP/src/$f"
 	done
-	echo "kind: reap_recipe" >"$TMP/recipe"
+	cp recipes/tiny-keep24.yaml "$TMP/recipe"
 	reap-rewrite -q -m "$TMP/src" -o "$TMP/out" --recipe "$TMP/recipe" "$PLAN" >"$TMP/manifest"
 	"$CHECK" --source "$TMP/src" "$TMP/out"
 	cmp "$TMP/recipe" "$TMP/out/reap-recipe.yaml"
@@ -160,7 +160,7 @@ nothing_left() {
 }
 
 @test "recipe and scores are shipped inside" {
-	echo a >"$TMP/r"
+	cp recipes/tiny-keep24.yaml "$TMP/r"
 	reap-tokenize -m "$MODEL" --rows --max-len 64 --sample 6 "$PACKS"/*.calib.jsonl |
 		reap-route -q -m "$MODEL" | reap-accum -q >"$TMP/saliency"
 	reap-rank --yaml "$TMP/saliency" >"$TMP/s"
@@ -176,6 +176,26 @@ nothing_left() {
 	fails 1 "24 layers, but" reap-rewrite -q -m "$MODEL" -o "$TMP/out2" \
 		--scores recipes/reap-scores_20b_eaftreap_keepfrac060_keep19.yaml "$TMP/plan"
 	nothing_left out2
+}
+
+@test "a recipe of another model or plan is not shipped: key and both values are named" {
+	other() {
+		sed "$1" recipes/tiny-keep24.yaml >"$TMP/r"
+		fails 1 "$2" reap-rewrite -q -m "$MODEL" -o "$TMP/out" --recipe "$TMP/r" "$PLAN"
+	}
+	other 's/keep_n: 24/keep_n: 20/' "model.keep_n: 20, but the plan keeps 24"
+	other 's/num_experts: 32/num_experts: 128/' "model.num_experts: 128, but the model has 32"
+	other '/keep_n: 24/d; s/requested: 0.75/requested: 0.6/' \
+		"model.keep_frac_requested: 0.6, which is 20 of 32 experts, but the plan keeps 24"
+	other 's/reap_recipe/eval_base/' "$TMP/r"
+	other 's/^model:/mode:/' "mode"
+	fails 1 "kind: reap_recipe is wanted, not cost_probe" reap-rewrite -q -m "$MODEL" -o "$TMP/out" \
+		--recipe recipes/tiny-costprobe.yaml "$PLAN"
+	fails 1 "" reap-rewrite -q -m "$MODEL" -o "$TMP/out" --recipe "$MODEL/config.json" "$PLAN"
+	nothing_left out
+	# Where only the share is given, it is the one that reap-cut was given.
+	sed '/keep_n: 24/d' recipes/tiny-keep24.yaml >"$TMP/r"
+	reap-rewrite -q -m "$MODEL" -o "$TMP/out" --recipe "$TMP/r" "$PLAN" >"$TMP/manifest"
 }
 
 # ---- the manifest ----
@@ -356,7 +376,11 @@ fails_with_preload() {
 	fails 1 "the file system has" reap-rewrite -q -m "$MODEL" -o "$TMP/fs/out" "$PLAN" || status=1
 	# With --layers the estimate fits and the files do not.
 	head -c 2400000 /dev/zero >"$TMP/fs/ballast"
-	fails 1 "" reap-rewrite -q -m "$MODEL" -o "$TMP/fs/out" --layers 0 --recipe "$MODEL/tokenizer.json" "$PLAN" || status=1
+	{
+		cat recipes/tiny-keep24.yaml
+		head -c 90000 /dev/zero | tr '\0' '#'
+	} >"$TMP/recipe"
+	fails 1 "" reap-rewrite -q -m "$MODEL" -o "$TMP/fs/out" --layers 0 --recipe "$TMP/recipe" "$PLAN" || status=1
 	[ "$(ls "$TMP/fs")" = ballast ] || status=1
 	umount "$TMP/fs"
 	return "$status"
