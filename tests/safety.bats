@@ -112,8 +112,9 @@ short() {
 		wait $! || status=$?
 		[ "$status" -eq $((128 + $(kill -l $signal))) ]
 		grep -q 'stopped: the same command goes on from here' "$TMP/said"
+		# Dead, though perhaps not buried yet.
 		for pid in $(cat "$TMP/pids"); do
-			run ! kill -0 "$pid"
+			[[ "$(ps -o stat= -p "$pid")" == @(|Z*) ]]
 		done
 	done
 	touch "$TMP/go"
