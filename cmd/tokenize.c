@@ -60,6 +60,8 @@ static const char usage[] =
 	"      --union NAME  add a pack with a row of each file in turn\n"
 	"      --keep assistant|all\n"
 	"                    tokens to keep (default: what the assistant wrote)\n"
+	"      --bad-rows fail|skip\n"
+	"                    damaged rows: stop at the first, or count them (default: fail)\n"
 	"      --recipe-id NAME:SHA256\n"
 	"                    recipe to name in the header\n" TOOL_USAGE_RUN TOOL_USAGE_HISTORY
 		TOOL_USAGE_STD;
@@ -84,6 +86,7 @@ enum {
 	OPT_CHAT_DATE,
 	OPT_CHAT_EFFORT,
 	OPT_HISTORY,
+	OPT_BAD_ROWS,
 	OPT_RECIPE,
 };
 
@@ -111,7 +114,7 @@ struct opts {
 	struct reap_part_rule rule;
 	enum reap_part split; /* what the rows used are called */
 	const char *union_name;
-	bool keep_all;
+	bool keep_all, skip_bad;
 	struct tool_recipe recipe;
 	struct input *input;
 	size_t n_input;
@@ -222,6 +225,12 @@ static void set_pack_name(char *out, const char *name, size_t n, const char *fro
 	out[n] = '\0';
 }
 
+/* Whether a suffix says how a file is compressed. */
+static bool is_compression(const char *suffix)
+{
+	return strcmp(suffix, ".gz") == 0 || strcmp(suffix, ".zst") == 0;
+}
+
 /* "NAME=FILE", or "FILE" with its stem as the name.  What stands before a '='
  * that follows a '/' is part of a path. */
 static void set_input(struct input *in, const char *arg)
@@ -239,6 +248,12 @@ static void set_input(struct input *in, const char *arg)
 	base = strrchr(arg, '/');
 	base = base != NULL ? base + 1 : arg;
 	dot = strrchr(base, '.');
+	if (dot != NULL && is_compression(dot))
+		for (const char *p = base + 1; p < dot; p++)
+			if (*p == '.' && memchr(p + 1, '.', (size_t)(dot - p - 1)) == NULL) {
+				dot = p;
+				break;
+			}
 	if (strcmp(arg, "-") == 0)
 		set_pack_name(in->pack, "stdin", 5, arg);
 	else
@@ -347,6 +362,7 @@ static void parse(struct opts *o, int argc, char **argv)
 		{"split", required_argument, NULL, OPT_SPLIT},
 		{"union", required_argument, NULL, OPT_UNION},
 		{"keep", required_argument, NULL, OPT_KEEP},
+		{"bad-rows", required_argument, NULL, OPT_BAD_ROWS},
 		{"recipe-id", required_argument, NULL, OPT_RECIPE},
 		TOOL_LONG_RUN,
 		TOOL_LONG,
@@ -445,6 +461,11 @@ static void parse(struct opts *o, int argc, char **argv)
 			if (strcmp(optarg, "assistant") != 0 && strcmp(optarg, "all") != 0)
 				tool_usage("--keep: '%s' is neither assistant nor all", optarg);
 			o->keep_all = strcmp(optarg, "all") == 0;
+			break;
+		case OPT_BAD_ROWS:
+			if (strcmp(optarg, "fail") != 0 && strcmp(optarg, "skip") != 0)
+				tool_usage("--bad-rows: '%s' is neither fail nor skip", optarg);
+			o->skip_bad = optarg[0] == 's';
 			break;
 		case OPT_RECIPE:
 			tool_recipe_parse(&o->recipe, optarg);
@@ -589,6 +610,8 @@ static int tell_pack(const struct reap_pack_info *p, struct reap_err *e)
 			"of an assistant (<|start|>assistant or <|channel|>, then <|message|>), and no 1 "
 			"in a keep_mask: give chat rows, such as messages or prompt and completion, or "
 			"--keep all", p->pack, p->rows_seen);
+	if (p->skipped[REAP_SKIP_BAD] > 0)
+		tool_warn("pack %s: %" PRIu64 " bad rows skipped", p->pack, p->skipped[REAP_SKIP_BAD]);
 	if (p->kept * 100 < p->tokens)
 		tool_warn("pack %s: only %" PRIu64 " of its %" PRIu64 " tokens are kept", p->pack, p->kept,
 			p->tokens);
@@ -711,6 +734,8 @@ static int run(const struct opts *o, struct reap_err *e)
 	for (size_t i = 0; i < o->n_input; i++)
 		if ((rc = reap_rows_open(&s.rows[i], o->input[i].path, o->column, &o->chat, again, e)) != REAP_OK)
 			goto out;
+	for (size_t i = 0; o->skip_bad && i < o->n_input; i++)
+		reap_rows_skip_bad(s.rows[i]);
 	if (o->sampled && (rc = reap_sample_take(&s.sample, s.rows, o->n_input, &o->sample,
 				   tool_progress("sample", "rows"), e)) != REAP_OK)
 		goto out;
@@ -723,6 +748,9 @@ static int run(const struct opts *o, struct reap_err *e)
 out:
 	reap_writer_abort(s.w);
 	reap_sample_free(&s.sample);
+	for (size_t i = 0; s.rows != NULL && rc == REAP_OK && i < o->n_input; i++)
+		if (reap_rows_first_bad(s.rows[i]) != NULL)
+			tool_warn("the first bad row: %s", reap_rows_first_bad(s.rows[i]));
 	for (size_t i = 0; s.rows != NULL && i < o->n_input; i++)
 		reap_rows_close(s.rows[i]);
 	free(s.rows);

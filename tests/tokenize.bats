@@ -519,11 +519,6 @@ fake_duckdb() {
 	python3 tests/fixtures/tokenizer/oracle.py compare "$REAP_TOKENIZER" "$REAP_BUILD/gen/encode" 10
 }
 
-@test "a file that is one array is refused at its beginning" {
-	fails 1 "line 1: not an object" timeout 10 reap-tokenize -m "$MODEL" --rows --max-len 64 \
-		<(printf ' [' && cat /dev/zero)
-}
-
 # said OPTION...: what reap-tokenize says on standard error; its status in $TMP/rc.
 said() {
 	local rc=0
@@ -611,4 +606,86 @@ said() {
 	tok -m "$MODEL" --rows <(jq -cn --arg t "$t" '{prompt: "a question", completion: $t}') >"$TMP/c"
 	[ "$(kept "$TMP/a")" = "$(kept "$TMP/b")" ]
 	[ "$(kept "$TMP/a")" = "$(kept "$TMP/c")" ]
+}
+
+# many: rows in which an element of an array could be thought to end too early.
+many() {
+	for i in $(seq 50); do jq -cn --arg i "$i" '{prompt: $i, completion: ("\\\" } ] [ { " + $i)}'; done
+}
+
+@test "the same rows as lines, an array, compressed, with a byte order mark: the same bytes" {
+	many >"$TMP/r.jsonl"
+	plain -m "$MODEL" --rows p="$TMP/r.jsonl" >"$TMP/want"
+	plain -m "$MODEL" -l 64,96 --union U p="$TMP/r.jsonl" >"$TMP/union"
+	jq -s . "$TMP/r.jsonl" >"$TMP/array.json"
+	jq -cs . "$TMP/r.jsonl" >"$TMP/dense.json"
+	{ printf '\xef\xbb\xbf'; cat "$TMP/r.jsonl"; } >"$TMP/mark.jsonl"
+	{ printf '\xef\xbb\xbf \n'; cat "$TMP/array.json"; } >"$TMP/mark.json"
+	gzip -c "$TMP/array.json" >"$TMP/array.gz"
+	{ head -n 20 "$TMP/r.jsonl" | gzip; tail -n +21 "$TMP/r.jsonl" | gzip; } >"$TMP/two.gz"
+	{ head -n 20 "$TMP/r.jsonl" | zstd; tail -n +21 "$TMP/r.jsonl" | zstd; } >"$TMP/two.zst"
+	for f in array.json dense.json mark.jsonl mark.json array.gz two.gz two.zst; do
+		plain -m "$MODEL" --rows p="$TMP/$f" | cmp - "$TMP/want"
+		plain -m "$MODEL" --rows p=- <"$TMP/$f" | cmp - "$TMP/want"
+		plain -m "$MODEL" -l 64,96 --union U p="$TMP/$f" | cmp - "$TMP/union"
+		# A sample reads its rows again.
+		plain -m "$MODEL" --rows --sample 9 p="$TMP/$f" >"$TMP/s"
+		plain -m "$MODEL" --rows --sample 9 p="$TMP/r.jsonl" | cmp - "$TMP/s"
+	done
+	plain -m "$MODEL" --rows p=<(cat "$TMP/dense.json") | cmp - "$TMP/want"
+	cp "$TMP/two.gz" "$TMP/name.jsonl.gz"
+	plain -m "$MODEL" --rows "$TMP/name.jsonl.gz" >"$TMP/s"
+	[ "$(field "$TMP/s" pack)" = name ]
+}
+
+@test "a compressed file or an array that is cut short or damaged is an error" {
+	many >"$TMP/r.jsonl"
+	gzip -c "$TMP/r.jsonl" >"$TMP/r.gz"
+	head -c 200 "$TMP/r.gz" >"$TMP/cut.gz"
+	fails 1 "cut.gz: damaged gzip: it is cut short" tok -m "$MODEL" --rows "$TMP/cut.gz"
+	{ head -c 100 "$TMP/r.gz"; head -c 200 /dev/zero; tail -c +301 "$TMP/r.gz"; } >"$TMP/bad.gz"
+	fails 1 "bad.gz: damaged gzip: " tok -m "$MODEL" --rows "$TMP/bad.gz"
+	zstd -c "$TMP/r.jsonl" | head -c 80 >"$TMP/cut.zst"
+	fails 1 "cut.zst: damaged zstd: it is cut short" tok -m "$MODEL" --rows "$TMP/cut.zst"
+	jq -cs . "$TMP/r.jsonl" | head -c 1000 >"$TMP/cut.json"
+	fails 1 "cut.json: element 22: the array ends" tok -m "$MODEL" --rows "$TMP/cut.json"
+	for a in '[{"text":"a"},5]' '[{"text":"a"} {"text":"b"}]' '[{"text":"a"},]' '[,{"text":"a"}]' '[{"text":"a"},,{"text":"b"}]'; do
+		fails 1 ": not an object, or no comma before it" plain -m "$MODEL" --rows <(echo "$a")
+	done
+	fails 1 "element 1: not an object" timeout 10 "$REAP_BIN/reap-tokenize" -m "$MODEL" --rows --max-len 64 \
+		<(printf ' [' && cat /dev/zero)
+	fails 1 "element 2: " plain -m "$MODEL" --rows <(echo '[{"text":"a"},{"text" "b"}]')
+	fails 1 "none of its 0 rows" tok -m "$MODEL" --rows <(echo '[]')
+}
+
+@test "kinds of file that are not read are named, with the way out" {
+	kind() {
+		printf '%b' "$1" >"$TMP/f"
+		fails 1 "$2" tok -m "$MODEL" --rows "$TMP/f"
+		fails 1 "$2" tok -m "$MODEL" --rows - <"$TMP/f"
+	}
+	kind 'PAR1xxxx' 'is Parquet: its name must end in .parquet'
+	kind 'ARROW1\0000\0000' 'is an Arrow file: convert it with: python3'
+	kind '\0377\0377\0377\0377\0000' 'is an Arrow stream: convert it with: python3'
+	kind '\03757zXZ\0000' 'is compressed by xz: xz -dc'
+	kind 'BZh9' 'is compressed by bzip2: bzip2 -dc'
+	kind 'PK\0003\0004' 'is a zip archive: unzip -p'
+	kind 'SQLite format 3\0000' 'is an SQLite database: sqlite3 -json'
+	kind '\0377\0376{\0000' 'is UTF-16: iconv'
+	fails 1 "is compressed by gzip: gzip -dc" tok -m "$MODEL" --rows <(echo x | gzip)
+	fails 1 "is a directory: name the files in it" tok -m "$MODEL" --rows "$TMP"
+}
+
+@test "bad rows: an error, or counted and named" {
+	{ rows a; echo '{bad'; rows b; echo '{"input_ids": "x"}'; } >"$TMP/r"
+	fails 1 "r: line 2: " plain -m "$MODEL" --rows "$TMP/r"
+	said -m "$MODEL" --keep all --bad-rows skip --rows p="$TMP/r" >"$TMP/err"
+	[ "$(cat "$TMP/rc")" -eq 0 ]
+	[ "$(field "$TMP/s" skipped.bad)" = 2 ]
+	[ "$(field "$TMP/s" rows_seen)" = 2 ]
+	grep -q "pack p: 2 bad rows skipped" "$TMP/err"
+	grep -q "the first bad row: $TMP/r: line 2: " "$TMP/err"
+	plain -q -m "$MODEL" --bad-rows skip --rows --sample 2 p="$TMP/r" >"$TMP/s"
+	[ "$(field "$TMP/s" skipped.bad)" = 2 ]
+	fails 2 "neither fail nor skip" tok -m "$MODEL" --bad-rows drop --rows "$TMP/r"
 }

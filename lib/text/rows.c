@@ -15,7 +15,10 @@
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
 #include "lib/base/utf8.h"
+#include "lib/text/elements.h"
+#include "lib/text/kind.h"
 #include "lib/text/parquet.h"
+#include "lib/text/unzip.h"
 
 enum {
 	CHUNK = 1 << 18,    /* bytes asked of the system at a time */
@@ -29,6 +32,10 @@ struct reap_rows {
 	struct reap_chat_opts chat;
 	int fd;
 	bool own_fd; /* not standard input */
+	struct reap_unzip *unzip; /* NULL: not compressed */
+	bool array;		  /* one JSON array, not lines */
+	bool skip_bad;
+	struct reap_err first_bad;
 	pid_t child; /* the Parquet reader, 0: none or gone */
 	bool seekable;
 	uint64_t start; /* where the first byte lies: standard input may be part read */
@@ -44,6 +51,8 @@ struct reap_cursor {
 	uint64_t number; /* rows consumed */
 	uint64_t usable;
 	bool eof;
+	bool begun; /* the beginning was looked at */
+	struct reap_elements elements;
 	json_t *doc, *joined; /* what the last row's text belongs to */
 	struct reap_transcript transcript;
 	uint32_t *ids;
@@ -53,13 +62,31 @@ struct reap_cursor {
 
 /* ---- inputs ---- */
 
+/* Up to n bytes of the content from `at` on; where the input has no positions, the next
+ * ones.  *got is 0 at its end. */
+static int read_at(struct reap_rows *r, char *buf, size_t n, uint64_t at, size_t *got,
+	struct reap_err *e)
+{
+	ssize_t m;
+
+	if (r->unzip != NULL)
+		return reap_unzip_read(r->unzip, buf, n, got, e);
+	do
+		m = r->seekable ? pread(r->fd, buf, n, (off_t)(r->start + at)) : read(r->fd, buf, n);
+	while (m < 0 && errno == EINTR);
+	if (m < 0)
+		return reap_fail_errno(e, "%s", r->name);
+	*got = (size_t)m;
+	return REAP_OK;
+}
+
 /* Copy what can be read once to a file without a name. */
 static int spool(struct reap_rows *r, struct reap_err *e)
 {
 	const char *dir = getenv("TMPDIR");
 	char *path = reap_path_join(dir != NULL && dir[0] ? dir : "/tmp", "reap-rows-XXXXXX");
 	char *buf = reap_alloc(CHUNK, 1);
-	ssize_t n = 0;
+	size_t n = 0;
 	int fd = -1, rc = REAP_OK;
 
 	if (path == NULL || buf == NULL) {
@@ -73,19 +100,21 @@ static int spool(struct reap_rows *r, struct reap_err *e)
 	}
 	unlink(path);
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	while ((n = reap_read_full(r->fd, buf, CHUNK)) > 0)
-		if (reap_write_full(fd, buf, (size_t)n) != 0) {
+	while ((rc = read_at(r, buf, CHUNK, 0, &n, e)) == REAP_OK && n > 0)
+		if (reap_write_full(fd, buf, n) != 0) {
 			rc = reap_fail_errno(e, "%s", path);
 			goto out;
 		}
-	if (n < 0)
-		rc = reap_fail_errno(e, "%s", r->name);
-	else if (r->child != 0)
-		rc = reap_parquet_wait(r->name, r->child, e);
-	if (n == 0)
-		r->child = 0;
 	if (rc != REAP_OK)
 		goto out;
+	if (r->child != 0) {
+		rc = reap_parquet_wait(r->name, r->child, e);
+		r->child = 0;
+		if (rc != REAP_OK)
+			goto out;
+	}
+	reap_unzip_close(r->unzip);
+	r->unzip = NULL;
 	if (r->own_fd)
 		close(r->fd);
 	r->fd = fd;
@@ -97,6 +126,21 @@ out:
 	free(path);
 	free(buf);
 	return rc;
+}
+
+/* A file that is compressed is read as a pipe is. */
+static int open_compressed(struct reap_rows *r, struct reap_err *e)
+{
+	off_t here = lseek(r->fd, 0, SEEK_CUR);
+	char head[4];
+	ssize_t n = pread(r->fd, head, sizeof(head), here > 0 ? here : 0);
+
+	if (n < 0)
+		return reap_fail_errno(e, "%s", r->name);
+	if (!reap_unzip_knows(head, (size_t)n))
+		return REAP_OK;
+	r->seekable = false;
+	return reap_unzip_open(&r->unzip, r->fd, r->name, e);
 }
 
 static bool is_parquet(const char *path)
@@ -141,10 +185,12 @@ int reap_rows_open(struct reap_rows **out, const char *path, const char *column,
 		goto out;
 	}
 	if (S_ISDIR(st.st_mode)) {
-		rc = reap_fail(e, REAP_EFAIL, "%s: is a directory", r->name);
+		rc = reap_fail(e, REAP_EFAIL, "%s: is a directory: name the files in it", r->name);
 		goto out;
 	}
 	r->seekable = S_ISREG(st.st_mode);
+	if (r->seekable && (rc = open_compressed(r, e)) != REAP_OK)
+		goto out;
 	if (!r->seekable && again) {
 		if ((rc = spool(r, e)) != REAP_OK)
 			goto out;
@@ -177,9 +223,20 @@ void reap_rows_close(struct reap_rows *r)
 		close(r->fd);
 	if (r->child != 0)
 		reap_parquet_stop(r->child);
+	reap_unzip_close(r->unzip);
 	free(r->name);
 	free(r->column);
 	free(r);
+}
+
+void reap_rows_skip_bad(struct reap_rows *r)
+{
+	r->skip_bad = true;
+}
+
+const char *reap_rows_first_bad(const struct reap_rows *r)
+{
+	return r->first_bad.code != REAP_OK ? r->first_bad.text : NULL;
 }
 
 const char *reap_rows_name(const struct reap_rows *r)
@@ -222,84 +279,151 @@ void reap_cursor_close(struct reap_cursor *c)
 	free(c);
 }
 
-/* Up to n bytes from `at` on; where the input has no positions, the next ones. */
-static ssize_t read_at(const struct reap_rows *r, char *buf, size_t n, uint64_t at)
+/* Read more behind what is there; sets eof at the end. */
+static int read_more(struct reap_cursor *c, struct reap_err *e)
 {
-	ssize_t got;
+	struct reap_rows *r = c->rows;
+	size_t held = c->end - c->begin, got;
+	int rc;
 
-	do
-		got = r->seekable ? pread(r->fd, buf, n, (off_t)(r->start + at)) : read(r->fd, buf, n);
-	while (got < 0 && errno == EINTR);
-	return got;
+	if (held > MAX_LINE)
+		return reap_fail(e, REAP_EFAIL, "%s: %s %" PRIu64 ": longer than %d bytes", r->name,
+			r->array ? "element" : "line", c->line + 1, MAX_LINE);
+	if (c->begin > 0) {
+		memmove(c->buf, c->buf + c->begin, held);
+		c->begin = 0;
+		c->end = held;
+	}
+	if (!reap_grow(&c->buf, &c->cap, c->end + CHUNK, 1))
+		return reap_fail_memory(e, r->name);
+	if ((rc = read_at(r, c->buf + c->end, c->cap - c->end, c->at + c->end, &got, e)) != REAP_OK)
+		return rc;
+	c->end += got;
+	if (got == 0) {
+		c->eof = true;
+		if (r->child != 0) {
+			pid_t child = r->child;
+
+			r->child = 0;
+			return reap_parquet_wait(r->name, child, e);
+		}
+	}
+	return REAP_OK;
 }
 
-static bool begins_array(const char *s, size_t n)
+static void consume(struct reap_cursor *c, size_t n)
 {
-	size_t i = 0;
+	c->begin += n;
+	c->at += n;
+}
 
-	while (i < n && (s[i] == ' ' || s[i] == '\t' || s[i] == '\r'))
-		i++;
-	return i < n && s[i] == '[';
+/* What is it?  A byte order mark is no part of it, nor is the '[' of an array. */
+static int look_at_beginning(struct reap_cursor *c, struct reap_err *e)
+{
+	enum { ENOUGH = 64 };
+	static const char mark[] = "\xef\xbb\xbf";
+	size_t n = 0;
+	int rc;
+
+	c->begun = true;
+	while (!c->eof && c->end - c->begin < ENOUGH)
+		if ((rc = read_more(c, e)) != REAP_OK)
+			return rc;
+	if ((rc = reap_check_kind(c->rows->name, c->buf + c->begin, c->end - c->begin, e)) != REAP_OK)
+		return rc;
+	if (c->end - c->begin >= 3 && memcmp(c->buf + c->begin, mark, 3) == 0)
+		consume(c, 3);
+	while (c->begin + n < c->end && strchr(" \t\r\n", c->buf[c->begin + n]) != NULL &&
+		c->buf[c->begin + n] != '\0')
+		n++;
+	if (c->begin + n < c->end && c->buf[c->begin + n] == '[') {
+		c->rows->array = true;
+		consume(c, n + 1);
+	}
+	return REAP_OK;
 }
 
 /* The next line without its '\n': 1, or 0 at the end. */
 static int next_line(struct reap_cursor *c, char **line, size_t *n, struct reap_err *e)
 {
-	struct reap_rows *r = c->rows;
 	size_t seen = 0; /* bytes after `begin` that hold no newline */
+	int rc;
 
 	for (;;) {
 		char *nl = memchr(c->buf + c->begin + seen, '\n', c->end - c->begin - seen);
-		ssize_t got;
 
 		if (nl != NULL || (c->eof && c->end > c->begin)) {
 			*line = c->buf + c->begin;
 			*n = (size_t)((nl != NULL ? nl : c->buf + c->end) - *line);
-			c->begin += *n + (nl != NULL);
-			c->at += *n + (nl != NULL);
+			consume(c, *n + (nl != NULL));
 			c->line++;
 			return 1;
 		}
 		if (c->eof)
 			return 0;
 		seen = c->end - c->begin;
-		/* A file that is one array is no row that has to be read to its end. */
-		if (begins_array(c->buf + c->begin, seen))
-			return reap_fail(e, REAP_EFAIL, "%s: line %" PRIu64 ": not an object", r->name,
-				c->line + 1);
-		if (seen > MAX_LINE)
-			return reap_fail(e, REAP_EFAIL, "%s: line %" PRIu64 ": longer than %d bytes", r->name,
-				c->line + 1, MAX_LINE);
-		if (c->begin > 0) {
-			memmove(c->buf, c->buf + c->begin, seen);
-			c->begin = 0;
-			c->end = seen;
-		}
-		if (!reap_grow(&c->buf, &c->cap, c->end + CHUNK, 1))
-			return reap_fail_memory(e, r->name);
-		got = read_at(r, c->buf + c->end, c->cap - c->end, c->at + c->end);
-		if (got < 0)
-			return reap_fail_errno(e, "%s", r->name);
-		c->end += (size_t)got;
-		if (got == 0) {
-			c->eof = true;
-			if (r->child != 0) {
-				pid_t child = r->child;
-				int rc;
-
-				r->child = 0;
-				if ((rc = reap_parquet_wait(r->name, child, e)) != REAP_OK)
-					return rc;
-			}
-		}
+		if ((rc = read_more(c, e)) != REAP_OK)
+			return rc;
 	}
+}
+
+static int bad_array(const struct reap_cursor *c, struct reap_err *e, const char *what)
+{
+	return reap_fail(e, REAP_EFAIL, "%s: element %" PRIu64 ": %s", c->rows->name, c->line + 1, what);
+}
+
+/* The next element of an array, likewise. */
+static int next_element(struct reap_cursor *c, char **element, size_t *n, struct reap_err *e)
+{
+	struct reap_elements *a = &c->elements;
+	int rc;
+
+	for (;;) {
+		switch (reap_element_next(a, c->buf + c->begin, c->end - c->begin)) {
+		case REAP_ELEMENT_WHOLE:
+			consume(c, a->begin);
+			*element = c->buf + c->begin;
+			*n = a->seen - a->begin;
+			consume(c, *n);
+			a->seen = 0;
+			c->line++;
+			return 1;
+		case REAP_ELEMENT_LAST:
+			/* Seen again when asked again. */
+			a->seen--;
+			return 0;
+		case REAP_ELEMENT_BAD:
+			return bad_array(c, e, "not an object, or no comma before it");
+		case REAP_ELEMENT_MORE:
+			break;
+		}
+		if (c->eof)
+			return bad_array(c, e, "the array ends within it or before it");
+		if (a->depth == 0) {
+			consume(c, a->seen);
+			a->seen = 0;
+		}
+		if ((rc = read_more(c, e)) != REAP_OK)
+			return rc;
+	}
+}
+
+/* The bytes of the next row. */
+static int next_bytes(struct reap_cursor *c, char **row, size_t *n, struct reap_err *e)
+{
+	int rc;
+
+	if (!c->begun && (rc = look_at_beginning(c, e)) != REAP_OK)
+		return rc;
+	return c->rows->array ? next_element(c, row, n, e) : next_line(c, row, n, e);
 }
 
 /* ---- rows ---- */
 
 static int bad_row(const struct reap_cursor *c, struct reap_err *e, const char *what)
 {
-	return reap_fail(e, REAP_EFAIL, "%s: line %" PRIu64 ": %s", c->rows->name, c->line, what);
+	return reap_fail(e, REAP_EFAIL, "%s: %s %" PRIu64 ": %s", c->rows->name,
+		c->rows->array ? "element" : "line", c->line, what);
 }
 
 /* A row of ids, with their mask when there is one: 1, or 0 when it is empty. */
@@ -418,7 +542,7 @@ static int parse_row(struct reap_cursor *c, const char *line, size_t n, struct r
 	if (c->doc == NULL && reap_json_starved())
 		return reap_fail_memory(e, c->rows->name);
 	if (c->doc == NULL)
-		return reap_fail(e, REAP_EFAIL, "%s: line %" PRIu64 ": %s", c->rows->name, c->line, je.text);
+		return bad_row(c, e, je.text);
 	if (!json_is_object(c->doc))
 		return bad_row(c, e, "not an object");
 	ids = json_object_get(c->doc, "input_ids");
@@ -451,13 +575,21 @@ int reap_cursor_next(struct reap_cursor *c, struct reap_row *row,
 	size_t n = 0;
 	int rc;
 
-	while ((rc = next_line(c, &line, &n, e)) > 0) {
+	while ((rc = next_bytes(c, &line, &n, e)) > 0) {
 		if (is_blank(line, n))
 			continue;
 		*row = (struct reap_row){.number = c->number++,
 			.at = c->at - (uint64_t)(c->buf + c->begin - line),
 			.size = n};
-		if ((rc = parse_row(c, line, n, row, e)) != 0) {
+		rc = parse_row(c, line, n, row, e);
+		if (rc < 0 && c->rows->skip_bad && !e->memory) {
+			if (c->rows->first_bad.code == REAP_OK)
+				c->rows->first_bad = *e;
+			*e = (struct reap_err){0};
+			skipped[REAP_SKIP_BAD]++;
+			continue;
+		}
+		if (rc != 0) {
 			c->usable += rc > 0;
 			return rc;
 		}
@@ -480,13 +612,13 @@ int reap_cursor_reread(struct reap_cursor *c, uint64_t at, uint64_t size, uint64
 	if (size > MAX_LINE || !reap_grow(&c->buf, &c->cap, (size_t)size + 1, 1))
 		return reap_fail_memory(e, r->name);
 	while (n < size) {
-		ssize_t got = read_at(r, c->buf + n, (size_t)size - n, at + n);
+		size_t got;
 
-		if (got < 0)
-			return reap_fail_errno(e, "%s", r->name);
+		if ((rc = read_at(r, c->buf + n, (size_t)size - n, at + n, &got, e)) != REAP_OK)
+			return rc;
 		if (got == 0)
 			return reap_fail(e, REAP_EFAIL, "%s: became shorter while it was read", r->name);
-		n += (size_t)got;
+		n += got;
 	}
 	*row = (struct reap_row){.number = number, .at = at, .size = size};
 	rc = parse_row(c, c->buf, n, row, e);

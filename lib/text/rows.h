@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Rows of packs: JSON lines, or Parquet by way of a program that turns it into
+ * Rows of packs: JSON lines, a JSON array, or Parquet by way of a program that turns it into
  * JSON lines.  A row is a text, a conversation, or token ids made elsewhere:
  *
  *   `input_ids`, perhaps with `keep_mask`: ids;
@@ -44,12 +44,17 @@ struct reap_row {
 	uint64_t at, size; /* bytes of its line, for reap_cursor_reread */
 };
 
-/* Open "-" (standard input), a file of JSON lines, or one named *.parquet.
+/* Open "-" (standard input), a file of JSON lines or one JSON array of rows, either of
+ * them perhaps compressed by gzip or zstd, or a file named *.parquet.
  * `column` holds the text, NULL: "text" where there is no
  * conversation.  `chat` says how those are rendered.  `again`: there will be several cursors or re-reads,
  * so what cannot be read twice is first copied to an unnamed temporary file. */
 REAP_MUST_CHECK int reap_rows_open(struct reap_rows **r, const char *path, const char *column,
 	const struct reap_chat_opts *chat, bool again, struct reap_err *e);
+/* Pass over rows that are damaged, and count them; the first one's fault is kept. */
+void reap_rows_skip_bad(struct reap_rows *r);
+const char *reap_rows_first_bad(const struct reap_rows *r); /* NULL: none */
+
 void reap_rows_close(struct reap_rows *r); /* NULL allowed */
 const char *reap_rows_name(const struct reap_rows *r);
 
