@@ -22,7 +22,7 @@
 enum {
 	REAP_GATES_SEQ_LENS = 16,
 	REAP_GATES_NOTES = 16,
-	REAP_PASS_UNITS = 32,
+	REAP_PASS_UNITS = 40,
 	REAP_PASS_INDEPENDENT = 16, /* as many must they be worth */
 };
 

@@ -36,6 +36,19 @@ double reap_interval_reach(const struct reap_interval *i, int side, double times
 	return i->se / sqrt(times) * (t + 2.5 * s * (1 + 2 * t * t) / (6 * sqrt(m)));
 }
 
+static const double MOST_ALIKE = 0.9;
+
+struct reap_interval reap_interval_alike(const struct reap_interval *i)
+{
+	struct reap_interval out = *i;
+	double r = (i->units - i->independent) / (i->units + i->independent);
+
+	r = fmin(r + 1 / sqrt(i->units), MOST_ALIKE);
+	out.independent = i->units * (1 - r) / (1 + r);
+	out.se *= sqrt(i->independent / out.independent);
+	return out;
+}
+
 /* What one figure changes by when a unit is left out, summed over the units. */
 struct moments {
 	double n, square, cube, neighbours;
@@ -63,7 +76,7 @@ static void form(const struct moments *m, double figure, struct reap_interval *o
 	if (m->n < 3 || m->one_alone || isnan(figure))
 		return;
 	if (m->square > 0) {
-		double r = fmin(fmax(m->neighbours / m->square + 1 / m->n, 0), 0.9);
+		double r = fmin(fmax(m->neighbours / m->square + 1 / m->n, 0), MOST_ALIKE);
 
 		out->independent = m->n * (1 - r) / (1 + r);
 		out->skew = sqrt(m->n / m->square) * m->cube / m->square;

@@ -24,7 +24,7 @@
  *     one and a half standard errors more, and ever more as g nears G.
  *
  * The constants 1.5 and 2.5 are about the least with which a model that lies on the
- * limit passes by luck in at most 3.5% of runs of 32 units and more, for units of every
+ * limit passes by luck in at most 3.5% of runs of 40 units and more, for units of every
  * kind that `make coverage` makes up; nominal are 2.5%.  Nothing is drawn, so the same
  * units give the same interval.
  */
@@ -62,6 +62,10 @@ REAP_MUST_CHECK int reap_intervals(const double *rows, size_t units, size_t colu
 /* How far above (side 1) or below (-1) the figure the interval of `times` as many units
  * of the same kind would end. */
 double reap_interval_reach(const struct reap_interval *i, int side, double times);
+
+/* The same units, with neighbours more alike than they look, by one standard error of
+ * their correlation: worth less, and with a larger error. */
+struct reap_interval reap_interval_alike(const struct reap_interval *i);
 
 /* P(T <= x) for Student's t with df >= 1 degrees of freedom, to about 0.005. */
 double reap_student_cdf(double x, double df);

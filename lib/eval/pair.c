@@ -25,13 +25,14 @@ enum {
 	COL_TOKENS,		/* all tokens, dropped or not */
 	COL_AGREE, COL_BOTH,
 	COL_JS,			/* their parts of js2d (2) */
-	COL_GROUP = COL_JS + 2,	/* per group: tokens, nll left, nll right */
+	COL_EDGE = COL_JS + 2,	/* tokens up to the edges that decide on the thresholds */
+	COL_GROUP = COL_EDGE + (int)REAP_EDGE_MOVES, /* per group: tokens, nll left, nll right */
 	GROUPS = (int)REAP_CHANNEL_COUNT + (int)REAP_PAIR_POSITIONS,
 	COLUMNS = COL_GROUP + 3 * GROUPS,
 };
 
-enum { FIG_PPL, FIG_CC, FIG_CC_BASE, FIG_P, FIG_NLL, FIG_AGREE, FIG_JS, FIG_GROUP,
-	FIGURES = FIG_GROUP + GROUPS };
+enum { FIG_PPL, FIG_CC, FIG_CC_BASE, FIG_P, FIG_NLL, FIG_AGREE, FIG_JS, FIG_EDGE,
+	FIG_GROUP = FIG_EDGE + (int)REAP_EDGE_MOVES, FIGURES = FIG_GROUP + GROUPS };
 
 _Static_assert((int)FIGURES <= (int)REAP_INTERVAL_MAX_FIGURES, "raise it");
 
@@ -132,6 +133,12 @@ static double ratio(double a, double b)
 	return b > 0 ? a / b : NAN;
 }
 
+/* reap_edges_find numbers moves so. */
+static int side_of_move(int move)
+{
+	return move % 2 == 0 ? LEFT : RIGHT;
+}
+
 static void figures(const double *s, double *f)
 {
 	f[FIG_PPL] = reap_ppl(ratio(s[COL_NLL + RIGHT], s[COL_N + RIGHT])) -
@@ -151,6 +158,8 @@ static void figures(const double *s, double *f)
 	f[FIG_AGREE] = ratio(s[COL_AGREE], s[COL_TOKENS]);
 	f[FIG_JS] = ratio(s[COL_JS + LEFT], s[COL_N + LEFT]) +
 		ratio(s[COL_JS + RIGHT], s[COL_N + RIGHT]);
+	for (int m = 0; m < REAP_EDGE_MOVES; m++)
+		f[FIG_EDGE + m] = ratio(s[COL_EDGE + m], s[COL_N + side_of_move(m)]);
 	for (int g = 0; g < GROUPS; g++) {
 		const double *col = s + COL_GROUP + 3 * g;
 
@@ -383,17 +392,21 @@ static int add_block(struct desk *d, struct side s[SIDES], struct reap_err *e)
 /* Sum what asks for the thresholds and histograms of all tokens.  To first order js2d
  * moves with the histograms as the mean over a model's tokens of 0.5 log(p / m) of their
  * bins does, whose sum over both models it is. */
-static void add_by_bins(struct work *w, const struct reap_grid *g, const struct reap_metrics *l,
-	const struct reap_metrics *r)
+static void add_by_bins(struct work *w, const struct reap_grid *g, const struct reap_pair_row *pair)
 {
+	const struct reap_metrics *l = &pair->left, *r = &pair->right;
 	size_t t = 0;
 
 	for (size_t i = 0; i < w->stretches; i++) {
 		double *row = w->sums + w->stretch[i].unit * COLUMNS;
 
 		for (; t < w->stretch[i].end; t++) {
-			uint32_t bl = w->bins[t * SIDES + LEFT], br = w->bins[t * SIDES + RIGHT];
+			const uint32_t *bin = w->bins + t * SIDES, bl = bin[LEFT], br = bin[RIGHT];
 
+			for (int m = 0; m < REAP_EDGE_MOVES; m++)
+				if (bin[side_of_move(m)] != NO_BIN)
+					row[COL_EDGE + m] += reap_edges_holds(&pair->cc_moves[m], g,
+						bin[side_of_move(m)]);
 			if (bl != NO_BIN) {
 				row[COL_CC + LEFT] += reap_grid_bin_low(g, bl, l->x_thr, l->h_thr);
 				row[COL_JS + LEFT] += js2d_slope(l, r, bl);
@@ -435,7 +448,7 @@ static int fill_paired(struct reap_pair_row *row, struct work *w, const struct r
 	struct reap_interval ci[FIGURES];
 	int rc;
 
-	add_by_bins(w, g, &row->left, &row->right);
+	add_by_bins(w, g, row);
 	if (w->identical) /* nothing could differ, however few the units */
 		for (int f = 0; f < FIGURES; f++)
 			ci[f] = (struct reap_interval){.known = true};
@@ -461,9 +474,13 @@ static int fill_paired(struct reap_pair_row *row, struct work *w, const struct r
 	row->d_nll_ci = ci[FIG_NLL];
 	row->agree_ci = ci[FIG_AGREE];
 	row->js2d_ci = ci[FIG_JS];
+	for (int m = 0; m < REAP_EDGE_MOVES; m++)
+		row->cc_moves[m].share = ci[FIG_EDGE + m];
 	if (w->identical) {
 		row->agree_ci.lo = row->agree_ci.hi = 1;
 	} else if (row->d_cc_ci.known) {
+		row->d_cc_ci.lo -= reap_edges_reach(row->cc_moves, -1, 1);
+		row->d_cc_ci.hi += reap_edges_reach(row->cc_moves, 1, 1);
 		widen_rate(&row->d_cc_ci, row->d_cc, sums[COL_TOKENS]);
 		widen_rate(&row->d_cc_at_base_ci, row->d_cc_at_base, sums[COL_TOKENS]);
 	}
@@ -531,6 +548,7 @@ static int finish_row(struct reap_pair_row *row, struct desk *d, struct side s[S
 		row->floor_right = reap_js2d(w->half[RIGHT][0], w->half[RIGHT][1], bins);
 		row->js2d_noise = js2d_noise(w, row->js2d, bins);
 	}
+	reap_edges_find(row->cc_moves, &d->grid, l, r, s[LEFT].meta->cc_quantile);
 	rc = w->tokens > 0 ? fill_paired(row, w, &d->grid, e) : REAP_OK;
 	close_work(w);
 	*w = d->work[--d->count];

@@ -16,6 +16,7 @@
 #ifndef REAP_PAIR_H
 #define REAP_PAIR_H
 
+#include "lib/eval/edges.h"
 #include "lib/eval/interval.h"
 #include "lib/stream/rec_eval.h"
 
@@ -55,6 +56,7 @@ struct reap_pair_row {
 	double both_hit; /* share of tokens that both had on top */
 	double floor_left, floor_right; /* js2d of odd and even units; NaN with one unit */
 	struct reap_interval d_ppl_ci, d_cc_ci, d_cc_at_base_ci, d_mean_p_ci, d_nll_ci, agree_ci;
+	struct reap_edge_move cc_moves[REAP_EDGE_MOVES]; /* of which d_cc_ci makes allowance */
 	struct reap_interval js2d_ci; /* about a value that is too high by its noise */
 	double js2d_noise; /* an estimate of that: half of the units show more of it; or NaN */
 	struct reap_pair_group channel[REAP_CHANNEL_COUNT];

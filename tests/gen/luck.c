@@ -23,6 +23,7 @@
 #include "tests/gen/random.h"
 
 enum { BASE, PRUNED, SIDES };
+enum { COARSE_XBINS = 20, COARSE_YBINS = 15 };
 enum { TOKENS = 12, MAX_TOKENS = 8 * TOKENS, BLOCK = 32, TRUTH_UNITS = 300000 };
 
 static const double LOSS = 0.2, SPREAD = 0.1; /* nats: of the mean unit, and between units */
@@ -104,6 +105,9 @@ static const struct kind {
 	enum layout layout;
 	double follow; /* autoregression of the first order */
 	unsigned run;
+	/* Not 0: 20x15 bins, not 160x120, and the share of the base's tokens up to the second
+	 * edge of the entropy, close to the quantile of the thresholds. */
+	double coarse;
 	bool hopeless; /* 64 units often show nothing of it, and then no interval knows */
 } kinds[] = {
 	{.name = "normal", .law = normal},
@@ -124,6 +128,9 @@ static const struct kind {
 	{.name = "documents over blocks", .law = normal, .layout = DOCUMENTS},
 	{.name = "documents, skewed 2", .law = gamma_law, .a = 2, .layout = DOCUMENTS},
 	{.name = "documents, skewed 6", .law = lognormal, .a = 6, .layout = DOCUMENTS},
+	{.name = "normal, 20x15 bins", .law = normal, .coarse = 0.16},
+	{.name = "skewed 2, 20x15 bins", .law = gamma_law, .a = 2, .coarse = 0.14},
+	{.name = "documents, 20x15 bins", .law = normal, .layout = DOCUMENTS, .coarse = 0.152},
 	{.name = "one unit in 37 lost", .law = rare, .a = 37, .hopeless = true},
 };
 enum { KINDS = sizeof(kinds) / sizeof(*kinds) };
@@ -147,6 +154,7 @@ static uint32_t next_unit(struct source *s, struct token *t)
 	const struct kind *k = s->k;
 	uint64_t *r = &s->random;
 	uint32_t n = TOKENS;
+	double bend = k->coarse > 0 ? log(2.0 / COARSE_YBINS) / log(k->coarse) : 1;
 	double x, hard = exp(0.3 * random_normal(r));
 
 	if (k->layout == DOCUMENTS)
@@ -162,7 +170,7 @@ static uint32_t next_unit(struct source *s, struct token *t)
 	s->units++;
 	x = LOSS + SPREAD * x;
 	for (uint32_t i = 0; i < n; i++) {
-		double base = 0.3 + 1.5 * hard * pow(random_unit(r), 2), h = random_unit(r);
+		double base = 0.3 + 1.5 * hard * pow(random_unit(r), 2), h = pow(random_unit(r), bend);
 
 		t[i].nll[BASE] = (float)base;
 		t[i].nll[PRUNED] = (float)fmax(0, base + x + 0.05 * random_normal(r));
@@ -172,7 +180,7 @@ static uint32_t next_unit(struct source *s, struct token *t)
 	return n;
 }
 
-static const struct reap_eval_meta meta = {.entropy_topk = 20, .xbins = 160, .ybins = 120,
+static struct reap_eval_meta meta = {.entropy_topk = 20, .xbins = 160, .ybins = 120,
 	.cc_quantile = 0.15, .logp_min = -12, .tokens = true, .shard = 1, .shards = 1};
 
 struct figures {
@@ -372,7 +380,7 @@ static bool within(const struct reap_check *c)
 static bool print_luck(const struct kind *k, unsigned runs, const struct figures *truth,
 	FILE *f[SIDES], const struct reap_grid *g)
 {
-	static const unsigned sizes[] = {8, 16, 24, 32, 64};
+	static const unsigned sizes[] = {8, 16, 24, 40, 64};
 	bool good = true;
 
 	for (size_t z = 0; z < sizeof(sizes) / sizeof(*sizes); z++) {
@@ -448,6 +456,10 @@ int main(int argc, char *argv[])
 	if (argc == 1) {
 		printf("%d\n", KINDS);
 		return 0;
+	}
+	if (number < KINDS && kinds[number].coarse > 0) {
+		meta.xbins = COARSE_XBINS;
+		meta.ybins = COARSE_YBINS;
 	}
 	if (number >= KINDS || f[BASE] == NULL || f[PRUNED] == NULL ||
 		reap_grid_init(&g, &meta, &e) != REAP_OK)

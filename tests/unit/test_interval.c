@@ -143,7 +143,7 @@ static void test_kinds(void)
 {
 	enum { N = 100 };
 	double v[N];
-	struct reap_interval plain, ci;
+	struct reap_interval plain, ci, alike;
 	uint64_t state = 3;
 
 	for (int i = 0; i < N; i++)
@@ -156,6 +156,10 @@ static void test_kinds(void)
 	ci = interval_of(v, N);
 	ok(ci.independent < 50 && ci.se > 1.3 * plain.se, "50 that come twice are worth %g: error %g, "
 		"not %g", ci.independent, ci.se, plain.se);
+	alike = reap_interval_alike(&ci);
+	ok(alike.independent < 0.9 * ci.independent && fabs(alike.se * alike.se * alike.independent /
+			(ci.se * ci.se * ci.independent) - 1) < 1e-12,
+		"more alike than they look, they are worth %g: error %g", alike.independent, alike.se);
 	for (int i = 0; i < N; i++)
 		v[i] = i % 10 == 3 ? 1 : 0;
 	ci = interval_of(v, N);

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/eval/edges.h"
+
+#include <math.h>
+
+/* The bin whose upper edge is the threshold. */
+static uint32_t bin_at(const double *edges, uint32_t bins, double threshold)
+{
+	uint32_t i = 0;
+
+	while (i + 1 < bins && 0.5 * (edges[i + 1] + edges[i + 2]) <= threshold)
+		i++;
+	return i;
+}
+
+static double share_up_to(const struct reap_grid *g, const struct reap_metrics *of, double x, double h)
+{
+	return (double)reap_grid_count_low(g, of->hist2d, x, h) / fmax(1, (double)of->kept_tokens);
+}
+
+static void find(struct reap_edge_move *m, const struct reap_grid *g, const struct reap_metrics *of,
+	double quantile)
+{
+	const double *edges = m->entropy ? g->h_edges : g->x_edges;
+	uint32_t bins = m->entropy ? g->ybins : g->xbins;
+	uint32_t i = bin_at(edges, bins, m->entropy ? of->h_thr : of->x_thr);
+	double to = edges[!m->up ? i : i + 2 < bins ? i + 2 : bins];
+	double share;
+
+	m->edge = edges[m->up ? i + 1 : i];
+	share = m->entropy ? share_up_to(g, of, g->x_edges[g->xbins], m->edge)
+			   : share_up_to(g, of, m->edge, g->h_edges[g->ybins]);
+	m->missing = fabs(quantile - share);
+	m->change = (m->entropy ? share_up_to(g, of, of->x_thr, to) : share_up_to(g, of, to, of->h_thr)) -
+		of->cc_rate;
+	if (!m->right)
+		m->change = -m->change;
+}
+
+void reap_edges_find(struct reap_edge_move m[REAP_EDGE_MOVES], const struct reap_grid *g,
+	const struct reap_metrics *left, const struct reap_metrics *right, double quantile)
+{
+	for (unsigned i = 0; i < REAP_EDGE_MOVES; i++) {
+		m[i] = (struct reap_edge_move){.right = i & 1, .entropy = i & 2, .up = i & 4};
+		find(&m[i], g, m[i].right ? right : left, quantile);
+	}
+}
+
+bool reap_edges_holds(const struct reap_edge_move *m, const struct reap_grid *g, size_t bin)
+{
+	return reap_grid_bin_low(g, bin, m->entropy ? g->x_edges[g->xbins] : m->edge,
+		m->entropy ? m->edge : g->h_edges[g->ybins]);
+}
+
+double reap_edges_reach(const struct reap_edge_move m[REAP_EDGE_MOVES], int side, double times)
+{
+	double most[2] = {0, 0}; /* by axis */
+
+	for (int i = 0; i < REAP_EDGE_MOVES; i++) {
+		double *axis = &most[m[i].entropy];
+
+		/* Up it goes when the share may be less, down when it may be more. */
+		if (m[i].share.known &&
+			m[i].missing <= reap_interval_reach(&m[i].share, m[i].up ? -1 : 1, times))
+			*axis = fmax(*axis, side * m[i].change);
+	}
+	return most[0] + most[1];
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The thresholds of the conflict rate are edges of bins.  Other text of the same kind may
+ * put one a whole bin lower or higher, and dCC then leaps by the tokens of that bin.
+ * Units that are left out one at a time do not show it.
+ *
+ * A threshold is the upper edge of the first bin up to which the tokens are at least
+ * the quantile's share.  It could be a bin lower when the share up to its bin's lower edge
+ * reaches the quantile within its 95% interval, and a bin higher when the share up to its
+ * upper edge may be less.
+ */
+#ifndef REAP_EDGES_H
+#define REAP_EDGES_H
+
+#include "lib/eval/interval.h"
+#include "lib/eval/metrics.h"
+
+enum { REAP_EDGE_MOVES = 8 }; /* of two models, two axes, down or up */
+
+/* One threshold, one bin lower or higher. */
+struct reap_edge_move {
+	bool right;   /* of that model */
+	bool entropy; /* of that axis, else of p */
+	bool up;
+	double edge;	/* the share of the model's tokens up to here decides */
+	double missing; /* by how much that share would have to be other than it is */
+	double change;	/* what then becomes of dCC */
+	struct reap_interval share;
+};
+
+/* Fill in all but the intervals. */
+void reap_edges_find(struct reap_edge_move m[REAP_EDGE_MOVES], const struct reap_grid *g,
+	const struct reap_metrics *left, const struct reap_metrics *right, double quantile);
+
+/* Is a token of the model in this bin up to the edge? */
+bool reap_edges_holds(const struct reap_edge_move *m, const struct reap_grid *g, size_t bin);
+
+/* How far above (side 1) or below (-1) its value the thresholds may put dCC, with `times`
+ * as many units.  Both models saw the same text, so on each axis the one counts whose
+ * move changes more. */
+double reap_edges_reach(const struct reap_edge_move m[REAP_EDGE_MOVES], int side, double times);
+
+#endif
