@@ -13,26 +13,23 @@ static uint32_t bin_at(const double *edges, uint32_t bins, double threshold)
 	return i;
 }
 
-static double share_up_to(const struct reap_grid *g, const struct reap_metrics *of, double x, double h)
-{
-	return (double)reap_grid_count_low(g, of->hist2d, x, h) / fmax(1, (double)of->kept_tokens);
-}
-
 static void find(struct reap_edge_move *m, const struct reap_grid *g, const struct reap_metrics *of,
 	double quantile)
 {
 	const double *edges = m->entropy ? g->h_edges : g->x_edges;
+	const int64_t *hist = m->entropy ? of->hist_h : of->hist_x;
 	uint32_t bins = m->entropy ? g->ybins : g->xbins;
 	uint32_t i = bin_at(edges, bins, m->entropy ? of->h_thr : of->x_thr);
 	double to = edges[!m->up ? i : i + 2 < bins ? i + 2 : bins];
-	double share;
+	double n = fmax(1, (double)of->kept_tokens), low = 0;
+	uint64_t conflicts = reap_grid_count_low(g, of->hist2d, m->entropy ? of->x_thr : to,
+		m->entropy ? to : of->h_thr);
 
 	m->edge = edges[m->up ? i + 1 : i];
-	share = m->entropy ? share_up_to(g, of, g->x_edges[g->xbins], m->edge)
-			   : share_up_to(g, of, m->edge, g->h_edges[g->ybins]);
-	m->missing = fabs(quantile - share);
-	m->change = (m->entropy ? share_up_to(g, of, of->x_thr, to) : share_up_to(g, of, to, of->h_thr)) -
-		of->cc_rate;
+	for (uint32_t b = 0; b < (m->up ? i + 1 : i); b++)
+		low += (double)hist[b];
+	m->missing = fabs(quantile - low / n);
+	m->change = ((double)conflicts - (double)of->cc_count) / n;
 	if (!m->right)
 		m->change = -m->change;
 }

@@ -43,7 +43,7 @@ struct reap_interval reap_interval_alike(const struct reap_interval *i)
 	struct reap_interval out = *i;
 	double r = (i->units - i->independent) / (i->units + i->independent);
 
-	r = fmin(r + 1 / sqrt(i->units), MOST_ALIKE);
+	r = fmin(r + 4 * r / i->units + 1 / sqrt(i->units), MOST_ALIKE);
 	out.independent = i->units * (1 - r) / (1 + r);
 	out.se *= sqrt(i->independent / out.independent);
 	return out;

@@ -63,8 +63,9 @@ REAP_MUST_CHECK int reap_intervals(const double *rows, size_t units, size_t colu
  * of the same kind would end. */
 double reap_interval_reach(const struct reap_interval *i, int side, double times);
 
-/* The same units, with neighbours more alike than they look, by one standard error of
- * their correlation: worth less, and with a larger error. */
+/* The same units, with neighbours more alike than they look: worth less, and with a larger
+ * error.  Their correlation r is higher by one standard error, 1 / sqrt(n), and by the bias
+ * that it has where it is not 0, 4 r / n (Kendall 1954). */
 struct reap_interval reap_interval_alike(const struct reap_interval *i);
 
 /* P(T <= x) for Student's t with df >= 1 degrees of freedom, to about 0.005. */

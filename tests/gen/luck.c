@@ -24,7 +24,7 @@
 
 enum { BASE, PRUNED, SIDES };
 enum { COARSE_XBINS = 20, COARSE_YBINS = 15 };
-enum { TOKENS = 12, MAX_TOKENS = 8 * TOKENS, BLOCK = 32, TRUTH_UNITS = 300000 };
+enum { TOKENS = 12, MAX_TOKENS = 8 * TOKENS, BLOCK = 32, TRUTH_UNITS = 150000 };
 
 static const double LOSS = 0.2, SPREAD = 0.1; /* nats: of the mean unit, and between units */
 
@@ -411,7 +411,7 @@ static bool print_luck(const struct kind *k, unsigned runs, const struct figures
 static bool print_asked(const struct kind *k, unsigned runs, const struct figures *truth,
 	FILE *f[SIDES], const struct reap_grid *g)
 {
-	enum { MAX_UNITS = 50000 }; /* more take too long here */
+	enum { MAX_UNITS = 8000 }; /* more take too long here */
 	static const double of_truth[] = {0.5, 0.7, 0.85, 1.15, 1.5, 2.5};
 	static const unsigned sizes[] = {16, 32, 64};
 	static const int figure[] = {REAP_CHECK_PPL, REAP_CHECK_MEAN_P};
