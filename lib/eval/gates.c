@@ -183,7 +183,7 @@ static void add_note(struct reap_verdict *v, const char *fmt, ...)
 
 /* What more units would do to a figure: the value moves, and the interval shrinks. */
 struct outlook {
-	const struct reap_interval *ci; /* with neighbours as alike as they may be */
+	struct reap_interval ci; /* with neighbours as alike as they may be */
 	double value, limit;
 	/* Of JS2D, else 0: how much of the value is noise by the best estimate, and at most. */
 	double noise, floor;
@@ -199,10 +199,10 @@ struct outlook {
 static double chance_to_hold(const struct outlook *o, double limit, double up, double down,
 	double times)
 {
-	double df = fmax(o->ci->independent - 1, 1), gone = 1 - pow(times, -REAP_JS2D_POWER);
+	double df = fmax(o->ci.independent - 1, 1), gone = 1 - pow(times, -REAP_JS2D_POWER);
 	double middle = o->value - o->noise * gone;
 	/* The noise is known to a fifth or so. */
-	double sd = hypot(o->ci->se * sqrt(1 - 1 / times), o->noise / 5 * gone);
+	double sd = hypot(o->ci.se * sqrt(1 - 1 / times), o->noise / 5 * gone);
 
 	if (!(sd > 0))
 		return middle > limit - up && middle < limit + down;
@@ -213,7 +213,7 @@ static double chance_to_hold(const struct outlook *o, double limit, double up, d
 /* How far the interval of `times` as many units goes to this side. */
 static double reach(const struct outlook *o, int side, double times)
 {
-	double r = reap_interval_reach(o->ci, side, times);
+	double r = reap_interval_reach(&o->ci, side, times);
 
 	if (o->moves != NULL)
 		r += reap_edges_reach(o->moves, side, times);
@@ -237,16 +237,15 @@ static bool decides(const struct outlook *o, double times)
 static void ask(struct reap_check *c, const struct reap_pair_row *r, const struct reap_interval *ci,
 	struct outlook *o)
 {
-	const struct reap_interval alike = reap_interval_alike(ci);
 	const double most = 1e9;
 	double times = fmax((double)REAP_PASS_UNITS / (double)r->units, 1), more;
 
-	o->ci = &alike;
+	o->ci = reap_interval_alike(ci);
 	o->value = c->value;
 	o->limit = c->limit;
-	if (alike.independent > 0)
-		times = fmax(times, REAP_PASS_INDEPENDENT / alike.independent);
-	if (alike.se > 0 && !decides(o, times)) {
+	if (o->ci.independent > 0)
+		times = fmax(times, REAP_PASS_INDEPENDENT / o->ci.independent);
+	if (o->ci.se > 0 && !decides(o, times)) {
 		double lo = times;
 
 		for (times *= 2; times < most && !decides(o, times); times *= 2)
@@ -258,7 +257,7 @@ static void ask(struct reap_check *c, const struct reap_pair_row *r, const struc
 
 			*(decides(o, mid) ? &times : &lo) = mid;
 		}
-	} else if (!(alike.se > 0) && fabs(c->value) == c->limit) {
+	} else if (!(o->ci.se > 0) && fabs(c->value) == c->limit) {
 		return;
 	}
 	more = fmax((double)r->tokens * (times - 1), 1);
