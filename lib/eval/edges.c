@@ -25,8 +25,8 @@ static void find(struct reap_edge_move *m, const struct reap_grid *g, const stru
 	uint64_t conflicts = reap_grid_count_low(g, of->hist2d, m->entropy ? of->x_thr : to,
 		m->entropy ? to : of->h_thr);
 
-	m->edge = edges[m->up ? i + 1 : i];
-	for (uint32_t b = 0; b < (m->up ? i + 1 : i); b++)
+	m->below = m->up ? i + 1 : i;
+	for (uint32_t b = 0; b < m->below; b++)
 		low += (double)hist[b];
 	m->missing = fabs(quantile - low / n);
 	m->change = ((double)conflicts - (double)of->cc_count) / n;
@@ -43,10 +43,9 @@ void reap_edges_find(struct reap_edge_move m[REAP_EDGE_MOVES], const struct reap
 	}
 }
 
-bool reap_edges_holds(const struct reap_edge_move *m, const struct reap_grid *g, size_t bin)
+bool reap_edges_holds(const struct reap_edge_move *m, const struct reap_grid *g, uint32_t bin)
 {
-	return reap_grid_bin_low(g, bin, m->entropy ? g->x_edges[g->xbins] : m->edge,
-		m->entropy ? m->edge : g->h_edges[g->ybins]);
+	return (m->entropy ? bin % g->ybins : bin / g->ybins) < m->below;
 }
 
 double reap_edges_reach(const struct reap_edge_move m[REAP_EDGE_MOVES], int side, double times)

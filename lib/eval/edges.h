@@ -22,7 +22,7 @@ struct reap_edge_move {
 	bool right;   /* of that model */
 	bool entropy; /* of that axis, else of p */
 	bool up;
-	double edge;	/* the share of the model's tokens up to here decides */
+	uint32_t below; /* the share of the model's tokens in so many first bins decides */
 	double missing; /* by how much that share would have to be other than it is */
 	double change;	/* what then becomes of dCC */
 	struct reap_interval share;
@@ -32,8 +32,8 @@ struct reap_edge_move {
 void reap_edges_find(struct reap_edge_move m[REAP_EDGE_MOVES], const struct reap_grid *g,
 	const struct reap_metrics *left, const struct reap_metrics *right, double quantile);
 
-/* Is a token of the model in this bin up to the edge? */
-bool reap_edges_holds(const struct reap_edge_move *m, const struct reap_grid *g, size_t bin);
+/* Is this bin (reap_grid_bin) among them? */
+bool reap_edges_holds(const struct reap_edge_move *m, const struct reap_grid *g, uint32_t bin);
 
 /* How far above (side 1) or below (-1) its value the thresholds may put dCC, with `times`
  * as many units.  Both models saw the same text, so on each axis the one counts whose

@@ -52,7 +52,7 @@ int main(void)
 
 		right &= fabs(move[i].missing - missing[k]) < 1e-12 &&
 			fabs(move[i].change - sign * change[k]) < 1e-12;
-		for (size_t bin = 0; bin < 50; bin++)
+		for (uint32_t bin = 0; bin < 50; bin++)
 			share += reap_edges_holds(&move[i], &g, bin) ? (double)m.hist2d[bin] / 100 : 0;
 		right &= fabs(fabs(share - meta.cc_quantile) - missing[k]) < 1e-12;
 		move[i].share = (struct reap_interval){.known = true, .se = 0.02, .units = 50,
