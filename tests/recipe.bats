@@ -429,7 +429,8 @@ read_by_pipelines() {
 	cat "$TMP/unread"
 	echo "no recipe has:"
 	cat "$TMP/unknown"
-	[ ! -s "$TMP/unread" ] && [ ! -s "$TMP/unknown" ]
+	[ ! -s "$TMP/unread" ]
+	[ ! -s "$TMP/unknown" ]
 }
 
 @test "extends that names a FIFO or a device is refused, not waited for" {

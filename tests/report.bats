@@ -219,5 +219,6 @@ is() {
 	END
 	browser --dump-dom "file://$TMP/phone.html" 2>/dev/null | grep -o 'data-width="[0-9]*"' >"$TMP/width"
 	width=$(tr -dc 0-9 <"$TMP/width")
-	[ "$width" -gt 300 ] && [ "$width" -le 375 ]
+	[ "$width" -gt 300 ]
+	[ "$width" -le 375 ]
 }

@@ -76,21 +76,26 @@ same() {
 	done
 	[[ $again == *_2 ]]
 	scontrol update jobid="$again" starttime=now+2
-	wait "$make" || { cat "$TMP/log" "$TMP"/four/fast/*.log; return 1; }
+	wait "$make" || { cat "$TMP/log"; find "$TMP/four" -name '*.log' -exec cat {} +; return 1; }
 
-	[ -e "$TMP/four/fast/calib.4of4.trace" ]
+	[ -n "$(find "$TMP/four/.cache" -name '*.4of4')" ]
 	[ -z "$(find "$TMP/four" -name '*.log' -o -name '*.part*')" ]
 	same "$TMP/one" "$TMP/four"
 }
 
 @test "a task that fails is said with its log, and leaves no file" {
 	rm "$TMP/bin/reap-route"
-	printf '#!/bin/bash\necho broken >&2\nexit 1\n' >"$TMP/bin/reap-route"
+	cat >"$TMP/bin/reap-route" <<-END
+		#!/bin/bash
+		[ "\$1" != --version ] || exec "$REAP_BIN/reap-route" --version
+		echo broken >&2
+		exit 1
+	END
 	chmod +x "$TMP/bin/reap-route"
 	run pipe OUT="$TMP/out" SHARDS=2 LAUNCHER=slurm
 	[ "$status" -eq 2 ]
-	[[ "$output" == *"a task of the array failed: see $TMP/out/fast/calib.*of2.trace.log"* ]]
-	grep -q broken "$TMP/out/fast/calib.1of2.trace.log"
-	[ ! -e "$TMP/out/fast/calib.1of2.trace" ]
+	[[ "$output" == *"a task of the array failed: see $TMP/out/.cache/"*".log"* ]]
+	grep -rq --include='*.log' broken "$TMP/out/.cache"
+	[ -z "$(find "$TMP/out" -name '*of2')" ]
 	[ ! -e "$TMP/out/fast/saliency" ]
 }
