@@ -109,6 +109,10 @@ is() {
 	reap-cut --keep-n 12 --compare "$TMP/plan" "$TMP/reap" | awk '$1 == "mean" { printf "%.2f\n", $2 }' >"$TMP/want"
 	jq '.kept.overlap[] | select(.name == "reap").mean * 100 | round / 100' "$TMP/report.json" |
 		xargs printf '%.2f\n' | cmp - "$TMP/want"
+	reap-cut --sweep "$TMP/scores" | awk 'NR > 1 { print $1, $2, $3 }' >"$TMP/want"
+	[ -s "$TMP/want" ]
+	jq -r '.kept.sweep[] | [.keep_n, 1 - .mean, 1 - .most] | @tsv' "$TMP/report.json" |
+		awk '{ printf "%d %.4f %.4f\n", $1, $2, $3 }' | diff - "$TMP/want"
 	is '[.kept.overlap[] | select(.name | endswith("of the data"))] | length == 2'
 	is '[.kept.measured[].keep_n] == [12, 8] and .kept.measured[0].d_nll == .row.d_nll'
 }
@@ -133,7 +137,7 @@ is() {
 	read -r id block at < <(jq -r '.row.worst_tokens[0] | "\(.id) \(.block) \(.position)"' "$TMP/report.json")
 	[ "$(reap-show -t block "$TMP/tokens" | jq "select(.index == $block).ids[$at]")" = "$id" ]
 	jq -rj '.row.worst_tokens[0].text' "$TMP/report.json" >"$TMP/text"
-	[ "$(jq -Rs '{text: .}' "$TMP/text" | jq -c . | reap-tokenize -q -t "$MODEL/tokenizer.json" --rows - | reap-show -t block | jq -c .ids)" = "[$id]" ]
+	[ "$(jq -Rs '{text: .}' "$TMP/text" | jq -c . | reap-tokenize -q -t "$MODEL/tokenizer.json" --rows --keep all - | reap-show -t block | jq -c .ids)" = "[$id]" ]
 }
 
 @test "the figures: all axes say what they are; no interval reaches beyond its axis" {

@@ -146,7 +146,7 @@ static int sweep(const struct reap_scores *s, const char *name, uint32_t top_k, 
 		if ((rc = reap_select(s, &sel, name, &p, e)) != REAP_OK)
 			return rc;
 		for (uint32_t l = 0; l < s->layers; l++) {
-			double dropped = 1 - reap_select_share(&p, l, s->score + (size_t)l * s->experts);
+			double dropped = 1 - reap_select_share(&p, l, s->score);
 
 			mean += dropped / s->layers;
 			most = dropped > most ? dropped : most;
