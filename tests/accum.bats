@@ -194,6 +194,19 @@ far() {
 	done
 }
 
+@test "what the records of a block say of it is the same" {
+	edit() { small | reap-show | jq -c "if $1 then $2 else . end" | reap-show --encode trace >"$TMP/b"; }
+	for rule in code none; do
+		for record in '.t == "outcome" and .block == 1' '.t == "route" and .block == 1 and .layer == 1'; do
+			edit "$record" '.pack = "other"'
+			fails 3 "$TMP/b: block 1: pack other in one record, but pack" \
+				reap-accum -q --rule $rule "$TMP/b"
+			edit "$record" '.block_sha256 = "f" * 64'
+			fails 3 "$TMP/b: block 1: block_sha256 ffff" reap-accum -q --rule $rule "$TMP/b"
+		done
+	done
+}
+
 @test "a saliency names the blocks that are in it" {
 	small >"$TMP/t"
 	taken() { types source | jq -c '[.tokens_sha256[30:32], .blocks, .taken[]]'; }

@@ -2,9 +2,11 @@
 #include "lib/score/blocks.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/hash.h"
 #include "lib/base/mem.h"
 
 /* Of each block, the trace that it came in (from 1; 0: none yet); in pages, so that one
@@ -25,6 +27,7 @@ struct reap_blocks {
 	/* The block whose records are coming. */
 	bool open, has_outcome;
 	uint64_t block, tokens;
+	char pack[128], sha256[REAP_SHA256_HEX];
 	bool *seen;    /* (layers) */
 	int64_t layer; /* the last that came */
 };
@@ -113,52 +116,73 @@ static int close_block(struct reap_blocks *b, const char *name, struct reap_err 
 	return REAP_OK;
 }
 
-int reap_blocks_route(struct reap_blocks *b, const char *name, uint64_t block, uint32_t layer,
-	uint64_t n, struct reap_err *e)
+/* Do all records of the open block say the same of it? */
+static int same_block(const struct reap_blocks *b, const char *name,
+	const struct reap_block_said *s, struct reap_err *e)
 {
-	int rc;
-
-	if (!b->open || b->block != block) {
-		if ((rc = close_block(b, name, e)) != REAP_OK ||
-			(rc = mark(b, name, block, e)) != REAP_OK)
-			return rc;
-		b->open = true;
-		b->has_outcome = false;
-		b->block = block;
-		b->tokens = n;
-		b->layer = -1;
-		memset(b->seen, 0, b->layers * sizeof(bool));
-	}
-	if (b->has_outcome)
-		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": a route after the outcome",
-			name, block);
-	if (layer >= b->layers)
-		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": layer %u of a model with %u",
-			name, block, layer, b->layers);
-	if ((int64_t)layer <= b->layer)
-		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": layer %u after layer %"
-			PRId64, name, block, layer, b->layer);
-	if (n != b->tokens)
+	if (s->n != b->tokens)
 		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": %" PRIu64
-			" tokens in layer %u, but %" PRIu64 " before", name, block, n, layer,
+			" tokens in one record, but %" PRIu64 " before", name, s->block, s->n,
 			b->tokens);
-	b->seen[layer] = true;
-	b->layer = layer;
+	if (strcmp(s->pack, b->pack) != 0)
+		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": pack %s in one record, but"
+			" %s before", name, s->block, s->pack, b->pack);
+	if (strcmp(s->sha256, b->sha256) != 0)
+		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": block_sha256 %s in one"
+			" record, but %s before", name, s->block, s->sha256, b->sha256);
 	return REAP_OK;
 }
 
-int reap_blocks_outcome(struct reap_blocks *b, const char *name, uint64_t block, uint64_t n,
+static int open_block(struct reap_blocks *b, const char *name, const struct reap_block_said *s,
 	struct reap_err *e)
 {
-	if (!b->open || b->block != block || b->has_outcome)
-		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64
-			": an outcome that does not follow its routes", name, block);
-	if (n != b->tokens)
-		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": %" PRIu64
-			" tokens in the outcome, but %" PRIu64 " in the routes", name, block, n,
-			b->tokens);
-	b->has_outcome = true;
+	int rc;
+
+	if ((rc = close_block(b, name, e)) != REAP_OK ||
+		(rc = mark(b, name, s->block, e)) != REAP_OK)
+		return rc;
+	b->open = true;
+	b->has_outcome = false;
+	b->block = s->block;
+	b->tokens = s->n;
+	snprintf(b->pack, sizeof(b->pack), "%s", s->pack);
+	snprintf(b->sha256, sizeof(b->sha256), "%s", s->sha256);
+	b->layer = -1;
+	memset(b->seen, 0, b->layers * sizeof(bool));
 	return REAP_OK;
+}
+
+int reap_blocks_route(struct reap_blocks *b, const char *name, const struct reap_block_said *s,
+	uint32_t layer, struct reap_err *e)
+{
+	int rc = REAP_OK;
+
+	if (!b->open || b->block != s->block)
+		rc = open_block(b, name, s, e);
+	if (rc != REAP_OK)
+		return rc;
+	if (b->has_outcome)
+		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": a route after the outcome",
+			name, s->block);
+	if (layer >= b->layers)
+		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": layer %u of a model with %u",
+			name, s->block, layer, b->layers);
+	if ((int64_t)layer <= b->layer)
+		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": layer %u after layer %"
+			PRId64, name, s->block, layer, b->layer);
+	b->seen[layer] = true;
+	b->layer = layer;
+	return same_block(b, name, s, e);
+}
+
+int reap_blocks_outcome(struct reap_blocks *b, const char *name, const struct reap_block_said *s,
+	struct reap_err *e)
+{
+	if (!b->open || b->block != s->block || b->has_outcome)
+		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64
+			": an outcome that does not follow its routes", name, s->block);
+	b->has_outcome = true;
+	return same_block(b, name, s, e);
 }
 
 int reap_blocks_end(struct reap_blocks *b, const char *name, struct reap_err *e)

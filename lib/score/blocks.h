@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Do the traces fit together?  Within a trace: the records of a block stand
- * together, layers ascending, the outcome last.  Over all traces of a run: no
+ * together and say the same of it, layers ascending, the outcome last.  Over all traces of a run: no
  * block twice, the same layers for each, outcomes for all blocks or for none.
  */
 #ifndef REAP_BLOCKS_H
@@ -22,11 +22,17 @@ void reap_blocks_close(struct reap_blocks *b); /* NULL allowed */
 REAP_MUST_CHECK int reap_blocks_begin(struct reap_blocks *b, const char *name,
 	struct reap_err *e);
 
-/* A route of n tokens, an outcome, the end of the trace `name`. */
-REAP_MUST_CHECK int reap_blocks_route(struct reap_blocks *b, const char *name, uint64_t block,
-	uint32_t layer, uint64_t n, struct reap_err *e);
-REAP_MUST_CHECK int reap_blocks_outcome(struct reap_blocks *b, const char *name, uint64_t block,
-	uint64_t n, struct reap_err *e);
+/* What each record of a block says of it. */
+struct reap_block_said {
+	uint64_t block, n; /* its number, and that of its kept tokens */
+	const char *pack, *sha256;
+};
+
+/* A route, an outcome, the end of the trace `name`. */
+REAP_MUST_CHECK int reap_blocks_route(struct reap_blocks *b, const char *name,
+	const struct reap_block_said *s, uint32_t layer, struct reap_err *e);
+REAP_MUST_CHECK int reap_blocks_outcome(struct reap_blocks *b, const char *name,
+	const struct reap_block_said *s, struct reap_err *e);
 REAP_MUST_CHECK int reap_blocks_end(struct reap_blocks *b, const char *name, struct reap_err *e);
 
 /* After all traces: blocks that came, and the highest number of one, plus 1. */

@@ -138,17 +138,35 @@ static int take_block(struct run *r, uint64_t b)
 
 static int scan_route(struct run *r, const struct reap_rec *rec, struct reap_err *e)
 {
-	uint64_t block, any[1] = {REAP_ANY_EXTENT}, n[1];
+	uint64_t any[1] = {REAP_ANY_EXTENT};
+	char pack[128], sha256[REAP_SHA256_HEX];
+	struct reap_block_said said = {.pack = pack, .sha256 = sha256};
 	const uint8_t *data;
 	uint32_t layer;
 	int rc;
 
-	if ((rc = reap_rec_u64(rec, NULL, "block", UINT64_MAX, &block, e)) != REAP_OK ||
+	if ((rc = reap_rec_u64(rec, NULL, "block", UINT64_MAX, &said.block, e)) != REAP_OK ||
+		(rc = reap_rec_digest(rec, NULL, "block_sha256", 64, false, sha256, e)) != REAP_OK ||
+		(rc = reap_rec_str_copy(rec, NULL, "pack", pack, sizeof(pack), e)) != REAP_OK ||
 		(rc = reap_rec_u32(rec, NULL, "layer", UINT32_MAX, &layer, e)) != REAP_OK ||
-		(rc = reap_rec_array(rec, NULL, "positions", REAP_U32, 1, any, n, &data, e)) !=
-			REAP_OK)
+		(rc = reap_rec_array(rec, NULL, "positions", REAP_U32, 1, any, &said.n, &data,
+			 e)) != REAP_OK)
 		return rc;
-	return reap_blocks_route(r->blocks, rec->stream, block, layer, n[0], e);
+	return reap_blocks_route(r->blocks, rec->stream, &said, layer, e);
+}
+
+static int note_outcome(struct run *r, const char *name, const struct reap_outcome *o,
+	struct reap_err *e)
+{
+	return reap_blocks_outcome(r->blocks, name, &(struct reap_block_said){.block = o->block,
+		.n = o->n, .pack = o->pack, .sha256 = o->block_sha256}, e);
+}
+
+static int note_route(struct run *r, const char *name, const struct reap_route *t,
+	struct reap_err *e)
+{
+	return reap_blocks_route(r->blocks, name, &(struct reap_block_said){.block = t->block,
+		.n = t->n, .pack = t->pack, .sha256 = t->block_sha256}, t->layer, e);
 }
 
 static int scan_outcome(struct run *r, const struct reap_rec *rec,
@@ -158,7 +176,7 @@ static int scan_outcome(struct run *r, const struct reap_rec *rec,
 	int rc;
 
 	if ((rc = reap_get_outcome(rec, &o, storage, e)) != REAP_OK ||
-		(rc = reap_blocks_outcome(r->blocks, rec->stream, o.block, o.n, e)) != REAP_OK)
+		(rc = note_outcome(r, rec->stream, &o, e)) != REAP_OK)
 		return rc;
 	if (!in_part(r->o, o.block))
 		return REAP_OK;
@@ -354,8 +372,7 @@ static int read_route(struct run *r)
 			if (!r->checked &&
 				((rc = reap_get_outcome(&rec, &o, &r->next.storage, r->e)) !=
 						REAP_OK ||
-					(rc = reap_blocks_outcome(r->blocks, rec.stream, o.block,
-						 o.n, r->e)) != REAP_OK))
+					(rc = note_outcome(r, rec.stream, &o, r->e)) != REAP_OK))
 				return rc;
 			continue;
 		}
@@ -364,9 +381,8 @@ static int read_route(struct run *r)
 		if ((rc = reap_get_route(&rec, &r->in->head.model, &r->next.route, &r->next.storage,
 			     r->e)) != REAP_OK)
 			return rc;
-		if (!r->checked && (rc = reap_blocks_route(r->blocks, rec.stream,
-					    r->next.route.block, r->next.route.layer,
-					    r->next.route.n, r->e)) != REAP_OK)
+		if (!r->checked &&
+			(rc = note_route(r, rec.stream, &r->next.route, r->e)) != REAP_OK)
 			return rc;
 		if (!in_part(r->o, r->next.route.block))
 			continue;
