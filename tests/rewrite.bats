@@ -474,7 +474,7 @@ refusing_rename() {
 			return real(from, to);
 		}
 	END
-	"${CC:-gcc}" -shared -fPIC -o "$TMP/so.so" "$TMP/so.c" -ldl
+	cc -shared -fPIC -o "$TMP/so.so" "$TMP/so.c" -ldl
 	REFUSE=$1 ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0 LD_PRELOAD=$TMP/so.so "${@:2}"
 }
 

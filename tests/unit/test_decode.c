@@ -41,7 +41,7 @@ static void check(const uint32_t *ids, size_t n, const char *want, const char *w
 	int rc = reap_decode(bpe, ids, n, &d, &e);
 	size_t len = n > 0 && rc == REAP_OK ? d.end[n - 1] : 0;
 
-	ok(rc == REAP_OK && len == strlen(want) && memcmp(d.text, want, len) == 0, "%s: %.*s", what,
+	ok(rc == REAP_OK && len == strlen(want) && (len == 0 || memcmp(d.text, want, len) == 0), "%s: %.*s", what,
 		(int)len, d.text);
 	reap_decoded_free(&d);
 }
