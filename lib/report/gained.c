@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lib/base/io.h"
 #include "lib/model/model.h"
 #include "lib/report/parts.h"
 
@@ -46,22 +46,31 @@ static double cache_bytes(const struct reap_config *c)
 static int weights_bytes(const char *dir, double *bytes, struct reap_err *e)
 {
 	static const char suffix[] = ".safetensors";
-	DIR *d = opendir(dir);
-	struct dirent *entry;
-	struct stat st;
+	char **name;
+	size_t files;
+	int rc = reap_list_dir(dir, &name, &files, e);
 
 	*bytes = 0;
-	if (d == NULL)
-		return reap_fail_errno(e, "%s", dir);
-	while ((entry = readdir(d)) != NULL) {
-		size_t n = strlen(entry->d_name), m = sizeof(suffix) - 1;
+	if (rc != REAP_OK)
+		return rc;
+	for (size_t i = 0; i < files && rc == REAP_OK; i++) {
+		const size_t n = strlen(name[i]), m = sizeof(suffix) - 1;
+		struct stat st;
+		char *path;
 
-		if (n > m && strcmp(entry->d_name + n - m, suffix) == 0 &&
-			fstatat(dirfd(d), entry->d_name, &st, 0) == 0)
+		if (n <= m || strcmp(name[i] + n - m, suffix) != 0)
+			continue;
+		path = reap_path_join(dir, name[i]);
+		if (path == NULL)
+			rc = reap_fail_memory(e, dir);
+		else if (stat(path, &st) != 0)
+			rc = reap_fail_errno(e, "%s", path);
+		else
 			*bytes += (double)st.st_size;
+		free(path);
 	}
-	closedir(d);
-	return REAP_OK;
+	reap_list_free(name, files);
+	return rc;
 }
 
 static int measure(const char *dir, struct size *s, struct reap_err *e)
