@@ -107,11 +107,16 @@ no_problems() {
 	[ $PROBLEMS -eq 0 ] || exit 1
 }
 
+# fetch REPO OPTION...: how to get what is not there.
+fetch() {
+	quoted hf download "$@"
+	[[ $1 != tests/* ]] || REPLY="it lies in the sources of reap: run it there, or name them as MODELS and PACKS"
+}
+
 # check_model NAME KEY ID FOLDER
 check_model() {
-	local line
 	if [ ! -e "$4/config.json" ]; then
-		quoted hf download "$3" --exclude 'original/*' 'metal/*' --local-dir "$4"
+		fetch "$3" --exclude 'original/*' 'metal/*' --local-dir "$4"
 		problem "$1.$2" "no model $3 at $4: $REPLY"
 	fi
 }
@@ -126,7 +131,7 @@ check_packs() {
 	for i in "${!PACK_FILES[@]}"; do
 		[ ! -e "${PACK_FILES[i]}" ] || continue
 		file=${ITEMS[i]#*=}
-		quoted hf download --repo-type dataset "$3" "$file" --local-dir "$PACKS/$3"
+		fetch "$3" "$file" --repo-type dataset --local-dir "$PACKS/$3"
 		problem "$1.$2.$i" "no pack $file at ${PACK_FILES[i]}: $REPLY"
 	done
 }
@@ -134,6 +139,16 @@ check_packs() {
 # check_file NAME KEY FILE
 check_file() {
 	[ -e "$3" ] || problem "$1.$2" "no such file: ${3##*/}"
+}
+
+# check_kind NAME KEY FILE OTHER KIND...: is the recipe FILE, read as OTHER, one of them?
+check_kind() {
+	local -n other=$4
+	local kind=${other[kind]:-nothing that is run}
+	[[ " ${*:5} " == *" $kind "* ]] || {
+		problem "$1.$2" "${3##*/} is $kind, not $5"
+		no_problems
+	}
 }
 
 # check_kept FILE: a token stream without a token that counts is useless.

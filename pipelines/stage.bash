@@ -14,7 +14,7 @@
 # each file holds in place of its path, and of the program's version.  The results of a
 # key lie once, in $OUT/.cache/KEY, and are linked to every FILE that asks for them:
 #
-#   record    what made them, and of each file its size or digest; written last
+#   record    what made them, and the digest of each file; written last
 #   0 1 ...   the files, in the order of FILE...; 0.2of3 is a shard
 #   *.part    what an interrupted run left
 #
@@ -84,7 +84,7 @@ stop() {
 }
 # Nothing ends without a word.
 set -E
-trap '[ "$BASH_SUBSHELL" -gt 0 ] || say "${BASH_SOURCE[0]##*/}: line $LINENO: $BASH_COMMAND: status $?"' ERR
+trap '[ "$BASH_SUBSHELL" -gt 0 ] || say "${BASH_SOURCE[0]##*/}: line $LINENO: ${BASH_COMMAND%%$'"'\\n'"'*}: status $?"' ERR
 trap 'stop 1' HUP
 trap 'stop 2' INT
 trap 'stop 15' TERM
@@ -189,15 +189,15 @@ version() {
 # ---- the store ----
 
 # record KEY: what the store has of it, as FOR (the file that it was made for) and
-# FILE_N, FILE_NAME, FILE_SIZE and FILE_SUM of each of its files; not 0 when there is none.
+# FILE_N, FILE_NAME, FILE_DIGEST and FILE_SUM of each of its files; not 0 when there is none.
 record() {
 	local kind a b c d
-	FOR='' FILE_N=() FILE_NAME=() FILE_SIZE=() FILE_SUM=()
+	FOR='' FILE_N=() FILE_NAME=() FILE_DIGEST=() FILE_SUM=()
 	[ -e "$STORE/$1/record" ] || return 1
 	while IFS=$'\t' read -r kind a b c d; do
 		case $kind in
 		for) FOR=$a ;;
-		file) FILE_N+=("$a") FILE_NAME+=("$b") FILE_SIZE+=("$c") FILE_SUM+=("$d") ;;
+		file) FILE_N+=("$a") FILE_NAME+=("$b") FILE_DIGEST+=("$c") FILE_SUM+=("$d") ;;
 		esac
 	done <"$STORE/$1/record"
 }
@@ -214,7 +214,7 @@ state() {
 			REPLY=freed
 		elif [ "${FILE_SUM[i]}" != - ]; then
 			paths+=("$path") sums+=("${FILE_SUM[i]}")
-		elif [ "${FILE_SIZE[i]}" != - ] && [ "${FILE_SIZE[i]}" != "$(stat -c %s "$path")" ]; then
+		elif [ "${FILE_DIGEST[i]}" != - ] && [ "${FILE_DIGEST[i]}" != "$(plain_digest "$path")" ]; then
 			REPLY=no
 		fi
 	done
@@ -224,7 +224,12 @@ state() {
 	[ "$ids" = "$(printf '%s\n' "${sums[@]}")" ] || REPLY=no
 }
 
-# identity PATH: size and digest, where it has them, for the record.
+# plain_digest FILE: of one that is no stream and so does not hold its own.
+plain_digest() {
+	sha256sum <"$1" | cut -c 1-64
+}
+
+# identity PATH: the digest of a plain file, or its own of a stream or a model, for the record.
 identity() {
 	local id
 	if id=$(reap-show --id "$1" 2>/dev/null); then
@@ -232,7 +237,7 @@ identity() {
 	elif [ -d "$1" ]; then
 		printf -- '-\t-'
 	else
-		printf '%s\t-' "$(stat -c %s "$1")"
+		printf '%s\t-' "$(plain_digest "$1")"
 	fi
 }
 
@@ -342,6 +347,8 @@ forward() {
 register() {
 	local i names shard
 	record "$key" || true
+	# A pass that would be run has the shards that are asked for now, not those that it had.
+	[ "$MODE:$how" != show:forward ] || ! missing || FILE_N=()
 	for i in "${!outs[@]}"; do
 		HOLDS["=${outs[i]}"]=${key:+$key $i} NAMES_OF["=${outs[i]}"]=''
 		# A model is its weights, whatever made it.
@@ -521,6 +528,7 @@ show_stage() {
 		quoted mkdir -p "$SHOWN"
 		printf '%s\n' "$REPLY"
 	fi
+	print_removal "${outs[@]:1}"
 	if [ -n "$how" ] && [ "$SHARDS" -gt 1 ]; then
 		for ((shard = 1; shard <= SHARDS; shard++)); do
 			print_into "${outs[0]%/*}/${base%.*}.${shard}of$SHARDS.${base##*.}" "${run[0]}" --shard "$shard/$SHARDS" "${run[@]:1}"
@@ -531,9 +539,21 @@ show_stage() {
 	fi
 }
 
+# print_removal FILE...: of those that are there.  They are linked to the store, into which
+# nothing is to be written, and reap-rewrite replaces no folder.
+print_removal() {
+	local path
+	for path; do
+		[ -e "$path" ] || continue
+		quoted rm -rf "$path"
+		printf '%s\n' "$REPLY"
+	done
+}
+
 # print_into FILE COMMAND...
 print_into() {
 	local file
+	print_removal "$1"
 	quoted "$1"
 	file=$REPLY
 	shift

@@ -139,6 +139,32 @@ disagreements() {
 	done
 }
 
+@test "a result that is written over in place, by as many bytes, is made again" {
+	printf '%s\n' 'extends: tiny-noop.yaml' 'target: noop' 'evaluation: {with: ""}' >"$TMP/noop.yaml"
+	pipelines/reap-run -q "$TMP/noop.yaml" OUT="$TMP/o" >/dev/null
+	sed 's/keep_n: 32/keep_n: 31/' "$TMP/o/noop/recipe.yaml" >"$TMP/other"
+	run ! cmp -s "$TMP/other" "$TMP/o/noop/recipe.yaml"
+	cat "$TMP/other" >"$TMP/o/noop/recipe.yaml"
+	pipelines/reap-run -q "$TMP/noop.yaml" OUT="$TMP/o" >/dev/null
+	cmp "$TMP/o/noop/recipe.yaml" "$TMP/o/noop/model/reap-recipe.yaml"
+}
+
+@test "-n names the shards that it would make, not those that were freed" {
+	printf '%s\n' 'extends: tiny-keep24.yaml' 'target: less' 'evaluation: {with: ""}' \
+		'profiling_data: {sampling: {num_rows: 20}, max_seq_length: 64}' >"$TMP/less.yaml"
+	pipelines/reap-run -q "$TMP/less.yaml" OUT="$TMP/o" SHARDS=2 >/dev/null
+	pipelines/reap-run -q prune-cache OUT="$TMP/o" >/dev/null
+	[ -z "$(find "$TMP/o" -name '*.trace')" ]
+	# Nor does what is pasted write into what is kept.
+	find "$TMP/o/.cache" -type f -exec sha256sum {} + >"$TMP/kept.sums"
+	printf '%s\n' 'scoring: {cc_quantile: 0.2}' 'model: {keep_n: 20}' >>"$TMP/less.yaml"
+	pipelines/reap-run -n "$TMP/less.yaml" OUT="$TMP/o" >"$TMP/pasted"
+	bash -e "$TMP/pasted"
+	[ -s "$TMP/o/less/calib.trace" ]
+	[ "$(jq .num_local_experts "$TMP/o/less/model/config.json")" -eq 20 ]
+	sha256sum --quiet -c "$TMP/kept.sums"
+}
+
 # refused LINE TEXT YAML...: a recipe that extends tiny-keep24 is refused before any pass.
 refused() {
 	local line=$1 text=$2
@@ -156,7 +182,7 @@ refused() {
 	keep24=recipes/reap-recipe_20b_eaftreap_keepfrac075_keep24_uniform.yaml
 	line=$(grep -n base_model_id $keep24 | cut -d: -f 1)
 	[[ "${lines[0]}" == "reap: $ROOT/$keep24:$line: model.base_model_id: no model openai/gpt-oss-20b at $TMP/m/openai/gpt-oss-20b: hf download openai/gpt-oss-20b "* ]]
-	[ "$(grep -cE '^reap: .*yaml:[0-9]+: profiling_data.pack_files.[012]: no pack .*: hf download --repo-type dataset' <<<"$output")" -eq 3 ]
+	[ "$(grep -cE '^reap: .*yaml:[0-9]+: profiling_data.pack_files.[012]: no pack .*: hf download radna0/.* --repo-type dataset' <<<"$output")" -eq 3 ]
 	[ ! -e "$TMP/o" ]
 	run make -s -C pipelines 20b-keep24 SHARDS=two
 	[[ "$output" == *"SHARDS=two: a number is wanted"* ]]
@@ -176,6 +202,15 @@ refused() {
 	# Files that it names.
 	refused 2 "evaluation.with: no such file: nobody.yaml" 'evaluation: {with: nobody.yaml}'
 	refused 3 "source.scores_yaml: no such file: nobody.yaml" 'source:' '  scores_yaml: nobody.yaml'
+	# Recipes of another kind than is wanted.
+	refused 2 "evaluation.with: tiny-keep20.yaml is reap_recipe, not eval_recipe" 'evaluation: {with: tiny-keep20.yaml}'
+	printf '%s\n' 'extends: eval-tiny_keep24.yaml' 'pair: {right: {model_id: absent, made_by: tiny-costprobe.yaml}}' >"$TMP/no.yaml"
+	for n in -n -q; do
+		run pipelines/reap-run $n "$TMP/no.yaml" OUT="$TMP/o" MODELS="$TMP/m" PACKS="$TMP/p"
+		[ "$output" = "reap: $TMP/no.yaml:2: pair.right.made_by: tiny-costprobe.yaml is cost_probe, not reap_recipe" ]
+	done
+	run pipelines/reap-run tiny-keep24 RECIPES="$TMP/none"
+	[ "${lines[0]}" = "reap-run: RECIPES=$TMP/none: no such folder" ]
 	rm "$TMP/m/small/tokenizer.json"
 	refused 2 "model.base_model_id: model small at $TMP/m/small has no tokenizer.json" 'model: {base_model_id: small}'
 	# Rows of which no token would count.
@@ -215,6 +250,8 @@ refused() {
 		'name: mine' 'target: mine' 'model: {keep_n: 28, keep_frac_requested: 0.875}' \
 		'scoring: {criterion: reap}' >"$TMP/r/mine.yaml"
 	make -n -s -C pipelines mine RECIPES="$TMP/r" OUT="$TMP/o" >"$TMP/n"
+	# make's own is a comment there.
+	run ! grep -vE '^(# reap-run$|mkdir |rm |cat |reap-|/)' "$TMP/n"
 	grep -q 'reap-rank --method reap ' "$TMP/n"
 	grep -q 'reap-cut --keep-n 28 ' "$TMP/n"
 	grep -q "$TMP/o/mine/model" "$TMP/n"
