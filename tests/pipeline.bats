@@ -150,7 +150,9 @@ load pipeline
 	interrupted() {
 		rm -f "$TMP/file.2of3"
 		run pipelines/task 2 3 "$TMP/file" "$TMP/tool" x
-		[ "$status" -eq 137 ] && [ -s "$TMP/file.2of3.part" ] && [ ! -e "$TMP/file.2of3" ]
+		[ "$status" -eq 137 ]
+	[ -s "$TMP/file.2of3.part" ]
+	[ ! -e "$TMP/file.2of3" ]
 	}
 	interrupted
 	FATAL='' pipelines/task 2 3 "$TMP/file" "$TMP/tool" x
