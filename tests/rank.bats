@@ -220,3 +220,10 @@ saliency() { gen 3 8 2 40 6 | reap-accum -q --no-history "$@"; }
 	[ "$status" -eq 1 ]
 	reap-cut --keep-n 4 "$TMP/y.yaml" >"$TMP/plan"
 }
+
+@test "reap-scores.yaml shows no local path, in an argument named with = neither" {
+	"$REAP_BUILD/gen/trace" 2 8 2 12 3 | reap-accum -q | reap-show |
+		jq -c 'if .reap then .history[0].argv += ["/a/b=/c", "pack=/home/me/rows", "--x=/home/me/y"] else . end' |
+		reap-show --encode saliency | reap-rank --yaml >"$TMP/yaml"
+	grep -F 'c, "pack=rows", "--x=y"' "$TMP/yaml"
+}

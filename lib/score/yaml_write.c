@@ -75,7 +75,7 @@ static void put_word(FILE *f, const msgpack_object *o)
 		fputs("null", f);
 }
 
-/* A word of a command line.  Where it is, or an option's value is, an absolute path, only
+/* A word of a command line.  Where it is, or what it names with = is, an absolute path, only
  * the path's last component: scores are published, the machine is not. */
 static void put_argument(FILE *f, const msgpack_object *o)
 {
@@ -88,8 +88,8 @@ static void put_argument(FILE *f, const msgpack_object *o)
 		fputs("null", f);
 		return;
 	}
-	value = strstr(word, "=/");
-	value = value != NULL && word[0] == '-' ? value + 1 : word;
+	value = word[0] == '/' ? NULL : strstr(word, "=/");
+	value = value == NULL ? word : value + 1;
 	memmove(value, reap_path_shown(value), strlen(reap_path_shown(value)) + 1);
 	reap_print_yaml_string(word, strlen(word), f);
 	free(word);
