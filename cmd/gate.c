@@ -9,7 +9,7 @@
 
 #include "cmd/tool.h"
 #include "lib/base/io.h"
-#include "lib/eval/report.h"
+#include "lib/eval/verdict.h"
 
 static const char usage[] =
 	"usage: reap-gate [options] --gates FILE BASE PRUNED\n"

@@ -13,7 +13,7 @@
 
 #include "lib/base/io.h"
 #include "lib/eval/join.h"
-#include "lib/eval/report.h"
+#include "lib/eval/verdict.h"
 #include "lib/score/spool.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "lib/eval/report.h"
+#include "lib/eval/verdict.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -8,7 +8,7 @@
 
 #include "lib/base/io.h"
 #include "lib/base/json.h"
-#include "lib/eval/report.h"
+#include "lib/eval/verdict.h"
 
 /* The object with a member more, which it takes, or with those of another. */
 static json_t *with(json_t *o, const char *key, json_t *v)

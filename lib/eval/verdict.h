@@ -5,8 +5,8 @@
  * and new reports compare line by line; what it did not have follows after it.
  * Errors of the stream are left for the caller to find with ferror().
  */
-#ifndef REAP_REPORT_H
-#define REAP_REPORT_H
+#ifndef REAP_VERDICT_H
+#define REAP_VERDICT_H
 
 #include <stdio.h>
 
