@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # What every bats file loads.  $TMP is a fresh directory for each test.
 set -o pipefail
-export LC_ALL=C
+export LC_ALL=C ROOT
 
 ROOT=$(cd "$BATS_TEST_DIRNAME" && while [ ! -f cmd/tool.h ]; do cd ..; done && pwd)
 export REAP_BIN=${REAP_BIN:-$ROOT/bin} REAP_BUILD=${REAP_BUILD:-$ROOT/build/rel}

@@ -60,8 +60,8 @@ counted() {
 	for tool in "$REAP_BIN"/reap-*; do
 		cat >"$TMP/bin/${tool##*/}" <<-END
 			#!/bin/bash
-			[[ " --version --id --merge " == *" \$1 "* ]] || echo "${tool##*/} \$*" >>"$TMP/runs"
-			exec "$tool" "\$@"
+			[[ " --version --id --merge " == *" \$1 "* ]] || echo "${tool##*/} \$*" >>"\$TMP/runs"
+			exec "\$REAP_BIN/${tool##*/}" "\$@"
 		END
 	done
 	chmod +x "$TMP"/bin/*

@@ -69,8 +69,8 @@ short() {
 	# The first run stops in its forward pass until it is let go.
 	cat >"$TMP/bin/reap-route" <<-END
 		#!/bin/bash
-		[ "\$1" = --version ] || { echo >>"$TMP/passes"; while [ ! -e "$TMP/go" ]; do sleep 0.1; done; }
-		exec "$REAP_BIN/reap-route" "\$@"
+		[ "\$1" = --version ] || { echo >>"\$TMP/passes"; while [ ! -e "\$TMP/go" ]; do sleep 0.1; done; }
+		exec "\$REAP_BIN/reap-route" "\$@"
 	END
 	chmod +x "$TMP/bin/reap-route"
 	pipe short BIN="$TMP/bin" >"$TMP/1" 2>&1 &
@@ -97,8 +97,8 @@ short() {
 	rm "$TMP/bin/reap-route"
 	cat >"$TMP/bin/reap-route" <<-END
 		#!/bin/bash
-		[ "\$1" = --version ] || [ -e "$TMP/go" ] || { sleep 300 & echo "\$\$ \$!" >"$TMP/pids"; wait; }
-		exec "$REAP_BIN/reap-route" "\$@"
+		[ "\$1" = --version ] || [ -e "\$TMP/go" ] || { sleep 300 & echo "\$\$ \$!" >"\$TMP/pids"; wait; }
+		exec "\$REAP_BIN/reap-route" "\$@"
 	END
 	chmod +x "$TMP/bin/reap-route"
 	for signal in INT TERM HUP; do
@@ -141,10 +141,10 @@ short() {
 		rm "$TMP/bin/$at"
 		cat >"$TMP/bin/$at" <<-END
 			#!/bin/bash
-			"$REAP_BIN/$at" "\$@" || exit
+			"\$REAP_BIN/$at" "\$@" || exit
 			if [ "\$1" != --version ] && [ "\$1" != --check ]; then
-				rm -rf "$TMP/models/mine/m"
-				cp -r "$ROOT/tests/fixtures/model-plain" "$TMP/models/mine/m"
+				rm -rf "\$TMP/models/mine/m"
+				cp -r "\$ROOT/tests/fixtures/model-plain" "\$TMP/models/mine/m"
 			fi
 		END
 		chmod +x "$TMP/bin/$at"

@@ -83,13 +83,13 @@ killed() {
 			cat >"$TMP/bin/reap-$at" <<-END
 				#!/bin/bash
 				swap() {
-					rm -rf "$TMP/models/mine/m"
-					cp -r "$ROOT/tests/fixtures/model-plain" "$TMP/models/mine/m"
+					rm -rf "\$TMP/models/mine/m"
+					cp -r "\$ROOT/tests/fixtures/model-plain" "\$TMP/models/mine/m"
 				}
-				case " \$* " in *" --version "* | *" --check "* | *" --json "*) exec "$REAP_BIN/reap-$at" "\$@" ;; esac
+				case " \$* " in *" --version "* | *" --check "* | *" --json "*) exec "\$REAP_BIN/reap-$at" "\$@" ;; esac
 				[ $when != before ] || swap
 				[ $when != during ] || { sleep 0.05; swap; } &
-				"$REAP_BIN/reap-$at" "\$@" || exit
+				"\$REAP_BIN/reap-$at" "\$@" || exit
 				wait
 				[ $when != after ] || swap
 			END
