@@ -76,27 +76,28 @@ static void put_word(FILE *f, const msgpack_object *o)
 }
 
 /* A word of a command line.  Where it is, or what it names with = is, an absolute path, only
- * the path's last component: scores are published, the machine is not. */
-static void put_argument(FILE *f, const msgpack_object *o)
+ * the path's last component: scores are published, the machine is not.  False: out of
+ * memory. */
+static bool put_argument(FILE *f, const msgpack_object *o)
 {
-	char *word = o->type == MSGPACK_OBJECT_STR
-		? reap_strndup(o->via.str.ptr, o->via.str.size)
-		: NULL;
-	char *value;
+	char *word, *value;
 
-	if (word == NULL) {
+	if (o->type != MSGPACK_OBJECT_STR) {
 		fputs("null", f);
-		return;
+		return true;
 	}
+	if ((word = reap_strndup(o->via.str.ptr, o->via.str.size)) == NULL)
+		return false;
 	value = word[0] == '/' ? NULL : strstr(word, "=/");
 	value = value == NULL ? word : value + 1;
 	memmove(value, reap_path_shown(value), strlen(reap_path_shown(value)) + 1);
 	reap_print_yaml_string(word, strlen(word), f);
 	free(word);
+	return true;
 }
 
-/* One entry of the history, which is msgpack. */
-static void put_entry(FILE *f, const msgpack_object *o)
+/* One entry of the history, which is msgpack.  False: out of memory. */
+static bool put_entry(FILE *f, const msgpack_object *o)
 {
 	const struct reap_rec rec = {.obj = o};
 	const msgpack_object *argv = reap_rec_find(&rec, NULL, "argv");
@@ -109,9 +110,11 @@ static void put_entry(FILE *f, const msgpack_object *o)
 	for (uint32_t i = 0; argv != NULL && argv->type == MSGPACK_OBJECT_ARRAY &&
 		i < argv->via.array.size; i++) {
 		fputs(i > 0 ? ", " : "", f);
-		put_argument(f, &argv->via.array.ptr[i]);
+		if (!put_argument(f, &argv->via.array.ptr[i]))
+			return false;
 	}
 	fputs("]}\n", f);
+	return true;
 }
 
 /* False: out of memory. */
@@ -120,16 +123,17 @@ static bool put_history(FILE *f, const struct reap_header *h)
 	msgpack_unpacked u;
 	msgpack_unpack_return status = MSGPACK_UNPACK_SUCCESS;
 	size_t at = 0;
+	bool ok = true;
 
 	if (h->history_count == 0)
 		return true;
 	fputs("  history:\n", f);
 	msgpack_unpacked_init(&u);
-	while (at < h->history_len && (status = msgpack_unpack_next(&u, (const char *)h->history,
+	while (ok && at < h->history_len && (status = msgpack_unpack_next(&u, (const char *)h->history,
 					       h->history_len, &at)) == MSGPACK_UNPACK_SUCCESS)
-		put_entry(f, &u.data);
+		ok = put_entry(f, &u.data);
 	msgpack_unpacked_destroy(&u);
-	return status != MSGPACK_UNPACK_NOMEM_ERROR;
+	return ok && status != MSGPACK_UNPACK_NOMEM_ERROR;
 }
 
 static bool put_meta(FILE *f, const struct reap_header *h, const struct reap_scores *s)
