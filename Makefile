@@ -116,6 +116,10 @@ test-slow:
 	@$(MAKE) --no-print-directory tools units
 	@$(PROVE) $(shell ls -r tests/slow/*.bats) # resume.bats, the longest, first
 
+##   test-stress    pipelines: kills, exchanged weights, shared work, a folder of any name
+test-stress: tools units
+	@$(PROVE) tests/stress/*.bats
+
 ##   test-resume    resume from every byte, and after many more kills than in test-slow
 test-resume: tools units
 	@REAP_RESUME_SHARE=1 $(PROVE) tests/slow/resume.bats
@@ -208,7 +212,7 @@ help:
 	@sed -n 's/^##//p' Makefile
 	@echo 'recipes:         make -C pipelines list'
 
-.PHONY: all tools deps demo test test-built test-slow test-resume test-faults test-loaders units fuzz coverage bench lint install uninstall \
+.PHONY: all tools deps demo test test-built test-slow test-stress test-resume test-faults test-loaders units fuzz coverage bench lint install uninstall \
 	dist clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
