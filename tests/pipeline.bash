@@ -67,3 +67,9 @@ counted() {
 	chmod +x "$TMP"/bin/*
 	: >"$TMP/runs"
 }
+
+# exchange NAME: the embedded model NAME takes the place of models/mine/m.
+exchange() {
+	rm -rf "$TMP/models/mine/m"
+	cp -r "tests/fixtures/$1" "$TMP/models/mine/m"
+}

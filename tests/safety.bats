@@ -126,10 +126,6 @@ short() {
 	mkdir -p "$TMP/models/mine" "$TMP/bin"
 	printf '%s\n' 'extends: fast.yaml' 'target: short' 'model: {base_model_id: mine/m}' 'evaluation: {with: ""}' >"$R/short.yaml"
 	mkdir "$TMP/bare"
-	exchange() {
-		rm -rf "$TMP/models/mine/m"
-		cp -r "tests/fixtures/$1" "$TMP/models/mine/m"
-	}
 	for m in model model-plain; do
 		exchange $m
 		pipe short OUT="$TMP/$m" >/dev/null 2>&1

@@ -65,10 +65,6 @@ killed() {
 	mkdir -p "$TMP/models/mine" "$TMP/good"
 	echo 'model: {base_model_id: mine/m}' >>"$R/fast.yaml"
 	echo 'pair: {left: {model_id: mine/m}}' >>"$R/fast-eval.yaml"
-	exchange() {
-		rm -rf "$TMP/models/mine/m"
-		cp -r "tests/fixtures/$1" "$TMP/models/mine/m"
-	}
 	for m in model model-plain; do
 		exchange $m
 		pipe fast OUT="$TMP/good/$m" >/dev/null 2>&1
