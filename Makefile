@@ -162,8 +162,9 @@ coverage: tools units
 bench: tools units
 	@$(TEST_ENV) tests/bench/run
 
-##   lint           static checks: cppcheck, shellcheck, mandoc, headers, exported names
+##   lint           static checks: clang-format, cppcheck, shellcheck, mandoc, headers, names
 lint: tools
+	@sh tests/deps.sh clang-format cppcheck
 	@CC='$(CC)' LIB='$(LIB)' sh tests/lint.sh
 
 # Where things go, below PREFIX; install and uninstall both use these.

@@ -24,13 +24,12 @@ static const char usage[] =
 	"      --uncertain-quantile Q  high H begins here (default 0.85)\n"
 	"  -p, --by-pack     sums per pack, too\n"
 	"      --part I/N    only every N-th block, beginning with the I-th\n"
-	"      --merge       add up saliency streams instead of traces\n"
-	TOOL_USAGE_HISTORY TOOL_USAGE_RUN TOOL_USAGE_STD;
+	"      --merge       add up saliency streams instead of traces\n" TOOL_USAGE_HISTORY
+		TOOL_USAGE_RUN TOOL_USAGE_STD;
 
 enum { OPT_CC = TOOL_OWN, OPT_UNCERTAIN, OPT_PART, OPT_MERGE };
 
-static int write_saliency(struct reap_header *h, const struct reap_saliency *s,
-	struct reap_err *e)
+static int write_saliency(struct reap_header *h, const struct reap_saliency *s, struct reap_err *e)
 {
 	struct reap_writer *w;
 	int rc = tool_writer_header(&w, h, e);
@@ -63,8 +62,9 @@ static void say_what_came(const struct reap_collected *c, const struct reap_inpu
 		tool_info("routes for %u of %u layers", c->layers, in->head.model.layers);
 	if (t->rule != REAP_RULE_NONE)
 		tool_info("p_lo %.6g, h_lo %.6g, h_hi %.6g: %" PRIu64 " good, %" PRIu64
-			" uncertain, %" PRIu64 " conflict", t->p_lo, t->h_lo, t->h_hi,
-			t->region[REAP_GOOD], t->region[REAP_UNCERTAIN], t->region[REAP_CONFLICT]);
+			  " uncertain, %" PRIu64 " conflict",
+			t->p_lo, t->h_lo, t->h_hi, t->region[REAP_GOOD], t->region[REAP_UNCERTAIN],
+			t->region[REAP_CONFLICT]);
 }
 
 static int accumulate(struct reap_collect_opts *o, int n, char **path, struct reap_err *e)
@@ -88,16 +88,15 @@ static int accumulate(struct reap_collect_opts *o, int n, char **path, struct re
 
 /* ---- merging ---- */
 
-static int read_saliency(struct reap_inputs *all, struct reap_input *in,
-	struct reap_saliency *s, struct reap_err *e)
+static int read_saliency(struct reap_inputs *all, struct reap_input *in, struct reap_saliency *s,
+	struct reap_err *e)
 {
 	struct reap_reader *reader = NULL;
 	int fd = -1, rc;
 
 	if ((rc = reap_input_begin(in, &fd, e)) == REAP_OK &&
 		(rc = reap_reader_open(&reader, fd, in->name, REAP_KIND_SALIENCY, e)) == REAP_OK &&
-		(rc = reap_inputs_take_header(all, in, reap_reader_header(reader), e)) ==
-			REAP_OK)
+		(rc = reap_inputs_take_header(all, in, reap_reader_header(reader), e)) == REAP_OK)
 		rc = reap_get_saliency(reader, s, e);
 	reap_reader_close(reader);
 	reap_input_end(in, fd);
@@ -126,7 +125,8 @@ static int merge(int n, char **path, struct reap_err *e)
 			goto out;
 		for (size_t k = 0; k < i; k++)
 			if (reap_saliency_same_tokens(&in[k], &in[i]) &&
-				(rc = reap_inputs_same_recipe(&all.in[i], &all.in[k], e)) != REAP_OK)
+				(rc = reap_inputs_same_recipe(&all.in[i], &all.in[k], e)) !=
+					REAP_OK)
 				goto out;
 		differ = differ || in[i].thresholds.p_lo != in[0].thresholds.p_lo ||
 			in[i].thresholds.h_lo != in[0].thresholds.h_lo ||

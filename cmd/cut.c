@@ -44,8 +44,8 @@ static const char usage[] =
 	"                       reads no scores\n"
 	"  -m, --model DIR      with --sweep or --check: the checkpoint\n"
 	"      --recipe-id NAME:SHA256\n"
-	"                       recipe to name in the plan's header\n"
-	TOOL_USAGE_HISTORY TOOL_USAGE_STD;
+	"                       recipe to name in the plan's header\n" TOOL_USAGE_HISTORY
+		TOOL_USAGE_STD;
 
 enum {
 	OPT_ROUND = TOOL_OWN,
@@ -91,9 +91,9 @@ static int load(const char *path, unsigned accept, struct reap_loaded *l, const 
 static int how_many(const struct opts *o, const struct reap_model_id *m, uint32_t *n,
 	struct reap_err *e)
 {
-	*n = o->sel.keep_n != 0 ? o->sel.keep_n
-				: reap_select_keep_n(o->sel.keep_frac, m->experts, o->round,
-					  o->sel.multiple_of);
+	*n = o->sel.keep_n != 0
+		? o->sel.keep_n
+		: reap_select_keep_n(o->sel.keep_frac, m->experts, o->round, o->sel.multiple_of);
 	return reap_select_check(*n, m->experts, m->top_k, o->sel.multiple_of, o->force, e);
 }
 
@@ -170,8 +170,10 @@ static int load_plan(const struct opts *o, const char *path, struct reap_loaded 
 	if (rc != REAP_OK || l->is_plan)
 		return rc;
 	if (o->sel.keep_n == 0 && o->sel.keep_frac == 0)
-		return reap_fail(e, REAP_EUSAGE, "%s: scores are compared as plans: --keep-n or"
-			" --keep-frac is needed", *name);
+		return reap_fail(e, REAP_EUSAGE,
+			"%s: scores are compared as plans: --keep-n or"
+			" --keep-frac is needed",
+			*name);
 	return cut(o, l, *name, &l->plan, e);
 }
 
@@ -346,8 +348,9 @@ static int sweep(const struct opts *o, struct reap_err *e)
 			(rc = reap_model_id_match(s.name, &s.in.head.model, s.half_name[i],
 				 &s.half[i].head.model, e)) != REAP_OK)
 			goto out;
-	if (o->model != NULL && (rc = find_sizes(o->model, &s.in, s.name, &s.all_bytes,
-					 &s.expert_bytes, e)) != REAP_OK)
+	if (o->model != NULL &&
+		(rc = find_sizes(o->model, &s.in, s.name, &s.all_bytes, &s.expert_bytes, e)) !=
+			REAP_OK)
 		goto out;
 	cells = (size_t)s.in.scores.layers * s.in.scores.experts;
 	s.count = reap_alloc(cells, sizeof(double));
@@ -446,16 +449,16 @@ int main(int argc, char **argv)
 			o.round = parse_round(optarg);
 			break;
 		case OPT_MULTIPLE:
-			o.sel.multiple_of = (uint32_t)tool_u64("--multiple-of", optarg, 1,
-				REAP_MAX_EXPERTS);
+			o.sel.multiple_of =
+				(uint32_t)tool_u64("--multiple-of", optarg, 1, REAP_MAX_EXPERTS);
 			break;
 		case OPT_CORE_POS:
-			o.sel.core_pos = (uint32_t)tool_u64("--core-pos", optarg, 0,
-				REAP_MAX_EXPERTS);
+			o.sel.core_pos =
+				(uint32_t)tool_u64("--core-pos", optarg, 0, REAP_MAX_EXPERTS);
 			break;
 		case OPT_CORE_COUNT:
-			o.sel.core_count = (uint32_t)tool_u64("--core-count", optarg, 0,
-				REAP_MAX_EXPERTS);
+			o.sel.core_count =
+				(uint32_t)tool_u64("--core-count", optarg, 0, REAP_MAX_EXPERTS);
 			break;
 		case OPT_ORDER:
 			o.sel.by_rank = parse_order(optarg);
@@ -498,6 +501,9 @@ int main(int argc, char **argv)
 		tool_refuse_terminal();
 	if (o.model != NULL)
 		tool_reads_dir(o.model);
-	rc = o.check ? check(&o, &e) : o.sweep ? sweep(&o, &e) : o.compare != NULL ? compare(&o, &e) : make_plan(&o, &e);
+	rc = o.check                ? check(&o, &e)
+		: o.sweep           ? sweep(&o, &e)
+		: o.compare != NULL ? compare(&o, &e)
+				    : make_plan(&o, &e);
 	return rc == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

@@ -96,7 +96,8 @@ static int run(const struct opts *o, struct reap_err *e)
 	caught = tool_catch_signals(); /* a report half written must not stay */
 	if ((rc = write_report(o->markdown, reap_report_markdown, &pair, &gates, &verdict, e)) !=
 			REAP_OK ||
-		(rc = write_report(o->json, reap_report_json, &pair, &gates, &verdict, e)) != REAP_OK)
+		(rc = write_report(o->json, reap_report_json, &pair, &gates, &verdict, e)) !=
+			REAP_OK)
 		goto out;
 	if ((o->markdown == NULL || strcmp(o->markdown, "-") != 0) &&
 		(o->json == NULL || strcmp(o->json, "-") != 0))

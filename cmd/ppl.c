@@ -34,11 +34,20 @@ static const char usage[] =
 	"      --no-tokens         leave the tokens out: no intervals in reap-gate\n"
 	"      --shard I/N         only the I-th of every N blocks\n"
 	"      --resume FILE       take over what an interrupted eval holds\n"
-	"      --merge             join the N shards of an eval\n"
-	TOOL_USAGE_HISTORY TOOL_USAGE_RUN TOOL_USAGE_DRY_RUN TOOL_USAGE_STD;
+	"      --merge             join the N shards of an eval\n" TOOL_USAGE_HISTORY TOOL_USAGE_RUN
+		TOOL_USAGE_DRY_RUN TOOL_USAGE_STD;
 
-enum { OPT_BINS = TOOL_OWN, OPT_QUANTILE, OPT_SCALE, OPT_LOGP_MIN, OPT_LOGP_MAX, OPT_NO_TOKENS,
-	OPT_SHARD, OPT_RESUME, OPT_MERGE };
+enum {
+	OPT_BINS = TOOL_OWN,
+	OPT_QUANTILE,
+	OPT_SCALE,
+	OPT_LOGP_MIN,
+	OPT_LOGP_MAX,
+	OPT_NO_TOKENS,
+	OPT_SHARD,
+	OPT_RESUME,
+	OPT_MERGE
+};
 
 struct opts {
 	const char *model, *input, *resume;
@@ -79,14 +88,15 @@ static int resume_check(struct run *s, struct reap_err *e)
 
 	if ((rc = reap_get_eval_meta(&r->from.rec, &meta, e)) != REAP_OK ||
 		(rc = reap_agree_meta(r->from.name, &meta, "this run", mine, e)) != REAP_OK ||
-		(rc = reap_agree_u64("tokens", r->from.name, meta.tokens, "this run", mine->tokens, e)) !=
-			REAP_OK ||
-		(rc = reap_agree_u64("shard", r->from.name, meta.shard, "this run", mine->shard, e)) !=
-			REAP_OK ||
-		(rc = reap_agree_u64("shards", r->from.name, meta.shards, "this run", mine->shards, e)) !=
-			REAP_OK)
+		(rc = reap_agree_u64("tokens", r->from.name, meta.tokens, "this run", mine->tokens,
+			 e)) != REAP_OK ||
+		(rc = reap_agree_u64("shard", r->from.name, meta.shard, "this run", mine->shard,
+			 e)) != REAP_OK ||
+		(rc = reap_agree_u64("shards", r->from.name, meta.shards, "this run", mine->shards,
+			 e)) != REAP_OK)
 		return rc;
-	return reap_agree_str("arithmetic", r->from.name, meta.backend, "this run", mine->backend, e);
+	return reap_agree_str("arithmetic", r->from.name, meta.backend, "this run", mine->backend,
+		e);
 }
 
 static int resume_packs(struct run *s, struct reap_err *e)
@@ -101,8 +111,8 @@ static int resume_packs(struct run *s, struct reap_err *e)
 			rc = reap_fail_memory(e, "the finished packs");
 		else if (!reap_rec_is(&r->from.rec, "metrics"))
 			rc = reap_rec_unknown(&r->from.rec, e);
-		else if ((rc = reap_recount_metrics(&recount, &r->from.rec, &r->metrics[r->packs], e)) ==
-			REAP_OK)
+		else if ((rc = reap_recount_metrics(&recount, &r->from.rec, &r->metrics[r->packs],
+				  e)) == REAP_OK)
 			r->packs++;
 	}
 	reap_grid_free(&grid);
@@ -116,7 +126,8 @@ static int resume_open(struct run *s, struct reap_err *e)
 
 	if (s->o->resume == NULL)
 		return REAP_OK;
-	rc = tool_resume_open(&r->from, s->o->resume, REAP_KIND_EVAL, s->o->model, &s->model->id, e);
+	rc = tool_resume_open(&r->from, s->o->resume, REAP_KIND_EVAL, s->o->model, &s->model->id,
+		e);
 	if (rc != REAP_OK)
 		return rc;
 	if (r->from.reader == NULL)
@@ -177,13 +188,16 @@ static int on_block(void *arg, const struct reap_block *b, bool *skip, struct re
 	if (*skip || r->from.reader == NULL)
 		return REAP_OK;
 	if (!reap_rec_is(&r->from.rec, "tokens"))
-		return reap_rec_fail(&r->from.rec, "t", e, "block %" PRIu64 " of the token stream is not "
-			"there", b->index);
+		return reap_rec_fail(&r->from.rec, "t", e,
+			"block %" PRIu64 " of the token stream is not "
+			"there",
+			b->index);
 	if ((rc = reap_get_eval_tokens(&r->from.rec, &t, &r->storage, e)) != REAP_OK)
 		return rc;
 	if (!same_tokens(&t, b))
-		return reap_fail(e, REAP_EFAIL, "%s: block %" PRIu64
-			" was made from other tokens than block %" PRIu64 " of the token stream",
+		return reap_fail(e, REAP_EFAIL,
+			"%s: block %" PRIu64 " was made from other tokens than block %" PRIu64
+			" of the token stream",
 			r->from.name, t.block, b->index);
 	*skip = true;
 	r->blocks++;
@@ -265,11 +279,16 @@ static int foresee(struct run *s, const struct reap_engine_opts *engine,
 
 static int run(const struct opts *o, struct reap_err *e)
 {
-	const struct reap_engine_opts engine = {.threads = tool.threads, .memory = tool.memory,
-		.outcomes = true, .entropy_topk = o->meta.entropy_topk};
+	const struct reap_engine_opts engine = {.threads = tool.threads,
+		.memory = tool.memory,
+		.outcomes = true,
+		.entropy_topk = o->meta.entropy_topk};
 	struct run s = {.o = o, .resume.from.fd = -1};
-	const struct reap_intake_calls calls = {.block = on_block, .outcome = on_outcome,
-		.pack = on_pack, .chunk = on_chunk, .arg = &s};
+	const struct reap_intake_calls calls = {.block = on_block,
+		.outcome = on_outcome,
+		.pack = on_pack,
+		.chunk = on_chunk,
+		.arg = &s};
 	struct reap_intake_opts intake = {.shard = o->meta.shard, .shards = o->meta.shards};
 	const char *name;
 	struct stat st;
@@ -283,8 +302,7 @@ static int run(const struct opts *o, struct reap_err *e)
 		rc = foresee(&s, &engine, &intake, &calls, e);
 		goto out;
 	}
-	if ((rc = resume_open(&s, e)) != REAP_OK ||
-		(rc = tool_map_model(s.model, e)) != REAP_OK ||
+	if ((rc = resume_open(&s, e)) != REAP_OK || (rc = tool_map_model(s.model, e)) != REAP_OK ||
 		(rc = reap_engine_open(&s.engine, s.model, &engine, e)) != REAP_OK ||
 		(rc = open_output(&s, e)) != REAP_OK)
 		goto out;
@@ -293,8 +311,8 @@ static int run(const struct opts *o, struct reap_err *e)
 		intake.stream_bytes = (uint64_t)st.st_size;
 	rc = reap_intake_run(s.engine, s.model, s.in, &intake, &calls, e);
 	if (rc == REAP_OK && s.resume.blocks + s.resume.packs > 0)
-		tool_info("%s: took over %" PRIu64 " blocks, %zu finished packs", s.resume.from.name,
-			s.resume.blocks, s.resume.packs);
+		tool_info("%s: took over %" PRIu64 " blocks, %zu finished packs",
+			s.resume.from.name, s.resume.blocks, s.resume.packs);
 out:
 	rc = finish(s.w, rc, e);
 	if (rc == REAP_OK && !tool.dry_run)
@@ -332,8 +350,9 @@ static int merge(char *const *paths, size_t n, struct reap_err *e)
 		if (rc == REAP_OK)
 			rc = reap_eval_shard_open(&shards[opened], readers[opened], e);
 	}
-	if (rc == REAP_OK && (rc = tool_writer(&w, REAP_KIND_EVAL, reap_reader_header(readers[0]),
-				      e)) == REAP_OK)
+	if (rc == REAP_OK &&
+		(rc = tool_writer(&w, REAP_KIND_EVAL, reap_reader_header(readers[0]), e)) ==
+			REAP_OK)
 		rc = reap_eval_join(w, shards, n, e);
 out:
 	rc = finish(w, rc, e);
@@ -442,12 +461,19 @@ int main(int argc, char *argv[])
 		{"shard", required_argument, NULL, OPT_SHARD},
 		{"resume", required_argument, NULL, OPT_RESUME},
 		{"merge", no_argument, NULL, OPT_MERGE},
-		TOOL_LONG_RUN, TOOL_LONG_DRY_RUN,
+		TOOL_LONG_RUN,
+		TOOL_LONG_DRY_RUN,
 		TOOL_LONG,
 		{NULL, 0, NULL, 0},
 	};
-	struct opts o = {.meta = {.entropy_topk = 20, .xbins = 160, .ybins = 120,
-		.cc_quantile = 0.15, .logp_min = -12, .tokens = true, .shard = 1, .shards = 1}};
+	struct opts o = {.meta = {.entropy_topk = 20,
+				 .xbins = 160,
+				 .ybins = 120,
+				 .cc_quantile = 0.15,
+				 .logp_min = -12,
+				 .tokens = true,
+				 .shard = 1,
+				 .shards = 1}};
 	struct reap_err e = {0};
 	int c, rc;
 

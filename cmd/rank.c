@@ -22,8 +22,8 @@ static const char usage[] =
 	"                     (default 1,0.25,-2)\n"
 	"      --pack NAME    only what this pack's tokens did\n"
 	"      --seed S       of method random (default 0)\n"
-	"  -y, --yaml         write reap-scores.yaml instead of a stream\n"
-	TOOL_USAGE_HISTORY TOOL_USAGE_STD;
+	"  -y, --yaml         write reap-scores.yaml instead of a stream\n" TOOL_USAGE_HISTORY
+		TOOL_USAGE_STD;
 
 enum { OPT_METHOD = TOOL_OWN, OPT_PACK, OPT_SEED };
 

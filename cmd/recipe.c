@@ -101,7 +101,8 @@ int main(int argc, char *argv[])
 	static const struct option longs[] = {TOOL_LONG, {"yaml", no_argument, NULL, OPT_YAML},
 		{"json", no_argument, NULL, OPT_JSON}, {"words", no_argument, NULL, OPT_WORDS},
 		{"get", required_argument, NULL, 'g'}, {"id", no_argument, NULL, OPT_ID},
-		{"check", no_argument, NULL, OPT_CHECK}, {"schema", no_argument, NULL, OPT_SCHEMA}, {NULL, 0, NULL, 0}};
+		{"check", no_argument, NULL, OPT_CHECK}, {"schema", no_argument, NULL, OPT_SCHEMA},
+		{NULL, 0, NULL, 0}};
 	struct opts o = {0};
 	struct reap_err e = {0};
 	int c, forms = 0;
@@ -137,7 +138,8 @@ int main(int argc, char *argv[])
 		}
 	}
 	if (forms > 1)
-		tool_usage("only one of --yaml, --json, --words, --get, --id, --check and --schema");
+		tool_usage(
+			"only one of --yaml, --json, --words, --get, --id, --check and --schema");
 	if (o.form == FORM_SCHEMA && argc == optind) {
 		reap_recipe_print_schema(stdout);
 		return tool_close_stdout(&e) == REAP_OK ? EXIT_DONE : tool_report(&e);

@@ -75,25 +75,47 @@ static void parse(struct reap_report_inputs *in, int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, TOOL_SHORT "m:t:", longopts, NULL)) != -1)
 		switch (c) {
-		case OPT_RECIPE: in->recipe = optarg; break;
-		case OPT_SOURCE: in->source = optarg; break;
-		case 'm': in->model = optarg; break;
-		case OPT_TOKENS: in->tokens = optarg; break;
-		case 't': in->tokenizer = optarg; break;
-		case OPT_PLAN: in->plan = optarg; break;
-		case OPT_SCORES: in->scores = optarg; break;
-		case OPT_SALIENCY: in->saliency = optarg; break;
+		case OPT_RECIPE:
+			in->recipe = optarg;
+			break;
+		case OPT_SOURCE:
+			in->source = optarg;
+			break;
+		case 'm':
+			in->model = optarg;
+			break;
+		case OPT_TOKENS:
+			in->tokens = optarg;
+			break;
+		case 't':
+			in->tokenizer = optarg;
+			break;
+		case OPT_PLAN:
+			in->plan = optarg;
+			break;
+		case OPT_SCORES:
+			in->scores = optarg;
+			break;
+		case OPT_SALIENCY:
+			in->saliency = optarg;
+			break;
 		case OPT_HALF:
 			if (in->n_half == REAP_REPORT_HALVES)
 				tool_usage("--half: more than %d", REAP_REPORT_HALVES);
 			in->half[in->n_half++] = optarg;
 			break;
-		case OPT_CUT: add_cut(in, optarg); break;
-		case OPT_CUT_VERDICT: add_cut_verdict(in, optarg); break;
-		default: tool_option(c);
+		case OPT_CUT:
+			add_cut(in, optarg);
+			break;
+		case OPT_CUT_VERDICT:
+			add_cut_verdict(in, optarg);
+			break;
+		default:
+			tool_option(c);
 		}
 	if (argc - optind != 3 && (argc - optind != 0 || in->model == NULL || in->plan != NULL))
-		tool_usage("a verdict and its two evals are wanted, or a model for its sizes alone");
+		tool_usage(
+			"a verdict and its two evals are wanted, or a model for its sizes alone");
 	if (in->n_cut > 0 && in->cut[in->n_cut - 1].verdict == NULL)
 		tool_usage("--cut: %s has no --cut-verdict", in->cut[in->n_cut - 1].plan);
 	if ((in->plan == NULL) != (in->scores == NULL))

@@ -87,8 +87,8 @@ static int make_plan(const struct opts *o, const struct reap_model *m, struct re
 	int rc;
 
 	if (o->first > m->cfg.experts)
-		return reap_fail(e, REAP_EFAIL, "%s: --first %u, but it has %u experts", m->dir, o->first,
-			m->cfg.experts);
+		return reap_fail(e, REAP_EFAIL, "%s: --first %u, but it has %u experts", m->dir,
+			o->first, m->cfg.experts);
 	if ((rc = reap_plan_init(plan, m->cfg.layers, m->cfg.experts, o->first, e)) != REAP_OK)
 		return rc;
 	for (uint32_t i = 0; i < m->cfg.layers * o->first; i++)
@@ -114,7 +114,8 @@ static int read_plan(const struct opts *o, const struct reap_model *m, struct re
 	from = reap_reader_header(in);
 	/* The model first: why the layers do not fit is better said so. */
 	if ((from->has_model &&
-		    (rc = reap_model_id_match(name, &from->model, o->model, &m->id, e)) != REAP_OK) ||
+		    (rc = reap_model_id_match(name, &from->model, o->model, &m->id, e)) !=
+			    REAP_OK) ||
 		(rc = reap_get_plan(in, plan, e)) != REAP_OK)
 		goto out;
 	rc = reap_header_init(h, REAP_KIND_MANIFEST, from, e);
@@ -145,9 +146,11 @@ static int check_scores(const struct opts *o, const struct reap_model *m,
 	if ((rc = reap_model_id_match(name, &l.head.model, o->model, &m->id, e)) == REAP_OK &&
 		(rc = reap_scores_digest(&l.scores, &l.head.model, sha256, e)) == REAP_OK &&
 		strcmp(sha256, plan->scores_sha256) != 0)
-		rc = reap_fail(e, REAP_EFAIL, "%s: scores %.16s (%s), but the plan was cut from %.16s (%s)",
-			name, sha256, l.scores.method,
-			plan->scores_sha256[0] != '\0' ? plan->scores_sha256 : "none", plan->method);
+		rc = reap_fail(e, REAP_EFAIL,
+			"%s: scores %.16s (%s), but the plan was cut from %.16s (%s)", name, sha256,
+			l.scores.method,
+			plan->scores_sha256[0] != '\0' ? plan->scores_sha256 : "none",
+			plan->method);
 	reap_loaded_free(&l);
 	return rc;
 }
@@ -182,17 +185,18 @@ static int check_kept(const struct reap_node *root, const struct reap_model *m,
 	uint32_t kept;
 
 	if (n != NULL && n->kind == REAP_NODE_INT)
-		return n->integer == plan->keep_n ? REAP_OK
-						  : differs(n, "model.keep_n", "the plan keeps",
-							    plan->keep_n, e);
+		return n->integer == plan->keep_n
+			? REAP_OK
+			: differs(n, "model.keep_n", "the plan keeps", plan->keep_n, e);
 	if (round != NULL && strcmp(round->str, "ceil") != 0)
 		r = strcmp(round->str, "floor") == 0 ? REAP_FLOOR : REAP_NEAREST;
 	n = reap_node_at(root, share);
 	kept = reap_select_keep_n(n->real, m->cfg.experts, r, plan->multiple_of);
 	if (kept != plan->keep_n)
-		return reap_fail(e, REAP_EFAIL, "%s:%u: %s: %g, which is %u of %u experts, but the plan"
-			" keeps %u", n->file, n->line, share, n->real, kept, m->cfg.experts,
-			plan->keep_n);
+		return reap_fail(e, REAP_EFAIL,
+			"%s:%u: %s: %g, which is %u of %u experts, but the plan"
+			" keeps %u",
+			n->file, n->line, share, n->real, kept, m->cfg.experts, plan->keep_n);
 	return REAP_OK;
 }
 
@@ -305,8 +309,7 @@ int main(int argc, char **argv)
 		{"layers", required_argument, NULL, OPT_LAYERS},
 		{"verify", no_argument, NULL, OPT_VERIFY}, {"probe", no_argument, NULL, OPT_PROBE},
 		{"dry-run", no_argument, NULL, 'n'}, {"json", no_argument, NULL, TOOL_JSON},
-		{"force", no_argument, NULL, 'f'}, TOOL_LONG,
-		{NULL, 0, NULL, 0}};
+		{"force", no_argument, NULL, 'f'}, TOOL_LONG, {NULL, 0, NULL, 0}};
 	struct opts o = {.prune = {.max_shard_bytes = 5000000000u}};
 	struct reap_err e = {0};
 	int c;

@@ -126,8 +126,8 @@ static int check_next(struct run *run, const struct reap_block *b, uint32_t laye
 
 		rc = reap_get_route(&r->from.rec, &run->model->id, &o, &r->storage, e);
 		if (rc == REAP_OK)
-			same = o.layer == layer && same_block(b, o.block, o.block_sha256, o.pack,
-							   o.positions, o.n);
+			same = o.layer == layer &&
+				same_block(b, o.block, o.block_sha256, o.pack, o.positions, o.n);
 	}
 	if (rc == REAP_OK && !same)
 		return reap_fail(e, REAP_EFAIL,
@@ -173,8 +173,8 @@ static int on_block(void *arg, const struct reap_block *b, bool *skip, struct re
 
 /* ---- running ---- */
 
-static int on_route(
-	void *arg, const struct reap_block *b, const struct reap_route *r, struct reap_err *e)
+static int on_route(void *arg, const struct reap_block *b, const struct reap_route *r,
+	struct reap_err *e)
 {
 	struct run *run = arg;
 
@@ -185,8 +185,8 @@ static int on_route(
 	return reap_put_route(run->out, r, e);
 }
 
-static int on_outcome(
-	void *arg, const struct reap_block *b, const struct reap_outcome *o, struct reap_err *e)
+static int on_outcome(void *arg, const struct reap_block *b, const struct reap_outcome *o,
+	struct reap_err *e)
 {
 	struct run *run = arg;
 
@@ -281,8 +281,8 @@ static int route(const struct opts *o, struct reap_err *e)
 		.chunk = on_chunk,
 		.end = on_end,
 		.arg = &run};
-	struct reap_intake_opts intake = {
-		.shard = (uint32_t)o->shard + 1, .shards = (uint32_t)o->shards};
+	struct reap_intake_opts intake = {.shard = (uint32_t)o->shard + 1,
+		.shards = (uint32_t)o->shards};
 	const char *name;
 	struct stat st;
 	int fd = -1, rc;
@@ -313,7 +313,8 @@ out:
 	if (rc == REAP_OK && !tool.dry_run)
 		tool_outliers(run.outliers);
 	if (rc == REAP_OK && run.resume.blocks > 0)
-		tool_info("%s: took over %" PRIu64 " blocks", run.resume.from.name, run.resume.blocks);
+		tool_info("%s: took over %" PRIu64 " blocks", run.resume.from.name,
+			run.resume.blocks);
 	close_resume(&run.resume);
 	reap_engine_close(run.engine);
 	reap_model_close(run.model);
@@ -334,9 +335,9 @@ static void parse_layers(struct opts *o, const char *arg)
 		tool_usage("--layers: %s: not of the form A-B", arg);
 	memcpy(first, arg, n);
 	o->first_layer = (uint32_t)tool_u64("--layers", first, 0, REAP_MAX_LAYERS);
-	o->last_layer = dash == NULL ? o->first_layer
-				     : (uint32_t)tool_u64("--layers", dash + 1, o->first_layer,
-					       REAP_MAX_LAYERS);
+	o->last_layer = dash == NULL
+		? o->first_layer
+		: (uint32_t)tool_u64("--layers", dash + 1, o->first_layer, REAP_MAX_LAYERS);
 }
 
 static const char *describe(bool verbose)
@@ -353,8 +354,8 @@ int main(int argc, char **argv)
 		{"no-outcome", no_argument, NULL, OPT_NO_OUTCOME},
 		{"layers", required_argument, NULL, OPT_LAYERS},
 		{"shard", required_argument, NULL, OPT_SHARD},
-		{"resume", required_argument, NULL, OPT_RESUME}, TOOL_LONG_RUN,
-		TOOL_LONG_DRY_RUN, TOOL_LONG, {NULL, 0, NULL, 0}};
+		{"resume", required_argument, NULL, OPT_RESUME}, TOOL_LONG_RUN, TOOL_LONG_DRY_RUN,
+		TOOL_LONG, {NULL, 0, NULL, 0}};
 	struct opts o = {.outcome = true, .last_layer = UINT32_MAX, .shards = 1};
 	struct reap_err e = {0};
 	int c;

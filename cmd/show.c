@@ -103,8 +103,9 @@ static bool print_history(const struct reap_header *h)
 	size_t off = 0;
 
 	msgpack_unpacked_init(&u);
-	while (off < h->history_len && (status = msgpack_unpack_next(&u, (const char *)h->history,
-						h->history_len, &off)) == MSGPACK_UNPACK_SUCCESS) {
+	while (off < h->history_len &&
+		(status = msgpack_unpack_next(&u, (const char *)h->history, h->history_len,
+			 &off)) == MSGPACK_UNPACK_SUCCESS) {
 		const struct reap_rec rec = {.obj = &u.data};
 		const msgpack_object *argv = reap_rec_find(&rec, NULL, "argv");
 
@@ -247,8 +248,9 @@ static int next_line(FILE *in, char **line, size_t *cap, size_t *n, uint64_t *nu
 			return reap_fail(e, REAP_EFAIL, "%s: line %" PRIu64 ": not an object", name,
 				*number + 1);
 		if (*n == MAX_LINE)
-			return reap_fail(e, REAP_EFAIL, "%s: line %" PRIu64 ": longer than %d bytes",
-				name, *number + 1, MAX_LINE);
+			return reap_fail(e, REAP_EFAIL,
+				"%s: line %" PRIu64 ": longer than %d bytes", name, *number + 1,
+				MAX_LINE);
 		if (!reap_grow(line, cap, *n + 1, 1))
 			return reap_fail_memory(e, name);
 		(*line)[(*n)++] = (char)c;
@@ -297,8 +299,7 @@ static int encode(const struct opts *o, FILE *in, const char *name, struct reap_
 	size_t cap = 0, n;
 	int more = 0, rc = reap_header_init(&h, o->encode, NULL, e);
 
-	while (rc == REAP_OK &&
-		(more = next_line(in, &line, &cap, &n, &number, name, e)) > 0) {
+	while (rc == REAP_OK && (more = next_line(in, &line, &cap, &n, &number, name, e)) > 0) {
 		json_t *v;
 
 		snprintf(where, sizeof(where), "%s: line %" PRIu64, name, number);
@@ -483,8 +484,6 @@ int main(int argc, char *argv[])
 		tool_usage("--encode goes with neither --summary nor --type");
 	if (o.encode != REAP_KIND_ANY)
 		tool_refuse_terminal();
-	rc = o.id	? show_ids(argv + optind, &e)
-	     : o.check ? check_dir(o.input, &e)
-		       : run(&o, &e);
+	rc = o.id ? show_ids(argv + optind, &e) : o.check ? check_dir(o.input, &e) : run(&o, &e);
 	return rc == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

@@ -90,7 +90,12 @@ enum {
 	OPT_RECIPE,
 };
 
-enum { MAX_SEQ_LENS = 32, MAX_FILES = 1024, FEW_ROWS = 100, PACK_NAME = sizeof(((struct reap_block *)NULL)->pack) };
+enum {
+	MAX_SEQ_LENS = 32,
+	MAX_FILES = 1024,
+	FEW_ROWS = 100,
+	PACK_NAME = sizeof(((struct reap_block *)NULL)->pack)
+};
 
 struct input {
 	char pack[PACK_NAME];
@@ -219,8 +224,8 @@ static void set_chat_effort(struct reap_chat_opts *o, const char *arg)
 static void set_pack_name(char *out, const char *name, size_t n, const char *from)
 {
 	if (n == 0 || n >= PACK_NAME || !reap_utf8_valid(name, n))
-		tool_usage("'%s': a pack needs a name of 1 to %d bytes of UTF-8 (use NAME=FILE)", from,
-			(int)PACK_NAME - 1);
+		tool_usage("'%s': a pack needs a name of 1 to %d bytes of UTF-8 (use NAME=FILE)",
+			from, (int)PACK_NAME - 1);
 	memcpy(out, name, n);
 	out[n] = '\0';
 }
@@ -257,8 +262,8 @@ static void set_input(struct input *in, const char *arg)
 	if (strcmp(arg, "-") == 0)
 		set_pack_name(in->pack, "stdin", 5, arg);
 	else
-		set_pack_name(in->pack, base, dot != NULL && dot > base ? (size_t)(dot - base) : strlen(base),
-			arg);
+		set_pack_name(in->pack, base,
+			dot != NULL && dot > base ? (size_t)(dot - base) : strlen(base), arg);
 }
 
 static void set_inputs(struct opts *o, int argc, char **argv)
@@ -278,7 +283,8 @@ static void set_inputs(struct opts *o, int argc, char **argv)
 		set_input(&o->input[i], argv[i]);
 		for (size_t k = 0; k < i; k++)
 			if (strcmp(o->input[k].pack, o->input[i].pack) == 0)
-				tool_usage("two packs are called '%s' (use NAME=FILE)", o->input[i].pack);
+				tool_usage("two packs are called '%s' (use NAME=FILE)",
+					o->input[i].pack);
 		if (strcmp(o->input[i].path, "-") == 0) {
 			if (has_stdin)
 				tool_usage("standard input can be named only once");
@@ -402,12 +408,14 @@ static void parse(struct opts *o, int argc, char **argv)
 			set_mode(o, REAP_PACK_ROWS);
 			break;
 		case OPT_MAX_LEN:
-			o->seq_len[0] = (uint32_t)tool_u64("--max-len", optarg, 1, REAP_MAX_SEQ_LEN);
+			o->seq_len[0] =
+				(uint32_t)tool_u64("--max-len", optarg, 1, REAP_MAX_SEQ_LEN);
 			o->n_seq_len = 1;
 			break;
 		case OPT_PACK_ROWS:
 			set_mode(o, REAP_PACK_LONG);
-			o->seq_len[0] = (uint32_t)tool_u64("--pack-rows", optarg, 1, REAP_MAX_SEQ_LEN);
+			o->seq_len[0] =
+				(uint32_t)tool_u64("--pack-rows", optarg, 1, REAP_MAX_SEQ_LEN);
 			o->n_seq_len = 1;
 			break;
 		case OPT_ROW_MAX:
@@ -521,15 +529,17 @@ static int find_eos(struct state *s, const char *tokenizer, struct reap_err *e)
 	if (s->bpe == NULL && eos != NULL)
 		return reap_fail(e, REAP_EUSAGE, "--eos: %s, so only an id will do", s->no_bpe);
 	if (s->bpe == NULL)
-		return reap_fail(e, REAP_EUSAGE, "packing needs an EOS token, but %s: --eos ID will do",
-			s->no_bpe);
+		return reap_fail(e, REAP_EUSAGE,
+			"packing needs an EOS token, but %s: --eos ID will do", s->no_bpe);
 	if (eos != NULL) {
 		if (reap_bpe_find(s->bpe, eos, strlen(eos), &s->eos))
 			return REAP_OK;
-		return reap_fail(e, REAP_EUSAGE, "--eos: '%s' is not a token of %s", eos, tokenizer);
+		return reap_fail(e, REAP_EUSAGE, "--eos: '%s' is not a token of %s", eos,
+			tokenizer);
 	}
 	config = beside(tokenizer, "tokenizer_config.json");
-	rc = config != NULL ? reap_bpe_eos(s->bpe, config, &s->eos, e) : reap_fail_memory(e, tokenizer);
+	rc = config != NULL ? reap_bpe_eos(s->bpe, config, &s->eos, e)
+			    : reap_fail_memory(e, tokenizer);
 	free(config);
 	return rc;
 }
@@ -538,9 +548,9 @@ static int find_eos(struct state *s, const char *tokenizer, struct reap_err *e)
 static int open_tokenizer(struct state *s, struct reap_err *e)
 {
 	const struct opts *o = s->o;
-	char *path = o->model != NULL	      ? reap_path_join(o->model, "tokenizer.json")
-		     : o->tokenizer != NULL ? reap_strdup(o->tokenizer)
-					    : NULL;
+	char *path = o->model != NULL  ? reap_path_join(o->model, "tokenizer.json")
+		: o->tokenizer != NULL ? reap_strdup(o->tokenizer)
+				       : NULL;
 	struct stat st;
 	int rc = REAP_OK;
 
@@ -560,7 +570,8 @@ static int open_tokenizer(struct state *s, struct reap_err *e)
 }
 
 /* Rows of the files [from, to) that were read to sample them. */
-static void add_unsampled(struct reap_pack_info *p, const struct reap_sample *s, size_t from, size_t to)
+static void add_unsampled(struct reap_pack_info *p, const struct reap_sample *s, size_t from,
+	size_t to)
 {
 	for (size_t i = from; i < to; i++)
 		for (int k = 0; k < REAP_SKIP_COUNT; k++)
@@ -585,36 +596,44 @@ static int tell_pack(const struct reap_pack_info *p, struct reap_err *e)
 	if (p->rows_seen == 0)
 		return REAP_OK;
 	for (int i = 0; i < REAP_SKIP_COUNT; i++)
-		add_count(skipped, sizeof(skipped), reap_skip_name((enum reap_skip)i), p->skipped[i]);
+		add_count(skipped, sizeof(skipped), reap_skip_name((enum reap_skip)i),
+			p->skipped[i]);
 	for (int i = 0; i < REAP_CHANNEL_COUNT; i++)
 		add_count(channels, sizeof(channels), reap_channel_name((enum reap_channel)i),
 			p->channels[i]);
 	if (tool.verbose) {
-		tool_info("pack %s, %u: %" PRIu64 " blocks, %" PRIu64 " tokens, %" PRIu64 " kept%s%s%s",
+		tool_info("pack %s, %u: %" PRIu64 " blocks, %" PRIu64 " tokens, %" PRIu64
+			  " kept%s%s%s",
 			p->pack, p->seq_len, p->blocks, p->tokens, p->kept, *channels ? " (" : "",
 			channels, *channels ? ")" : "");
 		tool_info("pack %s, %u: %" PRIu64 " rows read, %" PRIu64 " tokenized, %" PRIu64
-			" with something kept%s%s", p->pack, p->seq_len, reap_pack_rows_read(p),
-			p->rows_seen, p->rows_kept, *skipped ? "; skipped: " : "", skipped);
+			  " with something kept%s%s",
+			p->pack, p->seq_len, reap_pack_rows_read(p), p->rows_seen, p->rows_kept,
+			*skipped ? "; skipped: " : "", skipped);
 		if (p->completions > 0 || p->cut_off > 0)
-			tool_info("pack %s, %u: %" PRIu64 " rows begin with <|channel|>, taken as the "
-				"assistant's; %" PRIu64 " end in an answer without an end, kept",
+			tool_info("pack %s, %u: %" PRIu64
+				  " rows begin with <|channel|>, taken as the "
+				  "assistant's; %" PRIu64 " end in an answer without an end, kept",
 				p->pack, p->seq_len, p->completions, p->cut_off);
 	}
 	if (p->kept == 0 && p->rows_kept > 0)
-		return reap_fail(e, REAP_EFAIL, "pack %s: nothing is kept in its %" PRIu64 " blocks: what the "
+		return reap_fail(e, REAP_EFAIL,
+			"pack %s: nothing is kept in its %" PRIu64 " blocks: what the "
 			"assistant wrote in its rows lies behind them: ask for more or longer blocks",
 			p->pack, p->blocks);
 	if (p->kept == 0)
-		return reap_fail(e, REAP_EFAIL, "pack %s: nothing is kept of its %" PRIu64 " rows: no text "
+		return reap_fail(e, REAP_EFAIL,
+			"pack %s: nothing is kept of its %" PRIu64 " rows: no text "
 			"of an assistant (<|start|>assistant or <|channel|>, then <|message|>), and no 1 "
 			"in a keep_mask: give chat rows, such as messages or prompt and completion, or "
-			"--keep all", p->pack, p->rows_seen);
+			"--keep all",
+			p->pack, p->rows_seen);
 	if (p->skipped[REAP_SKIP_BAD] > 0)
-		tool_warn("pack %s: %" PRIu64 " bad rows skipped", p->pack, p->skipped[REAP_SKIP_BAD]);
+		tool_warn("pack %s: %" PRIu64 " bad rows skipped", p->pack,
+			p->skipped[REAP_SKIP_BAD]);
 	if (p->kept * 100 < p->tokens)
-		tool_warn("pack %s: only %" PRIu64 " of its %" PRIu64 " tokens are kept", p->pack, p->kept,
-			p->tokens);
+		tool_warn("pack %s: only %" PRIu64 " of its %" PRIu64 " tokens are kept", p->pack,
+			p->kept, p->tokens);
 	return REAP_OK;
 }
 
@@ -663,23 +682,29 @@ static int run_packs(struct state *s, struct reap_rows *const *rows, size_t n, c
 			struct reap_pack_info *p = &s->info[i];
 
 			*p = (struct reap_pack_info){0};
-			snprintf(p->pack, sizeof(p->pack), "%s", separate ? o->input[i].pack : name);
+			snprintf(p->pack, sizeof(p->pack), "%s",
+				separate ? o->input[i].pack : name);
 			snprintf(p->split, sizeof(p->split), "%s", reap_part_name(o->split));
 			if (s->bpe != NULL)
 				memcpy(p->tokenizer, reap_bpe_digest(s->bpe), sizeof(p->tokenizer));
 			if (o->sampled)
-				add_unsampled(p, &s->sample, separate ? i : 0, separate ? i + 1 : n);
+				add_unsampled(p, &s->sample, separate ? i : 0,
+					separate ? i + 1 : n);
 			memcpy(p->sample_hash, s->sample.hash, sizeof(p->sample_hash));
 			memcpy(p->prompt_sha256, s->sample.prompt_sha256, sizeof(p->prompt_sha256));
 		}
 		if ((rc = reap_feed_open(&feed, &fo, e)) != REAP_OK)
 			return rc;
-		rc = reap_pack_run(&po, feed, s->info, packs, &s->index, s->w, s->progress, &s->tokens, e);
+		rc = reap_pack_run(&po, feed, s->info, packs, &s->index, s->w, s->progress,
+			&s->tokens, e);
 		reap_feed_close(feed);
-		for (size_t i = 0; i < packs && rc == REAP_OK && !o->sampled && o->rule.fraction > 0; i++)
+		for (size_t i = 0;
+			i < packs && rc == REAP_OK && !o->sampled && o->rule.fraction > 0; i++)
 			if (s->info[i].rows_seen == 0)
-				rc = reap_fail(e, REAP_EFAIL, "pack %s: none of its rows lies in the split"
-					" %s of --holdout %g", s->info[i].pack, reap_part_name(o->split),
+				rc = reap_fail(e, REAP_EFAIL,
+					"pack %s: none of its rows lies in the split"
+					" %s of --holdout %g",
+					s->info[i].pack, reap_part_name(o->split),
 					o->rule.fraction);
 		for (size_t i = 0; i < packs && rc == REAP_OK; i++)
 			rc = tell_pack(&s->info[i], e);
@@ -732,12 +757,14 @@ static int run(const struct opts *o, struct reap_err *e)
 		(rc = reap_pool_open(&s.pool, tool.threads, e)) != REAP_OK)
 		goto out;
 	for (size_t i = 0; i < o->n_input; i++)
-		if ((rc = reap_rows_open(&s.rows[i], o->input[i].path, o->column, &o->chat, again, e)) != REAP_OK)
+		if ((rc = reap_rows_open(&s.rows[i], o->input[i].path, o->column, &o->chat, again,
+			     e)) != REAP_OK)
 			goto out;
 	for (size_t i = 0; o->skip_bad && i < o->n_input; i++)
 		reap_rows_skip_bad(s.rows[i]);
-	if (o->sampled && (rc = reap_sample_take(&s.sample, s.rows, o->n_input, &o->sample,
-				   tool_progress("sample", "rows"), e)) != REAP_OK)
+	if (o->sampled &&
+		(rc = reap_sample_take(&s.sample, s.rows, o->n_input, &o->sample,
+			 tool_progress("sample", "rows"), e)) != REAP_OK)
 		goto out;
 	s.progress = tool_progress("tokenize", "tokens");
 	if ((rc = open_writer(&s, e)) != REAP_OK || (rc = run_all(&s, e)) != REAP_OK)

@@ -31,7 +31,8 @@ struct tool tool;
 static void fill_std_fds(void)
 {
 	for (int fd = 0; fd <= 2; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+		if (fcntl(fd, F_GETFD) < 0 &&
+			open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
 			_exit(EXIT_FAILED);
 }
 
@@ -84,8 +85,10 @@ void tool_info(const char *fmt, ...)
 void tool_outliers(uint64_t n)
 {
 	if (tool.verbose)
-		tool_info("outliers: %" PRIu64 " times a token's numbers in a layer lay too far apart "
-			"for fixed point", n);
+		tool_info("outliers: %" PRIu64
+			  " times a token's numbers in a layer lay too far apart "
+			  "for fixed point",
+			n);
 }
 
 void tool_warn(const char *fmt, ...)
@@ -102,7 +105,8 @@ int tool_open_model(struct reap_model **m, const char *dir, struct reap_err *e)
 	const char *other = reap_model_overridden(dir);
 
 	if (other != NULL)
-		tool_warn("%s/%s: transformers with peft loads the model that it names, not these weights",
+		tool_warn(
+			"%s/%s: transformers with peft loads the model that it names, not these weights",
 			dir, other);
 	return reap_model_open(m, dir, e);
 }
@@ -332,8 +336,10 @@ void tool_reads(const char *path)
 {
 	struct reap_err e = {0};
 
-	claim(is_standard(path) ? reap_claim_fd(&tool.claims, STDIN_FILENO, "standard input", false, &e)
-				: reap_claim_read(&tool.claims, path, &e), &e);
+	claim(is_standard(path)
+			? reap_claim_fd(&tool.claims, STDIN_FILENO, "standard input", false, &e)
+			: reap_claim_read(&tool.claims, path, &e),
+		&e);
 }
 
 void tool_reads_dir(const char *dir)
@@ -488,7 +494,7 @@ int tool_forecast(const struct reap_forecast *f, uint64_t bytes, struct reap_err
 static struct {
 	struct reap_progress base;
 	const char *what, *unit;
-	double begun, last; /* seconds; last: when a line was printed */
+	double begun, last;  /* seconds; last: when a line was printed */
 	bool terminal, open; /* open: an unfinished line is on the terminal */
 } progress;
 
@@ -568,7 +574,8 @@ static void on_bus_error(int sig, siginfo_t *info, void *context)
 	bool cut_short;
 	const char *path = reap_model_file_at(mapped, info->si_addr, &cut_short);
 	const char *const part[] = {progress.open ? "\n" : "", tool.name, ": ", path,
-		cut_short ? ": was cut short while it was read\n" : ": cannot be read from its disk\n"};
+		cut_short ? ": was cut short while it was read\n"
+			  : ": cannot be read from its disk\n"};
 	char line[1024];
 	size_t n = 0;
 

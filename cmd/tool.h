@@ -30,36 +30,36 @@ enum { TOOL_THREADS = 256, TOOL_MEMORY, TOOL_NO_HISTORY, TOOL_DRY_RUN, TOOL_JSON
 /* Standard options.  Not every tool computes: those that do add TOOL_LONG_RUN,
  * and TOOL_LONG_DRY_RUN when they can say beforehand what a run takes. */
 #define TOOL_SHORT "hVqv"
-#define TOOL_LONG                                                                                  \
-	{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'},                     \
-		{"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'},            \
-	{                                                                                          \
-		"no-history", no_argument, NULL, TOOL_NO_HISTORY                                   \
+#define TOOL_LONG \
+	{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, \
+		{"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'}, \
+	{ \
+		"no-history", no_argument, NULL, TOOL_NO_HISTORY \
 	}
-#define TOOL_LONG_RUN                                                                              \
-	{"threads", required_argument, NULL, TOOL_THREADS},                                        \
-	{                                                                                          \
-		"memory", required_argument, NULL, TOOL_MEMORY                                     \
+#define TOOL_LONG_RUN \
+	{"threads", required_argument, NULL, TOOL_THREADS}, \
+	{ \
+		"memory", required_argument, NULL, TOOL_MEMORY \
 	}
-#define TOOL_LONG_DRY_RUN                                                                          \
-	{"dry-run", no_argument, NULL, TOOL_DRY_RUN},                                              \
-	{                                                                                          \
-		"json", no_argument, NULL, TOOL_JSON                                               \
+#define TOOL_LONG_DRY_RUN \
+	{"dry-run", no_argument, NULL, TOOL_DRY_RUN}, \
+	{ \
+		"json", no_argument, NULL, TOOL_JSON \
 	}
 
 /* The text of the standard options for a usage message. */
-#define TOOL_USAGE_STD                                                                             \
-	"  -h, --help        print this help and exit\n"                                           \
-	"  -V, --version     print version, compiler and libraries and exit\n"                     \
-	"  -q, --quiet       no progress\n"                                                        \
+#define TOOL_USAGE_STD \
+	"  -h, --help        print this help and exit\n" \
+	"  -V, --version     print version, compiler and libraries and exit\n" \
+	"  -q, --quiet       no progress\n" \
 	"  -v, --verbose     say more on standard error\n"
 #define TOOL_USAGE_HISTORY "      --no-history  leave the history out of the header\n"
-#define TOOL_USAGE_RUN                                                                             \
-	"      --threads N   threads to use (default: what this process may use)\n"                \
-	"      --memory SIZE bound on the working set, as 4G or 512Mi\n"                           \
+#define TOOL_USAGE_RUN \
+	"      --threads N   threads to use (default: what this process may use)\n" \
+	"      --memory SIZE bound on the working set, as 4G or 512Mi\n" \
 	"                    (default: half of what it may use, at most 4Gi)\n"
-#define TOOL_USAGE_DRY_RUN                                                                         \
-	"      --dry-run     print what the run would take, and run no model\n"                   \
+#define TOOL_USAGE_DRY_RUN \
+	"      --dry-run     print what the run would take, and run no model\n" \
 	"      --json        ... as JSON, for machines\n"
 
 /* The state of the standard options. */
@@ -71,7 +71,7 @@ struct tool {
 	bool quiet, verbose, no_history;
 	bool dry_run; /* streams go nowhere: their size is asked for */
 	bool json;    /* what a dry run prints is for machines */
-	int threads;	 /* set by option, else by tool_means(), as is memory */
+	int threads;  /* set by option, else by tool_means(), as is memory */
 	uint64_t memory;
 	/* Words of the command line that the history leaves out: tool_forget(). */
 	const char *forgotten[2];
@@ -185,7 +185,8 @@ struct tool_resume {
 	struct reap_rec rec; /* the next one, while there is a reader */
 };
 
-/* Open it and read its first record.  Refused: another kind, another model than `mine` (at `model`).  One that was killed before its first flush holds nothing. */
+/* Open it and read its first record.  Refused: another kind, another model than `mine` (at
+ * `model`).  One that was killed before its first flush holds nothing. */
 REAP_MUST_CHECK int tool_resume_open(struct tool_resume *r, const char *path, enum reap_kind kind,
 	const char *model, const struct reap_model_id *mine, struct reap_err *e);
 

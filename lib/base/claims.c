@@ -33,9 +33,12 @@ static int add(struct reap_claims *c, struct reap_claim *new, const char *name, 
 		if (!old->written && !new->written)
 			return REAP_OK;
 		if (old->written && new->written)
-			return reap_fail(e, REAP_EUSAGE, "%s: would be written, and so would %s: that is"
-				" one file", name, old->name);
-		return reap_fail(e, REAP_EUSAGE, "%s: would be written, but it is %s, which is read",
+			return reap_fail(e, REAP_EUSAGE,
+				"%s: would be written, and so would %s: that is"
+				" one file",
+				name, old->name);
+		return reap_fail(e, REAP_EUSAGE,
+			"%s: would be written, but it is %s, which is read",
 			new->written ? name : old->name, new->written ? old->name : name);
 	}
 	new->name = reap_strdup(name);
@@ -52,7 +55,9 @@ static int add(struct reap_claims *c, struct reap_claim *new, const char *name, 
 static int add_stat(struct reap_claims *c, const struct stat *st, const char *name, bool written,
 	struct reap_err *e)
 {
-	struct reap_claim new = {.written = written, .exists = true, .dev = st->st_dev,
+	struct reap_claim new = {.written = written,
+		.exists = true,
+		.dev = st->st_dev,
 		.ino = st->st_ino};
 
 	return S_ISREG(st->st_mode) ? add(c, &new, name, e) : REAP_OK;

@@ -27,7 +27,6 @@ REAP_MUST_CHECK int reap_claim_fd(struct reap_claims *c, int fd, const char *nam
 	struct reap_err *e);
 
 /* The files of a checkpoint, *.json and *.safetensors, in a folder are read. */
-REAP_MUST_CHECK int reap_claim_read_dir(struct reap_claims *c, const char *dir,
-	struct reap_err *e);
+REAP_MUST_CHECK int reap_claim_read_dir(struct reap_claims *c, const char *dir, struct reap_err *e);
 
 #endif

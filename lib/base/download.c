@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 /* Of huggingface_hub, and of browsers, wget and aria2. */
-static const char *const unfinished[] = {".incomplete", ".part", ".crdownload", ".download", ".aria2"};
+static const char *const unfinished[] = {".incomplete", ".part", ".crdownload", ".download",
+	".aria2"};
 enum { UNFINISHED = sizeof(unfinished) / sizeof(unfinished[0]) };
 
 static bool begins(const char *p, size_t n, const char *with)
@@ -58,7 +59,8 @@ int reap_check_download(const char *path, const void *head, size_t n, struct rea
 	struct stat st;
 
 	if (follow(path, to, sizeof(to)) && reap_unfinished(to) > 0)
-		return reap_fail(e, REAP_EFAIL, "%s: leads to %s, an unfinished download", path, to);
+		return reap_fail(e, REAP_EFAIL, "%s: leads to %s, an unfinished download", path,
+			to);
 	/* aria2 gives a file its whole size and its name before it has the bytes. */
 	if ((size_t)snprintf(to, sizeof(to), "%s.aria2", path) < sizeof(to) && stat(to, &st) == 0)
 		return reap_fail(e, REAP_EFAIL, "%s: its download is unfinished (%s)", path, to);
@@ -115,7 +117,8 @@ static bool find_beside(const char *path, char *out, size_t size)
 		return false;
 	while (!found && (ent = readdir(d)) != NULL)
 		found = reap_unfinished(ent->d_name) > 0 &&
-			(size_t)snprintf(out + n, size - (size_t)n, "%s", ent->d_name) < size - (size_t)n;
+			(size_t)snprintf(out + n, size - (size_t)n, "%s", ent->d_name) <
+				size - (size_t)n;
 	closedir(d);
 	return found;
 }
@@ -125,14 +128,15 @@ int reap_fail_open(struct reap_err *e, const char *path)
 	const int why = errno;
 	char to[PATH_MAX], part[PATH_MAX];
 
-	if (why == ENOENT && (find_unfinished(path, part, sizeof(part)) ||
-				     (follow(path, to, sizeof(to)) &&
-					     find_unfinished(to, part, sizeof(part)))))
-		return reap_fail(e, REAP_EFAIL, "%s: is missing: its download is unfinished (%s)", path,
-			part);
+	if (why == ENOENT &&
+		(find_unfinished(path, part, sizeof(part)) ||
+			(follow(path, to, sizeof(to)) && find_unfinished(to, part, sizeof(part)))))
+		return reap_fail(e, REAP_EFAIL, "%s: is missing: its download is unfinished (%s)",
+			path, part);
 	if (why == ENOENT && find_beside(path, part, sizeof(part)))
 		return reap_fail(e, REAP_EFAIL,
-			"%s: is missing, and a download to its directory is unfinished (%s)", path, part);
+			"%s: is missing, and a download to its directory is unfinished (%s)", path,
+			part);
 	errno = why;
 	return reap_fail_errno(e, "%s", path);
 }

@@ -43,7 +43,8 @@ int reap_read_at(int fd, const char *path, void *buf, size_t n, uint64_t offset,
 		if (r < 0)
 			return reap_fail_errno(e, "%s", path);
 		if (r == 0)
-			return reap_fail(e, REAP_EFAIL, "%s: ends at byte %" PRIu64, path, offset + got);
+			return reap_fail(e, REAP_EFAIL, "%s: ends at byte %" PRIu64, path,
+				offset + got);
 		got += (size_t)r;
 	}
 	return REAP_OK;
@@ -126,7 +127,8 @@ int reap_read_file(const char *path, size_t max, char **buf, size_t *len, struct
 		}
 		n += (size_t)r;
 		if (n > max) {
-			rc = reap_fail(e, REAP_EFAIL, "%s: more than the limit of %zu bytes", path, max);
+			rc = reap_fail(e, REAP_EFAIL, "%s: more than the limit of %zu bytes", path,
+				max);
 			goto out;
 		}
 		if (n < cap - 1)

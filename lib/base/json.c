@@ -145,9 +145,8 @@ int reap_json_opt_u64(const json_t *obj, const char *key, const char *name, uint
 		return reap_fail(e, REAP_EFAIL, "%s: %s: not an integer", name, key);
 	n = json_integer_value(v);
 	if (n < 0 || (uint64_t)n < min || (uint64_t)n > max)
-		return reap_fail(e, REAP_EFAIL,
-			"%s: %s: %lld is not within %" PRIu64 "..%" PRIu64, name, key, (long long)n,
-			min, max);
+		return reap_fail(e, REAP_EFAIL, "%s: %s: %lld is not within %" PRIu64 "..%" PRIu64,
+			name, key, (long long)n, min, max);
 	*out = (uint64_t)n;
 	return REAP_OK;
 }

@@ -72,8 +72,8 @@ static void bound_memory(struct reap_means *l, const char *root, const char *dir
 	}
 }
 
-static void bound_cpus(
-	struct reap_means *l, uint64_t quota, uint64_t period, const char *dir, const char *name)
+static void bound_cpus(struct reap_means *l, uint64_t quota, uint64_t period, const char *dir,
+	const char *name)
 {
 	uint64_t n;
 
@@ -250,8 +250,10 @@ void reap_means(struct reap_means *l)
 {
 	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
 
-	*l = (struct reap_means){.cpus = reap_cpu_count(), .memory = UINT64_MAX,
-		.cpus_by = "affinity", .memory_by = "RAM"};
+	*l = (struct reap_means){.cpus = reap_cpu_count(),
+		.memory = UINT64_MAX,
+		.cpus_by = "affinity",
+		.memory_by = "RAM"};
 	if (pages > 0 && size > 0)
 		l->memory = (uint64_t)pages * (uint64_t)size;
 	reap_means_of_groups(l, "");

@@ -12,7 +12,7 @@
 enum { REAP_MEANS_NAME = 300 };
 
 struct reap_means {
-	int cpus;	 /* at least 1; a quota of 1.5 processors counts as 2 */
+	int cpus;        /* at least 1; a quota of 1.5 processors counts as 2 */
 	uint64_t memory; /* bytes */
 	/* What decided: "affinity", "RAM", or the control group's file. */
 	char cpus_by[REAP_MEANS_NAME], memory_by[REAP_MEANS_NAME];

@@ -49,13 +49,13 @@ void reap_print_f32(float v, FILE *f)
 static bool is_special(uint32_t point)
 {
 	return point < 0x20 || (point >= 0x7f && point < 0xa0) || point == 0x2028 ||
-	       point == 0x2029 || point == 0xfeff || point == 0xfffe || point == 0xffff;
+		point == 0x2029 || point == 0xfeff || point == 0xfffe || point == 0xffff;
 }
 
 void reap_print_quoted(const char *s, size_t n, FILE *f)
 {
 	fputc('"', f);
-	for (size_t at = 0, len; at < n; at += len > 0 ? len : 1) {
+	for (size_t at = 0, len; at<n; at += len> 0 ? len : 1) {
 		uint32_t point = 0xfffd;
 		size_t same;
 

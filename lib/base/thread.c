@@ -25,7 +25,7 @@ struct reap_pool {
 	pthread_mutex_t lock;
 	pthread_cond_t work, idle;
 	unsigned long job; /* counts reap_pool_run() calls; a change wakes the workers */
-	int busy;	   /* workers that have not finished the current job */
+	int busy;          /* workers that have not finished the current job */
 	bool quit;
 
 	void (*fn)(void *arg, size_t task, int thread);
@@ -101,8 +101,8 @@ int reap_pool_open(struct reap_pool **pool, int n, struct reap_err *e)
 
 		*w = (struct worker){.pool = p, .number = i};
 		if (pthread_create(&w->thread, NULL, worker_main, w) != 0) {
-			rc = reap_fail(e, REAP_EFAIL, "threads: cannot start thread %d of %d", i + 1,
-				p->threads);
+			rc = reap_fail(e, REAP_EFAIL, "threads: cannot start thread %d of %d",
+				i + 1, p->threads);
 			reap_pool_close(p);
 			return rc;
 		}

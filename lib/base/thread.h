@@ -26,7 +26,7 @@ int reap_pool_threads(const struct reap_pool *pool);
  * done.  `thread` is 0..threads-1 and is not shared by two running tasks: use
  * it to pick scratch memory.  Tasks are handed out in ascending order.  Not
  * re-entrant: fn must not call reap_pool_run() on the same pool. */
-void reap_pool_run(struct reap_pool *pool, size_t n,
-	void (*fn)(void *arg, size_t task, int thread), void *arg);
+void reap_pool_run(struct reap_pool *pool, size_t n, void (*fn)(void *arg, size_t task, int thread),
+	void *arg);
 
 #endif

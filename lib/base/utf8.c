@@ -38,7 +38,7 @@ size_t reap_utf8_bad(const char *s, size_t n)
 {
 	size_t bad = 0, len;
 
-	for (size_t at = 0; at < n; at += len > 0 ? len : 1) {
+	for (size_t at = 0; at<n; at += len> 0 ? len : 1) {
 		len = reap_utf8_next(s + at, n - at);
 		bad += len == 0;
 	}
@@ -56,7 +56,7 @@ char *reap_utf8_repair(const char *s, size_t n)
 
 	if (out == NULL)
 		return NULL;
-	for (size_t at = 0, len; at < n; at += len > 0 ? len : 1) {
+	for (size_t at = 0, len; at<n; at += len> 0 ? len : 1) {
 		len = reap_utf8_next(s + at, n - at);
 		memcpy(to, len > 0 ? s + at : reap_utf8_replacement, len > 0 ? len : 3);
 		to += len > 0 ? len : 3;

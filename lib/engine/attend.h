@@ -29,7 +29,7 @@ struct reap_attend_task {
 	 * 1 / sqrt(dim); their outputs take their place. */
 	float *q;
 	size_t q_stride;
-	const float *sinks;    /* (group) */
+	const float *sinks;   /* (group) */
 	atomic_uchar *uneven; /* (n) set where a query is too uneven for fixed point */
 	bool precise;         /* not in fixed point: small numbers of the output count */
 };
@@ -48,8 +48,8 @@ struct reap_attend {
 
 	/* Cache one position's keys or values x (heads, dim).  True if some of them are too
 	 * uneven for fixed point. */
-	bool (*store)(
-		void *row, const float *x, size_t heads, size_t dim, const struct reap_kern *kern);
+	bool (*store)(void *row, const float *x, size_t heads, size_t dim,
+		const struct reap_kern *kern);
 
 	/* Bytes of scratch memory of a task. */
 	size_t (*scratch_bytes)(size_t group, size_t dim);

@@ -28,8 +28,8 @@ static size_t row_bytes(size_t heads, size_t dim)
 	return row_floats(heads, dim) * sizeof(float);
 }
 
-static bool store_heads(
-	void *row, const float *x, size_t heads, size_t dim, const struct reap_kern *kern)
+static bool store_heads(void *row, const float *x, size_t heads, size_t dim,
+	const struct reap_kern *kern)
 {
 	(void)kern;
 	memset((float *)row + heads * dim, 0, (round16(dim) - dim) * sizeof(float));
@@ -91,7 +91,7 @@ static void soften(const struct reap_kern *kern, struct scratch *t,
 		memset(s, 0, v.from * sizeof(*s));
 		memset(s + v.to, 0, (keys - v.to) * sizeof(*s));
 		t->l[r] = t->l[r] * t->f[r] +
-			  kern->exp_sum(s + v.from, s + v.from, t->m[r], v.to - v.from);
+			kern->exp_sum(s + v.from, s + v.from, t->m[r], v.to - v.from);
 	}
 }
 

@@ -32,8 +32,8 @@ static struct head head_of(const uint8_t *row, const struct reap_attend_task *a)
 	return h;
 }
 
-bool reap_i16_store(
-	void *row, const float *x, size_t heads, size_t dim, const struct reap_kern *kern)
+bool reap_i16_store(void *row, const float *x, size_t heads, size_t dim,
+	const struct reap_kern *kern)
 {
 	int16_t *hi = row, *lo;
 	float *scale = (float *)(void *)(hi + heads * dim);
@@ -82,7 +82,7 @@ size_t reap_i16_sums_bytes(size_t group, size_t dim)
 	size_t rows = TILE * group, wide = reap_i16_wide(dim);
 
 	return (rows * (wide + 16 + 1) + 16 + rows * (dim + TILE + 1) + TILE * (2 * dim + wide)) *
-	       sizeof(float);
+		sizeof(float);
 }
 
 struct reap_i16_sums reap_i16_sums_divide(void *mem, size_t group, size_t dim)
@@ -147,8 +147,10 @@ void reap_i16_tile_f32(struct reap_i16_sums *t, const struct reap_attend_task *a
 		struct head k = head_of(a->keys + (key0 + i) * row, a);
 		struct head v = head_of(a->values + (key0 + i) * row, a);
 
-		reap_i16_back(t->k + i * dim, k.hi, k.lo, k.scale, signbit(k.scale) != 0, dim, kern);
-		reap_i16_back(t->v + i * wide, v.hi, v.lo, v.scale, signbit(v.scale) != 0, dim, kern);
+		reap_i16_back(t->k + i * dim, k.hi, k.lo, k.scale, signbit(k.scale) != 0, dim,
+			kern);
+		reap_i16_back(t->v + i * wide, v.hi, v.lo, v.scale, signbit(v.scale) != 0, dim,
+			kern);
 	}
 	kern->transpose(t->kt, TILE, t->k, dim, keys, dim);
 	kern->matmul(t->s, TILE, t->q, dim, t->kt, TILE, rows, TILE, dim, 0);
@@ -186,8 +188,8 @@ void reap_i16_tile_f32(struct reap_i16_sums *t, const struct reap_attend_task *a
 	kern->matmul(t->o, wide, t->s, TILE, t->v, wide, rows, wide, keys, 1);
 }
 
-void reap_i16_end(
-	struct reap_i16_sums *t, const struct reap_attend_task *a, const struct reap_kern *kern)
+void reap_i16_end(struct reap_i16_sums *t, const struct reap_attend_task *a,
+	const struct reap_kern *kern)
 {
 	size_t dim = a->dim, wide = reap_i16_wide(dim);
 

@@ -48,8 +48,8 @@ static inline size_t reap_i16_wide(size_t dim)
 /* The cache: a position's heads, then their scales, with a minus where they are uneven,
  * then second words. */
 size_t reap_i16_cache_bytes(size_t heads, size_t dim);
-bool reap_i16_store(
-	void *row, const float *x, size_t heads, size_t dim, const struct reap_kern *kern);
+bool reap_i16_store(void *row, const float *x, size_t heads, size_t dim,
+	const struct reap_kern *kern);
 
 /* Memory of the sums of a task; mem is aligned to 64 bytes. */
 size_t reap_i16_sums_bytes(size_t group, size_t dim);

@@ -34,7 +34,7 @@ static size_t scratch_bytes(size_t group, size_t dim)
 	size_t rows = TILE * group, wide = reap_i16_wide(dim);
 
 	return (dim / 2 * TILE + TILE / 2 * wide + 2 * TILE + rows) * 4 + rows * dim * 2 +
-	       reap_i16_sums_bytes(group, dim);
+		reap_i16_sums_bytes(group, dim);
 }
 
 static struct scratch divide(void *mem, size_t group, size_t dim)
@@ -52,7 +52,8 @@ static struct scratch divide(void *mem, size_t group, size_t dim)
 	return t;
 }
 
-/* Pack a tile's keys and values, whose scales are there; returns what a weight of 1 / WEIGHT stands for. */
+/* Pack a tile's keys and values, whose scales are there; returns what a weight of 1 / WEIGHT stands
+ * for. */
 static float pack(struct scratch *t, const struct reap_attend_task *a, size_t key0, size_t keys,
 	const struct reap_kern *kern)
 {
@@ -74,9 +75,9 @@ static float pack(struct scratch *t, const struct reap_attend_task *a, size_t ke
 		t->v_weight[i] *= max > 0 ? (float)WEIGHT / max : 0;
 	for (size_t i = 0; i < TILE; i += 2)
 		for (size_t d = 0; d < wide; d += 16) {
-			__mmask16 use = d >= dim       ? 0
-					: dim - d < 16 ? (__mmask16)((1u << (dim - d)) - 1)
-						       : 0xffff;
+			__mmask16 use = d >= dim ? 0
+				: dim - d < 16   ? (__mmask16)((1u << (dim - d)) - 1)
+						 : 0xffff;
 			const uint8_t *from = v + i * row + values + d * sizeof(int16_t);
 			__m512i even = _mm512_cvtepu16_epi32(
 				_mm256_maskz_loadu_epi16(i < keys ? use : 0, from));
@@ -96,8 +97,8 @@ INLINE __m512 exp2_of(__m512 x)
 	__m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 	__m512 r = _mm512_sub_ps(x, n), p;
 
-	p = _mm512_fmadd_ps(
-		_mm512_set1_ps(1.3276471993e-03f), r, _mm512_set1_ps(9.6755413345e-03f));
+	p = _mm512_fmadd_ps(_mm512_set1_ps(1.3276471993e-03f), r,
+		_mm512_set1_ps(9.6755413345e-03f));
 	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.5507132735e-02f));
 	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(2.4022119724e-01f));
 	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(6.9314696706e-01f));
@@ -163,8 +164,8 @@ INLINE float score(float s[TILE], const int32_t sums[TILE], float q_scale, const
 
 		UNROLL
 		for (int j = 0; j < 4; j++)
-			x[j] = _mm512_mask_mov_ps(
-				_mm512_set1_ps(UNSEEN), (__mmask16)(see >> 16 * j), x[j]);
+			x[j] = _mm512_mask_mov_ps(_mm512_set1_ps(UNSEEN),
+				(__mmask16)(see >> 16 * j), x[j]);
 	}
 	UNROLL
 	for (int j = 0; j < 4; j++)
@@ -197,7 +198,7 @@ static void block(struct scratch *t, const struct reap_attend_task *a, size_t r,
 {
 	void (*const sum)(struct sums *, const int16_t *, size_t, const uint32_t *, size_t,
 		size_t) = rows == ROWS ? products_all
-			  : rows == 2  ? products_two
+		: rows == 2            ? products_two
 				       : products_one;
 	size_t dim = a->dim, wide = reap_i16_wide(dim);
 	__mmask16 here = (__mmask16)((1u << rows) - 1);
@@ -221,8 +222,9 @@ static void block(struct scratch *t, const struct reap_attend_task *a, size_t r,
 		float *l = t->sum.l + (r + i) * 16;
 		__m512 more = soften(weight[i], score_of[i], max[i], t->v_weight);
 
-		_mm512_store_ps(l, _mm512_fmadd_ps(_mm512_load_ps(l), _mm512_set1_ps(old[i]),
-					   _mm512_mul_ps(more, _mm512_set1_ps(new[i]))));
+		_mm512_store_ps(l,
+			_mm512_fmadd_ps(_mm512_load_ps(l), _mm512_set1_ps(old[i]),
+				_mm512_mul_ps(more, _mm512_set1_ps(new[i]))));
 	}
 	for (size_t d = 0; d < wide; d += 64) {
 		sum(&s, weight[0], TILE, t->vt + d, wide, TILE / 2);

@@ -24,8 +24,7 @@ static void norm_task(void *arg, size_t task, int thread)
 
 	for (size_t i = task * REAP_ROW_TASK; i < end && i < a->tokens; i++) {
 		reap_norm_row(g, row, g->x + (a->first_token + i) * g->hidden, g->w.input_norm);
-		if (reap_operand_put(
-			    &a->in, g->attn_in + i * bytes, 0, row, g->hidden, g->kern))
+		if (reap_operand_put(&a->in, g->attn_in + i * bytes, 0, row, g->hidden, g->kern))
 			reap_mark(g->c.uneven + a->first_token + i);
 	}
 }
@@ -77,7 +76,7 @@ static void attend_task(void *arg, size_t task, int thread)
 		.keys = g->keys + p->token * g->cache_row,
 		.values = g->values + p->token * g->cache_row,
 		.q = g->q + (p->token + p->pos - a->first_token) * g->q_dim +
-		     head * group * c->head_dim,
+			head * group * c->head_dim,
 		.q_stride = g->q_dim,
 		.sinks = g->w.sinks + head * group,
 		.uneven = g->c.uneven + p->token + p->pos,
@@ -173,8 +172,10 @@ static void attend_run(struct reap_engine *g, const struct reap_layer *l, struct
 	struct sink to_x = {g, g->x + a->first_token * g->hidden, g->hidden, g->w.o_bias};
 	size_t panels = run_panels(g, a, block);
 	size_t row_tasks = (a->tokens + REAP_ROW_TASK - 1) / REAP_ROW_TASK;
-	const struct reap_product in = {
-		.a = g->attn_in, .panel = g->panel, .panels = panels, .done = store_tile};
+	const struct reap_product in = {.a = g->attn_in,
+		.panel = g->panel,
+		.panels = panels,
+		.done = store_tile};
 	struct reap_product p[3] = {in, in, in};
 	struct reap_product o = {.w = &wo,
 		.packed = g->packed_o,
@@ -199,8 +200,8 @@ static void attend_run(struct reap_engine *g, const struct reap_layer *l, struct
 static size_t add_pieces(struct reap_engine *g, size_t n, size_t token, uint32_t pos, uint32_t end)
 {
 	for (; pos < end; pos += REAP_TILE)
-		g->piece[n++] = (struct reap_piece){
-			token, pos, end - pos < REAP_TILE ? end - pos : REAP_TILE};
+		g->piece[n++] = (struct reap_piece){token, pos,
+			end - pos < REAP_TILE ? end - pos : REAP_TILE};
 	return n;
 }
 
@@ -222,8 +223,8 @@ void reap_engine_attention(struct reap_engine *g, uint32_t layer)
 	reap_gemm_pack_all(&g->attn_gemm, g->packed_v, &wv);
 	reap_gemm_pack_all(&g->attn_gemm, g->packed_o, &wo);
 	a.in.precise = reap_gemm_uneven(gemm, g->packed_q, &wq) ||
-		       reap_gemm_uneven(gemm, g->packed_k, &wk) ||
-		       reap_gemm_uneven(gemm, g->packed_v, &wv);
+		reap_gemm_uneven(gemm, g->packed_k, &wk) ||
+		reap_gemm_uneven(gemm, g->packed_v, &wv);
 	a.out.precise = reap_gemm_uneven(gemm, g->packed_o, &wo);
 
 	/* Runs of whole blocks, or of a long block's next REAP_RUN positions. */

@@ -9,8 +9,7 @@ static uint64_t pairs_of(uint64_t len, uint64_t window)
 	return window * (window + 1) / 2 + (len - window) * window;
 }
 
-void reap_work_add(
-	struct reap_work *w, const struct reap_cost_run *run, const struct reap_block *b)
+void reap_work_add(struct reap_work *w, const struct reap_cost_run *run, const struct reap_block *b)
 {
 	w->blocks++;
 	w->tokens += b->len;
@@ -20,7 +19,7 @@ void reap_work_add(
 		w->kept += b->keep[i];
 		w->predicted += b->keep[i] && i > 0;
 		w->last += (run->routes && b->keep[i]) ||
-			   (run->outcomes && i + 1 < b->len && b->keep[i + 1]);
+			(run->outcomes && i + 1 < b->len && b->keep[i + 1]);
 	}
 	for (uint32_t l = 0; l < run->layers; l++)
 		w->pairs += pairs_of(b->len, run->cfg->sliding[l] ? run->cfg->window : b->len);
@@ -49,7 +48,7 @@ struct reap_flops reap_cost_flops(const struct reap_cost_run *run, const struct 
 		.attention = rows * (2 * h * (d + 2 * g) + 2 * d * h) + 4 * d * (double)w->pairs,
 		.router = rows * 2 * h * c->experts,
 		.experts = ((double)w->tokens * (run->layers - 1) + (double)w->last) * c->top_k *
-			   6 * h * c->inter,
+			6 * h * c->inter,
 		.lm_head = run->outcomes ? (double)w->predicted * 2 * h * c->vocab : 0,
 	};
 }
@@ -78,6 +77,6 @@ double reap_forecast_seconds(const struct reap_forecast *f, uint64_t shards)
 
 	if (blocks == 0)
 		return 0;
-	return reap_flops_total(&f->flops) / f->rate *
-	       (double)((blocks + shards - 1) / shards) / (double)blocks;
+	return reap_flops_total(&f->flops) / f->rate * (double)((blocks + shards - 1) / shards) /
+		(double)blocks;
 }

@@ -29,8 +29,8 @@ struct reap_work {
 };
 
 /* Add a block: it joins the open chunk if it fits, else it opens another one. */
-void reap_work_add(
-	struct reap_work *w, const struct reap_cost_run *run, const struct reap_block *b);
+void reap_work_add(struct reap_work *w, const struct reap_cost_run *run,
+	const struct reap_block *b);
 
 /* The next block opens a new chunk. */
 void reap_work_cut(struct reap_work *w);

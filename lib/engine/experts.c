@@ -91,7 +91,7 @@ struct group {
 
 struct act_sink {
 	const struct reap_engine *g;
-	const float *bias; /* of the expert */
+	const float *bias;    /* of the expert */
 	const uint32_t *pair; /* of each row */
 	enum reap_weight_layout layout;
 };
@@ -194,8 +194,8 @@ static void run_group(struct group *q)
 		uint32_t e = q->expert[i];
 		struct reap_product *p = &q->product[i];
 
-		q->gate_up[i] = expert_weight(
-			q->l->gate_up_blocks, q->l->gate_up_scales, e, 2 * g->inter, g->hidden);
+		q->gate_up[i] = expert_weight(q->l->gate_up_blocks, q->l->gate_up_scales, e,
+			2 * g->inter, g->hidden);
 		q->sink[i] = (struct act_sink){g, g->w.gate_up_bias + (size_t)e * 2 * g->inter,
 			g->pair + q->first_pair, q->gate_up[i].layout};
 		p->w = &q->gate_up[i];
@@ -207,8 +207,8 @@ static void run_group(struct group *q)
 	for (size_t i = 0; i < q->products; i++) {
 		struct reap_product *p = &q->product[i];
 
-		q->down[i] = expert_weight(
-			q->l->down_blocks, q->l->down_scales, q->expert[i], g->hidden, g->inter);
+		q->down[i] = expert_weight(q->l->down_blocks, q->l->down_scales, q->expert[i],
+			g->hidden, g->inter);
 		p->w = &q->down[i];
 		p->a = g->act;
 		p->done = output_tile;
@@ -300,8 +300,8 @@ int reap_engine_experts(struct reap_engine *g, uint32_t layer, struct reap_err *
 	size_t experts = g->cfg->experts, k = g->cfg->top_k;
 	/* Where a row's bits depend on those beside it, all tokens go, so that records do
 	 * not depend on which others are asked for. */
-	struct experts a = {
-		g, &g->m->layer[layer], layer + 1 == g->layers && !g->gemm.gemm->by_block};
+	struct experts a = {g, &g->m->layer[layer],
+		layer + 1 == g->layers && !g->gemm.gemm->by_block};
 	struct group q = {.g = g, .l = a.l, .most = reap_group_rows(g, g->c.tokens)};
 	size_t *start = reap_calloc(experts + 2, sizeof(*start));
 	int rc = REAP_OK;

@@ -109,11 +109,14 @@ int reap_forecast_run(struct reap_forecast *f, const struct reap_model *m,
 	const struct reap_intake_opts *o, const struct reap_intake_calls *calls, float logp,
 	struct reap_err *e)
 {
-	struct forecast s = {.f = f, .calls = calls, .logp = logp,
+	struct forecast s = {.f = f,
+		.calls = calls,
+		.logp = logp,
 		.run = {.cfg = &m->cfg, .routes = engine->routes, .outcomes = engine->outcomes}};
 	const struct reap_intake_calls mine = {.block = on_block,
 		.pack = calls->pack != NULL ? on_pack : NULL,
-		.end = calls->end != NULL ? on_end : NULL, .arg = &s};
+		.end = calls->end != NULL ? on_end : NULL,
+		.arg = &s};
 	const struct reap_work *w = &f->work;
 	struct reap_engine *eng;
 	uint64_t rows;
@@ -134,8 +137,8 @@ int reap_forecast_run(struct reap_forecast *f, const struct reap_model *m,
 	eng = NULL;
 	if (w->blocks > 0) {
 		rows = w->largest_chunk * m->cfg.top_k / m->cfg.experts;
-		rc = reap_probe(&f->rate, &m->cfg, engine, rows,
-			(uint32_t)(w->tokens / w->blocks), e);
+		rc = reap_probe(&f->rate, &m->cfg, engine, rows, (uint32_t)(w->tokens / w->blocks),
+			e);
 	}
 out:
 	reap_engine_close(eng);

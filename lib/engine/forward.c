@@ -59,9 +59,10 @@ static bool buffer_bytes(const struct reap_engine *g, uint64_t cap, uint64_t *by
 		reap_gemm_packed_bytes(attn, g->q_dim, g->hidden) +
 		2 * reap_gemm_packed_bytes(attn, g->kv_dim, g->hidden) +
 		reap_gemm_packed_bytes(attn, g->hidden, g->q_dim) +
-		REAP_RUN * ((g->q_dim + 2 * g->kv_dim) * 4 +
-				   reap_operand_bytes(attn->operand, g->hidden) +
-				   reap_operand_bytes(attn->operand, g->q_dim)) +
+		REAP_RUN *
+			((g->q_dim + 2 * g->kv_dim) * 4 +
+				reap_operand_bytes(attn->operand, g->hidden) +
+				reap_operand_bytes(attn->operand, g->q_dim)) +
 		g->cfg->experts * (3 * g->hidden + 2 * g->inter) * 4 +
 		reap_group_rows(g, cap) * group_row;
 	token = g->hidden * 4 + g->xn_row + 2 * g->cache_row + k * (2 + 4 + 4 + 4 + 4) +
@@ -147,8 +148,8 @@ static bool allocate(struct reap_engine *g)
 	w->gate_up_bias = floats(c->experts, 2 * g->inter);
 	w->down_bias = floats(c->experts, g->hidden);
 	ok = w->input_norm && w->post_norm && w->final_norm && w->q_bias && w->k_bias &&
-	     w->v_bias && w->o_bias && w->sinks && w->router && w->router_bias && w->gate_up_bias &&
-	     w->down_bias;
+		w->v_bias && w->o_bias && w->sinks && w->router && w->router_bias &&
+		w->gate_up_bias && w->down_bias;
 
 	g->packed_q = packed(&g->attn_gemm, g->q_dim, g->hidden);
 	g->packed_k = packed(&g->attn_gemm, g->kv_dim, g->hidden);
@@ -170,7 +171,7 @@ static bool allocate(struct reap_engine *g)
 	g->piece = reap_alloc(REAP_RUN, sizeof(*g->piece));
 	g->panel = reap_alloc(g->panel_cap, sizeof(*g->panel));
 	ok = ok && g->x && g->xn && g->attn_in && g->q && g->k && g->v && g->keys && g->values &&
-	     (g->attn_out || attn == REAP_OP_F32) && g->scratch && g->piece && g->panel;
+		(g->attn_out || attn == REAP_OP_F32) && g->scratch && g->piece && g->panel;
 
 	g->expert = reap_alloc(pairs, sizeof(*g->expert));
 	g->gate = reap_alloc(pairs, sizeof(*g->gate));
@@ -181,7 +182,7 @@ static bool allocate(struct reap_engine *g)
 	g->act = reap_alloc_aligned(g->group_rows, g->act_row);
 	g->y = floats(g->group_rows, g->hidden);
 	ok = ok && g->expert && g->gate && g->norm && g->row && g->pair && g->gathered && g->act &&
-	     g->y;
+		g->y;
 
 	g->c.kept = reap_alloc(cap, sizeof(*g->c.kept));
 	g->c.need = reap_alloc(cap, sizeof(*g->c.need));
@@ -205,8 +206,8 @@ static bool allocate(struct reap_engine *g)
 		g->entropy = floats(1, cap);
 		g->top1 = reap_alloc(cap, 1);
 		g->best = reap_alloc(cap, sizeof(*g->best));
-		ok = ok && g->packed_head && g->state && g->top && g->logp && g->entropy && g->top1 &&
-			g->best;
+		ok = ok && g->packed_head && g->state && g->top && g->logp && g->entropy &&
+			g->top1 && g->best;
 	}
 	return ok;
 }
@@ -279,10 +280,9 @@ void reap_engine_close(struct reap_engine *g)
 		g->w.gate_up_bias, g->w.down_bias, g->packed_q, g->packed_k, g->packed_v,
 		g->packed_o, g->x, g->xn, g->attn_in, g->q, g->k, g->v, g->keys, g->values,
 		g->attn_out, g->scratch, g->piece, g->panel, g->expert, g->gate, g->norm, g->row,
-		g->pair, g->gathered, g->act, g->y, g->c.kept, g->c.need, g->c.start,
-		g->c.uneven, g->outliers,
-		g->trace_expert, g->trace_gate, g->trace_norm, g->packed_head, g->state, g->top,
-		g->logp, g->entropy, g->top1, g->best};
+		g->pair, g->gathered, g->act, g->y, g->c.kept, g->c.need, g->c.start, g->c.uneven,
+		g->outliers, g->trace_expert, g->trace_gate, g->trace_norm, g->packed_head,
+		g->state, g->top, g->logp, g->entropy, g->top1, g->best};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		free(all[i]);
@@ -324,8 +324,8 @@ int reap_engine_check_block(const struct reap_engine *g, const struct reap_block
 	return REAP_OK;
 }
 
-static int take_chunk(
-	struct reap_engine *g, const struct reap_block *blocks, size_t n, struct reap_err *e)
+static int take_chunk(struct reap_engine *g, const struct reap_block *blocks, size_t n,
+	struct reap_err *e)
 {
 	struct reap_chunk *c = &g->c;
 	size_t tokens = 0, longest = 0;
@@ -367,13 +367,13 @@ static void embed_task(void *arg, size_t block, int thread)
 	for (uint32_t t = 0; t < b->len; t++)
 		g->kern->bf16_to_f32(g->x + (g->c.start[block] + t) * g->hidden,
 			(const uint16_t *)(const void *)(g->m->embed->data +
-							 (size_t)b->ids[t] * g->hidden * 2),
+				(size_t)b->ids[t] * g->hidden * 2),
 			g->hidden);
 }
 
 /* n elements from `first` on of a small tensor; zeros without one. */
-static void small(const struct reap_engine *g, float *dst, const struct reap_tensor *t, size_t first,
-	size_t n)
+static void small(const struct reap_engine *g, float *dst, const struct reap_tensor *t,
+	size_t first, size_t n)
 {
 	if (t == NULL)
 		memset(dst, 0, n * sizeof(*dst));

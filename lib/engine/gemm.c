@@ -17,15 +17,15 @@
 static const char *bf16_lacks(const struct reap_kern *kern)
 {
 	return strcmp(kern->level, "avx512") == 0 && __builtin_cpu_supports("avx512bf16")
-		       ? NULL
-		       : REAP_GEMM_NOT_HERE;
+		? NULL
+		: REAP_GEMM_NOT_HERE;
 }
 
 static const char *i16_lacks(const struct reap_kern *kern)
 {
 	return strcmp(kern->level, "avx512") == 0 && __builtin_cpu_supports("avx512vnni")
-		       ? NULL
-		       : REAP_GEMM_NOT_HERE;
+		? NULL
+		: REAP_GEMM_NOT_HERE;
 }
 #endif
 
@@ -128,7 +128,7 @@ void reap_weight_to_f32(float *dst, size_t ld, const struct reap_weight *w, size
 			for (size_t i = 0; i < n; i++)
 				for (size_t l = l0; l < l0 + TURN && l < k; l++) {
 					uint32_t u = (uint32_t)bf16_at(w, (k0 + l) * w->n + n0 + i)
-						     << 16;
+						<< 16;
 
 					memcpy(dst + i * ld + l, &u, sizeof(u));
 				}
@@ -146,8 +146,8 @@ void reap_weight_to_bf16(uint16_t *dst, const struct reap_weight *w, size_t n0, 
 		memcpy(dst, w->data + n0 * w->k * sizeof(*dst), n * w->k * sizeof(*dst));
 		break;
 	case REAP_W_MXFP4:
-		kern->mxfp4_to_bf16(
-			dst, w->data + n0 * groups * 16, w->scales + n0 * groups, n * groups);
+		kern->mxfp4_to_bf16(dst, w->data + n0 * groups * 16, w->scales + n0 * groups,
+			n * groups);
 		break;
 	case REAP_W_BF16_TURNED:
 		for (size_t k0 = 0; k0 < w->k; k0 += TURN)
@@ -181,18 +181,22 @@ uint64_t reap_gemm_memory(const struct reap_gemm *gemm, int threads, size_t max_
 {
 	size_t work = gemm->work_bytes != NULL ? gemm->work_bytes(max_k) : 0;
 
-	return (uint64_t)threads * (round64(gemm->slab_bytes(gemm->slab, max_k)) +
-					   thread_floats(gemm) * sizeof(float) + work);
+	return (uint64_t)threads *
+		(round64(gemm->slab_bytes(gemm->slab, max_k)) +
+			thread_floats(gemm) * sizeof(float) + work);
 }
 
 /* Could what the library will take be had?  Taken and given back at once. */
 static int check_space(size_t bytes, struct reap_err *e)
 {
-	void *p = bytes == 0 ? NULL : mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *p = bytes == 0 ? NULL
+			     : mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
-		return reap_fail(e, REAP_EFAIL, "matrix products: no address space for the %zu MiB "
-			"that the library takes (ulimit -v, or fewer --threads)", bytes >> 20);
+		return reap_fail(e, REAP_EFAIL,
+			"matrix products: no address space for the %zu MiB "
+			"that the library takes (ulimit -v, or fewer --threads)",
+			bytes >> 20);
 	if (p != NULL)
 		munmap(p, bytes);
 	return REAP_OK;
@@ -327,7 +331,7 @@ void reap_gemm_run(const struct reap_gemm_ctx *g, struct reap_product *p, size_t
 		p[i].first_task = tasks;
 		if (p[i].panels > 0)
 			tasks += slab_count(g->gemm, p[i].w->n) *
-				 (p[i].packed != NULL ? p[i].panels : 1);
+				(p[i].packed != NULL ? p[i].panels : 1);
 	}
 	reap_pool_run(g->pool, tasks, run_task, &r);
 }
@@ -370,8 +374,8 @@ bool reap_gemm_uneven(const struct reap_gemm *gemm, const void *packed, const st
 	return false;
 }
 
-void reap_panels_add(
-	const struct reap_gemm *gemm, struct reap_panel *p, size_t *n, size_t first, size_t rows)
+void reap_panels_add(const struct reap_gemm *gemm, struct reap_panel *p, size_t *n, size_t first,
+	size_t rows)
 {
 	while (rows > 0) {
 		size_t m = rows < gemm->rows ? rows : gemm->rows;

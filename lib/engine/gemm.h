@@ -49,7 +49,6 @@ struct reap_gemm {
 	uint32_t slab; /* columns of a slab, even; the last one of a weight may be smaller */
 	uint32_t rows; /* rows of a panel at most */
 
-
 	/* Bytes that n <= slab packed columns of k inputs take. */
 	size_t (*slab_bytes)(size_t n, size_t k);
 
@@ -70,8 +69,8 @@ struct reap_gemm {
 
 /* The backend that REAP_GEMM names, or the fastest for this processor and kernel
  * level.  An unknown or unusable name is an error. */
-REAP_MUST_CHECK int reap_gemm_pick(
-	const struct reap_gemm **gemm, const struct reap_kern *kern, struct reap_err *e);
+REAP_MUST_CHECK int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern,
+	struct reap_err *e);
 
 /* Backends by number for tests and listings, NULL past the last one.  Those of one
  * name follow each other. */
@@ -159,8 +158,8 @@ uint64_t reap_gemm_packed_bytes(const struct reap_gemm *gemm, size_t n, size_t k
 void reap_gemm_pack_all(const struct reap_gemm_ctx *g, void *packed, const struct reap_weight *w);
 
 /* Are some of its weights too uneven for the backend's fixed point? */
-bool reap_gemm_uneven(
-	const struct reap_gemm *gemm, const void *packed, const struct reap_weight *w);
+bool reap_gemm_uneven(const struct reap_gemm *gemm, const void *packed,
+	const struct reap_weight *w);
 
 /* Slab i of a weight packed so: its address, first column and columns. */
 const void *reap_gemm_slab(const struct reap_gemm *gemm, const void *packed, size_t n, size_t k,
@@ -168,7 +167,7 @@ const void *reap_gemm_slab(const struct reap_gemm *gemm, const void *packed, siz
 
 /* Cut the rows first .. first + rows - 1 into panels appended at p[*n]; call it once
  * per block, or once per run of rows when !by_block. */
-void reap_panels_add(
-	const struct reap_gemm *gemm, struct reap_panel *p, size_t *n, size_t first, size_t rows);
+void reap_panels_add(const struct reap_gemm *gemm, struct reap_panel *p, size_t *n, size_t first,
+	size_t rows);
 
 #endif

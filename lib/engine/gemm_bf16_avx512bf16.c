@@ -38,16 +38,16 @@ static __m512i load16(const uint32_t v[16])
 /* Rows of bf16, n <= 16 of them (others 0). */
 static void pack_rows(uint32_t *dst, const uint8_t *src, size_t n, size_t k)
 {
-	const __m512i step = _mm512_mullo_epi32(
-		_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+	const __m512i step = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+							11, 12, 13, 14, 15),
 		_mm512_set1_epi32((int)(k * 2)));
 	__mmask16 use = (__mmask16)((1u << n) - 1);
 	size_t p;
 
 	for (p = 0; p < k / 2; p++)
-		_mm512_storeu_si512(
-			dst + p * PANEL, _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), use,
-						 step, src + p * 4, 1));
+		_mm512_storeu_si512(dst + p * PANEL,
+			_mm512_mask_i32gather_epi32(_mm512_setzero_si512(), use, step, src + p * 4,
+				1));
 	if (k % 2 != 0) {
 		uint32_t v[16] = {0};
 
@@ -70,8 +70,8 @@ static void pack_turned(uint32_t *dst, const uint8_t *src, size_t n, size_t stri
 		if (2 * p + 1 < k)
 			odd = _mm512_cvtepu16_epi32(
 				_mm256_maskz_loadu_epi16(use, src + (2 * p + 1) * stride * 2));
-		_mm512_storeu_si512(
-			dst + p * PANEL, _mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
+		_mm512_storeu_si512(dst + p * PANEL,
+			_mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
 	}
 }
 
@@ -86,10 +86,9 @@ static void turn_words(__m512i out[4], const uint8_t *block, size_t step, size_t
 		__m128i q[4];
 
 		for (size_t i = 0; i < 4; i++)
-			q[i] = _mm_loadu_si128(
-				(const __m128i *)(const void *)(4 * i + j < n
-									? block + (4 * i + j) * step
-									: none));
+			q[i] = _mm_loadu_si128((const __m128i *)(const void *)(4 * i + j < n
+					? block + (4 * i + j) * step
+					: none));
 		a[j] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_inserti128_si256(
 						  _mm256_castsi128_si256(q[0]), q[1], 1)),
 			_mm256_inserti128_si256(_mm256_castsi128_si256(q[2]), q[3], 1), 1);
@@ -154,8 +153,8 @@ static void pack_mxfp4(uint32_t *dst, const uint8_t *blocks, const uint8_t *scal
 			for (size_t i = 0; i < n; i++) {
 				uint16_t v[32];
 
-				kern->mxfp4_to_bf16(
-					v, block + i * groups * 16, scales + i * groups + g, 1);
+				kern->mxfp4_to_bf16(v, block + i * groups * 16,
+					scales + i * groups + g, 1);
 				for (size_t j = 0; j < 16; j++)
 					memcpy(dst + j * PANEL + i, v + 2 * j, 4);
 			}
@@ -169,8 +168,8 @@ static void pack_mxfp4(uint32_t *dst, const uint8_t *blocks, const uint8_t *scal
 		for (int w = 0; w < 4; w++)
 			UNROLL
 		for (int j = 0; j < 4; j++) {
-			__m512i v = _mm512_shuffle_epi8(
-				_mm512_srli_epi32(word[w], 8 * (unsigned)j), both);
+			__m512i v = _mm512_shuffle_epi8(_mm512_srli_epi32(word[w], 8 * (unsigned)j),
+				both);
 
 			v = _mm512_mask_srli_epi16(v, 0xaaaaaaaa, v, 4);
 			v = _mm512_permutexvar_epi16(v, table);
@@ -180,8 +179,8 @@ static void pack_mxfp4(uint32_t *dst, const uint8_t *blocks, const uint8_t *scal
 	}
 }
 
-static void pack(
-	void *slab, const struct reap_weight *w, size_t n0, size_t n, const struct reap_kern *kern)
+static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
+	const struct reap_kern *kern)
 {
 	size_t pairs = pairs_of(w->k), groups = w->k / 32;
 
@@ -246,8 +245,8 @@ INLINE void tile(float *c, size_t ldc, const uint16_t *a, size_t lda, const uint
 
 		UNROLL
 		for (int j = 0; j < 4; j++)
-			acc[i][j] = _mm512_dpbf16_ps(
-				acc[i][j], x, (__m512bh)_mm512_load_si512(b + 16 * j));
+			acc[i][j] = _mm512_dpbf16_ps(acc[i][j], x,
+				(__m512bh)_mm512_load_si512(b + 16 * j));
 	}
 	UNROLL
 	for (int i = 0; i < rows; i++)

@@ -21,8 +21,8 @@ static size_t slab_bytes(size_t n, size_t k)
 	return (panels_of(n) * PANEL + TURN) * k * sizeof(float);
 }
 
-static void pack(
-	void *slab, const struct reap_weight *w, size_t n0, size_t n, const struct reap_kern *kern)
+static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
+	const struct reap_kern *kern)
 {
 	float *rows = (float *)slab + panels_of(n) * PANEL * w->k;
 

@@ -106,11 +106,11 @@ INLINE bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w,
 			v = _mm512_cvtps_epi32(_mm512_scalef_ps(x, _mm512_set1_ps((float)-e)));
 			if (rounds)
 				lost = _mm512_mask_sub_epi32(lost,
-					_mm512_mask_cmplt_epi32_mask(
-						use, _mm512_abs_epi32(v), small),
+					_mm512_mask_cmplt_epi32_mask(use, _mm512_abs_epi32(v),
+						small),
 					lost, _mm512_set1_epi32(-1));
-			_mm256_storeu_si256(
-				(__m256i *)(void *)(pairs[i] + l / 2), _mm512_cvtepi32_epi16(v));
+			_mm256_storeu_si256((__m256i *)(void *)(pairs[i] + l / 2),
+				_mm512_cvtepi32_epi16(v));
 		}
 		if (rounds && reap_wide_rounds(w, n0 + i, 1, k0, k))
 			uneven |= (size_t)_mm512_reduce_add_epi32(lost) * 8 > 3 * k;
@@ -121,8 +121,8 @@ INLINE bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w,
 	return uneven;
 }
 
-static void pack(
-	void *slab, const struct reap_weight *w, size_t n0, size_t n, const struct reap_kern *kern)
+static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
+	const struct reap_kern *kern)
 {
 	const bool rounds = reap_wide_rounds(w, n0, n, 0, w->k);
 	uint8_t *uneven = slab;
@@ -138,8 +138,8 @@ static void pack(
 
 			memset(scale, 0, 16 * sizeof(*scale));
 			if (rounds)
-				uneven[k0 / GROUP] |= pack_group(
-					dst, scale, w, n0 + c, cols, k0, k, true, kern);
+				uneven[k0 / GROUP] |=
+					pack_group(dst, scale, w, n0 + c, cols, k0, k, true, kern);
 			else
 				pack_group(dst, scale, w, n0 + c, cols, k0, k, false, kern);
 			dst += GROUP / 2 * PANEL;
@@ -176,8 +176,8 @@ INLINE void tile(float *c, size_t ldc, const uint8_t *a, size_t stride, size_t a
 			__m512 f = add ? _mm512_maskz_loadu_ps(use, at) : _mm512_setzero_ps();
 
 			/* The inputs' scale first: the weights' may be 2^-136 or 2^116. */
-			f = _mm512_fmadd_ps(
-				_mm512_mul_ps(_mm512_cvtepi32_ps(acc[i][j]), _mm512_set1_ps(x)),
+			f = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[i][j]),
+						    _mm512_set1_ps(x)),
 				_mm512_load_ps(b_scale + 16 * j), f);
 			_mm512_mask_storeu_ps(at, use, f);
 		}

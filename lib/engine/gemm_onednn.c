@@ -96,23 +96,23 @@ static struct {
 	size_t (*md_get_size)(const void *md);
 	int (*primitive_create)(void **primitive, const void *desc);
 	int (*primitive_destroy)(void *primitive);
-	int (*primitive_execute)(
-		const void *primitive, void *stream, int n, const struct dnnl_arg *);
+	int (*primitive_execute)(const void *primitive, void *stream, int n,
+		const struct dnnl_arg *);
 	int (*memory_create)(void **memory, const void *md, void *engine, void *handle);
 	int (*memory_destroy)(void *memory);
 
 	/* Version 2. */
-	int (*v2_md_strides)(
-		void *md, int dims, const int64_t *dim, int type, const int64_t *stride);
+	int (*v2_md_strides)(void *md, int dims, const int64_t *dim, int type,
+		const int64_t *stride);
 	int (*v2_md_tag)(void *md, int dims, const int64_t *dim, int type, int tag);
-	int (*v2_matmul)(
-		void *desc, const void *src, const void *w, const void *bias, const void *dst);
-	int (*v2_desc_create)(
-		void **desc, const void *op, const void *attr, void *engine, const void *hint);
+	int (*v2_matmul)(void *desc, const void *src, const void *w, const void *bias,
+		const void *dst);
+	int (*v2_desc_create)(void **desc, const void *op, const void *attr, void *engine,
+		const void *hint);
 
 	/* Version 3. */
-	int (*v3_md_strides)(
-		void **md, int dims, const int64_t *dim, int type, const int64_t *stride);
+	int (*v3_md_strides)(void **md, int dims, const int64_t *dim, int type,
+		const int64_t *stride);
 	int (*v3_md_tag)(void **md, int dims, const int64_t *dim, int type, int tag);
 	int (*v3_md_destroy)(void *md);
 	int (*v3_matmul)(void **desc, void *engine, const void *src, const void *w,
@@ -255,8 +255,8 @@ bool reap_gemm_onednn_has_amx(void)
 	unsigned a, b, c, d;
 
 	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & AMX_BF16) &&
-	       library_lacks() == NULL &&
-	       (dnnl.get_effective_cpu_isa() & DNNL_ISA_AMX) == DNNL_ISA_AMX;
+		library_lacks() == NULL &&
+		(dnnl.get_effective_cpu_isa() & DNNL_ISA_AMX) == DNNL_ISA_AMX;
 #else
 	return false;
 #endif
@@ -264,8 +264,8 @@ bool reap_gemm_onednn_has_amx(void)
 
 /* ---- memory descriptors ---- */
 
-static bool md_strides(
-	union md *md, int type, size_t rows, size_t cols, size_t row_stride, size_t col_stride)
+static bool md_strides(union md *md, int type, size_t rows, size_t cols, size_t row_stride,
+	size_t col_stride)
 {
 	const int64_t dim[2] = {(int64_t)rows, (int64_t)cols};
 	const int64_t stride[2] = {(int64_t)row_stride, (int64_t)col_stride};
@@ -334,8 +334,8 @@ static size_t weights_bytes(bool bf16, size_t n, size_t k)
 static bool make_attr(void **attr)
 {
 	return dnnl.attr_create(attr) == 0 &&
-	       dnnl.attr_set_scratchpad_mode(*attr, DNNL_SCRATCHPAD_USER) == 0 &&
-	       dnnl.attr_set_fpmath_mode(*attr, DNNL_FPMATH_STRICT) == 0;
+		dnnl.attr_set_scratchpad_mode(*attr, DNNL_SCRATCHPAD_USER) == 0 &&
+		dnnl.attr_set_fpmath_mode(*attr, DNNL_FPMATH_STRICT) == 0;
 }
 
 static bool make_matmul(struct product *p, const void *weights)
@@ -346,7 +346,7 @@ static bool make_matmul(struct product *p, const void *weights)
 
 	if (good && dnnl.major == 2)
 		good = dnnl.v2_matmul(&op, md_of(&p->src), weights, NULL, md_of(&p->dst)) == 0 &&
-		       dnnl.v2_desc_create(&p->desc, &op, attr, dnnl.engine, NULL) == 0;
+			dnnl.v2_desc_create(&p->desc, &op, attr, dnnl.engine, NULL) == 0;
 	else if (good)
 		good = dnnl.v3_matmul(&p->desc, dnnl.engine, md_of(&p->src), weights, NULL,
 			       md_of(&p->dst), attr) == 0;
@@ -369,9 +369,9 @@ static bool make_reorder(struct product *p)
 	if (dnnl.md_get_size(p->weights) > weights_bytes(key->bf16, key->n, key->k))
 		return false;
 	good = md_strides(&p->plain, type, key->k, key->n, 1, key->k) && make_attr(&attr) &&
-	       dnnl.desc_reorder(&p->reorder_desc, md_of(&p->plain), dnnl.engine, p->weights,
-		       dnnl.engine, attr) == 0 &&
-	       dnnl.primitive_create(&p->reorder, p->reorder_desc) == 0;
+		dnnl.desc_reorder(&p->reorder_desc, md_of(&p->plain), dnnl.engine, p->weights,
+			dnnl.engine, attr) == 0 &&
+		dnnl.primitive_create(&p->reorder, p->reorder_desc) == 0;
 	if (attr != NULL)
 		dnnl.attr_destroy(attr);
 	return good;
@@ -396,7 +396,7 @@ static void drop(struct product *p)
 static bool same(const struct key *a, const struct key *b)
 {
 	return a->m == b->m && a->n == b->n && a->k == b->k && a->ldc == b->ldc &&
-	       a->bf16 == b->bf16;
+		a->bf16 == b->bf16;
 }
 
 /* The key of the product whose weights' layout slabs of n columns have. */
@@ -426,10 +426,10 @@ static const struct product *get_locked(const struct key *key)
 		return NULL;
 	p->key = *key;
 	good = md_strides(&p->src, type, key->m, key->k, key->k, 1) &&
-	       md_strides(&p->dst, DNNL_F32, key->m, key->n, key->ldc, 1);
+		md_strides(&p->dst, DNNL_F32, key->m, key->n, key->ldc, 1);
 	if (good && leads)
 		good = md_any(&any, type, key->k, key->n) && make_matmul(p, md_of(&any)) &&
-		       make_reorder(p);
+			make_reorder(p);
 	else if (good)
 		good = make_matmul(p, leader->weights);
 	md_drop(&any);
@@ -472,7 +472,7 @@ static bool execute(const void *primitive, int n, const int *arg, const void *co
 			break;
 	}
 	good = good && dnnl.primitive_execute(primitive, stream, n, args) == 0 &&
-	       dnnl.stream_wait(stream) == 0;
+		dnnl.stream_wait(stream) == 0;
 	while (made > 0)
 		dnnl.memory_destroy(args[--made].memory);
 	if (stream != NULL)
@@ -516,8 +516,8 @@ static void pack(bool bf16, void *slab, const struct reap_weight *w, size_t n0, 
 
 static bool multiply_piece(const struct key *key, float *c, const void *a, const void *slab)
 {
-	static const int arg[] = {
-		DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD};
+	static const int arg[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST,
+		DNNL_ARG_SCRATCHPAD};
 	const struct product *p = get(key);
 	void *scratch = NULL;
 	bool good = p != NULL;
@@ -563,8 +563,8 @@ static size_t bf16_work_bytes(size_t max_k)
 	return work_bytes(true, max_k);
 }
 
-static void bf16_pack(
-	void *slab, const struct reap_weight *w, size_t n0, size_t n, const struct reap_kern *kern)
+static void bf16_pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
+	const struct reap_kern *kern)
 {
 	pack(true, slab, w, n0, n, kern);
 }
@@ -586,8 +586,8 @@ static size_t f32_work_bytes(size_t max_k)
 	return work_bytes(false, max_k);
 }
 
-static void f32_pack(
-	void *slab, const struct reap_weight *w, size_t n0, size_t n, const struct reap_kern *kern)
+static void f32_pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
+	const struct reap_kern *kern)
 {
 	pack(false, slab, w, n0, n, kern);
 }

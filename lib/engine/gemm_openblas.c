@@ -59,8 +59,8 @@ static size_t slab_bytes(size_t n, size_t k)
 	return n * k * sizeof(float);
 }
 
-static void pack(
-	void *slab, const struct reap_weight *w, size_t n0, size_t n, const struct reap_kern *kern)
+static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
+	const struct reap_kern *kern)
 {
 	reap_weight_to_f32(slab, w->k, w, n0, n, 0, w->k, kern);
 }

@@ -13,8 +13,8 @@
 struct pace {
 	struct reap_progress base;
 	struct reap_progress *shown;
-	uint64_t done;	      /* tokens of finished chunks */
-	uint64_t read;	      /* tokens to be run, those of the chunk in work included */
+	uint64_t done;        /* tokens of finished chunks */
+	uint64_t read;        /* tokens to be run, those of the chunk in work included */
 	uint64_t bytes, size; /* of the stream: read so far, in all (0: not known) */
 };
 
@@ -25,7 +25,7 @@ struct intake {
 	const struct reap_intake_calls *calls;
 	char tokenizer[REAP_SHA256_HEX]; /* of the model; empty: it has none */
 	/* the chunk */
-	struct reap_block *block;	    /* (cap) */
+	struct reap_block *block;           /* (cap) */
 	struct reap_block_storage *storage; /* (cap) what the blocks point into */
 	size_t n, cap;
 	size_t at; /* the block that results were last reported for */
@@ -83,7 +83,8 @@ static int on_outcome(void *arg, const struct reap_outcome *o, struct reap_err *
 static int run_chunk(struct intake *in, struct reap_err *e)
 {
 	const struct reap_engine_sink sink = {.route = in->calls->route != NULL ? on_route : NULL,
-		.outcome = in->calls->outcome != NULL ? on_outcome : NULL, .arg = in};
+		.outcome = in->calls->outcome != NULL ? on_outcome : NULL,
+		.arg = in};
 	int rc;
 
 	if (in->n == 0)
@@ -129,9 +130,9 @@ static int take_block(struct intake *in, const struct reap_rec *rec, struct reap
 	if (b.index % in->o->shards != in->o->shard - 1)
 		return REAP_OK;
 	if (b.len > in->model->cfg.max_context)
-		return reap_fail(e, REAP_EFAIL, "%s: block %" PRIu64
-			": %u tokens, but %s has a context of %u", rec->stream, b.index, b.len,
-			in->model->dir, in->model->cfg.max_context);
+		return reap_fail(e, REAP_EFAIL,
+			"%s: block %" PRIu64 ": %u tokens, but %s has a context of %u", rec->stream,
+			b.index, b.len, in->model->dir, in->model->cfg.max_context);
 	if (c->block != NULL && ((rc = c->block(c->arg, &b, &skip, e)) != REAP_OK || skip))
 		return rc;
 	in->pace.read += b.len;
@@ -160,8 +161,8 @@ static int take_pack(struct intake *in, const struct reap_rec *rec, struct reap_
 	if (p.tokenizer[0] != '\0' && in->tokenizer[0] != '\0' &&
 		strcmp(p.tokenizer, in->tokenizer) != 0)
 		return reap_fail(e, REAP_EFAIL,
-			"%s: pack %s was made with the tokenizer %.12s, but %s has %.12s", rec->stream,
-			p.pack, p.tokenizer, in->model->dir, in->tokenizer);
+			"%s: pack %s was made with the tokenizer %.12s, but %s has %.12s",
+			rec->stream, p.pack, p.tokenizer, in->model->dir, in->tokenizer);
 	if (in->calls->pack == NULL)
 		return REAP_OK;
 	if ((rc = run_chunk(in, e)) != REAP_OK)
@@ -199,17 +200,20 @@ static int read_all(struct intake *in, struct reap_reader *tokens, struct reap_e
 		if (rc != REAP_OK)
 			return rc;
 	}
-	if (rc < 0 || (rc = reap_book_end(in->book, reap_reader_name(tokens), &source, e)) != REAP_OK ||
+	if (rc < 0 ||
+		(rc = reap_book_end(in->book, reap_reader_name(tokens), &source, e)) != REAP_OK ||
 		(rc = run_chunk(in, e)) != REAP_OK || in->calls->end == NULL)
 		return rc;
 	return in->calls->end(in->calls->arg, &source, e);
 }
 
-int reap_intake_run(struct reap_engine *eng, const struct reap_model *m,
-	struct reap_reader *tokens, const struct reap_intake_opts *o,
-	const struct reap_intake_calls *calls, struct reap_err *e)
+int reap_intake_run(struct reap_engine *eng, const struct reap_model *m, struct reap_reader *tokens,
+	const struct reap_intake_opts *o, const struct reap_intake_calls *calls, struct reap_err *e)
 {
-	struct intake in = {.eng = eng, .model = m, .o = o, .calls = calls,
+	struct intake in = {.eng = eng,
+		.model = m,
+		.o = o,
+		.calls = calls,
 		.pace = {.base = {tick}, .shown = o->p, .size = o->stream_bytes}};
 	int rc = find_tokenizer(&in, e);
 

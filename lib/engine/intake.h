@@ -31,9 +31,9 @@ struct reap_intake_calls {
 };
 
 struct reap_intake_opts {
-	uint32_t shard, shards;	 /* blocks with index % shards == shard - 1 */
+	uint32_t shard, shards;  /* blocks with index % shards == shard - 1 */
 	struct reap_progress *p; /* NULL allowed; told of tokens of the whole run */
-	uint64_t stream_bytes;	 /* of the token stream, to foresee the end; 0: not known */
+	uint64_t stream_bytes;   /* of the token stream, to foresee the end; 0: not known */
 };
 
 /* Run the whole stream.  Refused: pack records that are not of the blocks that came

@@ -37,10 +37,10 @@ struct reap_kern {
 	/* MXFP4 (OCP MX 1.0): groups of 32 values, 16 bytes and one scale 2^(s-127)
 	 * each; element 2j is the low nibble of byte j.  Exact in both forms; s = 255
 	 * makes NaN. */
-	void (*mxfp4_to_f32)(
-		float *dst, const uint8_t *blocks, const uint8_t *scales, size_t groups);
-	void (*mxfp4_to_bf16)(
-		uint16_t *dst, const uint8_t *blocks, const uint8_t *scales, size_t groups);
+	void (*mxfp4_to_f32)(float *dst, const uint8_t *blocks, const uint8_t *scales,
+		size_t groups);
+	void (*mxfp4_to_bf16)(uint16_t *dst, const uint8_t *blocks, const uint8_t *scales,
+		size_t groups);
 
 	/* Sum of squares. */
 	float (*sumsq)(const float *x, size_t n);
@@ -71,8 +71,8 @@ struct reap_kern {
 		size_t m, size_t n, size_t k, int add);
 
 	/* dst[c][r] = src[r][c] for rows x cols, rows ldX apart. */
-	void (*transpose)(
-		float *dst, size_t ldd, const float *src, size_t lds, size_t rows, size_t cols);
+	void (*transpose)(float *dst, size_t ldd, const float *src, size_t lds, size_t rows,
+		size_t cols);
 
 	/* The largest of n (-inf for none; NaN is never the largest). */
 	float (*max)(const float *x, size_t n);

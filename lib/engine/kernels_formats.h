@@ -159,8 +159,8 @@ static void mxfp4_to_f32(float *dst, const uint8_t *blocks, const uint8_t *scale
 	}
 }
 
-static void mxfp4_to_bf16(
-	uint16_t *dst, const uint8_t *blocks, const uint8_t *scales, size_t groups)
+static void mxfp4_to_bf16(uint16_t *dst, const uint8_t *blocks, const uint8_t *scales,
+	size_t groups)
 {
 	for (size_t g = 0; g < groups; g++) {
 		__m512i table = _mm512_srli_epi32((__m512i)times_e8m0(load(fp4), scales[g]), 16);
@@ -171,8 +171,8 @@ static void mxfp4_to_bf16(
 		 * of a word: with the table there twice, 4. */
 		code = _mm512_or_si512(code, _mm512_slli_epi32(code, 12));
 		_mm512_storeu_si512(dst + 32 * g,
-			_mm512_permutexvar_epi16(
-				code, _mm512_broadcast_i64x4(_mm512_cvtepi32_epi16(table))));
+			_mm512_permutexvar_epi16(code,
+				_mm512_broadcast_i64x4(_mm512_cvtepi32_epi16(table))));
 	}
 }
 #else
@@ -219,8 +219,8 @@ static void mxfp4_to_f32(float *dst, const uint8_t *blocks, const uint8_t *scale
 	}
 }
 
-static void mxfp4_to_bf16(
-	uint16_t *dst, const uint8_t *blocks, const uint8_t *scales, size_t groups)
+static void mxfp4_to_bf16(uint16_t *dst, const uint8_t *blocks, const uint8_t *scales,
+	size_t groups)
 {
 	for (size_t g = 0; g < groups; g++) {
 		vf v[32 / LANES];

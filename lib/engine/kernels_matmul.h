@@ -25,8 +25,8 @@ INLINE void matmul_tile(float *c, size_t ldc, const float *a, size_t lda, const 
 	UNROLL
 	for (int i = 0; i < rows; i++)
 		UNROLL
-		for (int j = 0; j < cols; j++)
-			acc[i][j] = (vf){0};
+	for (int j = 0; j < cols; j++)
+		acc[i][j] = (vf){0};
 	for (size_t l = 0; l < k; l++) {
 		vf w[COLS];
 
@@ -45,13 +45,13 @@ INLINE void matmul_tile(float *c, size_t ldc, const float *a, size_t lda, const 
 	UNROLL
 	for (int i = 0; i < rows; i++)
 		UNROLL
-		for (int j = 0; j < cols; j++) {
-			float *p = c + (size_t)i * ldc + (size_t)(LANES * j);
+	for (int j = 0; j < cols; j++) {
+		float *p = c + (size_t)i * ldc + (size_t)(LANES * j);
 
-			if (plus)
-				acc[i][j] += load(p);
-			store(p, acc[i][j]);
-		}
+		if (plus)
+			acc[i][j] += load(p);
+		store(p, acc[i][j]);
+	}
 }
 
 static void matmul(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb,
@@ -72,8 +72,8 @@ static void matmul(float *c, size_t ldc, const float *a, size_t lda, const float
 			matmul_tile(c + i * ldc + j, ldc, a + i * lda, lda, b + j, ldb, k, plus,
 				ROWS, 1);
 		for (; i < m; i++)
-			matmul_tile(
-				c + i * ldc + j, ldc, a + i * lda, lda, b + j, ldb, k, plus, 1, 1);
+			matmul_tile(c + i * ldc + j, ldc, a + i * lda, lda, b + j, ldb, k, plus, 1,
+				1);
 	}
 }
 
@@ -125,8 +125,8 @@ INLINE void transpose_tile(float *dst, size_t ldd, const float *src, size_t lds)
 }
 #endif
 
-static void transpose(
-	float *dst, size_t ldd, const float *src, size_t lds, size_t rows, size_t cols)
+static void transpose(float *dst, size_t ldd, const float *src, size_t lds, size_t rows,
+	size_t cols)
 {
 	for (size_t r0 = 0; r0 < rows; r0 += WIDE) {
 		size_t r1 = r0 + WIDE < rows ? r0 + WIDE : rows, c = 0;
@@ -135,8 +135,8 @@ static void transpose(
 		if (r1 - r0 == WIDE)
 			for (; c + 4 <= cols; c += 4)
 				for (size_t r = r0; r < r1; r += LANES)
-					transpose_tile(
-						dst + c * ldd + r, ldd, src + r * lds + c, lds);
+					transpose_tile(dst + c * ldd + r, ldd, src + r * lds + c,
+						lds);
 #endif
 		for (; c < cols; c++)
 			for (size_t r = r0; r < r1; r++)

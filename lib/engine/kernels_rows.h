@@ -62,8 +62,8 @@ static void scale(float *x, float s, size_t n)
 		x[i] *= s;
 }
 
-INLINE void combine_step(
-	struct wide *s, float *x, const float *y, const float *bias, float gate, size_t n)
+INLINE void combine_step(struct wide *s, float *x, const float *y, const float *bias, float gate,
+	size_t n)
 {
 	EACH_PART(p)
 	{
@@ -144,7 +144,7 @@ static void swiglu(float *dst, const float *pairs, const float *bias, float limi
 	for (size_t i = 0; i < n; i += LANES) {
 		vf a = load_at(pairs, 2 * i, 2 * n, 0) + load_at(bias, 2 * i, 2 * n, 0);
 		vf b = load_at(pairs, 2 * i + LANES, 2 * n, 0) +
-		       load_at(bias, 2 * i + LANES, 2 * n, 0);
+			load_at(bias, 2 * i + LANES, 2 * n, 0);
 		vf g, u;
 
 		deinterleave(&g, &u, a, b);

@@ -63,8 +63,8 @@ INLINE vf load_part(const float *p, size_t n, float fill)
 	static const int32_t ones_then_zeros[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1};
 	__m256i mask = _mm256_loadu_si256((const __m256i *)(ones_then_zeros + LANES - n));
 
-	return (vf)_mm256_blendv_ps(
-		(__m256)splat(fill), _mm256_maskload_ps(p, mask), _mm256_castsi256_ps(mask));
+	return (vf)_mm256_blendv_ps((__m256)splat(fill), _mm256_maskload_ps(p, mask),
+		_mm256_castsi256_ps(mask));
 #else
 	vf v = splat(fill);
 
@@ -159,8 +159,8 @@ INLINE uint32_t lanes_most(vu v)
 {
 #if defined(__AVX2__)
 #if defined(__AVX512F__)
-	__m256i a = _mm256_max_epu32(
-		_mm512_castsi512_si256((__m512i)v), _mm512_extracti64x4_epi64((__m512i)v, 1));
+	__m256i a = _mm256_max_epu32(_mm512_castsi512_si256((__m512i)v),
+		_mm512_extracti64x4_epi64((__m512i)v, 1));
 #else
 	__m256i a = (__m256i)v;
 #endif
@@ -203,7 +203,7 @@ INLINE size_t count_large(vf x, float t)
 #else
 	vi hit = size >= splat(t);
 
-	return (size_t)-(hit[0] + hit[1] + hit[2] + hit[3]);
+	return (size_t) - (hit[0] + hit[1] + hit[2] + hit[3]);
 #endif
 }
 
@@ -270,14 +270,14 @@ INLINE void deinterleave(vf *even, vf *odd, vf a, vf b)
 		_mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
 
 	*even = (vf)_mm512_permutex2var_ps((__m512)a, at, (__m512)b);
-	*odd = (vf)_mm512_permutex2var_ps(
-		(__m512)a, _mm512_add_epi32(at, _mm512_set1_epi32(1)), (__m512)b);
+	*odd = (vf)_mm512_permutex2var_ps((__m512)a, _mm512_add_epi32(at, _mm512_set1_epi32(1)),
+		(__m512)b);
 #elif defined(__AVX2__)
 	/* The halves come out as a0 b0 a1 b1. */
-	*even = (vf)_mm256_permute4x64_pd(
-		(__m256d)_mm256_shuffle_ps((__m256)a, (__m256)b, 0x88), 0xd8);
-	*odd = (vf)_mm256_permute4x64_pd(
-		(__m256d)_mm256_shuffle_ps((__m256)a, (__m256)b, 0xdd), 0xd8);
+	*even = (vf)_mm256_permute4x64_pd((__m256d)_mm256_shuffle_ps((__m256)a, (__m256)b, 0x88),
+		0xd8);
+	*odd = (vf)_mm256_permute4x64_pd((__m256d)_mm256_shuffle_ps((__m256)a, (__m256)b, 0xdd),
+		0xd8);
 #else
 	*even = (vf){a[0], a[2], b[0], b[2]};
 	*odd = (vf){a[1], a[3], b[1], b[3]};

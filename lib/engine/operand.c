@@ -36,8 +36,7 @@ size_t reap_operand_bytes(enum reap_operand type, size_t k)
 	return low_at(k) + (k + 1) / 2 * sizeof(float);
 }
 
-bool reap_i16_uneven(
-	const float *x, float s, size_t n, bool gated, const struct reap_kern *kern)
+bool reap_i16_uneven(const float *x, float s, size_t n, bool gated, const struct reap_kern *kern)
 {
 	const float least = s * (float)LIMIT / (gated ? 128 : 64);
 
@@ -144,7 +143,7 @@ bool reap_i16_row_uneven(const void *row, size_t k)
 		bits |= two;
 	}
 	return (bits & 0x8000000080000000) != 0 ||
-	       (g < reap_i16_groups(k) && reap_i16_group_uneven(row, k, g * GROUP));
+		(g < reap_i16_groups(k) && reap_i16_group_uneven(row, k, g * GROUP));
 }
 
 void reap_i16_get(float *dst, const void *row, size_t k, size_t first, size_t n,

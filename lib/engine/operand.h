@@ -62,8 +62,7 @@ void reap_operand_copy(enum reap_operand type, void *dst, const void *src, size_
  * the others hardly more than bf16 would (R is at most 31, and what fixed point loses is
  * bf16's error at 23).  Of gated ones, are more than 7/8 below 1/128?  Neither zeros are
  * nor what is not finite. */
-bool reap_i16_uneven(
-	const float *x, float s, size_t n, bool gated, const struct reap_kern *kern);
+bool reap_i16_uneven(const float *x, float s, size_t n, bool gated, const struct reap_kern *kern);
 
 /* Second words of n numbers x that are hi times the scale s > 0, or of an uneven group
  * both; and back. */

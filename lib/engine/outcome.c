@@ -22,8 +22,9 @@ static void norm_task(void *arg, size_t task, int thread)
 {
 	const struct head *h = arg;
 	struct reap_engine *g = h->g;
-	const struct reap_rows in = {
-		.type = g->gemm.gemm->operand, .k = g->hidden, .precise = true};
+	const struct reap_rows in = {.type = g->gemm.gemm->operand,
+		.k = g->hidden,
+		.precise = true};
 	float *row = (float *)(void *)reap_thread_scratch(g, thread);
 	size_t end = (task + 1) * REAP_ROW_TASK;
 

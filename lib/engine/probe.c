@@ -34,8 +34,10 @@ static const struct reap_tensor *tensor(struct blank *z, uint64_t n, uint64_t k,
 {
 	struct reap_tensor *t = &z->tensor[z->tensors++];
 
-	*t = (struct reap_tensor){
-		.name = "zeros", .ndim = 2, .shape = {n, k}, .bytes = n * k * size};
+	*t = (struct reap_tensor){.name = "zeros",
+		.ndim = 2,
+		.shape = {n, k},
+		.bytes = n * k * size};
 	if (t->bytes > z->bytes)
 		z->bytes = t->bytes;
 	return t;
@@ -207,8 +209,11 @@ int reap_probe(double *rate, const struct reap_config *cfg, const struct reap_en
 		rows = 1;
 	if (len == 0 || len > rows)
 		len = (uint32_t)rows;
-	run = (struct reap_cost_run){.cfg = &z.model.cfg, .layers = z.model.cfg.layers,
-		.routes = o->routes, .outcomes = o->outcomes, .chunk = rows};
+	run = (struct reap_cost_run){.cfg = &z.model.cfg,
+		.layers = z.model.cfg.layers,
+		.routes = o->routes,
+		.outcomes = o->outcomes,
+		.chunk = rows};
 	ids = reap_calloc(len, sizeof(*ids));
 	keep = reap_alloc(len, 1);
 	channel = reap_calloc(len, 1);

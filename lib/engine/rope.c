@@ -13,7 +13,7 @@ static const double two_pi = 6.283185307179586;
 static double turning_dim(const struct reap_config *c, double turns)
 {
 	return c->head_dim * log(c->yarn_original_context / (turns * two_pi)) /
-	       (2 * log(c->rope_theta));
+		(2 * log(c->rope_theta));
 }
 
 int reap_rope_init(struct reap_rope *r, const struct reap_config *c, struct reap_err *e)
@@ -51,9 +51,9 @@ int reap_rope_init(struct reap_rope *r, const struct reap_config *c, struct reap
 		/* Fast waves keep their frequency, slow ones are stretched by the factor. */
 		float keep = 1.0f - slow;
 
-		r->inv_freq[i] = c->yarn ? 1.0f / ((float)c->yarn_factor * f) * (1.0f - keep) +
-						   1.0f / f * keep
-					 : 1.0f / f;
+		r->inv_freq[i] = c->yarn
+			? 1.0f / ((float)c->yarn_factor * f) * (1.0f - keep) + 1.0f / f * keep
+			: 1.0f / f;
 	}
 	return REAP_OK;
 }

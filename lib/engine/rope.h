@@ -23,8 +23,8 @@ struct reap_rope {
 	float *cosine, *sine;
 };
 
-REAP_MUST_CHECK int reap_rope_init(
-	struct reap_rope *r, const struct reap_config *c, struct reap_err *e);
+REAP_MUST_CHECK int reap_rope_init(struct reap_rope *r, const struct reap_config *c,
+	struct reap_err *e);
 void reap_rope_free(struct reap_rope *r);
 
 /* Make the tables at least `length` positions long. */

@@ -131,8 +131,8 @@ static inline uint8_t *reap_thread_scratch(const struct reap_engine *g, int thre
 
 /* RMSNorm (arXiv 1910.07467): out = w * x / sqrt(mean(x^2) + eps).  A sum that
  * overflows makes NaN, as dividing by it would make every row 0. */
-static inline void reap_norm_row(
-	const struct reap_engine *g, float *out, const float *x, const float *w)
+static inline void reap_norm_row(const struct reap_engine *g, float *out, const float *x,
+	const float *w)
 {
 	double mean = (double)g->kern->sumsq(x, g->hidden) / (double)g->hidden;
 	double scale = isinf(mean) ? (double)NAN : 1 / sqrt(mean + g->cfg->rms_eps);

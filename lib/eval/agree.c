@@ -37,7 +37,8 @@ int reap_agree_meta(const char *an, const struct reap_eval_meta *a, const char *
 	if ((rc = reap_agree_u64("entropy_topk", an, a->entropy_topk, bn, b->entropy_topk, e)) !=
 			REAP_OK ||
 		(rc = reap_agree_u64("bins of p", an, a->xbins, bn, b->xbins, e)) != REAP_OK ||
-		(rc = reap_agree_u64("bins of entropy", an, a->ybins, bn, b->ybins, e)) != REAP_OK ||
+		(rc = reap_agree_u64("bins of entropy", an, a->ybins, bn, b->ybins, e)) !=
+			REAP_OK ||
 		(rc = reap_agree_f64("cc_quantile", an, a->cc_quantile, bn, b->cc_quantile, e)) !=
 			REAP_OK ||
 		(rc = reap_agree_str("prob_scale", an, a->log_scale ? "log" : "linear", bn,
@@ -59,7 +60,8 @@ int reap_agree_data(const char *an, const struct reap_metrics *a, const char *bn
 		(rc = reap_agree_u64("seq_len", an, a->seq_len, bn, b->seq_len, e)) != REAP_OK ||
 		(rc = reap_agree_str("rows_sha256", an, a->rows_sha256, bn, b->rows_sha256, e)) !=
 			REAP_OK ||
-		(rc = reap_agree_u64("rows_seen", an, a->rows_seen, bn, b->rows_seen, e)) != REAP_OK ||
+		(rc = reap_agree_u64("rows_seen", an, a->rows_seen, bn, b->rows_seen, e)) !=
+			REAP_OK ||
 		(rc = reap_agree_u64("blocks", an, a->blocks, bn, b->blocks, e)) != REAP_OK ||
 		(rc = reap_agree_u64("tokens", an, a->tokens, bn, b->tokens, e)) != REAP_OK ||
 		(rc = reap_agree_u64("kept", an, a->kept, bn, b->kept, e)) != REAP_OK ||

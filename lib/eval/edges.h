@@ -24,7 +24,7 @@ struct reap_edge_move {
 	bool up;
 	uint32_t below; /* the share of the model's tokens in so many first bins decides */
 	double missing; /* by how much that share would have to be other than it is */
-	double change;	/* what then becomes of dCC */
+	double change;  /* what then becomes of dCC */
 	struct reap_interval share;
 };
 

@@ -19,7 +19,7 @@ static int only_keys(const json_t *obj, const char *path, const char *const *key
 	const char *key;
 	json_t *value;
 
-	json_object_foreach((json_t *)obj, key, value) {
+	json_object_foreach ((json_t *)obj, key, value) {
 		const char *const *k = keys;
 
 		while (*k != NULL && strcmp(*k, key) != 0)
@@ -39,7 +39,8 @@ static int copy_str(const json_t *obj, const char *key, const char *path, char *
 	if (rc != REAP_OK)
 		return rc;
 	if (strlen(s) >= size)
-		return reap_fail(e, REAP_EFAIL, "%s: %s: longer than %zu bytes", path, key, size - 1);
+		return reap_fail(e, REAP_EFAIL, "%s: %s: longer than %zu bytes", path, key,
+			size - 1);
 	strcpy(out, s);
 	return REAP_OK;
 }
@@ -54,7 +55,7 @@ static int load_seq_lens(struct reap_gates *g, const json_t *root, struct reap_e
 		json_array_size(list) > REAP_GATES_SEQ_LENS)
 		return reap_fail(e, REAP_EFAIL, "%s: primary_seq_lens: not a list of 1..%d lengths",
 			g->path, REAP_GATES_SEQ_LENS);
-	json_array_foreach(list, i, v) {
+	json_array_foreach (list, i, v) {
 		unsigned long n = 0;
 		char *end = NULL;
 
@@ -90,10 +91,11 @@ static int load_thresholds(struct reap_gates *g, const json_t *root, struct reap
 			return rc;
 		/* The original takes 0, which nothing passes. */
 		if (isnan(*to[i]))
-			return reap_fail(e, REAP_EFAIL, "%s: thresholds.%s: missing", g->path, keys[i]);
+			return reap_fail(e, REAP_EFAIL, "%s: thresholds.%s: missing", g->path,
+				keys[i]);
 		if (*to[i] < 0)
-			return reap_fail(e, REAP_EFAIL, "%s: thresholds.%s: %g is negative", g->path,
-				keys[i], *to[i]);
+			return reap_fail(e, REAP_EFAIL, "%s: thresholds.%s: %g is negative",
+				g->path, keys[i], *to[i]);
 	}
 	return REAP_OK;
 }
@@ -119,8 +121,8 @@ static int load(struct reap_gates *g, const json_t *root, struct reap_err *e)
 		return rc;
 	g->rule_max = strcmp(rule, "max") == 0;
 	if (!g->rule_max && strcmp(rule, "min") != 0)
-		return reap_fail(e, REAP_EFAIL, "%s: gate_rule: '%s' is neither min nor max", g->path,
-			rule);
+		return reap_fail(e, REAP_EFAIL, "%s: gate_rule: '%s' is neither min nor max",
+			g->path, rule);
 	return REAP_OK;
 }
 
@@ -266,8 +268,8 @@ static void ask(struct reap_check *c, const struct reap_pair_row *r, const struc
 			c->more_tokens = (uint64_t)(ceil(more / unit) * unit);
 			break;
 		}
-	c->more_blocks = (uint64_t)ceil(
-		(double)c->more_tokens * (double)r->left.blocks / (double)r->tokens);
+	c->more_blocks =
+		(uint64_t)ceil((double)c->more_tokens * (double)r->left.blocks / (double)r->tokens);
 }
 
 /* ---- one row ---- */
@@ -340,10 +342,11 @@ static void judge_row(const struct reap_gates *g, const struct reap_pair_row *r,
 		if (i == REAP_CHECK_JS2D)
 			judge_js2d(c, r);
 		else
-			judge_difference(c, ci[i], r, i == REAP_CHECK_CC ?
-				(struct outlook){.moves = r->cc_moves,
-					.rare = 1.01 * REAP_PAIR_RARE / (double)r->tokens} :
-				(struct outlook){.rare = 0});
+			judge_difference(c, ci[i], r,
+				i == REAP_CHECK_CC
+					? (struct outlook){.moves = r->cc_moves,
+						  .rare = 1.01 * REAP_PAIR_RARE / (double)r->tokens}
+					: (struct outlook){.rare = 0});
 	}
 }
 
@@ -359,8 +362,9 @@ enum choice { PRIMARY, PRIMARY_PACK, ALL };
 
 static bool chosen(const struct reap_gates *g, const struct reap_pair_row *r, enum choice c)
 {
-	return c == ALL || (strcmp(r->left.pack, g->primary_pack) == 0 &&
-		(c == PRIMARY_PACK || wants_seq_len(g, r->left.seq_len)));
+	return c == ALL ||
+		(strcmp(r->left.pack, g->primary_pack) == 0 &&
+			(c == PRIMARY_PACK || wants_seq_len(g, r->left.seq_len)));
 }
 
 static size_t count_chosen(const struct reap_gates *g, const struct reap_pair *p, enum choice c)
@@ -392,8 +396,10 @@ static void note_choice(const struct reap_gates *g, const struct reap_pair *p, e
 		add_note(v, "the gate is for %s, which was not evaluated: judged on every pack",
 			g->primary_pack);
 	else if (c == PRIMARY_PACK)
-		add_note(v, "the gate is for %s at %s, which was not evaluated: judged at the "
-			"sequence lengths there are", g->primary_pack, lens);
+		add_note(v,
+			"the gate is for %s at %s, which was not evaluated: judged at the "
+			"sequence lengths there are",
+			g->primary_pack, lens);
 	else if (at > 0)
 		add_note(v, "%s at %s was not evaluated: judged without it", g->primary_pack, lens);
 }
@@ -414,11 +420,13 @@ static void note_pair(const struct reap_pair *p, struct reap_verdict *v)
 		add_note(v, "NOT HELD OUT: %s is the calibration split, which the pruning has seen",
 			held_in->left.pack);
 	else if (held_in != NULL)
-		add_note(v, "not shown to be held out: %s was made from all rows of its files "
+		add_note(v,
+			"not shown to be held out: %s was made from all rows of its files "
 			"(reap-tokenize --holdout); none of them may have been used for calibration",
 			held_in->left.pack);
 	if (dropped != NULL)
-		add_note(v, "%s %u: the models dropped different tokens as outside the p range "
+		add_note(v,
+			"%s %u: the models dropped different tokens as outside the p range "
 			"(%" PRIu64 " and %" PRIu64 "), so perplexities are over different tokens",
 			dropped->left.pack, dropped->left.seq_len, dropped->left.dropped_tokens,
 			dropped->right.dropped_tokens);
@@ -428,14 +436,17 @@ static void note_pair(const struct reap_pair *p, struct reap_verdict *v)
 		if (r->paired && !r->identical && r->units < REAP_PASS_UNITS)
 			add_note(v, "%s %u: %" PRIu64 " %s are too few to pass, which takes %d%s",
 				r->left.pack, r->left.seq_len, r->units, reap_unit_name(r),
-				REAP_PASS_UNITS, r->units < REAP_INTERVAL_MIN_UNITS ?
-				", and for an interval" : "");
+				REAP_PASS_UNITS,
+				r->units < REAP_INTERVAL_MIN_UNITS ? ", and for an interval" : "");
 	}
 	if (strcmp(p->left_meta.backend, p->right_meta.backend) != 0)
-		add_note(v, "the models were run with different arithmetic (%s and %s): the "
-			"differences contain that too", p->left_meta.backend, p->right_meta.backend);
+		add_note(v,
+			"the models were run with different arithmetic (%s and %s): the "
+			"differences contain that too",
+			p->left_meta.backend, p->right_meta.backend);
 	if (!v->intervals)
-		add_note(v, "no intervals: an eval holds no tokens (reap-ppl --no-tokens), so the "
+		add_note(v,
+			"no intervals: an eval holds no tokens (reap-ppl --no-tokens), so the "
 			"verdict is by the values alone");
 }
 

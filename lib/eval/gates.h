@@ -49,14 +49,14 @@ const char *reap_outcome_name(enum reap_outcome_code c); /* "PASS" ... */
 
 enum { REAP_CHECK_PPL, REAP_CHECK_CC, REAP_CHECK_MEAN_P, REAP_CHECK_JS2D, REAP_CHECKS };
 const char *reap_unit_name(const struct reap_pair_row *r); /* "documents" or "blocks" */
-const char *reap_check_name(int check); /* "dPPL", "dCC", "dmean_p", "JS2D" */
+const char *reap_check_name(int check);                    /* "dPPL", "dCC", "dmean_p", "JS2D" */
 
 struct reap_check {
-	double value;	      /* signed; js2d is >= 0 */
+	double value; /* signed; js2d is >= 0 */
 	bool has_interval;
-	double lo, hi;	      /* 95% */
+	double lo, hi; /* 95% */
 	double limit;
-	bool value_ok;	      /* |value| <= limit: the original's answer */
+	bool value_ok; /* |value| <= limit: the original's answer */
 	enum reap_outcome_code code;
 	/* When undecided: how many more tokens (scored, and in such blocks) decide it
 	 * nine times in ten, by what is known of the difference and its spread; 0 when
@@ -71,8 +71,8 @@ struct reap_judged {
 
 struct reap_verdict {
 	enum reap_outcome_code code;
-	bool intervals;	 /* else values were compared */
-	bool primary;	 /* the gates' own rows were there: the original's gate applies */
+	bool intervals;     /* else values were compared */
+	bool primary;       /* the gates' own rows were there: the original's gate applies */
 	bool original_pass; /* its answer then */
 	struct reap_judged *judged; /* owned */
 	size_t count;

@@ -52,7 +52,7 @@ struct reap_interval reap_interval_alike(const struct reap_interval *i)
 /* What one figure changes by when a unit is left out, summed over the units. */
 struct moments {
 	double n, square, cube, neighbours;
-	double last;	/* of the unit before */
+	double last;    /* of the unit before */
 	bool one_alone; /* without some unit there is no figure */
 };
 
@@ -71,7 +71,10 @@ static void add_unit(struct moments *m, double change)
 
 static void form(const struct moments *m, double figure, struct reap_interval *out)
 {
-	*out = (struct reap_interval){.lo = NAN, .hi = NAN, .se = NAN, .units = m->n,
+	*out = (struct reap_interval){.lo = NAN,
+		.hi = NAN,
+		.se = NAN,
+		.units = m->n,
 		.independent = m->n};
 	if (m->n < 3 || m->one_alone || isnan(figure))
 		return;

@@ -42,12 +42,12 @@ enum {
 };
 
 struct reap_interval {
-	bool known;	    /* there are enough units, and more than one matters */
-	double lo, hi;	    /* 95% */
-	double se;	    /* standard error; NaN when fewer than 3 units have something */
-	double units;	    /* that have something for the figure */
+	bool known;         /* there are enough units, and more than one matters */
+	double lo, hi;      /* 95% */
+	double se;          /* standard error; NaN when fewer than 3 units have something */
+	double units;       /* that have something for the figure */
 	double independent; /* as many are they worth */
-	double skew;	    /* of the units; > 0: a few pull the figure up */
+	double skew;        /* of the units; > 0: a few pull the figure up */
 };
 
 /* Write the figures that follow from column sums over some units; NaN where

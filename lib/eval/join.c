@@ -63,8 +63,8 @@ static int check_set(const struct head *h, size_t n, struct reap_err *e)
 	int rc;
 
 	if (first->shards != n)
-		return reap_fail(e, REAP_EFAIL, "%s: is shard %u of %u, but %zu were named", h[0].name,
-			first->shard, first->shards, n);
+		return reap_fail(e, REAP_EFAIL, "%s: is shard %u of %u, but %zu were named",
+			h[0].name, first->shard, first->shards, n);
 	for (size_t i = 1; i < n; i++) {
 		const struct reap_eval_meta *m = &h[i].shard->meta;
 
@@ -79,8 +79,9 @@ static int check_set(const struct head *h, size_t n, struct reap_err *e)
 			return rc;
 		for (size_t j = 0; j < i; j++)
 			if (h[j].shard->meta.shard == m->shard)
-				return reap_fail(e, REAP_EFAIL, "%s: is shard %u of %u, and so is %s",
-					h[i].name, m->shard, m->shards, h[j].name);
+				return reap_fail(e, REAP_EFAIL,
+					"%s: is shard %u of %u, and so is %s", h[i].name, m->shard,
+					m->shards, h[j].name);
 	}
 	return REAP_OK;
 }
@@ -149,8 +150,10 @@ static int merge_records(struct reap_writer *w, const struct reap_eval_meta *met
 		}
 		for (size_t i = 1; i < n; i++)
 			if (h[i].at != h[0].at)
-				return reap_fail(e, REAP_EFAIL, "%s: ends before %s: not shards of one "
-					"eval", h[h[0].at == AT_END ? 0 : i].name,
+				return reap_fail(e, REAP_EFAIL,
+					"%s: ends before %s: not shards of one "
+					"eval",
+					h[h[0].at == AT_END ? 0 : i].name,
 					h[h[0].at == AT_END ? i : 0].name);
 		if (h[0].at == AT_END)
 			return REAP_OK;

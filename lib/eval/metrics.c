@@ -191,10 +191,10 @@ static void fill_quantiles(struct reap_metrics *m, const struct reap_grid *g, do
 	const struct {
 		double q, *p, *h;
 	} want[] = {
-		{ cc_quantile, &m->p_thr, &m->h_thr },
-		{ 0.05, &m->p_q05, &m->h_q05 },
-		{ 0.50, &m->p_q50, &m->h_q50 },
-		{ 0.95, &m->p_q95, &m->h_q95 },
+		{cc_quantile, &m->p_thr, &m->h_thr},
+		{0.05, &m->p_q05, &m->h_q05},
+		{0.50, &m->p_q50, &m->h_q50},
+		{0.95, &m->p_q95, &m->h_q95},
 	};
 
 	m->x_thr = quantile(m->hist_x, g->x_edges, g->xbins, m->kept_tokens, cc_quantile);

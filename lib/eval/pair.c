@@ -17,22 +17,33 @@ enum { LEFT, RIGHT, SIDES };
 
 /* What is summed per unit.  Columns named for both sides take [LEFT], [RIGHT]. */
 enum {
-	COL_N,			/* tokens in the metrics (2) */
-	COL_NLL = COL_N + 2,	/* their nll (2) */
-	COL_P = COL_NLL + 2,	/* their p (2) */
-	COL_CC = COL_P + 2,	/* in conflict by own thresholds (2) */
+	COL_N,                    /* tokens in the metrics (2) */
+	COL_NLL = COL_N + 2,      /* their nll (2) */
+	COL_P = COL_NLL + 2,      /* their p (2) */
+	COL_CC = COL_P + 2,       /* in conflict by own thresholds (2) */
 	COL_CC_BASE = COL_CC + 2, /* right, by the left's thresholds */
-	COL_TOKENS,		/* all tokens, dropped or not */
-	COL_AGREE, COL_BOTH,
-	COL_JS,			/* their parts of js2d (2) */
-	COL_EDGE = COL_JS + 2,	/* tokens up to the edges that decide on the thresholds */
+	COL_TOKENS,               /* all tokens, dropped or not */
+	COL_AGREE,
+	COL_BOTH,
+	COL_JS,                /* their parts of js2d (2) */
+	COL_EDGE = COL_JS + 2, /* tokens up to the edges that decide on the thresholds */
 	COL_GROUP = COL_EDGE + (int)REAP_EDGE_MOVES, /* per group: tokens, nll left, nll right */
 	GROUPS = (int)REAP_CHANNEL_COUNT + (int)REAP_PAIR_POSITIONS,
 	COLUMNS = COL_GROUP + 3 * GROUPS,
 };
 
-enum { FIG_PPL, FIG_CC, FIG_CC_BASE, FIG_P, FIG_NLL, FIG_AGREE, FIG_JS, FIG_EDGE,
-	FIG_GROUP = FIG_EDGE + (int)REAP_EDGE_MOVES, FIGURES = FIG_GROUP + GROUPS };
+enum {
+	FIG_PPL,
+	FIG_CC,
+	FIG_CC_BASE,
+	FIG_P,
+	FIG_NLL,
+	FIG_AGREE,
+	FIG_JS,
+	FIG_EDGE,
+	FIG_GROUP = FIG_EDGE + (int)REAP_EDGE_MOVES,
+	FIGURES = FIG_GROUP + GROUPS
+};
 
 _Static_assert((int)FIGURES <= (int)REAP_INTERVAL_MAX_FIGURES, "raise it");
 
@@ -106,7 +117,8 @@ double reap_js2d(const int64_t *left, const int64_t *right, size_t bins)
 }
 
 /* By how much a further token of `mine` in this bin moves js2d. */
-static double js2d_slope(const struct reap_metrics *mine, const struct reap_metrics *other, size_t bin)
+static double js2d_slope(const struct reap_metrics *mine, const struct reap_metrics *other,
+	size_t bin)
 {
 	double p = (double)mine->hist2d[bin] / (double)mine->kept_tokens;
 	double q = (double)other->hist2d[bin] / (double)fmax(1, (double)other->kept_tokens);
@@ -147,10 +159,10 @@ static void figures(const double *s, double *f)
 		f[FIG_PPL] = NAN;
 	f[FIG_CC] = ratio(s[COL_CC + RIGHT], s[COL_N + RIGHT]) -
 		ratio(s[COL_CC + LEFT], s[COL_N + LEFT]);
-	f[FIG_CC_BASE] = ratio(s[COL_CC_BASE], s[COL_N + RIGHT]) -
-		ratio(s[COL_CC + LEFT], s[COL_N + LEFT]);
-	f[FIG_P] = ratio(s[COL_P + RIGHT], s[COL_N + RIGHT]) -
-		ratio(s[COL_P + LEFT], s[COL_N + LEFT]);
+	f[FIG_CC_BASE] =
+		ratio(s[COL_CC_BASE], s[COL_N + RIGHT]) - ratio(s[COL_CC + LEFT], s[COL_N + LEFT]);
+	f[FIG_P] =
+		ratio(s[COL_P + RIGHT], s[COL_N + RIGHT]) - ratio(s[COL_P + LEFT], s[COL_N + LEFT]);
 	f[FIG_NLL] = 0;
 	for (int c = 0; c < REAP_CHANNEL_COUNT; c++)
 		f[FIG_NLL] += s[COL_GROUP + 3 * c + 2] - s[COL_GROUP + 3 * c + 1];
@@ -262,10 +274,13 @@ static void add_token(struct work *w, const struct reap_grid *g, size_t unit,
 		t[LEFT].best[i] != t[RIGHT].best[i])
 		w->identical = false;
 	if (nll[RIGHT] > nll[LEFT])
-		add_worst(w, &(struct reap_pair_token){.block = t[LEFT].block,
-			.position = t[LEFT].positions[i], .id = t[LEFT].ids[i],
-			.channel = t[LEFT].channel[i], .nll_left = nll[LEFT],
-			.nll_right = nll[RIGHT]});
+		add_worst(w,
+			&(struct reap_pair_token){.block = t[LEFT].block,
+				.position = t[LEFT].positions[i],
+				.id = t[LEFT].ids[i],
+				.channel = t[LEFT].channel[i],
+				.nll_left = nll[LEFT],
+				.nll_right = nll[RIGHT]});
 }
 
 static void close_work(struct work *w)
@@ -318,14 +333,17 @@ static int same_block(const struct side s[SIDES], const struct reap_eval_tokens 
 		if (l->positions[i] != r->positions[i] || l->ids[i] != r->ids[i] ||
 			l->channel[i] != r->channel[i])
 			return reap_fail(e, REAP_EFAIL,
-				"%s: block %" PRIu64 ": token %u (%s) at position %u, but %s has %u (%s)"
+				"%s: block %" PRIu64
+				": token %u (%s) at position %u, but %s has %u (%s)"
 				" at %u",
 				rn, l->block, r->ids[i], reap_channel_name(r->channel[i]),
 				r->positions[i], ln, l->ids[i], reap_channel_name(l->channel[i]),
 				l->positions[i]);
 	if (!reap_parts_same(&l->parts, &r->parts))
-		return reap_fail(e, REAP_EFAIL, "%s: block %" PRIu64 " was made of other rows than "
-			"that of %s", rn, l->block, ln);
+		return reap_fail(e, REAP_EFAIL,
+			"%s: block %" PRIu64 " was made of other rows than "
+			"that of %s",
+			rn, l->block, ln);
 	return reap_agree_str("block_sha256", rn, r->block_sha256, ln, l->block_sha256, e);
 }
 
@@ -333,8 +351,8 @@ static int same_block(const struct side s[SIDES], const struct reap_eval_tokens 
  * of memory. */
 static size_t open_unit(struct work *w, const struct reap_parts *p, uint32_t part)
 {
-	size_t unit = p->n > 0 ? reap_units_find(&w->units, p->row[part]) :
-		reap_units_add(&w->units);
+	size_t unit =
+		p->n > 0 ? reap_units_find(&w->units, p->row[part]) : reap_units_add(&w->units);
 
 	if (!reap_grow(&w->sums, &w->sums_cap, w->units.count * COLUMNS, sizeof(*w->sums)) ||
 		!reap_grow(&w->stretch, &w->stretch_cap, w->stretches + 1, sizeof(*w->stretch)))
@@ -379,8 +397,10 @@ static int add_block(struct desk *d, struct side s[SIDES], struct reap_err *e)
 	if ((rc = same_block(s, t, e)) != REAP_OK)
 		return rc;
 	w = find_work(d, t[LEFT].pack, t[LEFT].seq_len);
-	if (w == NULL || !reap_grow(&w->bins, &w->bins_cap, (w->tokens + t[LEFT].n) * SIDES,
-				 sizeof(*w->bins)) || !add_tokens(w, &d->grid, t))
+	if (w == NULL ||
+		!reap_grow(&w->bins, &w->bins_cap, (w->tokens + t[LEFT].n) * SIDES,
+			sizeof(*w->bins)) ||
+		!add_tokens(w, &d->grid, t))
 		return reap_fail_memory(e, "the tokens of a pack");
 	w->tokens += t[LEFT].n;
 	w->blocks++;
@@ -425,7 +445,8 @@ static void fill_group(struct reap_pair_group *g, const double *sums, int group,
 {
 	const double *col = sums + COL_GROUP + 3 * group;
 
-	*g = (struct reap_pair_group){.tokens = (uint64_t)col[0], .d_nll_ci = ci[FIG_GROUP + group]};
+	*g = (struct reap_pair_group){.tokens = (uint64_t)col[0],
+		.d_nll_ci = ci[FIG_GROUP + group]};
 	if (g->tokens == 0)
 		return;
 	g->nll_left = col[1] / col[0];
@@ -513,8 +534,9 @@ static void compare_metrics(struct reap_pair_row *row, const struct reap_grid *g
  * empty: reckon with the power REAP_JS2D_POWER. */
 static double js2d_noise(const struct work *w, double js2d, size_t bins)
 {
-	double halves = 0.5 * (reap_js2d(w->half[LEFT][0], w->half[RIGHT][0], bins) +
-		reap_js2d(w->half[LEFT][1], w->half[RIGHT][1], bins));
+	double halves = 0.5 *
+		(reap_js2d(w->half[LEFT][0], w->half[RIGHT][0], bins) +
+			reap_js2d(w->half[LEFT][1], w->half[RIGHT][1], bins));
 
 	return fmin(fmax((halves - js2d) / (pow(2, REAP_JS2D_POWER) - 1), 0), js2d);
 }
@@ -584,9 +606,11 @@ static int read_rows(struct reap_pair *p, struct side s[SIDES], struct desk *d, 
 		if (l == 0 && r == 0)
 			return REAP_OK;
 		if (l != r || strcmp(s[LEFT].rec.type, s[RIGHT].rec.type) != 0)
-			return reap_fail(e, REAP_EFAIL, "%s: %s, but %s has %s: not evals of the same "
-				"tokens", s[RIGHT].name, r == 0 ? "ends" : s[RIGHT].rec.type,
-				s[LEFT].name, l == 0 ? "ended" : s[LEFT].rec.type);
+			return reap_fail(e, REAP_EFAIL,
+				"%s: %s, but %s has %s: not evals of the same "
+				"tokens",
+				s[RIGHT].name, r == 0 ? "ends" : s[RIGHT].rec.type, s[LEFT].name,
+				l == 0 ? "ended" : s[LEFT].rec.type);
 		if (reap_rec_is(&s[LEFT].rec, "tokens")) {
 			if ((rc = add_block(d, s, e)) != REAP_OK)
 				return rc;
@@ -619,7 +643,8 @@ int reap_pair_read(struct reap_pair *p, struct reap_reader *left, struct reap_re
 		(rc = check_metas(s, e)) == REAP_OK &&
 		(rc = reap_grid_init(&d.grid, &p->left_meta, e)) == REAP_OK &&
 		(rc = read_rows(p, s, &d, e)) == REAP_OK && p->count == 0)
-		rc = reap_fail(e, REAP_ESTREAM, "%s: an eval without a metrics record", s[LEFT].name);
+		rc = reap_fail(e, REAP_ESTREAM, "%s: an eval without a metrics record",
+			s[LEFT].name);
 	for (size_t i = 0; i < d.count; i++)
 		close_work(&d.work[i]);
 	free(d.work);

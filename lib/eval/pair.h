@@ -46,13 +46,13 @@ struct reap_pair_row {
 	double d_ppl, d_cc, d_mean_p, js2d;
 	double cc_at_base, d_cc_at_base; /* the right model at the left's thresholds */
 
-	bool paired;	/* the rest is filled in: both evals hold tokens */
+	bool paired;    /* the rest is filled in: both evals hold tokens */
 	bool identical; /* every token has the same nll, entropy and argmax */
 	uint64_t tokens;
 	uint64_t units;
 	bool units_are_rows; /* else blocks, at least some of them */
 	double d_nll;
-	double agree;	 /* share of tokens for which both put the same token on top */
+	double agree;    /* share of tokens for which both put the same token on top */
 	double both_hit; /* share of tokens that both had on top */
 	double floor_left, floor_right; /* js2d of odd and even units; NaN with one unit */
 	struct reap_interval d_ppl_ci, d_cc_ci, d_cc_at_base_ci, d_mean_p_ci, d_nll_ci, agree_ci;

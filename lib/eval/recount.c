@@ -65,7 +65,8 @@ int reap_recount_tokens(struct reap_recount *r, const struct reap_rec *rec,
 	if (rc != REAP_OK)
 		return rc;
 	if (!r->meta->tokens)
-		return reap_rec_fail(rec, "t", e, "tokens in an eval whose meta says there are none");
+		return reap_rec_fail(rec, "t", e,
+			"tokens in an eval whose meta says there are none");
 	if ((c = find(r, t->pack, t->seq_len, e)) == NULL)
 		return e->code;
 	for (uint32_t i = 0; i < t->n; i++)
@@ -133,13 +134,14 @@ static int check_tokens(const struct reap_recount *r, const struct reap_rec *rec
 		what = "hist2d";
 	else if (r->meta->shards == 1 && strcmp(m->blocks_sha256, hex) != 0)
 		what = "blocks_sha256";
-	return what == NULL ? REAP_OK
-			    : reap_rec_fail(rec, what, e, "pack %s of length %u: not what its tokens make",
-				      m->pack, m->seq_len);
+	return what == NULL
+		? REAP_OK
+		: reap_rec_fail(rec, what, e, "pack %s of length %u: not what its tokens make",
+			  m->pack, m->seq_len);
 }
 
-int reap_recount_metrics(struct reap_recount *r, const struct reap_rec *rec,
-	struct reap_metrics *m, struct reap_err *e)
+int reap_recount_metrics(struct reap_recount *r, const struct reap_rec *rec, struct reap_metrics *m,
+	struct reap_err *e)
 {
 	struct reap_counted *c;
 	int rc = reap_get_metrics(rec, r->meta, m, e);

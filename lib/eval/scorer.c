@@ -91,8 +91,10 @@ int reap_scorer_tokens(struct reap_scorer *s, const struct reap_eval_tokens *t, 
 int reap_scorer_outcome(struct reap_scorer *s, const struct reap_block *b,
 	const struct reap_outcome *o, struct reap_err *e)
 {
-	struct reap_eval_tokens t = {.block = b->index, .seq_len = b->seq_len,
-		.outliers = o->outliers, .parts = b->parts};
+	struct reap_eval_tokens t = {.block = b->index,
+		.seq_len = b->seq_len,
+		.outliers = o->outliers,
+		.parts = b->parts};
 
 	if (!reserve(s, o->n))
 		return reap_fail_memory(e, "the tokens of a block");
@@ -105,8 +107,9 @@ int reap_scorer_outcome(struct reap_scorer *s, const struct reap_block *b,
 			!(o->entropy[i] >= 0 && o->entropy[i] <= 1))
 			return reap_fail(e, REAP_EFAIL,
 				"block %" PRIu64 ", position %u: the model gives token %u the "
-				"log-probability %g and the entropy %g", b->index, pos, b->ids[pos],
-				(double)o->logp[i], (double)o->entropy[i]);
+				"log-probability %g and the entropy %g",
+				b->index, pos, b->ids[pos], (double)o->logp[i],
+				(double)o->entropy[i]);
 		s->positions[t.n] = pos;
 		s->ids[t.n] = b->ids[pos];
 		s->nll[t.n] = 0 - o->logp[i]; /* never -0 */
@@ -145,15 +148,15 @@ int reap_scorer_pack(struct reap_scorer *s, const struct reap_pack_info *p, stru
 	if (m == NULL)
 		return e->code;
 	describe(m, p);
-	if (m->scored_blocks > m->blocks ||
-		(s->meta.shards == 1 && m->scored_blocks != m->blocks))
-		return reap_fail(e, REAP_ESTREAM, "%s, length %u: %" PRIu64
-			" blocks came, its pack record says %" PRIu64, p->pack, p->seq_len,
-			m->scored_blocks, m->blocks);
+	if (m->scored_blocks > m->blocks || (s->meta.shards == 1 && m->scored_blocks != m->blocks))
+		return reap_fail(e, REAP_ESTREAM,
+			"%s, length %u: %" PRIu64 " blocks came, its pack record says %" PRIu64,
+			p->pack, p->seq_len, m->scored_blocks, m->blocks);
 	if (m->kept_tokens == 0 && s->meta.shards == 1)
 		return reap_fail(e, REAP_EFAIL,
 			"%s, length %u: no token to score (%" PRIu64 " kept, %" PRIu64
-			" outside the range)", p->pack, p->seq_len, p->kept, m->dropped_tokens);
+			" outside the range)",
+			p->pack, p->seq_len, p->kept, m->dropped_tokens);
 	reap_metrics_finish(m, &s->grid, s->meta.cc_quantile);
 	if ((rc = reap_put_metrics(s->w, &s->meta, m, e)) != REAP_OK)
 		return rc;

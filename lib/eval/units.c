@@ -25,7 +25,8 @@ static struct reap_unit_slot *slot_of(const struct reap_units *u, uint32_t row)
 /* At most half of the slots are used. */
 static bool make_room(struct reap_units *u)
 {
-	struct reap_units more = {.count = u->count, .used = u->used,
+	struct reap_units more = {.count = u->count,
+		.used = u->used,
 		.cap = u->cap > 0 ? 2 * u->cap : 64};
 
 	if (2 * u->used < u->cap)

@@ -20,7 +20,8 @@ static struct text interval(bool known, double lo, double hi, double scale, int 
 	struct text t = {"-"};
 
 	if (known)
-		snprintf(t.s, sizeof(t.s), "%+.*f .. %+.*f", digits, scale * lo, digits, scale * hi);
+		snprintf(t.s, sizeof(t.s), "%+.*f .. %+.*f", digits, scale * lo, digits,
+			scale * hi);
 	return t;
 }
 
@@ -101,14 +102,15 @@ void reap_report_text(FILE *f, const struct reap_pair *p, const struct reap_gate
 			fprintf(f, "  %-8s %+9.*f  [%s]  limit %g  %s", reap_check_name(c),
 				digits[c], k->value,
 				interval(k->has_interval, k->lo, k->hi, 1, digits[c]).s, k->limit,
-				k->code == REAP_PASS ? "pass" :
-				k->code == REAP_FAIL ? "FAIL" : "undecided: ");
+				k->code == REAP_PASS           ? "pass"
+					: k->code == REAP_FAIL ? "FAIL"
+							       : "undecided: ");
 			print_need(f, k);
 			putc('\n', f);
 		}
 		if (r->paired)
-			fprintf(f, "  paired   dNLL %+.5f  [%s]  top-1 agreement %.2f%%\n", r->d_nll,
-				ci(&r->d_nll_ci, 1, 5).s, 100 * r->agree);
+			fprintf(f, "  paired   dNLL %+.5f  [%s]  top-1 agreement %.2f%%\n",
+				r->d_nll, ci(&r->d_nll_ci, 1, 5).s, 100 * r->agree);
 	}
 	for (uint32_t i = 0; i < v->notes; i++)
 		fprintf(f, "note: %s\n", v->note[i]);
@@ -116,7 +118,8 @@ void reap_report_text(FILE *f, const struct reap_pair *p, const struct reap_gate
 
 /* ---- markdown ---- */
 
-#define HOW "Each unit is left out in turn (the jackknife); the interval is Student's t with a " \
+#define HOW \
+	"Each unit is left out in turn (the jackknife); the interval is Student's t with a " \
 	"correction for skewness, wider where units are few, where a few of them make most of the " \
 	"difference, and where neighbours are alike."
 
@@ -126,8 +129,8 @@ static int compare_rows(const void *a, const void *b)
 				   *y = *(const struct reap_pair_row *const *)b;
 	int c = strcmp(x->left.pack, y->left.pack);
 
-	return c != 0 ? c :
-			(x->left.seq_len > y->left.seq_len) - (x->left.seq_len < y->left.seq_len);
+	return c != 0 ? c
+		      : (x->left.seq_len > y->left.seq_len) - (x->left.seq_len < y->left.seq_len);
 }
 
 /* The rows by pack name and length, as the original lists them; the caller frees. */
@@ -158,20 +161,24 @@ static void print_original(FILE *f, const struct reap_pair *p, const struct reap
 {
 	static const char *const yes[2] = {"False", "True"};
 
-	fprintf(f, "# EAFT parity summary (pair)\n\n- Left: `%s`\n- Right: `%s`\n- Gates: `%s` (`%s`)\n",
+	fprintf(f,
+		"# EAFT parity summary (pair)\n\n- Left: `%s`\n- Right: `%s`\n- Gates: `%s` (`%s`)\n",
 		p->left_model.id, p->right_model.id, g->name, reap_path_shown(g->path));
 	if (v->primary) {
 		fprintf(f, "\n## Hero (UNION)\n\n");
 		for (size_t i = 0; i < p->count; i++)
 			if (judged_of(v, p, rows[i]) != NULL)
-				fprintf(f, "- seq=%u: ΔPPL=%+.3f | ΔCC=%+.3fpp | Δmean_p=%+.4f | "
-					"JS2D=%.4f\n", rows[i]->left.seq_len, rows[i]->d_ppl,
-					100 * rows[i]->d_cc, rows[i]->d_mean_p, rows[i]->js2d);
+				fprintf(f,
+					"- seq=%u: ΔPPL=%+.3f | ΔCC=%+.3fpp | Δmean_p=%+.4f | "
+					"JS2D=%.4f\n",
+					rows[i]->left.seq_len, rows[i]->d_ppl, 100 * rows[i]->d_cc,
+					rows[i]->d_mean_p, rows[i]->js2d);
 		fprintf(f, "\n## Gate Result: %s\n\n", v->original_pass ? "PASS" : "FAIL");
-		fprintf(f, "- Rule: |ΔPPL|<=%s(abs=%g, rel=%g) and |ΔCC|<=%g and |Δmean_p|<=%g and "
-			"JS2D<=%g\n", g->rule_max ? "max" : "min", g->max_abs_delta_ppl,
-			g->max_rel_delta_ppl, g->max_abs_delta_cc_rate, g->max_abs_delta_mean_prob,
-			g->max_js2d);
+		fprintf(f,
+			"- Rule: |ΔPPL|<=%s(abs=%g, rel=%g) and |ΔCC|<=%g and |Δmean_p|<=%g and "
+			"JS2D<=%g\n",
+			g->rule_max ? "max" : "min", g->max_abs_delta_ppl, g->max_rel_delta_ppl,
+			g->max_abs_delta_cc_rate, g->max_abs_delta_mean_prob, g->max_js2d);
 		if (!v->original_pass)
 			fprintf(f, "- Failures:\n");
 		for (size_t i = 0; i < p->count; i++) {
@@ -189,16 +196,19 @@ static void print_original(FILE *f, const struct reap_pair *p, const struct reap
 					yes[j->check[REAP_CHECK_JS2D].value_ok]);
 		}
 	}
-	fprintf(f, "\n## Full Table (Right vs Left)\n\n"
+	fprintf(f,
+		"\n## Full Table (Right vs Left)\n\n"
 		"| pack | seq | ppl_L | ppl_R | Δppl | cc_L | cc_R | Δcc (pp) | mean_p_L | mean_p_R | "
 		"Δmean_p | JS2D |\n"
 		"|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n");
 	for (size_t i = 0; i < p->count; i++) {
 		const struct reap_pair_row *r = rows[i];
 
-		fprintf(f, "| %s | %u | %.3f | %.3f | %+.3f | %.3f | %.3f | %+.3f | %.4f | %.4f | "
-			"%+.4f | %.4f |\n", r->left.pack, r->left.seq_len, r->left.ppl, r->right.ppl,
-			r->d_ppl, 100 * r->left.cc_rate, 100 * r->right.cc_rate, 100 * r->d_cc,
+		fprintf(f,
+			"| %s | %u | %.3f | %.3f | %+.3f | %.3f | %.3f | %+.3f | %.4f | %.4f | "
+			"%+.4f | %.4f |\n",
+			r->left.pack, r->left.seq_len, r->left.ppl, r->right.ppl, r->d_ppl,
+			100 * r->left.cc_rate, 100 * r->right.cc_rate, 100 * r->d_cc,
 			r->left.mean_prob, r->right.mean_prob, r->d_mean_p, r->js2d);
 	}
 }
@@ -209,9 +219,9 @@ static const char *intervals_said(const struct reap_pair *p)
 	for (size_t i = 0; i < p->count; i++)
 		if (p->rows[i].paired && !p->rows[i].units_are_rows)
 			return "Intervals are for other text of the same kind. Their units are blocks, "
-				"because the evals do not say which documents those were made of. " HOW;
+			       "because the evals do not say which documents those were made of. " HOW;
 	return "Intervals are for other text of the same kind. Their units are the documents, however "
-		"many blocks one fills and however many fill a block. " HOW;
+	       "many blocks one fills and however many fill a block. " HOW;
 }
 
 static void print_verdict(FILE *f, const struct reap_pair *p, const struct reap_verdict *v)
@@ -219,8 +229,10 @@ static void print_verdict(FILE *f, const struct reap_pair *p, const struct reap_
 	fprintf(f, "\n## Verdict: %s\n\n", reap_outcome_name(v->code));
 	for (uint32_t i = 0; i < v->notes; i++)
 		fprintf(f, "- Note: %s\n", v->note[i]);
-	fprintf(f, "%s| pack | seq | figure | value | 95%% interval | limit | verdict |\n"
-		"|---|---:|---|---:|---:|---:|---|\n", v->notes > 0 ? "\n" : "");
+	fprintf(f,
+		"%s| pack | seq | figure | value | 95%% interval | limit | verdict |\n"
+		"|---|---:|---|---:|---:|---:|---|\n",
+		v->notes > 0 ? "\n" : "");
 	for (size_t i = 0; i < v->count; i++) {
 		const struct reap_pair_row *r = &p->rows[v->judged[i].row];
 
@@ -235,15 +247,18 @@ static void print_verdict(FILE *f, const struct reap_pair *p, const struct reap_
 			fprintf(f, " |\n");
 		}
 	}
-	fprintf(f, "\nA figure passes when its whole interval is within the limit and there are at "
+	fprintf(f,
+		"\nA figure passes when its whole interval is within the limit and there are at "
 		"least %d units; it fails when all of its interval is beyond. JS2D is biased upwards "
 		"by sampling noise: its interval begins lower by the noise floor.\n\n%s\n",
 		REAP_PASS_UNITS, intervals_said(p));
 }
 
-static void print_paired(FILE *f, const struct reap_pair *p, const struct reap_pair_row *const *rows)
+static void print_paired(FILE *f, const struct reap_pair *p,
+	const struct reap_pair_row *const *rows)
 {
-	fprintf(f, "\n## Paired Differences (same tokens, 95%% intervals)\n\n"
+	fprintf(f,
+		"\n## Paired Differences (same tokens, 95%% intervals)\n\n"
 		"| pack | seq | units | tokens | ΔNLL | interval | Δppl interval | Δmean_p interval | "
 		"top1_L | top1_R | top-1 agreement |\n"
 		"|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n");
@@ -252,19 +267,24 @@ static void print_paired(FILE *f, const struct reap_pair *p, const struct reap_p
 
 		if (!r->paired)
 			continue;
-		fprintf(f, "| %s | %s | %" PRIu64 " | %" PRIu64 " | %+.5f | %s | %s | %s | %.4f | "
-			"%.4f | %.4f |\n", r->left.pack, length(r->left.seq_len).s, r->units,
-			r->tokens, r->d_nll, ci(&r->d_nll_ci, 1, 5).s, ci(&r->d_ppl_ci, 1, 4).s,
-			ci(&r->d_mean_p_ci, 1, 4).s, r->left.top1_rate, r->right.top1_rate, r->agree);
+		fprintf(f,
+			"| %s | %s | %" PRIu64 " | %" PRIu64 " | %+.5f | %s | %s | %s | %.4f | "
+			"%.4f | %.4f |\n",
+			r->left.pack, length(r->left.seq_len).s, r->units, r->tokens, r->d_nll,
+			ci(&r->d_nll_ci, 1, 5).s, ci(&r->d_ppl_ci, 1, 4).s,
+			ci(&r->d_mean_p_ci, 1, 4).s, r->left.top1_rate, r->right.top1_rate,
+			r->agree);
 	}
-	fprintf(f, "\nTop-1 agreement: the share of tokens for which both models put the same token "
+	fprintf(f,
+		"\nTop-1 agreement: the share of tokens for which both models put the same token "
 		"first.\n");
 }
 
 static void print_conflict(FILE *f, const struct reap_pair *p,
 	const struct reap_pair_row *const *rows)
 {
-	fprintf(f, "\n## CC at Baseline Thresholds\n\n"
+	fprintf(f,
+		"\n## CC at Baseline Thresholds\n\n"
 		"| pack | seq | p_thr_L | H_thr_L | cc_L | cc_R (own) | cc_R (L's) | Δcc (L's, pp) | "
 		"interval (pp) |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
 	for (size_t i = 0; i < p->count; i++) {
@@ -279,13 +299,14 @@ static void print_conflict(FILE *f, const struct reap_pair *p,
 
 static void print_floor(FILE *f, const struct reap_pair *p, const struct reap_pair_row *const *rows)
 {
-	fprintf(f, "\n## JS2D Noise Floor (odd against even units of one model)\n\n"
+	fprintf(f,
+		"\n## JS2D Noise Floor (odd against even units of one model)\n\n"
 		"| pack | seq | JS2D | floor_L | floor_R |\n|---|---:|---:|---:|---:|\n");
 	for (size_t i = 0; i < p->count; i++)
 		if (rows[i]->paired && !isnan(rows[i]->floor_left))
 			fprintf(f, "| %s | %s | %.4f | %.4f | %.4f |\n", rows[i]->left.pack,
-				length(rows[i]->left.seq_len).s, rows[i]->js2d,
-				rows[i]->floor_left, rows[i]->floor_right);
+				length(rows[i]->left.seq_len).s, rows[i]->js2d, rows[i]->floor_left,
+				rows[i]->floor_right);
 }
 
 static void print_group(FILE *f, const struct reap_pair_row *r, const char *name,
@@ -301,7 +322,7 @@ static void print_groups(FILE *f, const struct reap_pair *p, const struct reap_v
 	const struct reap_pair_row *const *rows)
 {
 	static const char columns[] = "tokens | nll_L | nll_R | ΔNLL | interval |\n"
-		"|---|---:|---|---:|---:|---:|---:|---:|\n";
+				      "|---|---:|---|---:|---:|---:|---:|---:|\n";
 
 	fprintf(f, "\n## By Channel\n\n| pack | seq | channel | %s", columns);
 	for (size_t i = 0; i < p->count; i++)
@@ -330,17 +351,19 @@ static void print_worst(FILE *f, const struct reap_pair *p, const struct reap_ve
 {
 	const struct reap_pair_row *w = worst_row(p);
 
-	fprintf(f, "\n## Worst Pack and Tokens\n\n- Worst pack: %s at %s, ΔNLL %+.5f (%s)\n\n"
+	fprintf(f,
+		"\n## Worst Pack and Tokens\n\n- Worst pack: %s at %s, ΔNLL %+.5f (%s)\n\n"
 		"| pack | seq | block | position | channel | token id | nll_L | nll_R | Δ |\n"
-		"|---|---:|---:|---:|---|---:|---:|---:|---:|\n", w->left.pack,
-		length(w->left.seq_len).s, w->d_nll, ci(&w->d_nll_ci, 1, 5).s);
+		"|---|---:|---:|---:|---|---:|---:|---:|---:|\n",
+		w->left.pack, length(w->left.seq_len).s, w->d_nll, ci(&w->d_nll_ci, 1, 5).s);
 	for (size_t i = 0; i < p->count; i++) {
 		const struct reap_pair_row *r = rows[i];
 
 		for (uint32_t k = 0; k < r->worst_count && judged_of(v, p, r) != NULL; k++) {
 			const struct reap_pair_token *t = &r->worst[k];
 
-			fprintf(f, "| %s | %s | %" PRIu64 " | %u | %s | %u | %.3f | %.3f | %+.3f |\n",
+			fprintf(f,
+				"| %s | %s | %" PRIu64 " | %u | %s | %u | %.3f | %.3f | %+.3f |\n",
 				r->left.pack, length(r->left.seq_len).s, t->block, t->position,
 				reap_channel_name((enum reap_channel)t->channel), t->id,
 				(double)t->nll_left, (double)t->nll_right,
@@ -353,19 +376,22 @@ static void print_data(FILE *f, const struct reap_pair *p, const struct reap_pai
 {
 	const struct reap_eval_meta *m = &p->left_meta;
 
-	fprintf(f, "\n## Data\n\n- Entropy of the top %u, %ux%u bins, %s p, quantile %g; arithmetic: "
+	fprintf(f,
+		"\n## Data\n\n- Entropy of the top %u, %ux%u bins, %s p, quantile %g; arithmetic: "
 		"%s (left), %s (right)\n\n"
 		"| pack | seq | split | rows | blocks | tokens | scored | dropped L, R | rows_sha256 |\n"
-		"|---|---:|---|---:|---:|---:|---:|---:|---|\n", m->entropy_topk, m->xbins, m->ybins,
-		m->log_scale ? "log" : "linear", m->cc_quantile, p->left_meta.backend,
-		p->right_meta.backend);
+		"|---|---:|---|---:|---:|---:|---:|---:|---|\n",
+		m->entropy_topk, m->xbins, m->ybins, m->log_scale ? "log" : "linear",
+		m->cc_quantile, p->left_meta.backend, p->right_meta.backend);
 	for (size_t i = 0; i < p->count; i++) {
 		const struct reap_metrics *l = &rows[i]->left;
 
-		fprintf(f, "| %s | %s | %s | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64
-			" | %" PRIu64 ", %" PRIu64 " | %.16s |\n", l->pack, length(l->seq_len).s,
-			l->split, l->rows_seen, l->blocks, l->tokens, l->kept_tokens,
-			l->dropped_tokens, rows[i]->right.dropped_tokens, l->rows_sha256);
+		fprintf(f,
+			"| %s | %s | %s | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64
+			" | %" PRIu64 ", %" PRIu64 " | %.16s |\n",
+			l->pack, length(l->seq_len).s, l->split, l->rows_seen, l->blocks, l->tokens,
+			l->kept_tokens, l->dropped_tokens, rows[i]->right.dropped_tokens,
+			l->rows_sha256);
 	}
 }
 

@@ -112,11 +112,11 @@ static json_t *worst(const struct reap_pair_row *r)
 
 static json_t *row(const struct reap_pair_row *r)
 {
-	json_t *o = json_pack("{s:s,s:i,s:s,s:s,s:I,s:I,s:I,s:o,s:o}", "pack", r->left.pack, "seq_len",
-		(int)r->left.seq_len, "split", r->left.split, "rows_sha256", r->left.rows_sha256,
-		"rows_seen", (json_int_t)r->left.rows_seen, "blocks", (json_int_t)r->left.blocks,
-		"tokens", (json_int_t)r->left.tokens, "left", model(&r->left), "right",
-		model(&r->right));
+	json_t *o = json_pack("{s:s,s:i,s:s,s:s,s:I,s:I,s:I,s:o,s:o}", "pack", r->left.pack,
+		"seq_len", (int)r->left.seq_len, "split", r->left.split, "rows_sha256",
+		r->left.rows_sha256, "rows_seen", (json_int_t)r->left.rows_seen, "blocks",
+		(json_int_t)r->left.blocks, "tokens", (json_int_t)r->left.tokens, "left",
+		model(&r->left), "right", model(&r->right));
 	json_t *d = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "d_ppl", number(r->d_ppl), "d_cc",
 		number(r->d_cc), "d_mean_p", number(r->d_mean_p), "js2d", number(r->js2d),
 		"cc_at_base", number(r->cc_at_base), "d_cc_at_base", number(r->d_cc_at_base));
@@ -126,12 +126,13 @@ static json_t *row(const struct reap_pair_row *r)
 		return o;
 	o = joined(o,
 		json_pack("{s:I,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b}", "units",
-			(json_int_t)r->units, "unit", r->units_are_rows ? "document" : "block", "d_nll",
-			number(r->d_nll), "d_nll_ci", ci(&r->d_nll_ci), "d_ppl_ci", ci(&r->d_ppl_ci),
-			"d_cc_ci", ci(&r->d_cc_ci), "d_cc_at_base_ci", ci(&r->d_cc_at_base_ci),
-			"d_mean_p_ci", ci(&r->d_mean_p_ci), "top1_agreement", number(r->agree),
-			"top1_agreement_ci", ci(&r->agree_ci), "top1_both", number(r->both_hit),
-			"js2d_ci", ci(&r->js2d_ci), "js2d_floor_left", number(r->floor_left), "js2d_floor_right",
+			(json_int_t)r->units, "unit", r->units_are_rows ? "document" : "block",
+			"d_nll", number(r->d_nll), "d_nll_ci", ci(&r->d_nll_ci), "d_ppl_ci",
+			ci(&r->d_ppl_ci), "d_cc_ci", ci(&r->d_cc_ci), "d_cc_at_base_ci",
+			ci(&r->d_cc_at_base_ci), "d_mean_p_ci", ci(&r->d_mean_p_ci),
+			"top1_agreement", number(r->agree), "top1_agreement_ci", ci(&r->agree_ci),
+			"top1_both", number(r->both_hit), "js2d_ci", ci(&r->js2d_ci),
+			"js2d_floor_left", number(r->floor_left), "js2d_floor_right",
 			number(r->floor_right), "identical", (int)r->identical));
 	o = with(o, "channels", channels(r));
 	o = with(o, "positions", positions(r));
@@ -180,25 +181,26 @@ static json_t *notes(const struct reap_verdict *v)
 static json_t *side(const char *file, const struct reap_model_id *m,
 	const struct reap_eval_meta *meta)
 {
-	return json_pack("{s:o,s:s,s:s,s:i,s:i,s:s}", "file", reap_json_text(reap_path_shown(file)), "model", m->id, "digest",
-		m->digest, "layers", (int)m->layers, "experts", (int)m->experts, "arithmetic",
-		meta->backend);
+	return json_pack("{s:o,s:s,s:s,s:i,s:i,s:s}", "file", reap_json_text(reap_path_shown(file)),
+		"model", m->id, "digest", m->digest, "layers", (int)m->layers, "experts",
+		(int)m->experts, "arithmetic", meta->backend);
 }
 
 int reap_report_json(FILE *f, const struct reap_pair *p, const struct reap_gates *g,
 	const struct reap_verdict *v, struct reap_err *e)
 {
 	const struct reap_eval_meta *m = &p->left_meta;
-	json_t *root = json_pack("{s:s,s:o,s:o,s:{s:s,s:o,s:s},s:{s:i,s:i,s:i,s:f,s:s},s:o,s:o,s:o}",
-		"verdict", reap_outcome_name(v->code), "left",
-		side(p->left_file, &p->left_model, &p->left_meta), "right",
-		side(p->right_file, &p->right_model, &p->right_meta), "gates",
-		"name", g->name, "path", reap_json_text(reap_path_shown(g->path)), "rule",
-		g->rule_max ? "max" : "min",
-		"settings", "entropy_topk", (int)m->entropy_topk, "xbins", (int)m->xbins, "ybins",
-		(int)m->ybins, "cc_quantile", m->cc_quantile, "prob_scale",
-		m->log_scale ? "log" : "linear", "notes", notes(v), "checks", checks(p, v), "rows",
-		rows(p));
+	json_t *root =
+		json_pack("{s:s,s:o,s:o,s:{s:s,s:o,s:s},s:{s:i,s:i,s:i,s:f,s:s},s:o,s:o,s:o}",
+			"verdict", reap_outcome_name(v->code), "left",
+			side(p->left_file, &p->left_model, &p->left_meta), "right",
+			side(p->right_file, &p->right_model, &p->right_meta), "gates", "name",
+			g->name, "path", reap_json_text(reap_path_shown(g->path)), "rule",
+			g->rule_max ? "max" : "min", "settings", "entropy_topk",
+			(int)m->entropy_topk, "xbins", (int)m->xbins, "ybins", (int)m->ybins,
+			"cc_quantile", m->cc_quantile, "prob_scale",
+			m->log_scale ? "log" : "linear", "notes", notes(v), "checks", checks(p, v),
+			"rows", rows(p));
 
 	if (root == NULL)
 		return reap_fail_memory(e, "the JSON report");

@@ -63,7 +63,7 @@ static int list_indexed(struct reap_checkpoint *c, json_t *weight_map, struct re
 	file = reap_alloc(json_object_size(weight_map), sizeof(*file));
 	if (file == NULL)
 		return reap_fail_memory(e, path);
-	json_object_foreach(weight_map, tensor, v) {
+	json_object_foreach (weight_map, tensor, v) {
 		const char *f = json_string_value(v);
 
 		if (f == NULL || f[0] == '.' || strchr(f, '/') != NULL || strlen(f) > 255 ||
@@ -124,8 +124,8 @@ static int list_numbered(struct reap_checkpoint *c, struct reap_err *e)
 	if (of == 0 && part[0] != '\0')
 		return reap_fail(e, REAP_EFAIL, "%s/%s: is an unfinished download", c->dir, part);
 	if (of == 0)
-		return reap_fail(e, REAP_EFAIL, "%s: holds neither %s nor %s nor numbered shards", c->dir,
-			index_name, single_name);
+		return reap_fail(e, REAP_EFAIL, "%s: holds neither %s nor %s nor numbered shards",
+			c->dir, index_name, single_name);
 	for (unsigned i = 1; i <= of && rc == REAP_OK; i++) {
 		snprintf(name, sizeof(name), "model-%05u-of-%05u.safetensors", i, of);
 		rc = add_shard(c, name, e);
@@ -147,12 +147,14 @@ static int refuse_strays(const struct reap_checkpoint *c, struct reap_err *e)
 	while (rc == REAP_OK && (errno = 0, ent = readdir(d)) != NULL) {
 		bool known = false;
 
-		if (strncmp(ent->d_name, "model", 5) != 0 || !ends_with(ent->d_name, ".safetensors"))
+		if (strncmp(ent->d_name, "model", 5) != 0 ||
+			!ends_with(ent->d_name, ".safetensors"))
 			continue;
 		for (uint32_t i = 0; i < c->shards && !known; i++)
 			known = strcmp(c->shard[i].name, ent->d_name) == 0;
 		if (!known)
-			rc = reap_fail(e, REAP_EFAIL, "%s/%s: belongs to no index", c->dir, ent->d_name);
+			rc = reap_fail(e, REAP_EFAIL, "%s/%s: belongs to no index", c->dir,
+				ent->d_name);
 	}
 	closedir(d);
 	return rc;
@@ -173,8 +175,8 @@ static int open_shard(struct reap_shard *s, struct reap_err *e)
 	s->bytes = (uint64_t)st.st_size;
 	s->stamp = reap_stamp(&st);
 	if (s->bytes < 8)
-		return reap_fail(e, REAP_EFAIL, "%s: %" PRIu64 " bytes are too few for a header length",
-			s->path, s->bytes);
+		return reap_fail(e, REAP_EFAIL,
+			"%s: %" PRIu64 " bytes are too few for a header length", s->path, s->bytes);
 	return REAP_OK;
 }
 
@@ -234,22 +236,24 @@ static int check_tensors(const struct reap_checkpoint *c, json_t *weight_map, st
 		const char *file = c->shard[t->shard].name, *said;
 
 		if (i > 0 && strcmp(t->name, t[-1].name) == 0)
-			return reap_fail(e, REAP_EFAIL, "%s: %s: is in both %s and %s", c->dir, t->name,
-				c->shard[t[-1].shard].name, file);
+			return reap_fail(e, REAP_EFAIL, "%s: %s: is in both %s and %s", c->dir,
+				t->name, c->shard[t[-1].shard].name, file);
 		if (weight_map == NULL)
 			continue;
 		said = json_string_value(json_object_get(weight_map, t->name));
 		if (said == NULL)
-			return reap_fail(e, REAP_EFAIL, "%s: %s: is in %s but not in the index", index,
-				t->name, file);
+			return reap_fail(e, REAP_EFAIL, "%s: %s: is in %s but not in the index",
+				index, t->name, file);
 		if (strcmp(said, file) != 0)
-			return reap_fail(e, REAP_EFAIL, "%s: %s: the index says %s, but it is in %s", index,
-				t->name, said, file);
+			return reap_fail(e, REAP_EFAIL,
+				"%s: %s: the index says %s, but it is in %s", index, t->name, said,
+				file);
 	}
-	json_object_foreach(weight_map, name, v)
+	json_object_foreach (weight_map, name, v)
 		if (reap_checkpoint_find(c, name) == NULL)
-			return reap_fail(e, REAP_EFAIL, "%s: %s: the index says %s, which does not hold it",
-				index, name, json_string_value(v));
+			return reap_fail(e, REAP_EFAIL,
+				"%s: %s: the index says %s, which does not hold it", index, name,
+				json_string_value(v));
 	return REAP_OK;
 }
 
@@ -343,9 +347,8 @@ const struct reap_tensor *reap_checkpoint_find(const struct reap_checkpoint *c, 
 {
 	const struct reap_tensor key = {.name = name};
 
-	return c->tensors == 0
-		? NULL
-		: bsearch(&key, c->tensor, c->tensors, sizeof(*c->tensor), by_name);
+	return c->tensors == 0 ? NULL
+			       : bsearch(&key, c->tensor, c->tensors, sizeof(*c->tensor), by_name);
 }
 
 int reap_checkpoint_read(const struct reap_checkpoint *c, const struct reap_tensor *t, uint64_t at,
@@ -365,12 +368,13 @@ static int map_shard(struct reap_shard *s, struct reap_err *e)
 		map = mmap(NULL, s->bytes, PROT_READ, MAP_PRIVATE, s->fd, 0);
 	if (map == MAP_FAILED && errno == ENOMEM)
 		return reap_fail(e, REAP_EFAIL,
-			"%s: cannot be mapped: allow %" PRIu64 " bytes more of address space (ulimit -v)",
+			"%s: cannot be mapped: allow %" PRIu64
+			" bytes more of address space (ulimit -v)",
 			s->path, s->bytes);
 	if (map == MAP_FAILED)
 		return reap_fail(e, REAP_EFAIL,
-			"%s: cannot be mapped (%s): copy the model to a disk of this machine", s->path,
-			strerror(errno));
+			"%s: cannot be mapped (%s): copy the model to a disk of this machine",
+			s->path, strerror(errno));
 	s->map = map;
 	return REAP_OK;
 }
@@ -391,8 +395,7 @@ int reap_checkpoint_map(struct reap_checkpoint *c, struct reap_err *e)
 }
 
 /* The open file, and what bears its name now. */
-static int shard_unchanged(const struct reap_shard *s, enum reap_change *change,
-	struct reap_err *e)
+static int shard_unchanged(const struct reap_shard *s, enum reap_change *change, struct reap_err *e)
 {
 	struct stat named, opened;
 	enum reap_change by_name, by_file;

@@ -21,7 +21,7 @@ struct reap_shard {
 	int fd;
 	uint64_t bytes;
 	struct reap_stamp stamp; /* when opened */
-	const uint8_t *map;	 /* the whole file, read-only; NULL: not mapped */
+	const uint8_t *map;      /* the whole file, read-only; NULL: not mapped */
 };
 
 struct reap_checkpoint {

@@ -44,8 +44,8 @@ static int expect_str(const json_t *o, const char *key, const char *name, const 
 	int rc = reap_json_opt_str(o, key, name, &s, e);
 
 	if (rc == REAP_OK && strcmp(s, want) != 0)
-		rc = reap_fail(e, REAP_EFAIL, "%s: %s: \"%s\" is not supported, only \"%s\"", name, key, s,
-			want);
+		rc = reap_fail(e, REAP_EFAIL, "%s: %s: \"%s\" is not supported, only \"%s\"", name,
+			key, s, want);
 	return rc;
 }
 
@@ -54,7 +54,8 @@ static int get_bool(const json_t *o, const char *key, const char *name, bool sta
 {
 	*out = standard;
 	if (json_is_null(json_object_get(o, key)))
-		return reap_fail(e, REAP_EFAIL, "%s: %s: null is neither true nor false", name, key);
+		return reap_fail(e, REAP_EFAIL, "%s: %s: null is neither true nor false", name,
+			key);
 	return reap_json_opt_bool(o, key, name, out, e);
 }
 
@@ -93,11 +94,13 @@ static int parse_kind(const json_t *root, const char *name, struct reap_err *e)
 	if ((rc = reap_json_str(root, "model_type", name, &type, e)) != REAP_OK)
 		return rc;
 	if (strcmp(type, "gpt_oss") != 0)
-		return reap_fail(e, REAP_EFAIL, "%s: model_type: \"%s\" is not \"gpt_oss\"", name, type);
+		return reap_fail(e, REAP_EFAIL, "%s: model_type: \"%s\" is not \"gpt_oss\"", name,
+			type);
 	if (arch != NULL && !json_is_null(arch)) {
-		json_array_foreach(arch, i, a)
-			found = found || (json_is_string(a) &&
-				strcmp(json_string_value(a), "GptOssForCausalLM") == 0);
+		json_array_foreach (arch, i, a)
+			found = found ||
+				(json_is_string(a) &&
+					strcmp(json_string_value(a), "GptOssForCausalLM") == 0);
 		if (!found)
 			return reap_fail(e, REAP_EFAIL,
 				"%s: architectures: does not hold GptOssForCausalLM", name);
@@ -118,16 +121,17 @@ static int parse_top_k(struct reap_config *c, const json_t *root, const char *na
 	int rc;
 
 	if ((rc = get_u32(root, key, name, 4, 1, REAP_MAX_TOP_K, &c->top_k, e)) != REAP_OK ||
-		(rc = get_u32(root, alias, name, c->top_k, 1, REAP_MAX_TOP_K, &other, e)) != REAP_OK)
+		(rc = get_u32(root, alias, name, c->top_k, 1, REAP_MAX_TOP_K, &other, e)) !=
+			REAP_OK)
 		return rc;
 	if (other == c->top_k)
 		return REAP_OK;
 	if (said)
-		return reap_fail(e, REAP_EFAIL, "%s: %s is %u, but %s is %u", name, key, c->top_k, alias,
-			other);
+		return reap_fail(e, REAP_EFAIL, "%s: %s is %u, but %s is %u", name, key, c->top_k,
+			alias, other);
 	return reap_fail(e, REAP_EFAIL,
-		"%s: %s: missing: transformers takes %u, who knows %s takes %u: say both", name, key,
-		c->top_k, alias, other);
+		"%s: %s: missing: transformers takes %u, who knows %s takes %u: say both", name,
+		key, c->top_k, alias, other);
 }
 
 /* num_experts is the other name in transformers 5. */
@@ -138,8 +142,8 @@ static int parse_experts(struct reap_config *c, const json_t *root, const char *
 	int rc;
 
 	if ((rc = get_u32(root, key, name, 128, 1, REAP_MAX_EXPERTS, &c->experts, e)) != REAP_OK ||
-		(rc = get_u32(root, alias, name, c->experts, 1, REAP_MAX_EXPERTS, &c->experts_too, e)) !=
-			REAP_OK)
+		(rc = get_u32(root, alias, name, c->experts, 1, REAP_MAX_EXPERTS, &c->experts_too,
+			 e)) != REAP_OK)
 		return rc;
 	if (json_object_get(root, key) == NULL)
 		c->experts = c->experts_too;
@@ -151,25 +155,28 @@ static int parse_sizes(struct reap_config *c, const json_t *root, const char *na
 {
 	int rc;
 
-	if ((rc = get_u32(root, "num_hidden_layers", name, 36, 1, REAP_MAX_LAYERS, &c->layers, e)) !=
+	if ((rc = get_u32(root, "num_hidden_layers", name, 36, 1, REAP_MAX_LAYERS, &c->layers,
+		     e)) != REAP_OK ||
+		(rc = get_u32(root, "hidden_size", name, 2880, 1, MAX_WIDTH, &c->hidden, e)) !=
 			REAP_OK ||
-		(rc = get_u32(root, "hidden_size", name, 2880, 1, MAX_WIDTH, &c->hidden, e)) != REAP_OK ||
 		(rc = get_u32(root, "intermediate_size", name, 2880, 1, MAX_WIDTH, &c->inter, e)) !=
 			REAP_OK ||
 		(rc = parse_experts(c, root, name, e)) != REAP_OK ||
 		(rc = parse_top_k(c, root, name, e)) != REAP_OK ||
-		(rc = get_u32(root, "num_attention_heads", name, 64, 1, 65536, &c->heads, e)) != REAP_OK ||
+		(rc = get_u32(root, "num_attention_heads", name, 64, 1, 65536, &c->heads, e)) !=
+			REAP_OK ||
 		(rc = get_u32(root, "num_key_value_heads", name, 8, 1, 65536, &c->kv_heads, e)) !=
 			REAP_OK ||
 		(rc = get_u32(root, "head_dim", name, 64, 2, 4096, &c->head_dim, e)) != REAP_OK ||
-		(rc = get_u32(root, "vocab_size", name, 201088, 1, 1 << 24, &c->vocab, e)) != REAP_OK ||
-		(rc = get_u32(root, "max_position_embeddings", name, 131072, 1, 1 << 30, &c->max_context,
-			 e)) != REAP_OK)
+		(rc = get_u32(root, "vocab_size", name, 201088, 1, 1 << 24, &c->vocab, e)) !=
+			REAP_OK ||
+		(rc = get_u32(root, "max_position_embeddings", name, 131072, 1, 1 << 30,
+			 &c->max_context, e)) != REAP_OK)
 		return rc;
 	if (c->heads % c->kv_heads != 0)
 		return reap_fail(e, REAP_EFAIL,
-			"%s: num_attention_heads %u is not a multiple of num_key_value_heads %u", name,
-			c->heads, c->kv_heads);
+			"%s: num_attention_heads %u is not a multiple of num_key_value_heads %u",
+			name, c->heads, c->kv_heads);
 	if (c->head_dim % 2 != 0)
 		return reap_fail(e, REAP_EFAIL, "%s: head_dim: %u is odd", name, c->head_dim);
 	return REAP_OK;
@@ -186,8 +193,8 @@ static int parse_layer_types(struct reap_config *c, const json_t *root, const ch
 		return reap_fail_memory(e, name);
 	types = json_is_null(types) ? NULL : types;
 	if (types != NULL && (!json_is_array(types) || json_array_size(types) != c->layers))
-		return reap_fail(e, REAP_EFAIL, "%s: layer_types: has %zu entries for %u layers", name,
-			json_array_size(types), c->layers);
+		return reap_fail(e, REAP_EFAIL, "%s: layer_types: has %zu entries for %u layers",
+			name, json_array_size(types), c->layers);
 	for (uint32_t i = 0; i < c->layers; i++) {
 		const char *s = i % 2 == 0 ? "sliding_attention" : "full_attention";
 
@@ -197,11 +204,13 @@ static int parse_layer_types(struct reap_config *c, const json_t *root, const ch
 			c->sliding[i] = any = true;
 		else if (s == NULL || strcmp(s, "full_attention") != 0)
 			return reap_fail(e, REAP_EFAIL,
-				"%s: layer_types: entry %u: \"%s\" is not supported", name, i, s ? s : "?");
+				"%s: layer_types: entry %u: \"%s\" is not supported", name, i,
+				s ? s : "?");
 	}
 	/* Full layers have no use for a window, and what it is said to be makes no other model. */
 	c->window = WINDOW;
-	return any ? get_u32(root, "sliding_window", name, WINDOW, 1, 1 << 30, &c->window, e) : REAP_OK;
+	return any ? get_u32(root, "sliding_window", name, WINDOW, 1, 1 << 30, &c->window, e)
+		   : REAP_OK;
 }
 
 static int parse_rest(struct reap_config *c, const json_t *root, const char *name,
@@ -216,15 +225,16 @@ static int parse_rest(struct reap_config *c, const json_t *root, const char *nam
 		(rc = get_f64(root, "rms_norm_eps", name, 1e-5, &c->rms_eps, e)) != REAP_OK)
 		return rc;
 	if (!(c->rms_eps >= 0))
-		return reap_fail(e, REAP_EFAIL, "%s: rms_norm_eps: %g is below 0", name, c->rms_eps);
+		return reap_fail(e, REAP_EFAIL, "%s: rms_norm_eps: %g is below 0", name,
+			c->rms_eps);
 	if (json_is_array(eos))
 		eos = json_array_get(eos, 0);
 	c->eos_token_id = -1;
 	if (eos != NULL && !json_is_null(eos)) {
 		if (!json_is_integer(eos) || json_integer_value(eos) < 0 ||
 			json_integer_value(eos) >= (json_int_t)c->vocab)
-			return reap_fail(e, REAP_EFAIL, "%s: eos_token_id: not an id below vocab_size %u",
-				name, c->vocab);
+			return reap_fail(e, REAP_EFAIL,
+				"%s: eos_token_id: not an id below vocab_size %u", name, c->vocab);
 		c->eos_token_id = json_integer_value(eos);
 	}
 	return REAP_OK;
@@ -246,7 +256,8 @@ static int parse_quantisation(struct reap_config *c, const json_t *root, const c
 	if ((rc = reap_json_str(q, "quant_method", name, &method, e)) != REAP_OK)
 		return rc;
 	if (strcmp(method, "mxfp4") != 0)
-		return reap_fail(e, REAP_EFAIL, "%s: quant_method: \"%s\" is not supported", name, method);
+		return reap_fail(e, REAP_EFAIL, "%s: quant_method: \"%s\" is not supported", name,
+			method);
 	c->mxfp4 = true;
 	return REAP_OK;
 }
@@ -279,8 +290,9 @@ int reap_config_settle(struct reap_config *c, const char *name, uint32_t experts
 		c->experts = c->experts_too = experts;
 	}
 	if (c->top_k > c->experts)
-		return reap_fail(e, REAP_EFAIL, "%s: num_experts_per_tok is %u, but num_local_experts is %u",
-			name, c->top_k, c->experts);
+		return reap_fail(e, REAP_EFAIL,
+			"%s: num_experts_per_tok is %u, but num_local_experts is %u", name,
+			c->top_k, c->experts);
 	if (mxfp4 && !c->mxfp4)
 		return reap_fail(e, REAP_EFAIL,
 			"%s: quantization_config: missing, though experts are MXFP4: transformers makes up "

@@ -16,8 +16,8 @@
 #include "lib/model/model.h"
 
 /* `name` stands in messages.  Free with reap_config_free in any case. */
-REAP_MUST_CHECK int reap_config_parse(struct reap_config *cfg, const json_t *root,
-	const char *name, struct reap_err *e);
+REAP_MUST_CHECK int reap_config_parse(struct reap_config *cfg, const json_t *root, const char *name,
+	struct reap_err *e);
 
 /* Decide what the tensors know better: the router's rows where the two names of the
  * number of experts disagree, and whether experts are MXFP4 where quantization_config

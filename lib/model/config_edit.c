@@ -71,7 +71,8 @@ static void skip_value(struct scan *s)
 static struct edit *find(struct edit *edits, const char *key, size_t n)
 {
 	for (int i = 0; i < EDITS; i++)
-		if (!edits[i].done && strlen(edits[i].key) == n && memcmp(edits[i].key, key, n) == 0)
+		if (!edits[i].done && strlen(edits[i].key) == n &&
+			memcmp(edits[i].key, key, n) == 0)
 			return &edits[i];
 	return NULL;
 }
@@ -87,7 +88,7 @@ static char *rewrite(const char *text, size_t len, struct edit *edits, size_t *o
 {
 	struct scan s = {text, text + len};
 	const char *from = text; /* what is not yet in the output */
-	const char *begin;	 /* of a member, with the comma before it if there is one */
+	const char *begin;       /* of a member, with the comma before it if there is one */
 	size_t n = 0;
 	char *out = reap_alloc(len + EDITS * 64, 1);
 
@@ -139,7 +140,8 @@ int reap_config_edit(const char *text, size_t len, const char *name,
 	const struct reap_config_change *c, char **out, size_t *out_len, struct reap_err *e)
 {
 	struct edit edits[EDITS] = {{"num_local_experts", c->experts, .add = true},
-		{"num_experts", c->experts, .add = false}, {"num_experts_per_tok", c->top_k, .add = true},
+		{"num_experts", c->experts, .add = false},
+		{"num_experts_per_tok", c->top_k, .add = true},
 		{"experts_per_token", c->top_k, .add = true},
 		{"quantization_config", .drop = true, .done = !c->drop_quantisation}};
 	struct reap_err why = {0};
@@ -160,8 +162,8 @@ int reap_config_edit(const char *text, size_t len, const char *name,
 		rc = reap_fail_memory(e, name);
 	else if (reap_json_parse(*out, *out_len, name, &got, &why) != REAP_OK ||
 		!json_equal(want, got)) /* a key that is spelled with escapes */
-		rc = reap_fail(e, REAP_EFAIL, "%s: the numbers of experts cannot be exchanged in it",
-			name);
+		rc = reap_fail(e, REAP_EFAIL,
+			"%s: the numbers of experts cannot be exchanged in it", name);
 	json_decref(want);
 	json_decref(got);
 	if (rc != REAP_OK) {

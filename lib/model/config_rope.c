@@ -24,7 +24,8 @@ struct source {
 };
 
 /* A number; *out stays when the key is absent. */
-static int number(const json_t *o, const char *key, const char *name, double *out, struct reap_err *e)
+static int number(const json_t *o, const char *key, const char *name, double *out,
+	struct reap_err *e)
 {
 	if (json_is_null(json_object_get(o, key)))
 		return reap_fail(e, REAP_EFAIL, "%s: %s: null is no number", name, key);
@@ -32,8 +33,8 @@ static int number(const json_t *o, const char *key, const char *name, double *ou
 }
 
 /* Absent, null and 0 all mean the default. */
-static int number_or(const json_t *o, const char *key, const char *name, double standard, double *out,
-	struct reap_err *e)
+static int number_or(const json_t *o, const char *key, const char *name, double standard,
+	double *out, struct reap_err *e)
 {
 	int rc;
 
@@ -49,11 +50,12 @@ static int number_or(const json_t *o, const char *key, const char *name, double 
 static int refuse_unknown(const json_t *r, const char *name, struct reap_err *e)
 {
 	static const char *const known[] = {"rope_type", "type", "factor", "beta_fast", "beta_slow",
-		"original_max_position_embeddings", "truncate", "rope_theta", "partial_rotary_factor"};
+		"original_max_position_embeddings", "truncate", "rope_theta",
+		"partial_rotary_factor"};
 	const char *key;
 	json_t *v;
 
-	json_object_foreach((json_t *)(uintptr_t)r, key, v) {
+	json_object_foreach ((json_t *)(uintptr_t)r, key, v) {
 		bool found = json_is_null(v);
 
 		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -126,23 +128,26 @@ static int read_as(const struct source *s, const json_t *dict, const char *name,
 	} else {
 		type = type != NULL ? type : legacy != NULL ? legacy : "default";
 		if ((rc = number(dict, "rope_theta", name, &r->theta, e)) != REAP_OK ||
-			(rc = number(dict, "partial_rotary_factor", name, &r->rotated, e)) != REAP_OK)
+			(rc = number(dict, "partial_rotary_factor", name, &r->rotated, e)) !=
+				REAP_OK)
 			return rc;
 	}
 	if (strcmp(type, "yarn") == 0)
 		return read_yarn(s, dict, name, version, r, e);
 	if (strcmp(type, "default") != 0)
-		return reap_fail(e, REAP_EFAIL, "%s: rope_type: \"%s\" is not supported", name, type);
+		return reap_fail(e, REAP_EFAIL, "%s: rope_type: \"%s\" is not supported", name,
+			type);
 	return REAP_OK;
 }
 
 static bool same(const struct reading *a, const struct reading *b)
 {
-	return a->cannot == NULL && b->cannot == NULL && a->yarn == b->yarn && a->theta == b->theta &&
-		a->rotated == b->rotated &&
-		(!a->yarn || (a->truncate == b->truncate && a->factor == b->factor &&
-				     a->beta_fast == b->beta_fast && a->beta_slow == b->beta_slow &&
-				     a->original == b->original));
+	return a->cannot == NULL && b->cannot == NULL && a->yarn == b->yarn &&
+		a->theta == b->theta && a->rotated == b->rotated &&
+		(!a->yarn ||
+			(a->truncate == b->truncate && a->factor == b->factor &&
+				a->beta_fast == b->beta_fast && a->beta_slow == b->beta_slow &&
+				a->original == b->original));
 }
 
 static void describe(const struct reading *r, char *out, size_t size)
@@ -170,8 +175,8 @@ static void describe(const struct reading *r, char *out, size_t size)
 static json_t *standard(void)
 {
 	return json_pack("{s:s, s:f, s:f, s:f, s:b, s:f}", "rope_type", "yarn", "factor", 32.0,
-		"beta_fast", 32.0, "beta_slow", 1.0, "truncate", 0, "original_max_position_embeddings",
-		4096.0);
+		"beta_fast", 32.0, "beta_slow", 1.0, "truncate", 0,
+		"original_max_position_embeddings", 4096.0);
 }
 
 static int take(struct reap_config *c, const struct reading *r, const struct source *s,
@@ -182,20 +187,25 @@ static int take(struct reap_config *c, const struct reading *r, const struct sou
 
 	c->rope_theta = r->theta;
 	if (!(r->theta > 1)) /* YaRN divides by its logarithm */
-		return reap_fail(e, REAP_EFAIL, "%s: rope_theta: %g is not above 1", s->file, r->theta);
+		return reap_fail(e, REAP_EFAIL, "%s: rope_theta: %g is not above 1", s->file,
+			r->theta);
 	if (r->rotated != 1)
-		return reap_fail(e, REAP_EFAIL, "%s: partial_rotary_factor: %g is not supported, only 1",
-			s->file, r->rotated);
+		return reap_fail(e, REAP_EFAIL,
+			"%s: partial_rotary_factor: %g is not supported, only 1", s->file,
+			r->rotated);
 	if (!r->yarn)
 		return REAP_OK;
 	if (!(r->factor >= 1))
 		return reap_fail(e, REAP_EFAIL, "%s: factor: %g is below 1", name, r->factor);
 	if (!(r->beta_slow > 0) || !(r->beta_fast > r->beta_slow))
-		return reap_fail(e, REAP_EFAIL, "%s: beta_fast %g and beta_slow %g: not fast > slow > 0",
-			name, r->beta_fast, r->beta_slow);
+		return reap_fail(e, REAP_EFAIL,
+			"%s: beta_fast %g and beta_slow %g: not fast > slow > 0", name,
+			r->beta_fast, r->beta_slow);
 	if (!(r->original >= 1))
-		return reap_fail(e, REAP_EFAIL, "%s: original_max_position_embeddings: not above 0", name);
-	if ((rc = reap_json_opt_f64(s->root, "initial_context_length", s->file, &initial, e)) != REAP_OK)
+		return reap_fail(e, REAP_EFAIL, "%s: original_max_position_embeddings: not above 0",
+			name);
+	if ((rc = reap_json_opt_f64(s->root, "initial_context_length", s->file, &initial, e)) !=
+		REAP_OK)
 		return rc;
 	/* What OpenAI's own code reads. */
 	if (initial != r->original)
@@ -211,7 +221,8 @@ static int take(struct reap_config *c, const struct reading *r, const struct sou
 	return REAP_OK;
 }
 
-int reap_config_rope(struct reap_config *c, const json_t *root, const char *file, struct reap_err *e)
+int reap_config_rope(struct reap_config *c, const json_t *root, const char *file,
+	struct reap_err *e)
 {
 	const struct source s = {root, file, c->max_context};
 	const json_t *scaling = json_object_get(root, "rope_scaling");
@@ -226,9 +237,9 @@ int reap_config_rope(struct reap_config *c, const json_t *root, const char *file
 	/* Version 4 knows rope_scaling only, where null is an answer; version 5 takes
 	 * rope_parameters unless rope_scaling says something. */
 	as4 = scaling == NULL ? unsaid : json_is_null(scaling) ? NULL : scaling;
-	as5 = json_object_size(scaling) > 0			     ? scaling
-	      : parameters != NULL && !json_is_null(parameters) ? parameters
-								     : unsaid;
+	as5 = json_object_size(scaling) > 0                       ? scaling
+		: parameters != NULL && !json_is_null(parameters) ? parameters
+								  : unsaid;
 	snprintf(name, sizeof(name), "%s: %s", file,
 		as5 == parameters ? "rope_parameters" : "rope_scaling");
 	if ((as4 != NULL && !json_is_object(as4)) || !json_is_object(as5)) {

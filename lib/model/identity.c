@@ -24,7 +24,7 @@ enum {
 struct walk {
 	const struct reap_tensor *const *tensor; /* (tensors) by file and offset */
 	size_t tensors;
-	size_t at;    /* the tensor of the next sample ... */
+	size_t at;       /* the tensor of the next sample ... */
 	uint64_t number; /* ... and how many of its samples came before */
 };
 
@@ -99,7 +99,8 @@ static int read_samples(const struct reap_checkpoint *c, struct walk w,
 				(off_t)soon.bytes, POSIX_FADV_WILLNEED);
 		if (h == NULL && (h = reap_sha256_open()) == NULL)
 			return reap_fail_memory(e, shard->path);
-		if ((rc = reap_read_at(shard->fd, shard->path, buf, s.bytes, s.offset, e)) != REAP_OK) {
+		if ((rc = reap_read_at(shard->fd, shard->path, buf, s.bytes, s.offset, e)) !=
+			REAP_OK) {
 			reap_sha256_free(h);
 			return rc;
 		}
@@ -160,7 +161,8 @@ int reap_identify(const struct reap_config *cfg, const struct reap_checkpoint *c
 	for (size_t i = 0; i < c->tensors; i++)
 		order[i] = &c->tensor[i];
 	qsort(order, c->tensors, sizeof(*order), by_file);
-	rc = read_samples(c, (struct walk){.tensor = order, .tensors = c->tensors}, content, buf, e);
+	rc = read_samples(c, (struct walk){.tensor = order, .tensors = c->tensors}, content, buf,
+		e);
 	if (rc == REAP_OK)
 		rc = combine(cfg, c, content, digest, e);
 out:

@@ -27,7 +27,8 @@ static int inspect_weights(const struct reap_model *m, struct reap_reading *r, s
 			y->gate_up_blocks, y->down_blocks};
 
 		for (size_t i = 0; i < sizeof(part) / sizeof(*part); i++)
-			for (uint32_t x = 0; part[i] != NULL && x < m->cfg.experts && rc == REAP_OK; x++)
+			for (uint32_t x = 0; part[i] != NULL && x < m->cfg.experts && rc == REAP_OK;
+				x++)
 				rc = reap_values_check_expert(m, part[i], x, i < 2, e);
 	}
 	return rc;
@@ -50,7 +51,8 @@ static int each_file(const char *dir, char *const *name, size_t n, const struct 
 			rc = reap_fail_open(e, path);
 		else if (S_ISREG(st.st_mode) && in == NULL)
 			r->todo += (uint64_t)st.st_size;
-		else if (S_ISREG(st.st_mode) && (rc = reap_blob_check(path, r, sha256, e)) == REAP_OK)
+		else if (S_ISREG(st.st_mode) &&
+			(rc = reap_blob_check(path, r, sha256, e)) == REAP_OK)
 			rc = in->file(in->arg, name[i], sha256, e);
 		free(path);
 	}

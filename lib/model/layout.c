@@ -45,7 +45,9 @@ static size_t unit(const struct reap_tensor *t, size_t left)
 
 	if (left < 2 || n < m || strcmp(t->name + n - m, blocks) != 0)
 		return 1;
-	return strncmp(t[1].name, t->name, n - m) == 0 && strcmp(t[1].name + n - m, scales) == 0 ? 2 : 1;
+	return strncmp(t[1].name, t->name, n - m) == 0 && strcmp(t[1].name + n - m, scales) == 0
+		? 2
+		: 1;
 }
 
 int reap_layout_header(struct reap_tensor *t, size_t n, char **header, size_t *header_len,
@@ -62,9 +64,12 @@ int reap_layout_header(struct reap_tensor *t, size_t n, char **header, size_t *h
 
 		for (int d = 0; d < t[i].ndim && !bad; d++)
 			bad = json_array_append_new(shape, json_integer((json_int_t)t[i].shape[d]));
-		bad = bad || json_object_set_new(root, t[i].name, json_pack("{s:s,s:o,s:[II]}", "dtype",
-			reap_st_dtype_name(t[i].dtype), "shape", shape, "data_offsets",
-			(json_int_t)at, (json_int_t)(at + t[i].bytes))) != 0;
+		bad = bad ||
+			json_object_set_new(root, t[i].name,
+				json_pack("{s:s,s:o,s:[II]}", "dtype",
+					reap_st_dtype_name(t[i].dtype), "shape", shape,
+					"data_offsets", (json_int_t)at,
+					(json_int_t)(at + t[i].bytes))) != 0;
 		t[i].offset = at;
 		at += t[i].bytes;
 	}
@@ -91,7 +96,8 @@ int reap_layout_header(struct reap_tensor *t, size_t n, char **header, size_t *h
 }
 
 /* Divide the tensors into files; names and headers come later. */
-static int divide(struct reap_layout *l, const uint32_t *group, uint64_t max_bytes, struct reap_err *e)
+static int divide(struct reap_layout *l, const uint32_t *group, uint64_t max_bytes,
+	struct reap_err *e)
 {
 	uint64_t held = 0;
 	size_t cap = 0, step;
@@ -103,7 +109,8 @@ static int divide(struct reap_layout *l, const uint32_t *group, uint64_t max_byt
 		step = unit(&l->tensor[i], l->tensors - i);
 		for (size_t k = i; k < i + step; k++)
 			bytes += l->tensor[k].bytes;
-		if (f == NULL || (group != NULL && group[i] != group[i - 1]) || held + bytes > max_bytes) {
+		if (f == NULL || (group != NULL && group[i] != group[i - 1]) ||
+			held + bytes > max_bytes) {
 			if (!reap_grow(&l->file, &cap, l->files + 1, sizeof(*l->file)))
 				return reap_fail_memory(e, "the list of files");
 			f = &l->file[l->files++];
@@ -136,9 +143,11 @@ int reap_layout_make(struct reap_layout *l, const struct reap_tensor *t, size_t 
 		if (l->files == 1)
 			snprintf(f->name, sizeof(f->name), "model.safetensors");
 		else
-			snprintf(f->name, sizeof(f->name), "model-%05" PRIu32 "-of-%05" PRIu32 ".safetensors",
-				i + 1, l->files);
-		if ((rc = reap_layout_header(in, f->tensors, &f->header, &f->header_len, e)) != REAP_OK)
+			snprintf(f->name, sizeof(f->name),
+				"model-%05" PRIu32 "-of-%05" PRIu32 ".safetensors", i + 1,
+				l->files);
+		if ((rc = reap_layout_header(in, f->tensors, &f->header, &f->header_len, e)) !=
+			REAP_OK)
 			return rc;
 		for (size_t k = 0; k < f->tensors; k++)
 			in[k].shard = i;

@@ -16,7 +16,7 @@ struct reap_layout_file {
 	char name[64];
 	char *header; /* length field and JSON; owned */
 	size_t header_len;
-	uint64_t bytes; /* header included */
+	uint64_t bytes;        /* header included */
 	size_t first, tensors; /* of the layout's tensors */
 };
 
@@ -36,8 +36,8 @@ int reap_name_order(const char *a, const char *b);
  * tensor would bring its tensor bytes above max_bytes; what is larger gets a
  * file of its own; X_blocks and the X_scales behind it stay together (converters
  * pair them by order).  A new file also begins where group[i] differs from the
- * one before (NULL: nowhere).  One file is called model.safetensors, more model-0000i-of-0000n.safetensors.
- * Copies t; its names stay borrowed. */
+ * one before (NULL: nowhere).  One file is called model.safetensors, more
+ * model-0000i-of-0000n.safetensors. Copies t; its names stay borrowed. */
 REAP_MUST_CHECK int reap_layout_make(struct reap_layout *l, const struct reap_tensor *t, size_t n,
 	const uint32_t *group, uint64_t max_bytes, struct reap_err *e);
 void reap_layout_free(struct reap_layout *l);

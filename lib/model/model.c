@@ -54,9 +54,9 @@ enum kind { MATRIX, SMALL, CODES };
 
 static bool may_be(enum kind k, enum reap_st_dtype t)
 {
-	return k == CODES ? t == REAP_ST_U8
-			  : t == REAP_ST_BF16 ||
-			(k == SMALL && (t == REAP_ST_F32 || t == REAP_ST_F16));
+	return k == CODES
+		? t == REAP_ST_U8
+		: t == REAP_ST_BF16 || (k == SMALL && (t == REAP_ST_F32 || t == REAP_ST_F16));
 }
 
 /* Find a tensor and compare it with what the config asks for. */
@@ -71,18 +71,20 @@ static int claim(struct binder *b, const struct reap_tensor **out, enum kind kin
 	if (t == NULL)
 		return reap_fail(b->e, REAP_EFAIL, "%s: %s: missing", b->m->dir, name);
 	if (!may_be(kind, t->dtype))
-		return reap_fail(b->e, REAP_EFAIL, "%s: %s: dtype is %s, not %s", file_of(b->m, t), name,
-			reap_st_dtype_name(t->dtype), types[kind]);
+		return reap_fail(b->e, REAP_EFAIL, "%s: %s: dtype is %s, not %s", file_of(b->m, t),
+			name, reap_st_dtype_name(t->dtype), types[kind]);
 	if (t->ndim != ndim || memcmp(t->shape, shape, (size_t)ndim * sizeof(*shape)) != 0) {
 		shape_text(want, sizeof(want), shape, ndim);
 		shape_text(have, sizeof(have), t->shape, t->ndim);
-		return reap_fail(b->e, REAP_EFAIL, "%s: %s: shape is %s, but config.json asks for %s",
-			file_of(b->m, t), name, have, want);
+		return reap_fail(b->e, REAP_EFAIL,
+			"%s: %s: shape is %s, but config.json asks for %s", file_of(b->m, t), name,
+			have, want);
 	}
 	/* The engine reads BF16 where it lies. */
 	if (t->dtype == REAP_ST_BF16 && t->offset % 2 != 0)
-		return reap_fail(b->e, REAP_EFAIL, "%s: %s: begins at byte %" PRIu64 ", which is odd",
-			file_of(b->m, t), name, t->offset);
+		return reap_fail(b->e, REAP_EFAIL,
+			"%s: %s: begins at byte %" PRIu64 ", which is odd", file_of(b->m, t), name,
+			t->offset);
 	b->used[t - c->tensor] = true;
 	*out = t;
 	return REAP_OK;
@@ -123,7 +125,8 @@ static int bind_attention(struct binder *b, uint32_t l)
 {
 	const struct reap_config *c = &b->m->cfg;
 	struct reap_layer *y = &b->m->layer[l];
-	const uint64_t q = (uint64_t)c->heads * c->head_dim, kv = (uint64_t)c->kv_heads * c->head_dim;
+	const uint64_t q = (uint64_t)c->heads * c->head_dim,
+		       kv = (uint64_t)c->kv_heads * c->head_dim;
 	const uint64_t h = c->hidden;
 	int rc;
 
@@ -149,8 +152,8 @@ static int bind_mxfp4(struct binder *b, uint32_t l)
 		     gate_up)) != REAP_OK ||
 		(rc = bind(b, &y->gate_up_scales, l, "mlp.experts.gate_up_proj_scales", CODES, 3,
 			 gate_up)) != REAP_OK ||
-		(rc = bind(b, &y->down_blocks, l, "mlp.experts.down_proj_blocks", CODES, 4, down)) !=
-			REAP_OK)
+		(rc = bind(b, &y->down_blocks, l, "mlp.experts.down_proj_blocks", CODES, 4,
+			 down)) != REAP_OK)
 		return rc;
 	return bind(b, &y->down_scales, l, "mlp.experts.down_proj_scales", CODES, 3, down);
 }
@@ -164,9 +167,10 @@ static int bind_experts(struct binder *b, uint32_t l)
 
 	if ((rc = bind_small(b, &y->router_w, l, "mlp.router.weight", 2, e, h)) != REAP_OK ||
 		(rc = bind_small(b, &y->router_b, l, "mlp.router.bias", 1, e, 0)) != REAP_OK ||
-		(rc = bind_small(b, &y->gate_up_bias, l, "mlp.experts.gate_up_proj_bias", 2, e, i2)) !=
-			REAP_OK ||
-		(rc = bind_small(b, &y->down_bias, l, "mlp.experts.down_proj_bias", 2, e, h)) != REAP_OK)
+		(rc = bind_small(b, &y->gate_up_bias, l, "mlp.experts.gate_up_proj_bias", 2, e,
+			 i2)) != REAP_OK ||
+		(rc = bind_small(b, &y->down_bias, l, "mlp.experts.down_proj_bias", 2, e, h)) !=
+			REAP_OK)
 		return rc;
 	if (c->mxfp4)
 		return bind_mxfp4(b, l);
@@ -276,10 +280,11 @@ static int settle_config(struct reap_model *m, struct reap_err *e)
 	const struct reap_tensor *router =
 		reap_checkpoint_find(m->ckpt, "model.layers.0.mlp.router.weight");
 	/* Where there are neither, the config says which ones are missing. */
-	const bool mxfp4 =
-		reap_checkpoint_find(m->ckpt, "model.layers.0.mlp.experts.gate_up_proj_blocks") != NULL ||
+	const bool mxfp4 = reap_checkpoint_find(m->ckpt,
+				   "model.layers.0.mlp.experts.gate_up_proj_blocks") != NULL ||
 		(m->cfg.mxfp4 &&
-			reap_checkpoint_find(m->ckpt, "model.layers.0.mlp.experts.gate_up_proj") == NULL);
+			reap_checkpoint_find(m->ckpt, "model.layers.0.mlp.experts.gate_up_proj") ==
+				NULL);
 
 	return reap_config_settle(&m->cfg, m->config,
 		router != NULL && router->ndim == 2 ? (uint32_t)router->shape[0] : 0, mxfp4, e);
@@ -297,7 +302,8 @@ static int load_config(struct reap_model *m, struct reap_err *e)
 
 	if ((rc = reap_read_file(m->config, MAX_CONFIG, &m->config_text, &m->config_len, e)) !=
 			REAP_OK ||
-		(rc = reap_json_parse(m->config_text, m->config_len, m->config, &root, e)) != REAP_OK)
+		(rc = reap_json_parse(m->config_text, m->config_len, m->config, &root, e)) !=
+			REAP_OK)
 		return rc;
 	rc = reap_config_parse(&m->cfg, root, m->config, e);
 	json_decref(root);

@@ -155,8 +155,8 @@ static int refuse_adapter(const struct reap_model *m, struct reap_err *e)
 		m->dir, name);
 }
 
-int reap_prune_open(struct reap_prune **out, const struct reap_model *m,
-	const struct reap_plan *p, const struct reap_prune_opts *o, struct reap_err *e)
+int reap_prune_open(struct reap_prune **out, const struct reap_model *m, const struct reap_plan *p,
+	const struct reap_prune_opts *o, struct reap_err *e)
 {
 	struct reap_prune *r = reap_calloc(1, sizeof(*r));
 	size_t n = 0;
@@ -168,7 +168,8 @@ int reap_prune_open(struct reap_prune **out, const struct reap_model *m,
 	r->m = m;
 	r->plan = p;
 	r->o = o;
-	if ((rc = refuse_adapter(m, e)) != REAP_OK || (rc = make_parts(r, &n, e)) != REAP_OK || (rc = make_layout(r, n, e)) != REAP_OK) {
+	if ((rc = refuse_adapter(m, e)) != REAP_OK || (rc = make_parts(r, &n, e)) != REAP_OK ||
+		(rc = make_layout(r, n, e)) != REAP_OK) {
 		reap_prune_close(r);
 		return rc;
 	}
@@ -219,8 +220,8 @@ static int write_text(struct reap_prune *r, const char *name, const char *as, co
 {
 	int rc;
 
-	if ((rc = begin_file(r, name, e)) != REAP_OK || (rc = reap_pump_put(r->pump, text, len, e)) !=
-			REAP_OK)
+	if ((rc = begin_file(r, name, e)) != REAP_OK ||
+		(rc = reap_pump_put(r->pump, text, len, e)) != REAP_OK)
 		return rc;
 	return end_file(r, as, e);
 }
@@ -271,7 +272,8 @@ static int copy_part(struct reap_prune *r, const struct prune_part *p, struct re
 	while (reap_prune_next_run(r, p, &at, &run)) {
 		if (p->check != PRUNE_CHECK_NONE && (rc = check_run(r, p, &run, e)) != REAP_OK)
 			return rc;
-		if ((rc = reap_pump_copy(r->pump, s->fd, s->path, run.offset, run.bytes, e)) != REAP_OK)
+		if ((rc = reap_pump_copy(r->pump, s->fd, s->path, run.offset, run.bytes, e)) !=
+			REAP_OK)
 			return rc;
 		reap_prune_progress(r, run.bytes);
 	}
@@ -293,8 +295,7 @@ static int write_shard(struct reap_prune *r, const struct reap_layout_file *f, s
 
 /* ---- the other files ---- */
 
-static int copy_file(struct reap_prune *r, const char *path, const char *name,
-	struct reap_err *e)
+static int copy_file(struct reap_prune *r, const char *path, const char *name, struct reap_err *e)
 {
 	struct reap_stamp before;
 	struct stat st;
@@ -408,7 +409,8 @@ static int write_mapping(struct reap_prune *r, struct reap_err *e)
 			continue;
 		}
 		for (uint32_t i = 0; i < r->plan->keep_n && !bad; i++) {
-			snprintf(key, sizeof(key), "%u", r->plan->keep[(size_t)l * r->plan->keep_n + i]);
+			snprintf(key, sizeof(key), "%u",
+				r->plan->keep[(size_t)l * r->plan->keep_n + i]);
 			bad = json_object_set_new(map, key, json_integer(i));
 		}
 		snprintf(key, sizeof(key), "%u", l);
@@ -431,12 +433,11 @@ static uint32_t new_top_k(const struct reap_prune *r)
 
 static int write_config(struct reap_prune *r, struct reap_err *e)
 {
-	const struct reap_config_change change = {r->plan->keep_n, new_top_k(r),
-		!r->m->cfg.mxfp4};
+	const struct reap_config_change change = {r->plan->keep_n, new_top_k(r), !r->m->cfg.mxfp4};
 	char *edited;
 	size_t len;
-	int rc = reap_config_edit(r->m->config_text, r->m->config_len, r->m->config, &change, &edited,
-		&len, e);
+	int rc = reap_config_edit(r->m->config_text, r->m->config_len, r->m->config, &change,
+		&edited, &len, e);
 
 	if (rc != REAP_OK)
 		return rc;
@@ -465,9 +466,10 @@ static int write_all(struct reap_prune *r, struct reap_err *e)
 	int rc;
 
 	if ((rc = write_mapping(r, e)) != REAP_OK ||
-		(o->recipe != NULL && (rc = copy_file(r, o->recipe, "reap-recipe.yaml", e)) !=
-			REAP_OK) ||
-		(o->scores != NULL && (rc = copy_file(r, o->scores, "reap-scores.yaml", e)) != REAP_OK) ||
+		(o->recipe != NULL &&
+			(rc = copy_file(r, o->recipe, "reap-recipe.yaml", e)) != REAP_OK) ||
+		(o->scores != NULL &&
+			(rc = copy_file(r, o->scores, "reap-scores.yaml", e)) != REAP_OK) ||
 		(o->layers == NULL && (rc = copy_aux(r, e)) != REAP_OK))
 		return rc;
 	for (uint32_t i = 0; i < r->layout.files; i++)
@@ -555,7 +557,8 @@ static int check_space(const struct reap_prune *r, struct reap_err *e)
 		!reap_mul_u64(v.f_bavail, v.f_frsize ? v.f_frsize : v.f_bsize, &room))
 		return REAP_OK;
 	if (room < need)
-		return reap_fail(e, REAP_EFAIL, "%s: needs %" PRIu64 " bytes, the file system has %" PRIu64,
+		return reap_fail(e, REAP_EFAIL,
+			"%s: needs %" PRIu64 " bytes, the file system has %" PRIu64,
 			r->stage.target, need, room);
 	return REAP_OK;
 }

@@ -25,8 +25,8 @@ struct reap_prune_opts {
 	/* (layers) NULL: the checkpoint.  Else routers and experts of these layers
 	 * only, a file each, which no loader takes for a model. */
 	const bool *layers;
-	bool probe;   /* measure, then leave nothing; adds the manifest's estimate */
-	bool verify;  /* read all back from disk and compare with the source */
+	bool probe;                  /* measure, then leave nothing; adds the manifest's estimate */
+	bool verify;                 /* read all back from disk and compare with the source */
 	const char *recipe, *scores; /* copied inside; NULL: none */
 	const volatile sig_atomic_t *stop; /* give up when it is not 0; NULL: never */
 	struct reap_progress *progress;
@@ -47,7 +47,7 @@ const struct reap_layout *reap_prune_layout(const struct reap_prune *r);
 
 /* Write TARGET, which appears whole or not at all, and the manifest's records
  * (all flushed before TARGET appears; the end record is the caller's). */
-REAP_MUST_CHECK int reap_prune_run(struct reap_prune *r, const char *target,
-	struct reap_writer *w, struct reap_err *e);
+REAP_MUST_CHECK int reap_prune_run(struct reap_prune *r, const char *target, struct reap_writer *w,
+	struct reap_err *e);
 
 #endif

@@ -22,7 +22,7 @@ struct prune_part {
 	const struct reap_tensor *src;
 	const uint32_t *keep; /* (keep_n) rows of dimension 0 in their new order; NULL: all */
 	enum prune_check check;
-	uint32_t group;	      /* 0: no plan changes it; 1 + layer: router and experts */
+	uint32_t group; /* 0: no plan changes it; 1 + layer: router and experts */
 };
 
 struct reap_prune {
@@ -39,13 +39,13 @@ struct reap_prune {
 	struct reap_manifest_total total;
 	struct timespec begun;
 	uint64_t done, todo; /* for progress */
-	bool *touched;	     /* (shards) */
+	bool *touched;       /* (shards) */
 };
 
 /* A stretch of source bytes. */
 struct prune_run {
 	uint64_t offset, bytes; /* in the source file */
-	uint32_t first, rows;	/* of dimension 0; first is an old expert id */
+	uint32_t first, rows;   /* of dimension 0; first is an old expert id */
 };
 
 /* The next stretch of part p, *at rows being done; false when there is none.

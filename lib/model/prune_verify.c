@@ -21,7 +21,8 @@ bool reap_prune_next_run(const struct reap_prune *r, const struct prune_part *p,
 	uint64_t each;
 
 	if (p->keep == NULL) { /* a scalar has no rows */
-		*run = (struct prune_run){p->src->offset, p->src->bytes, 0, (uint32_t)p->src->shape[0]};
+		*run = (struct prune_run){p->src->offset, p->src->bytes, 0,
+			(uint32_t)p->src->shape[0]};
 		*at = 1;
 		return i == 0;
 	}
@@ -30,8 +31,8 @@ bool reap_prune_next_run(const struct reap_prune *r, const struct prune_part *p,
 	while (++i < r->plan->keep_n && p->keep[i] == p->keep[i - 1] + 1)
 		;
 	each = p->src->bytes / p->src->shape[0];
-	*run = (struct prune_run){p->src->offset + p->keep[*at] * each, (i - *at) * each, p->keep[*at],
-		i - *at};
+	*run = (struct prune_run){p->src->offset + p->keep[*at] * each, (i - *at) * each,
+		p->keep[*at], i - *at};
 	*at = i;
 	return true;
 }
@@ -56,7 +57,8 @@ static int compare_bytes(struct reap_prune *r, int fd, const char *path, uint64_
 		if (r->o->stop != NULL && *r->o->stop != 0)
 			return reap_fail(e, REAP_EFAIL, "%s: interrupted", path);
 		if ((rc = reap_read_at(fd, path, buf, n, at + done, e)) != REAP_OK ||
-			(rc = reap_read_at(s->fd, s->path, buf + COMPARE, n, run->offset + done, e)) != REAP_OK)
+			(rc = reap_read_at(s->fd, s->path, buf + COMPARE, n, run->offset + done,
+				 e)) != REAP_OK)
 			return rc;
 		if (memcmp(buf, buf + COMPARE, n) != 0)
 			return reap_fail(e, REAP_EFAIL, "%s: %s: differs from the source", path,
@@ -98,7 +100,8 @@ static int verify_shard(struct reap_prune *r, const struct reap_layout_file *f, 
 		struct prune_run run;
 
 		while (reap_prune_next_run(r, &r->part[i], &row, &run)) {
-			if ((rc = compare_bytes(r, fd, path, at, &r->part[i], &run, buf, e)) != REAP_OK)
+			if ((rc = compare_bytes(r, fd, path, at, &r->part[i], &run, buf, e)) !=
+				REAP_OK)
 				goto out;
 			at += run.bytes;
 		}

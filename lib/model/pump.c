@@ -176,7 +176,8 @@ int reap_pump_copy(struct reap_pump *p, int fd, const char *name, uint64_t offse
 {
 	while (n > 0) {
 		const size_t room = BUFFER - p->fill, step = n < room ? (size_t)n : room;
-		const ssize_t r = pread(fd, p->buffer[p->put % BUFFERS] + p->fill, step, (off_t)offset);
+		const ssize_t r =
+			pread(fd, p->buffer[p->put % BUFFERS] + p->fill, step, (off_t)offset);
 		int rc;
 
 		if (r < 0 && errno == EINTR)
@@ -184,8 +185,9 @@ int reap_pump_copy(struct reap_pump *p, int fd, const char *name, uint64_t offse
 		if (r < 0)
 			return reap_fail_errno(e, "%s", name);
 		if (r == 0)
-			return reap_fail(e, REAP_EFAIL, "%s: ends at byte %" PRIu64
-				", it was longer when it was opened", name, offset);
+			return reap_fail(e, REAP_EFAIL,
+				"%s: ends at byte %" PRIu64 ", it was longer when it was opened",
+				name, offset);
 		p->fill += (size_t)r;
 		p->read += (uint64_t)r;
 		offset += (uint64_t)r;

@@ -12,9 +12,15 @@ static const struct {
 	const char *name;
 	uint64_t size;
 } dtypes[] = {
-	[REAP_ST_BF16] = {"BF16", 2}, [REAP_ST_U8] = {"U8", 1},   [REAP_ST_F32] = {"F32", 4},
-	[REAP_ST_F16] = {"F16", 2},   [REAP_ST_F64] = {"F64", 8}, [REAP_ST_I8] = {"I8", 1},
-	[REAP_ST_I16] = {"I16", 2},   [REAP_ST_I32] = {"I32", 4}, [REAP_ST_I64] = {"I64", 8},
+	[REAP_ST_BF16] = {"BF16", 2},
+	[REAP_ST_U8] = {"U8", 1},
+	[REAP_ST_F32] = {"F32", 4},
+	[REAP_ST_F16] = {"F16", 2},
+	[REAP_ST_F64] = {"F64", 8},
+	[REAP_ST_I8] = {"I8", 1},
+	[REAP_ST_I16] = {"I16", 2},
+	[REAP_ST_I32] = {"I32", 4},
+	[REAP_ST_I64] = {"I64", 8},
 	[REAP_ST_BOOL] = {"BOOL", 1},
 };
 enum { DTYPES = sizeof(dtypes) / sizeof(dtypes[0]) };
@@ -38,12 +44,12 @@ int reap_st_header_len(const char *file, const uint8_t first8[8], uint64_t file_
 		n = n << 8 | first8[i];
 	if (n > REAP_ST_MAX_HEADER)
 		return reap_fail(e, REAP_EFAIL,
-			"%s: header length: %" PRIu64 " bytes, more than the limit of %" PRIu64, file, n,
-			REAP_ST_MAX_HEADER);
+			"%s: header length: %" PRIu64 " bytes, more than the limit of %" PRIu64,
+			file, n, REAP_ST_MAX_HEADER);
 	if (n + 8 > file_bytes)
 		return reap_fail(e, REAP_EFAIL,
-			"%s: header length: %" PRIu64 " bytes, but the file has only %" PRIu64, file, n,
-			file_bytes);
+			"%s: header length: %" PRIu64 " bytes, but the file has only %" PRIu64,
+			file, n, file_bytes);
 	*len = n;
 	return REAP_OK;
 }
@@ -75,8 +81,9 @@ static int parse_shape(const char *file, const char *name, const json_t *v, stru
 	if (!json_is_array(v))
 		return fail(file, name, e, "shape: missing or not an array");
 	if (json_array_size(v) > REAP_ST_MAX_DIMS)
-		return reap_fail(e, REAP_EFAIL, "%s: %s: shape: %zu dimensions, more than the limit of %d",
-			file, name, json_array_size(v), REAP_ST_MAX_DIMS);
+		return reap_fail(e, REAP_EFAIL,
+			"%s: %s: shape: %zu dimensions, more than the limit of %d", file, name,
+			json_array_size(v), REAP_ST_MAX_DIMS);
 	t->ndim = (int)json_array_size(v);
 	for (int i = 0; i < t->ndim; i++) {
 		const json_t *d = json_array_get(v, (size_t)i);
@@ -85,7 +92,8 @@ static int parse_shape(const char *file, const char *name, const json_t *v, stru
 			return fail(file, name, e, "shape: not all are whole numbers from 0");
 		t->shape[i] = (uint64_t)json_integer_value(d);
 		if (!reap_mul_u64(bytes, t->shape[i], &bytes))
-			return fail(file, name, e, "shape: the number of bytes does not fit 64 bits");
+			return fail(file, name, e,
+				"shape: the number of bytes does not fit 64 bits");
 	}
 	t->bytes = bytes;
 	return REAP_OK;
@@ -96,8 +104,8 @@ static int parse_offsets(const char *file, const char *name, const json_t *v, ui
 {
 	json_int_t begin, end;
 
-	if (!json_is_array(v) || json_array_size(v) != 2 || !json_is_integer(json_array_get(v, 0)) ||
-		!json_is_integer(json_array_get(v, 1)))
+	if (!json_is_array(v) || json_array_size(v) != 2 ||
+		!json_is_integer(json_array_get(v, 0)) || !json_is_integer(json_array_get(v, 1)))
 		return fail(file, name, e, "data_offsets: missing or not two whole numbers");
 	begin = json_integer_value(json_array_get(v, 0));
 	end = json_integer_value(json_array_get(v, 1));
@@ -105,12 +113,12 @@ static int parse_offsets(const char *file, const char *name, const json_t *v, ui
 		return fail(file, name, e, "data_offsets: not 0 <= begin <= end");
 	if ((uint64_t)end > data_bytes)
 		return reap_fail(e, REAP_EFAIL,
-			"%s: %s: data_offsets: ends at %lld, the file's data at %" PRIu64, file, name,
-			(long long)end, data_bytes);
+			"%s: %s: data_offsets: ends at %lld, the file's data at %" PRIu64, file,
+			name, (long long)end, data_bytes);
 	if ((uint64_t)(end - begin) != t->bytes)
 		return reap_fail(e, REAP_EFAIL,
-			"%s: %s: dtype and shape make %" PRIu64 " bytes, data_offsets %lld", file, name,
-			t->bytes, (long long)(end - begin));
+			"%s: %s: dtype and shape make %" PRIu64 " bytes, data_offsets %lld", file,
+			name, t->bytes, (long long)(end - begin));
 	t->offset = data_start + (uint64_t)begin;
 	return REAP_OK;
 }
@@ -122,9 +130,10 @@ static int parse_metadata(const char *file, const json_t *v, struct reap_err *e)
 
 	if (!json_is_object(v))
 		return fail(file, "__metadata__", e, "not an object");
-	json_object_foreach((json_t *)(uintptr_t)v, key, s)
+	json_object_foreach ((json_t *)(uintptr_t)v, key, s)
 		if (!json_is_string(s))
-			return reap_fail(e, REAP_EFAIL, "%s: __metadata__: %s: not a string", file, key);
+			return reap_fail(e, REAP_EFAIL, "%s: __metadata__: %s: not a string", file,
+				key);
 	return REAP_OK;
 }
 
@@ -150,8 +159,8 @@ static int check_layout(const char *file, const struct reap_tensor *t, size_t n,
 				t[i - 1].name);
 		if (t[i].offset > at)
 			return reap_fail(e, REAP_EFAIL,
-				"%s: %s: %" PRIu64 " bytes before it belong to no tensor", file, t[i].name,
-				t[i].offset - at);
+				"%s: %s: %" PRIu64 " bytes before it belong to no tensor", file,
+				t[i].name, t[i].offset - at);
 		at += t[i].bytes;
 	}
 	if (at != file_bytes)
@@ -181,7 +190,7 @@ int reap_st_parse(const char *file, const char *text, size_t len, uint64_t file_
 		rc = reap_fail_memory(e, file);
 		goto out;
 	}
-	json_object_foreach(root, name, v) {
+	json_object_foreach (root, name, v) {
 		if (strcmp(name, "__metadata__") == 0) {
 			if ((rc = parse_metadata(file, v, e)) != REAP_OK)
 				goto out;
@@ -191,10 +200,12 @@ int reap_st_parse(const char *file, const char *text, size_t len, uint64_t file_
 			rc = fail(file, name, e, "not an object");
 			goto out;
 		}
-		if ((rc = parse_dtype(file, name, json_object_get(v, "dtype"), &t[count], e)) != REAP_OK ||
-			(rc = parse_shape(file, name, json_object_get(v, "shape"), &t[count], e)) != REAP_OK ||
-			(rc = parse_offsets(file, name, json_object_get(v, "data_offsets"), data_start,
-				 data_bytes, &t[count], e)) != REAP_OK)
+		if ((rc = parse_dtype(file, name, json_object_get(v, "dtype"), &t[count], e)) !=
+				REAP_OK ||
+			(rc = parse_shape(file, name, json_object_get(v, "shape"), &t[count], e)) !=
+				REAP_OK ||
+			(rc = parse_offsets(file, name, json_object_get(v, "data_offsets"),
+				 data_start, data_bytes, &t[count], e)) != REAP_OK)
 			goto out;
 		if (json_object_size(v) != 3) {
 			rc = fail(file, name, e, "has keys beside dtype, shape and data_offsets");

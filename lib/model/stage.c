@@ -41,9 +41,9 @@ static int split(struct reap_stage *s, const char *target, struct reap_err *e)
 	base = slash != NULL ? slash + 1 : s->target;
 	if (*base == '\0' || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
 		return reap_fail(e, REAP_EFAIL, "%s: not the name of a new directory", target);
-	s->parent = slash == NULL	? reap_strdup(".")
-		    : slash == s->target ? reap_strdup("/")
-					 : reap_strndup(s->target, (size_t)(slash - s->target));
+	s->parent = slash == NULL    ? reap_strdup(".")
+		: slash == s->target ? reap_strdup("/")
+				     : reap_strndup(s->target, (size_t)(slash - s->target));
 	return s->parent == NULL ? reap_fail_memory(e, target) : REAP_OK;
 }
 
@@ -94,8 +94,10 @@ static int try_rename(const struct reap_stage *s, struct reap_err *e)
 	if (fd < 0)
 		rc = reap_fail_errno(e, "%s", file);
 	else if (rename(s->dir, moved) != 0 || rename(moved, s->dir) != 0)
-		rc = reap_fail_errno(e, "%s: directories cannot be renamed in its folder, as it must "
-					"be in the end", s->target);
+		rc = reap_fail_errno(e,
+			"%s: directories cannot be renamed in its folder, as it must "
+			"be in the end",
+			s->target);
 	else if (unlink(file) != 0)
 		rc = reap_fail_errno(e, "%s", file);
 	if (rc != REAP_OK)

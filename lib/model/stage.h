@@ -17,8 +17,8 @@ struct reap_stage {
 	DIR *list; /* of it, open from the beginning: removing must need nothing new */
 };
 
-/* Error when its folder renames no directory, when the target exists, or when it lies within `source` (NULL: not
- * checked), which is never written to. */
+/* Error when its folder renames no directory, when the target exists, or when it lies within
+ * `source` (NULL: not checked), which is never written to. */
 REAP_MUST_CHECK int reap_stage_open(struct reap_stage *s, const char *target, const char *source,
 	struct reap_err *e);
 

@@ -31,7 +31,8 @@ static float from_bits(uint32_t bits)
 /* IEEE 754 binary16: every value is one of binary32. */
 static float from_f16(uint16_t h)
 {
-	const uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 1023;
+	const uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31,
+		       mantissa = h & 1023;
 	const float tiny = ldexpf((float)mantissa, -24);
 
 	if (exponent == 31)
@@ -102,8 +103,9 @@ static int check_not_zero(const struct reap_model *m, const struct reap_tensor *
 		if (!all_zero(bytes, n))
 			return REAP_OK;
 	}
-	return reap_fail(e, REAP_EFAIL, "%s: %s: all zero, as a hole in the file reads: it is damaged",
-		file_of(m, t), t->name);
+	return reap_fail(e, REAP_EFAIL,
+		"%s: %s: all zero, as a hole in the file reads: it is damaged", file_of(m, t),
+		t->name);
 }
 
 int reap_values_same(const struct reap_model *m, const struct reap_tensor *a,
@@ -158,7 +160,7 @@ struct expert_check {
 	const struct reap_tensor *tensor;
 	uint32_t expert;
 	bool scales;
-	bool seen;	/* something but 0 */
+	bool seen;      /* something but 0 */
 	uint64_t bytes; /* looked at */
 };
 
@@ -183,8 +185,8 @@ static int check_seen(const struct expert_check *c, struct reap_err *e)
 		c->tensor->name, c->expert);
 }
 
-int reap_values_check_expert(const struct reap_model *m, const struct reap_tensor *t, uint32_t expert,
-	bool scales, struct reap_err *e)
+int reap_values_check_expert(const struct reap_model *m, const struct reap_tensor *t,
+	uint32_t expert, bool scales, struct reap_err *e)
 {
 	const uint64_t each = t->bytes / t->shape[0];
 	struct expert_check c = {file_of(m, t), t, expert, scales, false, 0};

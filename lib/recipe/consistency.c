@@ -43,7 +43,8 @@ static int conflict(const struct reap_node *root, const char *path, struct reap_
 static int check_keep_n(const struct reap_node *root, struct reap_err *e)
 {
 	static const char *const multiple_of[] = {"model.constraints.keep_n_multiple_of",
-		"selection_constraints.keep_n_multiple_of", "structural_rewrite.keep_n_multiple_of"};
+		"selection_constraints.keep_n_multiple_of",
+		"structural_rewrite.keep_n_multiple_of"};
 	int64_t keep_n, v;
 	double frac;
 
@@ -66,7 +67,8 @@ static int check_keep_n(const struct reap_node *root, struct reap_err *e)
 			"must be more than top_k, or every token goes to the same experts");
 	for (size_t i = 0; i < sizeof(multiple_of) / sizeof(*multiple_of); i++)
 		if (get_int(root, multiple_of[i], &v) && keep_n % v != 0)
-			return reap_fail(e, REAP_EFAIL, "%s:%u: model.keep_n: %lld is no multiple of %s %lld",
+			return reap_fail(e, REAP_EFAIL,
+				"%s:%u: model.keep_n: %lld is no multiple of %s %lld",
 				reap_node_at(root, "model.keep_n")->file,
 				reap_node_at(root, "model.keep_n")->line, (long long)keep_n,
 				multiple_of[i], (long long)v);
@@ -90,8 +92,10 @@ static int check_twins(const struct reap_node *root, struct reap_err *e)
 		{"profiling_data.eaft.w_good", "scoring.weights.w_good"},
 		{"profiling_data.eaft.w_uncertain", "scoring.weights.w_uncertain"},
 		{"profiling_data.eaft.w_conflict", "scoring.weights.w_conflict"},
-		{"structural_rewrite.keep_n_multiple_of", "selection_constraints.keep_n_multiple_of"},
-		{"model.constraints.keep_n_multiple_of", "selection_constraints.keep_n_multiple_of"},
+		{"structural_rewrite.keep_n_multiple_of",
+			"selection_constraints.keep_n_multiple_of"},
+		{"model.constraints.keep_n_multiple_of",
+			"selection_constraints.keep_n_multiple_of"},
 	};
 
 	for (size_t i = 0; i < sizeof(twins) / sizeof(*twins); i++) {
@@ -117,7 +121,7 @@ static int check_sampling(const struct reap_node *root, struct reap_err *e)
 
 	if (weights == NULL)
 		return weighted ? conflict(root, "profiling_data.sampling.strategy", e,
-				  "per_file_weighted needs pack_weights")
+					  "per_file_weighted needs pack_weights")
 				: REAP_OK;
 	if (!weighted)
 		return conflict(root, at, e, "only the strategy per_file_weighted reads weights");
@@ -208,8 +212,8 @@ static int check_collector(const struct reap_node *root, struct reap_err *e)
 		given += reap_node_find(reap_node_find(matrix->child[i], "collector_overrides"),
 				 lens) != NULL;
 	if (given == 0 || given < entries)
-		return reap_fail(e, REAP_EFAIL, "%s:%u: collector_overrides.%s: missing", root->file,
-			root->line, lens);
+		return reap_fail(e, REAP_EFAIL, "%s:%u: collector_overrides.%s: missing",
+			root->file, root->line, lens);
 	return REAP_OK;
 }
 
@@ -218,7 +222,8 @@ static int check_eval(const struct reap_node *root, struct reap_err *e)
 	double lo, hi;
 	int rc;
 
-	if (get_real(root, "eaft.logp_min", &lo) && get_real(root, "eaft.logp_max", &hi) && lo >= hi)
+	if (get_real(root, "eaft.logp_min", &lo) && get_real(root, "eaft.logp_max", &hi) &&
+		lo >= hi)
 		return conflict(root, "eaft.logp_min", e, "not below logp_max");
 	if ((rc = check_matrix(root, e)) != REAP_OK)
 		return rc;
@@ -252,12 +257,11 @@ static int check_name(const struct reap_node *root, struct reap_err *e)
 	const char *s = get_str(root, "name");
 
 	return s == NULL || (*s != '\0' && strlen(s) <= 200)
-		       ? REAP_OK
-		       : conflict(root, "name", e, "must have 1 to 200 bytes");
+		? REAP_OK
+		: conflict(root, "name", e, "must have 1 to 200 bytes");
 }
 
-int reap_recipe_check_consistency(const struct reap_node *root, unsigned kind,
-	struct reap_err *e)
+int reap_recipe_check_consistency(const struct reap_node *root, unsigned kind, struct reap_err *e)
 {
 	int rc = check_target(root, e);
 

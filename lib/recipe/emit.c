@@ -100,7 +100,8 @@ void reap_node_print_yaml(const struct reap_node *n, FILE *f)
 
 static int by_key(const void *a, const void *b)
 {
-	const char *const *x = *(const char *const *const *)a, *const *y = *(const char *const *const *)b;
+	const char *const *x = *(const char *const *const *)a,
+			  *const *y = *(const char *const *const *)b;
 
 	return strcmp(*x, *y);
 }
@@ -161,8 +162,7 @@ void reap_node_print_json(const struct reap_node *n, FILE *f)
 	fputc('\n', f);
 }
 
-int reap_recipe_digest(const struct reap_node *root, char hex[REAP_SHA256_HEX],
-	struct reap_err *e)
+int reap_recipe_digest(const struct reap_node *root, char hex[REAP_SHA256_HEX], struct reap_err *e)
 {
 	struct reap_sha256 *h = reap_sha256_open();
 	FILE *f = h != NULL ? reap_sha256_stream(h) : NULL;
@@ -184,8 +184,7 @@ int reap_recipe_digest(const struct reap_node *root, char hex[REAP_SHA256_HEX],
 
 /* ---- one value ---- */
 
-int reap_node_print_value(const struct reap_node *n, const char *path, FILE *f,
-	struct reap_err *e)
+int reap_node_print_value(const struct reap_node *n, const char *path, FILE *f, struct reap_err *e)
 {
 	if (n->kind == REAP_NODE_MAP)
 		return reap_node_fail(n, path, e, "is a mapping, not one value", "");

@@ -14,29 +14,28 @@
 #include "lib/recipe/tree.h"
 
 enum reap_recipe_kind {
-	REAP_RECIPE_PRUNE = 1 << 0,	   /* reap_recipe */
-	REAP_RECIPE_SCORES = 1 << 1,	   /* reap_scores */
-	REAP_RECIPE_EVAL_BASE = 1 << 2,	   /* eval_base: only to be extended */
-	REAP_RECIPE_EVAL = 1 << 3,	   /* eval_recipe: a pair */
-	REAP_RECIPE_EVAL_SINGLE = 1 << 4,  /* eval_single_recipe */
-	REAP_RECIPE_PROBE = 1 << 5,	   /* cost_probe */
+	REAP_RECIPE_PRUNE = 1 << 0,       /* reap_recipe */
+	REAP_RECIPE_SCORES = 1 << 1,      /* reap_scores */
+	REAP_RECIPE_EVAL_BASE = 1 << 2,   /* eval_base: only to be extended */
+	REAP_RECIPE_EVAL = 1 << 3,        /* eval_recipe: a pair */
+	REAP_RECIPE_EVAL_SINGLE = 1 << 4, /* eval_single_recipe */
+	REAP_RECIPE_PROBE = 1 << 5,       /* cost_probe */
 };
 
 /* As it stands in a recipe: "reap_recipe". */
 const char *reap_recipe_kind_name(enum reap_recipe_kind kind);
 
 /* Read a recipe and everything it extends (relative to the file that says so, else
- * in the folder `shipped`, which may be NULL), merged: parents from left to right, then the file itself; `extends` is gone
- * from the result.  A file that extends itself over others is an error that
- * names the chain.  Not yet checked against the schema. */
-REAP_MUST_CHECK int reap_recipe_load(const char *path, const char *shipped,
-	struct reap_node **root, struct reap_err *e);
+ * in the folder `shipped`, which may be NULL), merged: parents from left to right, then the file
+ * itself; `extends` is gone from the result.  A file that extends itself over others is an error
+ * that names the chain.  Not yet checked against the schema. */
+REAP_MUST_CHECK int reap_recipe_load(const char *path, const char *shipped, struct reap_node **root,
+	struct reap_err *e);
 
 /* Check a resolved recipe: known keys, types, ranges, and what keys must agree
  * on.  Integers where the schema wants a number become numbers.  `name` stands
  * in messages about what is missing. */
-REAP_MUST_CHECK int reap_recipe_check(struct reap_node *root, const char *name,
-	struct reap_err *e);
+REAP_MUST_CHECK int reap_recipe_check(struct reap_node *root, const char *name, struct reap_err *e);
 
 /* ---- printing ---- */
 

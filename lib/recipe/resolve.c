@@ -19,12 +19,12 @@ struct chain {
 
 /* What one recipe is read with. */
 struct reading {
-	const char *shipped; /* folder of files that are not beside the one that names them, or NULL */
-	int files;	     /* read so far */
+	const char *shipped; /* folder of the files that do not lie beside their reader, or NULL */
+	int files;           /* read so far */
 };
 
-static int load(const char *path, const struct chain *up, struct reading *r,
-	struct reap_node **out, struct reap_err *e);
+static int load(const char *path, const struct chain *up, struct reading *r, struct reap_node **out,
+	struct reap_err *e);
 
 static bool same_file(const struct chain *a, const struct chain *b)
 {

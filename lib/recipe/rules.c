@@ -19,6 +19,7 @@
 #define NUL REAP_RULE_NULLABLE
 #define NOTE REAP_RULE_NOTE
 
+/* clang-format off */
 #define STR(kinds, path, flags) {kinds, path, REAP_RULE_STR, flags, 0, 0, NULL}
 #define NAME(kinds, path, flags) {kinds, path, REAP_RULE_NAME, flags, 0, 0, NULL}
 #define FILENAME(kinds, path, flags) {kinds, path, REAP_RULE_FILE, flags, 0, 0, NULL}
@@ -37,6 +38,7 @@
 #define MAP(kinds, path, flags) {kinds, path, REAP_RULE_MAP, flags, 0, 0, NULL}
 #define MAPS(kinds, path, flags) {kinds, path, REAP_RULE_MAPS, flags, 0, 0, NULL}
 #define ANY(kinds, path, flags) {kinds, path, REAP_RULE_ANY, flags, 0, 0, NULL}
+/* clang-format on */
 
 /* Bounds with a meaning. */
 enum {
@@ -52,33 +54,33 @@ enum {
 	MAX_VOCAB = 1 << 24,
 };
 
-#define CRITERIA                                                                                   \
-	"frequency|gate_sum|ean_sum|ean_mean|weighted_ean_sum|reap|reap_l2|max_activations|"       \
+#define CRITERIA \
+	"frequency|gate_sum|ean_sum|ean_mean|weighted_ean_sum|reap|reap_l2|max_activations|" \
 	"eaft_sum|eaft_mean"
 #define SHARD_BYTES "decimal_gb|gib"
 
 /* One block of settings of a collection run, at three places. */
-#define COLLECTOR(kinds, at, flags)                                                                \
-	CSV(kinds, at ".seq_lens_csv", flags),                                                     \
-		INT(kinds, at ".num_blocks", NUL | (flags), 1, MAX_BLOCKS),                        \
-		INT(kinds, at ".batch_size", NOTE, 1, MAX_BATCH),                                  \
-		INT(kinds, at ".sample_points", NOTE, 0, MAX_POINTS),                              \
+#define COLLECTOR(kinds, at, flags) \
+	CSV(kinds, at ".seq_lens_csv", flags), \
+		INT(kinds, at ".num_blocks", NUL | (flags), 1, MAX_BLOCKS), \
+		INT(kinds, at ".batch_size", NOTE, 1, MAX_BATCH), \
+		INT(kinds, at ".sample_points", NOTE, 0, MAX_POINTS), \
 		INT(kinds, at ".top_k", NOTE, 1, MAX_TOP_K)
 
 /* The same under the names that recipes for pruning use. */
-#define REGIME(at)                                                                                 \
-	COLLECTOR(PRUNE, at, NOTE)
+#define REGIME(at) COLLECTOR(PRUNE, at, NOTE)
 
 /* One model to collect from. */
-#define SUBJECT(kinds, at)                                                                         \
-	MAP(kinds, at, REQ), NAME(kinds, at ".label", REQ | NOTE), BELOW(kinds, at ".model_id", REQ),      \
-		NAME(kinds, at ".model_path", 0), NAME(kinds, at ".made_by", 0),                   \
-		FILENAME(kinds, at ".model_path_from_manifest.manifest_json", 0),                      \
+#define SUBJECT(kinds, at) \
+	MAP(kinds, at, REQ), NAME(kinds, at ".label", REQ | NOTE), \
+		BELOW(kinds, at ".model_id", REQ), NAME(kinds, at ".model_path", 0), \
+		NAME(kinds, at ".made_by", 0), \
+		FILENAME(kinds, at ".model_path_from_manifest.manifest_json", 0), \
 		NAME(kinds, at ".model_path_from_manifest.field", 0)
 
 /* How to run it somewhere; read by people. */
-#define PLACE(at)                                                                                  \
-	STRS(ALL, at ".commands", NOTE), STR(ALL, at ".command", NOTE),                            \
+#define PLACE(at) \
+	STRS(ALL, at ".commands", NOTE), STR(ALL, at ".command", NOTE), \
 		STRS(ALL, at ".notes", NOTE), STR(ALL, at ".note", NOTE)
 
 const struct reap_rule reap_rules[] = {

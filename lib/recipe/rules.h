@@ -9,23 +9,23 @@
 
 enum reap_rule_type {
 	REAP_RULE_STR,
-	REAP_RULE_NAME,	 /* a string on one line */
+	REAP_RULE_NAME,  /* a string on one line */
 	REAP_RULE_PLACE, /* a name that stays below the folder it is looked for in */
-	REAP_RULE_FILE,	 /* the name of a JSON file that a pipeline writes */
-	REAP_RULE_INT,	/* min..max */
-	REAP_RULE_REAL, /* min..max; an integer is taken as a number */
+	REAP_RULE_FILE,  /* the name of a JSON file that a pipeline writes */
+	REAP_RULE_INT,   /* min..max */
+	REAP_RULE_REAL,  /* min..max; an integer is taken as a number */
 	REAP_RULE_BOOL,
-	REAP_RULE_WORD,	 /* one of `words` */
-	REAP_RULE_CSV,	 /* distinct sequence lengths in a string, "1024,2048" */
-	REAP_RULE_STRS,	 /* list of strings, not empty */
+	REAP_RULE_WORD,   /* one of `words` */
+	REAP_RULE_CSV,    /* distinct sequence lengths in a string, "1024,2048" */
+	REAP_RULE_STRS,   /* list of strings, not empty */
 	REAP_RULE_PLACES, /* list of places, not empty; PACK=PLACE gives one a name */
-	REAP_RULE_WORDS, /* list of some of `words` */
-	REAP_RULE_INTS,	 /* list of integers, min..max each */
-	REAP_RULE_REALS, /* list of numbers, min..max each */
-	REAP_RULE_ENV,	 /* mapping of any names to strings */
-	REAP_RULE_MAP,	 /* stands here only to be required */
-	REAP_RULE_MAPS,	 /* list of mappings, not empty; their keys are PATH[].key */
-	REAP_RULE_ANY,	 /* not looked into: what other programs recorded */
+	REAP_RULE_WORDS,  /* list of some of `words` */
+	REAP_RULE_INTS,   /* list of integers, min..max each */
+	REAP_RULE_REALS,  /* list of numbers, min..max each */
+	REAP_RULE_ENV,    /* mapping of any names to strings */
+	REAP_RULE_MAP,    /* stands here only to be required */
+	REAP_RULE_MAPS,   /* list of mappings, not empty; their keys are PATH[].key */
+	REAP_RULE_ANY,    /* not looked into: what other programs recorded */
 };
 
 /* A note is for people, or for the checks of this library: no pipeline reads it. */

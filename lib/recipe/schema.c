@@ -164,8 +164,8 @@ static int check_name(const struct reap_node *n, const char *shown, struct reap_
 		return fail_type(n, shown, e, "a string");
 	for (const char *s = n->str; *s != '\0'; s++)
 		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			return reap_node_fail(n, shown, e, "a line break or control character in a name",
-				"");
+			return reap_node_fail(n, shown, e,
+				"a line break or control character in a name", "");
 	return REAP_OK;
 }
 
@@ -185,8 +185,7 @@ static bool stays_below(const char *path)
 	}
 }
 
-static int check_place(const struct reap_node *n, bool named, const char *shown,
-	struct reap_err *e)
+static int check_place(const struct reap_node *n, bool named, const char *shown, struct reap_err *e)
 {
 	const char *name, *path;
 	int rc = check_name(n, shown, e);
@@ -199,8 +198,9 @@ static int check_place(const struct reap_node *n, bool named, const char *shown,
 	if (path == name + 1)
 		return reap_node_fail(n, shown, e, "no name before the =: ", name);
 	return stays_below(path) ? REAP_OK
-				 : reap_node_fail(n, shown, e, "must be a name without / in front and "
-							       "without a .. in it: ",
+				 : reap_node_fail(n, shown, e,
+					   "must be a name without / in front and "
+					   "without a .. in it: ",
 					   name);
 }
 
@@ -214,8 +214,9 @@ static int check_file(const struct reap_node *n, const char *shown, struct reap_
 	len = strlen(n->str);
 	if (n->str[0] == '.' || strchr(n->str, '/') != NULL || len < 6 || len > 200 ||
 		strcmp(n->str + len - 5, ".json") != 0 || strcmp(n->str, "verdict.json") == 0)
-		return reap_node_fail(n, shown, e, "must be the name of a .json file, without a folder, "
-						   "and not verdict.json: ",
+		return reap_node_fail(n, shown, e,
+			"must be the name of a .json file, without a folder, "
+			"and not verdict.json: ",
 			n->str);
 	return REAP_OK;
 }
@@ -321,7 +322,8 @@ static int check_scalar(const struct reap_rule *r, struct reap_node *n, bool in_
 	case REAP_RULE_FILE:
 		return check_file(n, shown, e);
 	case REAP_RULE_BOOL:
-		return n->kind == REAP_NODE_BOOL ? REAP_OK : fail_type(n, shown, e, "true or false");
+		return n->kind == REAP_NODE_BOOL ? REAP_OK
+						 : fail_type(n, shown, e, "true or false");
 	case REAP_RULE_INT:
 		return check_number(r, n, true, shown, e);
 	case REAP_RULE_REAL:

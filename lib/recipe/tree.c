@@ -9,9 +9,12 @@
 const char *reap_node_kind_name(enum reap_node_kind kind)
 {
 	static const char *const name[] = {
-		[REAP_NODE_NULL] = "null",	[REAP_NODE_BOOL] = "true or false",
-		[REAP_NODE_INT] = "an integer", [REAP_NODE_FLOAT] = "a number",
-		[REAP_NODE_STR] = "a string",	[REAP_NODE_LIST] = "a list",
+		[REAP_NODE_NULL] = "null",
+		[REAP_NODE_BOOL] = "true or false",
+		[REAP_NODE_INT] = "an integer",
+		[REAP_NODE_FLOAT] = "a number",
+		[REAP_NODE_STR] = "a string",
+		[REAP_NODE_LIST] = "a list",
 		[REAP_NODE_MAP] = "a mapping",
 	};
 

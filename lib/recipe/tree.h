@@ -27,7 +27,7 @@ enum reap_node_kind {
 	REAP_NODE_BOOL,
 	REAP_NODE_INT,
 	REAP_NODE_FLOAT, /* finite */
-	REAP_NODE_STR,	 /* UTF-8 without NUL */
+	REAP_NODE_STR,   /* UTF-8 without NUL */
 	REAP_NODE_LIST,
 	REAP_NODE_MAP,
 };
@@ -42,7 +42,7 @@ struct reap_node {
 	double real;
 	char *str;
 	struct reap_node **child; /* (count) elements of a list, values of a mapping */
-	char **key;		  /* (count) keys of a mapping, distinct; NULL for a list */
+	char **key;               /* (count) keys of a mapping, distinct; NULL for a list */
 	size_t count, cap;
 };
 

@@ -101,7 +101,7 @@ static bool is_foreign_number(const char *s)
 	if (*p == '0' && (p[1] == 'x' || p[1] == 'b' || p[1] == 'o'))
 		return p[2 + strspn(p + 2, "0123456789abcdefABCDEF_")] == '\0';
 	return p[strspn(p, "0123456789_:.")] == '\0' &&
-	       (strpbrk(p, "_:") != NULL || (*p == '0' && strchr(p, '.') == NULL));
+		(strpbrk(p, "_:") != NULL || (*p == '0' && strchr(p, '.') == NULL));
 }
 
 static int fail_at(struct loader *l, uint32_t line, const char *what, const char *why)
@@ -130,8 +130,9 @@ static int resolve_plain(struct loader *l, struct reap_node *n)
 		if (errno == ERANGE)
 			return fail_at(l, n->line, s, "does not fit in 64 bits");
 	} else if (is_foreign_number(s)) {
-		return fail_at(l, n->line, s, "a number in some readers only: write it in decimal, "
-					      "or in quotes if it is text");
+		return fail_at(l, n->line, s,
+			"a number in some readers only: write it in decimal, "
+			"or in quotes if it is text");
 	} else if (is_float(s)) {
 		n->kind = REAP_NODE_FLOAT;
 		n->real = strtod(s, NULL);
@@ -140,8 +141,9 @@ static int resolve_plain(struct loader *l, struct reap_node *n)
 	} else if (one_of_any_case(s, infinite)) {
 		return fail_at(l, n->line, s, "not a finite number");
 	} else if (one_of_any_case(s, unclear)) {
-		return fail_at(l, n->line, s, "true or false in some readers only: write true or "
-					      "false, or put it in quotes if it is text");
+		return fail_at(l, n->line, s,
+			"true or false in some readers only: write true or "
+			"false, or put it in quotes if it is text");
 	}
 	return REAP_OK;
 }
@@ -264,7 +266,8 @@ static bool has_properties(const yaml_event_t *ev)
 	case YAML_SCALAR_EVENT:
 		return ev->data.scalar.anchor != NULL || ev->data.scalar.tag != NULL;
 	case YAML_SEQUENCE_START_EVENT:
-		return ev->data.sequence_start.anchor != NULL || ev->data.sequence_start.tag != NULL;
+		return ev->data.sequence_start.anchor != NULL ||
+			ev->data.sequence_start.tag != NULL;
 	case YAML_MAPPING_START_EVENT:
 		return ev->data.mapping_start.anchor != NULL || ev->data.mapping_start.tag != NULL;
 	default:

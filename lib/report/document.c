@@ -78,7 +78,7 @@ static json_t *judged_row(const json_t *verdict, const char *pack, json_int_t se
 	json_t *row;
 	size_t i;
 
-	json_array_foreach(json_object_get(verdict, "rows"), i, row) {
+	json_array_foreach (json_object_get(verdict, "rows"), i, row) {
 		const char *its = json_string_value(json_object_get(row, "pack"));
 
 		if (its != NULL && strcmp(its, pack) == 0 &&

@@ -17,11 +17,11 @@ enum { REAP_REPORT_HALVES = 2, REAP_REPORT_CUTS = 256 };
 /* Paths; NULL where there is none, and what is made from it is then missing in the
  * document.  `verdict`, `base` and `pruned` go together. */
 struct reap_report_inputs {
-	const char *verdict;		/* JSON of reap-gate */
-	const char *base, *pruned;	/* the two evals that it judged */
+	const char *verdict;       /* JSON of reap-gate */
+	const char *base, *pruned; /* the two evals that it judged */
 	const char *recipe;
 	const char *tokens, *tokenizer; /* of the evals, to show text */
-	const char *source, *model;	/* the checkpoints before and after */
+	const char *source, *model;     /* the checkpoints before and after */
 	const char *plan, *scores, *saliency;
 	const char *half[REAP_REPORT_HALVES]; /* sums of each half of the data */
 	size_t n_half;

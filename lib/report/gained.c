@@ -109,9 +109,9 @@ int reap_report_gained(const char *source, const char *model, json_t **out, stru
 		return rc;
 	*out = json_pack("{s:o,s:o,s:o,s:o,s:o,s:i,s:b}", "experts",
 		pair(&a, &b, a.experts, b.experts), "parameters",
-		pair(&a, &b, a.parameters, b.parameters), "active", pair(&a, &b, a.active, b.active),
-		"bytes", pair(&a, &b, a.bytes, b.bytes), "memory", pair(&a, &b, a.memory, b.memory),
-		"context", CONTEXT,
-		"mxfp4", (int)(a.mxfp4 || b.mxfp4));
+		pair(&a, &b, a.parameters, b.parameters), "active",
+		pair(&a, &b, a.active, b.active), "bytes", pair(&a, &b, a.bytes, b.bytes), "memory",
+		pair(&a, &b, a.memory, b.memory), "context", CONTEXT, "mxfp4",
+		(int)(a.mxfp4 || b.mxfp4));
 	return *out != NULL ? REAP_OK : reap_fail_memory(e, "report");
 }

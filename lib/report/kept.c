@@ -92,8 +92,9 @@ static int overlap(json_t *list, struct reap_loaded *sums, const struct reap_cri
 		least = both < least ? both : least;
 	}
 	reap_plan_free(&other);
-	return json_array_append_new(list, json_pack("{s:s,s:f,s:I}", "name", name, "mean", mean,
-				"least", (json_int_t)least)) == 0
+	return json_array_append_new(list,
+		       json_pack("{s:s,s:f,s:I}", "name", name, "mean", mean, "least",
+			       (json_int_t)least)) == 0
 		? REAP_OK
 		: reap_fail_memory(e, "report");
 }
@@ -116,14 +117,16 @@ static int overlaps(const struct reap_report_inputs *in, const struct reap_score
 			/* eaft_* against each other need the same weights; others none. */
 			memcpy(other.weights, scores->weights, sizeof(other.weights));
 			if (other.method != own)
-				rc = overlap(list, &sums, &other, reap_method_name(other.method), plan, e);
+				rc = overlap(list, &sums, &other, reap_method_name(other.method),
+					plan, e);
 		}
 		reap_loaded_free(&sums);
 	}
 	for (size_t i = 0; i < in->n_half && rc == REAP_OK; i++) {
 		sums = (struct reap_loaded){0};
 		if ((rc = load(in->half[i], REAP_LOAD_SALIENCY, &sums, e)) == REAP_OK) {
-			snprintf(name, sizeof(name), "%s on half %zu of the data", scores->method, i + 1);
+			snprintf(name, sizeof(name), "%s on half %zu of the data", scores->method,
+				i + 1);
 			rc = overlap(list, &sums, &c, name, plan, e);
 		}
 		reap_loaded_free(&sums);
@@ -152,8 +155,9 @@ static int sweep(const struct reap_scores *s, const char *name, uint32_t top_k, 
 			most = dropped > most ? dropped : most;
 		}
 		reap_plan_free(&p);
-		if (json_array_append_new(list, json_pack("{s:I,s:f,s:f}", "keep_n", (json_int_t)n, "mean",
-				    mean, "most", most)) != 0)
+		if (json_array_append_new(list,
+			    json_pack("{s:I,s:f,s:f}", "keep_n", (json_int_t)n, "mean", mean,
+				    "most", most)) != 0)
 			return reap_fail_memory(e, "report");
 	}
 	return REAP_OK;
@@ -170,15 +174,16 @@ static int measured(const char *verdict, uint32_t keep_n, const char *pack, uint
 
 	if (v == NULL)
 		return reap_fail(e, REAP_EFAIL, "%s: %s", verdict, je.text);
-	json_array_foreach(json_object_get(v, "rows"), i, row) {
+	json_array_foreach (json_object_get(v, "rows"), i, row) {
 		const char *its = json_string_value(json_object_get(row, "pack"));
 		json_t *loss = json_object_get(row, "d_nll");
 
 		if (its == NULL || strcmp(its, pack) != 0 || !json_is_number(loss) ||
 			json_integer_value(json_object_get(row, "seq_len")) != seq_len)
 			continue;
-		if (json_array_append_new(list, json_pack("{s:I,s:O,s:O?}", "keep_n", (json_int_t)keep_n,
-				    "d_nll", loss, "interval", json_object_get(row, "d_nll_ci"))) != 0)
+		if (json_array_append_new(list,
+			    json_pack("{s:I,s:O,s:O?}", "keep_n", (json_int_t)keep_n, "d_nll", loss,
+				    "interval", json_object_get(row, "d_nll_ci"))) != 0)
 			rc = reap_fail_memory(e, "report");
 	}
 	json_decref(v);
@@ -207,7 +212,8 @@ int reap_report_kept(const struct reap_report_inputs *in, const char *pack, uint
 	json_t **out, struct reap_err *e)
 {
 	struct reap_loaded scores = {0}, plan = {0};
-	json_t *overlap_list = json_array(), *sweep_list = json_array(), *measured_list = json_array();
+	json_t *overlap_list = json_array(), *sweep_list = json_array(),
+	       *measured_list = json_array();
 	int rc;
 
 	if ((rc = load(in->scores, 0, &scores, e)) != REAP_OK ||
@@ -215,18 +221,21 @@ int reap_report_kept(const struct reap_report_inputs *in, const char *pack, uint
 		goto out;
 	if (!plan.is_plan || plan.plan.layers != scores.scores.layers ||
 		plan.plan.experts != scores.scores.experts) {
-		rc = reap_fail(e, REAP_EFAIL, "%s: no plan for the scores %s", in->plan, in->scores);
+		rc = reap_fail(e, REAP_EFAIL, "%s: no plan for the scores %s", in->plan,
+			in->scores);
 		goto out;
 	}
 	if ((rc = overlaps(in, &scores.scores, &plan.plan, overlap_list, e)) != REAP_OK ||
 		(rc = sweep(&scores.scores, in->scores, scores.head.model.top_k, sweep_list, e)) !=
 			REAP_OK ||
-		(rc = all_measured(in, plan.plan.keep_n, pack, seq_len, measured_list, e)) != REAP_OK)
+		(rc = all_measured(in, plan.plan.keep_n, pack, seq_len, measured_list, e)) !=
+			REAP_OK)
 		goto out;
 	*out = json_pack("{s:s,s:s,s:I,s:I,s:o,s:O,s:O,s:O}", "method", scores.scores.method,
-		"definition", scores.scores.definition, "keep_n", (json_int_t)plan.plan.keep_n, "experts",
-		(json_int_t)plan.plan.experts, "layers", layers_of(&scores.scores, &plan.plan), "overlap",
-		overlap_list, "sweep", sweep_list, "measured", measured_list);
+		"definition", scores.scores.definition, "keep_n", (json_int_t)plan.plan.keep_n,
+		"experts", (json_int_t)plan.plan.experts, "layers",
+		layers_of(&scores.scores, &plan.plan), "overlap", overlap_list, "sweep", sweep_list,
+		"measured", measured_list);
 	if (*out == NULL)
 		rc = reap_fail_memory(e, "report");
 out:

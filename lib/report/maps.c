@@ -72,7 +72,8 @@ static int next(struct side *s, const char *pack, uint32_t seq_len, struct reap_
 		struct reap_metrics m;
 
 		if (reap_rec_is(&rec, "tokens")) {
-			if ((rc = reap_get_eval_tokens(&rec, &s->tokens, &s->storage, e)) != REAP_OK)
+			if ((rc = reap_get_eval_tokens(&rec, &s->tokens, &s->storage, e)) !=
+				REAP_OK)
 				return rc;
 			if (s->tokens.seq_len == seq_len && strcmp(s->tokens.pack, pack) == 0) {
 				s->more = true;
@@ -115,7 +116,8 @@ static void move(const struct map *m, const struct reap_grid *g, const struct si
 		size_t bin;
 
 		for (int k = 0; k < 2; k++)
-			c[k] = reap_grid_bin(g, exp(-(double)s[k].tokens.nll[i]), s[k].tokens.entropy[i], &bin)
+			c[k] = reap_grid_bin(g, exp(-(double)s[k].tokens.nll[i]),
+				       s[k].tokens.entropy[i], &bin)
 				? cell_of(m, g->ybins, bin)
 				: NULL;
 		if (c[0] == c[1])
@@ -174,7 +176,7 @@ static json_t *points(const struct map *m, const struct side s[2])
 			       moved = (double)(c->in + c->out);
 			json_t *difference = c->count[0] + c->count[1] == 0 ? json_null()
 				: !m->paired ? json_real(total > 0 ? 100 * d / total : 0)
-				: json_real(moved > 0 ? d / sqrt(moved) : 0);
+					     : json_real(moved > 0 ? d / sqrt(moved) : 0);
 
 			json_array_append_new(all,
 				json_pack("[f,f,I,I,o]", lo + (hi - lo) * (x + 0.5) / m->xbins,
@@ -213,8 +215,8 @@ int reap_report_maps(const struct reap_report_inputs *in, const char *pack, uint
 	for (size_t i = 0; i < (size_t)s[0].meta.xbins * s[0].meta.ybins; i++)
 		for (int k = 0; k < 2; k++)
 			cell_of(&m, s[0].meta.ybins, i)->count[k] += s[k].metrics.hist2d[i];
-	*out = json_pack("{s:b,s:[f,f],s:b,s:[f,f],s:[f,f],s:o}", "log",
-		(int)s[0].meta.log_scale, "x", s[0].meta.log_scale ? s[0].meta.logp_min : 0.0,
+	*out = json_pack("{s:b,s:[f,f],s:b,s:[f,f],s:[f,f],s:o}", "log", (int)s[0].meta.log_scale,
+		"x", s[0].meta.log_scale ? s[0].meta.logp_min : 0.0,
 		s[0].meta.log_scale ? s[0].meta.logp_max : 1.0, "paired", (int)m.paired, "base",
 		s[0].metrics.x_thr, s[0].metrics.h_thr, "pruned", s[1].metrics.x_thr,
 		s[1].metrics.h_thr, "points", points(&m, s));

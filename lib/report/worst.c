@@ -48,8 +48,9 @@ static int read_blocks(struct reap_reader *r, const struct reap_bpe *bpe, json_t
 			continue;
 		if ((rc = reap_get_block(&rec, &b, &storage, e)) != REAP_OK)
 			break;
-		json_array_foreach(worst, i, token)
-			if ((uint64_t)json_integer_value(json_object_get(token, "block")) == b.index &&
+		json_array_foreach (worst, i, token)
+			if ((uint64_t)json_integer_value(json_object_get(token, "block")) ==
+					b.index &&
 				rc == REAP_OK)
 				rc = put_words(token, bpe, &b, &d, e);
 		if (rc != REAP_OK)

@@ -86,8 +86,10 @@ static int mark(struct reap_blocks *b, const char *name, uint64_t block, struct 
 	if (*came == b->names)
 		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 " comes twice", name, block);
 	if (*came != 0)
-		return reap_fail(e, REAP_EFAIL, "%s: has block %" PRIu64 ", and so has %s (is a trace"
-			" named twice, or do its shards overlap?)", name, block, b->name[*came - 1]);
+		return reap_fail(e, REAP_EFAIL,
+			"%s: has block %" PRIu64 ", and so has %s (is a trace"
+			" named twice, or do its shards overlap?)",
+			name, block, b->name[*came - 1]);
 	*came = (uint16_t)b->names;
 	b->count++;
 	if (block >= b->range)
@@ -107,12 +109,15 @@ static int close_block(struct reap_blocks *b, const char *name, struct reap_err 
 	}
 	for (uint32_t l = 0; l < b->layers; l++)
 		if (b->seen[l] != b->expected[l])
-			return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 " has %s layer %u,"
-				" unlike the first block", name, b->block,
-				b->seen[l] ? "a route for" : "no route for", l);
+			return reap_fail(e, REAP_ESTREAM,
+				"%s: block %" PRIu64 " has %s layer %u,"
+				" unlike the first block",
+				name, b->block, b->seen[l] ? "a route for" : "no route for", l);
 	if (b->outcomes != b->has_outcome)
-		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 " has %s outcome, unlike the"
-			" first block", name, b->block, b->has_outcome ? "an" : "no");
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: block %" PRIu64 " has %s outcome, unlike the"
+			" first block",
+			name, b->block, b->has_outcome ? "an" : "no");
 	return REAP_OK;
 }
 
@@ -121,15 +126,20 @@ static int same_block(const struct reap_blocks *b, const char *name,
 	const struct reap_block_said *s, struct reap_err *e)
 {
 	if (s->n != b->tokens)
-		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": %" PRIu64
-			" tokens in one record, but %" PRIu64 " before", name, s->block, s->n,
-			b->tokens);
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: block %" PRIu64 ": %" PRIu64 " tokens in one record, but %" PRIu64
+			" before",
+			name, s->block, s->n, b->tokens);
 	if (strcmp(s->pack, b->pack) != 0)
-		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": pack %s in one record, but"
-			" %s before", name, s->block, s->pack, b->pack);
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: block %" PRIu64 ": pack %s in one record, but"
+			" %s before",
+			name, s->block, s->pack, b->pack);
 	if (strcmp(s->sha256, b->sha256) != 0)
-		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": block_sha256 %s in one"
-			" record, but %s before", name, s->block, s->sha256, b->sha256);
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: block %" PRIu64 ": block_sha256 %s in one"
+			" record, but %s before",
+			name, s->block, s->sha256, b->sha256);
 	return REAP_OK;
 }
 
@@ -162,14 +172,16 @@ int reap_blocks_route(struct reap_blocks *b, const char *name, const struct reap
 	if (rc != REAP_OK)
 		return rc;
 	if (b->has_outcome)
-		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": a route after the outcome",
-			name, s->block);
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: block %" PRIu64 ": a route after the outcome", name, s->block);
 	if (layer >= b->layers)
-		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": layer %u of a model with %u",
-			name, s->block, layer, b->layers);
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: block %" PRIu64 ": layer %u of a model with %u", name, s->block, layer,
+			b->layers);
 	if ((int64_t)layer <= b->layer)
-		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 ": layer %u after layer %"
-			PRId64, name, s->block, layer, b->layer);
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: block %" PRIu64 ": layer %u after layer %" PRId64, name, s->block,
+			layer, b->layer);
 	b->seen[layer] = true;
 	b->layer = layer;
 	return same_block(b, name, s, e);
@@ -179,8 +191,9 @@ int reap_blocks_outcome(struct reap_blocks *b, const char *name, const struct re
 	struct reap_err *e)
 {
 	if (!b->open || b->block != s->block || b->has_outcome)
-		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64
-			": an outcome that does not follow its routes", name, s->block);
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: block %" PRIu64 ": an outcome that does not follow its routes", name,
+			s->block);
 	b->has_outcome = true;
 	return same_block(b, name, s, e);
 }

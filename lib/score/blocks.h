@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Do the traces fit together?  Within a trace: the records of a block stand
- * together and say the same of it, layers ascending, the outcome last.  Over all traces of a run: no
- * block twice, the same layers for each, outcomes for all blocks or for none.
+ * together and say the same of it, layers ascending, the outcome last.  Over all traces of a run:
+ * no block twice, the same layers for each, outcomes for all blocks or for none.
  */
 #ifndef REAP_BLOCKS_H
 #define REAP_BLOCKS_H
@@ -19,8 +19,7 @@ REAP_MUST_CHECK int reap_blocks_open(struct reap_blocks **b, uint32_t layers, st
 void reap_blocks_close(struct reap_blocks *b); /* NULL allowed */
 
 /* A trace begins; its name must last. */
-REAP_MUST_CHECK int reap_blocks_begin(struct reap_blocks *b, const char *name,
-	struct reap_err *e);
+REAP_MUST_CHECK int reap_blocks_begin(struct reap_blocks *b, const char *name, struct reap_err *e);
 
 /* What each record of a block says of it. */
 struct reap_block_said {

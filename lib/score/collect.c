@@ -34,8 +34,8 @@ struct run {
 	const struct reap_collect_opts *o;
 	struct reap_inputs *in;
 	struct reap_source source; /* of all traces */
-	bool has_source, ended;	   /* ended: the trace that is being read has said its own */
-	uint8_t *taken;		   /* one bit a block that counts */
+	bool has_source, ended;    /* ended: the trace that is being read has said its own */
+	uint8_t *taken;            /* one bit a block that counts */
 	size_t taken_cap;
 	struct reap_thresholds thresholds;
 	struct reap_blocks *blocks;
@@ -46,11 +46,11 @@ struct run {
 	uint64_t bytes_done, bytes_total;
 
 	/* The reading side of the second pass. */
-	bool checked;		     /* the first pass has seen the blocks */
-	bool regions;		     /* outcomes are in the spool */
-	size_t at;		     /* the input that is being read */
+	bool checked; /* the first pass has seen the blocks */
+	bool regions; /* outcomes are in the spool */
+	size_t at;    /* the input that is being read */
 	struct reap_reader *reader;
-	int fd;			     /* that it reads */
+	int fd;                      /* that it reads */
 	struct reap_outcome outcome; /* of the block that is being read */
 	bool has_block;
 	uint64_t block;
@@ -104,14 +104,17 @@ static int take_source(struct run *r, const struct reap_rec *rec, struct reap_er
 		r->has_source = true;
 	}
 	if (strcmp(s.tokens_sha256, r->source.tokens_sha256) != 0)
-		return reap_fail(e, REAP_EFAIL, "%s: made from the tokens %.16s..., but %s from"
-			" %.16s...", rec->stream, s.tokens_sha256, r->in->in[0].name,
-			r->source.tokens_sha256);
+		return reap_fail(e, REAP_EFAIL,
+			"%s: made from the tokens %.16s..., but %s from"
+			" %.16s...",
+			rec->stream, s.tokens_sha256, r->in->in[0].name, r->source.tokens_sha256);
 	if (s.blocks != r->source.blocks || reap_blocks_range(r->blocks) > s.blocks)
-		return reap_rec_fail(rec, "blocks", e, "%" PRIu64 " of the token stream, but there are"
-			" at least %" PRIu64, s.blocks, s.blocks != r->source.blocks
-				? r->source.blocks
-				: reap_blocks_range(r->blocks));
+		return reap_rec_fail(rec, "blocks", e,
+			"%" PRIu64 " of the token stream, but there are"
+			" at least %" PRIu64,
+			s.blocks,
+			s.blocks != r->source.blocks ? r->source.blocks
+						     : reap_blocks_range(r->blocks));
 	return REAP_OK;
 }
 
@@ -146,7 +149,8 @@ static int scan_route(struct run *r, const struct reap_rec *rec, struct reap_err
 	int rc;
 
 	if ((rc = reap_rec_u64(rec, NULL, "block", UINT64_MAX, &said.block, e)) != REAP_OK ||
-		(rc = reap_rec_digest(rec, NULL, "block_sha256", 64, false, sha256, e)) != REAP_OK ||
+		(rc = reap_rec_digest(rec, NULL, "block_sha256", 64, false, sha256, e)) !=
+			REAP_OK ||
 		(rc = reap_rec_str_copy(rec, NULL, "pack", pack, sizeof(pack), e)) != REAP_OK ||
 		(rc = reap_rec_u32(rec, NULL, "layer", UINT32_MAX, &layer, e)) != REAP_OK ||
 		(rc = reap_rec_array(rec, NULL, "positions", REAP_U32, 1, any, &said.n, &data,
@@ -158,15 +162,23 @@ static int scan_route(struct run *r, const struct reap_rec *rec, struct reap_err
 static int note_outcome(struct run *r, const char *name, const struct reap_outcome *o,
 	struct reap_err *e)
 {
-	return reap_blocks_outcome(r->blocks, name, &(struct reap_block_said){.block = o->block,
-		.n = o->n, .pack = o->pack, .sha256 = o->block_sha256}, e);
+	return reap_blocks_outcome(r->blocks, name,
+		&(struct reap_block_said){.block = o->block,
+			.n = o->n,
+			.pack = o->pack,
+			.sha256 = o->block_sha256},
+		e);
 }
 
 static int note_route(struct run *r, const char *name, const struct reap_route *t,
 	struct reap_err *e)
 {
-	return reap_blocks_route(r->blocks, name, &(struct reap_block_said){.block = t->block,
-		.n = t->n, .pack = t->pack, .sha256 = t->block_sha256}, t->layer, e);
+	return reap_blocks_route(r->blocks, name,
+		&(struct reap_block_said){.block = t->block,
+			.n = t->n,
+			.pack = t->pack,
+			.sha256 = t->block_sha256},
+		t->layer, e);
 }
 
 static int scan_outcome(struct run *r, const struct reap_rec *rec,
@@ -225,7 +237,8 @@ static int find_thresholds(struct run *r, struct reap_err *e)
 	int rc;
 
 	if (!reap_quantiles_turn(r->quantiles))
-		return reap_fail(e, REAP_EFAIL, "no token has an outcome, so there are no"
+		return reap_fail(e, REAP_EFAIL,
+			"no token has an outcome, so there are no"
 			" quantiles (--rule none does without)");
 	if ((rc = reap_spool_rewind(r->spool, e)) != REAP_OK)
 		return rc;
@@ -278,8 +291,8 @@ static int open_reader(struct run *r)
 		return rc;
 	h = reap_reader_header(r->reader);
 	if (r->checked)
-		return reap_model_id_match(r->in->in[0].name, &r->in->head.model, in->name, &h->model,
-			r->e);
+		return reap_model_id_match(r->in->in[0].name, &r->in->head.model, in->name,
+			&h->model, r->e);
 	return begin_trace(r, in, h, r->e);
 }
 
@@ -350,11 +363,12 @@ static int begin_route(struct run *r)
 			}
 		}
 	}
-	if (r->regions && (t->n != r->outcome.n ||
-				  memcmp(t->positions, r->outcome.positions, t->n * 4) != 0))
-		return reap_fail(r->e, REAP_ESTREAM, "%s: block %" PRIu64
-			": layer %u does not have the positions of the outcome", name, t->block,
-			t->layer);
+	if (r->regions &&
+		(t->n != r->outcome.n || memcmp(t->positions, r->outcome.positions, t->n * 4) != 0))
+		return reap_fail(r->e, REAP_ESTREAM,
+			"%s: block %" PRIu64
+			": layer %u does not have the positions of the outcome",
+			name, t->block, t->layer);
 	return reap_tally_set(r->tally, r->o->by_pack ? t->pack : "", &r->next.set, r->e);
 }
 
@@ -401,8 +415,8 @@ static int fill_regions(struct run *r, struct batch *b)
 	for (uint32_t i = 0; i < n; i++) {
 		b->region[i] = REAP_NO_REGION;
 		if (r->regions && r->outcome.positions[i] > 0)
-			b->region[i] = (uint8_t)reap_region_of(&r->thresholds,
-				r->outcome.logp[i], r->outcome.entropy[i]);
+			b->region[i] = (uint8_t)reap_region_of(&r->thresholds, r->outcome.logp[i],
+				r->outcome.entropy[i]);
 	}
 	return REAP_OK;
 }
@@ -422,8 +436,8 @@ static int fill_batch(struct run *r)
 		r->has_next = true;
 		if (b->n == 0 && (rc = fill_regions(r, b)) != REAP_OK)
 			return rc;
-		if (b->n > 0 && (r->next.route.block != b->item[0].route.block ||
-					bytes >= BATCH_BYTES))
+		if (b->n > 0 &&
+			(r->next.route.block != b->item[0].route.block || bytes >= BATCH_BYTES))
 			return REAP_OK;
 		bytes += (uint64_t)r->next.route.n * (4 + r->next.route.k * 10);
 		t = b->item[b->n];
@@ -460,8 +474,8 @@ static int second_pass(struct run *r, struct reap_err *e)
 
 	r->e = e;
 	if ((rc = open_reader(r)) != REAP_OK ||
-		(rc = reap_tally_open(&r->tally, r->in->head.model.layers, r->in->head.model.experts, e)) !=
-			REAP_OK)
+		(rc = reap_tally_open(&r->tally, r->in->head.model.layers,
+			 r->in->head.model.experts, e)) != REAP_OK)
 		return rc;
 	for (int i = 0; i < 2; i++) {
 		r->batch[i].item = reap_calloc(r->in->head.model.layers, sizeof(struct item));
@@ -500,8 +514,8 @@ static void free_run(struct run *r)
 	reap_pool_close(r->pool);
 }
 
-int reap_collect(struct reap_inputs *in, const struct reap_collect_opts *o,
-	struct reap_saliency *s, struct reap_collected *c, struct reap_err *e)
+int reap_collect(struct reap_inputs *in, const struct reap_collect_opts *o, struct reap_saliency *s,
+	struct reap_collected *c, struct reap_err *e)
 {
 	bool twice = o->rule != REAP_RULE_NONE;
 	struct run r = {.o = o, .in = in, .fd = -1};
@@ -525,8 +539,9 @@ int reap_collect(struct reap_inputs *in, const struct reap_collect_opts *o,
 	if ((rc = reap_saliency_add_source(s, &r.source, &taken, e)) != REAP_OK)
 		goto out;
 	if (r.taken != NULL)
-		memcpy(taken->bits, r.taken, r.source.blocks / 8 + 1 < r.taken_cap
-			? r.source.blocks / 8 + 1 : r.taken_cap);
+		memcpy(taken->bits, r.taken,
+			r.source.blocks / 8 + 1 < r.taken_cap ? r.source.blocks / 8 + 1
+							      : r.taken_cap);
 	*c = (struct reap_collected){.blocks = reap_blocks_count(r.blocks),
 		.all = r.source.blocks,
 		.layers = reap_blocks_layers(r.blocks),

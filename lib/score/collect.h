@@ -24,8 +24,8 @@ struct reap_collect_opts {
 /* What came, for people. */
 struct reap_collected {
 	uint64_t blocks, all; /* that came; of the token stream */
-	uint32_t layers;	/* that there were routes for */
-	bool no_outcomes;	/* a rule was asked for, but there are none */
+	uint32_t layers;      /* that there were routes for */
+	bool no_outcomes;     /* a rule was asked for, but there are none */
 };
 
 /* Fills *s (made here; free it), in->head and *c.  The inputs must have been opened

@@ -13,9 +13,9 @@
 struct reap_input {
 	const char *name; /* for messages */
 	const char *path; /* to be opened when it is read, unless fd is there */
-	int fd;		  /* -1: open path */
-	off_t start;	  /* where the stream begins in fd; -1: a pipe */
-	uint64_t bytes;	  /* 0: not known */
+	int fd;           /* -1: open path */
+	off_t start;      /* where the stream begins in fd; -1: a pipe */
+	uint64_t bytes;   /* 0: not known */
 	char recipe_name[256], recipe_digest[REAP_SHA256_HEX]; /* "": none */
 };
 
@@ -43,7 +43,7 @@ REAP_MUST_CHECK int reap_inputs_take_header(struct reap_inputs *s, struct reap_i
 	const struct reap_header *h, struct reap_err *e);
 
 /* Error that names both unless the two, whose headers were taken, have one recipe. */
-REAP_MUST_CHECK int reap_inputs_same_recipe(const struct reap_input *a,
-	const struct reap_input *b, struct reap_err *e);
+REAP_MUST_CHECK int reap_inputs_same_recipe(const struct reap_input *a, const struct reap_input *b,
+	struct reap_err *e);
 
 #endif

@@ -50,9 +50,9 @@ static int load_stream(int fd, const char *name, unsigned accept, const char *pa
 	} else {
 		rc = reap_fail(e, REAP_ESTREAM, "%s: a stream of kind %s, expected scores%s", name,
 			reap_kind_name(h->kind),
-			accept & REAP_LOAD_SALIENCY ? " or saliency" :
-			accept & REAP_LOAD_PLAN	    ? " or plan" :
-						      "");
+			accept & REAP_LOAD_SALIENCY       ? " or saliency"
+				: accept & REAP_LOAD_PLAN ? " or plan"
+							  : "");
 	}
 	if (rc == REAP_OK)
 		rc = reap_header_init(&l->head, h->kind, h, e);

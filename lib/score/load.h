@@ -15,7 +15,7 @@ enum { REAP_LOAD_SALIENCY = 1, REAP_LOAD_PLAN = 2 };
 
 struct reap_loaded {
 	struct reap_header head;   /* model, recipe, history; from YAML too */
-	bool is_plan;		   /* else `scores` is filled */
+	bool is_plan;              /* else `scores` is filled */
 	struct reap_scores scores; /* from saliency: sums only, not ranked */
 	struct reap_plan plan;
 };

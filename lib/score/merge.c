@@ -34,8 +34,9 @@ static int merge_thresholds(struct reap_thresholds *a, const struct reap_thresho
 	if (a->rule != b->rule)
 		return reap_fail(e, REAP_EFAIL, "%s: rule %s, but %s has %s", a_name,
 			reap_rule_names[a->rule], b_name, reap_rule_names[b->rule]);
-	if (a->rule != REAP_RULE_NONE && (a->cc_quantile != b->cc_quantile ||
-						 a->uncertain_quantile != b->uncertain_quantile))
+	if (a->rule != REAP_RULE_NONE &&
+		(a->cc_quantile != b->cc_quantile ||
+			a->uncertain_quantile != b->uncertain_quantile))
 		return reap_fail(e, REAP_EFAIL, "%s: quantiles %g and %g, but %s has %g and %g",
 			a_name, a->cc_quantile, a->uncertain_quantile, b_name, b->cc_quantile,
 			b->uncertain_quantile);
@@ -78,8 +79,10 @@ static int fail_twice(const struct reap_saliency *in, const char *const name[], 
 
 	while (!has_block(find_source(&in[j], tokens), b))
 		j++;
-	return reap_fail(e, REAP_EFAIL, "%s: has block %" PRIu64 " of the tokens %.16s..., and so"
-		" has %s", name[k], b, tokens, name[j]);
+	return reap_fail(e, REAP_EFAIL,
+		"%s: has block %" PRIu64 " of the tokens %.16s..., and so"
+		" has %s",
+		name[k], b, tokens, name[j]);
 }
 
 /* The blocks of one of in[k]'s token streams join those that *out has of it. */
@@ -89,13 +92,13 @@ static int unite_source(struct reap_saliency *out, const struct reap_saliency *i
 	struct reap_taken *all = find_source(out, t->source.tokens_sha256);
 	int rc;
 
-	if (all == NULL &&
-		(rc = reap_saliency_add_source(out, &t->source, &all, e)) != REAP_OK)
+	if (all == NULL && (rc = reap_saliency_add_source(out, &t->source, &all, e)) != REAP_OK)
 		return rc;
 	if (all->source.blocks != t->source.blocks)
-		return reap_fail(e, REAP_EFAIL, "%s: %" PRIu64 " blocks of the tokens %.16s..., but"
-			" before there were %" PRIu64, name[k], t->source.blocks,
-			t->source.tokens_sha256, all->source.blocks);
+		return reap_fail(e, REAP_EFAIL,
+			"%s: %" PRIu64 " blocks of the tokens %.16s..., but"
+			" before there were %" PRIu64,
+			name[k], t->source.blocks, t->source.tokens_sha256, all->source.blocks);
 	for (uint64_t i = 0; i < (t->source.blocks + 7) / 8; i++) {
 		unsigned both = all->bits[i] & t->bits[i], bit = 0;
 
@@ -123,9 +126,10 @@ static int check_whole(const struct reap_saliency *out, const struct reap_salien
 			with++;
 		while (in[without].sources == 1 && find_source(&in[without], tokens) != NULL)
 			without++;
-		return reap_fail(e, REAP_EFAIL, "%s: of the tokens %.16s... %" PRIu64 " of %" PRIu64
-			" blocks are there, and %s is of other tokens", name[with], tokens,
-			reap_taken_count(p), p->source.blocks, name[without]);
+		return reap_fail(e, REAP_EFAIL,
+			"%s: of the tokens %.16s... %" PRIu64 " of %" PRIu64
+			" blocks are there, and %s is of other tokens",
+			name[with], tokens, reap_taken_count(p), p->source.blocks, name[without]);
 	}
 	return REAP_OK;
 }
@@ -222,17 +226,20 @@ int reap_saliency_merge(struct reap_saliency *out, const struct reap_saliency *i
 	for (size_t k = 1; k < n && rc == REAP_OK; k++) {
 		rc = merge_thresholds(&out->thresholds, &in[k].thresholds, name[0], name[k], e);
 		if (rc == REAP_OK && (in[k].sets > 1) != (in[0].sets > 1))
-			rc = reap_fail(e, REAP_EFAIL, "%s: %u packs, but %s has %u: sums per pack"
-				" add up only where all have them", name[0], in[0].sets - 1, name[k],
-				in[k].sets - 1);
+			rc = reap_fail(e, REAP_EFAIL,
+				"%s: %u packs, but %s has %u: sums per pack"
+				" add up only where all have them",
+				name[0], in[0].sets - 1, name[k], in[k].sets - 1);
 	}
 	if (rc == REAP_OK && (rc = unite_sources(out, in, name, n, e)) == REAP_OK)
 		rc = unite_packs(out, in, n, e);
 	for (uint32_t s = 0; rc == REAP_OK && s < out->sets; s++)
 		for (size_t c = 0; rc == REAP_OK && c < cells; c++)
 			if (!merge_cells(&out->sums[s * cells + c], in, n, out->pack[s], c))
-				rc = reap_fail(e, REAP_EFAIL, "layer %zu, expert %zu: a sum is too"
-					" large for a double", c / in[0].experts, c % in[0].experts);
+				rc = reap_fail(e, REAP_EFAIL,
+					"layer %zu, expert %zu: a sum is too"
+					" large for a double",
+					c / in[0].experts, c % in[0].experts);
 	if (rc != REAP_OK)
 		reap_saliency_free(out);
 	return rc;

@@ -12,7 +12,7 @@ enum { UPPER = 1 << 16, LOWER = 1 << 15 };
 
 struct wanted {
 	uint32_t upper;
-	uint64_t rank;	 /* among the values that share `upper` */
+	uint64_t rank;   /* among the values that share `upper` */
 	uint64_t *count; /* (LOWER) of those values; shared by equal `upper`s */
 };
 

@@ -15,7 +15,7 @@ enum { REAP_ORDER_RANKS = 4 }; /* ranks that one pass can look for */
 
 struct reap_order; /* opaque */
 
-struct reap_order *reap_order_open(void); /* NULL: out of memory */
+struct reap_order *reap_order_open(void);    /* NULL: out of memory */
 void reap_order_close(struct reap_order *o); /* NULL allowed */
 
 /* First pass.  x >= 0, not NaN; -0 counts as 0. */

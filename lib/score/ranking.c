@@ -72,8 +72,8 @@ static double eaft(const struct reap_scores *s, const struct reap_criterion *c, 
 		c->weights[REAP_CONFLICT] * gn[REAP_CONFLICT];
 }
 
-static double score_of(const struct reap_scores *s, const struct reap_criterion *c,
-	uint32_t layer, uint32_t expert)
+static double score_of(const struct reap_scores *s, const struct reap_criterion *c, uint32_t layer,
+	uint32_t expert)
 {
 	size_t cell = (size_t)layer * s->experts + expert;
 	const struct reap_sums *x = &s->sums[cell];
@@ -117,28 +117,29 @@ static int check_known(const struct reap_scores *s, const struct reap_criterion 
 	if ((lacks & REAP_KNOWN_REGIONS) && (s->known & REAP_KNOWN_EAFT)) {
 		/* A published table has eaft sums of one set of weights. */
 		if (memcmp(c->weights, s->weights, sizeof(s->weights)) != 0)
-			return reap_fail(e, REAP_EFAIL, "%s: its scores were made with weights"
-				" %g,%g,%g and it has no sums by region to make others of", name,
-				s->weights[REAP_GOOD], s->weights[REAP_UNCERTAIN],
+			return reap_fail(e, REAP_EFAIL,
+				"%s: its scores were made with weights"
+				" %g,%g,%g and it has no sums by region to make others of",
+				name, s->weights[REAP_GOOD], s->weights[REAP_UNCERTAIN],
 				s->weights[REAP_CONFLICT]);
 		return REAP_OK;
 	}
 	if (lacks != 0)
 		return reap_fail(e, REAP_EFAIL, "%s: method %s needs %s, which this table lacks",
 			name, method,
-			lacks & REAP_KNOWN_REGIONS ? "sums by region" :
-			lacks & REAP_KNOWN_MAX	   ? "maxima" :
-						     "sums of squares");
-	if ((methods[c->method].needs & REAP_KNOWN_REGIONS) &&
-		s->thresholds.rule == REAP_RULE_NONE)
-		return reap_fail(e, REAP_EFAIL, "%s: method %s needs regions, but the sums were"
-			" made without (reap-accum --rule none, or reap-route --no-outcome)", name,
-			method);
+			lacks & REAP_KNOWN_REGIONS       ? "sums by region"
+				: lacks & REAP_KNOWN_MAX ? "maxima"
+							 : "sums of squares");
+	if ((methods[c->method].needs & REAP_KNOWN_REGIONS) && s->thresholds.rule == REAP_RULE_NONE)
+		return reap_fail(e, REAP_EFAIL,
+			"%s: method %s needs regions, but the sums were"
+			" made without (reap-accum --rule none, or reap-route --no-outcome)",
+			name, method);
 	return REAP_OK;
 }
 
-int reap_rank_check(const struct reap_scores *s, const struct reap_model_id *m,
-	const char *name, struct reap_err *e)
+int reap_rank_check(const struct reap_scores *s, const struct reap_model_id *m, const char *name,
+	struct reap_err *e)
 {
 	/* Our own files hold every sum as it was; published ones means, of floats. */
 	const bool whole = (s->known & REAP_KNOWN_ALL) == REAP_KNOWN_ALL;
@@ -162,8 +163,8 @@ int reap_rank_check(const struct reap_scores *s, const struct reap_model_id *m,
 		!((methods[c.method].needs & REAP_KNOWN_REGIONS) && (s->known & REAP_KNOWN_EAFT)))
 		return REAP_OK; /* the score is all that the table has of it */
 	if (c.method != REAP_RANDOM && s->seed != 0)
-		return reap_fail(e, REAP_ESTREAM, "%s: seed %" PRIu64 ", but method %s has none", name,
-			s->seed, s->method);
+		return reap_fail(e, REAP_ESTREAM, "%s: seed %" PRIu64 ", but method %s has none",
+			name, s->seed, s->method);
 	memcpy(c.weights, s->weights, sizeof(c.weights));
 	for (uint32_t l = 0; l < s->layers; l++)
 		for (uint32_t x = 0; x < s->experts; x++) {
@@ -171,8 +172,10 @@ int reap_rank_check(const struct reap_scores *s, const struct reap_model_id *m,
 			double is = score_of(s, &c, l, x);
 
 			if (!reap_balance_same(said, is, tolerance))
-				return reap_fail(e, REAP_ESTREAM, "%s: layer %u, expert %u: score %.17g,"
-					" but %s of its sums is %.17g", name, l, x, said, s->method, is);
+				return reap_fail(e, REAP_ESTREAM,
+					"%s: layer %u, expert %u: score %.17g,"
+					" but %s of its sums is %.17g",
+					name, l, x, said, s->method, is);
 		}
 	return REAP_OK;
 }
@@ -230,10 +233,12 @@ int reap_rank(struct reap_scores *s, const struct reap_criterion *c, const char 
 					x, s->score[at + x]);
 		}
 		if (chosen == 0)
-			return reap_fail(e, REAP_EFAIL, "%s: layer %u: no expert was ever chosen,"
+			return reap_fail(e, REAP_EFAIL,
+				"%s: layer %u: no expert was ever chosen,"
 				" so there is nothing to rank by (a trace of some layers only?)",
 				name, l);
-		if ((rc = reap_rank_order(s->score + at, s->experts, s->ranking + at, e)) != REAP_OK)
+		if ((rc = reap_rank_order(s->score + at, s->experts, s->ranking + at, e)) !=
+			REAP_OK)
 			return rc;
 	}
 	return REAP_OK;
@@ -262,7 +267,7 @@ int reap_rank_take(const struct reap_saliency *in, const char *pack, const char 
 		return rc;
 	}
 	for (uint32_t i = 0; i < in->sources; i++)
-		s->scored[i] = (struct reap_scored){in->taken[i].source,
-			reap_taken_count(&in->taken[i])};
+		s->scored[i] =
+			(struct reap_scored){in->taken[i].source, reap_taken_count(&in->taken[i])};
 	return REAP_OK;
 }

@@ -25,7 +25,7 @@ enum reap_region reap_region_of(const struct reap_thresholds *t, float logp, flo
 /* A quantile lies between two neighbours of the sorted values. */
 struct between {
 	uint64_t low, high; /* their ranks */
-	double part;	    /* of the way from the lower to the higher */
+	double part;        /* of the way from the lower to the higher */
 };
 
 struct reap_quantiles {
@@ -119,8 +119,8 @@ void reap_quantiles_finish(struct reap_quantiles *q)
 {
 	q->t->p_lo = interpolate(reap_token_p(-reap_order_value(q->surprise, 0)),
 		reap_token_p(-reap_order_value(q->surprise, 1)), q->p.part);
-	q->t->h_lo = interpolate(reap_order_value(q->entropy, 0),
-		reap_order_value(q->entropy, 1), q->h_lo.part);
-	q->t->h_hi = interpolate(reap_order_value(q->entropy, 2),
-		reap_order_value(q->entropy, 3), q->h_hi.part);
+	q->t->h_lo = interpolate(reap_order_value(q->entropy, 0), reap_order_value(q->entropy, 1),
+		q->h_lo.part);
+	q->t->h_hi = interpolate(reap_order_value(q->entropy, 2), reap_order_value(q->entropy, 3),
+		q->h_hi.part);
 }

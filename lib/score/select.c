@@ -45,9 +45,10 @@ int reap_select_check(uint32_t keep_n, uint32_t experts, uint32_t top_k, uint32_
 			"keep_n %u: GPU kernels want more than top_k, %u (--force keeps them anyway)",
 			keep_n, top_k);
 	if (keep_n % multiple_of != 0)
-		return reap_fail(e, REAP_EUSAGE, "keep_n %u: not a multiple of %u, which GPU kernels"
-			" want (--force keeps them anyway, --multiple-of asks for another)", keep_n,
-			multiple_of);
+		return reap_fail(e, REAP_EUSAGE,
+			"keep_n %u: not a multiple of %u, which GPU kernels"
+			" want (--force keeps them anyway, --multiple-of asks for another)",
+			keep_n, multiple_of);
 	return REAP_OK;
 }
 
@@ -69,8 +70,8 @@ static double positive_mass(const struct reap_scores *s, const struct reap_sums 
 
 /* Mark the m best of a layer, whose sums are x, by `value`. */
 static int mark_best(const struct reap_scores *s, const struct reap_sums *x,
-	double (*value)(const struct reap_scores *, const struct reap_sums *), uint32_t m, bool *core,
-	struct reap_err *e)
+	double (*value)(const struct reap_scores *, const struct reap_sums *), uint32_t m,
+	bool *core, struct reap_err *e)
 {
 	double *v = reap_alloc(s->experts, sizeof(*v));
 	uint32_t *order = reap_alloc(s->experts, sizeof(*order));
@@ -113,8 +114,10 @@ static int select_layer(const struct reap_scores *s, const struct reap_selection
 			keep[n++] = i;
 	}
 	if (all > sel->keep_n)
-		return reap_fail(e, REAP_EUSAGE, "%s: layer %u: %u core experts do not fit in keep_n"
-			" %u", name, layer, all, sel->keep_n);
+		return reap_fail(e, REAP_EUSAGE,
+			"%s: layer %u: %u core experts do not fit in keep_n"
+			" %u",
+			name, layer, all, sel->keep_n);
 	for (uint32_t i = 0; n < sel->keep_n; i++) {
 		uint32_t x = ranking[sel->reverse ? s->experts - 1 - i : i];
 
@@ -149,8 +152,10 @@ int reap_select(const struct reap_scores *s, const struct reap_selection *sel, c
 	int rc = reap_plan_init(p, s->layers, s->experts, sel->keep_n, e);
 
 	if (rc == REAP_OK && sel->core_pos > 0 && !(s->known & REAP_KNOWN_REGIONS))
-		rc = reap_fail(e, REAP_EFAIL, "%s: core experts by positive mass need sums by"
-			" region, which this table lacks", name);
+		rc = reap_fail(e, REAP_EFAIL,
+			"%s: core experts by positive mass need sums by"
+			" region, which this table lacks",
+			name);
 	for (uint32_t l = 0; rc == REAP_OK && l < s->layers; l++) {
 		rc = select_layer(s, sel, l, name, p->keep + (size_t)l * p->keep_n, e);
 		p->kept_mass[l] = reap_select_share(p, l, s->score);

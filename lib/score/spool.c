@@ -106,8 +106,7 @@ int reap_spool_put(struct reap_spool *s, const struct reap_outcome *o, struct re
 
 	if (fwrite(&head, sizeof(head), 1, s->f) != 1 ||
 		fwrite(o->positions, 4, o->n, s->f) != o->n ||
-		fwrite(o->logp, 4, o->n, s->f) != o->n ||
-		fwrite(o->entropy, 4, o->n, s->f) != o->n)
+		fwrite(o->logp, 4, o->n, s->f) != o->n || fwrite(o->entropy, 4, o->n, s->f) != o->n)
 		return reap_fail_errno(e, "%s", spool_name);
 	return REAP_OK;
 }

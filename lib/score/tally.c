@@ -19,7 +19,7 @@ struct cell {
 
 struct set {
 	char name[REAP_PACK_NAME];
-	struct cell *cell;  /* (layers, experts) */
+	struct cell *cell;   /* (layers, experts) */
 	uint64_t *uncarried; /* (layers) additions to one sum of it at most */
 };
 
@@ -30,8 +30,7 @@ struct reap_tally {
 	uint32_t sets;
 };
 
-int reap_tally_open(struct reap_tally **out, uint32_t layers, uint32_t experts,
-	struct reap_err *e)
+int reap_tally_open(struct reap_tally **out, uint32_t layers, uint32_t experts, struct reap_err *e)
 {
 	struct reap_tally *t = reap_calloc(1, sizeof(*t));
 

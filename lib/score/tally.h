@@ -30,8 +30,8 @@ void reap_tally_route(struct reap_tally *t, uint32_t set, const struct reap_rout
 
 /* Round.  *s is made: its set 0 is the sum of all sets; with by_pack the sets
  * follow, sorted by name.  The thresholds are left to the caller. */
-REAP_MUST_CHECK int reap_tally_finish(struct reap_tally *t, bool by_pack,
-	struct reap_saliency *s, struct reap_err *e);
+REAP_MUST_CHECK int reap_tally_finish(struct reap_tally *t, bool by_pack, struct reap_saliency *s,
+	struct reap_err *e);
 
 /* Are there blocks of one token stream in both? */
 bool reap_saliency_same_tokens(const struct reap_saliency *a, const struct reap_saliency *b);

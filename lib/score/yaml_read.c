@@ -139,9 +139,10 @@ static int same_as(const struct yaml *y, const struct reap_node *map, const char
 
 	if (find(map, key) == NULL)
 		return REAP_OK;
-	if ((rc = get_real(y, map, key, &said)) == REAP_OK && !reap_balance_same(said, is, tolerance))
-		return bad(y, reap_node_find(map, key), key, "%.17g, but the sums make it %.17g", said,
-			is);
+	if ((rc = get_real(y, map, key, &said)) == REAP_OK &&
+		!reap_balance_same(said, is, tolerance))
+		return bad(y, reap_node_find(map, key), key, "%.17g, but the sums make it %.17g",
+			said, is);
 	return rc;
 }
 
@@ -152,8 +153,8 @@ static int same_count(const struct yaml *y, const struct reap_node *map, const c
 	int rc = get_opt_count(y, map, key, INT64_MAX, &said);
 
 	if (rc == REAP_OK && said != is)
-		return bad(y, reap_node_find(map, key), key, "%" PRIu64 ", but it is %" PRIu64, said,
-			is);
+		return bad(y, reap_node_find(map, key), key, "%" PRIu64 ", but it is %" PRIu64,
+			said, is);
 	return rc;
 }
 
@@ -169,7 +170,8 @@ static int get_history(const struct yaml *y, struct reap_header *h)
 		char tool[64], version[32], **args;
 
 		if (argv == NULL || argv->kind != REAP_NODE_LIST)
-			return bad(y, list->child[i], "history", "not a list of {tool, version, argv}");
+			return bad(y, list->child[i], "history",
+				"not a list of {tool, version, argv}");
 		for (size_t k = 0; k < argv->count; k++)
 			if (argv->child[k]->kind != REAP_NODE_STR)
 				return bad(y, argv->child[k], "argv", "not a string");
@@ -197,8 +199,7 @@ static int get_model(const struct yaml *y, struct reap_header *h)
 	if (summary == NULL)
 		return bad(y, y->root, "summary", "missing");
 	if (y->meta == NULL)
-		return bad(y, y->root, "profile_meta",
-			"missing: it says the model's id and top_k");
+		return bad(y, y->root, "profile_meta", "missing: it says the model's id and top_k");
 	h->kind = REAP_KIND_SCORES;
 	h->has_model = true;
 	if ((rc = get_u32(y, summary, "num_layers", REAP_MAX_LAYERS, &m->layers)) != REAP_OK ||
@@ -217,10 +218,11 @@ static int get_model(const struct yaml *y, struct reap_header *h)
 			m->experts, m->top_k);
 	recipe = find(y->meta, "recipe");
 	h->has_recipe = recipe != NULL;
-	if (recipe != NULL && ((rc = get_str(y, recipe, "name", h->recipe_name,
-					sizeof(h->recipe_name))) != REAP_OK ||
-				      (rc = get_str(y, recipe, "digest", h->recipe_digest,
-					       sizeof(h->recipe_digest))) != REAP_OK))
+	if (recipe != NULL &&
+		((rc = get_str(y, recipe, "name", h->recipe_name, sizeof(h->recipe_name))) !=
+				REAP_OK ||
+			(rc = get_str(y, recipe, "digest", h->recipe_digest,
+				 sizeof(h->recipe_digest))) != REAP_OK))
 		return rc;
 	return get_history(y, h);
 }
@@ -233,7 +235,7 @@ static int get_method(const struct yaml *y, struct reap_scores *s)
 	if (rc != REAP_OK)
 		return rc;
 	m = strcmp(s->method, published_method) == 0 ? REAP_EAFT_SUM
-						      : reap_method_from_name(s->method);
+						     : reap_method_from_name(s->method);
 	if (m == REAP_METHODS)
 		return bad(y, find(y->root, "method"), "method", "there is no '%s'", s->method);
 	snprintf(s->method, sizeof(s->method), "%s", reap_method_name(m));
@@ -277,10 +279,11 @@ static int get_thresholds(const struct yaml *y, struct reap_thresholds *t)
 		all += t->region[i];
 	}
 	if (t->cc_quantile <= t->uncertain_quantile && t->h_lo > t->h_hi)
-		return bad(y, find(y->meta, "h_lo"), "h_lo", "%g is above h_hi, %g", t->h_lo, t->h_hi);
+		return bad(y, find(y->meta, "h_lo"), "h_lo", "%g is above h_hi, %g", t->h_lo,
+			t->h_hi);
 	if (all != (t->rule == REAP_RULE_NONE ? 0 : t->samples))
-		return bad(y, y->meta, "region_counts", "%" PRIu64 " tokens, but %" PRIu64
-			" samples", all, t->samples);
+		return bad(y, y->meta, "region_counts",
+			"%" PRIu64 " tokens, but %" PRIu64 " samples", all, t->samples);
 	return same_count(y, samples, "H", t->samples);
 }
 
@@ -421,8 +424,8 @@ static unsigned known_in(const struct reap_node *map, const struct reap_scores *
 	return known;
 }
 
-static int get_expert(const struct yaml *y, const struct reap_node *map, uint32_t layer,
-	bool first, bool *seen, struct reap_scores *s)
+static int get_expert(const struct yaml *y, const struct reap_node *map, uint32_t layer, bool first,
+	bool *seen, struct reap_scores *s)
 {
 	struct reap_sums *x;
 	uint32_t expert;
@@ -501,8 +504,8 @@ static int get_ranking(const struct yaml *y, struct reap_scores *s)
 			continue;
 		}
 		if (list->kind != REAP_NODE_LIST || list->count != s->experts)
-			return bad(y, list, "ranking_by_layer", "layer %u: not a list of %u experts",
-				l, s->experts);
+			return bad(y, list, "ranking_by_layer",
+				"layer %u: not a list of %u experts", l, s->experts);
 		for (uint32_t i = 0; i < s->experts; i++) {
 			const struct reap_node *n = list->child[i];
 
@@ -513,8 +516,8 @@ static int get_ranking(const struct yaml *y, struct reap_scores *s)
 	}
 	misranked = reap_scores_misranked(s);
 	if (misranked >= 0)
-		return bad(y, layers, "ranking_by_layer", "layer %" PRId64
-			": not the order of the scores", misranked);
+		return bad(y, layers, "ranking_by_layer",
+			"layer %" PRId64 ": not the order of the scores", misranked);
 	return REAP_OK;
 }
 
@@ -554,7 +557,8 @@ static int get_scores(const struct yaml *y, const struct reap_model_id *m, struc
 		if (s->thresholds.samples > s->thresholds.tokens)
 			return bad(y, y->meta, "samples", "more than the tokens of layer 0");
 	}
-	if ((rc = get_ranking(y, s)) != REAP_OK || (rc = reap_rank_check(s, m, y->name, y->e)) != REAP_OK)
+	if ((rc = get_ranking(y, s)) != REAP_OK ||
+		(rc = reap_rank_check(s, m, y->name, y->e)) != REAP_OK)
 		return rc;
 	return check_digest(y, m, s);
 }
@@ -598,21 +602,27 @@ int reap_scores_read_yaml(int fd, const char *name, struct reap_header *h, struc
 		goto out;
 	if (reap_yaml_parse(text, len, name, &root, &inner) != REAP_OK) {
 		rc = inner.memory ? reap_fail_memory(e, name)
-				  : reap_fail(e, REAP_ESTREAM, "%s (neither a reap stream nor"
-					" reap-scores.yaml)", inner.text);
+				  : reap_fail(e, REAP_ESTREAM,
+					    "%s (neither a reap stream nor"
+					    " reap-scores.yaml)",
+					    inner.text);
 		goto out;
 	}
 	kind = find(root, "kind");
 	if (kind == NULL || kind->kind != REAP_NODE_STR || strcmp(kind->str, "reap_scores") != 0) {
-		rc = reap_fail(e, REAP_ESTREAM, "%s: neither a reap stream nor YAML of kind"
-			" reap_scores", name);
+		rc = reap_fail(e, REAP_ESTREAM,
+			"%s: neither a reap stream nor YAML of kind"
+			" reap_scores",
+			name);
 		goto out;
 	}
 	y.root = root;
 	y.meta = find(root, "profile_meta");
 	if (find(root, "layer_scores") == NULL) {
-		rc = reap_fail(e, REAP_ESTREAM, "%s: layer_scores: missing: the file says what"
-			" scores were made from, but holds none", name);
+		rc = reap_fail(e, REAP_ESTREAM,
+			"%s: layer_scores: missing: the file says what"
+			" scores were made from, but holds none",
+			name);
 		goto out;
 	}
 	if ((rc = get_model(&y, h)) == REAP_OK)

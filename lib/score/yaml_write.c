@@ -107,8 +107,9 @@ static bool put_entry(FILE *f, const msgpack_object *o)
 	fputs(", version: ", f);
 	put_word(f, reap_rec_find(&rec, NULL, "version"));
 	fputs(", argv: [", f);
-	for (uint32_t i = 0; argv != NULL && argv->type == MSGPACK_OBJECT_ARRAY &&
-		i < argv->via.array.size; i++) {
+	for (uint32_t i = 0;
+		argv != NULL && argv->type == MSGPACK_OBJECT_ARRAY && i < argv->via.array.size;
+		i++) {
 		fputs(i > 0 ? ", " : "", f);
 		if (!put_argument(f, &argv->via.array.ptr[i]))
 			return false;
@@ -129,8 +130,9 @@ static bool put_history(FILE *f, const struct reap_header *h)
 		return true;
 	fputs("  history:\n", f);
 	msgpack_unpacked_init(&u);
-	while (ok && at < h->history_len && (status = msgpack_unpack_next(&u, (const char *)h->history,
-					       h->history_len, &at)) == MSGPACK_UNPACK_SUCCESS)
+	while (ok && at < h->history_len &&
+		(status = msgpack_unpack_next(&u, (const char *)h->history, h->history_len, &at)) ==
+			MSGPACK_UNPACK_SUCCESS)
 		ok = put_entry(f, &u.data);
 	msgpack_unpacked_destroy(&u);
 	return ok && status != MSGPACK_UNPACK_NOMEM_ERROR;
@@ -161,8 +163,7 @@ static bool put_meta(FILE *f, const struct reap_header *h, const struct reap_sco
 	put_real(f, "\n  h_hi: ", t->h_hi);
 	fputs("\n  region_counts: {", f);
 	for (int i = 0; i < REAP_REGIONS; i++)
-		fprintf(f, "%s%s: %" PRIu64, i > 0 ? ", " : "", reap_region_names[i],
-			t->region[i]);
+		fprintf(f, "%s%s: %" PRIu64, i > 0 ? ", " : "", reap_region_names[i], t->region[i]);
 	fputs("}\n", f);
 	for (int i = 0; i < REAP_REGIONS; i++) {
 		fprintf(f, "  %s: ", reap_weight_keys[i]);
@@ -170,8 +171,10 @@ static bool put_meta(FILE *f, const struct reap_header *h, const struct reap_sco
 		fputc('\n', f);
 	}
 	for (uint32_t i = 0; i < s->sources; i++)
-		fprintf(f, "%s    - {tokens_sha256: \"%s\", blocks: %" PRIu64 ", taken: %" PRIu64
-			"}\n", i == 0 ? "  sources:\n" : "", s->scored[i].source.tokens_sha256,
+		fprintf(f,
+			"%s    - {tokens_sha256: \"%s\", blocks: %" PRIu64 ", taken: %" PRIu64
+			"}\n",
+			i == 0 ? "  sources:\n" : "", s->scored[i].source.tokens_sha256,
 			s->scored[i].source.blocks, s->scored[i].taken);
 	if (strcmp(s->method, reap_method_name(REAP_RANDOM)) == 0)
 		fprintf(f, "  seed: %" PRIu64 "\n", s->seed);

@@ -89,8 +89,9 @@ static int check_regions(const struct place *p, const struct reap_sums *s)
 static int unequal(const struct reap_balance *b, uint32_t layer, const char *what, uint64_t v,
 	uint64_t want, struct reap_err *e)
 {
-	return reap_fail(e, REAP_ESTREAM, "%s: layer %u, pack '%s': %s is %" PRIu64
-		", but the tokens make it %" PRIu64, b->name, layer, b->pack, what, v, want);
+	return reap_fail(e, REAP_ESTREAM,
+		"%s: layer %u, pack '%s': %s is %" PRIu64 ", but the tokens make it %" PRIu64,
+		b->name, layer, b->pack, what, v, want);
 }
 
 /* Every token chose top_k experts, and its gates sum to 1. */
@@ -114,9 +115,10 @@ static int check_layer(const struct reap_balance *b, const struct reap_sums *s, 
 		return unequal(b, layer, "the sum of count", count,
 			count != *choices ? *choices : count / b->top_k * b->top_k, e);
 	if (!reap_balance_same(g, (double)(count / b->top_k), GATE_TOLERANCE))
-		return reap_fail(e, REAP_ESTREAM, "%s: layer %u, pack '%s': sum_g is %.10g in all, but"
-			" the gates of %" PRIu64 " tokens sum to 1 each", b->name, layer, b->pack, g,
-			count / b->top_k);
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: layer %u, pack '%s': sum_g is %.10g in all, but"
+			" the gates of %" PRIu64 " tokens sum to 1 each",
+			b->name, layer, b->pack, g, count / b->top_k);
 	for (int i = 0; b->all != NULL && (b->known & REAP_KNOWN_REGIONS) && i < REAP_REGIONS; i++)
 		if (region[i] != b->all->region[i] * b->top_k)
 			return unequal(b, layer, reap_region_names[i], region[i],

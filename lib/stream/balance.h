@@ -12,8 +12,8 @@ struct reap_balance {
 	const char *name, *pack; /* of the stream and of the set, for messages */
 	uint32_t layers, experts, top_k;
 	const struct reap_thresholds *all; /* when the set is all tokens; else NULL */
-	unsigned known;			   /* REAP_KNOWN_* */
-	double tolerance;		   /* relative, of a sum */
+	unsigned known;                    /* REAP_KNOWN_* */
+	double tolerance;                  /* relative, of a sum */
 };
 
 /* sums (layers, experts).  REAP_ESTREAM, naming layer, expert and both figures. */

@@ -83,7 +83,8 @@ static bool shape_of(const msgpack_object *o, struct reap_array *a)
 	for (int i = 0; i < a->ndim; i++) {
 		const msgpack_object *extent = &o->via.array.ptr[i];
 
-		if (extent->type != MSGPACK_OBJECT_POSITIVE_INTEGER || extent->via.u64 > INT64_MAX ||
+		if (extent->type != MSGPACK_OBJECT_POSITIVE_INTEGER ||
+			extent->via.u64 > INT64_MAX ||
 			!reap_mul_u64(a->count, extent->via.u64, &a->count))
 			return false;
 		a->shape[i] = extent->via.u64;
@@ -104,7 +105,7 @@ bool reap_as_array(const msgpack_object *o, struct reap_array *a)
 		return false;
 	a->data = (const uint8_t *)data->via.bin.ptr;
 	return data->via.bin.size % reap_dtype_size(a->dtype) == 0 &&
-	       data->via.bin.size / reap_dtype_size(a->dtype) == a->count;
+		data->via.bin.size / reap_dtype_size(a->dtype) == a->count;
 }
 
 /* ---- values ---- */
@@ -124,7 +125,7 @@ static bool looks_like_array(const msgpack_object *o)
 	const struct reap_rec rec = {.obj = o};
 
 	return o->via.map.size == 3 && reap_rec_find(&rec, o, "dtype") != NULL &&
-	       reap_rec_find(&rec, o, "shape") != NULL && reap_rec_find(&rec, o, "data") != NULL;
+		reap_rec_find(&rec, o, "shape") != NULL && reap_rec_find(&rec, o, "data") != NULL;
 }
 
 /* What is wrong in entry i of a map, or NULL. */
@@ -142,7 +143,8 @@ static const char *entry_fault(const char *type, const msgpack_object_map *m, ui
 		if (m->ptr[k].key.via.str.size == key->size &&
 			memcmp(m->ptr[k].key.via.str.ptr, key->ptr, key->size) == 0)
 			return "given twice";
-	if (value->type == MSGPACK_OBJECT_ARRAY && reap_array_field(type, key->ptr, key->size) != NULL)
+	if (value->type == MSGPACK_OBJECT_ARRAY &&
+		reap_array_field(type, key->ptr, key->size) != NULL)
 		return "a list where an array is wanted";
 	return value_fault(type, value);
 }

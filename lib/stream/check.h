@@ -15,7 +15,7 @@ struct reap_array {
 	int ndim;
 	uint64_t shape[REAP_MAX_DIMS];
 	const uint8_t *data; /* borrowed, perhaps unaligned */
-	uint64_t count;	     /* elements */
+	uint64_t count;      /* elements */
 };
 
 /* Is o one, with as many bytes as its shape asks for? */
@@ -36,6 +36,7 @@ const struct reap_array_field *reap_array_field(const char *type, const char *ke
 /* What a record, a map, holds that none may hold, and the key where; NULL when there is
  * nothing. */
 enum { REAP_FAULT_KEY = 64 };
-const char *reap_record_fault(const msgpack_object *map, const char *type, char key[REAP_FAULT_KEY]);
+const char *reap_record_fault(const msgpack_object *map, const char *type,
+	char key[REAP_FAULT_KEY]);
 
 #endif

@@ -97,8 +97,8 @@ static int append_integer(struct encoder *c, const char *key, const json_t *v, e
 }
 
 /* Append the leaves of a nested list whose extents are shape[0..ndim). */
-static int flatten(struct encoder *c, const char *key, const json_t *v, enum reap_dtype t,
-	int ndim, const uint64_t *shape, struct flat *f)
+static int flatten(struct encoder *c, const char *key, const json_t *v, enum reap_dtype t, int ndim,
+	const uint64_t *shape, struct flat *f)
 {
 	if (ndim == 0)
 		return t == REAP_F32 || t == REAP_F64 ? append_real(c, key, v, t, f)
@@ -139,8 +139,7 @@ static int pack_list(struct encoder *c, const struct reap_array_field *field, co
 	}
 	if (field->of_top_k && shape[0] == 0)
 		shape[1] = c->top_k;
-	return pack_array(
-		c, field->key, v, field->dtype, field->ndim, shape, field->ndim, shape);
+	return pack_array(c, field->key, v, field->dtype, field->ndim, shape, field->ndim, shape);
 }
 
 /* An array written out as dtype, shape and data. */
@@ -181,8 +180,7 @@ static int pack_object(struct encoder *c, const char *key, const json_t *v, int 
 	if (json_object_size(v) == 3 && dtype != NULL && shape != NULL && data != NULL)
 		return pack_explicit(c, key, dtype, shape, data);
 	msgpack_pack_map(&c->pk, json_object_size(v));
-	json_object_foreach((json_t *)(uintptr_t)v, member, w)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)v, member, w) {
 		const struct reap_array_field *field =
 			reap_array_field(c->type, member, strlen(member));
 		int rc;
@@ -251,7 +249,8 @@ static int encode(struct encoder *c, const json_t *line, msgpack_unpacked *u)
 	w = reap_walk((const uint8_t *)c->packed.sb.data, c->packed.sb.size, &len);
 	if (w != REAP_WALK_OK)
 		return reap_fail(c->e, REAP_EFAIL, "%s: %s", c->name, reap_walk_text(w));
-	if (msgpack_unpack_next(u, c->packed.sb.data, c->packed.sb.size, &off) != MSGPACK_UNPACK_SUCCESS)
+	if (msgpack_unpack_next(u, c->packed.sb.data, c->packed.sb.size, &off) !=
+		MSGPACK_UNPACK_SUCCESS)
 		return reap_fail_memory(c->e, c->name);
 	fault = reap_record_fault(&u->data, c->type, key);
 	return fault == NULL ? REAP_OK : bad(c, key, fault);
@@ -306,7 +305,9 @@ int reap_encode_record(const json_t *line, const struct reap_header *h, struct r
 	const char *name, struct reap_err *e)
 {
 	const char *type = json_string_value(json_object_get(line, "t"));
-	struct encoder c = {.name = name, .type = type, .e = e,
+	struct encoder c = {.name = name,
+		.type = type,
+		.e = e,
 		.top_k = h->has_model ? h->model.top_k : 0};
 	msgpack_unpacked u;
 	int rc;
@@ -316,8 +317,8 @@ int reap_encode_record(const json_t *line, const struct reap_header *h, struct r
 	msgpack_unpacked_init(&u);
 	rc = encode(&c, line, &u);
 	if (rc == REAP_OK) {
-		const struct reap_rec rec = {
-			.raw = (const uint8_t *)c.packed.sb.data, .len = c.packed.sb.size};
+		const struct reap_rec rec = {.raw = (const uint8_t *)c.packed.sb.data,
+			.len = c.packed.sb.size};
 
 		rc = reap_write_raw(w, &rec, e);
 	}

@@ -30,8 +30,10 @@ static int parse(struct reap_end *end, const uint8_t *p, size_t n, uint64_t at, 
 	rc = status == MSGPACK_UNPACK_SUCCESS ? REAP_OK : REAP_ESTREAM;
 	rec.obj = &u.data;
 	if (rc != REAP_OK ||
-		(rc = reap_rec_u64(&rec, NULL, "records", UINT64_MAX, &end->records, &why)) != REAP_OK ||
-		(rc = reap_rec_u64(&rec, NULL, "bytes", UINT64_MAX, &end->bytes, &why)) != REAP_OK ||
+		(rc = reap_rec_u64(&rec, NULL, "records", UINT64_MAX, &end->records, &why)) !=
+			REAP_OK ||
+		(rc = reap_rec_u64(&rec, NULL, "bytes", UINT64_MAX, &end->bytes, &why)) !=
+			REAP_OK ||
 		(rc = reap_rec_u64(&rec, NULL, "crc32c", UINT32_MAX, &crc, &why)) != REAP_OK ||
 		end->bytes != at)
 		rc = reap_fail(e, REAP_ESTREAM, "%s: its end record is damaged", name);
@@ -61,6 +63,6 @@ int reap_read_end(struct reap_end *end, int fd, const char *name, struct reap_er
 		if (memcmp(tail + i, begin, sizeof(begin)) == 0 &&
 			reap_walk(tail + i, n - i, &len) == REAP_WALK_OK && len == n - i)
 			return parse(end, tail + i, len, (uint64_t)st.st_size - len, name, e);
-	return reap_fail(e, REAP_ESTREAM, "%s: truncated: no end record (did the stage before fail?)",
-		name);
+	return reap_fail(e, REAP_ESTREAM,
+		"%s: truncated: no end record (did the stage before fail?)", name);
 }

@@ -188,8 +188,8 @@ int reap_rec_map(const struct reap_rec *rec, const msgpack_object *map, const ch
 }
 
 int reap_rec_array(const struct reap_rec *rec, const msgpack_object *map, const char *key,
-	enum reap_dtype t, int ndim, const uint64_t want[], uint64_t shape[],
-	const uint8_t **data, struct reap_err *e)
+	enum reap_dtype t, int ndim, const uint64_t want[], uint64_t shape[], const uint8_t **data,
+	struct reap_err *e)
 {
 	const msgpack_object *o, *sh, *bin;
 	const char *name;
@@ -224,8 +224,8 @@ int reap_rec_array(const struct reap_rec *rec, const msgpack_object *map, const 
 	}
 	bin = reap_rec_find(rec, o, "data");
 	if (bin->type != MSGPACK_OBJECT_BIN || bin->via.bin.size != bytes)
-		return reap_rec_fail(rec, key, e, "data does not hold the %" PRIu64
-			" bytes that its shape asks for", bytes);
+		return reap_rec_fail(rec, key, e,
+			"data does not hold the %" PRIu64 " bytes that its shape asks for", bytes);
 	*data = (const uint8_t *)bin->via.bin.ptr;
 	return REAP_OK;
 }
@@ -275,10 +275,10 @@ void reap_put_text(msgpack_packer *pk, const char *s, size_t n)
 		msgpack_pack_str_body(pk, s, n);
 		return;
 	}
-	for (size_t at = 0, len; at < n; at += len > 0 ? len : 1) {
+	for (size_t at = 0, len; at<n; at += len> 0 ? len : 1) {
 		len = reap_utf8_next(s + at, n - at);
-		msgpack_pack_str_body(
-			pk, len > 0 ? s + at : reap_utf8_replacement, len > 0 ? len : 3);
+		msgpack_pack_str_body(pk, len > 0 ? s + at : reap_utf8_replacement,
+			len > 0 ? len : 3);
 	}
 }
 
@@ -296,7 +296,8 @@ void reap_put_array(msgpack_packer *pk, const char *key, enum reap_dtype t, int 
 }
 
 /* All of an array but its values; their size in bytes. */
-static size_t put_array_head(msgpack_packer *pk, enum reap_dtype t, int ndim, const uint64_t shape[])
+static size_t put_array_head(msgpack_packer *pk, enum reap_dtype t, int ndim,
+	const uint64_t shape[])
 {
 	uint64_t bytes = dtypes[t].size;
 

@@ -7,15 +7,15 @@
 #define REAP_LIMITS_H
 
 enum {
-	REAP_MAX_RECORD = 64 << 20,	/* bytes of one record */
-	REAP_MAX_VALUES = 1 << 18,	/* of one record: keys, numbers, strings, lists, maps */
-	REAP_MAX_KEYS = 256,		/* of one map */
-	REAP_MAX_DEPTH = 16,		/* nesting of arrays and maps */
+	REAP_MAX_RECORD = 64 << 20, /* bytes of one record */
+	REAP_MAX_VALUES = 1 << 18,  /* of one record: keys, numbers, strings, lists, maps */
+	REAP_MAX_KEYS = 256,        /* of one map */
+	REAP_MAX_DEPTH = 16,        /* nesting of arrays and maps */
 	REAP_MAX_LAYERS = 1024,
-	REAP_MAX_EXPERTS = 4096,	/* per layer; expert ids fit u16 */
+	REAP_MAX_EXPERTS = 4096, /* per layer; expert ids fit u16 */
 	REAP_MAX_TOP_K = 64,
-	REAP_MAX_SEQ_LEN = 1 << 20,	/* tokens of one block */
-	REAP_MAX_BLOCKS = 1 << 28,	/* of one token stream; a bit each fits a record */
+	REAP_MAX_SEQ_LEN = 1 << 20, /* tokens of one block */
+	REAP_MAX_BLOCKS = 1 << 28,  /* of one token stream; a bit each fits a record */
 };
 
 #endif

@@ -12,8 +12,9 @@
 #include "lib/base/hash.h"
 
 struct reap_model_id {
-	char id[256];		      /* for people: the directory's name */
-	char digest[REAP_SHA256_HEX]; /* of what it computes: lib/model/identity.h; "" when not known */
+	char id[256];                 /* for people: the directory's name */
+	char digest[REAP_SHA256_HEX]; /* of what it computes: lib/model/identity.h; "" when not
+					 known */
 	uint32_t layers, experts, top_k;
 };
 

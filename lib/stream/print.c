@@ -119,7 +119,8 @@ static bool as_list(const struct printer *p, const msgpack_object *key, const st
 		reap_array_field(p->type, key->via.str.ptr, key->via.str.size);
 
 	return field != NULL && field->dtype == a->dtype && field->ndim == a->ndim &&
-	       (a->ndim == 1 || a->shape[0] > 0 || a->shape[1] == (field->of_top_k ? p->top_k : 0));
+		(a->ndim == 1 || a->shape[0] > 0 ||
+			a->shape[1] == (field->of_top_k ? p->top_k : 0));
 }
 
 static void print_value(const struct printer *p, const msgpack_object *o);
@@ -205,8 +206,9 @@ void reap_print_value(const msgpack_object *o, FILE *f)
 
 void reap_print_record(const struct reap_rec *rec, const struct reap_header *h, FILE *f)
 {
-	const struct printer p = {
-		.f = f, .type = rec->type, .top_k = h->has_model ? h->model.top_k : 0};
+	const struct printer p = {.f = f,
+		.type = rec->type,
+		.top_k = h->has_model ? h->model.top_k : 0};
 
 	print_value(&p, rec->obj);
 	fputc('\n', f);

@@ -37,7 +37,7 @@ struct reap_reader {
 
 	uint64_t consumed; /* bytes of all objects taken so far */
 	uint64_t records;  /* data records taken so far */
-	uint32_t crc;	   /* of the consumed bytes */
+	uint32_t crc;      /* of the consumed bytes */
 
 	msgpack_unpacked unpacked;
 	int state; /* 1: more may come; 0: ended well; negative: failed */
@@ -97,8 +97,9 @@ static int next_object(struct reap_reader *r, const uint8_t **raw, size_t *len)
 		want = *len;
 	}
 	if (w != REAP_WALK_OK)
-		return reap_fail(&r->err, REAP_ESTREAM, "%s: record %" PRIu64 " at byte %" PRIu64
-			": %s", r->name, r->records + 1, r->consumed, reap_walk_text(w));
+		return reap_fail(&r->err, REAP_ESTREAM,
+			"%s: record %" PRIu64 " at byte %" PRIu64 ": %s", r->name, r->records + 1,
+			r->consumed, reap_walk_text(w));
 	*raw = r->buf + r->begin;
 	msgpack_unpacked_destroy(&r->unpacked);
 	msgpack_unpacked_init(&r->unpacked);
@@ -106,11 +107,13 @@ static int next_object(struct reap_reader *r, const uint8_t **raw, size_t *len)
 	if (status == MSGPACK_UNPACK_NOMEM_ERROR)
 		return reap_fail_memory(&r->err, r->name);
 	if (status != MSGPACK_UNPACK_SUCCESS || off != *len)
-		return reap_fail(&r->err, REAP_ESTREAM, "%s: record %" PRIu64 " at byte %" PRIu64
-			": cannot be unpacked", r->name, r->records + 1, r->consumed);
+		return reap_fail(&r->err, REAP_ESTREAM,
+			"%s: record %" PRIu64 " at byte %" PRIu64 ": cannot be unpacked", r->name,
+			r->records + 1, r->consumed);
 	if (r->unpacked.data.type != MSGPACK_OBJECT_MAP)
-		return reap_fail(&r->err, REAP_ESTREAM, "%s: record %" PRIu64 " at byte %" PRIu64
-			": not a map", r->name, r->records + 1, r->consumed);
+		return reap_fail(&r->err, REAP_ESTREAM,
+			"%s: record %" PRIu64 " at byte %" PRIu64 ": not a map", r->name,
+			r->records + 1, r->consumed);
 	return 1;
 }
 
@@ -222,8 +225,7 @@ int reap_header_parse(const struct reap_rec *rec, struct reap_header *h, struct 
 {
 	int rc;
 
-	if ((rc = check_values(rec, e)) != REAP_OK ||
-		(rc = parse_model(rec, h, e)) != REAP_OK ||
+	if ((rc = check_values(rec, e)) != REAP_OK || (rc = parse_model(rec, h, e)) != REAP_OK ||
 		(rc = parse_recipe(rec, h, e)) != REAP_OK ||
 		(rc = parse_backend(rec, h, e)) != REAP_OK)
 		return rc;

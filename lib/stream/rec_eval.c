@@ -38,16 +38,19 @@ int reap_get_eval_meta(const struct reap_rec *rec, struct reap_eval_meta *m, str
 	if (!reap_rec_is(rec, "meta"))
 		return reap_rec_fail(rec, "t", e, "the first record of an eval is `meta`, not `%s`",
 			rec->type);
-	if ((rc = reap_rec_u32(rec, NULL, "entropy_topk", UINT32_MAX, &m->entropy_topk, e)) != REAP_OK ||
+	if ((rc = reap_rec_u32(rec, NULL, "entropy_topk", UINT32_MAX, &m->entropy_topk, e)) !=
+			REAP_OK ||
 		(rc = reap_rec_u32(rec, NULL, "xbins", REAP_MAX_BINS, &m->xbins, e)) != REAP_OK ||
 		(rc = reap_rec_u32(rec, NULL, "ybins", REAP_MAX_BINS, &m->ybins, e)) != REAP_OK ||
 		(rc = reap_rec_f64(rec, NULL, "cc_quantile", &m->cc_quantile, e)) != REAP_OK ||
-		(rc = reap_rec_str_copy(rec, NULL, "prob_scale", scale, sizeof scale, e)) != REAP_OK ||
+		(rc = reap_rec_str_copy(rec, NULL, "prob_scale", scale, sizeof scale, e)) !=
+			REAP_OK ||
 		(rc = reap_rec_f64(rec, NULL, "logp_min", &m->logp_min, e)) != REAP_OK ||
 		(rc = reap_rec_f64(rec, NULL, "logp_max", &m->logp_max, e)) != REAP_OK ||
 		(rc = reap_rec_u32(rec, NULL, "tokens", 1, &tokens, e)) != REAP_OK ||
 		(rc = reap_rec_u32(rec, NULL, "shard", REAP_MAX_SHARDS, &m->shard, e)) != REAP_OK ||
-		(rc = reap_rec_u32(rec, NULL, "shards", REAP_MAX_SHARDS, &m->shards, e)) != REAP_OK ||
+		(rc = reap_rec_u32(rec, NULL, "shards", REAP_MAX_SHARDS, &m->shards, e)) !=
+			REAP_OK ||
 		(rc = reap_rec_str_copy(rec, NULL, "backend", m->backend, sizeof m->backend, e)) !=
 			REAP_OK)
 		return rc;
@@ -60,12 +63,14 @@ int reap_get_eval_meta(const struct reap_rec *rec, struct reap_eval_meta *m, str
 	if (m->xbins == 0 || m->ybins == 0)
 		return reap_rec_fail(rec, "xbins", e, "%ux%u bins", m->xbins, m->ybins);
 	if (!(m->cc_quantile >= 0 && m->cc_quantile <= 1))
-		return reap_rec_fail(rec, "cc_quantile", e, "%g is not within 0..1", m->cc_quantile);
+		return reap_rec_fail(rec, "cc_quantile", e, "%g is not within 0..1",
+			m->cc_quantile);
 	if (!isfinite(m->logp_min) || !isfinite(m->logp_max) || m->logp_min >= m->logp_max)
 		return reap_rec_fail(rec, "logp_min", e, "%g..%g is no range", m->logp_min,
 			m->logp_max);
 	if (m->shard < 1 || m->shard > m->shards)
-		return reap_rec_fail(rec, "shard", e, "%u is not within 1..%u", m->shard, m->shards);
+		return reap_rec_fail(rec, "shard", e, "%u is not within 1..%u", m->shard,
+			m->shards);
 	return REAP_OK;
 }
 
@@ -98,8 +103,8 @@ static int check_tokens(const struct reap_rec *rec, const struct reap_eval_token
 	for (uint32_t i = 0; i < t->n; i++) {
 		if (t->positions[i] <= (i == 0 ? 0 : t->positions[i - 1]) ||
 			t->positions[i] >= REAP_MAX_SEQ_LEN)
-			return reap_rec_fail(rec, "positions", e, "element %u: %u is out of order", i,
-				t->positions[i]);
+			return reap_rec_fail(rec, "positions", e, "element %u: %u is out of order",
+				i, t->positions[i]);
 		if (!(t->nll[i] >= 0 && t->nll[i] <= REAP_MAX_NLL))
 			return reap_rec_fail(rec, "nll", e, "element %u: %g is not within 0..%d", i,
 				(double)t->nll[i], REAP_MAX_NLL);
@@ -108,8 +113,9 @@ static int check_tokens(const struct reap_rec *rec, const struct reap_eval_token
 				i, (double)t->entropy[i]);
 		/* What has more than half of the probability is on top. */
 		if (t->best[i] > INT32_MAX || (t->nll[i] < 0.69F && t->best[i] != t->ids[i]))
-			return reap_rec_fail(rec, "best", e, "element %u: %u, where token %u has -ln p %g",
-				i, t->best[i], t->ids[i], (double)t->nll[i]);
+			return reap_rec_fail(rec, "best", e,
+				"element %u: %u, where token %u has -ln p %g", i, t->best[i],
+				t->ids[i], (double)t->nll[i]);
 		if (t->channel[i] >= REAP_CHANNEL_COUNT)
 			return reap_rec_fail(rec, "channel", e, "element %u: no channel %u", i,
 				t->channel[i]);
@@ -123,13 +129,14 @@ int reap_get_eval_tokens(const struct reap_rec *rec, struct reap_eval_tokens *t,
 	static const struct {
 		const char *key;
 		enum reap_dtype dtype;
-	} column[] = { /* widest first, so that each stays aligned */
-		{ "positions", REAP_U32 },
-		{ "ids", REAP_U32 },
-		{ "nll", REAP_F32 },
-		{ "entropy", REAP_F32 },
-		{ "best", REAP_U32 },
-		{ "channel", REAP_U8 },
+	} column[] = {
+		/* widest first, so that each stays aligned */
+		{"positions", REAP_U32},
+		{"ids", REAP_U32},
+		{"nll", REAP_F32},
+		{"entropy", REAP_F32},
+		{"best", REAP_U32},
+		{"channel", REAP_U8},
 	};
 	enum { COLUMNS = sizeof column / sizeof *column, ROW_BYTES = 5 * 4 + 1 };
 	const uint8_t *data[COLUMNS];
@@ -141,8 +148,10 @@ int reap_get_eval_tokens(const struct reap_rec *rec, struct reap_eval_tokens *t,
 	if ((rc = reap_rec_u64(rec, NULL, "block", INT64_MAX, &t->block, e)) != REAP_OK ||
 		(rc = reap_rec_digest(rec, NULL, "block_sha256", 64, false, t->block_sha256, e)) !=
 			REAP_OK ||
-		(rc = reap_rec_str_copy(rec, NULL, "pack", t->pack, sizeof t->pack, e)) != REAP_OK ||
-		(rc = reap_rec_u32(rec, NULL, "seq_len", REAP_MAX_SEQ_LEN, &t->seq_len, e)) != REAP_OK ||
+		(rc = reap_rec_str_copy(rec, NULL, "pack", t->pack, sizeof t->pack, e)) !=
+			REAP_OK ||
+		(rc = reap_rec_u32(rec, NULL, "seq_len", REAP_MAX_SEQ_LEN, &t->seq_len, e)) !=
+			REAP_OK ||
 		(rc = reap_rec_u64(rec, NULL, "outliers", INT32_MAX, &t->outliers, e)) != REAP_OK)
 		return rc;
 	for (int c = 0; c < COLUMNS; c++) {
@@ -189,6 +198,7 @@ void reap_eval_storage_free(struct reap_eval_storage *s)
 
 /* ---- metrics ---- */
 
+/* clang-format off */
 /* The plain numbers of the record, in its order. */
 static const struct {
 	const char *key;
@@ -207,6 +217,7 @@ static const struct {
 	{ "HL", offsetof(struct reap_metrics, hl) }, { "HH", offsetof(struct reap_metrics, hh) },
 };
 #undef FIELD
+/* clang-format on */
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
 static uint64_t *count_at(struct reap_metrics *m, size_t i)
@@ -222,12 +233,12 @@ static double *figure_at(struct reap_metrics *m, size_t at)
 int reap_put_metrics(struct reap_writer *w, const struct reap_eval_meta *meta,
 	const struct reap_metrics *m, struct reap_err *e)
 {
-	const uint64_t shape[2] = { meta->xbins, meta->ybins }, sums_shape[2] = { 4, 2 };
-	const struct reap_fix *sum[4] = { &m->sum_nll, &m->sum_nll2, &m->sum_prob, &m->sum_entropy };
+	const uint64_t shape[2] = {meta->xbins, meta->ybins}, sums_shape[2] = {4, 2};
+	const struct reap_fix *sum[4] = {&m->sum_nll, &m->sum_nll2, &m->sum_prob, &m->sum_entropy};
 	struct reap_metrics copy = *m;
 	int64_t sums[8];
-	msgpack_packer *pk = reap_record_begin(w, "metrics",
-		5 + COUNT(count_field) + COUNT(figure_field) + 5);
+	msgpack_packer *pk =
+		reap_record_begin(w, "metrics", 5 + COUNT(count_field) + COUNT(figure_field) + 5);
 
 	for (int i = 0; i < 4; i++) {
 		sums[2 * i] = (int64_t)sum[i]->whole;
@@ -312,8 +323,9 @@ static int check_metrics(const struct reap_rec *rec, const struct reap_eval_meta
 		for (uint32_t y = 0; y < meta->ybins; y++)
 			n += m->hist2d[(size_t)x * meta->ybins + y];
 		if (n != m->hist_x[x])
-			return reap_rec_fail(rec, "hist_x", e, "bin %u holds %" PRId64
-				", hist2d has %" PRId64 " there", x, m->hist_x[x], n);
+			return reap_rec_fail(rec, "hist_x", e,
+				"bin %u holds %" PRId64 ", hist2d has %" PRId64 " there", x,
+				m->hist_x[x], n);
 	}
 	for (uint32_t y = 0; y < meta->ybins; y++) {
 		int64_t n = 0;
@@ -321,12 +333,14 @@ static int check_metrics(const struct reap_rec *rec, const struct reap_eval_meta
 		for (uint32_t x = 0; x < meta->xbins; x++)
 			n += m->hist2d[(size_t)x * meta->ybins + y];
 		if (n != m->hist_h[y])
-			return reap_rec_fail(rec, "hist_h", e, "bin %u holds %" PRId64
-				", hist2d has %" PRId64 " there", y, m->hist_h[y], n);
+			return reap_rec_fail(rec, "hist_h", e,
+				"bin %u holds %" PRId64 ", hist2d has %" PRId64 " there", y,
+				m->hist_h[y], n);
 	}
 	if (m->dropped_tokens > m->kept || m->kept_tokens > m->kept - m->dropped_tokens)
-		return reap_rec_fail(rec, "kept_tokens", e, "%" PRIu64 " scored and %" PRIu64
-			" dropped of %" PRIu64, m->kept_tokens, m->dropped_tokens, m->kept);
+		return reap_rec_fail(rec, "kept_tokens", e,
+			"%" PRIu64 " scored and %" PRIu64 " dropped of %" PRIu64, m->kept_tokens,
+			m->dropped_tokens, m->kept);
 	if (m->top1_count > m->kept_tokens)
 		return reap_rec_fail(rec, "top1_count", e, "%" PRIu64 " of %" PRIu64 " tokens",
 			m->top1_count, m->kept_tokens);
@@ -337,7 +351,8 @@ static int check_metrics(const struct reap_rec *rec, const struct reap_eval_meta
 		return reap_rec_fail(rec, "tokens", e, "%" PRIu64 ", but %" PRIu64 " blocks of %u",
 			m->tokens, m->blocks, m->seq_len);
 	if (!reap_split_known(m->split))
-		return reap_rec_fail(rec, "split", e, "'%s' is none of all, calib and eval", m->split);
+		return reap_rec_fail(rec, "split", e, "'%s' is none of all, calib and eval",
+			m->split);
 	if (m->scored_blocks > m->blocks)
 		return reap_rec_fail(rec, "scored_blocks", e, "%" PRIu64 " of %" PRIu64,
 			m->scored_blocks, m->blocks);
@@ -357,12 +372,12 @@ static int get_metrics(const struct reap_rec *rec, const struct reap_eval_meta *
 		uint64_t want[2];
 		int64_t *to;
 	} array[] = {
-		{ "hist2d", 2, { meta->xbins, meta->ybins }, m->hist2d },
-		{ "hist_x", 1, { meta->xbins }, m->hist_x },
-		{ "hist_h", 1, { meta->ybins }, m->hist_h },
+		{"hist2d", 2, {meta->xbins, meta->ybins}, m->hist2d},
+		{"hist_x", 1, {meta->xbins}, m->hist_x},
+		{"hist_h", 1, {meta->ybins}, m->hist_h},
 	};
-	struct reap_fix *sum[4] = { &m->sum_nll, &m->sum_nll2, &m->sum_prob, &m->sum_entropy };
-	const uint64_t sums_want[2] = { 4, 2 };
+	struct reap_fix *sum[4] = {&m->sum_nll, &m->sum_nll2, &m->sum_prob, &m->sum_entropy};
+	const uint64_t sums_want[2] = {4, 2};
 	const msgpack_object *quadrants;
 	const uint8_t *data;
 	uint64_t shape[2];
@@ -372,16 +387,17 @@ static int get_metrics(const struct reap_rec *rec, const struct reap_eval_meta *
 	if ((rc = reap_rec_str_copy(rec, NULL, "pack", m->pack, sizeof m->pack, e)) != REAP_OK ||
 		(rc = reap_rec_u32(rec, NULL, "seq_len", REAP_MAX_SEQ_LEN, &m->seq_len, e)) !=
 			REAP_OK ||
-		(rc = reap_rec_str_copy(rec, NULL, "split", m->split, sizeof m->split, e)) != REAP_OK ||
-		(rc = reap_rec_digest(rec, NULL, "blocks_sha256", 64, false, m->blocks_sha256, e)) !=
+		(rc = reap_rec_str_copy(rec, NULL, "split", m->split, sizeof m->split, e)) !=
 			REAP_OK ||
+		(rc = reap_rec_digest(rec, NULL, "blocks_sha256", 64, false, m->blocks_sha256,
+			 e)) != REAP_OK ||
 		(rc = reap_rec_digest(rec, NULL, "rows_sha256", 64, false, m->rows_sha256, e)) !=
 			REAP_OK ||
 		(rc = reap_rec_map(rec, NULL, "quadrants", &quadrants, e)) != REAP_OK)
 		return rc;
 	for (size_t i = 0; i < COUNT(count_field); i++)
-		if ((rc = reap_rec_u64(rec, NULL, count_field[i].key, INT64_MAX, count_at(m, i), e)) !=
-			REAP_OK)
+		if ((rc = reap_rec_u64(rec, NULL, count_field[i].key, INT64_MAX, count_at(m, i),
+			     e)) != REAP_OK)
 			return rc;
 	for (size_t i = 0; i < COUNT(figure_field) + COUNT(quadrant_field); i++) {
 		bool quad = i >= COUNT(figure_field);

@@ -20,7 +20,7 @@
 #include "lib/stream/stream.h"
 
 enum {
-	REAP_MAX_BINS = 1024,  /* of one axis */
+	REAP_MAX_BINS = 1024, /* of one axis */
 	REAP_MAX_SHARDS = 65536,
 	REAP_MAX_NLL = 100000, /* nats; more is no log-probability of an f32 model */
 };
@@ -29,7 +29,7 @@ struct reap_eval_meta {
 	uint32_t entropy_topk; /* K of the entropy */
 	uint32_t xbins, ybins; /* of p (or log10 p) and of the entropy */
 	double cc_quantile;
-	bool log_scale;		   /* x is log10 p, not p */
+	bool log_scale;            /* x is log10 p, not p */
 	double logp_min, logp_max; /* its range then; [0, 1] otherwise */
 	bool tokens;
 	uint32_t shard, shards; /* shard 1..shards */
@@ -43,12 +43,12 @@ struct reap_eval_tokens {
 	uint32_t seq_len;
 	uint32_t n;
 	const uint32_t *positions; /* (n) ascending, >= 1 */
-	const uint32_t *ids;	   /* (n) the token that stands there */
-	const float *nll;	   /* (n) -ln p of it, 0..REAP_MAX_NLL */
-	const float *entropy;	   /* (n) of the top K, over ln K, in [0,1] */
-	const uint32_t *best;	   /* (n) the argmax: the token that had the largest logit */
-	const uint8_t *channel;	   /* (n) enum reap_channel */
-	uint64_t outliers;	   /* as in the records of a trace, of all layers and lm_head */
+	const uint32_t *ids;       /* (n) the token that stands there */
+	const float *nll;          /* (n) -ln p of it, 0..REAP_MAX_NLL */
+	const float *entropy;      /* (n) of the top K, over ln K, in [0,1] */
+	const uint32_t *best;      /* (n) the argmax: the token that had the largest logit */
+	const uint8_t *channel;    /* (n) enum reap_channel */
+	uint64_t outliers;         /* as in the records of a trace, of all layers and lm_head */
 	struct reap_parts parts;   /* of the whole block */
 };
 
@@ -69,7 +69,7 @@ struct reap_metrics {
 	char rows_sha256[65];
 	/* what was scored: all blocks, or those of the shard */
 	uint64_t scored_blocks;
-	uint64_t kept_tokens;	 /* in the statistics */
+	uint64_t kept_tokens;    /* in the statistics */
 	uint64_t dropped_tokens; /* outside the x range (log scale only): in none */
 	uint64_t top1_count;
 	uint64_t outliers; /* of its tokens records */
@@ -111,8 +111,8 @@ REAP_MUST_CHECK int reap_put_metrics(struct reap_writer *w, const struct reap_ev
 /* Decode into *m, whose histograms are allocated here (reap_metrics_free).
  * Checked: extents against meta, counts that agree with each other, finite
  * figures.  A broken record leaves *m all zero. */
-REAP_MUST_CHECK int reap_get_metrics(const struct reap_rec *rec,
-	const struct reap_eval_meta *meta, struct reap_metrics *m, struct reap_err *e);
+REAP_MUST_CHECK int reap_get_metrics(const struct reap_rec *rec, const struct reap_eval_meta *meta,
+	struct reap_metrics *m, struct reap_err *e);
 REAP_MUST_CHECK int reap_metrics_alloc(struct reap_metrics *m, const struct reap_eval_meta *meta,
 	struct reap_err *e);
 void reap_metrics_free(struct reap_metrics *m); /* an all-zero one is fine */

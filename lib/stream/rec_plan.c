@@ -62,8 +62,10 @@ static int get_meta(const struct reap_rec *rec, const struct reap_model_id *m, s
 	int rc;
 
 	if (!reap_rec_is(rec, "meta"))
-		return reap_fail(e, REAP_ESTREAM, "%s: record %" PRIu64 " (%s): the plan's meta record "
-			"does not come first", rec->stream, rec->number, rec->type);
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: record %" PRIu64 " (%s): the plan's meta record "
+			"does not come first",
+			rec->stream, rec->number, rec->type);
 	if ((rc = reap_rec_u32(rec, NULL, "keep_n", m->experts, &keep_n, e)) != REAP_OK)
 		return rc;
 	if (keep_n == 0)
@@ -73,21 +75,26 @@ static int get_meta(const struct reap_rec *rec, const struct reap_model_id *m, s
 			REAP_OK ||
 		(rc = reap_rec_str_copy(rec, NULL, "method", p->method, sizeof(p->method), e)) !=
 			REAP_OK ||
-		(rc = reap_rec_str_copy(rec, NULL, "order", p->order, sizeof(p->order), e)) != REAP_OK ||
-		(rc = reap_rec_str_copy(rec, NULL, "label", p->label, sizeof(p->label), e)) != REAP_OK ||
+		(rc = reap_rec_str_copy(rec, NULL, "order", p->order, sizeof(p->order), e)) !=
+			REAP_OK ||
+		(rc = reap_rec_str_copy(rec, NULL, "label", p->label, sizeof(p->label), e)) !=
+			REAP_OK ||
 		(rc = reap_rec_u32(rec, NULL, "core_pos", keep_n, &p->core_pos, e)) != REAP_OK ||
-		(rc = reap_rec_u32(rec, NULL, "core_count", keep_n, &p->core_count, e)) != REAP_OK ||
-		(rc = reap_rec_u32(rec, NULL, "multiple_of", REAP_MAX_EXPERTS, &p->multiple_of, e)) !=
-			REAP_OK)
+		(rc = reap_rec_u32(rec, NULL, "core_count", keep_n, &p->core_count, e)) !=
+			REAP_OK ||
+		(rc = reap_rec_u32(rec, NULL, "multiple_of", REAP_MAX_EXPERTS, &p->multiple_of,
+			 e)) != REAP_OK)
 		return rc;
 	if (strcmp(p->order, "ascending") != 0 && strcmp(p->order, "rank") != 0)
-		return reap_rec_fail(rec, "order", e, "'%s' is neither ascending nor rank", p->order);
+		return reap_rec_fail(rec, "order", e, "'%s' is neither ascending nor rank",
+			p->order);
 	rc = reap_rec_f64(rec, NULL, "keep_frac", &p->keep_frac, e);
 	/* Rounded, and up to a multiple or down to the last one. */
-	if (rc == REAP_OK && p->keep_frac != 0 && !(p->keep_frac > 0 && p->keep_frac <= 1 &&
-		fabs(p->keep_frac * m->experts - keep_n) < 1 + p->multiple_of))
-		return reap_rec_fail(rec, "keep_frac", e, "%g of %u experts are not %u", p->keep_frac,
-			m->experts, keep_n);
+	if (rc == REAP_OK && p->keep_frac != 0 &&
+		!(p->keep_frac > 0 && p->keep_frac <= 1 &&
+			fabs(p->keep_frac * m->experts - keep_n) < 1 + p->multiple_of))
+		return reap_rec_fail(rec, "keep_frac", e, "%g of %u experts are not %u",
+			p->keep_frac, m->experts, keep_n);
 	return rc;
 }
 
@@ -106,23 +113,27 @@ static int get_layer(const struct reap_rec *rec, uint32_t layer, struct reap_pla
 	if ((rc = reap_rec_u32(rec, NULL, "layer", UINT32_MAX, &got, e)) != REAP_OK)
 		return rc;
 	if (got != layer || layer == p->layers)
-		return reap_rec_fail(rec, "layer", e, "%u, expected %u of %u", got, layer, p->layers);
-	if ((rc = reap_rec_array(rec, NULL, "keep", REAP_U32, 1, want, shape, &data, e)) != REAP_OK ||
+		return reap_rec_fail(rec, "layer", e, "%u, expected %u of %u", got, layer,
+			p->layers);
+	if ((rc = reap_rec_array(rec, NULL, "keep", REAP_U32, 1, want, shape, &data, e)) !=
+			REAP_OK ||
 		(rc = reap_rec_f64(rec, NULL, "kept_mass", &p->kept_mass[layer], e)) != REAP_OK)
 		return rc;
 	for (uint32_t i = 0; i < p->keep_n; i++, data += 4) {
 		keep[i] = (uint32_t)data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16 |
 			(uint32_t)data[3] << 24;
 		if (keep[i] >= p->experts)
-			return reap_rec_fail(rec, "keep", e, "layer %u: expert %u, but there are %u",
-				layer, keep[i], p->experts);
+			return reap_rec_fail(rec, "keep", e,
+				"layer %u: expert %u, but there are %u", layer, keep[i],
+				p->experts);
 		if (seen[keep[i]])
-			return reap_rec_fail(rec, "keep", e, "layer %u: expert %u is there twice", layer,
-				keep[i]);
+			return reap_rec_fail(rec, "keep", e, "layer %u: expert %u is there twice",
+				layer, keep[i]);
 		seen[keep[i]] = true;
 		if (i > 0 && keep[i] < keep[i - 1] && strcmp(p->order, "ascending") == 0)
-			return reap_rec_fail(rec, "keep", e, "layer %u: expert %u after %u in ascending order",
-				layer, keep[i], keep[i - 1]);
+			return reap_rec_fail(rec, "keep", e,
+				"layer %u: expert %u after %u in ascending order", layer, keep[i],
+				keep[i - 1]);
 	}
 	if (!(p->kept_mass[layer] >= 0 && p->kept_mass[layer] <= 1))
 		return reap_rec_fail(rec, "kept_mass", e, "layer %u: %g is not within 0..1", layer,
@@ -150,8 +161,8 @@ int reap_get_plan(struct reap_reader *r, struct reap_plan *p, struct reap_err *e
 			if ((rc = get_layer(&rec, layer++, p, e)) != REAP_OK)
 				break;
 	if (rc == REAP_OK && layer != p->layers)
-		rc = reap_fail(e, REAP_ESTREAM, "%s: has %u layers, the model %u", reap_reader_name(r),
-			layer, p->layers);
+		rc = reap_fail(e, REAP_ESTREAM, "%s: has %u layers, the model %u",
+			reap_reader_name(r), layer, p->layers);
 	if (rc != REAP_OK)
 		reap_plan_free(p);
 	return rc;

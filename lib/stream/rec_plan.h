@@ -3,8 +3,8 @@
  * kind `plan`: which experts stay.
  *
  *   meta:  keep_n, scores_sha256 (of the scores that it was cut from, see
- *          rec_scores.h; "": of none), method (ranking method, e.g. "eaft_sum"), order ("ascending",
- *          "rank"), label (variant name, e.g. "keep24of32_k75_eaft_sum"), core_pos,
+ *          rec_scores.h; "": of none), method (ranking method, e.g. "eaft_sum"), order
+ * ("ascending", "rank"), label (variant name, e.g. "keep24of32_k75_eaft_sum"), core_pos,
  *          core_count, multiple_of, keep_frac (requested; 0 when keep_n was given)
  *   layer: layer (0, 1, ... in order, all of them), keep u32[keep_n] (old expert
  *          ids in their new order, distinct), kept_mass (share of the layer's
@@ -22,7 +22,7 @@ struct reap_plan {
 	char method[32], order[16], label[128];
 	uint32_t core_pos, core_count, multiple_of;
 	double keep_frac;
-	uint32_t *keep;	   /* (layers, keep_n) old ids; owned */
+	uint32_t *keep;    /* (layers, keep_n) old ids; owned */
 	double *kept_mass; /* (layers); owned */
 };
 

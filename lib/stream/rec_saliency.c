@@ -182,8 +182,9 @@ int reap_get_thresholds(const struct reap_rec *rec, const msgpack_object *map,
 	}
 	if (t->cc_quantile <= t->uncertain_quantile && t->h_lo > t->h_hi)
 		return reap_rec_fail(rec, "h_lo", e, "%g is above h_hi, %g", t->h_lo, t->h_hi);
-	if (t->rule == REAP_RULE_NONE && !(isnan(t->cc_quantile) && isnan(t->uncertain_quantile) &&
-		isnan(t->p_lo) && isnan(t->h_lo) && isnan(t->h_hi)))
+	if (t->rule == REAP_RULE_NONE &&
+		!(isnan(t->cc_quantile) && isnan(t->uncertain_quantile) && isnan(t->p_lo) &&
+			isnan(t->h_lo) && isnan(t->h_hi)))
 		return reap_rec_fail(rec, "rule", e, "none, but there are quantiles or thresholds");
 	if (in_regions != (t->rule == REAP_RULE_NONE ? 0 : t->samples))
 		return reap_rec_fail(rec, "regions", e,
@@ -262,8 +263,8 @@ static int get_sum(const struct reap_rec *rec, const msgpack_object *map, const 
 	return rc;
 }
 
-static int get_expert(const struct reap_rec *rec, uint32_t layer, uint32_t expert,
-	const char *pack, struct reap_sums *s, struct reap_err *e)
+static int get_expert(const struct reap_rec *rec, uint32_t layer, uint32_t expert, const char *pack,
+	struct reap_sums *s, struct reap_err *e)
 {
 	const msgpack_object *regions, *o;
 	char name[REAP_PACK_NAME];
@@ -317,7 +318,8 @@ static int get_source(const struct reap_rec *rec, struct reap_saliency *s, struc
 			return reap_rec_fail(rec, "tokens_sha256", e, "comes twice");
 	want[0] = taken_bytes(source.blocks);
 	/* The array lies in the record, so its size is bounded before it is taken. */
-	if ((rc = reap_rec_array(rec, NULL, "taken", REAP_U8, 1, want, shape, &data, e)) != REAP_OK ||
+	if ((rc = reap_rec_array(rec, NULL, "taken", REAP_U8, 1, want, shape, &data, e)) !=
+			REAP_OK ||
 		(rc = reap_saliency_add_source(s, &source, &taken, e)) != REAP_OK)
 		return rc;
 	memcpy(taken->bits, data, (size_t)want[0]);
@@ -400,7 +402,8 @@ static int get_all(struct reap_reader *r, struct reap_saliency *s, char (*pack)[
 		return rc;
 	if (rc == 0)
 		return reap_fail(e, REAP_ESTREAM, "%s: no thresholds record", name);
-	if ((rc = get_first(&rec, h->model.layers, h->model.experts, s, pack, &packs, e)) != REAP_OK)
+	if ((rc = get_first(&rec, h->model.layers, h->model.experts, s, pack, &packs, e)) !=
+		REAP_OK)
 		return rc;
 	while ((rc = reap_read(r, &rec, e)) > 0 && reap_rec_is(&rec, "source"))
 		if ((rc = get_source(&rec, s, e)) != REAP_OK)
@@ -447,7 +450,8 @@ static int check_packs(const struct reap_saliency *s, const char *name, struct r
 			}
 		}
 		if (sum.count != all->count || sum.max_n != all->max_n ||
-			memcmp(sum.region_count, all->region_count, sizeof(sum.region_count)) != 0 ||
+			memcmp(sum.region_count, all->region_count, sizeof(sum.region_count)) !=
+				0 ||
 			!reap_balance_same(sum.g, all->g, TOLERANCE) ||
 			!reap_balance_same(sum.n, all->n, TOLERANCE) ||
 			!reap_balance_same(sum.n2, all->n2, TOLERANCE) ||
@@ -456,9 +460,10 @@ static int check_packs(const struct reap_saliency *s, const char *name, struct r
 			!reap_balance_same(sum.region_gn[0], all->region_gn[0], TOLERANCE) ||
 			!reap_balance_same(sum.region_gn[1], all->region_gn[1], TOLERANCE) ||
 			!reap_balance_same(sum.region_gn[2], all->region_gn[2], TOLERANCE))
-			return reap_fail(e, REAP_ESTREAM, "%s: layer %zu, expert %zu: the sums of the"
-				" packs are not those of all tokens", name, c / s->experts,
-				c % s->experts);
+			return reap_fail(e, REAP_ESTREAM,
+				"%s: layer %zu, expert %zu: the sums of the"
+				" packs are not those of all tokens",
+				name, c / s->experts, c % s->experts);
 	}
 	return REAP_OK;
 }
@@ -484,7 +489,7 @@ static int check_sums(const struct reap_saliency *s, const struct reap_reader *r
 
 int reap_get_saliency(struct reap_reader *r, struct reap_saliency *s, struct reap_err *e)
 {
-	char (*pack)[REAP_PACK_NAME] = reap_calloc(REAP_MAX_SETS, sizeof(*pack));
+	char(*pack)[REAP_PACK_NAME] = reap_calloc(REAP_MAX_SETS, sizeof(*pack));
 	int rc;
 
 	*s = (struct reap_saliency){0};

@@ -2,8 +2,8 @@
  *
  * kind `saliency`: the sums over a trace from which every ranking follows.  One
  * `thresholds` record, a `source` record per token stream, then one `expert` record
- * per set of tokens, layer and expert, in that order.  Set 0 is all tokens; with --by-pack one set per pack
- * follows.  g is the gate of a token's choice, n the norm of the expert's output.
+ * per set of tokens, layer and expert, in that order.  Set 0 is all tokens; with --by-pack one set
+ * per pack follows.  g is the gate of a token's choice, n the norm of the expert's output.
  *
  *   thresholds: rule ("none", "code", "policy"), cc_quantile, uncertain_quantile,
  *               p_lo, h_lo, h_hi (nil with rule "none", and when streams that
@@ -63,10 +63,10 @@ struct reap_saliency {
 	uint32_t layers, experts;
 	uint32_t sets; /* at least 1 */
 	struct reap_thresholds thresholds;
-	uint32_t sources;	      /* at least 1 in a stream */
+	uint32_t sources;             /* at least 1 in a stream */
 	struct reap_taken *taken;     /* (sources); owned */
 	char (*pack)[REAP_PACK_NAME]; /* (sets), pack[0] is ""; owned */
-	struct reap_sums *sums;	      /* (sets, layers, experts); owned */
+	struct reap_sums *sums;       /* (sets, layers, experts); owned */
 };
 
 /* All zero sums for `sets` sets, names empty; free with reap_saliency_free. */

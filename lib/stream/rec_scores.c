@@ -276,7 +276,8 @@ static int get_sources(const struct reap_rec *rec, struct reap_scores *s, struct
 
 	if (list == NULL || list->type != MSGPACK_OBJECT_ARRAY ||
 		list->via.array.size > REAP_MAX_SOURCES)
-		return reap_rec_fail(rec, "sources", e, "not a list of at most %d", REAP_MAX_SOURCES);
+		return reap_rec_fail(rec, "sources", e, "not a list of at most %d",
+			REAP_MAX_SOURCES);
 	if ((rc = reap_scores_make_sources(s, list->via.array.size, e)) != REAP_OK)
 		return rc;
 	for (uint32_t i = 0; i < s->sources; i++) {
@@ -414,8 +415,9 @@ static int get_all(struct reap_reader *r, struct reap_scores *s, struct reap_err
 		return reap_fail(e, REAP_ESTREAM, "%s: record %" PRIu64 " is one too many", name,
 			rec.number);
 	if (rc == 0 && (bad = reap_scores_misranked(s)) >= 0)
-		return reap_fail(e, REAP_ESTREAM, "%s: layer %" PRId64
-			": the ranking is not the order of the scores", name, bad);
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: layer %" PRId64 ": the ranking is not the order of the scores", name,
+			bad);
 	return rc;
 }
 
@@ -426,7 +428,8 @@ int reap_get_scores(struct reap_reader *r, struct reap_scores *s, struct reap_er
 
 	*s = (struct reap_scores){0};
 	if (!h->has_model)
-		return reap_fail(e, REAP_ESTREAM, "%s: header: model: missing", reap_reader_name(r));
+		return reap_fail(e, REAP_ESTREAM, "%s: header: model: missing",
+			reap_reader_name(r));
 	if ((rc = reap_scores_init(s, h->model.layers, h->model.experts, e)) != REAP_OK)
 		return rc;
 	rc = get_all(r, s, e);

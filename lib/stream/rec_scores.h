@@ -24,9 +24,9 @@
  * lack all of them. */
 enum {
 	REAP_KNOWN_SQUARES = 1, /* n2, gn2 */
-	REAP_KNOWN_MAX = 2,	/* max_n */
+	REAP_KNOWN_MAX = 2,     /* max_n */
 	REAP_KNOWN_REGIONS = 4, /* region_count, region_gn */
-	REAP_KNOWN_EAFT = 8,	/* `eaft`, at the weights given; never with regions */
+	REAP_KNOWN_EAFT = 8,    /* `eaft`, at the weights given; never with regions */
 	REAP_KNOWN_ALL = REAP_KNOWN_SQUARES | REAP_KNOWN_MAX | REAP_KNOWN_REGIONS,
 };
 
@@ -46,9 +46,9 @@ struct reap_scores {
 	struct reap_scored *scored; /* (sources); owned */
 	unsigned known;
 	struct reap_sums *sums; /* (layers, experts); owned, like the rest */
-	double *eaft;		/* (layers, experts); zero unless known */
-	double *score;		/* (layers, experts) */
-	uint32_t *ranking;	/* (layers, experts) */
+	double *eaft;           /* (layers, experts); zero unless known */
+	double *score;          /* (layers, experts) */
+	uint32_t *ranking;      /* (layers, experts) */
 };
 
 /* All zero, for a model; free with reap_scores_free. */
@@ -61,13 +61,12 @@ void reap_scores_free(struct reap_scores *s);
 int64_t reap_scores_misranked(const struct reap_scores *s);
 
 /* Room for n sources, all zero. */
-REAP_MUST_CHECK int reap_scores_make_sources(struct reap_scores *s, uint32_t n,
-	struct reap_err *e);
+REAP_MUST_CHECK int reap_scores_make_sources(struct reap_scores *s, uint32_t n, struct reap_err *e);
 
 /* SHA-256 of all that the scores say of the model `m` and of themselves, in whatever
  * form they are kept: plans name by it the scores that they were made from. */
-REAP_MUST_CHECK int reap_scores_digest(const struct reap_scores *s,
-	const struct reap_model_id *m, char hex[REAP_SHA256_HEX], struct reap_err *e);
+REAP_MUST_CHECK int reap_scores_digest(const struct reap_scores *s, const struct reap_model_id *m,
+	char hex[REAP_SHA256_HEX], struct reap_err *e);
 
 REAP_MUST_CHECK int reap_put_scores(struct reap_writer *w, const struct reap_scores *s,
 	struct reap_err *e);

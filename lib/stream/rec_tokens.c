@@ -49,8 +49,10 @@ bool reap_parts_same(const struct reap_parts *a, const struct reap_parts *b)
 {
 	const size_t bytes = a->n * sizeof(*a->row);
 
-	return a->n == b->n && (bytes == 0 || (memcmp(a->row, b->row, bytes) == 0 &&
-		memcmp(a->start, b->start, bytes) == 0));
+	return a->n == b->n &&
+		(bytes == 0 ||
+			(memcmp(a->row, b->row, bytes) == 0 &&
+				memcmp(a->start, b->start, bytes) == 0));
 }
 
 void reap_put_parts(msgpack_packer *pk, const struct reap_parts *p)
@@ -97,7 +99,8 @@ int reap_get_parts(const struct reap_rec *rec, uint32_t len, struct reap_parts *
 	p->row = storage->mem;
 	p->start = storage->mem + p->n;
 	for (uint32_t i = 0; i < p->n; i++)
-		if (i == 0 ? p->start[0] != 0 : p->start[i] <= p->start[i - 1] || p->start[i] >= len)
+		if (i == 0 ? p->start[0] != 0
+			   : p->start[i] <= p->start[i - 1] || p->start[i] >= len)
 			return reap_rec_fail(rec, "starts", e, "element %u: %u is out of order", i,
 				p->start[i]);
 	return REAP_OK;
@@ -218,7 +221,8 @@ int reap_get_block(const struct reap_rec *rec, struct reap_block *b,
 	if (!reap_rec_is(rec, "block"))
 		return reap_rec_unknown(rec, e);
 	if ((rc = reap_rec_str_copy(rec, NULL, "pack", b->pack, sizeof(b->pack), e)) != REAP_OK ||
-		(rc = reap_rec_u32(rec, NULL, "seq_len", REAP_MAX_SEQ_LEN, &b->seq_len, e)) != REAP_OK ||
+		(rc = reap_rec_u32(rec, NULL, "seq_len", REAP_MAX_SEQ_LEN, &b->seq_len, e)) !=
+			REAP_OK ||
 		(rc = reap_rec_u64(rec, NULL, "index", UINT64_MAX, &b->index, e)) != REAP_OK ||
 		(rc = reap_rec_array(rec, NULL, "ids", REAP_U32, 1, any, n, &ids, e)) != REAP_OK)
 		return rc;
@@ -230,7 +234,8 @@ int reap_get_block(const struct reap_rec *rec, struct reap_block *b,
 			(unsigned long long)n[0], b->seq_len);
 	any[0] = n[0];
 	if ((rc = reap_rec_array(rec, NULL, "keep", REAP_U8, 1, any, n, &keep, e)) != REAP_OK ||
-		(rc = reap_rec_array(rec, NULL, "channel", REAP_U8, 1, any, n, &channel, e)) != REAP_OK)
+		(rc = reap_rec_array(rec, NULL, "channel", REAP_U8, 1, any, n, &channel, e)) !=
+			REAP_OK)
 		return rc;
 	if (!all_below(keep, n[0], 2))
 		return reap_rec_fail(rec, "keep", e, "a value is neither 0 nor 1");
@@ -259,8 +264,8 @@ void reap_block_storage_free(struct reap_block_storage *s)
 	*s = (struct reap_block_storage){0};
 }
 
-static int get_counts(const struct reap_rec *rec, const char *key, const char *const *name, size_t n,
-	uint64_t *count, struct reap_err *e)
+static int get_counts(const struct reap_rec *rec, const char *key, const char *const *name,
+	size_t n, uint64_t *count, struct reap_err *e)
 {
 	const msgpack_object *map;
 	int rc = reap_rec_map(rec, NULL, key, &map, e);
@@ -277,15 +282,17 @@ static int get_reading(const struct reap_rec *rec, struct reap_pack_info *p, str
 	int rc;
 
 	if ((rc = reap_rec_u64(rec, NULL, "rows_read", UINT64_MAX, &read, e)) != REAP_OK ||
-		(rc = reap_rec_u64(rec, NULL, "rows_seen", UINT64_MAX, &p->rows_seen, e)) != REAP_OK ||
-		(rc = reap_rec_u64(rec, NULL, "rows_kept", UINT64_MAX, &p->rows_kept, e)) != REAP_OK ||
+		(rc = reap_rec_u64(rec, NULL, "rows_seen", UINT64_MAX, &p->rows_seen, e)) !=
+			REAP_OK ||
+		(rc = reap_rec_u64(rec, NULL, "rows_kept", UINT64_MAX, &p->rows_kept, e)) !=
+			REAP_OK ||
 		(rc = get_counts(rec, "skipped", skip_names, REAP_SKIP_COUNT, p->skipped, e)) !=
 			REAP_OK ||
 		(rc = reap_rec_u64(rec, NULL, "completions", UINT64_MAX, &p->completions, e)) !=
 			REAP_OK ||
 		(rc = reap_rec_u64(rec, NULL, "cut_off", UINT64_MAX, &p->cut_off, e)) != REAP_OK ||
-		(rc = get_counts(rec, "channels", channel_names, REAP_CHANNEL_COUNT, p->channels, e)) !=
-			REAP_OK)
+		(rc = get_counts(rec, "channels", channel_names, REAP_CHANNEL_COUNT, p->channels,
+			 e)) != REAP_OK)
 		return rc;
 	most = p->rows_kept;
 	most = p->completions > most ? p->completions : most;
@@ -306,7 +313,8 @@ int reap_get_pack(const struct reap_rec *rec, struct reap_pack_info *p, struct r
 	if (!reap_rec_is(rec, "pack"))
 		return reap_rec_unknown(rec, e);
 	if ((rc = reap_rec_str_copy(rec, NULL, "pack", p->pack, sizeof(p->pack), e)) != REAP_OK ||
-		(rc = reap_rec_u32(rec, NULL, "seq_len", REAP_MAX_SEQ_LEN, &p->seq_len, e)) != REAP_OK ||
+		(rc = reap_rec_u32(rec, NULL, "seq_len", REAP_MAX_SEQ_LEN, &p->seq_len, e)) !=
+			REAP_OK ||
 		(rc = reap_rec_u64(rec, NULL, "blocks", UINT64_MAX, &p->blocks, e)) != REAP_OK ||
 		(rc = reap_rec_digest(rec, NULL, "blocks_sha256", 64, true, p->blocks_sha256, e)) !=
 			REAP_OK ||
@@ -315,20 +323,23 @@ int reap_get_pack(const struct reap_rec *rec, struct reap_pack_info *p, struct r
 			REAP_OK ||
 		(rc = reap_rec_u64(rec, NULL, "tokens", UINT64_MAX, &p->tokens, e)) != REAP_OK ||
 		(rc = reap_rec_u64(rec, NULL, "kept", UINT64_MAX, &p->kept, e)) != REAP_OK ||
-		(rc = reap_rec_str_copy(rec, NULL, "split", p->split, sizeof(p->split), e)) != REAP_OK ||
-		(rc = reap_rec_digest(rec, NULL, "tokenizer", 64, true, p->tokenizer, e)) != REAP_OK ||
+		(rc = reap_rec_str_copy(rec, NULL, "split", p->split, sizeof(p->split), e)) !=
+			REAP_OK ||
+		(rc = reap_rec_digest(rec, NULL, "tokenizer", 64, true, p->tokenizer, e)) !=
+			REAP_OK ||
 		(rc = reap_rec_digest(rec, NULL, "sample_hash", 32, true, p->sample_hash, e)) !=
 			REAP_OK ||
 		(rc = reap_rec_digest(rec, NULL, "prompt_sha256", 64, true, p->prompt_sha256, e)) !=
 			REAP_OK)
 		return rc;
 	if (!reap_split_known(p->split))
-		return reap_rec_fail(rec, "split", e, "'%s' is none of all, calib and eval", p->split);
+		return reap_rec_fail(rec, "split", e, "'%s' is none of all, calib and eval",
+			p->split);
 	if (p->kept > p->tokens)
 		return reap_rec_fail(rec, "kept", e, "%llu, more than the %llu tokens",
 			(unsigned long long)p->kept, (unsigned long long)p->tokens);
-	if (p->seq_len != 0 && (p->blocks > UINT64_MAX / p->seq_len ||
-		p->tokens != p->blocks * p->seq_len))
+	if (p->seq_len != 0 &&
+		(p->blocks > UINT64_MAX / p->seq_len || p->tokens != p->blocks * p->seq_len))
 		return reap_rec_fail(rec, "tokens", e, "%llu, but %llu blocks of %u",
 			(unsigned long long)p->tokens, (unsigned long long)p->blocks, p->seq_len);
 	return REAP_OK;

@@ -31,12 +31,12 @@
 
 /* What a token is part of, so that evaluations can say where a model lost. */
 enum reap_channel {
-	REAP_CHANNEL_NONE = 0,	     /* not the assistant's (user, system, tool output, tags) */
+	REAP_CHANNEL_NONE = 0, /* not the assistant's (user, system, tool output, tags) */
 	REAP_CHANNEL_ANALYSIS = 1,
 	REAP_CHANNEL_COMMENTARY = 2, /* commentary text */
 	REAP_CHANNEL_FINAL = 3,
-	REAP_CHANNEL_TOOL_CALL = 4,  /* content of a message closed by <|call|> */
-	REAP_CHANNEL_OTHER = 5,	     /* assistant text with no channel or an unknown one */
+	REAP_CHANNEL_TOOL_CALL = 4, /* content of a message closed by <|call|> */
+	REAP_CHANNEL_OTHER = 5,     /* assistant text with no channel or an unknown one */
 	REAP_CHANNEL_COUNT
 };
 const char *reap_channel_name(enum reap_channel c);
@@ -47,18 +47,18 @@ bool reap_split_known(const char *split);
 /* Which rows a block was made of, in its order.  A row's number is a hash of its text:
  * equal rows have the same one, in every pack, and two others hardly ever. */
 struct reap_parts {
-	uint32_t n;	      /* 0: not known */
-	const uint32_t *row;  /* (n) */
+	uint32_t n;            /* 0: not known */
+	const uint32_t *row;   /* (n) */
 	const uint32_t *start; /* (n) its first token in the block: 0, then ascending */
 };
 
 struct reap_block {
 	char pack[128];
-	uint32_t seq_len;      /* 0: rows of their own length */
-	uint64_t index;	       /* position in the stream, from 0 */
-	uint32_t len;	       /* T */
-	const uint32_t *ids;   /* (T) */
-	const uint8_t *keep;   /* (T) 0 or 1 */
+	uint32_t seq_len;       /* 0: rows of their own length */
+	uint64_t index;         /* position in the stream, from 0 */
+	uint32_t len;           /* T */
+	const uint32_t *ids;    /* (T) */
+	const uint8_t *keep;    /* (T) 0 or 1 */
 	const uint8_t *channel; /* (T) enum reap_channel */
 	struct reap_parts parts;
 	char sha256[REAP_SHA256_HEX]; /* not written; set by reap_get_block */
@@ -66,9 +66,9 @@ struct reap_block {
 
 /* Rows that were read and are in no block, by what kept them out. */
 enum reap_skip {
-	REAP_SKIP_NO_TEXT,     /* no text in it, or nothing but white space */
-	REAP_SKIP_BAD,	       /* not a row at all, and the user said to go on */
-	REAP_SKIP_OTHER_PART,  /* held out, or not */
+	REAP_SKIP_NO_TEXT,    /* no text in it, or nothing but white space */
+	REAP_SKIP_BAD,        /* not a row at all, and the user said to go on */
+	REAP_SKIP_OTHER_PART, /* held out, or not */
 	REAP_SKIP_NOT_SAMPLED,
 	REAP_SKIP_COUNT
 };

@@ -65,16 +65,16 @@ void reap_trace_storage_free(struct reap_trace_storage *s)
 }
 
 /* Ascending positions below the longest block. */
-static int check_positions(
-	const struct reap_rec *rec, const uint32_t *pos, uint32_t n, struct reap_err *e)
+static int check_positions(const struct reap_rec *rec, const uint32_t *pos, uint32_t n,
+	struct reap_err *e)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		if (pos[i] >= REAP_MAX_SEQ_LEN)
 			return reap_rec_fail(rec, "positions", e, "%u is beyond the limit of %d",
 				pos[i], REAP_MAX_SEQ_LEN);
 		if (i > 0 && pos[i] <= pos[i - 1])
-			return reap_rec_fail(
-				rec, "positions", e, "%u follows %u", pos[i], pos[i - 1]);
+			return reap_rec_fail(rec, "positions", e, "%u follows %u", pos[i],
+				pos[i - 1]);
 	}
 	return REAP_OK;
 }
@@ -99,11 +99,11 @@ static int check_choice(const struct reap_rec *rec, const struct reap_route *r, 
 						r->positions[i]);
 			/* Written so that NaN fails too. */
 			if (!(g[j] >= 0 && g[j] <= 1))
-				return reap_rec_fail(
-					rec, "gates", e, "%g is not within 0 to 1", (double)g[j]);
+				return reap_rec_fail(rec, "gates", e, "%g is not within 0 to 1",
+					(double)g[j]);
 			if (!(y[j] >= 0 && isfinite(y[j])))
-				return reap_rec_fail(
-					rec, "norms", e, "%g is not a norm", (double)y[j]);
+				return reap_rec_fail(rec, "norms", e, "%g is not a norm",
+					(double)y[j]);
 			sum += g[j];
 		}
 		if (!(fabsf(sum - 1) <= GATES_TOLERANCE))
@@ -129,8 +129,8 @@ int reap_get_route(const struct reap_rec *rec, const struct reap_model_id *model
 		(rc = reap_rec_str_copy(rec, NULL, "pack", r->pack, sizeof(r->pack), e)) != REAP_OK)
 		return rc;
 	if (r->layer >= model->layers)
-		return reap_rec_fail(
-			rec, "layer", e, "layer %u of a model with %u", r->layer, model->layers);
+		return reap_rec_fail(rec, "layer", e, "layer %u of a model with %u", r->layer,
+			model->layers);
 
 	one[0] = REAP_ANY_EXTENT;
 	if ((rc = reap_rec_array(rec, NULL, "positions", REAP_U32, 1, one, one, &pos, e)) !=
@@ -171,16 +171,18 @@ int reap_get_route(const struct reap_rec *rec, const struct reap_model_id *model
 	return check_choice(rec, r, model->experts, e);
 }
 
-static int check_outcome(
-	const struct reap_rec *rec, const struct reap_outcome *o, struct reap_err *e)
+static int check_outcome(const struct reap_rec *rec, const struct reap_outcome *o,
+	struct reap_err *e)
 {
 	for (uint32_t i = 0; i < o->n; i++) {
 		float lp = o->logp[i], h = o->entropy[i];
 
 		/* What is likelier than all others together was on top. */
 		if (lp > -0.69F && o->top1[i] != 1)
-			return reap_rec_fail(rec, "top1", e, "%u at position %u, with a probability above"
-				" a half", o->top1[i], o->positions[i]);
+			return reap_rec_fail(rec, "top1", e,
+				"%u at position %u, with a probability above"
+				" a half",
+				o->top1[i], o->positions[i]);
 		if (o->top1[i] > 1)
 			return reap_rec_fail(rec, "top1", e, "%u is neither 0 nor 1", o->top1[i]);
 		if (o->positions[i] == 0) {

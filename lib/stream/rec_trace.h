@@ -33,9 +33,9 @@ struct reap_route {
 	uint32_t n, k;
 	const uint32_t *positions; /* (n) */
 	const uint16_t *experts;   /* (n, k) */
-	const float *gates;	   /* (n, k) */
-	const float *norms;	   /* (n, k) */
-	uint32_t outliers;	   /* <= n */
+	const float *gates;        /* (n, k) */
+	const float *norms;        /* (n, k) */
+	uint32_t outliers;         /* <= n */
 };
 
 struct reap_outcome {
@@ -44,11 +44,11 @@ struct reap_outcome {
 	char pack[128];
 	uint32_t n;
 	const uint32_t *positions; /* (n) */
-	const float *logp;	   /* (n) nats, <= 0; NaN at position 0 */
-	const float *entropy;	   /* (n) */
-	const uint8_t *top1;	   /* (n) */
-	const uint32_t *best;	   /* (n) ids of the largest logits, from the engine; in no record */
-	uint64_t outliers; /* from the engine, and of all layers that no route tells of */
+	const float *logp;         /* (n) nats, <= 0; NaN at position 0 */
+	const float *entropy;      /* (n) */
+	const uint8_t *top1;       /* (n) */
+	const uint32_t *best; /* (n) ids of the largest logits, from the engine; in no record */
+	uint64_t outliers;    /* from the engine, and of all layers that no route tells of */
 };
 
 REAP_MUST_CHECK int reap_put_route(struct reap_writer *w, const struct reap_route *r,

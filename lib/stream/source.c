@@ -70,13 +70,16 @@ int reap_book_block(struct reap_book *b, const char *name, const struct reap_blo
 	if (p == NULL)
 		return reap_fail_memory(e, "the packs");
 	if (block->index != b->blocks)
-		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 " where block %" PRIu64
-			" is due", name, block->index, b->blocks);
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: block %" PRIu64 " where block %" PRIu64 " is due", name, block->index,
+			b->blocks);
 	if (block->index >= REAP_MAX_BLOCKS)
 		return reap_fail(e, REAP_ESTREAM, "%s: more than %d blocks", name, REAP_MAX_BLOCKS);
 	if (p->closed)
-		return reap_fail(e, REAP_ESTREAM, "%s: block %" PRIu64 " follows the record of its"
-			" pack, %s of length %u", name, block->index, p->pack, p->seq_len);
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: block %" PRIu64 " follows the record of its"
+			" pack, %s of length %u",
+			name, block->index, p->pack, p->seq_len);
 	b->blocks++;
 	p->blocks++;
 	p->tokens += block->len;
@@ -93,8 +96,9 @@ static int same_count(const struct page *p, const char *name, const char *what, 
 {
 	if (said == came)
 		return REAP_OK;
-	return reap_fail(e, REAP_ESTREAM, "%s: pack %s of length %u: %s %" PRIu64
-		", but its blocks have %" PRIu64, name, p->pack, p->seq_len, what, said, came);
+	return reap_fail(e, REAP_ESTREAM,
+		"%s: pack %s of length %u: %s %" PRIu64 ", but its blocks have %" PRIu64, name,
+		p->pack, p->seq_len, what, said, came);
 }
 
 int reap_book_pack(struct reap_book *b, const char *name, struct reap_pack_info *info,
@@ -121,21 +125,22 @@ int reap_book_pack(struct reap_book *b, const char *name, struct reap_pack_info 
 			     info->channels[i], p->channels[i], e)) != REAP_OK)
 			return rc;
 	if (info->blocks_sha256[0] != '\0' && strcmp(info->blocks_sha256, hex) != 0)
-		return reap_fail(e, REAP_ESTREAM, "%s: pack %s of length %u: blocks_sha256 %.16s...,"
-			" but its blocks have %.16s...", name, p->pack, p->seq_len,
-			info->blocks_sha256, hex);
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: pack %s of length %u: blocks_sha256 %.16s...,"
+			" but its blocks have %.16s...",
+			name, p->pack, p->seq_len, info->blocks_sha256, hex);
 	memcpy(info->blocks_sha256, hex, sizeof(hex));
 	reap_sha256_update(b->digest, hex, strlen(hex));
 	return REAP_OK;
 }
 
-int reap_book_end(struct reap_book *b, const char *name, struct reap_source *s,
-	struct reap_err *e)
+int reap_book_end(struct reap_book *b, const char *name, struct reap_source *s, struct reap_err *e)
 {
 	for (size_t i = 0; i < b->pages; i++)
 		if (!b->page[i].closed)
-			return reap_fail(e, REAP_ESTREAM, "%s: %" PRIu64
-				" blocks without their pack record", name, b->page[i].blocks);
+			return reap_fail(e, REAP_ESTREAM,
+				"%s: %" PRIu64 " blocks without their pack record", name,
+				b->page[i].blocks);
 	if (b->pages == 0)
 		return reap_fail(e, REAP_ESTREAM, "%s: no pack record", name);
 	s->blocks = b->blocks;
@@ -159,5 +164,6 @@ int reap_get_source(const struct reap_rec *rec, struct reap_source *s, struct re
 
 	*s = (struct reap_source){0};
 	rc = reap_rec_digest(rec, NULL, "tokens_sha256", 64, false, s->tokens_sha256, e);
-	return rc == REAP_OK ? reap_rec_u64(rec, NULL, "blocks", REAP_MAX_BLOCKS, &s->blocks, e) : rc;
+	return rc == REAP_OK ? reap_rec_u64(rec, NULL, "blocks", REAP_MAX_BLOCKS, &s->blocks, e)
+			     : rc;
 }

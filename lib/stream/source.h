@@ -31,8 +31,8 @@ REAP_MUST_CHECK int reap_book_block(struct reap_book *b, const char *name,
 
 /* A pack closes: its counts and its blocks_sha256, unless that is "", must be those of
  * the blocks that came.  p->blocks_sha256 is set. */
-REAP_MUST_CHECK int reap_book_pack(struct reap_book *b, const char *name,
-	struct reap_pack_info *p, struct reap_err *e);
+REAP_MUST_CHECK int reap_book_pack(struct reap_book *b, const char *name, struct reap_pack_info *p,
+	struct reap_err *e);
 
 /* The stream ends: every pack must be closed, and there must be one. */
 REAP_MUST_CHECK int reap_book_end(struct reap_book *b, const char *name, struct reap_source *s,

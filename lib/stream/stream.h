@@ -51,7 +51,8 @@ struct reap_header {
 };
 
 /* A header of `kind`; with `from` (may be NULL) it inherits model, recipe and
- * history, but not the backend, which is of the run that writes.  Free it with reap_header_free (an all-zero header is fine too). */
+ * history, but not the backend, which is of the run that writes.  Free it with reap_header_free (an
+ * all-zero header is fine too). */
 REAP_MUST_CHECK int reap_header_init(struct reap_header *h, enum reap_kind kind,
 	const struct reap_header *from, struct reap_err *e);
 void reap_header_free(struct reap_header *h);
@@ -71,11 +72,11 @@ struct reap_reader;
 
 /* One record, borrowed until the next reap_read() on the same reader. */
 struct reap_rec {
-	const char *stream;	   /* the reader's name, for messages */
-	uint64_t number;	   /* 1 for the first record after the header */
-	char type[32];		   /* the value of `t` */
+	const char *stream;        /* the reader's name, for messages */
+	uint64_t number;           /* 1 for the first record after the header */
+	char type[32];             /* the value of `t` */
 	const msgpack_object *obj; /* the whole map */
-	const uint8_t *raw;	   /* its bytes */
+	const uint8_t *raw;        /* its bytes */
 	size_t len;
 };
 
@@ -102,7 +103,7 @@ uint64_t reap_reader_bytes(const struct reap_reader *r);
 /* What the end record of a stream says. */
 struct reap_end {
 	uint64_t records, bytes; /* bytes: before the end record */
-	uint32_t crc32c;	 /* of them */
+	uint32_t crc32c;         /* of them */
 };
 
 /* Take it from the end of the file `fd`, which is a stream, without reading the

@@ -13,12 +13,12 @@
 #include "lib/stream/limits.h"
 
 enum reap_walk {
-	REAP_WALK_OK,	  /* *len is the length of the object at p */
-	REAP_WALK_MORE,	  /* no fault so far, the object is longer than n bytes */
-	REAP_WALK_BAD,	  /* 0xc1, which msgpack never uses */
-	REAP_WALK_DEEP,	  /* more than REAP_MAX_DEPTH levels */
+	REAP_WALK_OK,     /* *len is the length of the object at p */
+	REAP_WALK_MORE,   /* no fault so far, the object is longer than n bytes */
+	REAP_WALK_BAD,    /* 0xc1, which msgpack never uses */
+	REAP_WALK_DEEP,   /* more than REAP_MAX_DEPTH levels */
 	REAP_WALK_VALUES, /* more than REAP_MAX_VALUES values, or as many announced */
-	REAP_WALK_LONG,	  /* longer than REAP_MAX_RECORD bytes, whatever follows */
+	REAP_WALK_LONG,   /* longer than REAP_MAX_RECORD bytes, whatever follows */
 };
 
 /* Look at the n bytes at p.  With REAP_WALK_MORE, *len is a number of bytes,
@@ -29,7 +29,7 @@ enum reap_walk reap_walk(const uint8_t *p, size_t n, size_t *len);
  * on, with the same bytes and more behind them, where it stopped. */
 struct reap_walker {
 	uint64_t left[REAP_MAX_DEPTH + 1]; /* objects still to come at each level */
-	uint64_t pos;			   /* of the first object not yet seen whole */
+	uint64_t pos;                      /* of the first object not yet seen whole */
 	uint32_t values;
 	int depth;
 };

@@ -29,14 +29,15 @@ struct reap_writer {
 	char *name;
 	struct reap_packing packed;
 	msgpack_packer pk;
-	size_t start;	  /* where in packed.sb the current record begins */
+	size_t start;            /* where in packed.sb the current record begins */
 	uint64_t records, bytes; /* bytes: up to the last complete record */
 	uint32_t crc;
 };
 
 int reap_writer_flush(struct reap_writer *w, struct reap_err *e)
 {
-	if (w->packed.sb.size > 0 && reap_write_full(w->fd, w->packed.sb.data, w->packed.sb.size) != 0)
+	if (w->packed.sb.size > 0 &&
+		reap_write_full(w->fd, w->packed.sb.data, w->packed.sb.size) != 0)
 		return reap_fail_errno(e, "%s", w->name);
 	w->packed.sb.size = 0;
 	w->start = 0;

@@ -29,7 +29,7 @@ struct cached {
 
 /* The parts of a word as a list in place: part i begins at byte i of the word. */
 struct part {
-	uint32_t id, len; /* len 0: merged into the part before it */
+	uint32_t id, len;   /* len 0: merged into the part before it */
 	int32_t prev, next; /* byte positions, -1: none */
 };
 
@@ -227,11 +227,12 @@ static int encode_piece(struct reap_bpe_work *w, int level, const char *text, si
 		return REAP_OK;
 	if (level == b->n_split)
 		return encode_word(w, text, n, at, out, e);
-	while ((rc = reap_split_next(b->split[level], w->scratch, text, n, from, &begin, &end, e)) > 0) {
-		if ((rc = encode_piece(w, level + 1, text + from, begin - from, at + from, out, e)) !=
-				REAP_OK ||
-			(rc = encode_piece(w, level + 1, text + begin, end - begin, at + begin, out, e)) !=
-				REAP_OK)
+	while ((rc = reap_split_next(b->split[level], w->scratch, text, n, from, &begin, &end, e)) >
+		0) {
+		if ((rc = encode_piece(w, level + 1, text + from, begin - from, at + from, out,
+			     e)) != REAP_OK ||
+			(rc = encode_piece(w, level + 1, text + begin, end - begin, at + begin, out,
+				 e)) != REAP_OK)
 			return rc;
 		from = end;
 	}
@@ -298,7 +299,8 @@ static int too_long(size_t n, struct reap_err *e)
 }
 
 int reap_bpe_encode_parts(struct reap_bpe_work *w, const char *text,
-	const struct reap_bpe_part *part, size_t n_parts, struct reap_tokens *out, struct reap_err *e)
+	const struct reap_bpe_part *part, size_t n_parts, struct reap_tokens *out,
+	struct reap_err *e)
 {
 	size_t from = 0;
 	int rc;
@@ -317,8 +319,10 @@ int reap_bpe_encode_parts(struct reap_bpe_work *w, const char *text,
 		}
 		t = added_at(w->bpe, text + from, n);
 		if (t == NULL || t->len != n)
-			return reap_fail(e, REAP_EFAIL, "the tokenizer has no token %.*s: chat rows are for "
-							"models that speak Harmony", (int)n, text + from);
+			return reap_fail(e, REAP_EFAIL,
+				"the tokenizer has no token %.*s: chat rows are for "
+				"models that speak Harmony",
+				(int)n, text + from);
 		if ((rc = put_token(out, t->id, part[i].end, e)) != REAP_OK)
 			return rc;
 	}
@@ -357,7 +361,8 @@ void reap_tokens_free(struct reap_tokens *t)
 	*t = (struct reap_tokens){0};
 }
 
-void reap_tokens_chars(const struct reap_tokens *t, const char *text, uint32_t *begin, uint32_t *end)
+void reap_tokens_chars(const struct reap_tokens *t, const char *text, uint32_t *begin,
+	uint32_t *end)
 {
 	uint32_t chars = 0; /* characters that begin before byte `at` */
 	size_t at = 0;

@@ -67,7 +67,8 @@ struct reap_bpe_part {
 	bool token;
 };
 REAP_MUST_CHECK int reap_bpe_encode_parts(struct reap_bpe_work *w, const char *text,
-	const struct reap_bpe_part *part, size_t n_parts, struct reap_tokens *out, struct reap_err *e);
+	const struct reap_bpe_part *part, size_t n_parts, struct reap_tokens *out,
+	struct reap_err *e);
 
 /* Offsets as `tokenizers` reports them: half-open, in characters (code points)
  * of the text; a token that is part of a character's bytes has that character's

@@ -17,7 +17,7 @@ enum {
 
 /* An open-addressing table, a power of two in size, at most half full. */
 struct vocab_slot {
-	uint32_t hash; /* upper half of the hash */
+	uint32_t hash;  /* upper half of the hash */
 	uint32_t index; /* of the entry plus 1; 0: empty */
 };
 struct vocab_entry {
@@ -25,8 +25,8 @@ struct vocab_entry {
 };
 
 struct merge_slot {
-	uint64_t pair;		/* left id << 32 | right id; UINT64_MAX: empty */
-	uint32_t rank, result;	/* lower rank first; id of the two together */
+	uint64_t pair;         /* left id << 32 | right id; UINT64_MAX: empty */
+	uint32_t rank, result; /* lower rank first; id of the two together */
 };
 
 struct added_token {
@@ -87,8 +87,8 @@ static inline uint64_t reap_bpe_hash(const char *s, size_t n)
 	return h ^ h >> 32;
 }
 
-static inline const struct vocab_entry *reap_bpe_vocab_find(const struct reap_bpe *b,
-	const char *s, size_t n, uint64_t hash)
+static inline const struct vocab_entry *reap_bpe_vocab_find(const struct reap_bpe *b, const char *s,
+	size_t n, uint64_t hash)
 {
 	for (size_t i = hash & b->vocab_mask;; i = (i + 1) & b->vocab_mask) {
 		const struct vocab_slot *slot = &b->vocab[i];
@@ -104,8 +104,8 @@ static inline const struct vocab_entry *reap_bpe_vocab_find(const struct reap_bp
 	}
 }
 
-static inline const struct merge_slot *reap_bpe_merge_find(const struct reap_bpe *b,
-	uint32_t left, uint32_t right)
+static inline const struct merge_slot *reap_bpe_merge_find(const struct reap_bpe *b, uint32_t left,
+	uint32_t right)
 {
 	uint64_t pair = (uint64_t)left << 32 | right;
 

@@ -23,7 +23,7 @@ struct load {
 	struct reap_err *e;
 	size_t blob_n, blob_cap;
 	int16_t byte_of[324]; /* what character stands for which byte, -1: none */
-	char *pair;	      /* a merge's two tokens, put together */
+	char *pair;           /* a merge's two tokens, put together */
 	size_t pair_cap;
 };
 
@@ -65,7 +65,8 @@ static long token_bytes(const struct load *l, const char *s, size_t n, char *out
 
 static int reserve_blob(struct load *l, size_t n)
 {
-	if (l->blob_n + n > UINT32_MAX || !reap_grow(&l->b->blob, &l->blob_cap, l->blob_n + n + 1, 1))
+	if (l->blob_n + n > UINT32_MAX ||
+		!reap_grow(&l->b->blob, &l->blob_cap, l->blob_n + n + 1, 1))
 		return reap_fail_memory(l->e, l->name);
 	return REAP_OK;
 }
@@ -104,15 +105,14 @@ static int load_vocab(struct load *l, json_t *vocab)
 	if (!json_is_object(vocab))
 		return reap_fail(l->e, REAP_EFAIL, "%s: model.vocab: not an object", l->name);
 	if (count >= REAP_MAX_VOCAB)
-		return reap_fail(l->e, REAP_EFAIL, "%s: model.vocab: %zu tokens, more than %d", l->name,
-			count, REAP_MAX_VOCAB - 1);
+		return reap_fail(l->e, REAP_EFAIL, "%s: model.vocab: %zu tokens, more than %d",
+			l->name, count, REAP_MAX_VOCAB - 1);
 	b->entry = reap_alloc(count, sizeof(*b->entry));
 	b->vocab = reap_calloc(size, sizeof(*b->vocab));
 	b->vocab_mask = size - 1;
 	if (b->entry == NULL || b->vocab == NULL)
 		return reap_fail_memory(l->e, l->name);
-	json_object_foreach(vocab, key, v)
-	{
+	json_object_foreach (vocab, key, v) {
 		struct vocab_entry *entry = &b->entry[b->n_entry];
 		size_t n = strlen(key), i;
 		uint64_t hash;
@@ -193,15 +193,18 @@ static int load_merge(struct load *l, size_t rank, const json_t *m)
 	if (c < 0)
 		return REAP_OK; /* not made of bytes: no text can produce it */
 	left = reap_bpe_vocab_find(b, l->pair, (size_t)a, reap_bpe_hash(l->pair, (size_t)a));
-	right = reap_bpe_vocab_find(b, l->pair + a, (size_t)c, reap_bpe_hash(l->pair + a, (size_t)c));
+	right = reap_bpe_vocab_find(b, l->pair + a, (size_t)c,
+		reap_bpe_hash(l->pair + a, (size_t)c));
 	both = reap_bpe_vocab_find(b, l->pair, (size_t)(a + c),
 		reap_bpe_hash(l->pair, (size_t)(a + c)));
 	if (left == NULL || right == NULL || both == NULL)
 		return reap_fail(l->e, REAP_EFAIL,
-			"%s: model.merges: merge %zu: a token is not in the vocabulary", l->name, rank);
+			"%s: model.merges: merge %zu: a token is not in the vocabulary", l->name,
+			rank);
 	pair = (uint64_t)left->id << 32 | right->id;
 	for (i = reap_bpe_mix(0, pair) >> 7 & b->merge_mask;
-		b->merge[i].pair != UINT64_MAX && b->merge[i].pair != pair; i = (i + 1) & b->merge_mask)
+		b->merge[i].pair != UINT64_MAX && b->merge[i].pair != pair;
+		i = (i + 1) & b->merge_mask)
 		;
 	/* Given twice: the later one counts, as in `tokenizers`. */
 	b->merge[i] = (struct merge_slot){pair, (uint32_t)rank, both->id};
@@ -255,8 +258,8 @@ static int load_model(struct load *l, const json_t *model)
 	for (size_t i = 0; i < sizeof(off) / sizeof(off[0]); i++)
 		if ((rc = must_be_off(l, model, "model", off[i])) != REAP_OK)
 			return rc;
-	if ((rc = reap_json_opt_bool(model, "ignore_merges", l->name, &l->b->ignore_merges, l->e)) !=
-			REAP_OK ||
+	if ((rc = reap_json_opt_bool(model, "ignore_merges", l->name, &l->b->ignore_merges,
+		     l->e)) != REAP_OK ||
 		(rc = load_vocab(l, json_object_get(model, "vocab"))) != REAP_OK)
 		return rc;
 	return load_merges(l, json_object_get(model, "merges"));
@@ -371,8 +374,10 @@ static int check_normalized(struct load *l, const json_t *list)
 					"%s: added_tokens: %.80s, which is normalized, can overlap with "
 					"%.80s, which is not: not implemented",
 					l->name,
-					json_string_value(json_object_get(json_array_get(list, i), "content")),
-					json_string_value(json_object_get(json_array_get(list, k), "content")));
+					json_string_value(json_object_get(json_array_get(list, i),
+						"content")),
+					json_string_value(json_object_get(json_array_get(list, k),
+						"content")));
 	}
 	return REAP_OK;
 }
@@ -397,8 +402,8 @@ static int load_added(struct load *l, const json_t *list)
 		if (!json_is_string(content) || n == 0 || n > MAX_TOKEN)
 			return reap_fail(l->e, REAP_EFAIL,
 				"%s: added_tokens: entry %zu: no usable content", l->name, i);
-		if ((rc = get_id(l, json_string_value(content), json_object_get(t, "id"), &a->id)) !=
-				REAP_OK ||
+		if ((rc = get_id(l, json_string_value(content), json_object_get(t, "id"),
+			     &a->id)) != REAP_OK ||
 			(rc = reserve_blob(l, n)) != REAP_OK)
 			return rc;
 		for (size_t k = 0; k < sizeof(off) / sizeof(off[0]); k++)
@@ -421,7 +426,9 @@ static int load_added(struct load *l, const json_t *list)
 
 		if (i > 0 && by_bytes(&b->added[i - 1], &b->added[i]) == 0)
 			return reap_fail(l->e, REAP_EFAIL, "%s: added_tokens: %.80s is there twice",
-				l->name, json_string_value(json_object_get(json_array_get(list, i), "content")));
+				l->name,
+				json_string_value(
+					json_object_get(json_array_get(list, i), "content")));
 		firsts += !b->added_first[first];
 		b->added_first[first] = true;
 		b->added_only_first = first;
@@ -462,7 +469,8 @@ static int load_all(struct load *l, const json_t *root)
 	 * set both themselves for each call. */
 	fill_alphabet(l);
 	if ((rc = load_pretokenizers(l, json_object_get(root, "pre_tokenizer"))) != REAP_OK ||
-		(rc = check_post_processor(l, json_object_get(root, "post_processor"))) != REAP_OK ||
+		(rc = check_post_processor(l, json_object_get(root, "post_processor"))) !=
+			REAP_OK ||
 		(rc = load_model(l, json_object_get(root, "model"))) != REAP_OK)
 		return rc;
 	return load_added(l, json_object_get(root, "added_tokens"));

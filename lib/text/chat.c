@@ -82,12 +82,13 @@ static int put_content(struct reap_transcript *t, const json_t *content, struct 
 		return REAP_OK;
 	if (!json_is_array(content))
 		return reap_fail(e, REAP_EFAIL, "content: neither a text nor a list of parts");
-	json_array_foreach(content, i, part) {
+	json_array_foreach (content, i, part) {
 		const json_t *text = json_is_string(part) ? part : json_object_get(part, "text"),
 			     *type = json_object_get(part, "type");
 
 		if (!json_is_string(text))
-			return reap_fail(e, REAP_EFAIL, "content: part %zu of type '%s' is not text", i,
+			return reap_fail(e, REAP_EFAIL,
+				"content: part %zu of type '%s' is not text", i,
 				json_is_string(type) ? json_string_value(type) : "?");
 		reap_transcript_put(t, json_string_value(text), json_string_length(text));
 		end_part(t, false);
@@ -100,7 +101,8 @@ static bool is_blank(const json_t *content)
 	size_t begin, end;
 
 	if (json_is_string(content)) {
-		reap_utf8_strip(json_string_value(content), json_string_length(content), &begin, &end);
+		reap_utf8_strip(json_string_value(content), json_string_length(content), &begin,
+			&end);
 		return begin == end;
 	}
 	return json_array_size(content) == 0;
@@ -136,7 +138,8 @@ static int put_message(struct reap_transcript *t, const char *author, const char
 	if ((rc = put_content(t, content, e)) != REAP_OK)
 		return rc;
 	if (kept != REAP_CHANNEL_NONE && t->len > begin) {
-		if (!reap_grow(&t->spans.span, &t->spans.cap, t->spans.n + 1, sizeof(*t->spans.span)))
+		if (!reap_grow(&t->spans.span, &t->spans.cap, t->spans.n + 1,
+			    sizeof(*t->spans.span)))
 			return reap_fail_memory(e, "a conversation");
 		t->spans.span[t->spans.n++] = (struct reap_span){begin, t->len, kept};
 	}
@@ -144,8 +147,8 @@ static int put_message(struct reap_transcript *t, const char *author, const char
 	return REAP_OK;
 }
 
-static int put_assistant(struct reap_transcript *t, enum reap_channel channel, const json_t *content,
-	bool last, struct reap_err *e)
+static int put_assistant(struct reap_transcript *t, enum reap_channel channel,
+	const json_t *content, bool last, struct reap_err *e)
 {
 	return put_message(t, "assistant", NULL, reap_channel_name(channel), NULL, content, channel,
 		last ? "<|return|>" : "<|end|>", e);
@@ -158,8 +161,9 @@ static void put_system(struct reap_transcript *t, const struct reap_chat_opts *o
 	put_tag(t, "<|start|>");
 	put_text(t, "system");
 	put_tag(t, "<|message|>");
-	reap_transcript_puts(t, "You are ChatGPT, a large language model trained by OpenAI.\n"
-				"Knowledge cutoff: 2024-06\n");
+	reap_transcript_puts(t,
+		"You are ChatGPT, a large language model trained by OpenAI.\n"
+		"Knowledge cutoff: 2024-06\n");
 	if (o->date != NULL) {
 		reap_transcript_puts(t, "Current date: ");
 		reap_transcript_puts(t, o->date);
@@ -167,8 +171,9 @@ static void put_system(struct reap_transcript *t, const struct reap_chat_opts *o
 	}
 	reap_transcript_puts(t, "\nReasoning: ");
 	reap_transcript_puts(t, effort[o->effort]);
-	reap_transcript_puts(t, "\n\n# Valid channels: analysis, commentary, final. "
-				"Channel must be included for every message.");
+	reap_transcript_puts(t,
+		"\n\n# Valid channels: analysis, commentary, final. "
+		"Channel must be included for every message.");
 	if (has_tools)
 		reap_transcript_puts(t,
 			"\nCalls to these tools must go to the commentary channel: 'functions'.");
@@ -234,7 +239,8 @@ static int role_of(const json_t *message, enum role *role, struct reap_err *e)
 			*role = roles[i].role;
 			return REAP_OK;
 		}
-	return reap_fail(e, REAP_EFAIL, "role '%s' is not known (system, developer, user, assistant, tool)",
+	return reap_fail(e, REAP_EFAIL,
+		"role '%s' is not known (system, developer, user, assistant, tool)",
 		json_string_value(name));
 }
 
@@ -341,7 +347,8 @@ static int function_name(const json_t *name, char *out, size_t size, struct reap
 		s += sizeof(namespace) - 1;
 	if (json_string_length(name) != strlen(json_string_value(name)) ||
 		snprintf(out, size, "%s%s", namespace, s) >= (int)size)
-		return reap_fail(e, REAP_EFAIL, "a tool's name of %zu bytes", json_string_length(name));
+		return reap_fail(e, REAP_EFAIL, "a tool's name of %zu bytes",
+			json_string_length(name));
 	return REAP_OK;
 }
 
@@ -358,8 +365,11 @@ static json_t *arguments_of(const json_t *call)
 		return json_string("{}");
 	/* The fewest digits that give the same numbers again. */
 	for (size_t digits = 15; digits <= 17 && string == NULL; digits++) {
-		char *text = reap_json_write(arguments, JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
-		json_t *again = text != NULL ? reap_json_read(text, strlen(text), JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL) : NULL;
+		char *text =
+			reap_json_write(arguments, JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
+		json_t *again = text != NULL
+			? reap_json_read(text, strlen(text), JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL)
+			: NULL;
 
 		if (again != NULL && (digits == 17 || json_equal(again, arguments)))
 			string = json_string(text);
@@ -376,12 +386,13 @@ static int put_call(struct reap_transcript *t, const json_t *call, struct reap_e
 	char name[256];
 	int rc;
 
-	if ((rc = function_name(json_object_get(function, "name"), name, sizeof(name), e)) != REAP_OK)
+	if ((rc = function_name(json_object_get(function, "name"), name, sizeof(name), e)) !=
+		REAP_OK)
 		return rc;
 	if ((arguments = arguments_of(function)) == NULL)
 		return reap_fail_memory(e, "a conversation");
-	rc = put_message(t, "assistant", name, "commentary", "json", arguments, REAP_CHANNEL_TOOL_CALL,
-		"<|call|>", e);
+	rc = put_message(t, "assistant", name, "commentary", "json", arguments,
+		REAP_CHANNEL_TOOL_CALL, "<|call|>", e);
 	json_decref(arguments);
 	return rc;
 }
@@ -409,7 +420,7 @@ static int put_calls(struct reap_transcript *t, const json_t *calls, struct reap
 	size_t i;
 	int rc = REAP_OK;
 
-	json_array_foreach(calls, i, call)
+	json_array_foreach (calls, i, call)
 		if ((rc = put_call(t, call, e)) != REAP_OK)
 			break;
 	return rc;
@@ -448,11 +459,12 @@ static int put_turn(struct reap_transcript *t, const json_t *message, bool analy
 static int put_call_text(struct reap_transcript *t, const json_t *content, struct reap_err *e)
 {
 	json_t *call = json_is_string(content)
-		? reap_json_read(json_string_value(content), json_string_length(content), JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL)
+		? reap_json_read(json_string_value(content), json_string_length(content),
+			  JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL)
 		: NULL;
-	int rc = json_is_array(call)	? put_calls(t, call, e)
-		 : json_is_object(call) ? put_call(t, call, e)
-					: reap_fail(e, REAP_EFAIL, "a call that is not JSON");
+	int rc = json_is_array(call)   ? put_calls(t, call, e)
+		: json_is_object(call) ? put_call(t, call, e)
+				       : reap_fail(e, REAP_EFAIL, "a call that is not JSON");
 
 	json_decref(call);
 	return rc;
@@ -473,18 +485,22 @@ static int answered(const json_t *messages, size_t at, char *name, size_t size, 
 		json_t *calls = calls_of(before);
 		enum role role;
 
-		if (role_of(before, &role, e) == REAP_OK && role == ROLE_CALL && json_is_string(text)) {
+		if (role_of(before, &role, e) == REAP_OK && role == ROLE_CALL &&
+			json_is_string(text)) {
 			json_decref(calls);
-			calls = reap_json_read(json_string_value(text), json_string_length(text), 0, NULL);
+			calls = reap_json_read(json_string_value(text), json_string_length(text), 0,
+				NULL);
 			if (json_is_object(calls))
 				calls = json_pack("[o]", calls);
 		}
 		for (size_t k = json_array_size(calls); k-- > 0 && !found && rc == REAP_OK;) {
-			const json_t *call = json_array_get(calls, k), *its = json_object_get(call, "id");
+			const json_t *call = json_array_get(calls, k),
+				     *its = json_object_get(call, "id");
 
 			if (json_is_string(id) && json_is_string(its) && !json_equal(id, its))
 				continue;
-			rc = function_name(json_object_get(reap_chat_tool(call), "name"), name, size, e);
+			rc = function_name(json_object_get(reap_chat_tool(call), "name"), name,
+				size, e);
 			found = 1;
 		}
 		json_decref(calls);
@@ -514,7 +530,8 @@ static size_t last_turn(const json_t *messages)
 	for (size_t i = json_array_size(messages); i-- > 0;) {
 		struct reap_err ignored = {0}; /* the rendering names it */
 
-		if (role_of(json_array_get(messages, i), &role, &ignored) == REAP_OK && role == ROLE_USER)
+		if (role_of(json_array_get(messages, i), &role, &ignored) == REAP_OK &&
+			role == ROLE_USER)
 			return i + 1;
 	}
 	return 0;
@@ -534,7 +551,8 @@ static int put_one(struct reap_transcript *t, const json_t *messages, size_t *i,
 	case ROLE_DEVELOPER:
 		return put_developer(t, messages, i, NULL, e);
 	case ROLE_USER:
-		rc = put_message(t, "user", NULL, NULL, NULL, content_of(m), REAP_CHANNEL_NONE, "<|end|>", e);
+		rc = put_message(t, "user", NULL, NULL, NULL, content_of(m), REAP_CHANNEL_NONE,
+			"<|end|>", e);
 		break;
 	case ROLE_ASSISTANT:
 		rc = put_turn(t, m, all_history || *i >= last_turn(messages), last, e);
@@ -622,9 +640,11 @@ bool reap_chat_has(const json_t *row)
 		json_is_array(json_object_get(row, "conversations")))
 		return true;
 	for (int i = 0; i < 2; i++) {
-		const json_t *a = json_object_get(row, pairs[i][0]), *b = json_object_get(row, pairs[i][1]);
+		const json_t *a = json_object_get(row, pairs[i][0]),
+			     *b = json_object_get(row, pairs[i][1]);
 
-		if ((json_is_string(a) && json_is_string(b) && !reap_is_harmony(a) && !reap_is_harmony(b)) ||
+		if ((json_is_string(a) && json_is_string(b) && !reap_is_harmony(a) &&
+			    !reap_is_harmony(b)) ||
 			(i == 0 && json_is_array(a) && json_is_array(b)))
 			return true;
 	}
@@ -639,7 +659,8 @@ int reap_chat_render(const json_t *row, const struct reap_chat_opts *o, struct r
 
 	/* Datasets keep tools as JSON text, since columns have one type. */
 	if (json_is_string(given) && !is_blank(given)) {
-		tools = reap_json_read(json_string_value(given), json_string_length(given), JSON_REJECT_DUPLICATES, NULL);
+		tools = reap_json_read(json_string_value(given), json_string_length(given),
+			JSON_REJECT_DUPLICATES, NULL);
 		if (!json_is_array(tools))
 			rc = reap_fail(e, REAP_EFAIL, "tools: a text that is not a JSON array");
 	} else if (json_is_array(given)) {

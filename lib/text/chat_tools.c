@@ -77,8 +77,8 @@ static void put_default(struct reap_transcript *t, const json_t *value, bool bar
 }
 
 /* " // description default: value" behind a variant of a oneOf. */
-static void put_trailing(struct reap_transcript *t, const json_t *variant, const json_t *description,
-	bool bare)
+static void put_trailing(struct reap_transcript *t, const json_t *variant,
+	const json_t *description, bool bare)
 {
 	const json_t *value = json_object_get(variant, "default");
 
@@ -124,7 +124,7 @@ static int put_one_of(struct reap_transcript *t, const json_t *variants, struct 
 	size_t i;
 	int rc;
 
-	json_array_foreach(variants, i, variant) {
+	json_array_foreach (variants, i, variant) {
 		reap_transcript_puts(t, "\n");
 		put_indent(t, at.indent);
 		reap_transcript_puts(t, " | ");
@@ -158,14 +158,15 @@ static int put_property_one_of(struct reap_transcript *t, const char *key, bool 
 	put_indent(t, at.indent);
 	reap_transcript_puts(t, key);
 	reap_transcript_puts(t, required ? ":\n" : "?:\n");
-	json_array_foreach(variants, i, variant) {
+	json_array_foreach (variants, i, variant) {
 		const json_t *own = string_of(variant, "description");
 
 		put_indent(t, at.indent);
 		reap_transcript_puts(t, " | ");
 		if ((rc = put_nullable(t, variant, deeper(at, 3), e)) != REAP_OK)
 			return rc;
-		if ((i == 0 && above) || (own != NULL && description != NULL && json_equal(own, description)))
+		if ((i == 0 && above) ||
+			(own != NULL && description != NULL && json_equal(own, description)))
 			own = NULL;
 		put_trailing(t, variant, own, true);
 		reap_transcript_puts(t, "\n");
@@ -180,7 +181,7 @@ static bool is_required(const json_t *schema, const char *key)
 	const json_t *name;
 	size_t i;
 
-	json_array_foreach(json_object_get(schema, "required"), i, name)
+	json_array_foreach (json_object_get(schema, "required"), i, name)
 		if (json_is_string(name) && strcmp(json_string_value(name), key) == 0)
 			return true;
 	return false;
@@ -207,7 +208,7 @@ static int put_property(struct reap_transcript *t, const char *key, bool require
 	if (json_array_size(examples) > 0) {
 		put_indent(t, at.indent);
 		reap_transcript_puts(t, "// Examples:\n");
-		json_array_foreach(examples, i, example)
+		json_array_foreach (examples, i, example)
 			if (json_is_string(example))
 				put_comment(t, at.indent, "// - \"", example, "\"\n");
 	}
@@ -238,8 +239,9 @@ static int put_object(struct reap_transcript *t, const json_t *schema, struct sc
 	if (description != NULL)
 		put_comment(t, at.indent, "// ", description, "\n");
 	reap_transcript_puts(t, "{\n");
-	json_object_foreach(properties, key, property)
-		if ((rc = put_property(t, key, is_required(schema, key), property, at, e)) != REAP_OK)
+	json_object_foreach (properties, key, property)
+		if ((rc = put_property(t, key, is_required(schema, key), property, at, e)) !=
+			REAP_OK)
 			return rc;
 	put_indent(t, at.indent);
 	reap_transcript_puts(t, "}");
@@ -253,7 +255,7 @@ static int put_choices(struct reap_transcript *t, const json_t *choices, const c
 	size_t i;
 	int n = 0;
 
-	json_array_foreach(choices, i, choice) {
+	json_array_foreach (choices, i, choice) {
 		if (!json_is_string(choice))
 			continue;
 		if (n++ > 0)
@@ -319,7 +321,8 @@ static void put_lines(struct reap_transcript *t, const json_t *description)
 		const char *nl = memchr(s, '\n', (size_t)(end - s)), *stop = nl != NULL ? nl : end;
 
 		reap_transcript_puts(t, "// ");
-		reap_transcript_put(t, s, (size_t)(stop - s) - (nl != NULL && stop > s && stop[-1] == '\r'));
+		reap_transcript_put(t, s,
+			(size_t)(stop - s) - (nl != NULL && stop > s && stop[-1] == '\r'));
 		reap_transcript_puts(t, "\n");
 		s = stop + 1;
 	}
@@ -332,7 +335,7 @@ int reap_chat_put_tools(struct reap_transcript *t, const json_t *tools, struct r
 	int rc;
 
 	reap_transcript_puts(t, "# Tools\n\n## functions\n\nnamespace functions {\n\n");
-	json_array_foreach(tools, i, tool) {
+	json_array_foreach (tools, i, tool) {
 		const json_t *function = reap_chat_tool(tool), *name = string_of(function, "name"),
 			     *description = string_of(function, "description"),
 			     *parameters = json_object_get(function, "parameters");

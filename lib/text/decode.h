@@ -10,7 +10,7 @@
 /* The text of some tokens.  Token i is the bytes end[i-1] .. end[i], with
  * end[-1] = 0; each is valid UTF-8.  Zero-initialise; reused from call to call. */
 struct reap_decoded {
-	char *text; /* not terminated */
+	char *text;  /* not terminated */
 	size_t *end; /* (n) */
 	size_t n, text_cap, end_cap;
 };

@@ -10,9 +10,9 @@
 
 /* Where in an array a text stands.  Zero-initialise behind its '['. */
 struct reap_elements {
-	size_t seen; /* bytes of the text that were looked at */
+	size_t seen;  /* bytes of the text that were looked at */
 	size_t begin; /* of the element, once one has begun */
-	int depth;	 /* brackets that are open in it; 0: between elements */
+	int depth;    /* brackets that are open in it; 0: between elements */
 	bool in_string, escaped, comma, any;
 };
 

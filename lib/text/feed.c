@@ -32,13 +32,13 @@ struct slot {
 struct reap_feed {
 	struct reap_feed_opts o;
 	struct reap_cursor **cursor; /* (n_files) */
-	bool *done;		     /* (n_files) exhausted */
-	size_t turn;		     /* whose row is next */
-	size_t picked;		     /* of the sample */
+	bool *done;                  /* (n_files) exhausted */
+	size_t turn;                 /* whose row is next */
+	size_t picked;               /* of the sample */
 	bool end;
 	uint64_t skipped[REAP_SKIP_COUNT]; /* since the row read last */
-	struct reap_bpe_work **work; /* (threads) */
-	struct slot *slot;	     /* (BATCH_ROWS) */
+	struct reap_bpe_work **work;       /* (threads) */
+	struct slot *slot;                 /* (BATCH_ROWS) */
 	size_t filled, given;
 };
 

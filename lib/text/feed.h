@@ -19,26 +19,26 @@ struct reap_feed;
 
 /* A row's tokens, borrowed until the next call. */
 struct reap_feed_row {
-	uint32_t file; /* index into the files */
+	uint32_t file;   /* index into the files */
 	const void *key; /* as struct reap_row has it */
 	size_t key_len;
-	const uint32_t *ids;	/* (n), n >= 1 */
-	const uint8_t *keep;	/* (n) 1: the assistant's, or what keep_mask said */
+	const uint32_t *ids;    /* (n), n >= 1 */
+	const uint8_t *keep;    /* (n) 1: the assistant's, or what keep_mask said */
 	const uint8_t *channel; /* (n) enum reap_channel */
 	size_t n;
 	bool completion, cut_off; /* as struct reap_spans has them */
-	const uint64_t *skipped; /* (REAP_SKIP_COUNT) rows passed over right before this one */
+	const uint64_t *skipped;  /* (REAP_SKIP_COUNT) rows passed over right before this one */
 };
 
 struct reap_feed_opts {
 	struct reap_rows *const *files; /* (n_files), not owned */
-	size_t n_files;		/* several: row i of each in turn, exhausted ones left out */
+	size_t n_files; /* several: row i of each in turn, exhausted ones left out */
 	const struct reap_sample *sample; /* take these rows instead; NULL: all */
-	struct reap_part_rule rule;	  /* not looked at with a sample */
-	const struct reap_bpe *bpe;	  /* NULL: rows of text are an error */
-	const char *no_bpe;		  /* that says why there is none */
-	bool keep_all;			  /* keep every token of rows of text */
-	struct reap_pool *pool;		  /* tokenizes several rows at once */
+	struct reap_part_rule rule;       /* not looked at with a sample */
+	const struct reap_bpe *bpe;       /* NULL: rows of text are an error */
+	const char *no_bpe;               /* that says why there is none */
+	bool keep_all;                    /* keep every token of rows of text */
+	struct reap_pool *pool;           /* tokenizes several rows at once */
 };
 
 REAP_MUST_CHECK int reap_feed_open(struct reap_feed **f, const struct reap_feed_opts *o,

@@ -79,8 +79,8 @@ static bool find_message(const char *p, const char *end, struct message *m)
 {
 	const char *start = find(p, end, TAG_START);
 	const char *channel = find(p, start != NULL ? start : end, TAG_CHANNEL);
-	const char *message = channel != NULL
-		? find(channel, start != NULL ? start : end, TAG_MESSAGE) : NULL;
+	const char *message =
+		channel != NULL ? find(channel, start != NULL ? start : end, TAG_MESSAGE) : NULL;
 
 	m->completion = message != NULL;
 	if (m->completion) {

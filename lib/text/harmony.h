@@ -23,7 +23,7 @@ struct reap_spans { /* zero-initialise */
 	struct reap_span *span;
 	size_t n, cap;
 	bool completion; /* the text begins within an assistant's message */
-	bool cut_off;	 /* the last message is the assistant's and has no end */
+	bool cut_off;    /* the last message is the assistant's and has no end */
 };
 void reap_spans_free(struct reap_spans *s);
 

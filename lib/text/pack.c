@@ -102,7 +102,8 @@ static uint32_t row_number(const struct reap_feed_row *row)
 {
 	static const char prefix[] = "row\n";
 
-	return (uint32_t)reap_blake2b_64_prefixed(prefix, sizeof(prefix) - 1, row->key, row->key_len);
+	return (uint32_t)reap_blake2b_64_prefixed(prefix, sizeof(prefix) - 1, row->key,
+		row->key_len);
 }
 
 static void add_skipped(struct reap_pack_info *info, const struct reap_feed_row *row)
@@ -154,12 +155,13 @@ static int check_count(const struct packer *k, struct reap_err *e)
 
 	if (k->o->mode == REAP_PACK_BLOCKS && k->o->blocks != 0 && i->blocks < k->o->blocks)
 		return reap_fail(e, REAP_EFAIL,
-			"pack %s: %" PRIu64 " blocks of %u tokens in its %" PRIu64 " rows, not the %" PRIu64
-			" asked for",
+			"pack %s: %" PRIu64 " blocks of %u tokens in its %" PRIu64
+			" rows, not the %" PRIu64 " asked for",
 			i->pack, i->blocks, k->o->seq_len, i->rows_seen, k->o->blocks);
 	if (k->o->mode != REAP_PACK_ROWS && i->blocks == 0)
-		return reap_fail(e, REAP_EFAIL, "pack %s: its %" PRIu64 " rows do not fill a block of %u tokens",
-			i->pack, i->rows_seen, k->o->seq_len);
+		return reap_fail(e, REAP_EFAIL,
+			"pack %s: its %" PRIu64 " rows do not fill a block of %u tokens", i->pack,
+			i->rows_seen, k->o->seq_len);
 	return REAP_OK;
 }
 

@@ -31,14 +31,14 @@ struct reap_pack_opts {
 	uint32_t seq_len; /* 1..REAP_MAX_SEQ_LEN; REAP_PACK_ROWS: the most of a row */
 	uint64_t blocks;
 	uint32_t row_max; /* REAP_PACK_LONG */
-	uint32_t eos;	  /* not looked at with REAP_PACK_ROWS */
+	uint32_t eos;     /* not looked at with REAP_PACK_ROWS */
 };
 
 /* Write the blocks of a feed, then a `pack` record for each of the n packs that
  * had a row.  `info` holds what the records say of them; counts and digests are
- * filled in here, and rows passed over added.  The file of a row tells its pack when n > 1, else all rows
- * belong to info[0].  *index numbers the blocks and is moved on; *done counts
- * tokens for the progress. */
+ * filled in here, and rows passed over added.  The file of a row tells its pack when n > 1, else
+ * all rows belong to info[0].  *index numbers the blocks and is moved on; *done counts tokens for
+ * the progress. */
 REAP_MUST_CHECK int reap_pack_run(const struct reap_pack_opts *o, struct reap_feed *feed,
 	struct reap_pack_info *info, size_t n, uint64_t *index, struct reap_writer *w,
 	struct reap_progress *p, uint64_t *done, struct reap_err *e);

@@ -92,8 +92,10 @@ static char *put_name(char *p, const char *name)
 	for (; *name != '\0'; name++) {
 		unsigned char c = (unsigned char)*name;
 
-		if (c < 0x80 && strchr("0123456789abcdefghijklmnopqrstuvwxyz"
-				       "ABCDEFGHIJKLMNOPQRSTUVWXYZ_", c) == NULL)
+		if (c < 0x80 &&
+			strchr("0123456789abcdefghijklmnopqrstuvwxyz"
+			       "ABCDEFGHIJKLMNOPQRSTUVWXYZ_",
+				c) == NULL)
 			*p++ = '\\';
 		if (c == '\'')
 			*p++ = '\'';
@@ -106,8 +108,9 @@ static char *put_name(char *p, const char *name)
  * are chosen by a pattern, since an absent one must not be an error. */
 static char *duckdb_statement(const char *const *name, size_t n)
 {
-	static const char head[] = "COPY (SELECT COLUMNS('^(",
-			  tail[] = ")$') FROM read_parquet('/dev/fd/0')) TO '/dev/fd/1' (FORMAT JSON)";
+	static const char
+		head[] = "COPY (SELECT COLUMNS('^(",
+		tail[] = ")$') FROM read_parquet('/dev/fd/0')) TO '/dev/fd/1' (FORMAT JSON)";
 	size_t room = sizeof(head) + sizeof(tail);
 	char *s, *p;
 

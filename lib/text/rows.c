@@ -21,9 +21,9 @@
 #include "lib/text/unzip.h"
 
 enum {
-	CHUNK = 1 << 18,    /* bytes asked of the system at a time */
+	CHUNK = 1 << 18, /* bytes asked of the system at a time */
 	MAX_LINE = 1 << 30,
-	MAX_IDS = 1 << 26,  /* of one row */
+	MAX_IDS = 1 << 26, /* of one row */
 };
 
 struct reap_rows {
@@ -31,9 +31,9 @@ struct reap_rows {
 	bool column_given;
 	struct reap_chat_opts chat;
 	int fd;
-	bool own_fd; /* not standard input */
+	bool own_fd;              /* not standard input */
 	struct reap_unzip *unzip; /* NULL: not compressed */
-	bool array;		  /* one JSON array, not lines */
+	bool array;               /* one JSON array, not lines */
 	bool skip_bad;
 	struct reap_err first_bad;
 	pid_t child; /* the Parquet reader, 0: none or gone */
@@ -46,8 +46,8 @@ struct reap_cursor {
 	struct reap_rows *rows;
 	char *buf; /* what was read and not consumed: begin .. end */
 	size_t begin, end, cap;
-	uint64_t at;	 /* where in the file `begin` lies */
-	uint64_t line;	 /* lines consumed */
+	uint64_t at;     /* where in the file `begin` lies */
+	uint64_t line;   /* lines consumed */
 	uint64_t number; /* rows consumed */
 	uint64_t usable;
 	bool eof;
@@ -72,7 +72,8 @@ static int read_at(struct reap_rows *r, char *buf, size_t n, uint64_t at, size_t
 	if (r->unzip != NULL)
 		return reap_unzip_read(r->unzip, buf, n, got, e);
 	do
-		m = r->seekable ? pread(r->fd, buf, n, (off_t)(r->start + at)) : read(r->fd, buf, n);
+		m = r->seekable ? pread(r->fd, buf, n, (off_t)(r->start + at))
+				: read(r->fd, buf, n);
 	while (m < 0 && errno == EINTR);
 	if (m < 0)
 		return reap_fail_errno(e, "%s", r->name);
@@ -329,7 +330,8 @@ static int look_at_beginning(struct reap_cursor *c, struct reap_err *e)
 	while (!c->eof && c->end - c->begin < ENOUGH)
 		if ((rc = read_more(c, e)) != REAP_OK)
 			return rc;
-	if ((rc = reap_check_kind(c->rows->name, c->buf + c->begin, c->end - c->begin, e)) != REAP_OK)
+	if ((rc = reap_check_kind(c->rows->name, c->buf + c->begin, c->end - c->begin, e)) !=
+		REAP_OK)
 		return rc;
 	if (c->end - c->begin >= 3 && memcmp(c->buf + c->begin, mark, 3) == 0)
 		consume(c, 3);
@@ -369,7 +371,8 @@ static int next_line(struct reap_cursor *c, char **line, size_t *n, struct reap_
 
 static int bad_array(const struct reap_cursor *c, struct reap_err *e, const char *what)
 {
-	return reap_fail(e, REAP_EFAIL, "%s: element %" PRIu64 ": %s", c->rows->name, c->line + 1, what);
+	return reap_fail(e, REAP_EFAIL, "%s: element %" PRIu64 ": %s", c->rows->name, c->line + 1,
+		what);
 }
 
 /* The next element of an array, likewise. */
@@ -436,7 +439,8 @@ static int row_of_ids(struct reap_cursor *c, const json_t *ids, const json_t *ma
 		return bad_row(c, e, "input_ids: not an array");
 	if (n > MAX_IDS)
 		return bad_row(c, e, "input_ids: too many");
-	if (mask != NULL && !json_is_null(mask) && (!json_is_array(mask) || json_array_size(mask) != n))
+	if (mask != NULL && !json_is_null(mask) &&
+		(!json_is_array(mask) || json_array_size(mask) != n))
 		return bad_row(c, e, "keep_mask: not an array as long as input_ids");
 	if (!reap_grow(&c->ids, &c->ids_cap, n, sizeof(*c->ids)) ||
 		!reap_grow(&c->keep, &c->keep_cap, n, sizeof(*c->keep)) ||
@@ -456,7 +460,8 @@ static int row_of_ids(struct reap_cursor *c, const json_t *ids, const json_t *ma
 			const json_t *m = json_array_get(mask, i);
 			bool one = json_is_true(m) || json_number_value(m) == 1;
 
-			if (!one && !json_is_false(m) && !(json_is_number(m) && json_number_value(m) == 0))
+			if (!one && !json_is_false(m) &&
+				!(json_is_number(m) && json_number_value(m) == 0))
 				return bad_row(c, e, "keep_mask: a value is neither 0 nor 1");
 			c->keep[i] = one;
 		}
@@ -496,7 +501,8 @@ static int row_of_text(const char *text, size_t len, struct reap_row *row)
 
 static int row_of_string(const json_t *s, struct reap_row *row)
 {
-	return json_is_string(s) ? row_of_text(json_string_value(s), json_string_length(s), row) : 0;
+	return json_is_string(s) ? row_of_text(json_string_value(s), json_string_length(s), row)
+				 : 0;
 }
 
 static int row_of_chat(struct reap_cursor *c, struct reap_row *row, struct reap_err *e)
@@ -527,7 +533,8 @@ static int row_of_pair(struct reap_cursor *c, const json_t *prompt, const json_t
 		c->joined = json_stringn_nocheck(both, n + m);
 		free(both);
 	}
-	return c->joined != NULL ? row_of_string(c->joined, row) : reap_fail_memory(e, c->rows->name);
+	return c->joined != NULL ? row_of_string(c->joined, row)
+				 : reap_fail_memory(e, c->rows->name);
 }
 
 /* The row that a line holds: 1, or 0 when it has nothing usable. */
@@ -568,8 +575,8 @@ static bool is_blank(const char *s, size_t n)
 	return true;
 }
 
-int reap_cursor_next(struct reap_cursor *c, struct reap_row *row,
-	uint64_t skipped[REAP_SKIP_COUNT], struct reap_err *e)
+int reap_cursor_next(struct reap_cursor *c, struct reap_row *row, uint64_t skipped[REAP_SKIP_COUNT],
+	struct reap_err *e)
 {
 	char *line = NULL;
 	size_t n = 0;
@@ -596,8 +603,9 @@ int reap_cursor_next(struct reap_cursor *c, struct reap_row *row,
 		skipped[REAP_SKIP_NO_TEXT]++;
 	}
 	if (rc == 0 && c->usable == 0)
-		return reap_fail(e, REAP_EFAIL, "%s: none of its %" PRIu64 " rows has text in \"%s\"",
-			c->rows->name, c->number, c->rows->column);
+		return reap_fail(e, REAP_EFAIL,
+			"%s: none of its %" PRIu64 " rows has text in \"%s\"", c->rows->name,
+			c->number, c->rows->column);
 	return rc;
 }
 
@@ -617,7 +625,8 @@ int reap_cursor_reread(struct reap_cursor *c, uint64_t at, uint64_t size, uint64
 		if ((rc = read_at(r, c->buf + n, (size_t)size - n, at + n, &got, e)) != REAP_OK)
 			return rc;
 		if (got == 0)
-			return reap_fail(e, REAP_EFAIL, "%s: became shorter while it was read", r->name);
+			return reap_fail(e, REAP_EFAIL, "%s: became shorter while it was read",
+				r->name);
 		n += got;
 	}
 	*row = (struct reap_row){.number = number, .at = at, .size = size};

@@ -102,8 +102,7 @@ static uint64_t cap_of(const struct reap_sample_opts *o, size_t n_files, size_t 
 
 static int scan_file(struct smallest *best, struct reap_rows *rows, uint32_t file,
 	const struct reap_sample_opts *o, uint64_t before_file, uint64_t *scanned,
-	uint64_t skipped[REAP_SKIP_COUNT],
-	struct reap_progress *p, struct reap_err *e)
+	uint64_t skipped[REAP_SKIP_COUNT], struct reap_progress *p, struct reap_err *e)
 {
 	struct reap_cursor *cursor = NULL;
 	struct reap_row row;
@@ -165,8 +164,9 @@ static int hash_picks(struct reap_sample *s, struct reap_rows *const *files, siz
 		rc = reap_cursor_reread(cursor[p->file], p->at, p->size, p->number, &row, e);
 		if (rc < 0)
 			goto out;
-		head = row.text != NULL ? reap_utf8_prefix(row.text, row.len, 512)
-		       : row.key_len < 2048 ? row.key_len : 2048;
+		head = row.text != NULL      ? reap_utf8_prefix(row.text, row.len, 512)
+			: row.key_len < 2048 ? row.key_len
+					     : 2048;
 		if (i > 0) {
 			reap_blake2b_128_update(blake, "\n", 1);
 			reap_sha256_update(sha, "\n", 1);
@@ -195,10 +195,10 @@ static int too_few(const struct smallest *all, const uint64_t *got, struct reap_
 	size_t n = 0;
 
 	for (size_t i = 0; i < n_files && n < sizeof(counts); i++)
-		n += (size_t)snprintf(counts + n, sizeof(counts) - n, "%s%s %" PRIu64, i ? ", " : "",
-			reap_rows_name(files[i]), got[i]);
-	return reap_fail(e, REAP_EFAIL, "sample: %zu rows, not the %" PRIu64 " asked for (%s)", all->n,
-		o->rows, counts);
+		n += (size_t)snprintf(counts + n, sizeof(counts) - n, "%s%s %" PRIu64,
+			i ? ", " : "", reap_rows_name(files[i]), got[i]);
+	return reap_fail(e, REAP_EFAIL, "sample: %zu rows, not the %" PRIu64 " asked for (%s)",
+		all->n, o->rows, counts);
 }
 
 int reap_sample_take(struct reap_sample *s, struct reap_rows *const *files, size_t n_files,
@@ -218,8 +218,8 @@ int reap_sample_take(struct reap_sample *s, struct reap_rows *const *files, size
 		one.n = 0;
 		one.keep = cap_of(o, n_files, i);
 		scanned = 0;
-		rc = scan_file(&one, files[i], (uint32_t)i, o, before_file, &scanned,
-			s->skipped[i], p, e);
+		rc = scan_file(&one, files[i], (uint32_t)i, o, before_file, &scanned, s->skipped[i],
+			p, e);
 		if (rc != REAP_OK)
 			goto out;
 		before_file += scanned;

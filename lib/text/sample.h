@@ -40,7 +40,7 @@ enum reap_strategy { REAP_PER_FILE, REAP_PER_FILE_WEIGHTED, REAP_GLOBAL };
 
 struct reap_pick {
 	uint64_t score;
-	uint64_t count;	 /* rows of all files before this one; makes the order total */
+	uint64_t count;  /* rows of all files before this one; makes the order total */
 	uint64_t number; /* in its file */
 	uint64_t at, size;
 	uint32_t file;
@@ -57,7 +57,8 @@ struct reap_sample_opts {
 struct reap_sample {
 	struct reap_pick *pick; /* (n) in their order; owned */
 	size_t n;
-	uint64_t (*skipped)[REAP_SKIP_COUNT]; /* (files) rows that were read and not picked; owned */
+	uint64_t (
+		*skipped)[REAP_SKIP_COUNT]; /* (files) rows that were read and not picked; owned */
 	/* The two values that the original calls prompt_hash.  hash: BLAKE2b with
 	 * 16 bytes of the first 512 characters of each text (first 2048 bytes of
 	 * other keys), joined by "\n".  prompt_sha256: SHA-256 of the rows' ids
@@ -70,7 +71,8 @@ struct reap_sample {
 /* Sample the files, each opened with `again`.  Fewer rows than asked for is an
  * error that counts those of each file. */
 REAP_MUST_CHECK int reap_sample_take(struct reap_sample *s, struct reap_rows *const *files,
-	size_t n_files, const struct reap_sample_opts *o, struct reap_progress *p, struct reap_err *e);
+	size_t n_files, const struct reap_sample_opts *o, struct reap_progress *p,
+	struct reap_err *e);
 void reap_sample_free(struct reap_sample *s);
 
 #endif

@@ -64,14 +64,9 @@ static const struct category {
 	const struct range *added;
 	size_t n;
 } categories[] = {
-	{"Lu", RANGES(added_lu)},
-	{"Ll", RANGES(added_ll)},
-	{"Lt", NULL, 0},
-	{"Lm", RANGES(added_lm)},
-	{"Lo", RANGES(added_lo)},
-	{"M", RANGES(added_m)},
-	{"N", RANGES(added_n)},
-	{"L", NULL, 0}, /* the five above that begin with L */
+	{"Lu", RANGES(added_lu)}, {"Ll", RANGES(added_ll)}, {"Lt", NULL, 0},
+	{"Lm", RANGES(added_lm)}, {"Lo", RANGES(added_lo)}, {"M", RANGES(added_m)},
+	{"N", RANGES(added_n)}, {"L", NULL, 0}, /* the five above that begin with L */
 };
 
 /* White_Space.  PCRE2's \s also has U+180E, which lost the property in Unicode 6.3. */
@@ -203,8 +198,8 @@ static int escape(struct translation *t, bool in_class)
 		break;
 	default:
 		/* Letters and digits are operators, not the same in both dialects. */
-		if ((*q >= '0' && *q <= '9') || (*q >= 'a' && *q <= 'z') || (*q >= 'A' && *q <= 'Z') ||
-			(unsigned char)*q >= 0x80)
+		if ((*q >= '0' && *q <= '9') || (*q >= 'a' && *q <= 'z') ||
+			(*q >= 'A' && *q <= 'Z') || (unsigned char)*q >= 0x80)
 			return refuse(t, "this escape");
 	}
 	put(&t->out, t->p, 2);
@@ -259,7 +254,8 @@ static int caseless(struct translation *t)
 			return refuse(t, "this in a group that ignores case");
 		for (size_t i = 0; i < sizeof(folds) / sizeof(folds[0]); i++)
 			if (c == folds[i][0] && next == folds[i][1])
-				return refuse(t, "this pair of letters in a group that ignores case");
+				return refuse(t,
+					"this pair of letters in a group that ignores case");
 		put(&t->out, &c, 1);
 	}
 	if (t->p == t->end)
@@ -346,7 +342,11 @@ static int translate(struct translation *t)
 int reap_split_open(struct reap_split **out, const char *pattern, size_t n, const char *name,
 	struct reap_err *e)
 {
-	struct translation t = {.name = name, .p = pattern, .begin = pattern, .end = pattern + n, .e = e};
+	struct translation t = {.name = name,
+		.p = pattern,
+		.begin = pattern,
+		.end = pattern + n,
+		.e = e};
 	struct reap_split *s = reap_calloc(1, sizeof(*s));
 	uint32_t may_be_empty = 0;
 	PCRE2_SIZE where;
@@ -362,7 +362,8 @@ int reap_split_open(struct reap_split **out, const char *pattern, size_t n, cons
 		rc = translate(&t);
 	if (rc != REAP_OK)
 		goto out;
-	s->code = pcre2_compile((PCRE2_SPTR)t.out.p, t.out.n, PCRE2_UTF | PCRE2_UCP, &why, &where, NULL);
+	s->code = pcre2_compile((PCRE2_SPTR)t.out.p, t.out.n, PCRE2_UTF | PCRE2_UCP, &why, &where,
+		NULL);
 	if (s->code == NULL) {
 		char text[128];
 
@@ -425,7 +426,8 @@ void reap_split_scratch_close(struct reap_split_scratch *x)
 int reap_split_next(const struct reap_split *s, struct reap_split_scratch *x, const char *text,
 	size_t n, size_t from, size_t *begin, size_t *end, struct reap_err *e)
 {
-	int rc = pcre2_match(s->code, (PCRE2_SPTR)text, n, from, PCRE2_NO_UTF_CHECK, x->data, x->context);
+	int rc = pcre2_match(s->code, (PCRE2_SPTR)text, n, from, PCRE2_NO_UTF_CHECK, x->data,
+		x->context);
 	const PCRE2_SIZE *at = pcre2_get_ovector_pointer(x->data);
 	char why[128];
 

@@ -15,7 +15,7 @@
 
 #include "lib/base/err.h"
 
-struct reap_split;	   /* a compiled pattern; read-only, shared by threads */
+struct reap_split;         /* a compiled pattern; read-only, shared by threads */
 struct reap_split_scratch; /* what one thread needs to run patterns */
 
 /* Compile `pattern` (Oniguruma syntax, UTF-8, n bytes).  `name` stands in messages. */

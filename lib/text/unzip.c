@@ -17,8 +17,8 @@ struct reap_unzip {
 	const char *name; /* the caller's */
 	z_stream gzip;
 	ZSTD_DStream *zstd; /* NULL: gzip */
-	bool inflating;	    /* `gzip` is set up */
-	uint8_t *in;	    /* read and not yet taken: at .. end */
+	bool inflating;     /* `gzip` is set up */
+	uint8_t *in;        /* read and not yet taken: at .. end */
 	size_t at, end;
 	bool open; /* within a member or frame */
 };
@@ -80,7 +80,8 @@ void reap_unzip_close(struct reap_unzip *u)
 
 static int damaged(const struct reap_unzip *u, const char *why, struct reap_err *e)
 {
-	return reap_fail(e, REAP_EFAIL, "%s: damaged %s: %s", u->name, u->zstd ? "zstd" : "gzip", why);
+	return reap_fail(e, REAP_EFAIL, "%s: damaged %s: %s", u->name, u->zstd ? "zstd" : "gzip",
+		why);
 }
 
 static int step_gzip(struct reap_unzip *u, uint8_t *buf, size_t n, size_t *got, struct reap_err *e)

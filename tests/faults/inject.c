@@ -50,7 +50,7 @@ static const struct {
 	[READ] = {"read", EIO},
 	[LIST] = {"list", EIO}, /* folders */
 	[WRITE] = {"write", ENOSPC},
-	[SYNC] = {"sync", EIO}, /* fsync and close */
+	[SYNC] = {"sync", EIO},    /* fsync and close */
 	[NAME] = {"name", EACCES}, /* rename and mkdir */
 	[REMOVE] = {"remove", EACCES},
 	[STAT] = {"stat", EIO},
@@ -150,10 +150,10 @@ static bool fails(enum class c, const char *function, void *caller)
 }
 
 #define FAILS(class, function) fails(class, function, __builtin_return_address(0))
-#define NEXT(function)                                                                             \
-	static __typeof__(function) *next;                                                         \
-	if (next == NULL)                                                                          \
-		next = (__typeof__(function) *)dlsym(RTLD_NEXT, #function)
+#define NEXT(function) \
+	static __typeof__(function) *next; \
+	if (next == NULL) \
+	next = (__typeof__(function) *)dlsym(RTLD_NEXT, #function)
 
 /* ---- memory: dlsym itself allocates, so glibc's own names ---- */
 
@@ -204,11 +204,11 @@ int pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*f)(void *), vo
 
 /* ---- files ---- */
 
-#define WRAP(class, result, failed, function, parameters, arguments)                               \
-	result function parameters                                                                 \
-	{                                                                                          \
-		NEXT(function);                                                                    \
-		return FAILS(class, #function) ? (failed) : next arguments;                        \
+#define WRAP(class, result, failed, function, parameters, arguments) \
+	result function parameters \
+	{ \
+		NEXT(function); \
+		return FAILS(class, #function) ? (failed) : next arguments; \
 	}
 
 int open64(const char *path, int flags, ...)
@@ -234,19 +234,20 @@ static size_t half(size_t n)
 	return n > 1 ? n / 2 : n;
 }
 
-#define TRANSFER(class, function, parameters, whole, part)                                         \
-	ssize_t function parameters                                                                \
-	{                                                                                          \
-		NEXT(function);                                                                    \
-		if (!FAILS(class, #function))                                                      \
-			return next whole;                                                         \
-		return mode == SHORT ? next part : -1;                                             \
+#define TRANSFER(class, function, parameters, whole, part) \
+	ssize_t function parameters \
+	{ \
+		NEXT(function); \
+		if (!FAILS(class, #function)) \
+			return next whole; \
+		return mode == SHORT ? next part : -1; \
 	}
 
 TRANSFER(READ, read, (int fd, void *p, size_t n), (fd, p, n), (fd, p, half(n)))
-TRANSFER(READ, pread64, (int fd, void *p, size_t n, off64_t at), (fd, p, n, at), (fd, p, half(n), at))
+TRANSFER(READ, pread64, (int fd, void *p, size_t n, off64_t at), (fd, p, n, at),
+	(fd, p, half(n), at))
 TRANSFER(WRITE, write, (int fd, const void *p, size_t n), (fd, p, n), (fd, p, half(n)))
-WRAP(LIST, struct dirent64 *, NULL, readdir64, (DIR *d), (d))
+WRAP(LIST, struct dirent64 *, NULL, readdir64, (DIR * d), (d))
 WRAP(READ, off64_t, -1, lseek64, (int fd, off64_t at, int whence), (fd, at, whence))
 
 int close(int fd)
@@ -287,12 +288,12 @@ static void spoil(FILE *f, enum class c, const char *function, void *caller)
 	syscall(SYS_close, bad);
 }
 
-#define STDIO(class, result, function, parameters, arguments, file)                                \
-	result function parameters                                                                 \
-	{                                                                                          \
-		NEXT(function);                                                                    \
-		spoil(file, class, #function, __builtin_return_address(0));                        \
-		return next arguments;                                                             \
+#define STDIO(class, result, function, parameters, arguments, file) \
+	result function parameters \
+	{ \
+		NEXT(function); \
+		spoil(file, class, #function, __builtin_return_address(0)); \
+		return next arguments; \
 	}
 
 STDIO(WRITE, size_t, fwrite, (const void *p, size_t n, size_t m, FILE *f), (p, n, m, f), f)
@@ -300,12 +301,12 @@ STDIO(WRITE, int, fputs, (const char *s, FILE *f), (s, f), f)
 STDIO(WRITE, int, fputc, (int c, FILE *f), (c, f), f)
 STDIO(WRITE, int, putc, (int c, FILE *f), (c, f), f)
 STDIO(WRITE, int, puts, (const char *s), (s), stdout)
-STDIO(WRITE, int, vfprintf, (FILE *f, const char *s, va_list ap), (f, s, ap), f)
-STDIO(WRITE, int, fflush, (FILE *f), (f), f)
-STDIO(WRITE, int, fclose, (FILE *f), (f), f)
+STDIO(WRITE, int, vfprintf, (FILE * f, const char *s, va_list ap), (f, s, ap), f)
+STDIO(WRITE, int, fflush, (FILE * f), (f), f)
+STDIO(WRITE, int, fclose, (FILE * f), (f), f)
 STDIO(READ, size_t, fread, (void *p, size_t n, size_t m, FILE *f), (p, n, m, f), f)
 STDIO(READ, ssize_t, getline, (char **line, size_t *n, FILE *f), (line, n, f), f)
-STDIO(READ, int, fseek, (FILE *f, long at, int whence), (f, at, whence), f)
+STDIO(READ, int, fseek, (FILE * f, long at, int whence), (f, at, whence), f)
 
 int printf(const char *s, ...)
 {
@@ -344,7 +345,7 @@ static void prepare_crypto(void)
 		(int (*)(void *, const void *, void *))dlsym(RTLD_DEFAULT, "EVP_DigestInit_ex");
 
 	if (new != NULL) {
-		void *c = new();
+		void *c = new ();
 
 		init(c, sha256(), NULL);
 		drop(c);
@@ -367,7 +368,7 @@ static int begin(int argc, char **argv, char **environment)
 		for (int c = 0; c < CLASSES; c++)
 			if (strcmp(classes[c].name, what) == 0)
 				class = (enum class)c;
-		mode = strcmp(how, "on") == 0	    ? ON
+		mode = strcmp(how, "on") == 0       ? ON
 			: strcmp(how, "short") == 0 ? SHORT
 			: strcmp(how, "eintr") == 0 ? EINTR_ONCE
 						    : ONCE;
@@ -391,10 +392,12 @@ static int begin(int argc, char **argv, char **environment)
 }
 
 int __libc_start_main(int (*main)(int, char **, char **), int argc, char **argv,
-	int (*init)(int, char **, char **), void (*fini)(void), void (*rtld_fini)(void), void *stack);
+	int (*init)(int, char **, char **), void (*fini)(void), void (*rtld_fini)(void),
+	void *stack);
 
 int __libc_start_main(int (*main)(int, char **, char **), int argc, char **argv,
-	int (*init)(int, char **, char **), void (*fini)(void), void (*rtld_fini)(void), void *stack)
+	int (*init)(int, char **, char **), void (*fini)(void), void (*rtld_fini)(void),
+	void *stack)
 {
 	NEXT(__libc_start_main);
 	program = main;

@@ -34,9 +34,15 @@ static struct reap_reader *open_eval(const uint8_t *data, size_t size, int *fd)
 
 static void judge(const struct reap_pair *p)
 {
-	const struct reap_gates g = {.name = "fuzz", .primary_pack = "UNION", .seq_lens = {32},
-		.seq_len_count = 1, .max_abs_delta_ppl = 0.25, .max_rel_delta_ppl = 0.05,
-		.max_abs_delta_cc_rate = 0.002, .max_abs_delta_mean_prob = 0.02, .max_js2d = 0.02};
+	const struct reap_gates g = {.name = "fuzz",
+		.primary_pack = "UNION",
+		.seq_lens = {32},
+		.seq_len_count = 1,
+		.max_abs_delta_ppl = 0.25,
+		.max_rel_delta_ppl = 0.05,
+		.max_abs_delta_cc_rate = 0.002,
+		.max_abs_delta_mean_prob = 0.02,
+		.max_js2d = 0.02};
 	struct reap_verdict v;
 	struct reap_err e = {0};
 	char *text = NULL;

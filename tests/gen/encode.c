@@ -42,7 +42,8 @@ int main(int argc, char *argv[])
 		double begin = now();
 
 		if (!json_is_string(s) ||
-			reap_bpe_encode(work, json_string_value(s), json_string_length(s), &t, &e) != REAP_OK)
+			reap_bpe_encode(work, json_string_value(s), json_string_length(s), &t,
+				&e) != REAP_OK)
 			goto out;
 		spent += now() - begin;
 		bytes += json_string_length(s);
@@ -63,8 +64,8 @@ int main(int argc, char *argv[])
 		json_decref(s);
 	}
 	if (timing)
-		printf("%zu bytes %zu tokens load %.3f s encode %.3f s %.2f MB/s\n", bytes, tokens, load,
-			spent, (double)bytes / spent * 1e-6);
+		printf("%zu bytes %zu tokens load %.3f s encode %.3f s %.2f MB/s\n", bytes, tokens,
+			load, spent, (double)bytes / spent * 1e-6);
 out:
 	if (e.code != REAP_OK)
 		fprintf(stderr, "%s\n", e.text);

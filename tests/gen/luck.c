@@ -93,8 +93,8 @@ static double rare(uint64_t *s, double one_in)
 /* ---- how units lie in the stream ---- */
 
 enum layout {
-	BLOCKS,	   /* each a block, no rows known */
-	RUNS,	   /* blocks of which each `run` neighbours share a document's loss; not known */
+	BLOCKS,    /* each a block, no rows known */
+	RUNS,      /* blocks of which each `run` neighbours share a document's loss; not known */
 	DOCUMENTS, /* of 1 to 8 times TOKENS tokens, cut into blocks of BLOCK: known */
 };
 
@@ -124,7 +124,11 @@ static const struct kind {
 	{.name = "neighbours alike, 0.6", .law = normal, .follow = 0.6},
 	{.name = "neighbours alike, 0.5, skewed 2", .law = gamma_law, .a = 2, .follow = 0.5},
 	{.name = "2 blocks share a document", .law = normal, .layout = RUNS, .run = 2},
-	{.name = "4 blocks share one, skewed 2", .law = gamma_law, .a = 2, .layout = RUNS, .run = 4},
+	{.name = "4 blocks share one, skewed 2",
+		.law = gamma_law,
+		.a = 2,
+		.layout = RUNS,
+		.run = 4},
 	{.name = "documents over blocks", .law = normal, .layout = DOCUMENTS},
 	{.name = "documents, skewed 2", .law = gamma_law, .a = 2, .layout = DOCUMENTS},
 	{.name = "documents, skewed 6", .law = lognormal, .a = 6, .layout = DOCUMENTS},
@@ -141,7 +145,7 @@ struct source {
 	const struct kind *k;
 	uint64_t random;
 	uint64_t units; /* so far */
-	double last;	/* of the unit before, or of the run */
+	double last;    /* of the unit before, or of the run */
 };
 
 struct token {
@@ -170,7 +174,8 @@ static uint32_t next_unit(struct source *s, struct token *t)
 	s->units++;
 	x = LOSS + SPREAD * x;
 	for (uint32_t i = 0; i < n; i++) {
-		double base = 0.3 + 1.5 * hard * pow(random_unit(r), 2), h = pow(random_unit(r), bend);
+		double base = 0.3 + 1.5 * hard * pow(random_unit(r), 2),
+		       h = pow(random_unit(r), bend);
 
 		t[i].nll[BASE] = (float)base;
 		t[i].nll[PRUNED] = (float)fmax(0, base + x + 0.05 * random_normal(r));
@@ -180,8 +185,14 @@ static uint32_t next_unit(struct source *s, struct token *t)
 	return n;
 }
 
-static struct reap_eval_meta meta = {.entropy_topk = 20, .xbins = 160, .ybins = 120,
-	.cc_quantile = 0.15, .logp_min = -12, .tokens = true, .shard = 1, .shards = 1};
+static struct reap_eval_meta meta = {.entropy_topk = 20,
+	.xbins = 160,
+	.ybins = 120,
+	.cc_quantile = 0.15,
+	.logp_min = -12,
+	.tokens = true,
+	.shard = 1,
+	.shards = 1};
 
 struct figures {
 	double v[REAP_CHECKS];
@@ -204,15 +215,16 @@ static struct figures truth_of(const struct kind *k, const struct reap_grid *g)
 
 		for (uint32_t i = 0; i < n; i++)
 			for (int side = 0; side < SIDES; side++)
-				reap_metrics_add(&m[side], g, t[i].nll[side], t[i].entropy[side], 0);
+				reap_metrics_add(&m[side], g, t[i].nll[side], t[i].entropy[side],
+					0);
 	}
 	for (int i = 0; i < SIDES; i++)
 		reap_metrics_finish(&m[i], g, meta.cc_quantile);
 	f.v[REAP_CHECK_PPL] = m[PRUNED].ppl - m[BASE].ppl;
 	f.v[REAP_CHECK_CC] = m[PRUNED].cc_rate - m[BASE].cc_rate;
 	f.v[REAP_CHECK_MEAN_P] = m[PRUNED].mean_prob - m[BASE].mean_prob;
-	f.v[REAP_CHECK_JS2D] = reap_js2d(m[BASE].hist2d, m[PRUNED].hist2d,
-		(size_t)meta.xbins * meta.ybins);
+	f.v[REAP_CHECK_JS2D] =
+		reap_js2d(m[BASE].hist2d, m[PRUNED].hist2d, (size_t)meta.xbins * meta.ybins);
 	for (int i = 0; i < SIDES; i++)
 		reap_metrics_free(&m[i]);
 	return f;
@@ -238,9 +250,16 @@ static int put_block(struct pen pen[SIDES], const struct reap_grid *g, const str
 		struct reap_metrics *m = &pen[side].m;
 		float nll[BLOCK], entropy[BLOCK];
 		uint32_t best[BLOCK];
-		struct reap_eval_tokens r = {.block = index, .pack = "UNION", .n = n,
-			.positions = positions, .ids = ids, .nll = nll, .entropy = entropy,
-			.best = best, .channel = none, .parts = parts};
+		struct reap_eval_tokens r = {.block = index,
+			.pack = "UNION",
+			.n = n,
+			.positions = positions,
+			.ids = ids,
+			.nll = nll,
+			.entropy = entropy,
+			.best = best,
+			.channel = none,
+			.parts = parts};
 
 		for (uint32_t i = 0; i < n; i++) {
 			nll[i] = t[i].nll[side];
@@ -248,7 +267,8 @@ static int put_block(struct pen pen[SIDES], const struct reap_grid *g, const str
 			best[i] = ids[i] + (nll[i] >= 0.69F);
 			reap_metrics_add(m, g, nll[i], entropy[i], best[i] == ids[i]);
 		}
-		snprintf(r.block_sha256, sizeof(r.block_sha256), "%064llx", (unsigned long long)index);
+		snprintf(r.block_sha256, sizeof(r.block_sha256), "%064llx",
+			(unsigned long long)index);
 		reap_sha256_update(pen[side].blocks, r.block_sha256, 64);
 		m->blocks++;
 		m->scored_blocks++;
@@ -303,8 +323,9 @@ static int write_pair(const struct kind *k, uint64_t seed, uint64_t units, FILE 
 		rewind(f[i]);
 		if (ftruncate(fileno(f[i]), 0) != 0)
 			rc = REAP_EFAIL;
-		if (rc == REAP_OK && (rc = reap_writer_open(&pen[i].w, dup(fileno(f[i])), "luck",
-					      &h, e)) == REAP_OK &&
+		if (rc == REAP_OK &&
+			(rc = reap_writer_open(&pen[i].w, dup(fileno(f[i])), "luck", &h, e)) ==
+				REAP_OK &&
 			(rc = reap_put_eval_meta(pen[i].w, &meta, e)) == REAP_OK)
 			rc = reap_metrics_alloc(&pen[i].m, &meta, e);
 		strcpy(pen[i].m.pack, "UNION");
@@ -326,10 +347,12 @@ static int write_pair(const struct kind *k, uint64_t seed, uint64_t units, FILE 
 	return rc;
 }
 
-static uint64_t judge(const struct kind *k, uint64_t seed, uint64_t units, const struct figures *limit,
-	FILE *f[SIDES], const struct reap_grid *g, struct reap_check *check)
+static uint64_t judge(const struct kind *k, uint64_t seed, uint64_t units,
+	const struct figures *limit, FILE *f[SIDES], const struct reap_grid *g,
+	struct reap_check *check)
 {
-	struct reap_gates gates = {.primary_pack = "UNION", .rule_max = true,
+	struct reap_gates gates = {.primary_pack = "UNION",
+		.rule_max = true,
 		.max_abs_delta_ppl = fabs(limit->v[REAP_CHECK_PPL]),
 		.max_abs_delta_cc_rate = fabs(limit->v[REAP_CHECK_CC]),
 		.max_abs_delta_mean_prob = fabs(limit->v[REAP_CHECK_MEAN_P]),
@@ -344,7 +367,8 @@ static uint64_t judge(const struct kind *k, uint64_t seed, uint64_t units, const
 		goto bad;
 	for (int i = 0; i < SIDES; i++)
 		if (lseek(fileno(f[i]), 0, SEEK_SET) != 0 ||
-			reap_reader_open(&r[i], fileno(f[i]), "luck", REAP_KIND_EVAL, &e) != REAP_OK)
+			reap_reader_open(&r[i], fileno(f[i]), "luck", REAP_KIND_EVAL, &e) !=
+				REAP_OK)
 			goto bad;
 	if (reap_pair_read(&p, r[BASE], r[PRUNED], &e) != REAP_OK ||
 		reap_gates_judge(&gates, &p, &v, &e) != REAP_OK)
@@ -431,7 +455,8 @@ static bool print_asked(const struct kind *k, unsigned runs, const struct figure
 
 				if (c->code != REAP_UNDECIDED)
 					continue;
-				units = sizes[z] + (sizes[z] * c->more_blocks + blocks - 1) / blocks;
+				units = sizes[z] +
+					(sizes[z] * c->more_blocks + blocks - 1) / blocks;
 				if (units > MAX_UNITS)
 					continue;
 				judge(k, seed, units, &limit, f, g, again);
@@ -472,7 +497,10 @@ int main(int argc, char *argv[])
 	good = print_luck(k, (unsigned)atoi(argv[2]), &truth, f, &g);
 	if (!k->hopeless)
 		good &= print_asked(k, (unsigned)atoi(argv[3]), &truth, f, &g);
-	printf("%s\n", k->hopeless ? "  (not to be known)" : good ? "" : "  TOO MUCH LUCK, OR TOO FEW DECIDED");
+	printf("%s\n",
+		k->hopeless    ? "  (not to be known)"
+			: good ? ""
+			       : "  TOO MUCH LUCK, OR TOO FEW DECIDED");
 	reap_grid_free(&g);
 	return good ? 0 : 1;
 }

@@ -58,8 +58,10 @@ static void make_block(const struct opts *o, struct state *st, uint32_t len,
 	uint32_t n = 0;
 
 	for (uint32_t i = 1; i < len; i++) {
-		double a = random_unit(&st->common), b = random_unit(&st->common), c = random_unit(&st->common);
-		double base = 8 * fabs(hard) * a * a * a, v = base + lost + o->noise * bell(&st->own);
+		double a = random_unit(&st->common), b = random_unit(&st->common),
+		       c = random_unit(&st->common);
+		double base = 8 * fabs(hard) * a * a * a,
+		       v = base + lost + o->noise * bell(&st->own);
 
 		if (c < 0.25) /* not the assistant's */
 			continue;
@@ -71,8 +73,14 @@ static void make_block(const struct opts *o, struct state *st, uint32_t len,
 		channel[n] = (uint8_t)(1 + i * 4 / len);
 		n++;
 	}
-	*t = (struct reap_eval_tokens){.block = st->block, .seq_len = len, .n = n,
-		.positions = positions, .ids = ids, .nll = nll, .entropy = entropy, .best = best,
+	*t = (struct reap_eval_tokens){.block = st->block,
+		.seq_len = len,
+		.n = n,
+		.positions = positions,
+		.ids = ids,
+		.nll = nll,
+		.entropy = entropy,
+		.best = best,
 		.channel = channel};
 }
 
@@ -131,7 +139,8 @@ static int run(const struct opts *o, struct reap_err *e)
 	h.model.experts = 32;
 	h.model.top_k = 4;
 	snprintf(h.model.id, sizeof(h.model.id), "%s", o->id);
-	if (rc == REAP_OK && (rc = reap_sha256_buf(o->id, strlen(o->id), h.model.digest, e)) == REAP_OK &&
+	if (rc == REAP_OK &&
+		(rc = reap_sha256_buf(o->id, strlen(o->id), h.model.digest, e)) == REAP_OK &&
 		(rc = reap_writer_open(&w, 1, "standard output", &h, e)) == REAP_OK &&
 		(rc = reap_put_eval_meta(w, &o->meta, e)) == REAP_OK)
 		rc = reap_grid_init(&g, &o->meta, e);
@@ -154,36 +163,74 @@ static int run(const struct opts *o, struct reap_err *e)
 
 int main(int argc, char *argv[])
 {
-	static const struct option longopts[] = {{"packs", 1, NULL, 'p'}, {"seq-lens", 1, NULL, 'l'},
-		{"blocks", 1, NULL, 'b'}, {"shift", 1, NULL, 's'}, {"noise", 1, NULL, 'n'},
-		{"seed", 1, NULL, 'S'}, {"id", 1, NULL, 'i'}, {"split", 1, NULL, 'x'},
-		{"bins", 1, NULL, 'B'}, {"topk", 1, NULL, 'k'}, {"rows", 1, NULL, 'r'},
-		{"no-tokens", 0, NULL, 'N'}, {"shard", 1, NULL, 'I'}, {NULL, 0, NULL, 0}};
+	static const struct option longopts[] = {{"packs", 1, NULL, 'p'},
+		{"seq-lens", 1, NULL, 'l'}, {"blocks", 1, NULL, 'b'}, {"shift", 1, NULL, 's'},
+		{"noise", 1, NULL, 'n'}, {"seed", 1, NULL, 'S'}, {"id", 1, NULL, 'i'},
+		{"split", 1, NULL, 'x'}, {"bins", 1, NULL, 'B'}, {"topk", 1, NULL, 'k'},
+		{"rows", 1, NULL, 'r'}, {"no-tokens", 0, NULL, 'N'}, {"shard", 1, NULL, 'I'},
+		{NULL, 0, NULL, 0}};
 	char packs[] = "UNION", lens[] = "64";
-	struct opts o = {.packs = packs, .seq_lens = lens, .id = "base", .split = "eval",
-		.blocks = 40, .seed = 1,
-		.meta = {.entropy_topk = 20, .xbins = 160, .ybins = 120, .cc_quantile = 0.15,
-			.logp_min = -12, .tokens = true, .shard = 1, .shards = 1,
+	struct opts o = {.packs = packs,
+		.seq_lens = lens,
+		.id = "base",
+		.split = "eval",
+		.blocks = 40,
+		.seed = 1,
+		.meta = {.entropy_topk = 20,
+			.xbins = 160,
+			.ybins = 120,
+			.cc_quantile = 0.15,
+			.logp_min = -12,
+			.tokens = true,
+			.shard = 1,
+			.shards = 1,
 			.backend = "made up"}};
 	struct reap_err e = {0};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", longopts, NULL)) != -1)
 		switch (c) {
-		case 'p': o.packs = optarg; break;
-		case 'l': o.seq_lens = optarg; break;
-		case 'b': o.blocks = (uint32_t)atoi(optarg); break;
-		case 's': o.shift = atof(optarg); break;
-		case 'n': o.noise = atof(optarg); break;
-		case 'S': o.seed = (uint64_t)atoll(optarg); break;
-		case 'i': o.id = optarg; break;
-		case 'x': o.split = optarg; break;
-		case 'B': sscanf(optarg, "%ux%u", &o.meta.xbins, &o.meta.ybins); break;
-		case 'k': o.meta.entropy_topk = (uint32_t)atoi(optarg); break;
-		case 'r': o.rows = optarg; break;
-		case 'N': o.meta.tokens = false; break;
-		case 'I': sscanf(optarg, "%u/%u", &o.meta.shard, &o.meta.shards); break;
-		default: return 2;
+		case 'p':
+			o.packs = optarg;
+			break;
+		case 'l':
+			o.seq_lens = optarg;
+			break;
+		case 'b':
+			o.blocks = (uint32_t)atoi(optarg);
+			break;
+		case 's':
+			o.shift = atof(optarg);
+			break;
+		case 'n':
+			o.noise = atof(optarg);
+			break;
+		case 'S':
+			o.seed = (uint64_t)atoll(optarg);
+			break;
+		case 'i':
+			o.id = optarg;
+			break;
+		case 'x':
+			o.split = optarg;
+			break;
+		case 'B':
+			sscanf(optarg, "%ux%u", &o.meta.xbins, &o.meta.ybins);
+			break;
+		case 'k':
+			o.meta.entropy_topk = (uint32_t)atoi(optarg);
+			break;
+		case 'r':
+			o.rows = optarg;
+			break;
+		case 'N':
+			o.meta.tokens = false;
+			break;
+		case 'I':
+			sscanf(optarg, "%u/%u", &o.meta.shard, &o.meta.shards);
+			break;
+		default:
+			return 2;
 		}
 	if (run(&o, &e) == REAP_OK)
 		return 0;

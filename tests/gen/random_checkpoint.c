@@ -196,7 +196,8 @@ static void fill_scales(uint8_t *buf, size_t n, double std)
 }
 
 /* The elements from the `first` on, n bytes of them, of which scales are bytes. */
-static void rescale(const struct spec *s, const struct scale *c, uint8_t *buf, uint64_t first, size_t n)
+static void rescale(const struct spec *s, const struct scale *c, uint8_t *buf, uint64_t first,
+	size_t n)
 {
 	const struct reap_tensor *t = &s->tensor;
 	const uint64_t columns = t->ndim > 1 ? t->shape[t->ndim - 1] : 1;
@@ -347,7 +348,8 @@ static void list_tensors(struct job *j)
 	for (uint64_t l = 0; l < s->layers; l++)
 		add_layer(j, l);
 	vector(j, "", "model.norm.weight", 1, 0.2, s->hidden);
-	matrix(j, "", "lm_head.weight", s->logit_std / sqrt((double)s->hidden), s->vocab, s->hidden);
+	matrix(j, "", "lm_head.weight", s->logit_std / sqrt((double)s->hidden), s->vocab,
+		s->hidden);
 	qsort(j->spec, j->n, sizeof(*j->spec), by_name);
 	j->tensor = reap_alloc(j->n, sizeof(*j->tensor));
 	if (j->tensor == NULL)
@@ -367,7 +369,8 @@ static void write_config(const char *dir, const struct shape *s)
 
 	if (f == NULL)
 		die(dir, strerror(errno));
-	fprintf(f, "{\n  \"architectures\": [\n    \"GptOssForCausalLM\"\n  ],\n"
+	fprintf(f,
+		"{\n  \"architectures\": [\n    \"GptOssForCausalLM\"\n  ],\n"
 		"  \"attention_bias\": true,\n  \"attention_dropout\": 0.0,\n"
 		"  \"eos_token_id\": %" PRIu64 ",\n  \"experts_per_token\": %" PRIu64 ",\n"
 		"  \"head_dim\": %" PRIu64 ",\n  \"hidden_act\": \"silu\",\n"
@@ -377,19 +380,22 @@ static void write_config(const char *dir, const struct shape *s)
 		s->vocab - 1, s->top_k, s->head_dim, s->hidden, s->context, s->inter);
 	for (uint64_t l = 0; l < s->layers; l++)
 		fprintf(f, "%s\n    \"%s_attention\"", l ? "," : "", l % 2 ? "full" : "sliding");
-	fprintf(f, "\n  ],\n  \"max_position_embeddings\": %.0f,\n  \"model_type\": \"gpt_oss\",\n"
+	fprintf(f,
+		"\n  ],\n  \"max_position_embeddings\": %.0f,\n  \"model_type\": \"gpt_oss\",\n"
 		"  \"num_attention_heads\": %" PRIu64 ",\n  \"num_experts_per_tok\": %" PRIu64 ",\n"
 		"  \"num_hidden_layers\": %" PRIu64 ",\n  \"num_key_value_heads\": %" PRIu64 ",\n"
 		"  \"num_local_experts\": %" PRIu64 ",\n  \"output_router_logits\": false,\n"
 		"  \"pad_token_id\": %" PRIu64 ",\n",
-		(double)s->context * s->factor, s->heads, s->top_k, s->layers, s->kv_heads, s->experts,
-		s->vocab - 1);
+		(double)s->context * s->factor, s->heads, s->top_k, s->layers, s->kv_heads,
+		s->experts, s->vocab - 1);
 	if (!s->bf16)
-		fprintf(f, "  \"quantization_config\": {\n    \"modules_to_not_convert\": [\n"
+		fprintf(f,
+			"  \"quantization_config\": {\n    \"modules_to_not_convert\": [\n"
 			"      \"model.layers.*.self_attn\",\n      \"model.layers.*.mlp.router\",\n"
 			"      \"model.embed_tokens\",\n      \"lm_head\"\n    ],\n"
 			"    \"quant_method\": \"mxfp4\"\n  },\n");
-	fprintf(f, "  \"rms_norm_eps\": 1e-05,\n  \"rope_scaling\": {\n    \"beta_fast\": 32.0,\n"
+	fprintf(f,
+		"  \"rms_norm_eps\": 1e-05,\n  \"rope_scaling\": {\n    \"beta_fast\": 32.0,\n"
 		"    \"beta_slow\": 1.0,\n    \"factor\": %.17g,\n"
 		"    \"original_max_position_embeddings\": %" PRIu64 ",\n"
 		"    \"rope_type\": \"yarn\",\n    \"truncate\": %s\n  },\n"
@@ -397,7 +403,8 @@ static void write_config(const char *dir, const struct shape *s)
 		"  \"sliding_window\": %" PRIu64 ",\n  \"swiglu_limit\": 7.0,\n"
 		"  \"tie_word_embeddings\": false,\n  \"torch_dtype\": \"bfloat16\",\n"
 		"  \"use_cache\": true,\n  \"vocab_size\": %" PRIu64 "\n}\n",
-		s->factor, s->context, s->truncate ? "true" : "false", s->theta, s->window, s->vocab);
+		s->factor, s->context, s->truncate ? "true" : "false", s->theta, s->window,
+		s->vocab);
 	if (fclose(f) != 0)
 		die(path, strerror(errno));
 	free(path);
@@ -491,9 +498,23 @@ static void write_checkpoint(const char *dir, struct job *j)
 
 /* ---- options ---- */
 
-static const struct shape small = {.layers = 2, .hidden = 64, .inter = 64, .experts = 8, .top_k = 4,
-	.heads = 4, .kv_heads = 2, .head_dim = 32, .vocab = 257, .window = 16, .context = 64,
-	.shards = 1, .seed = 1, .factor = 32, .theta = 150000, .embed_std = 1, .logit_std = 3};
+static const struct shape small = {.layers = 2,
+	.hidden = 64,
+	.inter = 64,
+	.experts = 8,
+	.top_k = 4,
+	.heads = 4,
+	.kv_heads = 2,
+	.head_dim = 32,
+	.vocab = 257,
+	.window = 16,
+	.context = 64,
+	.shards = 1,
+	.seed = 1,
+	.factor = 32,
+	.theta = 150000,
+	.embed_std = 1,
+	.logit_std = 3};
 
 static bool preset(struct shape *s, const char *name)
 {
@@ -501,10 +522,25 @@ static bool preset(struct shape *s, const char *name)
 
 	if (!big && strcmp(name, "20b") != 0)
 		return false;
-	*s = (struct shape){.layers = big ? 36 : 24, .hidden = 2880, .inter = 2880,
-		.experts = big ? 128 : 32, .top_k = 4, .heads = 64, .kv_heads = 8, .head_dim = 64,
-		.vocab = 201088, .window = 128, .context = 4096, .shards = big ? 14 : 3,
-		.seed = s->seed, .bf16 = s->bf16, .sparse = s->sparse, .factor = 32, .theta = 150000, .embed_std = 1, .logit_std = 3};
+	*s = (struct shape){.layers = big ? 36 : 24,
+		.hidden = 2880,
+		.inter = 2880,
+		.experts = big ? 128 : 32,
+		.top_k = 4,
+		.heads = 64,
+		.kv_heads = 8,
+		.head_dim = 64,
+		.vocab = 201088,
+		.window = 128,
+		.context = 4096,
+		.shards = big ? 14 : 3,
+		.seed = s->seed,
+		.bf16 = s->bf16,
+		.sparse = s->sparse,
+		.factor = 32,
+		.theta = 150000,
+		.embed_std = 1,
+		.logit_std = 3};
 	return true;
 }
 
@@ -518,8 +554,8 @@ static bool parse_scale(struct job *j, char *arg)
 	if (rest == NULL || j->scales == MOST_SCALES)
 		return false;
 	*rest++ = '\0';
-	if (sscanf(rest, "%7[a-z]:%" SCNu64 "/%" SCNu64 ":%lf%c", kind, &c->first, &c->step, &factor,
-		    &end) != 4 ||
+	if (sscanf(rest, "%7[a-z]:%" SCNu64 "/%" SCNu64 ":%lf%c", kind, &c->first, &c->step,
+		    &factor, &end) != 4 ||
 		(strcmp(kind, "row") != 0 && strcmp(kind, "column") != 0) || c->first >= c->step ||
 		frexp(factor, &c->power) != 0.5)
 		return false;
@@ -539,11 +575,12 @@ int main(int argc, char **argv)
 		uint64_t *u;
 		double *d;
 	} opts[] = {{"layers", &s->layers, NULL}, {"hidden", &s->hidden, NULL},
-		{"inter", &s->inter, NULL}, {"experts", &s->experts, NULL}, {"top-k", &s->top_k, NULL},
-		{"heads", &s->heads, NULL}, {"kv-heads", &s->kv_heads, NULL},
-		{"head-dim", &s->head_dim, NULL}, {"vocab", &s->vocab, NULL},
-		{"window", &s->window, NULL}, {"context", &s->context, NULL},
-		{"truncate", &s->truncate, NULL}, {"shards", &s->shards, NULL}, {"seed", &s->seed, NULL},
+		{"inter", &s->inter, NULL}, {"experts", &s->experts, NULL},
+		{"top-k", &s->top_k, NULL}, {"heads", &s->heads, NULL},
+		{"kv-heads", &s->kv_heads, NULL}, {"head-dim", &s->head_dim, NULL},
+		{"vocab", &s->vocab, NULL}, {"window", &s->window, NULL},
+		{"context", &s->context, NULL}, {"truncate", &s->truncate, NULL},
+		{"shards", &s->shards, NULL}, {"seed", &s->seed, NULL},
 		{"factor", NULL, &s->factor}, {"theta", NULL, &s->theta},
 		{"embed-std", NULL, &s->embed_std}, {"logit-std", NULL, &s->logit_std}};
 	enum { OPTS = sizeof(opts) / sizeof(opts[0]), PRESET = OPTS, FORMAT, SPARSE, SCALE };

@@ -88,10 +88,17 @@ int main(int argc, char **argv)
 	if (reap_writer_open(&w, STDOUT_FILENO, "standard output", &h, &e) != REAP_OK)
 		goto failed;
 	for (unsigned long b = a[5]; b < a[4]; b += a[6]) {
-		struct reap_route r = {.block = b, .k = k, .positions = pos, .experts = id,
-			.gates = gate, .norms = norm};
-		struct reap_outcome o = {.block = b, .positions = pos, .logp = logp,
-			.entropy = entropy, .top1 = top1};
+		struct reap_route r = {.block = b,
+			.k = k,
+			.positions = pos,
+			.experts = id,
+			.gates = gate,
+			.norms = norm};
+		struct reap_outcome o = {.block = b,
+			.positions = pos,
+			.logp = logp,
+			.entropy = entropy,
+			.top1 = top1};
 
 		state = b * 0x100000001b3;
 		/* Some blocks keep position 0, and lengths differ. */
@@ -105,8 +112,8 @@ int main(int argc, char **argv)
 		r.n = o.n = n;
 		for (uint32_t l = 0; l < h.model.layers; l++) {
 			for (uint32_t i = 0; i < n; i++)
-				choose(id + (size_t)i * k, gate + (size_t)i * k, norm + (size_t)i * k,
-					k, h.model.experts);
+				choose(id + (size_t)i * k, gate + (size_t)i * k,
+					norm + (size_t)i * k, k, h.model.experts);
 			r.layer = l;
 			if (reap_put_route(w, &r, &e) != REAP_OK)
 				goto failed;
@@ -124,9 +131,8 @@ int main(int argc, char **argv)
 	}
 	source.blocks = a[4];
 	snprintf(source.tokens_sha256, sizeof(source.tokens_sha256), "%032lx%032lx", a[3], a[4]);
-	if (reap_put_source(w, &source, &e) != REAP_OK ||
-		reap_writer_finish(w, &e) != REAP_OK) {
-failed:
+	if (reap_put_source(w, &source, &e) != REAP_OK || reap_writer_finish(w, &e) != REAP_OK) {
+	failed:
 		fprintf(stderr, "trace: %s\n", e.text);
 	}
 	free(pos);

@@ -501,10 +501,10 @@ void mxfp4_quantize(long blocks, const float *in, float *out, uint8_t *codes, ui
 			o[i] = (x[i] < 0.0f ? -mag : mag) * step;
 			if (!codes)
 				continue;
-			code = mag <= 2.0f   ? (int)(mag * 2.0f)
-			       : mag == 3.0f ? 5
-			       : mag == 4.0f ? 6
-					     : 7;
+			code = mag <= 2.0f    ? (int)(mag * 2.0f)
+				: mag == 3.0f ? 5
+				: mag == 4.0f ? 6
+					      : 7;
 			if (x[i] < 0.0f && code)
 				code |= 8;
 			if (i % 2 == 0)

@@ -31,8 +31,8 @@ struct shape {
 
 struct data {
 	struct shape s;
-	float value_unit; /* what dimension 1 of values and outputs is times the others */
-	size_t uneven;    /* positions whose queries a run found uneven */
+	float value_unit;       /* what dimension 1 of values and outputs is times the others */
+	size_t uneven;          /* positions whose queries a run found uneven */
 	float *q, *k, *v, *out; /* (len, heads * group, dim), (len, heads, dim) twice, as q */
 	float sinks[64];
 };
@@ -134,17 +134,18 @@ static double worst(const struct data *d)
 				for (size_t i = first; i <= t; i++)
 					want += w[i] *
 						(double)d->v[(i * s.heads + r / s.group) * s.dim +
-							     j];
-				most = fmax(most, fabs(want / sum - (double)out[j]) /
-							(j == 1 ? (double)d->value_unit : 1));
+							j];
+				most = fmax(most,
+					fabs(want / sum - (double)out[j]) /
+						(j == 1 ? (double)d->value_unit : 1));
 			}
 		}
 	free(w);
 	return most;
 }
 
-static void agreement(
-	const char *name, const struct reap_attend *at, const struct reap_kern *kern, double bound)
+static void agreement(const char *name, const struct reap_attend *at, const struct reap_kern *kern,
+	double bound)
 {
 	static const struct shape shapes[] = {{64, 1, 8, 200, SIZE_MAX}, {64, 2, 8, 300, 128},
 		{32, 2, 4, 65, SIZE_MAX}, {16, 3, 3, 130, 24}, {16, 4, 1, 64, 8}, {8, 1, 2, 1, 1},
@@ -164,8 +165,8 @@ static void agreement(
 
 /* One dimension is `ratio` times the others, in positions from 100 on: of queries or keys,
  * where the other of them makes it good for all positions, or of values. */
-static void outliers(
-	const char *name, const struct reap_attend *at, const struct reap_kern *kern, double bound)
+static void outliers(const char *name, const struct reap_attend *at, const struct reap_kern *kern,
+	double bound)
 {
 	static const char *const what[] = {"queries", "keys", "values"};
 	const struct shape s = {32, 2, 3, 300, 150};
@@ -180,20 +181,21 @@ static void outliers(
 			float mine = t >= 100 ? ratio : 1;
 
 			for (size_t h = 0; h < q_heads; h++)
-				d.q[(t * q_heads + h) * s.dim + 1] *= w == 0   ? mine
-								      : w == 1 ? 1 / ratio
-									       : 1;
+				d.q[(t * q_heads + h) * s.dim + 1] *= w == 0 ? mine
+					: w == 1                             ? 1 / ratio
+									     : 1;
 			for (size_t h = 0; h < s.heads; h++) {
-				d.k[(t * s.heads + h) * s.dim + 1] *= w == 0   ? 1 / ratio
-								      : w == 1 ? mine
-									       : 1;
+				d.k[(t * s.heads + h) * s.dim + 1] *= w == 0 ? 1 / ratio
+					: w == 1                             ? mine
+									     : 1;
 				d.v[(t * s.heads + h) * s.dim + 1] *= w == 2 ? mine : 1;
 			}
 		}
 		d.value_unit = w == 2 ? ratio : 1;
 		run(at, &d, kern);
 		got = worst(&d);
-		ok(got < bound && (d.uneven == (w == 0 && at != &reap_attend_f32 ? s.len - 100 : 0)),
+		ok(got < bound &&
+				(d.uneven == (w == 0 && at != &reap_attend_f32 ? s.len - 100 : 0)),
 			"%s/%s: outliers in %s: within %.2g, %zu queries uneven", name, kern->level,
 			what[w], got, d.uneven);
 		drop(&d);
@@ -222,9 +224,9 @@ static void poison(const char *name, const struct reap_attend *at, const struct 
 
 				for (size_t j = 0; j < s.dim; j++)
 					nan += isnan(out[j]) != 0;
-				sees = w == 0 ? t == where && r == head * s.group
-					      : t >= where && t < where + s.window &&
-							r / s.group == head;
+				sees = w == 0
+					? t == where && r == head * s.group
+					: t >= where && t < where + s.window && r / s.group == head;
 				meets = sees || (w == 2 && r / s.group == head);
 				wrong += (sees && nan == 0) || (!meets && nan != 0);
 			}

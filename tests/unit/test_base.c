@@ -53,7 +53,8 @@ static void test_hash(void)
 	/* FIPS 180-2; RFC 3720 B.4; BLAKE2b with an 8-byte digest of the empty
 	 * string and of "abc" as Python's hashlib gives them. */
 	ok(reap_sha256_buf("abc", 3, hex, &e) == REAP_OK &&
-			strcmp(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad") ==
+			strcmp(hex,
+				"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad") ==
 				0,
 		"SHA-256 of abc");
 	ok(reap_crc32c(0, "123456789", 9) == 0xe3069283, "CRC-32C check value");
@@ -92,7 +93,8 @@ static void test_io(const char *dir)
 	ok(stat(tmp, &st) != 0 && stat(path, &st) == 0 && st.st_size == 5,
 		"an aborted replacement leaves the old file and nothing else");
 	free(tmp);
-	ok(reap_write_file("/nonexistent/f", "x", 1, &e) == REAP_EFAIL, "a directory that is not there");
+	ok(reap_write_file("/nonexistent/f", "x", 1, &e) == REAP_EFAIL,
+		"a directory that is not there");
 	unlink(path);
 	free(path);
 }

@@ -32,8 +32,8 @@ static char *encode(struct reap_bpe_work *w, const char *text, size_t n)
 	} else if (t.n > 0 && (begin = calloc(2 * t.n, sizeof(*begin))) != NULL) {
 		reap_tokens_chars(&t, text, begin, begin + t.n);
 		for (size_t i = 0; i < t.n; i++)
-			fprintf(f, "%s%" PRIu32 ":%" PRIu32 ":%" PRIu32, i ? " " : "", t.id[i], begin[i],
-				begin[t.n + i]);
+			fprintf(f, "%s%" PRIu32 ":%" PRIu32 ":%" PRIu32, i ? " " : "", t.id[i],
+				begin[i], begin[t.n + i]);
 	}
 	fclose(f);
 	free(begin);
@@ -42,7 +42,8 @@ static char *encode(struct reap_bpe_work *w, const char *text, size_t n)
 }
 
 /* Where the words of a text end, in characters, as the vectors write it. */
-static char *words(const struct reap_split *s, struct reap_split_scratch *x, const char *text, size_t n)
+static char *words(const struct reap_split *s, struct reap_split_scratch *x, const char *text,
+	size_t n)
 {
 	size_t from = 0, begin = 0, end = 0, len = 0, chars = 0;
 	struct reap_err e = {0};
@@ -65,8 +66,13 @@ static char *words(const struct reap_split *s, struct reap_split_scratch *x, con
 static void check_words(const char *json)
 {
 	json_t *root = json_loads(json, 0, NULL), *v;
-	const json_t *pattern = json_object_get(json_object_get(json_array_get(json_object_get(
-		json_object_get(root, "pre_tokenizer"), "pretokenizers"), 0), "pattern"), "Regex");
+	const json_t *pattern = json_object_get(
+		json_object_get(
+			json_array_get(json_object_get(json_object_get(root, "pre_tokenizer"),
+					       "pretokenizers"),
+				0),
+			"pattern"),
+		"Regex");
 	struct reap_split_scratch *x = NULL;
 	struct reap_split *s = NULL;
 	struct reap_err e = {0};
@@ -75,7 +81,8 @@ static void check_words(const char *json)
 
 	if (reap_read_file(DIR "vectors.jsonl", 1 << 26, &text, &len, &e) == REAP_OK &&
 		reap_split_scratch_open(&x, &e) == REAP_OK &&
-		reap_split_open(&s, json_string_value(pattern), json_string_length(pattern), "t", &e) == REAP_OK)
+		reap_split_open(&s, json_string_value(pattern), json_string_length(pattern), "t",
+			&e) == REAP_OK)
 		for (line = text; (next = strchr(line, '\n')) != NULL; line = next + 1) {
 			const json_t *t;
 			char *got;
@@ -86,13 +93,14 @@ static void check_words(const char *json)
 			texts++;
 			if (strcmp(got, json_string_value(json_object_get(v, "words"))) != 0) {
 				wrong++;
-				printf("# differs, line: %.*s\n", (int)(next - line < 200 ? next - line : 200), line);
+				printf("# differs, line: %.*s\n",
+					(int)(next - line < 200 ? next - line : 200), line);
 			}
 			free(got);
 			json_decref(v);
 		}
-	ok(texts > 90 && wrong == 0, "%zu texts have the words of tokenizers, %zu not %s", texts - wrong, wrong,
-		e.text);
+	ok(texts > 90 && wrong == 0, "%zu texts have the words of tokenizers, %zu not %s",
+		texts - wrong, wrong, e.text);
 	reap_split_close(s);
 	reap_split_scratch_close(x);
 	json_decref(root);
@@ -122,13 +130,15 @@ static void check_vectors(const struct reap_bpe *bpe, const char *column)
 			texts++;
 			if (want == NULL || strcmp(got, want) != 0) {
 				wrong++;
-				printf("# differs, line: %.*s\n", (int)(next - line < 200 ? next - line : 200), line);
+				printf("# differs, line: %.*s\n",
+					(int)(next - line < 200 ? next - line : 200), line);
 			}
 			free(got);
 			json_decref(v);
 		}
-	ok(texts > 90 && wrong == 0, "%s: %zu texts have the ids and offsets of tokenizers, not %zu",
-		column, texts - wrong, wrong);
+	ok(texts > 90 && wrong == 0,
+		"%s: %zu texts have the ids and offsets of tokenizers, not %zu", column,
+		texts - wrong, wrong);
 	reap_bpe_work_close(w);
 	free(text);
 }
@@ -150,18 +160,21 @@ static void check_refusals(const char *json)
 	static const struct {
 		const char *from, *to, *says;
 	} cases[] = {
-		{"\"normalizer\": null", "\"normalizer\": {\"type\": \"NFC\"}", "normalizer is not"},
+		{"\"normalizer\": null", "\"normalizer\": {\"type\": \"NFC\"}",
+			"normalizer is not"},
 		{"\"dropout\": null", "\"dropout\": 0.1", "model.dropout is not"},
 		{"\"unk_token\": null", "\"unk_token\": \"a\"", "model.unk_token is not"},
 		{"\"continuing_subword_prefix\": null", "\"continuing_subword_prefix\": \"##\"",
 			"continuing_subword_prefix is not"},
-		{"\"end_of_word_suffix\": null", "\"end_of_word_suffix\": \"x\"", "end_of_word_suffix is not"},
+		{"\"end_of_word_suffix\": null", "\"end_of_word_suffix\": \"x\"",
+			"end_of_word_suffix is not"},
 		{"\"byte_fallback\": false", "\"byte_fallback\": true", "byte_fallback is not"},
 		{"\"ignore_merges\": true", "\"ignore_merges\": 1", "ignore_merges: neither"},
 		{"\"type\": \"BPE\"", "\"type\": \"Unigram\"", "model.type: Unigram is not"},
 		{"\"behavior\": \"Isolated\"", "\"behavior\": \"Removed\"", "behavior other than"},
 		{"\"invert\": false", "\"invert\": true", "invert is not"},
-		{"\"add_prefix_space\": false", "\"add_prefix_space\": true", "add_prefix_space is not"},
+		{"\"add_prefix_space\": false", "\"add_prefix_space\": true",
+			"add_prefix_space is not"},
 		{"\"trim_offsets\": false", "\"trim_offsets\": true", "trim_offsets is not"},
 		{"\"single_word\": false", "\"single_word\": true", "single_word is not"},
 		{"\"lstrip\": false", "\"lstrip\": true", "lstrip is not"},
@@ -173,7 +186,8 @@ static void check_refusals(const char *json)
 		{"\"id\": 901", "\"id\": -1", "not an integer in 0..16777215"},
 		{"\"id\": 901", "\"id\": 16777216", "not an integer in 0..16777215"},
 		{"\"!\": 0", "\"!!!!!!\": 0", "no token for byte 0x21"},
-		{"\"merges\": [", "\"merges\": [[\"!\", \"\\u0120zz\"],", "is not in the vocabulary"},
+		{"\"merges\": [", "\"merges\": [[\"!\", \"\\u0120zz\"],",
+			"is not in the vocabulary"},
 		{"\"merges\": [", "\"merges\": [[\"!\"],", "is not two tokens"},
 		{"\"merges\": [", "\"merges\": [\"a b c\",", "is not two tokens"},
 		{"\"Regex\": \"", "\"Regex\": \"(?<=x)|", "this kind of group is not"},
@@ -191,7 +205,8 @@ static void check_refusals(const char *json)
 		char *bad = replaced(json, cases[i].from, cases[i].to);
 		struct reap_err e = {0};
 		struct reap_bpe *bpe = NULL;
-		int rc = bad != NULL ? reap_bpe_parse(&bpe, bad, strlen(bad), "t.json", &e) : REAP_OK;
+		int rc = bad != NULL ? reap_bpe_parse(&bpe, bad, strlen(bad), "t.json", &e)
+				     : REAP_OK;
 
 		ok(rc == REAP_EFAIL && strncmp(e.text, "t.json: ", 8) == 0 &&
 				strstr(e.text, cases[i].says) != NULL,
@@ -208,11 +223,13 @@ static void check_taken(const char *json)
 	static const struct {
 		const char *from, *to;
 	} cases[] = {
-		{"\"truncation\": null", "\"truncation\": {\"direction\": \"Right\", \"max_length\": 4, "
-					 "\"strategy\": \"LongestFirst\", \"stride\": 0}"},
-		{"\"padding\": null", "\"padding\": {\"strategy\": {\"Fixed\": 30}, \"direction\": \"Left\", "
-				      "\"pad_to_multiple_of\": null, \"pad_id\": 0, \"pad_type_id\": 0, "
-				      "\"pad_token\": \"!\"}"},
+		{"\"truncation\": null",
+			"\"truncation\": {\"direction\": \"Right\", \"max_length\": 4, "
+			"\"strategy\": \"LongestFirst\", \"stride\": 0}"},
+		{"\"padding\": null",
+			"\"padding\": {\"strategy\": {\"Fixed\": 30}, \"direction\": \"Left\", "
+			"\"pad_to_multiple_of\": null, \"pad_id\": 0, \"pad_type_id\": 0, "
+			"\"pad_token\": \"!\"}"},
 		{"\"<|message|>\",\n\"single_word\": false,\n\"lstrip\": false,\n\"rstrip\": false,\n"
 		 "\"normalized\": false",
 			"\"<|message|>\", \"normalized\": true"},
@@ -224,7 +241,9 @@ static void check_taken(const char *json)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char *text = replaced(json, cases[i].from, cases[i].to);
 
-		if (ok(text != NULL && reap_bpe_parse(&bpe, text, strlen(text), "taken", &e) == REAP_OK,
+		if (ok(text != NULL &&
+				    reap_bpe_parse(&bpe, text, strlen(text), "taken", &e) ==
+					    REAP_OK,
 			    "taken: %s%s", cases[i].to, e.text)) {
 			check_vectors(bpe, "small");
 			reap_bpe_free(bpe);
@@ -235,8 +254,8 @@ static void check_taken(const char *json)
 		free(all);
 		all = more;
 	}
-	if (ok(reap_bpe_parse(&bpe, all, strlen(all), "taken", &e) == REAP_OK, "taken: all normalized%s",
-		    e.text)) {
+	if (ok(reap_bpe_parse(&bpe, all, strlen(all), "taken", &e) == REAP_OK,
+		    "taken: all normalized%s", e.text)) {
 		check_vectors(bpe, "small");
 		reap_bpe_free(bpe);
 	}
@@ -247,8 +266,8 @@ static void check_taken(const char *json)
  * merge this test does not come to an end. */
 static void check_long_runs(const struct reap_bpe *bpe)
 {
-	static const char *const runs[] = {"a", " ", "ab", "\n", "=", "\xc3\xa9", "\xf0\x9f\x98\x80", "A",
-		"<", "<|"};
+	static const char *const runs[] = {"a", " ", "ab", "\n", "=", "\xc3\xa9",
+		"\xf0\x9f\x98\x80", "A", "<", "<|"};
 	enum { SIZE = 1 << 20 };
 	struct reap_bpe_work *w;
 	struct reap_err e = {0};
@@ -267,8 +286,8 @@ static void check_long_runs(const struct reap_bpe *bpe)
 		for (size_t k = 0; k < n; k += unit)
 			memcpy(text + k, runs[i], unit);
 		rc = reap_bpe_encode(w, text, n, &t, &e);
-		ok(rc == REAP_OK && t.n > 0 && t.end[t.n - 1] == n, "a run of %zu bytes of '%s': %zu tokens", n,
-			i == 3 ? "\\n" : runs[i], t.n);
+		ok(rc == REAP_OK && t.n > 0 && t.end[t.n - 1] == n,
+			"a run of %zu bytes of '%s': %zu tokens", n, i == 3 ? "\\n" : runs[i], t.n);
 		reap_tokens_free(&t);
 	}
 	reap_bpe_work_close(w);
@@ -278,17 +297,21 @@ static void check_long_runs(const struct reap_bpe *bpe)
 static void check_utf8(void)
 {
 	static const char *const bad[] = {"\x80", "\xc0\x80", "\xc1\xbf", "\xc3", "\xe0\x9f\xbf",
-		"\xed\xa0\x80", "\xe1\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "a\xff"};
-	static const char good[] = "a\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xef\xbf\xbf\xf0\x90\x80\x80"
-				   "\xf4\x8f\xbf\xbf";
+		"\xed\xa0\x80", "\xe1\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
+		"\xf5\x80\x80\x80", "a\xff"};
+	static const char good[] =
+		"a\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xef\xbf\xbf\xf0\x90\x80\x80"
+		"\xf4\x8f\xbf\xbf";
 	static const char spaced[] = " \t\xc2\x85\xe3\x80\x80\x1fx\xe2\x80\x8b y\xe2\x80\xa8\x1c\n";
 	size_t begin, end;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		ok(!reap_utf8_valid(bad[i], strlen(bad[i])), "not UTF-8: case %zu", i);
-	ok(reap_utf8_valid(good, sizeof(good) - 1) && reap_utf8_valid("", 0), "UTF-8 up to its bounds");
+	ok(reap_utf8_valid(good, sizeof(good) - 1) && reap_utf8_valid("", 0),
+		"UTF-8 up to its bounds");
 	reap_utf8_strip(spaced, sizeof(spaced) - 1, &begin, &end);
-	ok(begin == 8 && end == 14, "white space is stripped as str.strip() does: %zu..%zu", begin, end);
+	ok(begin == 8 && end == 14, "white space is stripped as str.strip() does: %zu..%zu", begin,
+		end);
 	reap_utf8_strip(" \n\xe2\x80\xa9", 5, &begin, &end);
 	ok(begin == end, "nothing but white space");
 	ok(reap_utf8_prefix(good, sizeof(good) - 1, 3) == 5 && reap_utf8_prefix("ab", 2, 5) == 2 &&
@@ -300,7 +323,8 @@ static void check_utf8(void)
  * bring GPT-2's own. */
 static void check_chain(const char *json)
 {
-	const char *end = strstr(json, "\"pre_tokenizer\""), *model = strstr(json, "\"post_processor\"");
+	const char *end = strstr(json, "\"pre_tokenizer\""),
+		   *model = strstr(json, "\"post_processor\"");
 	char *chained = malloc(strlen(json) + 1024), *got;
 	struct reap_bpe *bpe = NULL;
 	struct reap_bpe_work *w = NULL;
@@ -315,11 +339,14 @@ static void check_chain(const char *json)
 		"\"trim_offsets\": true, \"use_regex\": true}]}, %s",
 		(int)(end - json), json, model);
 	if (ok(reap_bpe_parse(&bpe, chained, strlen(chained), "t.json", &e) == REAP_OK &&
-			reap_bpe_work_open(&w, bpe, &e) == REAP_OK,
+			    reap_bpe_work_open(&w, bpe, &e) == REAP_OK,
 		    "a chain of two patterns loads (%s)", e.text)) {
 		/* Made with tokenizers 0.23.3 on the same file. */
 		got = encode(w, "it's 2024  the end", 18);
-		ok(strcmp(got, "72:0:1 83:1:2 439:2:4 220:4:5 17:5:6 15:6:7 17:7:8 19:8:9 220:9:10 275:10:14 220:14:15 357:15:17 67:17:18") == 0, "the chain cuts: %s", got);
+		ok(strcmp(got,
+			   "72:0:1 83:1:2 439:2:4 220:4:5 17:5:6 15:6:7 17:7:8 19:8:9 220:9:10 275:10:14 220:14:15 357:15:17 67:17:18") ==
+				0,
+			"the chain cuts: %s", got);
 		free(got);
 	}
 	reap_bpe_work_close(w);
@@ -346,12 +373,13 @@ int main(void)
 	check_vectors(bpe, "small");
 	check_long_runs(bpe);
 	ok(reap_bpe_find(bpe, "<|end|>", 7, &id) && id == 902, "an added token is found");
-	ok(reap_bpe_find(bpe, "a", 1, &id) && !reap_bpe_find(bpe, "<|end", 5, &id), "bytes are found");
+	ok(reap_bpe_find(bpe, "a", 1, &id) && !reap_bpe_find(bpe, "<|end", 5, &id),
+		"bytes are found");
 	reap_bpe_free(bpe);
 
 	merged = replaced(json, "\"ignore_merges\": true", "\"ignore_merges\": false");
-	if (ok(reap_bpe_parse(&bpe, merged, strlen(merged), "merged", &e) == REAP_OK, "ignore_merges off %s",
-		    e.text)) {
+	if (ok(reap_bpe_parse(&bpe, merged, strlen(merged), "merged", &e) == REAP_OK,
+		    "ignore_merges off %s", e.text)) {
 		check_vectors(bpe, "merged");
 		reap_bpe_free(bpe);
 	}

@@ -10,8 +10,8 @@
 #include "lib/text/chat.h"
 #include "tests/unit/tap.h"
 
-#define HEAD                                                                                       \
-	"<|start|>system<|message|>You are ChatGPT, a large language model trained by OpenAI.\n"   \
+#define HEAD \
+	"<|start|>system<|message|>You are ChatGPT, a large language model trained by OpenAI.\n" \
 	"Knowledge cutoff: 2024-06\n\nReasoning: medium\n\n# Valid channels: analysis, commentary, " \
 	"final. Channel must be included for every message.<|end|>"
 #define USER "<|start|>user<|message|>"
@@ -52,8 +52,8 @@ static void test_frozen(const char *path)
 		struct reap_chat_opts opts = {
 			.date = string_of(o, "date"),
 			.effort = effort[0] == 'l' ? REAP_EFFORT_LOW
-				  : effort[0] == 'm' ? REAP_EFFORT_MEDIUM
-						     : REAP_EFFORT_HIGH,
+				: effort[0] == 'm' ? REAP_EFFORT_MEDIUM
+						   : REAP_EFFORT_HIGH,
 			.all_history = strcmp(string_of(o, "history"), "all") == 0,
 		};
 		struct reap_err e = {0};
@@ -94,30 +94,35 @@ static void test_forms(void)
 	const char *pair = HEAD USER "q<|end|>" FINAL "a<|return|>";
 
 	check("{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},"
-	      "{\"role\":\"assistant\",\"content\":\"a\"}]}", pair, "messages");
+	      "{\"role\":\"assistant\",\"content\":\"a\"}]}",
+		pair, "messages");
 	check("{\"conversations\":[{\"from\":\"human\",\"value\":\"q\"},"
-	      "{\"from\":\"gpt\",\"value\":\"a\"}]}", pair, "ShareGPT");
+	      "{\"from\":\"gpt\",\"value\":\"a\"}]}",
+		pair, "ShareGPT");
 	check("{\"prompt\":\"q\",\"completion\":\"a\"}", pair, "prompt and completion");
 	check("{\"prompt\":[{\"role\":\"user\",\"content\":\"q\"}],"
-	      "\"completion\":[{\"role\":\"assistant\",\"content\":\"a\"}]}", pair,
-		"lists of prompt and completion");
-	check("{\"instruction\":\"q\",\"input\":\"\",\"output\":\"a\"}", pair, "instruction and output");
+	      "\"completion\":[{\"role\":\"assistant\",\"content\":\"a\"}]}",
+		pair, "lists of prompt and completion");
+	check("{\"instruction\":\"q\",\"input\":\"\",\"output\":\"a\"}", pair,
+		"instruction and output");
 	check("{\"instruction\":\"q\",\"input\":\"i\",\"output\":\"a\"}",
 		HEAD USER "q\n\ni<|end|>" FINAL "a<|return|>", "instruction, input and output");
 	check("{\"messages\":[{\"role\":\"user\",\"content\":\"q\",\"thinking\":null,"
 	      "\"tool_calls\":null},{\"role\":\"assistant\",\"content\":\"a\",\"thinking\":null,"
-	      "\"tool_calls\":[],\"reasoning\":\"\"}],\"tools\":null}", pair,
-		"nulls and empty lists, as Parquet gives them");
+	      "\"tool_calls\":[],\"reasoning\":\"\"}],\"tools\":null}",
+		pair, "nulls and empty lists, as Parquet gives them");
 	check("{\"conversations\":[{\"from\":\"human\",\"value\":\"q\"},{\"from\":\"function_call\","
 	      "\"value\":\"{\\\"name\\\": \\\"f\\\", \\\"arguments\\\": {\\\"x\\\": 0.1}}\"},"
 	      "{\"from\":\"observation\",\"value\":\"r\"},{\"from\":\"gpt\",\"value\":\"a\"}]}",
 		HEAD USER "q<|end|><|start|>assistant to=functions.f<|channel|>commentary "
 			  "<|constrain|>json<|message|>{\"x\": 0.1}<|call|><|start|>functions.f "
-			  "to=assistant<|channel|>commentary<|message|>r<|end|>" FINAL "a<|return|>",
+			  "to=assistant<|channel|>commentary<|message|>r<|end|>" FINAL
+			  "a<|return|>",
 		"ShareGPT's calls");
 	check("{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},"
 	      "{\"role\":\"assistant\",\"content\":\"<think>\\nt\\n</think>\\n\\na\"}]}",
-		HEAD USER "q<|end|>" ANALYSIS "t\n<|end|>" FINAL "a<|return|>", "<think> is analysis");
+		HEAD USER "q<|end|>" ANALYSIS "t\n<|end|>" FINAL "a<|return|>",
+		"<think> is analysis");
 	check("{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},"
 	      "{\"role\":\"assistant\",\"reasoning\":\"t\",\"content\":\"\"}]}",
 		HEAD USER "q<|end|>" ANALYSIS "t<|end|>", "analysis alone");

@@ -17,9 +17,18 @@ static uint8_t all[MOST], none[MOST], some[MOST];
 
 static struct reap_config gpt_oss(uint32_t layers, uint32_t experts)
 {
-	return (struct reap_config){.layers = layers, .hidden = 2880, .inter = 2880,
-		.experts = experts, .top_k = 4, .heads = 64, .kv_heads = 8, .head_dim = 64,
-		.vocab = 201088, .window = 128, .sliding = sliding, .mxfp4 = true};
+	return (struct reap_config){.layers = layers,
+		.hidden = 2880,
+		.inter = 2880,
+		.experts = experts,
+		.top_k = 4,
+		.heads = 64,
+		.kv_heads = 8,
+		.head_dim = 64,
+		.vocab = 201088,
+		.window = 128,
+		.sliding = sliding,
+		.mxfp4 = true};
 }
 
 static struct reap_block block(uint32_t len, const uint8_t *keep)
@@ -67,8 +76,15 @@ static void visible_keys(void)
 	ok(keys == 4.0 * 4096 * 12 * (2048 * 2049 / 2 + 128 * 129 / 2 + 1920 * 128),
 		"2048 tokens: %.3f GFLOP a token for visible keys", keys / 2048 * 1e-9);
 	f = flops(&run, 128, all);
-	run.cfg = &(struct reap_config){.layers = 24, .hidden = 2880, .inter = 2880, .experts = 32,
-		.top_k = 4, .heads = 64, .kv_heads = 8, .head_dim = 64, .window = 4096,
+	run.cfg = &(struct reap_config){.layers = 24,
+		.hidden = 2880,
+		.inter = 2880,
+		.experts = 32,
+		.top_k = 4,
+		.heads = 64,
+		.kv_heads = 8,
+		.head_dim = 64,
+		.window = 4096,
 		.sliding = sliding};
 	one = flops(&run, 128, all);
 	ok(f.attention == one.attention, "a block of the window's length is not cut");
@@ -124,7 +140,8 @@ static void seconds(void)
 	struct reap_forecast f = {.work = {.blocks = 5}, .flops = {.experts = 100}, .rate = 10};
 
 	ok(reap_forecast_seconds(&f, 1) == 10, "operations over the rate");
-	ok(fabs(reap_forecast_seconds(&f, 4) - 4) < 1e-12, "5 blocks in 4 shards: one has 2 of them");
+	ok(fabs(reap_forecast_seconds(&f, 4) - 4) < 1e-12,
+		"5 blocks in 4 shards: one has 2 of them");
 	ok(fabs(reap_forecast_seconds(&f, 16) - 2) < 1e-12, "no shard is less than a block");
 	f = (struct reap_forecast){.rate = 0};
 	ok(reap_forecast_seconds(&f, 4) == 0, "nothing takes no time");

@@ -41,8 +41,8 @@ static void check(const uint32_t *ids, size_t n, const char *want, const char *w
 	int rc = reap_decode(bpe, ids, n, &d, &e);
 	size_t len = n > 0 && rc == REAP_OK ? d.end[n - 1] : 0;
 
-	ok(rc == REAP_OK && len == strlen(want) && (len == 0 || memcmp(d.text, want, len) == 0), "%s: %.*s", what,
-		(int)len, d.text);
+	ok(rc == REAP_OK && len == strlen(want) && (len == 0 || memcmp(d.text, want, len) == 0),
+		"%s: %.*s", what, (int)len, d.text);
 	reap_decoded_free(&d);
 }
 
@@ -60,10 +60,15 @@ int main(void)
 	round_trip("Hello, world.  Two  blanks and a line\nbelow");
 	round_trip("東京 καλημέρα naïve 🙂🏽 e\xcc\x81");
 	round_trip("<|start|>assistant<|channel|>final<|message|>x<|return|>");
-	check((uint32_t[]){byte[0xe6], byte[0x9d], byte[0xb1]}, 3, "東", "a character of three tokens");
+	check((uint32_t[]){byte[0xe6], byte[0x9d], byte[0xb1]}, 3, "東",
+		"a character of three tokens");
 	check((uint32_t[]){byte[0xe6], byte[0x9d]}, 2, "\xef\xbf\xbd", "one that is not completed");
-	check((uint32_t[]){byte[0xe6], byte['a']}, 2, "\xef\xbf\xbd" "a", "one that is broken off");
-	check((uint32_t[]){byte[0x9d], byte[0xff]}, 2, "\xef\xbf\xbd\xef\xbf\xbd", "bytes that begin none");
+	check((uint32_t[]){byte[0xe6], byte['a']}, 2,
+		"\xef\xbf\xbd"
+		"a",
+		"one that is broken off");
+	check((uint32_t[]){byte[0x9d], byte[0xff]}, 2, "\xef\xbf\xbd\xef\xbf\xbd",
+		"bytes that begin none");
 	check((uint32_t[]){byte[0xed], byte[0xa0], byte[0x80]}, 3, "\xef\xbf\xbd", "a surrogate");
 	check((uint32_t[]){UINT32_MAX, 5000000}, 2, "<4294967295><5000000>", "ids without a token");
 	check(NULL, 0, "", "nothing");

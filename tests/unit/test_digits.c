@@ -52,9 +52,14 @@ static void make_scores(struct reap_scores *s, enum reap_method method)
 		reap_scores_make_sources(s, 1, &e) != REAP_OK)
 		exit(1);
 	s->known = REAP_KNOWN_ALL;
-	s->thresholds = (struct reap_thresholds){.rule = REAP_RULE_CODE, .cc_quantile = 0.15,
-		.uncertain_quantile = 0.85, .p_lo = 0.02, .h_lo = 0.1, .h_hi = 0.7,
-		.tokens = TOKENS, .samples = TOKENS};
+	s->thresholds = (struct reap_thresholds){.rule = REAP_RULE_CODE,
+		.cc_quantile = 0.15,
+		.uncertain_quantile = 0.85,
+		.p_lo = 0.02,
+		.h_lo = 0.1,
+		.h_hi = 0.7,
+		.tokens = TOKENS,
+		.samples = TOKENS};
 	memset(s->scored[0].source.tokens_sha256, '5', 64);
 	s->scored[0].source.blocks = s->scored[0].taken = 12;
 	for (int t = 0; t < TOKENS; t++) {
@@ -62,7 +67,8 @@ static void make_scores(struct reap_scores *s, enum reap_method method)
 
 		s->thresholds.region[region]++;
 		for (int l = 0; l < LAYERS; l++) {
-			int first = rand() % EXPERTS, second = (first + 1 + rand() % (EXPERTS - 1)) % EXPERTS;
+			int first = rand() % EXPERTS,
+			    second = (first + 1 + rand() % (EXPERTS - 1)) % EXPERTS;
 			double g = 0.5 + 0.5 * uniform();
 
 			add(&s->sums[l * EXPERTS + first], g, 1 + 9 * uniform(), region);
@@ -94,16 +100,21 @@ static bool read_text(const char *text, size_t len, struct reap_err *e)
 
 static char *write_text(const struct reap_scores *s, size_t *len)
 {
-	struct reap_header h = {.kind = REAP_KIND_SCORES, .has_model = true,
-		.model = {.id = "m", .digest = "d", .layers = LAYERS, .experts = EXPERTS, .top_k = TOP_K}};
+	struct reap_header h = {.kind = REAP_KIND_SCORES,
+		.has_model = true,
+		.model = {.id = "m",
+			.digest = "d",
+			.layers = LAYERS,
+			.experts = EXPERTS,
+			.top_k = TOP_K}};
 	struct reap_err e = {0};
 	char *text = calloc(1, 1 << 20);
 	ssize_t n;
 	int fd;
 
 	if (text == NULL || reap_spool_file(&fd, &e) != REAP_OK ||
-		reap_scores_write_yaml(fd, "y", &h, s, &e) != REAP_OK || lseek(fd, 0, SEEK_SET) != 0 ||
-		(n = reap_read_full(fd, text, 1 << 20)) < 0)
+		reap_scores_write_yaml(fd, "y", &h, s, &e) != REAP_OK ||
+		lseek(fd, 0, SEEK_SET) != 0 || (n = reap_read_full(fd, text, 1 << 20)) < 0)
 		exit(1);
 	close(fd);
 	*len = (size_t)n;
@@ -117,8 +128,8 @@ static void key_of(const char *text, size_t at, char *key, size_t size)
 
 	while (at > 0 && text[at] != ':')
 		at--;
-	for (end = begin = at; begin > 0 && (isalnum((unsigned char)text[begin - 1]) ||
-					    text[begin - 1] == '_');)
+	for (end = begin = at;
+		begin > 0 && (isalnum((unsigned char)text[begin - 1]) || text[begin - 1] == '_');)
 		begin--;
 	snprintf(key, size, "%.*s", (int)(end - begin), text + begin);
 }
@@ -128,8 +139,9 @@ static bool of_number(const char *text, size_t at)
 {
 	if (!isdigit((unsigned char)text[at]))
 		return false;
-	while (at > 0 && (isdigit((unsigned char)text[at - 1]) || strchr(".+-", text[at - 1]) != NULL ||
-				 (text[at - 1] == 'e' && at > 1 && isdigit((unsigned char)text[at - 2]))))
+	while (at > 0 &&
+		(isdigit((unsigned char)text[at - 1]) || strchr(".+-", text[at - 1]) != NULL ||
+			(text[at - 1] == 'e' && at > 1 && isdigit((unsigned char)text[at - 2]))))
 		at--;
 	return at == 0 || strchr(" [{,\"\n", text[at - 1]) != NULL;
 }
@@ -183,7 +195,9 @@ static void edit_all(enum reap_method method, bool with_digest)
 		/* Below the last bits of a double nothing is another number; what follows
 		 * from sums of sums is known to fewer of them. */
 		if ((!with_digest && is_unfounded(key)) ||
-			change(text, i, to) < (with_digest ? 1e-15 : strcmp(key, "sum_gn") == 0 ? 1e-11 : 4e-15))
+			change(text, i, to) < (with_digest                                 ? 1e-15
+							      : strcmp(key, "sum_gn") == 0 ? 1e-11
+											   : 4e-15))
 			continue;
 		if (!with_digest && strcmp(key, "seed") == 0 && method != REAP_RANDOM)
 			continue;
@@ -193,7 +207,8 @@ static void edit_all(enum reap_method method, bool with_digest)
 		if (read_text(text, len, &e)) {
 			passed++;
 			if (first[0] == '\0')
-				snprintf(first, sizeof(first), "%.20s, byte %zu: %c for %c", key, i, to, was);
+				snprintf(first, sizeof(first), "%.20s, byte %zu: %c for %c", key, i,
+					to, was);
 		}
 		text[i] = was;
 	}

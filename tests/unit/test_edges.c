@@ -10,7 +10,8 @@
 
 static const struct reap_eval_meta meta = {.xbins = 10, .ybins = 5, .cc_quantile = 0.15};
 
-static void add(struct reap_metrics *m, const struct reap_grid *g, unsigned n, double p, float entropy)
+static void add(struct reap_metrics *m, const struct reap_grid *g, unsigned n, double p,
+	float entropy)
 {
 	while (n-- > 0)
 		reap_metrics_add(m, g, (float)-log(p), entropy, false);
@@ -37,7 +38,8 @@ int main(void)
 	struct reap_err e = {0};
 	bool right = true;
 
-	if (reap_grid_init(&g, &meta, &e) != REAP_OK || reap_metrics_alloc(&m, &meta, &e) != REAP_OK)
+	if (reap_grid_init(&g, &meta, &e) != REAP_OK ||
+		reap_metrics_alloc(&m, &meta, &e) != REAP_OK)
 		exit(1);
 	fill(&m, &g);
 	ok(fabs(m.x_thr - 0.1) < 1e-12 && fabs(m.h_thr - 0.4) < 1e-12 && m.cc_count == 12,
@@ -46,16 +48,20 @@ int main(void)
 	reap_edges_find(move, &g, &m, &m, meta.cc_quantile);
 	for (int i = 0; i < REAP_EDGE_MOVES; i++) {
 		/* p down, p up, entropy down, entropy up */
-		static const double missing[] = {0.15, 0.35, 0.01, 0.09}, change[] = {-0.12, 0, -0.06, 0};
+		static const double missing[] = {0.15, 0.35, 0.01, 0.09},
+				    change[] = {-0.12, 0, -0.06, 0};
 		int k = 2 * move[i].entropy + move[i].up, sign = move[i].right ? 1 : -1;
 		double share = 0;
 
 		right &= fabs(move[i].missing - missing[k]) < 1e-12 &&
 			fabs(move[i].change - sign * change[k]) < 1e-12;
 		for (uint32_t bin = 0; bin < 50; bin++)
-			share += reap_edges_holds(&move[i], &g, bin) ? (double)m.hist2d[bin] / 100 : 0;
+			share += reap_edges_holds(&move[i], &g, bin) ? (double)m.hist2d[bin] / 100
+								     : 0;
 		right &= fabs(fabs(share - meta.cc_quantile) - missing[k]) < 1e-12;
-		move[i].share = (struct reap_interval){.known = true, .se = 0.02, .units = 50,
+		move[i].share = (struct reap_interval){.known = true,
+			.se = 0.02,
+			.units = 50,
 			.independent = 50};
 	}
 	ok(right, "what a bin more or less changes, and what share of the tokens decides on it");

@@ -86,8 +86,8 @@ static void run(const struct reap_gemm_ctx *g, const struct weights *x, const vo
 {
 	struct reap_panel *panel = reap_alloc(m, sizeof(*panel));
 	struct result r = {c, x->w.n};
-	struct reap_product p = {
-		.w = &x->w, .packed = packed, .a = a, .panel = panel, .done = take, .arg = &r};
+	struct reap_product p =
+		{.w = &x->w, .packed = packed, .a = a, .panel = panel, .done = take, .arg = &r};
 
 	reap_panels_add(g->gemm, panel, &p.panels, first, m);
 	reap_gemm_run(g, &p, 1);
@@ -99,8 +99,8 @@ static void back(enum reap_operand type, float *x, const uint8_t *row, size_t k)
 {
 	for (size_t i = 0; i < k; i++) {
 		if (type == REAP_OP_BF16)
-			reap_kern_scalar.bf16_to_f32(
-				&x[i], (const uint16_t *)(const void *)row + i, 1);
+			reap_kern_scalar.bf16_to_f32(&x[i], (const uint16_t *)(const void *)row + i,
+				1);
 		if (type == REAP_OP_I16)
 			reap_i16_get(&x[i], row, k, i, 1, &reap_kern_scalar);
 	}
@@ -195,8 +195,10 @@ static void outliers(const struct reap_gemm_ctx *g, enum reap_weight_layout layo
 			*w /= in;
 			reap_kern_scalar.f32_to_bf16(&h, w, 1);
 			reap_kern_scalar.bf16_to_f32(w, &h, 1);
-			memcpy(x.data + 2 * (layout == REAP_W_BF16 ? j * K + odd[o].at
-								   : odd[o].at * N + j),
+			memcpy(x.data +
+					2 *
+						(layout == REAP_W_BF16 ? j * K + odd[o].at
+								       : odd[o].at * N + j),
 				&h, 2);
 		}
 	}
@@ -315,7 +317,7 @@ static void extremes(void)
 				if (fabsf(c[r] - want[l]) >
 						(gemm->operand == REAP_OP_I16
 								? 0x1p-22f * fabsf(want[l]) +
-									  0x1p-149f
+									0x1p-149f
 								: 0) &&
 					!(c[r] == 0 && fabsf(want[l]) < 0x1p-126f))
 					bad++;

@@ -112,10 +112,13 @@ static void test_edges(void)
 			reap_intervals(rows, 10, COLUMNS, figures, 2, again, &e) == REAP_OK &&
 			ci[1].lo == again[1].lo && ci[1].hi == again[1].hi,
 		"the same units give the same interval");
-	ok(reap_intervals(rows, REAP_INTERVAL_MIN_UNITS - 1, COLUMNS, figures, 2, ci, &e) == REAP_OK &&
-			!ci[0].known && ci[0].se > 0, "too few units: an error, but no interval");
+	ok(reap_intervals(rows, REAP_INTERVAL_MIN_UNITS - 1, COLUMNS, figures, 2, ci, &e) ==
+				REAP_OK &&
+			!ci[0].known && ci[0].se > 0,
+		"too few units: an error, but no interval");
 	ok(reap_intervals(rows, 1, COLUMNS, figures, 2, ci, &e) == REAP_OK && !ci[0].known &&
-			isnan(ci[0].se), "one unit: neither");
+			isnan(ci[0].se),
+		"one unit: neither");
 	for (int i = 0; i < 10; i++)
 		rows[i * COLUMNS] = i == 0 ? 10 : 0;
 	ok(reap_intervals(rows, 10, COLUMNS, figures, 2, ci, &e) == REAP_OK && !ci[0].known,
@@ -149,35 +152,45 @@ static void test_kinds(void)
 	for (int i = 0; i < N; i++)
 		v[i] = 1 + random_normal(&state);
 	plain = interval_of(v, N);
-	ok(plain.independent > 80 && plain.independent <= N, "100 that are nothing alike are worth %g",
-		plain.independent);
+	ok(plain.independent > 80 && plain.independent <= N,
+		"100 that are nothing alike are worth %g", plain.independent);
 	for (int i = N - 1; i > 0; i--) /* each value twice */
 		v[i] = v[i / 2];
 	ci = interval_of(v, N);
-	ok(ci.independent < 50 && ci.se > 1.3 * plain.se, "50 that come twice are worth %g: error %g, "
-		"not %g", ci.independent, ci.se, plain.se);
+	ok(ci.independent < 50 && ci.se > 1.3 * plain.se,
+		"50 that come twice are worth %g: error %g, "
+		"not %g",
+		ci.independent, ci.se, plain.se);
 	alike = reap_interval_alike(&ci);
-	ok(alike.independent < 0.9 * ci.independent && fabs(alike.se * alike.se * alike.independent /
-			(ci.se * ci.se * ci.independent) - 1) < 1e-12,
-		"more alike than they look, they are worth %g: error %g", alike.independent, alike.se);
+	ok(alike.independent < 0.9 * ci.independent &&
+			fabs(alike.se * alike.se * alike.independent /
+					(ci.se * ci.se * ci.independent) -
+				1) < 1e-12,
+		"more alike than they look, they are worth %g: error %g", alike.independent,
+		alike.se);
 	for (int i = 0; i < N; i++)
 		v[i] = i % 10 == 3 ? 1 : 0;
 	ci = interval_of(v, N);
-	ok(ci.skew > 2 && ci.hi - 0.1 > 1.3 * (0.1 - ci.lo), "10 of 100 differ: skewed, longer upwards: "
-		"%.3f .. %.3f", ci.lo, ci.hi);
+	ok(ci.skew > 2 && ci.hi - 0.1 > 1.3 * (0.1 - ci.lo),
+		"10 of 100 differ: skewed, longer upwards: "
+		"%.3f .. %.3f",
+		ci.lo, ci.hi);
 	ok(fabs(reap_interval_reach(&ci, 1, 1) - (ci.hi - 0.1)) < 1e-12 &&
 			reap_interval_reach(&ci, 1, 4) < 0.5 * (ci.hi - 0.1),
 		"four times the units: less than half as wide");
 	for (int i = 0; i < N; i++)
 		v[i] = i == 3;
 	ci = interval_of(v, N);
-	ok(ci.hi - 0.01 > 5 * ci.se, "one of 100 differs: %.1f errors upwards", (ci.hi - 0.01) / ci.se);
+	ok(ci.hi - 0.01 > 5 * ci.se, "one of 100 differs: %.1f errors upwards",
+		(ci.hi - 0.01) / ci.se);
 }
 
 static void test_student(void)
 {
-	ok(fabs(reap_student_cdf(2.2622, 9) - 0.975) < 0.002 && fabs(reap_student_cdf(0, 3) - 0.5) < 1e-12 &&
-		fabs(reap_student_cdf(-1.96, 1e6) - 0.025) < 1e-4, "Student's t against tables");
+	ok(fabs(reap_student_cdf(2.2622, 9) - 0.975) < 0.002 &&
+			fabs(reap_student_cdf(0, 3) - 0.5) < 1e-12 &&
+			fabs(reap_student_cdf(-1.96, 1e6) - 0.025) < 1e-4,
+		"Student's t against tables");
 }
 
 static void test_units(void)
@@ -190,7 +203,8 @@ static void test_units(void)
 	for (uint32_t i = 0; i < 1000; i++)
 		right &= reap_units_find(&u, i * 2654435761u) == i;
 	ok(right && u.count == 1000, "1000 rows that come twice are 1000 units");
-	ok(reap_units_add(&u) == 1000 && reap_units_find(&u, 0) == 0, "a block without rows is one more");
+	ok(reap_units_add(&u) == 1000 && reap_units_find(&u, 0) == 0,
+		"a block without rows is one more");
 	reap_units_free(&u);
 }
 

@@ -60,11 +60,13 @@ static void put_random_array(msgpack_packer *pk)
 		count = 0;
 	}
 	for (size_t i = 0; i < 256; i++)
-		data[i] = rng() % 4 > 0 ? rng() : rng() % 2 > 0 ? 0x7ff8000000000000 : 0xfff0000000000000;
+		data[i] = rng() % 4 > 0 ? rng()
+			: rng() % 2 > 0 ? 0x7ff8000000000000
+					: 0xfff0000000000000;
 	if (t == REAP_F32)
 		for (size_t i = 0; i < 256; i++) {
-			static const uint32_t odd[] = {0x7fc00000, 0x7f800000, 0xff800000, 0xffc00000,
-				0x7f800001, 0x80000000, 1, 0x7f7fffff};
+			static const uint32_t odd[] = {0x7fc00000, 0x7f800000, 0xff800000,
+				0xffc00000, 0x7f800001, 0x80000000, 1, 0x7f7fffff};
 			uint32_t bits = rng() % 2 > 0 ? odd[rng() % 8] : (uint32_t)rng();
 
 			memcpy((char *)data + 4 * i, &bits, sizeof(bits));
@@ -74,8 +76,9 @@ static void put_random_array(msgpack_packer *pk)
 
 static void put_random_value(msgpack_packer *pk, int depth)
 {
-	static const int64_t odd[] = {0, 1, -1, 127, 128, -32, -33, 255, 256, 65535, 65536, INT32_MAX,
-		INT32_MIN, UINT32_MAX, (int64_t)UINT32_MAX + 1, INT64_MAX, INT64_MIN, -129};
+	static const int64_t odd[] = {0, 1, -1, 127, 128, -32, -33, 255, 256, 65535, 65536,
+		INT32_MAX, INT32_MIN, UINT32_MAX, (int64_t)UINT32_MAX + 1, INT64_MAX, INT64_MIN,
+		-129};
 	uint64_t n;
 	double d;
 
@@ -151,7 +154,8 @@ static void put_random_record(msgpack_packer *pk)
 
 /* ---- there and back ---- */
 
-static const struct reap_header header = {.kind = REAP_KIND_TRACE, .has_model = true,
+static const struct reap_header header = {.kind = REAP_KIND_TRACE,
+	.has_model = true,
 	.model = {.id = "m", .layers = 1, .experts = 4, .top_k = 2}};
 
 /* The bytes of a stream with one record: `line` encoded, or a random one for NULL. */
@@ -161,7 +165,8 @@ static char *stream_of(const char *path, const char *line, char *text, size_t *l
 	struct reap_writer *w = NULL;
 	json_t *v = NULL;
 	char *bytes = NULL;
-	int rc = reap_writer_open(&w, open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600), path, &header, &e);
+	int rc = reap_writer_open(&w, open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600), path, &header,
+		&e);
 
 	if (rc == REAP_OK && line == NULL) {
 		msgpack_sbuffer sb;
@@ -245,10 +250,13 @@ static void refused(const char *path, const char *field, size_t n, const char *w
 	struct reap_rec rec = {.raw = (uint8_t *)raw, .len = 5 + n};
 	char *line;
 
-	memcpy(raw, "\x82\xa1t\xa1" "a", 5);
+	memcpy(raw,
+		"\x82\xa1t\xa1"
+		"a",
+		5);
 	memcpy(raw + 5, field, n);
-	if (reap_writer_open(&w, open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600), path, &header, &e) !=
-			REAP_OK ||
+	if (reap_writer_open(&w, open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600), path, &header,
+		    &e) != REAP_OK ||
 		reap_write_raw(w, &rec, &e) != REAP_OK || reap_writer_finish(w, &e) != REAP_OK) {
 		ok(false, "cannot prepare: %s", e.text);
 		return;
@@ -268,12 +276,17 @@ static void test_refused(const char *path)
 	REFUSED(path, "\x01\x02", "map: a key that is no text");
 	REFUSED(path, "\xa1t\x01", "t: given twice");
 	REFUSED(path, "\xa1x\xcf\x80\x00\x00\x00\x00\x00\x00\x00", "x: an integer above 2^63-1");
-	REFUSED(path, "\xa1x\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00", "x: a number that is not finite");
-	REFUSED(path, "\xa1x\x91\xcb\xff\xf0\x00\x00\x00\x00\x00\x00", "x: a number that is not finite");
+	REFUSED(path, "\xa1x\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00",
+		"x: a number that is not finite");
+	REFUSED(path, "\xa1x\x91\xcb\xff\xf0\x00\x00\x00\x00\x00\x00",
+		"x: a number that is not finite");
 	REFUSED(path, "\xa1x\xc4\x01y", "x: bytes that are no array's");
 	REFUSED(path, "\xa1x\xd4\x01y", "x: an extension type");
 	REFUSED(path, "\xa1x\x82\xa1y\x01\xa1y\x02", "x: given twice");
-	REFUSED(path, "\xa1x\x83\xa5" "dtype\xa2u8\xa5shape\x91\x02\xa4" "data\xc4\x01y",
+	REFUSED(path,
+		"\xa1x\x83\xa5"
+		"dtype\xa2u8\xa5shape\x91\x02\xa4"
+		"data\xc4\x01y",
 		"x: not an array of dtype, shape and data");
 }
 

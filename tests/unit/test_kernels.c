@@ -42,7 +42,8 @@ static float value(void)
 static void *guarded(size_t bytes)
 {
 	size_t size = (bytes + PAGE - 1) / PAGE * PAGE;
-	char *p = mmap(NULL, size + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p =
+		mmap(NULL, size + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED || mprotect(p + size, PAGE, PROT_NONE) != 0)
 		abort();
@@ -78,8 +79,8 @@ static void same_float(float a, float b)
 	same(&a, &b, sizeof(a));
 }
 
-static const size_t sizes[] = {0, 1, 2, 15, 16, 17, 31, 32, 33, 47, 48, 63, 64, 65, 67, 96, 128, 500,
-	2880};
+static const size_t sizes[] = {0, 1, 2, 15, 16, 17, 31, 32, 33, 47, 48, 63, 64, 65, 67, 96, 128,
+	500, 2880};
 enum { SIZES = sizeof(sizes) / sizeof(*sizes) };
 
 /* MXFP4 by its definition. */
@@ -247,7 +248,8 @@ static void softmax(const struct reap_kern *k)
 		same_float(k->sum_exp(x, m, n), ref->sum_exp(x, m, n));
 		ex += differ;
 		for (size_t from = 0; from <= n; from += 7)
-			find += k->find_above(x, m / 2, from, n) != ref->find_above(x, m / 2, from, n);
+			find += k->find_above(x, m / 2, from, n) !=
+				ref->find_above(x, m / 2, from, n);
 		release(x, b), release(d, b), release(e, b);
 	}
 	ok(mx == 0, "%s: max as scalar", k->level);
@@ -280,7 +282,8 @@ static void products(const struct reap_kern *k)
 					want += (double)a[i * d + l] * (double)b[l * n + j];
 					size += fabs((double)a[i * d + l] * (double)b[l * n + j]);
 				}
-				worst = fmax(worst, fabs(want - (double)c[i * n + j]) / (size + 1e-30));
+				worst = fmax(worst,
+					fabs(want - (double)c[i * n + j]) / (size + 1e-30));
 			}
 		/* A row's bits do not depend on the rows beside it. */
 		k->matmul(c, n, a, d, b, n, m, n, d, 0);
@@ -329,7 +332,8 @@ static void formulas(void)
 	{
 		float x[3] = {-88.5f, -INFINITY, 0}, y[3], s = ref->exp_sum(y, x, 0, 3);
 
-		ok(y[0] == 0 && y[1] == 0 && y[2] == 1 && s == 1, "exp of the very small is 0, of 0 is 1");
+		ok(y[0] == 0 && y[1] == 0 && y[2] == 1 && s == 1,
+			"exp of the very small is 0, of 0 is 1");
 		x[0] = NAN;
 		ok(isnan(ref->exp_sum(y, x, 0, 3)), "exp of NaN is NaN");
 	}
@@ -391,7 +395,8 @@ int main(void)
 		products(k);
 	}
 	setenv("REAP_CPU", "scalar", 1);
-	ok(reap_kern_pick(&k, &e) == REAP_OK && k == &reap_kern_scalar, "REAP_CPU lowers the level");
+	ok(reap_kern_pick(&k, &e) == REAP_OK && k == &reap_kern_scalar,
+		"REAP_CPU lowers the level");
 	setenv("REAP_CPU", "avx1024", 1);
 	ok(reap_kern_pick(&k, &e) == REAP_EUSAGE && strstr(e.text, "avx1024") != NULL,
 		"REAP_CPU: an unknown level is an error");

@@ -67,14 +67,17 @@ int main(void)
 
 	last = &model->ckpt->shard[model->ckpt->shards - 1];
 	ok(reap_model_file_at(model, last->map, &cut_short) == last->path && !cut_short &&
-			reap_model_file_at(model, last->map + last->bytes - 1, &cut_short) == last->path,
+			reap_model_file_at(model, last->map + last->bytes - 1, &cut_short) ==
+				last->path,
 		"an address in a mapping belongs to its file");
 	ok(reap_model_file_at(model, &e, &cut_short) == NULL &&
-			reap_model_file_at(model, last->map + last->bytes, &cut_short) != last->path,
+			reap_model_file_at(model, last->map + last->bytes, &cut_short) !=
+				last->path,
 		"another does not");
 
 	ok(map(ENODEV, ENODEV, &e) == REAP_EFAIL &&
-			strstr(e.text, "model-00001-of-00003.safetensors: cannot be mapped") != NULL &&
+			strstr(e.text, "model-00001-of-00003.safetensors: cannot be mapped") !=
+				NULL &&
 			strstr(e.text, "copy the model to a disk of this machine") != NULL,
 		"neither: %s", e.text);
 	ok(map(ENOMEM, ENOMEM, &e) == REAP_EFAIL && strstr(e.text, "ulimit -v") != NULL,

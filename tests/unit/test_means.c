@@ -38,10 +38,13 @@ static void wipe(void)
 
 /* With affinity for 8 and 1,000,000 bytes of RAM, and what was put: cpus and memory, and
  * what decided. */
-static void is(const char *what, int cpus, const char *cpus_by, uint64_t memory, const char *memory_by)
+static void is(const char *what, int cpus, const char *cpus_by, uint64_t memory,
+	const char *memory_by)
 {
-	struct reap_means l = {
-		.cpus = 8, .memory = 1000000, .cpus_by = "affinity", .memory_by = "RAM"};
+	struct reap_means l = {.cpus = 8,
+		.memory = 1000000,
+		.cpus_by = "affinity",
+		.memory_by = "RAM"};
 
 	reap_means_of_groups(&l, root);
 	ok(l.cpus == cpus && strcmp(l.cpus_by, cpus_by) == 0 && l.memory == memory &&
@@ -51,9 +54,12 @@ static void is(const char *what, int cpus, const char *cpus_by, uint64_t memory,
 	wipe();
 }
 
-#define UNIFIED(root, mount) "29 23 0:26 " root " " mount " rw,nosuid shared:4 - cgroup2 cgroup2 rw\n"
-#define OLD(root, mount, which) "33 31 0:30 " root " " mount " rw,relatime - cgroup cgroup rw," which "\n"
-#define OTHERS "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n23 22 0:21 / /sys rw shared:7 - sysfs sysfs rw\n"
+#define UNIFIED(root, mount) \
+	"29 23 0:26 " root " " mount " rw,nosuid shared:4 - cgroup2 cgroup2 rw\n"
+#define OLD(root, mount, which) \
+	"33 31 0:30 " root " " mount " rw,relatime - cgroup cgroup rw," which "\n"
+#define OTHERS \
+	"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n23 22 0:21 / /sys rw shared:7 - sysfs sysfs rw\n"
 
 static void test_version_2(void)
 {
@@ -129,7 +135,8 @@ static void test_version_1(void)
 	/* Docker mounts the container's own part. */
 	put("/proc/self/cgroup", groups);
 	put("/proc/self/mountinfo",
-		OLD("/docker/1", "/c\\040g/cpu", "cpu,cpuacct") OLD("/docker/1", "/c\\040g/m", "memory"));
+		OLD("/docker/1", "/c\\040g/cpu", "cpu,cpuacct")
+			OLD("/docker/1", "/c\\040g/m", "memory"));
 	put("/c g/cpu/cpu.cfs_quota_us", "150000\n");
 	put("/c g/cpu/cpu.cfs_period_us", "100000\n");
 	put("/c g/m/memory.limit_in_bytes", "300000\n");

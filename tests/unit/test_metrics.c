@@ -78,9 +78,15 @@ static const struct frozen cases[] = {
 
 static struct reap_eval_meta meta_of(bool log_scale)
 {
-	return (struct reap_eval_meta){.entropy_topk = 20, .xbins = 160, .ybins = 120,
-		.cc_quantile = 0.15, .log_scale = log_scale, .logp_min = -8, .logp_max = 0,
-		.shard = 1, .shards = 1};
+	return (struct reap_eval_meta){.entropy_topk = 20,
+		.xbins = 160,
+		.ybins = 120,
+		.cc_quantile = 0.15,
+		.log_scale = log_scale,
+		.logp_min = -8,
+		.logp_max = 0,
+		.shard = 1,
+		.shards = 1};
 }
 
 static bool close_to(double a, double b)
@@ -100,8 +106,8 @@ static int64_t checksum(const struct reap_metrics *m)
 static void compare_frozen(const struct frozen *c, struct reap_metrics *m)
 {
 	static const char *const names[] = {"ppl", "mean_nll", "var_nll", "mean_prob",
-		"mean_entropy", "x_thr", "p_thr", "h_thr", "p_q05", "p_q50", "p_q95", "h_q05", "h_q50",
-		"h_q95", "cc_rate"};
+		"mean_entropy", "x_thr", "p_thr", "h_thr", "p_q05", "p_q50", "p_q95", "h_q05",
+		"h_q50", "h_q95", "cc_rate"};
 	const double got[] = {m->ppl, m->mean_nll, m->var_nll, m->mean_prob, m->mean_entropy,
 		m->x_thr, m->p_thr, m->h_thr, m->p_q05, m->p_q50, m->p_q95, m->h_q05, m->h_q50,
 		m->h_q95, m->cc_rate};
@@ -118,8 +124,9 @@ static void compare_frozen(const struct frozen *c, struct reap_metrics *m)
 
 static bool same(const struct reap_metrics *a, const struct reap_metrics *b)
 {
-	return memcmp(&a->ppl, &b->ppl, offsetof(struct reap_metrics, hist2d) -
-			offsetof(struct reap_metrics, ppl)) == 0 &&
+	return memcmp(&a->ppl, &b->ppl,
+		       offsetof(struct reap_metrics, hist2d) -
+			       offsetof(struct reap_metrics, ppl)) == 0 &&
 		memcmp(a->hist2d, b->hist2d, 160 * 120 * sizeof(int64_t)) == 0;
 }
 
@@ -154,7 +161,8 @@ static void test_case(const struct frozen *c, struct reap_metrics *m)
 	struct token *t = malloc(TOKENS * sizeof(*t));
 
 	if (!ok(t != NULL && reap_grid_init(&g, &meta, &e) == REAP_OK &&
-			    reap_metrics_alloc(m, &meta, &e) == REAP_OK, "memory"))
+			    reap_metrics_alloc(m, &meta, &e) == REAP_OK,
+		    "memory"))
 		exit(1);
 	make_tokens(t, c->shift);
 	for (int i = 0; i < TOKENS; i++)
@@ -183,8 +191,9 @@ static void test_edges(void)
 			exit(1);
 		for (size_t i = 0; i < bins; i++) {
 			wrong += !reap_grid_bin(&g, 1, g.h_edges[i], &bin) || bin % bins != i;
-			wrong += i > 0 && (!reap_grid_bin(&g, 1, nextafter(g.h_edges[i], 0), &bin) ||
-					  bin % bins != i - 1);
+			wrong += i > 0 &&
+				(!reap_grid_bin(&g, 1, nextafter(g.h_edges[i], 0), &bin) ||
+					bin % bins != i - 1);
 		}
 		reap_grid_free(&g);
 	}
@@ -202,10 +211,12 @@ static void test_grid(void)
 	test_edges();
 	if (reap_grid_init(&g, &meta, &e) != REAP_OK)
 		return;
-	ok(reap_grid_bin(&g, 1, 1, &bin) && bin == 160 * 120 - 1, "the top edges are in the last bin");
+	ok(reap_grid_bin(&g, 1, 1, &bin) && bin == 160 * 120 - 1,
+		"the top edges are in the last bin");
 	ok(!reap_grid_bin(&g, nextafter(1, 2), 0, &bin) && !reap_grid_bin(&g, -1e-9, 0, &bin) &&
-		!reap_grid_bin(&g, 0.5, 1.0001, &bin) && !reap_grid_bin(&g, NAN, 0, &bin) &&
-		!reap_grid_bin(&g, 0.5, NAN, &bin), "outside the range is no bin");
+			!reap_grid_bin(&g, 0.5, 1.0001, &bin) && !reap_grid_bin(&g, NAN, 0, &bin) &&
+			!reap_grid_bin(&g, 0.5, NAN, &bin),
+		"outside the range is no bin");
 	reap_grid_free(&g);
 }
 
@@ -237,11 +248,13 @@ int main(void)
 	ok(close_to(reap_js2d(m[2].hist2d, m[3].hist2d, 160 * 120), 0.3611328073968324),
 		"js2d, log");
 	ok(reap_js2d(m[0].hist2d, m[0].hist2d, 160 * 120) == 0, "js2d of the same is exactly 0");
-	if (reap_metrics_alloc(&none, &meta, &e) != REAP_OK || reap_grid_init(&g, &meta, &e) != REAP_OK)
+	if (reap_metrics_alloc(&none, &meta, &e) != REAP_OK ||
+		reap_grid_init(&g, &meta, &e) != REAP_OK)
 		return 1;
 	reap_metrics_finish(&none, &g, 0.15);
 	ok(none.ppl == 0 && none.cc_rate == 0, "no tokens: zeros, not NaN");
-	ok(reap_js2d(m[0].hist2d, none.hist2d, 160 * 120) == 0, "js2d with an empty histogram is 0");
+	ok(reap_js2d(m[0].hist2d, none.hist2d, 160 * 120) == 0,
+		"js2d with an empty histogram is 0");
 	test_grid();
 	test_fix();
 	for (int i = 0; i < 4; i++)

@@ -44,7 +44,8 @@ static const char *read_back(void)
 	struct reap_pack_info p;
 	FILE *in = fopen(stream_path, "rb");
 	size_t n = 0;
-	int rc = in != NULL ? reap_reader_open(&r, fileno(in), "s", REAP_KIND_TOKENS, &e) : REAP_EFAIL;
+	int rc = in != NULL ? reap_reader_open(&r, fileno(in), "s", REAP_KIND_TOKENS, &e)
+			    : REAP_EFAIL;
 
 	out[0] = '\0';
 	letter(0);
@@ -53,22 +54,24 @@ static const char *read_back(void)
 			if (reap_rec_is(&rec, "pack")) {
 				if (reap_get_pack(&rec, &p, &e) != REAP_OK)
 					break;
-				n += (size_t)snprintf(out + n, sizeof(out) - n, " %s=%llu/%llu/%llu/%llu", p.pack,
-					(unsigned long long)p.blocks, (unsigned long long)p.rows_seen,
+				n += (size_t)snprintf(out + n, sizeof(out) - n,
+					" %s=%llu/%llu/%llu/%llu", p.pack,
+					(unsigned long long)p.blocks,
+					(unsigned long long)p.rows_seen,
 					(unsigned long long)p.tokens, (unsigned long long)p.kept);
 				continue;
 			}
 			if (reap_get_block(&rec, &b, &storage, &e) != REAP_OK)
 				break;
-			n += (size_t)snprintf(out + n, sizeof(out) - n, "%s%s[%llu]:", n ? " " : "", b.pack,
-				(unsigned long long)b.index);
+			n += (size_t)snprintf(out + n, sizeof(out) - n, "%s%s[%llu]:", n ? " " : "",
+				b.pack, (unsigned long long)b.index);
 			for (uint32_t i = 0, part = 0; i < b.len; i++) {
 				char row[2] = "";
 
 				if (part < b.parts.n && b.parts.start[part] == i)
 					row[0] = letter(b.parts.row[part++]);
-				n += (size_t)snprintf(out + n, sizeof(out) - n, "%s%s%u%s", i ? "," : "", row,
-					b.ids[i], b.keep[i] ? "*" : "");
+				n += (size_t)snprintf(out + n, sizeof(out) - n, "%s%s%u%s",
+					i ? "," : "", row, b.ids[i], b.keep[i] ? "*" : "");
 			}
 		}
 	if (e.code != REAP_OK)
@@ -80,12 +83,13 @@ static const char *read_back(void)
 	return out;
 }
 
-static void check(const char *what, struct reap_pack_opts o, struct reap_rows *const *files, size_t n,
-	const char *want)
+static void check(const char *what, struct reap_pack_opts o, struct reap_rows *const *files,
+	size_t n, const char *want)
 {
 	struct reap_err e = {0};
 	struct reap_header h = {.kind = REAP_KIND_TOKENS};
-	struct reap_pack_info info[2] = {{.pack = "a", .split = "all"}, {.pack = "b", .split = "all"}};
+	struct reap_pack_info info[2] = {{.pack = "a", .split = "all"},
+		{.pack = "b", .split = "all"}};
 	struct reap_feed_opts fo = {.files = files, .n_files = n};
 	struct reap_feed *feed = NULL;
 	struct reap_writer *w = NULL;
@@ -184,28 +188,101 @@ static void check_refusals(void)
 		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 3, .says = NULL},
 		{.pack = "p", .seq_len = 3, .n_ids = 3, .n_keep = 3, .n_channel = 3, .says = NULL},
 		{.pack = "p", .says = "ids: 0 tokens"},
-		{.pack = "p", .seq_len = 4, .n_ids = 3, .n_keep = 3, .n_channel = 3, .says = "seq_len is 4"},
-		{.pack = "p", .seq_len = 1 << 21, .n_ids = 3, .n_keep = 3, .n_channel = 3, .says = "seq_len"},
+		{.pack = "p",
+			.seq_len = 4,
+			.n_ids = 3,
+			.n_keep = 3,
+			.n_channel = 3,
+			.says = "seq_len is 4"},
+		{.pack = "p",
+			.seq_len = 1 << 21,
+			.n_ids = 3,
+			.n_keep = 3,
+			.n_channel = 3,
+			.says = "seq_len"},
 		{.pack = "p", .n_ids = 3, .n_keep = 2, .n_channel = 3, .says = "keep"},
 		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 4, .says = "channel"},
-		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 3, .keep = 2, .says = "neither 0 nor 1"},
-		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 3, .channel = 6, .says = "not within 0..5"},
-		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 3, .parts = 2, .start = {0, 2}, .says = NULL},
-		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 3, .start = {1}, .says = "starts: element 0"},
-		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 3, .parts = 2, .start = {0, 0}, .says = "starts: element 1"},
-		{.pack = "p", .n_ids = 3, .n_keep = 3, .n_channel = 3, .parts = 2, .start = {0, 3}, .says = "starts: element 1"},
-		{.pack = "p", .n_ids = 1, .n_keep = 1, .n_channel = 1, .parts = 2, .start = {0, 1}, .says = "rows: 2 rows in 1 token"},
+		{.pack = "p",
+			.n_ids = 3,
+			.n_keep = 3,
+			.n_channel = 3,
+			.keep = 2,
+			.says = "neither 0 nor 1"},
+		{.pack = "p",
+			.n_ids = 3,
+			.n_keep = 3,
+			.n_channel = 3,
+			.channel = 6,
+			.says = "not within 0..5"},
+		{.pack = "p",
+			.n_ids = 3,
+			.n_keep = 3,
+			.n_channel = 3,
+			.parts = 2,
+			.start = {0, 2},
+			.says = NULL},
+		{.pack = "p",
+			.n_ids = 3,
+			.n_keep = 3,
+			.n_channel = 3,
+			.start = {1},
+			.says = "starts: element 0"},
+		{.pack = "p",
+			.n_ids = 3,
+			.n_keep = 3,
+			.n_channel = 3,
+			.parts = 2,
+			.start = {0, 0},
+			.says = "starts: element 1"},
+		{.pack = "p",
+			.n_ids = 3,
+			.n_keep = 3,
+			.n_channel = 3,
+			.parts = 2,
+			.start = {0, 3},
+			.says = "starts: element 1"},
+		{.pack = "p",
+			.n_ids = 1,
+			.n_keep = 1,
+			.n_channel = 1,
+			.parts = 2,
+			.start = {0, 1},
+			.says = "rows: 2 rows in 1 token"},
 		{.pack = SHA SHA, .n_ids = 3, .n_keep = 3, .n_channel = 3, .says = "pack"},
-		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = 2, .tokens = 8, .kept = 8, .says = NULL},
-		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = 2, .tokens = 8, .kept = 9, .says = "kept: 9"},
-		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = 2, .tokens = 9, .says = "2 blocks of 4"},
-		{.sha = SHA, .hash = "", .seq_len = 4, .blocks = INT64_MAX, .tokens = 8, .says = "tokens: 8"},
+		{.sha = SHA,
+			.hash = "",
+			.seq_len = 4,
+			.blocks = 2,
+			.tokens = 8,
+			.kept = 8,
+			.says = NULL},
+		{.sha = SHA,
+			.hash = "",
+			.seq_len = 4,
+			.blocks = 2,
+			.tokens = 8,
+			.kept = 9,
+			.says = "kept: 9"},
+		{.sha = SHA,
+			.hash = "",
+			.seq_len = 4,
+			.blocks = 2,
+			.tokens = 9,
+			.says = "2 blocks of 4"},
+		{.sha = SHA,
+			.hash = "",
+			.seq_len = 4,
+			.blocks = INT64_MAX,
+			.tokens = 8,
+			.says = "tokens: 8"},
 		{.sha = SHA, .hash = "", .rows_kept = 1, .says = NULL},
 		{.sha = SHA, .hash = "", .rows_kept = 2, .says = "rows_seen: 1, fewer than 2"},
 		{.sha = SHA, .hash = "", .skipped = 1, .says = "rows_read: 3, but 2"},
 		{.sha = "", .hash = "", .says = "rows_sha256: not 64"},
 		{.sha = SHA, .hash = "xyz", .says = "sample_hash: not 32"},
-		{.sha = SHA, .hash = "0123456789ABCDEF0123456789abcdef", .says = "sample_hash: not 32"},
+		{.sha = SHA,
+			.hash = "0123456789ABCDEF0123456789abcdef",
+			.says = "sample_hash: not 32"},
 	};
 #undef SHA
 
@@ -239,7 +316,8 @@ static struct reap_rows *rows_of(const char *name, const char *lines)
 
 	snprintf(path, sizeof(path), "%s-%s", stream_path, name);
 	if (reap_write_file(path, lines, strlen(lines), &e) != REAP_OK ||
-		reap_rows_open(&r, path, "text", &(struct reap_chat_opts){0}, true, &e) != REAP_OK) {
+		reap_rows_open(&r, path, "text", &(struct reap_chat_opts){0}, true, &e) !=
+			REAP_OK) {
 		ok(0, "%s", e.text);
 		exit(1);
 	}
@@ -253,29 +331,41 @@ int main(void)
 
 	snprintf(stream_path, sizeof(stream_path), "%s/reap-test-pack-%ld",
 		getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", (long)getpid());
-	files[0] = rows_of("a", "{\"input_ids\": [1,2,3], \"keep_mask\": [0,1,1]}\n"
-				"{\"input_ids\": []}\n"
-				"{\"input_ids\": [4,5,6,7,8]}\n"
-				"{\"input_ids\": [9], \"keep_mask\": [true]}");
-	files[1] = rows_of("b", "{\"input_ids\": [11]}\n{\"input_ids\": [12,13], \"keep_mask\": [1,0]}\n");
-	files[2] = rows_of("c", "{\"input_ids\": [1,2]}\n{\"input_ids\": [3]}\n{\"input_ids\": [1,2]}\n"
-				"{\"input_ids\": [4]}\n");
+	files[0] = rows_of("a",
+		"{\"input_ids\": [1,2,3], \"keep_mask\": [0,1,1]}\n"
+		"{\"input_ids\": []}\n"
+		"{\"input_ids\": [4,5,6,7,8]}\n"
+		"{\"input_ids\": [9], \"keep_mask\": [true]}");
+	files[1] = rows_of("b",
+		"{\"input_ids\": [11]}\n{\"input_ids\": [12,13], \"keep_mask\": [1,0]}\n");
+	files[2] = rows_of("c",
+		"{\"input_ids\": [1,2]}\n{\"input_ids\": [3]}\n{\"input_ids\": [1,2]}\n"
+		"{\"input_ids\": [4]}\n");
 
 	check("blocks: EOS after each row, first tokens unkept",
-		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 4, .eos = 99}, files, 1,
-		"a[0]:A1,2*,3*,99 a[1]:B4,5*,6*,7* a[2]:B8,99,C9*,99 a=3/3/12/6");
+		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 4, .eos = 99}, files,
+		1, "a[0]:A1,2*,3*,99 a[1]:B4,5*,6*,7* a[2]:B8,99,C9*,99 a=3/3/12/6");
 	check("blocks: no more than asked for, the last row counted",
-		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 3, .blocks = 2, .eos = 99}, files,
-		1, "a[0]:A1,2*,3* a[1]:A99,B4*,5* a=2/2/6/4");
+		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS,
+			.seq_len = 3,
+			.blocks = 2,
+			.eos = 99},
+		files, 1, "a[0]:A1,2*,3* a[1]:A99,B4*,5* a=2/2/6/4");
 	check("blocks: a row can fill several",
-		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 2, .blocks = 4, .eos = 99}, files,
-		1, "a[0]:A1,2* a[1]:A3,99 a[2]:B4,5* a[3]:B6,7* a=4/2/8/3");
+		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS,
+			.seq_len = 2,
+			.blocks = 4,
+			.eos = 99},
+		files, 1, "a[0]:A1,2* a[1]:A3,99 a[2]:B4,5* a[3]:B6,7* a=4/2/8/3");
 	check("blocks: too few are an error",
-		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 4, .blocks = 4, .eos = 99}, files,
-		1, "pack a: 3 blocks of 4 tokens in its 3 rows, not the 4 asked for");
+		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS,
+			.seq_len = 4,
+			.blocks = 4,
+			.eos = 99},
+		files, 1, "pack a: 3 blocks of 4 tokens in its 3 rows, not the 4 asked for");
 	check("blocks: not one",
-		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 13, .eos = 99}, files, 1,
-		"pack a: its 3 rows do not fill a block of 13 tokens");
+		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 13, .eos = 99}, files,
+		1, "pack a: its 3 rows do not fill a block of 13 tokens");
 	check("rows: the tail of each",
 		(struct reap_pack_opts){.mode = REAP_PACK_ROWS, .seq_len = 3}, files, 1,
 		"a[0]:A1,2*,3* a[1]:B6*,7*,8* a[2]:C9* a=3/3/7/6");
@@ -283,20 +373,34 @@ int main(void)
 		(struct reap_pack_opts){.mode = REAP_PACK_ROWS, .seq_len = 9}, files, 2,
 		"a[0]:A1,2*,3* b[1]:B11* a[2]:C4*,5*,6*,7*,8* b[3]:D12*,13 a[4]:E9* a=3/3/9/8 b=2/2/3/2");
 	check("long: the tail of each row, EOS, first tokens as they are",
-		(struct reap_pack_opts){.mode = REAP_PACK_LONG, .seq_len = 3, .row_max = 2, .eos = 99}, files, 1,
-		"a[0]:A2*,3*,99 a[1]:B7*,8*,99 a=2/3/6/4");
+		(struct reap_pack_opts){.mode = REAP_PACK_LONG,
+			.seq_len = 3,
+			.row_max = 2,
+			.eos = 99},
+		files, 1, "a[0]:A2*,3*,99 a[1]:B7*,8*,99 a=2/3/6/4");
 	check("long: no row beyond a block",
-		(struct reap_pack_opts){.mode = REAP_PACK_LONG, .seq_len = 4, .row_max = 100, .eos = 99}, files,
-		1, "a[0]:A1,2*,3*,99 a[1]:B5*,6*,7*,8* a=2/3/8/6");
+		(struct reap_pack_opts){.mode = REAP_PACK_LONG,
+			.seq_len = 4,
+			.row_max = 100,
+			.eos = 99},
+		files, 1, "a[0]:A1,2*,3*,99 a[1]:B5*,6*,7*,8* a=2/3/8/6");
 	check("long: an upper bound",
-		(struct reap_pack_opts){.mode = REAP_PACK_LONG, .seq_len = 3, .row_max = 2, .blocks = 1, .eos = 99},
+		(struct reap_pack_opts){.mode = REAP_PACK_LONG,
+			.seq_len = 3,
+			.row_max = 2,
+			.blocks = 1,
+			.eos = 99},
 		files, 1, "a[0]:A2*,3*,99 a=1/1/3/2");
 	check("long: fewer than the bound are none the worse",
-		(struct reap_pack_opts){.mode = REAP_PACK_LONG, .seq_len = 8, .row_max = 8, .blocks = 7, .eos = 99},
+		(struct reap_pack_opts){.mode = REAP_PACK_LONG,
+			.seq_len = 8,
+			.row_max = 8,
+			.blocks = 7,
+			.eos = 99},
 		files, 1, "a[0]:A1,2*,3*,99,B4*,5*,6*,7* a=1/3/8/6");
 	check("blocks: a row that comes twice is one row",
-		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 5, .eos = 99}, &files[2], 1,
-		"a[0]:A1,2*,99,B3*,99 a[1]:A1,2*,99,C4*,99 a=2/4/10/4");
+		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 5, .eos = 99},
+		&files[2], 1, "a[0]:A1,2*,99,B3*,99 a[1]:A1,2*,99,C4*,99 a=2/4/10/4");
 	check_refusals();
 	for (int f = 0; f < 3; f++)
 		reap_rows_close(files[f]);

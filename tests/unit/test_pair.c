@@ -19,8 +19,14 @@ typedef float change_fn(int b, int i, float nll);
 
 static struct reap_eval_meta meta_of(void)
 {
-	return (struct reap_eval_meta){.entropy_topk = 20, .xbins = 4, .ybins = 4,
-		.cc_quantile = 0.25, .logp_min = -12, .tokens = true, .shard = 1, .shards = 1};
+	return (struct reap_eval_meta){.entropy_topk = 20,
+		.xbins = 4,
+		.ybins = 4,
+		.cc_quantile = 0.25,
+		.logp_min = -12,
+		.tokens = true,
+		.shard = 1,
+		.shards = 1};
 }
 
 /* Kept: odd positions.  nll 0.25, 0.5, 0.75, 1 in turn; entropy 0.125, 0.375 ... */
@@ -39,7 +45,8 @@ static FILE *make_stream(change_fn *change, const struct reap_eval_meta *meta)
 	int rc = f == NULL ? REAP_EFAIL : reap_header_init(&h, REAP_KIND_EVAL, NULL, &e);
 
 	if (rc != REAP_OK || reap_writer_open(&w, dup(fileno(f)), "test", &h, &e) != REAP_OK ||
-		reap_put_eval_meta(w, meta, &e) != REAP_OK || reap_grid_init(&g, meta, &e) != REAP_OK ||
+		reap_put_eval_meta(w, meta, &e) != REAP_OK ||
+		reap_grid_init(&g, meta, &e) != REAP_OK ||
 		reap_metrics_alloc(&m, meta, &e) != REAP_OK)
 		exit(1);
 	strcpy(m.pack, "UNION");
@@ -54,9 +61,15 @@ static FILE *make_stream(change_fn *change, const struct reap_eval_meta *meta)
 		float nll[LEN], entropy[LEN];
 		uint32_t best[LEN];
 		uint8_t channel[LEN];
-		struct reap_eval_tokens t = {.block = (uint64_t)b, .pack = "UNION", .seq_len = LEN,
-			.positions = positions, .ids = ids, .nll = nll, .entropy = entropy,
-			.best = best, .channel = channel};
+		struct reap_eval_tokens t = {.block = (uint64_t)b,
+			.pack = "UNION",
+			.seq_len = LEN,
+			.positions = positions,
+			.ids = ids,
+			.nll = nll,
+			.entropy = entropy,
+			.best = best,
+			.channel = channel};
 
 		snprintf(t.block_sha256, sizeof(t.block_sha256), "%064x", (unsigned)b);
 		reap_sha256_update(blocks, t.block_sha256, 64);
@@ -147,19 +160,23 @@ static void test_by_hand(void)
 	ok(r->tokens == 640 && r->paired && !r->identical, "640 tokens");
 	ok(fabs(r->d_nll - 0.75 / 16) < 1e-9, "dNLL: 0.75 nats over 16 tokens");
 	ok(r->d_nll_ci.known && fabs(r->d_nll_ci.lo - 0.75 / 16) < 1e-9 &&
-		fabs(r->d_nll_ci.hi - 0.75 / 16) < 1e-9, "all blocks alike: no spread");
+			fabs(r->d_nll_ci.hi - 0.75 / 16) < 1e-9,
+		"all blocks alike: no spread");
 	/* the 1st falls off the top, the 16th (1 -> 0.75) stays off it */
 	ok(fabs(r->agree - 15.0 / 16) < 1e-12, "top-1 agreement 15 of 16: %g", r->agree);
 	ok(fabs(r->both_hit - 7.0 / 16) < 1e-12, "both had 7 of 16 on top: %g", r->both_hit);
 	ok(r->channel[REAP_CHANNEL_ANALYSIS].tokens == 320 &&
-		fabs(r->channel[REAP_CHANNEL_ANALYSIS].d_nll - 1.0 / 8) < 1e-9, "analysis lost 1/8");
+			fabs(r->channel[REAP_CHANNEL_ANALYSIS].d_nll - 1.0 / 8) < 1e-9,
+		"analysis lost 1/8");
 	ok(fabs(r->channel[REAP_CHANNEL_FINAL].d_nll + 0.25 / 8) < 1e-9, "final gained 1/32");
-	ok(r->position[0].tokens == 320 && r->position[1].tokens == 320, "positions 1-15 and 16-31");
+	ok(r->position[0].tokens == 320 && r->position[1].tokens == 320,
+		"positions 1-15 and 16-31");
 	ok(r->worst_count == REAP_PAIR_WORST, "the worst tokens: %u", r->worst_count);
 	ok(r->worst[0].position == 1 && fabsf(r->worst[0].nll_right - 1.25f) < 1e-6f,
 		"the worst token is the first");
-	ok(fabs(r->left.ppl - exp(0.625)) < 1e-12 && fabs(r->d_ppl -
-		(exp(0.625 + 0.75 / 16) - exp(0.625))) < 1e-12, "perplexities");
+	ok(fabs(r->left.ppl - exp(0.625)) < 1e-12 &&
+			fabs(r->d_ppl - (exp(0.625 + 0.75 / 16) - exp(0.625))) < 1e-12,
+		"perplexities");
 	ok(r->floor_left == 0 && r->floor_right == 0, "odd and even blocks are alike");
 	/* x_thr: exp(-1) and exp(-0.75) fall in [0.25,0.5): upper edge 0.5; h_thr 0.25.
 	 * Left: p <= 0.5 and H < 0.25 holds for nothing; right: for the first token. */
@@ -178,7 +195,8 @@ static void test_mistakes(void)
 	if (!ok(read_pair(&p, same, other_mistakes, NULL, &e) == REAP_OK, "read: %s", e.text))
 		exit(1);
 	ok(fabs(p.rows[0].agree - 0.5) < 1e-12 && fabs(p.rows[0].both_hit - 0.5) < 1e-12 &&
-		!p.rows[0].identical, "they agree where both are right, on half: %g", p.rows[0].agree);
+			!p.rows[0].identical,
+		"they agree where both are right, on half: %g", p.rows[0].agree);
 	reap_pair_free(&p);
 }
 
@@ -190,8 +208,8 @@ static void refused(const char *what, void (*change)(struct reap_eval_meta *))
 
 	change(&meta);
 	ok(read_pair(&p, same, same, &meta, &e) == REAP_EFAIL && strstr(e.text, "left") != NULL &&
-		strstr(e.text, "right") != NULL && strstr(e.text, what) != NULL, "refused: %s",
-		e.text);
+			strstr(e.text, "right") != NULL && strstr(e.text, what) != NULL,
+		"refused: %s", e.text);
 	reap_pair_free(&p);
 }
 
@@ -219,9 +237,14 @@ static void judge(const char *name, change_fn *right, double limit, enum reap_ou
 	bool tokens)
 {
 	/* wide limits but for dPPL */
-	struct reap_gates g = {.primary_pack = "UNION", .seq_lens = {LEN}, .seq_len_count = 1,
-		.max_abs_delta_ppl = limit, .max_rel_delta_ppl = 10, .max_abs_delta_cc_rate = 1,
-		.max_abs_delta_mean_prob = 1, .max_js2d = 1};
+	struct reap_gates g = {.primary_pack = "UNION",
+		.seq_lens = {LEN},
+		.seq_len_count = 1,
+		.max_abs_delta_ppl = limit,
+		.max_rel_delta_ppl = 10,
+		.max_abs_delta_cc_rate = 1,
+		.max_abs_delta_mean_prob = 1,
+		.max_js2d = 1};
 	struct reap_eval_meta meta = meta_of();
 	struct reap_pair p;
 	struct reap_verdict v = {.judged = NULL};
@@ -234,8 +257,8 @@ static void judge(const char *name, change_fn *right, double limit, enum reap_ou
 	ok(v.code == want && v.count == 1 && v.primary, "%s: %s", name, reap_outcome_name(v.code));
 	if (want == REAP_UNDECIDED)
 		ok(v.judged[0].check[REAP_CHECK_PPL].more_tokens > 0 &&
-			v.judged[0].check[REAP_CHECK_PPL].more_blocks > 0, "%s: says how many more",
-			name);
+				v.judged[0].check[REAP_CHECK_PPL].more_blocks > 0,
+			"%s: says how many more", name);
 	ok(v.intervals == tokens, "%s: intervals only with tokens", name);
 	reap_verdict_free(&v);
 	reap_pair_free(&p);
@@ -250,8 +273,9 @@ int main(void)
 	test_by_hand();
 	test_mistakes();
 	ok(read_pair(&p, same, same, NULL, &e) == REAP_OK && p.rows[0].identical &&
-		p.rows[0].d_ppl == 0 && p.rows[0].d_ppl_ci.lo == 0 && p.rows[0].d_ppl_ci.hi == 0 &&
-		p.rows[0].js2d == 0 && p.rows[0].agree == 1, "the same model: exact zeros");
+			p.rows[0].d_ppl == 0 && p.rows[0].d_ppl_ci.lo == 0 &&
+			p.rows[0].d_ppl_ci.hi == 0 && p.rows[0].js2d == 0 && p.rows[0].agree == 1,
+		"the same model: exact zeros");
 	reap_pair_free(&p);
 	refused("entropy_topk", other_k);
 	refused("bins", other_bins);

@@ -108,7 +108,8 @@ static void numpy(void)
 	struct reap_thresholds t = quantiles(0.15, 0.85);
 	struct reap_quantiles *none = reap_quantiles_open(&t);
 
-	ok(t.h_lo == 0.11249999999999999 && t.h_hi == 0.7749999999999999, "H at 0.15 and 0.85: %.17g %.17g", t.h_lo, t.h_hi);
+	ok(t.h_lo == 0.11249999999999999 && t.h_hi == 0.7749999999999999,
+		"H at 0.15 and 0.85: %.17g %.17g", t.h_lo, t.h_hi);
 	ok(near(t.p_lo, 0.0006391569499582942), "p at 0.15: %.17g", t.p_lo);
 	t = quantiles(0.5, 1);
 	ok(t.h_lo == 0.3125 && t.h_hi == 1, "the median and the largest H");
@@ -136,7 +137,8 @@ static void borders(void)
 	ok(reap_region_of(&t, -INFINITY, 0) == REAP_CONFLICT, "code: an impossible token");
 	t.rule = REAP_RULE_POLICY;
 	ok(reap_region_of(&t, -2, 0.25F) == REAP_CONFLICT, "policy: at both borders is conflict");
-	ok(reap_region_of(&t, -2, 0.75F) == REAP_UNCERTAIN, "policy: at p_lo and h_hi is uncertain");
+	ok(reap_region_of(&t, -2, 0.75F) == REAP_UNCERTAIN,
+		"policy: at p_lo and h_hi is uncertain");
 	ok(reap_region_of(&t, -2, 0.5F) == REAP_GOOD, "policy: between is good");
 	ok(reap_region_of(&t, -1.9F, 0.9F) == REAP_GOOD, "policy: probable tokens are good");
 }

@@ -54,7 +54,8 @@ static void test_empty(void)
 	struct reap_err e = {0};
 	size_t n;
 
-	ok(reap_st_parse("f", "{}", 2, 10, &t, &n, &e) == REAP_OK && n == 0, "a file without tensors");
+	ok(reap_st_parse("f", "{}", 2, 10, &t, &n, &e) == REAP_OK && n == 0,
+		"a file without tensors");
 	reap_st_free(t, n);
 }
 

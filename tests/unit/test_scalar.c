@@ -32,8 +32,8 @@ static bool reads_as(const char *text, size_t n, const char *want)
 	struct reap_err e = {0};
 	struct reap_node *y = NULL;
 	bool same = j != NULL && json_is_string(j) && strcmp(json_string_value(j), want) == 0 &&
-		reap_yaml_parse(text, n, "test", &y, &e) == REAP_OK &&
-		y->kind == REAP_NODE_STR && strcmp(y->str, want) == 0;
+		reap_yaml_parse(text, n, "test", &y, &e) == REAP_OK && y->kind == REAP_NODE_STR &&
+		strcmp(y->str, want) == 0;
 
 	json_decref(j);
 	reap_node_free(y);
@@ -56,11 +56,11 @@ static bool string_survives(const char *s, size_t n)
 	reap_print_quoted(exact, n, q.f);
 	fclose(q.f);
 	same = reads_as(q.text, q.len, want) && reap_utf8_valid(q.text, q.len) &&
-	       (!reap_utf8_valid(s, n) || strcmp(want, exact) == 0);
+		(!reap_utf8_valid(s, n) || strcmp(want, exact) == 0);
 	reap_print_yaml_string(exact, n, p.f);
 	fclose(p.f);
 	same = same && reap_yaml_parse(p.text, p.len, "test", &y, &e) == REAP_OK &&
-	       y->kind == REAP_NODE_STR && strcmp(y->str, want) == 0;
+		y->kind == REAP_NODE_STR && strcmp(y->str, want) == 0;
 	reap_node_free(y);
 	free(q.text);
 	free(p.text);
@@ -72,10 +72,12 @@ static bool string_survives(const char *s, size_t n)
 static void test_strings(void)
 {
 	static const char *const words[] = {"", "word", "true", "No", "NULL", "y", "-", "1", "0x1f",
-		"1_000", "a: b", "#", "/a/b.c", "~", "<<", "a\tb\n", "\\\"", ".5", ".inf", "2026-01-01",
-		"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", "\xe2\x80\xa8", "\xef\xbb\xbf", "\xef\xbf\xbe",
-		"\xc2\x85", "word\xe2", "word\xe2\x80", "\xf0\x9f", "\xed\xa0\x80", "\xc0\x80", "\xff"};
-	static const char leads[] = "\x7f\x80\xbf\xc1\xc2\xdf\xe0\xe2\xed\xef\xf0\xf4\xf5\xff" "a";
+		"1_000", "a: b", "#", "/a/b.c", "~", "<<", "a\tb\n", "\\\"", ".5", ".inf",
+		"2026-01-01", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", "\xe2\x80\xa8",
+		"\xef\xbb\xbf", "\xef\xbf\xbe", "\xc2\x85", "word\xe2", "word\xe2\x80", "\xf0\x9f",
+		"\xed\xa0\x80", "\xc0\x80", "\xff"};
+	static const char leads[] = "\x7f\x80\xbf\xc1\xc2\xdf\xe0\xe2\xed\xef\xf0\xf4\xf5\xff"
+				    "a";
 	char three[3];
 	size_t bad = 0;
 
@@ -112,9 +114,9 @@ static bool number_survives(double v)
 	fclose(s.f);
 	j = json_loadb(s.text, s.len, JSON_DECODE_ANY, NULL);
 	same = json_is_real(j) && memcmp(&(double){json_real_value(j)}, &v, sizeof(v)) == 0 &&
-	       reap_yaml_parse(s.text, s.len, "test", &y, &e) == REAP_OK &&
-	       y->kind == REAP_NODE_FLOAT && memcmp(&y->real, &v, sizeof(v)) == 0 &&
-	       strchr(s.text, '.') != NULL;
+		reap_yaml_parse(s.text, s.len, "test", &y, &e) == REAP_OK &&
+		y->kind == REAP_NODE_FLOAT && memcmp(&y->real, &v, sizeof(v)) == 0 &&
+		strchr(s.text, '.') != NULL;
 	json_decref(j);
 	reap_node_free(y);
 	free(s.text);
@@ -136,8 +138,9 @@ static bool float_survives(float v)
 
 static void test_numbers(void)
 {
-	static const double values[] = {0, -0.0, 1, -1, 0.1, 1e-5, 1e5, 1e15, 1e16, 1e17, 123456789.125,
-		1e300, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 1.0 / 3, -2.5e-7};
+	static const double values[] = {0, -0.0, 1, -1, 0.1, 1e-5, 1e5, 1e15, 1e16, 1e17,
+		123456789.125, 1e300, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308,
+		1.0 / 3, -2.5e-7};
 	uint64_t seed = 1;
 	size_t bad = 0;
 

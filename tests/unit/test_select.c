@@ -16,18 +16,14 @@ static void counts(void)
 		enum reap_round round;
 		uint32_t multiple, want;
 	} t[] = {
-		{0.75, 32, REAP_CEIL, 4, 24},
-		{0.60, 32, REAP_CEIL, 4, 20},
-		{0.60, 32, REAP_FLOOR, 4, 20},
-		{0.60, 32, REAP_FLOOR, 1, 19},
-		{0.60, 32, REAP_CEIL, 1, 20},
-		{0.75, 128, REAP_CEIL, 4, 96},
+		{0.75, 32, REAP_CEIL, 4, 24}, {0.60, 32, REAP_CEIL, 4, 20},
+		{0.60, 32, REAP_FLOOR, 4, 20}, {0.60, 32, REAP_FLOOR, 1, 19},
+		{0.60, 32, REAP_CEIL, 1, 20}, {0.75, 128, REAP_CEIL, 4, 96},
 		{0.5, 5, REAP_NEAREST, 1, 2}, /* 2.5: half to even */
 		{0.5, 7, REAP_NEAREST, 1, 4}, /* 3.5 */
 		{1, 32, REAP_CEIL, 4, 32},
 		{1, 30, REAP_CEIL, 4, 28}, /* 32 is more than there are */
-		{0.001, 32, REAP_FLOOR, 1, 1},
-		{0.001, 32, REAP_FLOOR, 4, 4},
+		{0.001, 32, REAP_FLOOR, 1, 1}, {0.001, 32, REAP_FLOOR, 4, 4},
 		{0.9, 3, REAP_CEIL, 4, 3}, /* no multiple fits */
 	};
 
@@ -117,7 +113,10 @@ static void plans(void)
 		"reversed: the worst");
 	reap_plan_free(&p);
 
-	sel = (struct reap_selection){.keep_n = 4, .multiple_of = 1, .core_pos = 1, .core_count = 1,
+	sel = (struct reap_selection){.keep_n = 4,
+		.multiple_of = 1,
+		.core_pos = 1,
+		.core_count = 1,
 		.by_rank = true};
 	ok(reap_select(&s, &sel, "t", &p, &e) == REAP_OK && KEEPS(&p, 0, 6, 7, 0, 1) &&
 			strstr(p.label, "_corep1c1") != NULL,

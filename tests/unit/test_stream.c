@@ -40,7 +40,8 @@ static void test_walk_in_steps(void)
 	reap_walk_begin(&w);
 	for (at = 0; r == REAP_WALK_MORE; at++)
 		r = reap_walk_on(&w, p, at, &len);
-	ok(r == REAP_WALK_OK && len == 250005 && at == len + 1, "an array of 250,000, byte by byte");
+	ok(r == REAP_WALK_OK && len == 250005 && at == len + 1,
+		"an array of 250,000, byte by byte");
 	for (size_t i = 0; i < n; i++)
 		p[i] = i % 8 == 0 ? 0x97 : 0xc0; /* lists of seven in a list */
 	memcpy(p, "\xdd\x00\x03\xff\xff", 5);
@@ -61,7 +62,8 @@ static void test_walk(void)
 	memset(deep, '\x91', sizeof(deep));
 	ok(walk(deep, sizeof(deep), &len) == REAP_WALK_DEEP, "40 levels");
 	ok(walk("\xc5\x00", 2, &len) == REAP_WALK_MORE && len > 2, "a cut length");
-	ok(walk("\xc4\x03xy", 4, &len) == REAP_WALK_MORE && len == 5, "a cut body says what it lacks");
+	ok(walk("\xc4\x03xy", 4, &len) == REAP_WALK_MORE && len == 5,
+		"a cut body says what it lacks");
 	ok(walk("", 0, &len) == REAP_WALK_MORE && len == 1, "nothing");
 	test_walk_in_steps();
 
@@ -95,7 +97,8 @@ static void test_walk(void)
 		compared++;
 		msgpack_unpacked_destroy(&u);
 	}
-	ok(disagree == 0 && compared > 50000, "agrees with msgpack-c on %d random inputs", compared);
+	ok(disagree == 0 && compared > 50000, "agrees with msgpack-c on %d random inputs",
+		compared);
 }
 
 /* A stream of n records in a file, with a model and one history entry. */
@@ -112,8 +115,8 @@ static int make(const char *path, int n)
 	h.has_model = true;
 	h.model = (struct reap_model_id){"m", "d", 2, 8, 4};
 	if (reap_header_add_history(&h, "reap-test", "0", 2, argv, &e) != REAP_OK ||
-		reap_writer_open(&w, open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600), path, &h, &e) !=
-			REAP_OK)
+		reap_writer_open(&w, open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600), path, &h,
+			&e) != REAP_OK)
 		return -1;
 	reap_header_free(&h);
 	for (int i = 0; i < n; i++) {
@@ -164,9 +167,11 @@ static void test_round_trip(const char *path)
 	fd = open(path, O_RDONLY);
 	ok(reap_reader_open(&r, fd, "f", REAP_KIND_TRACE, &e) == REAP_OK, "open it %s", e.text);
 	ok(reap_reader_header(r)->has_model && reap_reader_header(r)->model.experts == 8 &&
-			reap_reader_header(r)->history_count == 1 && !reap_reader_header(r)->has_recipe,
+			reap_reader_header(r)->history_count == 1 &&
+			!reap_reader_header(r)->has_recipe,
 		"its header");
-	ok(reap_read(r, &rec, &e) == 1 && reap_rec_is(&rec, "thing") && rec.number == 1, "a record");
+	ok(reap_read(r, &rec, &e) == 1 && reap_rec_is(&rec, "thing") && rec.number == 1,
+		"a record");
 	ok(reap_rec_u64(&rec, NULL, "i", 5, &u, &e) == REAP_OK && u == 0, "an integer");
 	ok(reap_rec_f64(&rec, NULL, "x", &d, &e) == REAP_OK && d == 0.5, "a float");
 	ok(reap_rec_array(&rec, NULL, "v", REAP_F32, 2, want, shape, &data, &e) == REAP_OK &&
@@ -189,7 +194,8 @@ static void test_round_trip(const char *path)
 	ok(reap_read(r, &rec, &e) == 1 && reap_rec_u64(&rec, NULL, "i", 0, &u, &e) == REAP_ESTREAM,
 		"over the maximum: %s", e.text);
 	e = (struct reap_err){0};
-	ok(reap_read(r, &rec, &e) == 1 && reap_read(r, &rec, &e) == 0 && reap_read(r, &rec, &e) == 0,
+	ok(reap_read(r, &rec, &e) == 1 && reap_read(r, &rec, &e) == 0 &&
+			reap_read(r, &rec, &e) == 0,
 		"the end, again and again");
 	reap_reader_close(r);
 	close(fd);

@@ -19,7 +19,9 @@ static double sum_of(const double *x, size_t n)
 	return reap_sum_get(&s, 3);
 }
 
-#define SUM(...) sum_of((const double[]){__VA_ARGS__}, sizeof((const double[]){__VA_ARGS__}) / sizeof(double))
+#define SUM(...) \
+	sum_of((const double[]){__VA_ARGS__}, \
+		sizeof((const double[]){__VA_ARGS__}) / sizeof(double))
 
 static uint64_t state = 1;
 
@@ -79,8 +81,8 @@ static void against_integers(void)
 
 static void floats(void)
 {
-	static const float x[] = {0, FLT_TRUE_MIN, FLT_MIN - FLT_TRUE_MIN, FLT_MIN, 0.1F, 1, 0x1.fffffep0F,
-		12345.678F, FLT_MAX};
+	static const float x[] = {0, FLT_TRUE_MIN, FLT_MIN - FLT_TRUE_MIN, FLT_MIN, 0.1F, 1,
+		0x1.fffffep0F, 12345.678F, FLT_MAX};
 	struct reap_sum s = {{{0}}};
 
 	for (size_t i = 0; i < sizeof(x) / sizeof(x[0]); i++) {
