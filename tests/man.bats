@@ -43,6 +43,7 @@ run_examples() {
 @test "reap-ppl(1): examples" { run_examples man/reap-ppl.1; }
 @test "reap-gate(1): examples" { run_examples man/reap-gate.1; }
 @test "reap-recipe(1): examples" { run_examples man/reap-recipe.1; }
+@test "reap-recipe(5): examples" { run_examples man/reap-recipe.5; }
 @test "reap-show(1): examples" { run_examples man/reap-show.1; }
 @test "reap(7): examples" { run_examples man/reap.7; }
 @test "reap-tutorial(7): every command" { run_examples man/reap-tutorial.7 shared; }
