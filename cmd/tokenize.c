@@ -3,19 +3,17 @@
  * reap-tokenize: rows to blocks of tokens, with the model's own tokenizer.  See
  * reap-tokenize(1).
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cmd/tool.h"
-#include "lib/base/io.h"
 #include "lib/base/mem.h"
 #include "lib/base/thread.h"
 #include "lib/base/utf8.h"
 #include "lib/text/pack.h"
+#include "lib/text/tokenizer.h"
 
 static const char usage[] =
 	"usage: reap-tokenize [options] [NAME=]FILE...\n"
@@ -492,8 +490,7 @@ static void parse(struct opts *o, int argc, char **argv)
 
 struct state {
 	const struct opts *o;
-	struct reap_bpe *bpe; /* NULL: none, because of no_bpe */
-	char no_bpe[400];
+	struct reap_tokenizer tokenizer;
 	uint32_t eos;
 	struct reap_rows **rows; /* (n_input) */
 	struct reap_sample sample;
@@ -503,71 +500,6 @@ struct state {
 	uint64_t index, tokens;
 	struct reap_progress *progress;
 };
-
-/* What stands beside a tokenizer.json; NULL when out of memory. */
-static char *beside(const char *tokenizer, const char *name)
-{
-	const char *slash = strrchr(tokenizer, '/');
-	char *dir = slash != NULL ? reap_strndup(tokenizer, (size_t)(slash - tokenizer) + 1)
-				  : reap_strdup(".");
-	char *path = dir != NULL ? reap_path_join(dir, name) : NULL;
-
-	free(dir);
-	return path;
-}
-
-static int find_eos(struct state *s, const char *tokenizer, struct reap_err *e)
-{
-	const char *eos = s->o->eos;
-	char *config;
-	int rc;
-
-	if (eos != NULL && eos[0] != '\0' && strspn(eos, "0123456789") == strlen(eos)) {
-		s->eos = (uint32_t)tool_u64("--eos", eos, 0, INT32_MAX);
-		return REAP_OK;
-	}
-	if (s->bpe == NULL && eos != NULL)
-		return reap_fail(e, REAP_EUSAGE, "--eos: %s, so only an id will do", s->no_bpe);
-	if (s->bpe == NULL)
-		return reap_fail(e, REAP_EUSAGE,
-			"packing needs an EOS token, but %s: --eos ID will do", s->no_bpe);
-	if (eos != NULL) {
-		if (reap_bpe_find(s->bpe, eos, strlen(eos), &s->eos))
-			return REAP_OK;
-		return reap_fail(e, REAP_EUSAGE, "--eos: '%s' is not a token of %s", eos,
-			tokenizer);
-	}
-	config = beside(tokenizer, "tokenizer_config.json");
-	rc = config != NULL ? reap_bpe_eos(s->bpe, config, &s->eos, e)
-			    : reap_fail_memory(e, tokenizer);
-	free(config);
-	return rc;
-}
-
-/* Rows of ids need no tokenizer: a model that has none will do for them. */
-static int open_tokenizer(struct state *s, struct reap_err *e)
-{
-	const struct opts *o = s->o;
-	char *path = o->model != NULL  ? reap_path_join(o->model, "tokenizer.json")
-		: o->tokenizer != NULL ? reap_strdup(o->tokenizer)
-				       : NULL;
-	struct stat st;
-	int rc = REAP_OK;
-
-	if (path == NULL && (o->model != NULL || o->tokenizer != NULL))
-		return reap_fail_memory(e, "tokenizer");
-	if (path == NULL)
-		snprintf(s->no_bpe, sizeof(s->no_bpe), "no tokenizer was given");
-	else if (o->model != NULL && stat(o->model, &st) == 0 && S_ISDIR(st.st_mode) &&
-		lstat(path, &st) != 0 && errno == ENOENT)
-		snprintf(s->no_bpe, sizeof(s->no_bpe), "%.300s is missing", path);
-	else
-		rc = reap_bpe_load(&s->bpe, path, e);
-	if (rc == REAP_OK && o->mode != REAP_PACK_ROWS)
-		rc = find_eos(s, path, e);
-	free(path);
-	return rc;
-}
 
 /* Rows of the files [from, to) that were read to sample them. */
 static void add_unsampled(struct reap_pack_info *p, const struct reap_sample *s, size_t from,
@@ -660,8 +592,8 @@ static int run_packs(struct state *s, struct reap_rows *const *rows, size_t n, c
 		.n_files = n,
 		.sample = o->sampled ? &s->sample : NULL,
 		.rule = o->rule,
-		.bpe = s->bpe,
-		.no_bpe = s->no_bpe,
+		.bpe = s->tokenizer.bpe,
+		.no_bpe = s->tokenizer.none,
 		.keep_all = o->keep_all,
 		.pool = s->pool,
 	};
@@ -685,8 +617,9 @@ static int run_packs(struct state *s, struct reap_rows *const *rows, size_t n, c
 			snprintf(p->pack, sizeof(p->pack), "%s",
 				separate ? o->input[i].pack : name);
 			snprintf(p->split, sizeof(p->split), "%s", reap_part_name(o->split));
-			if (s->bpe != NULL)
-				memcpy(p->tokenizer, reap_bpe_digest(s->bpe), sizeof(p->tokenizer));
+			if (s->tokenizer.bpe != NULL)
+				memcpy(p->tokenizer, reap_bpe_digest(s->tokenizer.bpe),
+					sizeof(p->tokenizer));
 			if (o->sampled)
 				add_unsampled(p, &s->sample, separate ? i : 0,
 					separate ? i + 1 : n);
@@ -753,7 +686,9 @@ static int run(const struct opts *o, struct reap_err *e)
 		rc = reap_fail_memory(e, "files");
 		goto out;
 	}
-	if ((rc = open_tokenizer(&s, e)) != REAP_OK ||
+	if ((rc = reap_tokenizer_open(&s.tokenizer, o->model, o->tokenizer, e)) != REAP_OK ||
+		(o->mode != REAP_PACK_ROWS &&
+			(rc = reap_tokenizer_eos(&s.tokenizer, o->eos, &s.eos, e)) != REAP_OK) ||
 		(rc = reap_pool_open(&s.pool, tool.threads, e)) != REAP_OK)
 		goto out;
 	for (size_t i = 0; i < o->n_input; i++)
@@ -783,7 +718,7 @@ out:
 	free(s.rows);
 	free(s.info);
 	reap_pool_close(s.pool);
-	reap_bpe_free(s.bpe);
+	reap_tokenizer_close(&s.tokenizer);
 	return rc;
 }
 

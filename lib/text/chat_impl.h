@@ -11,6 +11,63 @@
 void reap_transcript_put(struct reap_transcript *t, const char *s, size_t n);
 void reap_transcript_puts(struct reap_transcript *t, const char *s);
 
+/* What was put since the last part becomes a part: a text that is tokenized by itself, or
+ * the name of one token. */
+void reap_transcript_end_part(struct reap_transcript *t, bool token);
+
+/* ---- rows (chat_row.c) ---- */
+
+/* The messages that a row's columns stand for: a new reference; NULL: out of memory. */
+json_t *reap_chat_messages(const json_t *row);
+
+/* The tools of a row: a new reference in *tools, NULL for none, also with an error. */
+REAP_MUST_CHECK int reap_chat_tools(const json_t *row, json_t **tools, struct reap_err *e);
+
+/* ---- messages (chat_message.c) ---- */
+
+enum reap_role {
+	REAP_ROLE_DEVELOPER,
+	REAP_ROLE_USER,
+	REAP_ROLE_ASSISTANT,
+	REAP_ROLE_CALL,
+	REAP_ROLE_TOOL
+};
+REAP_MUST_CHECK int reap_chat_role(const json_t *message, enum reap_role *role, struct reap_err *e);
+const json_t *reap_chat_content(const json_t *message);
+
+/* Whether a content has no text. */
+bool reap_chat_blank(const json_t *content);
+
+/* The reasoning of an assistant message, under whichever name it goes; NULL: none. */
+REAP_MUST_CHECK int reap_chat_reasoning(const json_t *message, const json_t **reasoning,
+	struct reap_err *e);
+
+/* "<think>...</think>" at the head of a content, as other families write it, is
+ * reasoning: split in two, NULL when out of memory; false when there is none. */
+bool reap_chat_split_think(const json_t *content, json_t **think, json_t **rest);
+
+/* The calls of a message: its `tool_calls`, or the older `function_call` as an
+ * array of one.  A new reference; NULL: none. */
+json_t *reap_chat_calls(const json_t *message);
+
+/* Arguments as the model wrote them: the text itself, or an object as JSON.  A new
+ * reference to a string; NULL when there is no memory. */
+json_t *reap_chat_arguments(const json_t *call);
+
+/* "functions.NAME" of a call or of a tool's message. */
+REAP_MUST_CHECK int reap_chat_function(const json_t *name, char *out, size_t size,
+	struct reap_err *e);
+
+/* The name of the function that the tool's message `at` answers: its own, that of the
+ * call it names, or that of the last call before it. */
+REAP_MUST_CHECK int reap_chat_answered(const json_t *messages, size_t at, char *name, size_t size,
+	struct reap_err *e);
+
+/* The index behind the last message of the user: where the last turn begins. */
+size_t reap_chat_last_turn(const json_t *messages);
+
+/* ---- tools (chat_tools.c) ---- */
+
 /* A tool as the row describes it: {"type": "function", "function": {...}}, or the
  * inner object itself. */
 const json_t *reap_chat_tool(const json_t *tool);

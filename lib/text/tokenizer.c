@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/text/tokenizer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lib/base/io.h"
+#include "lib/base/mem.h"
+
+/* What stands beside a tokenizer.json; NULL when out of memory. */
+static char *beside(const char *tokenizer, const char *name)
+{
+	const char *slash = strrchr(tokenizer, '/');
+	char *dir = slash != NULL ? reap_strndup(tokenizer, (size_t)(slash - tokenizer) + 1)
+				  : reap_strdup(".");
+	char *path = dir != NULL ? reap_path_join(dir, name) : NULL;
+
+	free(dir);
+	return path;
+}
+
+int reap_tokenizer_open(struct reap_tokenizer *t, const char *model, const char *file,
+	struct reap_err *e)
+{
+	struct stat st;
+
+	*t = (struct reap_tokenizer){0};
+	if (model == NULL && file == NULL) {
+		snprintf(t->none, sizeof(t->none), "no tokenizer was given");
+		return REAP_OK;
+	}
+	t->path = model != NULL ? reap_path_join(model, "tokenizer.json") : reap_strdup(file);
+	if (t->path == NULL)
+		return reap_fail_memory(e, "tokenizer");
+	if (model != NULL && stat(model, &st) == 0 && S_ISDIR(st.st_mode) &&
+		lstat(t->path, &st) != 0 && errno == ENOENT) {
+		snprintf(t->none, sizeof(t->none), "%.300s is missing", t->path);
+		return REAP_OK;
+	}
+	return reap_bpe_load(&t->bpe, t->path, e);
+}
+
+void reap_tokenizer_close(struct reap_tokenizer *t)
+{
+	reap_bpe_free(t->bpe);
+	free(t->path);
+	*t = (struct reap_tokenizer){0};
+}
+
+/* An id in digits. */
+static int parse_id(const char *digits, uint32_t *id, struct reap_err *e)
+{
+	unsigned long long v;
+
+	errno = 0;
+	v = strtoull(digits, NULL, 10);
+	if (errno == ERANGE || v > INT32_MAX)
+		return reap_fail(e, REAP_EUSAGE, "--eos: '%s' is not a number within 0..%d", digits,
+			INT32_MAX);
+	*id = (uint32_t)v;
+	return REAP_OK;
+}
+
+int reap_tokenizer_eos(const struct reap_tokenizer *t, const char *eos, uint32_t *id,
+	struct reap_err *e)
+{
+	char *config;
+	int rc;
+
+	if (eos != NULL && eos[0] != '\0' && strspn(eos, "0123456789") == strlen(eos))
+		return parse_id(eos, id, e);
+	if (t->bpe == NULL && eos != NULL)
+		return reap_fail(e, REAP_EUSAGE, "--eos: %s, so only an id will do", t->none);
+	if (t->bpe == NULL)
+		return reap_fail(e, REAP_EUSAGE,
+			"packing needs an EOS token, but %s: --eos ID will do", t->none);
+	if (eos != NULL) {
+		if (reap_bpe_find(t->bpe, eos, strlen(eos), id))
+			return REAP_OK;
+		return reap_fail(e, REAP_EUSAGE, "--eos: '%s' is not a token of %s", eos, t->path);
+	}
+	config = beside(t->path, "tokenizer_config.json");
+	rc = config != NULL ? reap_bpe_eos(t->bpe, config, id, e) : reap_fail_memory(e, t->path);
+	free(config);
+	return rc;
+}

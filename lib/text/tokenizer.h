@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The tokenizer of a model, with what its maker says beside it.
+ */
+#ifndef REAP_TOKENIZER_H
+#define REAP_TOKENIZER_H
+
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/text/bpe.h"
+
+struct reap_tokenizer {
+	struct reap_bpe *bpe; /* NULL: there is none, because of `none` */
+	char none[400];
+	char *path; /* of tokenizer.json; NULL: none was named */
+};
+
+/* The tokenizer.json `file`, or that of the directory `model`, which may have none: rows
+ * of ids need no tokenizer.  Both may be NULL. */
+REAP_MUST_CHECK int reap_tokenizer_open(struct reap_tokenizer *t, const char *model,
+	const char *file, struct reap_err *e);
+void reap_tokenizer_close(struct reap_tokenizer *t); /* an all-zero one is fine */
+
+/* The token that ends a row: `eos`, which is a token or an id, or for NULL the eos_token of
+ * the tokenizer_config.json beside the tokenizer. */
+REAP_MUST_CHECK int reap_tokenizer_eos(const struct reap_tokenizer *t, const char *eos,
+	uint32_t *id, struct reap_err *e);
+
+#endif
