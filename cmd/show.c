@@ -20,6 +20,7 @@
 #include "lib/model/model.h"
 #include "lib/stream/encode.h"
 #include "lib/stream/print.h"
+#include "lib/stream/summary.h"
 
 static const char usage[] =
 	"usage: reap-show [options] [stream]\n"
@@ -64,168 +65,11 @@ static int show_json(const struct opts *o, struct reap_reader *r, struct reap_er
 	return rc < 0 ? rc : tool_close_stdout(e);
 }
 
-/* ---- summary ---- */
-
-enum { MAX_TYPES = 16 };
-
-struct tally {
-	char type[32];
-	uint64_t records, bytes;
-};
-
-/* Text of a stream on a terminal: its control characters must do nothing there. */
-static void print_text(const char *s, size_t n)
+static int print_summary(struct reap_reader *r, struct reap_err *e)
 {
-	for (size_t i = 0; i < n; i++)
-		putchar((unsigned char)s[i] < 0x20 || s[i] == 0x7f ? '?' : s[i]);
-}
+	int rc = reap_print_summary(r, stdout, e);
 
-static void print_named(const char *what, const char *s)
-{
-	fputs(what, stdout);
-	print_text(s, strlen(s));
-}
-
-static void print_digest(const char *hex)
-{
-	const size_t n = strlen(hex);
-
-	fputs(", digest ", stdout);
-	print_text(hex, n < 16 ? n : 16);
-	putchar('\n');
-}
-
-/* False: out of memory. */
-static bool print_history(const struct reap_header *h)
-{
-	msgpack_unpack_return status = MSGPACK_UNPACK_SUCCESS;
-	msgpack_unpacked u;
-	size_t off = 0;
-
-	msgpack_unpacked_init(&u);
-	while (off < h->history_len &&
-		(status = msgpack_unpack_next(&u, (const char *)h->history, h->history_len,
-			 &off)) == MSGPACK_UNPACK_SUCCESS) {
-		const struct reap_rec rec = {.obj = &u.data};
-		const msgpack_object *argv = reap_rec_find(&rec, NULL, "argv");
-
-		if (argv == NULL || argv->type != MSGPACK_OBJECT_ARRAY)
-			continue;
-		fputs("made by ", stdout);
-		for (uint32_t i = 0; i < argv->via.array.size; i++)
-			if (argv->via.array.ptr[i].type == MSGPACK_OBJECT_STR) {
-				putchar(' ');
-				print_text(argv->via.array.ptr[i].via.str.ptr,
-					argv->via.array.ptr[i].via.str.size);
-			}
-		putchar('\n');
-	}
-	msgpack_unpacked_destroy(&u);
-	return status != MSGPACK_UNPACK_NOMEM_ERROR;
-}
-
-/* Every scalar field of a map as key=value, and the counts of a pack as map.key=value. */
-static void print_fields(const msgpack_object_map *m, const char *prefix, bool nested)
-{
-	for (uint32_t i = 0; i < m->size; i++) {
-		const msgpack_object *v = &m->ptr[i].val, *k = &m->ptr[i].key;
-		char name[64];
-
-		if (k->type != MSGPACK_OBJECT_STR || v->type == MSGPACK_OBJECT_ARRAY ||
-			v->type == MSGPACK_OBJECT_BIN)
-			continue;
-		if (k->via.str.size == 1 && k->via.str.ptr[0] == 't')
-			continue;
-		if (v->type == MSGPACK_OBJECT_MAP) {
-			snprintf(name, sizeof(name), "%.*s.", (int)k->via.str.size, k->via.str.ptr);
-			if (nested && *prefix == '\0')
-				print_fields(&v->via.map, name, nested);
-			continue;
-		}
-		putchar(' ');
-		print_text(prefix, strlen(prefix));
-		print_text(k->via.str.ptr, k->via.str.size);
-		putchar('=');
-		if (v->type == MSGPACK_OBJECT_FLOAT64)
-			printf("%.6g", v->via.f64);
-		else
-			reap_print_value(v, stdout);
-	}
-}
-
-/* A line for the records that say something about the whole stream. */
-static void print_scalars(const struct reap_rec *rec)
-{
-	printf("%-8s", rec->type);
-	print_fields(&rec->obj->via.map, "", strcmp(rec->type, "pack") == 0);
-	putchar('\n');
-}
-
-static bool speaks_of_the_whole(const char *type)
-{
-	static const char *const types[] = {"pack", "meta", "thresholds", "metrics", "source",
-		"total"};
-
-	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
-		if (strcmp(type, types[i]) == 0)
-			return true;
-	return false;
-}
-
-static int show_summary(struct reap_reader *r, struct reap_err *e)
-{
-	const struct reap_header *h = reap_reader_header(r);
-	struct tally tally[MAX_TYPES] = {{{0}, 0, 0}};
-	struct reap_rec rec;
-	uint64_t outliers = 0, more;
-	int n = 0, rc;
-
-	printf("kind     %s\n", reap_kind_name(h->kind));
-	if (h->has_model) {
-		print_named("model    ", h->model.id);
-		printf(", %u layers, %u experts, top_k %u", h->model.layers, h->model.experts,
-			h->model.top_k);
-		print_digest(h->model.digest);
-	}
-	if (h->has_recipe) {
-		print_named("recipe   ", h->recipe_name);
-		print_digest(h->recipe_digest);
-	}
-	if (h->backend[0] != '\0') {
-		print_named("backend  ", h->backend);
-		putchar('\n');
-	}
-	if (!print_history(h))
-		return reap_fail_memory(e, "the history");
-	while ((rc = reap_read(r, &rec, e)) > 0) {
-		int i;
-
-		for (i = 0; i < n && strcmp(tally[i].type, rec.type) != 0; i++)
-			;
-		if (i == n && n < MAX_TYPES)
-			memcpy(tally[n++].type, rec.type, sizeof(rec.type));
-		if (i < n) {
-			tally[i].records++;
-			tally[i].bytes += rec.len;
-		}
-		if (speaks_of_the_whole(rec.type))
-			print_scalars(&rec);
-		if (h->kind != REAP_KIND_TRACE ||
-			(!reap_rec_is(&rec, "route") && !reap_rec_is(&rec, "outcome")))
-			continue;
-		if (reap_rec_u64(&rec, NULL, "outliers", UINT32_MAX, &more, e) != REAP_OK)
-			return e->code;
-		outliers += more;
-	}
-	if (rc < 0)
-		return rc;
-	if (h->kind == REAP_KIND_TRACE)
-		printf("outliers %" PRIu64 "\n", outliers);
-	for (int i = 0; i < n; i++)
-		printf("records  %" PRIu64 " of type %s, %" PRIu64 " bytes\n", tally[i].records,
-			tally[i].type, tally[i].bytes);
-	printf("whole    %" PRIu64 " bytes, end record and CRC-32C agree\n", reap_reader_bytes(r));
-	return tool_close_stdout(e);
+	return rc == REAP_OK ? tool_close_stdout(e) : rc;
 }
 
 /* ---- JSON to stream ---- */
@@ -432,7 +276,7 @@ static int run(const struct opts *o, struct reap_err *e)
 	}
 	rc = reap_reader_open(&r, fd, name, REAP_KIND_ANY, e);
 	if (rc == REAP_OK)
-		rc = o->summary ? show_summary(r, e) : show_json(o, r, e);
+		rc = o->summary ? print_summary(r, e) : show_json(o, r, e);
 	reap_reader_close(r);
 	return rc;
 }

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/stream/summary.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "lib/stream/print.h"
+
+enum { MAX_TYPES = 16 };
+
+struct tally {
+	char type[32];
+	uint64_t records, bytes;
+};
+
+/* Text of a stream on a terminal: its control characters must do nothing there. */
+static void print_text(FILE *f, const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		putc((unsigned char)s[i] < 0x20 || s[i] == 0x7f ? '?' : s[i], f);
+}
+
+static void print_named(FILE *f, const char *what, const char *s)
+{
+	fputs(what, f);
+	print_text(f, s, strlen(s));
+}
+
+static void print_digest(FILE *f, const char *hex)
+{
+	const size_t n = strlen(hex);
+
+	fputs(", digest ", f);
+	print_text(f, hex, n < 16 ? n : 16);
+	putc('\n', f);
+}
+
+/* False: out of memory. */
+static bool print_history(FILE *f, const struct reap_header *h)
+{
+	msgpack_unpack_return status = MSGPACK_UNPACK_SUCCESS;
+	msgpack_unpacked u;
+	size_t off = 0;
+
+	msgpack_unpacked_init(&u);
+	while (off < h->history_len &&
+		(status = msgpack_unpack_next(&u, (const char *)h->history, h->history_len,
+			 &off)) == MSGPACK_UNPACK_SUCCESS) {
+		const struct reap_rec rec = {.obj = &u.data};
+		const msgpack_object *argv = reap_rec_find(&rec, NULL, "argv");
+
+		if (argv == NULL || argv->type != MSGPACK_OBJECT_ARRAY)
+			continue;
+		fputs("made by ", f);
+		for (uint32_t i = 0; i < argv->via.array.size; i++)
+			if (argv->via.array.ptr[i].type == MSGPACK_OBJECT_STR) {
+				putc(' ', f);
+				print_text(f, argv->via.array.ptr[i].via.str.ptr,
+					argv->via.array.ptr[i].via.str.size);
+			}
+		putc('\n', f);
+	}
+	msgpack_unpacked_destroy(&u);
+	return status != MSGPACK_UNPACK_NOMEM_ERROR;
+}
+
+/* Every scalar field of a map as key=value, and the counts of a pack as map.key=value. */
+static void print_fields(FILE *f, const msgpack_object_map *m, const char *prefix, bool nested)
+{
+	for (uint32_t i = 0; i < m->size; i++) {
+		const msgpack_object *v = &m->ptr[i].val, *k = &m->ptr[i].key;
+		char name[64];
+
+		if (k->type != MSGPACK_OBJECT_STR || v->type == MSGPACK_OBJECT_ARRAY ||
+			v->type == MSGPACK_OBJECT_BIN)
+			continue;
+		if (k->via.str.size == 1 && k->via.str.ptr[0] == 't')
+			continue;
+		if (v->type == MSGPACK_OBJECT_MAP) {
+			snprintf(name, sizeof(name), "%.*s.", (int)k->via.str.size, k->via.str.ptr);
+			if (nested && *prefix == '\0')
+				print_fields(f, &v->via.map, name, nested);
+			continue;
+		}
+		putc(' ', f);
+		print_text(f, prefix, strlen(prefix));
+		print_text(f, k->via.str.ptr, k->via.str.size);
+		putc('=', f);
+		if (v->type == MSGPACK_OBJECT_FLOAT64)
+			fprintf(f, "%.6g", v->via.f64);
+		else
+			reap_print_value(v, f);
+	}
+}
+
+/* A line for the records that say something about the whole stream. */
+static void print_scalars(FILE *f, const struct reap_rec *rec)
+{
+	fprintf(f, "%-8s", rec->type);
+	print_fields(f, &rec->obj->via.map, "", strcmp(rec->type, "pack") == 0);
+	putc('\n', f);
+}
+
+static bool speaks_of_the_whole(const char *type)
+{
+	static const char *const types[] = {"pack", "meta", "thresholds", "metrics", "source",
+		"total"};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+		if (strcmp(type, types[i]) == 0)
+			return true;
+	return false;
+}
+
+int reap_print_summary(struct reap_reader *r, FILE *f, struct reap_err *e)
+{
+	const struct reap_header *h = reap_reader_header(r);
+	struct tally tally[MAX_TYPES] = {{{0}, 0, 0}};
+	struct reap_rec rec;
+	uint64_t outliers = 0, more;
+	int n = 0, rc;
+
+	fprintf(f, "kind     %s\n", reap_kind_name(h->kind));
+	if (h->has_model) {
+		print_named(f, "model    ", h->model.id);
+		fprintf(f, ", %u layers, %u experts, top_k %u", h->model.layers, h->model.experts,
+			h->model.top_k);
+		print_digest(f, h->model.digest);
+	}
+	if (h->has_recipe) {
+		print_named(f, "recipe   ", h->recipe_name);
+		print_digest(f, h->recipe_digest);
+	}
+	if (h->backend[0] != '\0') {
+		print_named(f, "backend  ", h->backend);
+		putc('\n', f);
+	}
+	if (!print_history(f, h))
+		return reap_fail_memory(e, "the history");
+	while ((rc = reap_read(r, &rec, e)) > 0) {
+		int i;
+
+		for (i = 0; i < n && strcmp(tally[i].type, rec.type) != 0; i++)
+			;
+		if (i == n && n < MAX_TYPES)
+			memcpy(tally[n++].type, rec.type, sizeof(rec.type));
+		if (i < n) {
+			tally[i].records++;
+			tally[i].bytes += rec.len;
+		}
+		if (speaks_of_the_whole(rec.type))
+			print_scalars(f, &rec);
+		if (h->kind != REAP_KIND_TRACE ||
+			(!reap_rec_is(&rec, "route") && !reap_rec_is(&rec, "outcome")))
+			continue;
+		if (reap_rec_u64(&rec, NULL, "outliers", UINT32_MAX, &more, e) != REAP_OK)
+			return e->code;
+		outliers += more;
+	}
+	if (rc < 0)
+		return rc;
+	if (h->kind == REAP_KIND_TRACE)
+		fprintf(f, "outliers %" PRIu64 "\n", outliers);
+	for (int i = 0; i < n; i++)
+		fprintf(f, "records  %" PRIu64 " of type %s, %" PRIu64 " bytes\n", tally[i].records,
+			tally[i].type, tally[i].bytes);
+	fprintf(f, "whole    %" PRIu64 " bytes, end record and CRC-32C agree\n",
+		reap_reader_bytes(r));
+	return REAP_OK;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a stream is, for people.
+ */
+#ifndef REAP_SUMMARY_H
+#define REAP_SUMMARY_H
+
+#include <stdio.h>
+
+#include "lib/stream/stream.h"
+
+/* Kind, model, recipe, history, the records that speak of the whole stream, and how many
+ * there are of each type.  Reads all of it. */
+REAP_MUST_CHECK int reap_print_summary(struct reap_reader *r, FILE *f, struct reap_err *e);
+
+#endif
