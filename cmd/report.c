@@ -19,6 +19,7 @@ static const char usage[] =
 	"  -m, --model DIR        the one after: sizes and parameters\n"
 	"      --tokens FILE      the tokens of the evals, and\n"
 	"  -t, --tokenizer FILE   the tokenizer.json that reads them: words, not ids\n"
+	"      --calibration FILE the tokens that the scores are from, to warn of few\n"
 	"      --plan FILE        the cut, and\n"
 	"      --scores FILE      what it was made from\n"
 	"      --saliency FILE    the sums below the scores: other criteria\n"
@@ -30,6 +31,7 @@ enum {
 	OPT_RECIPE = TOOL_OWN,
 	OPT_SOURCE,
 	OPT_TOKENS,
+	OPT_CALIBRATION,
 	OPT_PLAN,
 	OPT_SCORES,
 	OPT_SALIENCY,
@@ -62,6 +64,7 @@ static void parse(struct reap_report_inputs *in, int argc, char **argv)
 		{"model", required_argument, NULL, 'm'},
 		{"tokens", required_argument, NULL, OPT_TOKENS},
 		{"tokenizer", required_argument, NULL, 't'},
+		{"calibration", required_argument, NULL, OPT_CALIBRATION},
 		{"plan", required_argument, NULL, OPT_PLAN},
 		{"scores", required_argument, NULL, OPT_SCORES},
 		{"saliency", required_argument, NULL, OPT_SALIENCY},
@@ -89,6 +92,9 @@ static void parse(struct reap_report_inputs *in, int argc, char **argv)
 			break;
 		case 't':
 			in->tokenizer = optarg;
+			break;
+		case OPT_CALIBRATION:
+			in->calibration = optarg;
 			break;
 		case OPT_PLAN:
 			in->plan = optarg;

@@ -12,6 +12,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/thread.h"
 #include "lib/base/utf8.h"
+#include "lib/stream/pack_notes.h"
 #include "lib/text/pack.h"
 #include "lib/text/tokenizer.h"
 
@@ -88,12 +89,7 @@ enum {
 	OPT_RECIPE,
 };
 
-enum {
-	MAX_SEQ_LENS = 32,
-	MAX_FILES = 1024,
-	FEW_ROWS = 100,
-	PACK_NAME = sizeof(((struct reap_block *)NULL)->pack)
-};
+enum { MAX_SEQ_LENS = 32, MAX_FILES = 1024, PACK_NAME = sizeof(((struct reap_block *)NULL)->pack) };
 
 struct input {
 	char pack[PACK_NAME];
@@ -497,6 +493,7 @@ struct state {
 	struct reap_pool *pool;
 	struct reap_writer *w;
 	struct reap_pack_info *info; /* (n_input) */
+	struct reap_pack_list written;
 	uint64_t index, tokens;
 	struct reap_progress *progress;
 };
@@ -525,8 +522,6 @@ static int tell_pack(const struct reap_pack_info *p, struct reap_err *e)
 {
 	char skipped[200] = "", channels[200] = "";
 
-	if (p->rows_seen == 0)
-		return REAP_OK;
 	for (int i = 0; i < REAP_SKIP_COUNT; i++)
 		add_count(skipped, sizeof(skipped), reap_skip_name((enum reap_skip)i),
 			p->skipped[i]);
@@ -560,25 +555,13 @@ static int tell_pack(const struct reap_pack_info *p, struct reap_err *e)
 			"in a keep_mask: give chat rows, such as messages or prompt and completion, or "
 			"--keep all",
 			p->pack, p->rows_seen);
-	if (p->skipped[REAP_SKIP_BAD] > 0)
-		tool_warn("pack %s: %" PRIu64 " bad rows skipped", p->pack,
-			p->skipped[REAP_SKIP_BAD]);
-	if (p->kept * 100 < p->tokens)
-		tool_warn("pack %s: only %" PRIu64 " of its %" PRIu64 " tokens are kept", p->pack,
-			p->kept, p->tokens);
 	return REAP_OK;
 }
 
-/* A profile or a verdict on a handful of texts is one about these texts. */
-static void tell_few(const struct reap_pack_info *p, size_t packs)
+static void warn(void *arg, const char *note)
 {
-	uint64_t rows = 0;
-
-	for (size_t i = 0; i < packs; i++)
-		rows += p[i].rows_seen;
-	if (rows < FEW_ROWS)
-		tool_warn("%s%s: only %" PRIu64 " rows", packs > 1 ? "" : "pack ",
-			packs > 1 ? "sample" : p->pack, rows);
+	(void)arg;
+	tool_warn("%s", note);
 }
 
 /* The packs of one feed, at every length: n files with their own packs' records
@@ -640,9 +623,8 @@ static int run_packs(struct state *s, struct reap_rows *const *rows, size_t n, c
 					s->info[i].pack, reap_part_name(o->split),
 					o->rule.fraction);
 		for (size_t i = 0; i < packs && rc == REAP_OK; i++)
-			rc = tell_pack(&s->info[i], e);
-		if (rc == REAP_OK && l == 0)
-			tell_few(s->info, packs);
+			if (s->info[i].rows_seen > 0 && (rc = tell_pack(&s->info[i], e)) == REAP_OK)
+				rc = reap_pack_list_add(&s->written, &s->info[i], e);
 	}
 	return rc;
 }
@@ -707,6 +689,8 @@ static int run(const struct opts *o, struct reap_err *e)
 	rc = reap_writer_finish(s.w, e);
 	s.w = NULL;
 	tool_progress_end();
+	if (rc == REAP_OK)
+		reap_pack_notes(&s.written, warn, NULL);
 out:
 	reap_writer_abort(s.w);
 	reap_sample_free(&s.sample);
@@ -717,6 +701,7 @@ out:
 		reap_rows_close(s.rows[i]);
 	free(s.rows);
 	free(s.info);
+	reap_pack_list_free(&s.written);
 	reap_pool_close(s.pool);
 	reap_tokenizer_close(&s.tokenizer);
 	return rc;

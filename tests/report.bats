@@ -53,6 +53,18 @@ report() {
 	fails 1 "v: line" reap-report "$TMP/v" "$TMP/none" "$TMP/none"
 }
 
+@test "what was warned of stands at the head of the page" {
+	eval_of >"$TMP/base.eval"
+	eval_of --shift 0.02 >"$TMP/pruned.eval"
+	judge
+	echo '{"input_ids": [5, 6], "keep_mask": [0, 1]}' | reap-tokenize -q --rows '<few>=-' >"$TMP/calib" 2>/dev/null
+	report --calibration "$TMP/calib" --tokens "$TMP/calib"
+	jq -e '.warnings == [{of: "calibration", text: "pack <few>: only 1 rows"},
+		{of: "evaluation", text: "pack <few>: only 1 rows"}]' "$TMP/report/report.json"
+	grep -qF 'Calibrated on little: pack &lt;few&gt;: only 1 rows.' "$TMP/report.html"
+	grep -qF 'Judged on little: pack &lt;few&gt;: only 1 rows.' "$TMP/report.html"
+}
+
 # A calibration of three layers of 16 experts, cut to 12.
 calibrated() {
 	"$REAP_BUILD/gen/trace" 3 16 2 20 8 >"$TMP/calib.trace"

@@ -561,6 +561,15 @@ said() {
 	said --rows p="$TMP/r" | grep -qx 'reap-tokenize: pack p: only 4 of its 401 tokens are kept'
 	jq -c '.input_ids |= .[:400] | .keep_mask |= .[:400]' "$TMP/r" >"$TMP/just"
 	[ "$(said --rows p="$TMP/just")" = "reap-tokenize: pack p: only 1 rows" ]
+	# The summary of the stream, the card and the report have them, too.
+	said --rows p="$TMP/r" q="$TMP/just" >/dev/null
+	[ "$(reap-show -s "$TMP/s" | grep '^warning')" = "warning  pack p: only 4 of its 401 tokens are kept
+warning  pack p: only 1 rows
+warning  pack q: only 1 rows" ]
+	reap-recipe --json recipes/tiny-keep24.yaml >"$TMP/recipe.yaml"
+	reap-rewrite -q -m "$MODEL" --first 24 -o "$TMP/cut" >"$TMP/manifest"
+	pipelines/card --recipe "$TMP/recipe.yaml" --manifest "$TMP/manifest" --model "$TMP/cut" --tokens "$TMP/s" |
+		grep -qxF '**Warning:** pack q: only 1 rows'
 }
 
 @test "what became of the rows: in the pack record, with -v, in a summary" {

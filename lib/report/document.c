@@ -114,7 +114,7 @@ static int put_parts(json_t *doc, const struct reap_report_inputs *in, json_t *v
 
 int reap_report_make(const struct reap_report_inputs *in, json_t **out, struct reap_err *e)
 {
-	json_t *doc = json_object(), *verdict = NULL, *gained = NULL;
+	json_t *doc = json_object(), *verdict = NULL, *gained = NULL, *warnings = NULL;
 	int rc = REAP_OK;
 
 	if (in->verdict != NULL)
@@ -124,6 +124,9 @@ int reap_report_make(const struct reap_report_inputs *in, json_t **out, struct r
 	if (rc == REAP_OK && (in->source != NULL || in->model != NULL) &&
 		(rc = reap_report_gained(in->source, in->model, &gained, e)) == REAP_OK)
 		rc = reap_report_put(doc, "gained", gained, e);
+	if (rc == REAP_OK && verdict != NULL &&
+		(rc = reap_report_warnings(in, &warnings, e)) == REAP_OK)
+		rc = reap_report_put(doc, "warnings", warnings, e);
 	if (rc == REAP_OK && verdict != NULL &&
 		(rc = reap_report_put(doc, "subject", subject_of(doc, verdict), e)) == REAP_OK &&
 		(rc = reap_report_put(doc, "verdict", json_incref(verdict), e)) == REAP_OK)

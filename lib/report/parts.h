@@ -27,6 +27,11 @@ REAP_MUST_CHECK int reap_report_maps(const struct reap_report_inputs *in, const 
 REAP_MUST_CHECK int reap_report_kept(const struct reap_report_inputs *in, const char *pack,
 	uint32_t seq_len, json_t **out, struct reap_err *e);
 
+/* warnings.c: what is doubtful about the tokens of calibration and evaluation, as the
+ * array `warnings` of the document. */
+REAP_MUST_CHECK int reap_report_warnings(const struct reap_report_inputs *in, json_t **out,
+	struct reap_err *e);
+
 /* worst.c: add `before` and `text` to each of the worst tokens. */
 REAP_MUST_CHECK int reap_report_words(const struct reap_report_inputs *in, json_t *worst,
 	struct reap_err *e);

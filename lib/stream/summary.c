@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "lib/stream/pack_notes.h"
 #include "lib/stream/print.h"
 
 enum { MAX_TYPES = 16 };
@@ -112,12 +113,64 @@ static bool speaks_of_the_whole(const char *type)
 	return false;
 }
 
+static int add_pack(struct reap_pack_list *packs, const struct reap_rec *rec, struct reap_err *e)
+{
+	struct reap_pack_info p = {0};
+	int rc = reap_get_pack(rec, &p, e);
+
+	return rc == REAP_OK ? reap_pack_list_add(packs, &p, e) : rc;
+}
+
+static void print_warning(void *arg, const char *note)
+{
+	FILE *f = arg;
+
+	print_named(f, "warning  ", note);
+	putc('\n', f);
+}
+
+/* Print what each record says of the whole, and count them. */
+static int print_records(struct reap_reader *r, FILE *f, struct tally tally[MAX_TYPES], int *types,
+	struct reap_pack_list *packs, uint64_t *outliers, struct reap_err *e)
+{
+	const enum reap_kind kind = reap_reader_header(r)->kind;
+	struct reap_rec rec;
+	uint64_t more;
+	int n = 0, rc;
+
+	while ((rc = reap_read(r, &rec, e)) > 0) {
+		int i;
+
+		for (i = 0; i < n && strcmp(tally[i].type, rec.type) != 0; i++)
+			;
+		if (i == n && n < MAX_TYPES)
+			memcpy(tally[n++].type, rec.type, sizeof(rec.type));
+		if (i < n) {
+			tally[i].records++;
+			tally[i].bytes += rec.len;
+		}
+		if (speaks_of_the_whole(rec.type))
+			print_scalars(f, &rec);
+		if (kind == REAP_KIND_TOKENS && reap_rec_is(&rec, "pack") &&
+			(rc = add_pack(packs, &rec, e)) != REAP_OK)
+			return rc;
+		if (kind != REAP_KIND_TRACE ||
+			(!reap_rec_is(&rec, "route") && !reap_rec_is(&rec, "outcome")))
+			continue;
+		if (reap_rec_u64(&rec, NULL, "outliers", UINT32_MAX, &more, e) != REAP_OK)
+			return e->code;
+		*outliers += more;
+	}
+	*types = n;
+	return rc;
+}
+
 int reap_print_summary(struct reap_reader *r, FILE *f, struct reap_err *e)
 {
 	const struct reap_header *h = reap_reader_header(r);
 	struct tally tally[MAX_TYPES] = {{{0}, 0, 0}};
-	struct reap_rec rec;
-	uint64_t outliers = 0, more;
+	struct reap_pack_list packs = {0};
+	uint64_t outliers = 0;
 	int n = 0, rc;
 
 	fprintf(f, "kind     %s\n", reap_kind_name(h->kind));
@@ -137,27 +190,11 @@ int reap_print_summary(struct reap_reader *r, FILE *f, struct reap_err *e)
 	}
 	if (!print_history(f, h))
 		return reap_fail_memory(e, "the history");
-	while ((rc = reap_read(r, &rec, e)) > 0) {
-		int i;
-
-		for (i = 0; i < n && strcmp(tally[i].type, rec.type) != 0; i++)
-			;
-		if (i == n && n < MAX_TYPES)
-			memcpy(tally[n++].type, rec.type, sizeof(rec.type));
-		if (i < n) {
-			tally[i].records++;
-			tally[i].bytes += rec.len;
-		}
-		if (speaks_of_the_whole(rec.type))
-			print_scalars(f, &rec);
-		if (h->kind != REAP_KIND_TRACE ||
-			(!reap_rec_is(&rec, "route") && !reap_rec_is(&rec, "outcome")))
-			continue;
-		if (reap_rec_u64(&rec, NULL, "outliers", UINT32_MAX, &more, e) != REAP_OK)
-			return e->code;
-		outliers += more;
-	}
-	if (rc < 0)
+	rc = print_records(r, f, tally, &n, &packs, &outliers, e);
+	if (rc == REAP_OK)
+		reap_pack_notes(&packs, print_warning, f);
+	reap_pack_list_free(&packs);
+	if (rc != REAP_OK)
 		return rc;
 	if (h->kind == REAP_KIND_TRACE)
 		fprintf(f, "outliers %" PRIu64 "\n", outliers);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What is doubtful about the tokens that a model was pruned by, and judged on.
+ */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "lib/base/json.h"
+#include "lib/report/parts.h"
+#include "lib/stream/pack_notes.h"
+
+struct list {
+	json_t *array; /* NULL: out of memory */
+	const char *of;
+};
+
+static void add(void *arg, const char *note)
+{
+	struct list *l = arg;
+
+	l->array = reap_json_push(l->array, json_pack("{s:s,s:s}", "of", l->of, "text", note));
+}
+
+static int add_notes(struct list *l, const char *path, struct reap_err *e)
+{
+	struct reap_pack_list packs = {0};
+	struct reap_reader *r = NULL;
+	int fd, rc;
+
+	if (path == NULL)
+		return REAP_OK;
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+		return reap_fail_errno(e, "%s", path);
+	if ((rc = reap_reader_open(&r, fd, path, REAP_KIND_TOKENS, e)) == REAP_OK &&
+		(rc = reap_pack_list_read(&packs, r, e)) == REAP_OK)
+		reap_pack_notes(&packs, add, l);
+	reap_pack_list_free(&packs);
+	reap_reader_close(r);
+	close(fd);
+	return rc;
+}
+
+int reap_report_warnings(const struct reap_report_inputs *in, json_t **out, struct reap_err *e)
+{
+	struct list l = {json_array(), "calibration"};
+	int rc = add_notes(&l, in->calibration, e);
+
+	l.of = "evaluation";
+	if (rc == REAP_OK)
+		rc = add_notes(&l, in->tokens, e);
+	if (rc == REAP_OK && l.array == NULL)
+		rc = reap_fail_memory(e, "report");
+	if (rc == REAP_OK)
+		*out = l.array;
+	else
+		json_decref(l.array);
+	return rc;
+}
