@@ -71,6 +71,7 @@ $(LIB): $(LIB_SRC:%.c=$B/%.o)
 # Kernels for one instruction set: only these files may use it, lib/engine picks
 # at run time.
 $B/lib/engine/%_avx2.o: ISA = -mavx2 -mfma -mf16c
+$B/lib/engine/%_avxvnni.o: ISA = -mavx2 -mfma -mf16c -mavxvnni
 $B/lib/engine/%_avx512.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma
 $B/lib/engine/%_avx512bf16.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mavx2 -mfma
 $B/lib/engine/%_avx512vnni.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma

@@ -98,7 +98,7 @@ everywhere() {
 	local cpu gemm all checked=0
 	unset REAP_CPU REAP_GEMM # with those of the last case there might be no list
 	all=$(reap-route -vV | sed -n 's/^gemm backends (REAP_GEMM): //p' | sed 's/ ([^)]*)//g; s/,//g')
-	for cpu in scalar avx2 avx512; do
+	for cpu in scalar avx2 avxvnni avx512; do
 		for gemm in $all; do
 			export REAP_CPU=$cpu REAP_GEMM=$gemm
 			# What this machine lacks is refused before anything is read.

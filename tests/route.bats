@@ -49,7 +49,7 @@ route() {
 }
 
 @test "the version names backend and kernel level" {
-	reap-route -V | grep -qE '^gemm: [a-z0-9]+ \((bf16|i16|f32)\); kernels: (scalar|avx2|avx512)$'
+	reap-route -V | grep -qE '^gemm: [a-z0-9]+ \((bf16|i16|f32)\); kernels: (scalar|avx2|avxvnni|avx512)$'
 	REAP_CPU=scalar REAP_GEMM=openblas reap-route -V | grep -q '^gemm: openblas (f32); kernels: scalar$'
 	reap-route -vV | grep -q 'openblas'
 }
@@ -82,7 +82,7 @@ route() {
 
 @test "the same bytes whatever threads and memory" {
 	local gemm little
-	for gemm in bf16 f32 openblas onednn; do
+	for gemm in bf16 i16 f32 openblas onednn; do
 		REAP_GEMM=$gemm reap-route -V | grep -q "^gemm: $gemm" || continue
 		export REAP_GEMM=$gemm
 		route "$TOKENS" >"$TMP/a"
@@ -90,6 +90,17 @@ route() {
 		little=$(least_memory route --threads 3 "$TOKENS")
 		route --threads 3 --memory "$little" "$TOKENS" | cmp - "$TMP/a"
 		route --threads 2 --memory "$little" "$TOKENS" | cmp - "$TMP/a"
+	done
+}
+
+@test "fixed point: the same records by every instruction set" {
+	local cpu
+	export REAP_GEMM=i16
+	for cpu in avx2 avxvnni avx512; do
+		REAP_CPU=$cpu reap-route -V 2>&1 | grep "^gemm: i16 .*kernels: $cpu" >/dev/null || continue
+		REAP_CPU=$cpu route "$TOKENS" | reap-show | jq -c 'select(has("block"))' >"$TMP/$cpu"
+		[ -s "$TMP/$cpu" ]
+		cmp "$TMP/avx2" "$TMP/$cpu"
 	done
 }
 

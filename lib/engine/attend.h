@@ -61,8 +61,9 @@ struct reap_attend {
 extern const struct reap_attend reap_attend_f32;
 
 #if defined(__x86_64__)
-/* In 16-bit fixed point, for AVX512-VNNI. */
-extern const struct reap_attend reap_attend_i16;
+/* In 16-bit fixed point, the same bits by each instruction set. */
+extern const struct reap_attend reap_attend_i16_avx2, reap_attend_i16_avxvnni,
+	reap_attend_i16_avx512vnni;
 #endif
 
 /* Which of the keys key0 .. key0 + keys - 1 position `pos` sees: from .. to - 1. */

@@ -9,6 +9,7 @@ struct scratch {
 	float *q, *o;     /* (rows, dim) */
 	float *s;         /* (rows, TILE) */
 	float *kt;        /* (dim, TILE) */
+	float *v;         /* (TILE, dim): close together, they stay in cache */
 	float *m, *l, *f; /* (rows): running maximum and sum, factor of the old sum */
 };
 
@@ -41,7 +42,8 @@ static size_t scratch_bytes(size_t group, size_t dim)
 {
 	size_t rows = TILE * group, wide = round16(dim);
 
-	return (2 * rows * wide + rows * TILE + wide * TILE + 3 * round16(rows)) * sizeof(float);
+	return (2 * rows * wide + rows * TILE + 2 * wide * TILE + 3 * round16(rows)) *
+		sizeof(float);
 }
 
 static struct scratch divide(void *mem, size_t group, size_t dim)
@@ -53,7 +55,8 @@ static struct scratch divide(void *mem, size_t group, size_t dim)
 	t.o = t.q + rows * wide;
 	t.s = t.o + rows * wide;
 	t.kt = t.s + rows * TILE;
-	t.m = t.kt + wide * TILE;
+	t.v = t.kt + wide * TILE;
+	t.m = t.v + wide * TILE;
 	t.l = t.m + round16(rows);
 	t.f = t.l + round16(rows);
 	return t;
@@ -123,7 +126,9 @@ static void run(const struct reap_attend_task *a, void *mem, const struct reap_k
 		for (size_t r = 0; r < rows; r++)
 			if (t.f[r] != 1)
 				kern->scale(t.o + r * wide, t.f[r], wide);
-		kern->matmul(t.o, wide, t.s, TILE, v + key0 * stride, stride, rows, wide, keys, 1);
+		for (size_t i = 0; i < keys; i++)
+			memcpy(t.v + i * wide, v + (key0 + i) * stride, wide * sizeof(*t.v));
+		kern->matmul(t.o, wide, t.s, TILE, t.v, wide, rows, wide, keys, 1);
 	}
 	for (size_t r = 0; r < rows; r++) {
 		kern->scale(t.o + r * wide, 1 / t.l[r], dim);

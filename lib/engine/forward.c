@@ -212,17 +212,6 @@ static bool allocate(struct reap_engine *g)
 	return ok;
 }
 
-static const struct reap_attend *attend_for(enum reap_operand type, size_t head_dim)
-{
-#if defined(__x86_64__)
-	if (type == REAP_OP_I16 && head_dim <= reap_attend_i16.most_dim)
-		return &reap_attend_i16;
-#else
-	(void)type, (void)head_dim;
-#endif
-	return &reap_attend_f32;
-}
-
 int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 	const struct reap_engine_opts *o, struct reap_err *e)
 {
@@ -249,7 +238,9 @@ int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 	attn = gemm->attention != NULL ? gemm->attention : gemm;
 	g->gemm.gemm = gemm;
 	g->attn_gemm.gemm = attn;
-	g->attend = attend_for(attn->operand, c->head_dim);
+	g->attend = attn->attend != NULL && c->head_dim <= attn->attend->most_dim
+		? attn->attend
+		: &reap_attend_f32;
 	g->xn_row = reap_operand_bytes(gemm->operand, g->hidden);
 	g->act_row = reap_operand_bytes(gemm->operand, g->inter);
 	g->cache_row = g->attend->row_bytes(c->kv_heads, c->head_dim);
@@ -522,15 +513,16 @@ void reap_engine_describe(char *text, size_t size, bool verbose)
 	if (!verbose)
 		return;
 	for (size_t i = 0; (b = reap_gemm_backend(i)) != NULL; i++) {
-		const struct reap_gemm *twin = reap_gemm_backend(i + 1);
+		const struct reap_gemm *twin;
 		const char *lacks = reap_gemm_lacks(b, kern);
 
 		/* One entry for a name; what its first backend lacks is the reason. */
 		if (i > 0 && strcmp(b->name, reap_gemm_backend(i - 1)->name) == 0)
 			continue;
-		if (twin != NULL && strcmp(b->name, twin->name) == 0 &&
-			reap_gemm_lacks(twin, kern) == NULL)
-			lacks = NULL;
+		for (size_t j = i + 1; lacks != NULL && (twin = reap_gemm_backend(j)) != NULL &&
+			strcmp(b->name, twin->name) == 0;
+			j++)
+			lacks = reap_gemm_lacks(twin, kern) == NULL ? NULL : lacks;
 		if (n >= 0 && (size_t)n < size)
 			n += snprintf(text + n, size - (size_t)n, "%s%s%s%s%s",
 				i == 0 ? "\ngemm backends (REAP_GEMM): " : ", ", b->name,

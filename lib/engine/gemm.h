@@ -21,6 +21,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/thread.h"
+#include "lib/engine/attend.h"
 #include "lib/engine/kernels.h"
 #include "lib/engine/operand.h"
 
@@ -45,6 +46,9 @@ struct reap_gemm {
 	 * Rounded to bf16 their inputs would be the largest error of the whole pass,
 	 * because scores go through an exponential. */
 	const struct reap_gemm *attention;
+	/* What attention takes for heads that fit it, of a backend that multiplies its
+	 * projections; NULL: f32. */
+	const struct reap_attend *attend;
 	bool by_block; /* a panel may not hold rows of two blocks */
 	uint32_t slab; /* columns of a slab, even; the last one of a weight may be smaller */
 	uint32_t rows; /* rows of a panel at most */

@@ -9,7 +9,9 @@
 extern const struct reap_gemm reap_gemm_openblas, reap_gemm_f32;
 extern const struct reap_gemm reap_gemm_onednn_bf16, reap_gemm_onednn_f32;
 #if defined(__x86_64__)
-extern const struct reap_gemm reap_gemm_bf16, reap_gemm_i16;
+extern const struct reap_gemm reap_gemm_bf16;
+/* The same bits by each instruction set. */
+extern const struct reap_gemm reap_gemm_i16_avx2, reap_gemm_i16_avxvnni, reap_gemm_i16_avx512vnni;
 #endif
 
 #define REAP_GEMM_NOT_HERE "not on this processor at this kernel level"

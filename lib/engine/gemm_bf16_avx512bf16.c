@@ -306,7 +306,7 @@ static void multiply(float *c, size_t ldc, const void *a, const void *slab, size
 const struct reap_gemm reap_gemm_bf16 = {
 	.name = "bf16",
 	.operand = REAP_OP_BF16,
-	.attention = &reap_gemm_i16,
+	.attention = &reap_gemm_i16_avx512vnni,
 	.slab = 256,
 	.rows = 384,
 	.slab_bytes = slab_bytes,

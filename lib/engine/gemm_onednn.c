@@ -600,7 +600,7 @@ static void f32_multiply(float *c, size_t ldc, const void *a, const void *slab, 
 }
 
 #if defined(__x86_64__)
-#define ATTENTION &reap_gemm_i16
+#define ATTENTION &reap_gemm_i16_avx512vnni
 #else
 #define ATTENTION NULL
 #endif

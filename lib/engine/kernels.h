@@ -18,7 +18,7 @@
 #include "lib/base/err.h"
 
 struct reap_kern {
-	const char *level; /* "scalar", "avx2", "avx512" */
+	const char *level; /* "scalar", "avx2", "avxvnni" (the same kernels), "avx512" */
 
 	/* Exact, and to the nearest (ties to even; NaN stays NaN). */
 	void (*bf16_to_f32)(float *dst, const uint16_t *src, size_t n);
@@ -70,6 +70,9 @@ struct reap_kern {
 	void (*matmul)(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb,
 		size_t m, size_t n, size_t k, int add);
 
+	/* Of c, at a time.  It is fastest where b holds no others: ldb = matmul_columns. */
+	size_t matmul_columns;
+
 	/* dst[c][r] = src[r][c] for rows x cols, rows ldX apart. */
 	void (*transpose)(float *dst, size_t ldd, const float *src, size_t lds, size_t rows,
 		size_t cols);
@@ -102,7 +105,7 @@ const struct reap_kern *reap_kern_level(const char *level);
 
 extern const struct reap_kern reap_kern_scalar;
 #if defined(__x86_64__)
-extern const struct reap_kern reap_kern_avx2, reap_kern_avx512;
+extern const struct reap_kern reap_kern_avx2, reap_kern_avxvnni, reap_kern_avx512;
 #endif
 
 #endif

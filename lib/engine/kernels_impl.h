@@ -29,6 +29,7 @@ const struct reap_kern CAT(reap_kern_, LEVEL) = {
 	.swiglu = swiglu,
 	.rotate = rotate,
 	.matmul = matmul,
+	.matmul_columns = LANES * COLS,
 	.transpose = transpose,
 	.max = max,
 	.exp_sum = exp_sum,

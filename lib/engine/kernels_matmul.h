@@ -54,27 +54,42 @@ INLINE void matmul_tile(float *c, size_t ldc, const float *a, size_t lda, const 
 	}
 }
 
+/* All rows, `cols` vectors of columns. */
+INLINE void matmul_columns(float *c, size_t ldc, const float *a, size_t lda, const float *b,
+	size_t ldb, size_t m, size_t k, int plus, const int cols)
+{
+	for (; m >= ROWS; m -= ROWS, c += ROWS * ldc, a += ROWS * lda)
+		matmul_tile(c, ldc, a, lda, b, ldb, k, plus, ROWS, cols);
+	switch (m) {
+#if defined(__AVX2__)
+	case 5:
+		matmul_tile(c, ldc, a, lda, b, ldb, k, plus, 5, cols);
+		break;
+	case 4:
+		matmul_tile(c, ldc, a, lda, b, ldb, k, plus, 4, cols);
+		break;
+	case 3:
+		matmul_tile(c, ldc, a, lda, b, ldb, k, plus, 3, cols);
+		break;
+	case 2:
+		matmul_tile(c, ldc, a, lda, b, ldb, k, plus, 2, cols);
+		break;
+#endif
+	case 1:
+		matmul_tile(c, ldc, a, lda, b, ldb, k, plus, 1, cols);
+		break;
+	}
+}
+
 static void matmul(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb,
 	size_t m, size_t n, size_t k, int plus)
 {
-	size_t i, j;
+	size_t j;
 
-	for (j = 0; j + LANES * COLS <= n; j += LANES * COLS) {
-		for (i = 0; i + ROWS <= m; i += ROWS)
-			matmul_tile(c + i * ldc + j, ldc, a + i * lda, lda, b + j, ldb, k, plus,
-				ROWS, COLS);
-		for (; i < m; i++)
-			matmul_tile(c + i * ldc + j, ldc, a + i * lda, lda, b + j, ldb, k, plus, 1,
-				COLS);
-	}
-	for (; j < n; j += LANES) {
-		for (i = 0; i + ROWS <= m; i += ROWS)
-			matmul_tile(c + i * ldc + j, ldc, a + i * lda, lda, b + j, ldb, k, plus,
-				ROWS, 1);
-		for (; i < m; i++)
-			matmul_tile(c + i * ldc + j, ldc, a + i * lda, lda, b + j, ldb, k, plus, 1,
-				1);
-	}
+	for (j = 0; j + LANES * COLS <= n; j += LANES * COLS)
+		matmul_columns(c + j, ldc, a, lda, b + j, ldb, m, k, plus, COLS);
+	for (; j < n; j += LANES)
+		matmul_columns(c + j, ldc, a, lda, b + j, ldb, m, k, plus, 1);
 }
 
 #if defined(__AVX2__)

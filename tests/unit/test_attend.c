@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
  * Attention of both kinds against sums in double, for tiles that are cut by the
- * block's end and by the window; and that what is not a number stays none.
+ * block's end and by the window; that in fixed point bit by bit against plain C; and that
+ * what is not a number stays none.  Buffers end at a guard page.
  */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
-#include "lib/engine/attend.h"
+#include "lib/engine/attend_i16.h"
+#include "lib/engine/gemm.h"
+#include "tests/unit/guard.h"
 #include "tests/unit/tap.h"
 
 static uint64_t state = 11;
@@ -69,13 +73,13 @@ static void run(const struct reap_attend *at, struct data *d, const struct reap_
 {
 	const struct shape s = d->s;
 	size_t row = at->row_bytes(s.heads, s.dim), q_row = s.heads * s.group * s.dim;
-	uint8_t *keys = reap_alloc_aligned(s.len, row), *values = reap_alloc_aligned(s.len, row);
-	void *scratch = reap_alloc_aligned(at->scratch_bytes(s.group, s.dim), 1);
-	atomic_uchar *uneven = reap_calloc(s.len, 1);
+	uint8_t *keys = guarded(s.len * row), *values = guarded(s.len * row);
+	float *out = guarded(s.len * q_row * sizeof(float));
+	void *scratch = guarded(at->scratch_bytes(s.group, s.dim));
+	atomic_uchar *uneven = guarded(s.len);
 
 	d->uneven = 0;
-
-	memcpy(d->out, d->q, s.len * q_row * sizeof(float));
+	memcpy(out, d->q, s.len * q_row * sizeof(float));
 	for (size_t t = 0; t < s.len; t++) {
 		at->store(keys + t * row, d->k + t * s.heads * s.dim, s.heads, s.dim, kern);
 		at->store(values + t * row, d->v + t * s.heads * s.dim, s.heads, s.dim, kern);
@@ -91,7 +95,7 @@ static void run(const struct reap_attend *at, struct data *d, const struct reap_
 				.window = s.window,
 				.keys = keys,
 				.values = values,
-				.q = d->out + pos * q_row + h * s.group * s.dim,
+				.q = out + pos * q_row + h * s.group * s.dim,
 				.q_stride = q_row,
 				.sinks = d->sinks + h * s.group,
 				.uneven = uneven + pos};
@@ -100,10 +104,12 @@ static void run(const struct reap_attend *at, struct data *d, const struct reap_
 		}
 	for (size_t t = 0; t < s.len; t++)
 		d->uneven += uneven[t];
-	free(uneven);
-	free(keys);
-	free(values);
-	free(scratch);
+	memcpy(d->out, out, s.len * q_row * sizeof(float));
+	release(uneven, s.len);
+	release(keys, s.len * row);
+	release(values, s.len * row);
+	release(out, s.len * q_row * sizeof(float));
+	release(scratch, at->scratch_bytes(s.group, s.dim));
 }
 
 /* The largest difference from sums in double, of a usual dimension's size. */
@@ -235,25 +241,149 @@ static void poison(const char *name, const struct reap_attend *at, const struct 
 	}
 }
 
+/* ---- fixed point in plain C ---- */
+
+enum { WEIGHT = 8191 };
+
+static float power_of_2(float x)
+{
+	float n = nearbyintf(x), r = x - n, p;
+
+	p = fmaf(1.3276471993e-03f, r, 9.6755413345e-03f);
+	p = fmaf(p, r, 5.5507132735e-02f);
+	p = fmaf(p, r, 2.4022119724e-01f);
+	p = fmaf(p, r, 6.9314696706e-01f);
+	return ldexpf(fmaf(p, r, 1.0000000717e+00f), n < -200 ? -200 : (int)n);
+}
+
+/* What a row has come to, and a tile of keys for it. */
+struct plain {
+	float o[REAP_I16_GROUP], l[16], m;
+};
+
+static void plain_tile(struct plain *p, const struct shape *s, const int16_t *q, float q_scale,
+	const int16_t *k, const float *k_scale, const int16_t *v, const float *v_scale,
+	struct reap_span see, size_t keys)
+{
+	float score[REAP_TILE], more[16] = {0}, most = 0, high = -1e30f, m, old, new;
+	int weight[REAP_TILE];
+
+	for (size_t i = 0; i < keys; i++)
+		most = fmaxf(most, v_scale[i * s->heads]);
+	for (size_t i = 0; i < REAP_TILE; i++) {
+		int32_t sum = 0;
+
+		score[i] = -1e30f;
+		if (i < see.from || i >= see.to)
+			continue;
+		for (size_t j = 0; j < s->dim; j++)
+			sum += q[j] * k[i * s->heads * s->dim + j];
+		score[i] = (float)sum * q_scale * k_scale[i * s->heads];
+		high = fmaxf(high, score[i]);
+	}
+	m = fmaxf(high, p->m);
+	old = power_of_2(p->m - m);
+	new = power_of_2(high - m);
+	p->m = m;
+	for (size_t i = 0; i < REAP_TILE; i++) {
+		float e = power_of_2(score[i] - high);
+
+		more[i % 16] += e;
+		weight[i] = i >= keys
+			? 0
+			: (int)nearbyintf(e * (v_scale[i * s->heads] * ((float)WEIGHT / most)));
+	}
+	for (size_t i = 0; i < 16; i++)
+		p->l[i] = fmaf(p->l[i], old, more[i] * new);
+	for (size_t j = 0; j < s->dim; j++) {
+		int32_t sum = 0;
+
+		for (size_t i = 0; i < keys; i++)
+			sum += weight[i] * v[i * s->heads * s->dim + j];
+		p->o[j] = fmaf((float)sum, new *(most / (float)WEIGHT), p->o[j] * old);
+	}
+}
+
+static void plain_row(float *out, const struct data *d, size_t pos, size_t head, const int16_t *k,
+	const float *k_scale, const int16_t *v, const float *v_scale)
+{
+	const struct shape s = d->s;
+	const size_t row = pos * s.heads * s.group + head, at = head / s.group;
+	const size_t begin = pos / REAP_TILE * REAP_TILE;
+	const size_t end = begin + REAP_TILE < s.len ? begin + REAP_TILE : s.len;
+	const struct reap_attend_task t = {.pos = begin, .window = s.window};
+	struct plain p = {.l = {1}, .m = REAP_LOG2E * d->sinks[head]};
+	int16_t q[REAP_I16_GROUP];
+	float scale = reap_kern_scalar.f32_to_i16(q, d->q + row * s.dim, REAP_I16_LIMIT, s.dim);
+
+	for (size_t key = reap_first_key(&t); key < end; key += REAP_TILE) {
+		size_t keys = end - key < REAP_TILE ? end - key : REAP_TILE;
+
+		plain_tile(&p, &s, q, REAP_LOG2E * scale, k + (key * s.heads + at) * s.dim,
+			k_scale + key * s.heads + at, v + (key * s.heads + at) * s.dim,
+			v_scale + key * s.heads + at, reap_visible(pos, s.window, key, keys), keys);
+	}
+	for (size_t half = 8; half > 0; half /= 2)
+		for (size_t i = 0; i < half; i++)
+			p.l[i] += p.l[i + half];
+	for (size_t j = 0; j < s.dim; j++)
+		out[row * s.dim + j] = p.o[j] * (1 / p.l[0]);
+}
+
+static void plain_c(const char *name, const struct reap_attend *at, const struct reap_kern *kern)
+{
+	static const struct shape shapes[] = {{64, 1, 8, 200, SIZE_MAX}, {64, 2, 8, 300, 128},
+		{16, 4, 1, 64, 8}, {128, 1, 5, 129, 100}, {34, 2, 7, 70, SIZE_MAX}};
+
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(*shapes); i++) {
+		const struct shape s = shapes[i];
+		struct data d = make(s);
+		size_t n = s.len * s.heads, q_heads = s.heads * s.group, differ = 0;
+		int16_t *k = reap_alloc(n * s.dim, 2), *v = reap_alloc(n * s.dim, 2);
+		float *k_scale = reap_alloc(n, 4), *v_scale = reap_alloc(n, 4);
+		float *want = reap_alloc(n * s.group * s.dim, 4);
+
+		for (size_t j = 0; j < n; j++) {
+			k_scale[j] = reap_kern_scalar.f32_to_i16(k + j * s.dim, d.k + j * s.dim,
+				REAP_I16_LIMIT, s.dim);
+			v_scale[j] = reap_kern_scalar.f32_to_i16(v + j * s.dim, d.v + j * s.dim,
+				REAP_I16_LIMIT, s.dim);
+		}
+		for (size_t pos = 0; pos < s.len; pos++)
+			for (size_t h = 0; h < q_heads; h++)
+				plain_row(want, &d, pos, h, k, k_scale, v, v_scale);
+		run(at, &d, kern);
+		for (size_t j = 0; j < n * s.group * s.dim; j++)
+			differ += memcmp(&want[j], &d.out[j], sizeof(float)) != 0;
+		ok(differ == 0,
+			"%s/%s: heads of %zu, %zu positions: the bits of plain C (%zu differ)",
+			name, kern->level, s.dim, s.len, differ);
+		free(k), free(v), free(k_scale), free(v_scale), free(want);
+		drop(&d);
+	}
+}
+
 int main(void)
 {
-	static const char *const levels[] = {"scalar", "avx2", "avx512"};
+	static const char *const levels[] = {"scalar", "avx2", "avxvnni", "avx512"};
 	const struct reap_kern *kern;
+	const struct reap_gemm *gemm;
 
-	for (size_t l = 0; l < 3; l++) {
+	for (size_t l = 0; l < sizeof(levels) / sizeof(*levels); l++) {
 		if ((kern = reap_kern_level(levels[l])) == NULL)
 			continue;
 		agreement("f32", &reap_attend_f32, kern, 1e-5);
 		outliers("f32", &reap_attend_f32, kern, 1e-5);
 		poison("f32", &reap_attend_f32, kern);
+		for (size_t i = 0; (gemm = reap_gemm_backend(i)) != NULL; i++) {
+			if (gemm->attend == NULL || reap_gemm_lacks(gemm, kern) != NULL)
+				continue;
+			/* Numbers are off by up to 2^-13 of the largest of a head. */
+			agreement(gemm->name, gemm->attend, kern, 2e-3);
+			outliers(gemm->name, gemm->attend, kern, 2e-3);
+			poison(gemm->name, gemm->attend, kern);
+			plain_c(gemm->name, gemm->attend, kern);
+		}
 	}
-#if defined(__x86_64__)
-	if (kern != NULL && __builtin_cpu_supports("avx512vnni")) {
-		/* Numbers are off by up to 2^-13 of the largest of a head. */
-		agreement("i16", &reap_attend_i16, kern, 2e-3);
-		outliers("i16", &reap_attend_i16, kern, 2e-3);
-		poison("i16", &reap_attend_i16, kern);
-	}
-#endif
 	return tap_done();
 }

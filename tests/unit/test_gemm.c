@@ -4,12 +4,14 @@
  * arithmetic for every layout of weights, and a row's bits independent of the
  * other rows (of the block, where the backend asks for that).
  */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
 #include "lib/engine/gemm.h"
+#include "tests/unit/guard.h"
 #include "tests/unit/tap.h"
 
 static uint64_t state = 7;
@@ -233,6 +235,66 @@ static void outliers(const struct reap_gemm_ctx *g, enum reap_weight_layout layo
 	free(op);
 }
 
+/* Fixed point bit by bit against plain C, from buffers that end at a guard page. */
+static void plain_c(const struct reap_gemm *gemm, const struct reap_kern *kern)
+{
+	static const size_t shapes[][3] = {{1, 64, 32}, {7, 96, 64}, {13, 200, 96}, {5, 64, 1024},
+		{11, 250, 1600}, {4, 17, 33}, {3, 16, 129}, {2, 5, 127}};
+	size_t differ = 0;
+
+	for (size_t i = 0; i < 3 * sizeof(shapes) / sizeof(*shapes); i++) {
+		const size_t m = shapes[i / 3][0], n = shapes[i / 3][1], k = shapes[i / 3][2];
+		const enum reap_weight_layout layout = (enum reap_weight_layout)(i % 3);
+		const struct reap_rows form = {.type = gemm->operand, .k = k};
+		const size_t row = reap_operand_bytes(gemm->operand, k), ldc = reap_tile_stride(n);
+		struct weights x;
+		uint8_t *a = guarded(m * row), *slab = guarded(gemm->slab_bytes(n, k));
+		float *c = guarded(m * ldc * 4), *in = guarded(k * 4);
+
+		if (layout == REAP_W_MXFP4 && k % 32 != 0)
+			continue;
+		x = make(layout, n, k);
+		for (size_t r = 0; r < m; r++) {
+			for (size_t l = 0; l < k; l++)
+				in[l] = value();
+			reap_operand_put(&form, a + r * row, 0, in, k, kern);
+		}
+		gemm->pack(slab, &x.w, 0, n, kern);
+		gemm->multiply(c, ldc, a, slab, m, n, k, kern);
+		for (size_t r = 0; r < m; r++)
+			for (size_t j = 0; j < n; j++) {
+				float want = 0;
+
+				for (size_t g = 0; g < k; g += REAP_I16_GROUP) {
+					size_t to = g + REAP_I16_GROUP < k ? g + REAP_I16_GROUP : k;
+					const int16_t *q = (const int16_t *)(a + r * row);
+					float most = 0, s;
+					int32_t sum = 0;
+					int e;
+
+					for (size_t l = g; l < to; l++)
+						most = fmaxf(most, fabsf(x.plain[j * k + l]));
+					e = most > 0 ? ilogbf(most) - 11 : 0;
+					e += ldexpf(most, -e) > REAP_I16_LIMIT;
+					for (size_t l = g; l < to; l++)
+						sum += q[l] *
+							(int)nearbyintf(
+								ldexpf(x.plain[j * k + l], -e));
+					memcpy(&s,
+						a + r * row + reap_i16_scales_at(k) +
+							g / REAP_I16_GROUP * 4,
+						4);
+					want = fmaf((float)sum * s, ldexpf(1, e), want);
+				}
+				differ += memcmp(&want, &c[r * ldc + j], 4) != 0;
+			}
+		drop(&x);
+		release(a, m * row), release(slab, gemm->slab_bytes(n, k));
+		release(c, m * ldc * 4), release(in, k * 4);
+	}
+	ok(differ == 0, "%s/%s: the bits of plain C (%zu differ)", gemm->name, kern->level, differ);
+}
+
 static void backend(const struct reap_gemm *gemm, const struct reap_kern *kern)
 {
 	static const size_t shapes[][3] = {{1, 64, 32}, {7, 96, 64}, {13, 200, 96}, {50, 64, 1024},
@@ -261,6 +323,8 @@ static void backend(const struct reap_gemm *gemm, const struct reap_kern *kern)
 			ok(alone == 0, "%s/%s, %s: a row does not see the rows beside it",
 				gemm->name, kern->level, layouts[l]);
 	}
+	if (gemm->operand == REAP_OP_I16)
+		plain_c(gemm, kern);
 	outliers(&g, REAP_W_BF16, 1000);
 	outliers(&g, REAP_W_BF16_TURNED, 131072);
 	/* Odd depth: no checkpoint has it, but nothing forbids it. */
@@ -331,12 +395,12 @@ static void extremes(void)
 
 int main(void)
 {
-	static const char *const levels[] = {"scalar", "avx2", "avx512"};
+	static const char *const levels[] = {"scalar", "avx2", "avxvnni", "avx512"};
 	const struct reap_gemm *gemm;
 	const struct reap_kern *kern;
 	struct reap_err e = {0};
 
-	for (size_t l = 0; l < 3; l++) {
+	for (size_t l = 0; l < sizeof(levels) / sizeof(*levels); l++) {
 		if ((kern = reap_kern_level(levels[l])) == NULL)
 			continue;
 		setenv("REAP_GEMM", "openblas", 1);

@@ -9,13 +9,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "lib/engine/kernels.h"
+#include "tests/unit/guard.h"
 #include "tests/unit/tap.h"
-
-enum { MAX = 4096, PAGE = 4096 };
 
 static uint64_t state = 1;
 
@@ -36,25 +33,6 @@ static float value(void)
 	for (int i = 0; i < 4; i++)
 		s += (float)(rnd() % 20001) / 10000.0f - 1.0f;
 	return s;
-}
-
-/* `bytes` bytes that end where the page does. */
-static void *guarded(size_t bytes)
-{
-	size_t size = (bytes + PAGE - 1) / PAGE * PAGE;
-	char *p =
-		mmap(NULL, size + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (p == MAP_FAILED || mprotect(p + size, PAGE, PROT_NONE) != 0)
-		abort();
-	return p + size - bytes;
-}
-
-static void release(void *p, size_t bytes)
-{
-	size_t size = (bytes + PAGE - 1) / PAGE * PAGE;
-
-	munmap((char *)p + bytes - size, size + PAGE);
 }
 
 static float *floats(size_t n)
@@ -378,12 +356,12 @@ static void formulas(void)
 
 int main(void)
 {
-	static const char *const levels[] = {"scalar", "avx2", "avx512"};
+	static const char *const levels[] = {"scalar", "avx2", "avxvnni", "avx512"};
 	struct reap_err e = {0};
 	const struct reap_kern *k;
 
 	formulas();
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof(levels) / sizeof(*levels); i++) {
 		k = reap_kern_level(levels[i]);
 		if (k == NULL) {
 			printf("# %s: not on this processor\n", levels[i]);

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Products in 16-bit fixed point (operand.h), for processors with AVX512-VNNI (Cascade
+ * Lake, Ice Lake, Zen 4 and later), AVX-VNNI (Alder Lake, Sierra Forest, Zen 5 and later)
+ * or AVX2: a file that includes this defines LEVEL and is compiled for that set.  Pairs of
+ * inputs are multiplied and added to 32-bit integers, exactly; after each group of inputs the
+ * sums are scaled and added up in f32.
+ *
+ * A slab is packed in panels of PANEL columns behind the header of gemm_wide.h: for each
+ * pair of inputs the columns' pairs; behind all panels their scales, PANEL for each
+ * group.  A column's scale is a power of two, so that MXFP4 and bf16 weights keep their
+ * exact values unless one is over 2^8 (bf16: 2^4) times smaller than the largest of its
+ * group; those are rounded at 2^-12 of the largest, and where they are many, the group is
+ * left to f32.
+ */
+#include "lib/engine/i16_vec.h"
+
+#if defined(__AVX2__)
+#include <math.h>
+#include <string.h>
+
+#include "lib/engine/gemm_backends.h"
+#include "lib/engine/gemm_wide.h"
+
+#define CAT_(a, b) a##b
+#define CAT(a, b) CAT_(a, b)
+
+enum {
+	PANEL = I16_WIDTH,
+	ROWS = I16_ROWS,
+	GROUP = REAP_I16_GROUP,
+	TURN = 16, /* columns that are packed at a time */
+	/* Inputs at a time: with AVX2 those of a panel and of ROWS rows fit the first cache. */
+	DEPTH = (LANES == 16 ? 7 : 4) * GROUP,
+};
+
+static size_t pairs_of(size_t k)
+{
+	return (k + 1) / 2;
+}
+
+static size_t panels_of(size_t n)
+{
+	return (n + PANEL - 1) / PANEL;
+}
+
+static size_t slab_bytes(size_t n, size_t k)
+{
+	return reap_wide_header(k) + panels_of(n) * PANEL * (pairs_of(k) + reap_i16_groups(k)) * 4;
+}
+
+/* Where, in words of 4 bytes, a panel's pairs lie in a slab, and its scales. */
+static size_t pairs_at(size_t k, size_t panel)
+{
+	return reap_wide_header(k) / 4 + panel * PANEL * pairs_of(k);
+}
+
+static size_t scales_at(size_t n, size_t k, size_t panel)
+{
+	return pairs_at(k, panels_of(n)) + panel * PANEL * reap_i16_groups(k);
+}
+
+/* ---- packing ---- */
+
+/* k <= GROUP weights as whole numbers times *scale, the least power of two for which 12
+ * bits hold them; NaN if a weight is not finite.  Returns how many are below a 64th of what
+ * 12 bits hold, unless all are 0. */
+INLINE size_t to_whole(int16_t *dst, float *scale, const float *v, size_t k)
+{
+	const float round = 12582912.0f; /* as in f32_to_i16 */
+	vu most = {0};
+	size_t large = 0;
+	uint32_t bits;
+	float max, up, more;
+	int e;
+
+	for (size_t i = 0; i < k; i += LANES)
+		most = vmost(most, (vu)load_at(v, i, k, 0) & 0x7fffffff);
+	bits = lanes_most(most);
+	if (bits == 0 || bits >= 0x7f800000) {
+		memset(dst, 0, k * sizeof(*dst));
+		*scale = bits == 0 ? 0 : NAN;
+		return 0;
+	}
+	memcpy(&max, &bits, sizeof(max));
+	/* max = f 2^e with 1/2 <= f < 1: up to f = 4095/4096 12 bits hold it. */
+	if (frexpf(max, &e) > (float)REAP_I16_LIMIT / (REAP_I16_LIMIT + 1))
+		e++;
+	e -= 12;
+	*scale = ldexpf(1, e);
+	/* 2^-e may be more than a float holds. */
+	up = ldexpf(1, -e / 2);
+	more = ldexpf(1, -e - -e / 2);
+	for (size_t i = 0; i < k; i += LANES) {
+		vf x = load_at(v, i, k, 0) * up * more + round;
+		vh h = narrow((vu)x & 0xffff);
+
+		large += count_large(x - round, REAP_I16_LIMIT / 64 + 1);
+		memcpy(dst + i, &h, sizeof(h));
+	}
+	return k - large;
+}
+
+/* One group of TURN columns or fewer: k inputs from k0 on.  True if `rounds` and a column's
+ * weights are uneven. */
+INLINE bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w, size_t n0,
+	size_t n, size_t k0, size_t k, const bool rounds, const struct reap_kern *kern)
+{
+	float rows[TURN * GROUP];
+	uint32_t pairs[TURN][GROUP / 2];
+	bool uneven = false;
+
+	reap_weight_to_f32(rows, GROUP, w, n0, n, k0, k, kern);
+	memset(pairs, 0, sizeof(pairs));
+	for (size_t i = 0; i < n; i++) {
+		size_t lost = to_whole((int16_t *)(void *)pairs[i], &scale[i], rows + i * GROUP, k);
+
+		if (rounds && reap_wide_rounds(w, n0 + i, 1, k0, k))
+			uneven |= lost * 8 > 3 * k;
+	}
+	/* Pairs are moved, as the f32 numbers that they are not. */
+	kern->transpose((float *)(void *)dst, PANEL, (const float *)(const void *)pairs, GROUP / 2,
+		TURN, pairs_of(k));
+	return uneven;
+}
+
+static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
+	const struct reap_kern *kern)
+{
+	const bool rounds = reap_wide_rounds(w, n0, n, 0, w->k);
+	uint8_t *uneven = slab;
+
+	memset(uneven, 0, reap_wide_header(w->k));
+	for (size_t c = 0; c < panels_of(n) * PANEL; c += TURN) {
+		size_t panel = c / PANEL, cols = c >= n ? 0 : n - c < TURN ? n - c : TURN;
+		uint32_t *dst = (uint32_t *)slab + pairs_at(w->k, panel) + c % PANEL;
+		float *scale = (float *)slab + scales_at(n, w->k, panel) + c % PANEL;
+
+		for (size_t k0 = 0; k0 < w->k; k0 += GROUP) {
+			size_t k = w->k - k0 < GROUP ? w->k - k0 : GROUP;
+
+			memset(scale, 0, TURN * sizeof(*scale));
+			uneven[k0 / GROUP] |=
+				pack_group(dst, scale, w, n0 + c, cols, k0, k, rounds, kern);
+			dst += GROUP / 2 * PANEL;
+			scale += PANEL;
+		}
+	}
+	for (size_t g = 0; g < reap_i16_groups(w->k); g++)
+		for (size_t panel = 0; uneven[g] && panel < panels_of(n); panel++)
+			memset((float *)slab + scales_at(n, w->k, panel) + g * PANEL, 0,
+				PANEL * sizeof(float));
+}
+
+/* ---- multiplying ---- */
+
+/* One group of `rows` rows: `pairs` pairs of inputs from a on, whose scales stand a_scale
+ * bytes behind the rows' beginnings; c is added to if `add`. */
+INLINE void tile(float *c, size_t ldc, const uint8_t *a, size_t stride, size_t a_scale,
+	const uint32_t *b, const float *b_scale, size_t pairs, bool add, size_t cols,
+	const int rows)
+{
+	vi acc[ROWS][I16_COLS];
+
+	i16_products(acc, a, stride, b, PANEL, pairs, rows);
+	UNROLL
+	for (int i = 0; i < rows; i++) {
+		float x;
+
+		memcpy(&x, a + (size_t)i * stride + a_scale, sizeof(x));
+		UNROLL
+		for (int j = 0; j < I16_COLS; j++) {
+			const size_t at = LANES * (size_t)j;
+			float *to = c + (size_t)i * ldc + at;
+
+			if (at >= cols)
+				break;
+			/* The inputs' scale first: the weights' may be 2^-136 or 2^116. */
+			store(to,
+				fma_(__builtin_convertvector(acc[i][j], vf) * x, load(b_scale + at),
+					add ? load(to) : (vf){0}));
+		}
+	}
+}
+
+/* Functions of their own, in which gcc keeps the sums in registers. */
+#define TILE(rows) \
+	static __attribute__((noinline)) void tile_##rows(float *c, size_t ldc, const uint8_t *a, \
+		size_t stride, size_t a_scale, const uint32_t *b, const float *b_scale, \
+		size_t pairs, bool add, size_t cols) \
+	{ \
+		tile(c, ldc, a, stride, a_scale, b, b_scale, pairs, add, cols, rows); \
+	}
+
+TILE(1)
+TILE(2)
+TILE(3)
+TILE(4)
+TILE(5)
+TILE(6)
+
+static void multiply(float *c, size_t ldc, const void *a, const void *slab, size_t m, size_t n,
+	size_t k, const struct reap_kern *kern)
+{
+	static void (*const tile_of[ROWS + 1])(float *, size_t, const uint8_t *, size_t, size_t,
+		const uint32_t *, const float *, size_t, bool,
+		size_t) = {NULL, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6};
+	size_t stride = reap_operand_bytes(REAP_OP_I16, k);
+
+	(void)kern;
+	for (size_t d0 = 0; d0 < k; d0 += DEPTH)
+		for (size_t n0 = 0; n0 < n; n0 += PANEL) {
+			const uint32_t *b = (const uint32_t *)slab + pairs_at(k, n0 / PANEL);
+			const float *s = (const float *)slab + scales_at(n, k, n0 / PANEL);
+
+			for (size_t i = 0, rows; i < m; i += rows) {
+				rows = m - i < ROWS ? m - i : ROWS;
+				for (size_t k0 = d0; k0 < k && k0 < d0 + DEPTH; k0 += GROUP) {
+					size_t left = k - k0 < GROUP ? k - k0 : GROUP;
+
+					tile_of[rows](c + i * ldc + n0, ldc,
+						(const uint8_t *)a + i * stride +
+							k0 * sizeof(int16_t),
+						stride,
+						reap_i16_scales_at(k) - k0 * sizeof(int16_t) +
+							k0 / GROUP * sizeof(float),
+						b + k0 / 2 * PANEL, s + k0 / GROUP * PANEL,
+						pairs_of(left), k0 > 0, n - n0);
+				}
+			}
+		}
+}
+
+const struct reap_gemm CAT(reap_gemm_i16_, LEVEL) = {
+	.name = "i16",
+	.operand = REAP_OP_I16,
+	.attend = &CAT(reap_attend_i16_, LEVEL),
+	.slab = 256,
+	.rows = 384,
+	.slab_bytes = slab_bytes,
+	.pack = pack,
+	.multiply = multiply,
+};
+#endif
