@@ -1,19 +1,26 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench_gemm [threads]: the best that the chosen matrix-product backend reaches on
- * one large product of a gpt-oss expert's shape, weights packed beforehand; and
- * the packing of MXFP4 alone; then the same of what it leaves attention to, if
- * anything.  Prints "name value unit" lines.
+ * bench_gemm [threads]: what the chosen matrix-product backend reaches on one large
+ * product of a gpt-oss expert's shape, weights packed beforehand, and the share of what the
+ * processor's registers allow: the rate of a loop of independent multiply-adds of the same
+ * arithmetic, on all threads at once, between whose runs those of the product lie, so that
+ * a busy machine slows both.  And the packing of MXFP4 alone; then the same of what the backend
+ * leaves attention to, if anything.
+ *
+ * bench_gemm --peaks [threads]: the loop alone, for each arithmetic that the processor has.
+ *
+ * Both print "name value unit" lines.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "lib/base/mem.h"
-#include "lib/engine/gemm.h"
+#include "lib/engine/gemm_backends.h"
 
-enum { ROWS = 4608, OUT = 5760, IN = 2880, REPEAT = 5 };
+enum { ROWS = 1536, OUT = 5760, IN = 2880, REPEAT = 15 };
 
 static double now(void)
 {
@@ -22,6 +29,160 @@ static double now(void)
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
+
+/* ---- the processor's peak ---- */
+
+struct peak {
+	const char *name;
+	const char *cpu; /* what __builtin_cpu_supports calls what it needs */
+	double flop;     /* of a round */
+	void (*rounds)(size_t n);
+};
+
+#if defined(__x86_64__)
+/* Twelve sums at a time hide any latency; their factors are a number in each format. */
+#define LOOP(name, width, OP) \
+	static void name(size_t n) \
+	{ \
+		static const uint32_t factor = 0x3f813f83; \
+\
+		__asm__ volatile("vzeroall\n\t" \
+				 "vbroadcastss %1, %%" width "14\n\t" \
+				 "vbroadcastss %1, %%" width "15\n" \
+				 "1:\n\t" OP(0) OP(1) OP(2) OP(3) OP(4) OP(5) OP(6) OP(7) OP(8) \
+					 OP(9) OP(10) OP(11) "dec %0\n\t" \
+							     "jnz 1b\n\t" \
+							     "vzeroupper" \
+				 : "+r"(n) \
+				 : "m"(factor) \
+				 : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", \
+				 "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", \
+				 "xmm14", "xmm15"); \
+	}
+
+#define FMA_256(i) "vfmadd231ps %%ymm14, %%ymm15, %%ymm" #i "\n\t"
+#define FMA_512(i) "vfmadd231ps %%zmm14, %%zmm15, %%zmm" #i "\n\t"
+#define DPBF16_512(i) "vdpbf16ps %%zmm14, %%zmm15, %%zmm" #i "\n\t"
+#define DPWSSD_256(i) "%{vex%} vpdpwssd %%ymm14, %%ymm15, %%ymm" #i "\n\t"
+#define DPWSSD_512(i) "vpdpwssd %%zmm14, %%zmm15, %%zmm" #i "\n\t"
+#define DPBUSD_256(i) "%{vex%} vpdpbusd %%ymm14, %%ymm15, %%ymm" #i "\n\t"
+#define DPBUSD_512(i) "vpdpbusd %%zmm14, %%zmm15, %%zmm" #i "\n\t"
+#define MADDWD_256(i) \
+	"vpmaddwd %%ymm14, %%ymm15, %%ymm13\n\t" \
+	"vpaddd %%ymm13, %%ymm" #i ", %%ymm" #i "\n\t"
+#define MADDUBSW_256(i) \
+	"vpmaddubsw %%ymm14, %%ymm15, %%ymm13\n\t" \
+	"vpaddw %%ymm13, %%ymm" #i ", %%ymm" #i "\n\t"
+
+LOOP(fma_256, "ymm", FMA_256)
+LOOP(fma_512, "zmm", FMA_512)
+LOOP(dpbf16_512, "zmm", DPBF16_512)
+LOOP(dpwssd_256, "ymm", DPWSSD_256)
+LOOP(dpwssd_512, "zmm", DPWSSD_512)
+LOOP(dpbusd_256, "ymm", DPBUSD_256)
+LOOP(dpbusd_512, "zmm", DPBUSD_512)
+LOOP(maddwd_256, "ymm", MADDWD_256)
+LOOP(maddubsw_256, "ymm", MADDUBSW_256)
+
+enum { FMA_256_, FMA_512_, BF16_512_, I16_256_, I16_VNNI_256_, I16_VNNI_512_, PEAKS = 9 };
+
+static const struct peak peaks[PEAKS] = {
+	[FMA_256_] = {"f32_fma_256", "fma", 12 * 8 * 2, fma_256},
+	[FMA_512_] = {"f32_fma_512", "avx512f", 12 * 16 * 2, fma_512},
+	[BF16_512_] = {"bf16_vdpbf16ps_512", "avx512bf16", 12 * 32 * 2, dpbf16_512},
+	[I16_256_] = {"i16_vpmaddwd_vpaddd_256", "avx2", 12 * 16 * 2, maddwd_256},
+	[I16_VNNI_256_] = {"i16_vpdpwssd_256", "avxvnni", 12 * 16 * 2, dpwssd_256},
+	[I16_VNNI_512_] = {"i16_vpdpwssd_512", "avx512vnni", 12 * 32 * 2, dpwssd_512},
+	{"i8_vpmaddubsw_vpaddw_256", "avx2", 12 * 32 * 2, maddubsw_256},
+	{"i8_vpdpbusd_256", "avxvnni", 12 * 32 * 2, dpbusd_256},
+	{"i8_vpdpbusd_512", "avx512vnni", 12 * 64 * 2, dpbusd_512},
+};
+
+static bool processor_has(const char *cpu)
+{
+	return strcmp(cpu, "avxvnni") == 0       ? reap_kern_level("avxvnni") != NULL
+		: strcmp(cpu, "fma") == 0        ? __builtin_cpu_supports("fma")
+		: strcmp(cpu, "avx2") == 0       ? __builtin_cpu_supports("avx2")
+		: strcmp(cpu, "avx512f") == 0    ? __builtin_cpu_supports("avx512f")
+		: strcmp(cpu, "avx512bf16") == 0 ? __builtin_cpu_supports("avx512bf16")
+						 : __builtin_cpu_supports("avx512vnni");
+}
+
+/* The arithmetic of a backend, NULL if the loops have it not. */
+static const struct peak *peak_of(const struct reap_gemm *gemm, const struct reap_kern *kern)
+{
+	/* OpenBLAS asks the processor, not us. */
+	if (gemm == &reap_gemm_openblas)
+		kern = reap_kern_level(NULL);
+	if (gemm == &reap_gemm_bf16)
+		return &peaks[BF16_512_];
+	if (gemm == &reap_gemm_i16_avx512vnni)
+		return &peaks[I16_VNNI_512_];
+	if (gemm == &reap_gemm_i16_avxvnni)
+		return &peaks[I16_VNNI_256_];
+	if (gemm == &reap_gemm_i16_avx2)
+		return &peaks[I16_256_];
+	if (gemm->operand != REAP_OP_F32 || kern == &reap_kern_scalar)
+		return NULL;
+	return &peaks[kern == &reap_kern_avx512 ? FMA_512_ : FMA_256_];
+}
+#else
+enum { PEAKS = 0 };
+static const struct peak peaks[1];
+
+static bool processor_has(const char *cpu)
+{
+	return cpu == NULL;
+}
+
+static const struct peak *peak_of(const struct reap_gemm *gemm, const struct reap_kern *kern)
+{
+	(void)gemm, (void)kern;
+	return NULL;
+}
+#endif
+
+struct rounds {
+	const struct peak *peak;
+	size_t n;
+};
+
+static void run_rounds(void *arg, size_t task, int thread)
+{
+	const struct rounds *r = arg;
+
+	(void)task, (void)thread;
+	r->peak->rounds(r->n);
+}
+
+/* GFLOP/s of all threads together, each about 20 ms long. */
+static double peak_rate(const struct peak *peak, struct reap_pool *pool)
+{
+	struct rounds r = {peak, 4000000};
+	size_t threads = (size_t)reap_pool_threads(pool);
+	double t = now();
+
+	reap_pool_run(pool, threads, run_rounds, &r);
+	return (double)threads * (double)r.n * peak->flop / (now() - t) * 1e-9;
+}
+
+static void print_peaks(struct reap_pool *pool)
+{
+	for (size_t i = 0; i < PEAKS; i++) {
+		double best = 0;
+
+		for (int j = 0; j < REPEAT && processor_has(peaks[i].cpu); j++) {
+			double rate = peak_rate(&peaks[i], pool);
+
+			best = rate > best ? rate : best;
+		}
+		if (best > 0)
+			printf("peak_%s_%dt %.1f GFLOP/s\n", peaks[i].name, reap_pool_threads(pool),
+				best);
+	}
+}
+
+/* ---- the product ---- */
 
 static void ignore(void *arg, const struct reap_tile *t)
 {
@@ -39,9 +200,10 @@ static int measure(const struct reap_gemm *gemm, const struct reap_kern *kern,
 	uint8_t *a = reap_alloc_aligned(ROWS, row_bytes);
 	void *packed = reap_alloc_aligned(reap_gemm_packed_bytes(gemm, OUT, IN), 1);
 	struct reap_product p = {.w = w, .packed = packed, .a = a, .panel = panel, .done = ignore};
+	const struct peak *loop = peak_of(gemm, kern);
 	struct reap_gemm_ctx g;
 	struct reap_err e = {0};
-	double best = 1e30, pack = 1e30;
+	double best = 1e30, pack = 1e30, peak = 0, rate;
 	int threads = reap_pool_threads(pool);
 
 	if (panel == NULL || a == NULL || packed == NULL ||
@@ -60,12 +222,18 @@ static int measure(const struct reap_gemm *gemm, const struct reap_kern *kern,
 
 		reap_gemm_pack_all(&g, packed, w);
 		pack = now() - t < pack ? now() - t : pack;
+		rate = loop != NULL ? peak_rate(loop, pool) : 0;
+		peak = rate > peak ? rate : peak;
 		t = now();
 		reap_gemm_run(&g, &p, 1);
 		best = now() - t < best ? now() - t : best;
 	}
-	printf("gemm_%s_peak_%dt %.1f GFLOP/s\n", gemm->name, threads,
-		2.0 * ROWS * (double)weights / best * 1e-9);
+	rate = 2.0 * ROWS * (double)weights / best * 1e-9;
+	printf("gemm_%s_%dt %.1f GFLOP/s\n", gemm->name, threads, rate);
+	if (loop != NULL)
+		printf("peak_%s_%dt %.1f GFLOP/s\n"
+		       "gemm_%s_of_peak_%dt %.3f ratio\n",
+			loop->name, threads, peak, gemm->name, threads, rate / peak);
 	printf("gemm_%s_pack_mxfp4_%dt %.2f Gweights/s\n", gemm->name, threads,
 		(double)weights / pack * 1e-9);
 	reap_gemm_close(&g);
@@ -77,7 +245,8 @@ static int measure(const struct reap_gemm *gemm, const struct reap_kern *kern,
 
 int main(int argc, char **argv)
 {
-	int threads = argc > 1 ? atoi(argv[1]) : reap_cpu_count();
+	bool alone = argc > 1 && strcmp(argv[1], "--peaks") == 0;
+	int threads = argc > 1 + alone ? atoi(argv[1 + alone]) : reap_cpu_count();
 	const size_t weights = (size_t)OUT * IN;
 	uint8_t *blocks = reap_alloc(weights / 2, 1), *scales = reap_alloc(weights / 32, 1);
 	struct reap_weight w = {REAP_W_MXFP4, blocks, scales, OUT, IN};
@@ -96,7 +265,9 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < weights / 2; i++)
 		blocks[i] = (uint8_t)(i * 2654435761u >> 13);
 	memset(scales, 120, weights / 32);
-	if (!measure(gemm, kern, pool, &w) ||
+	if (alone)
+		print_peaks(pool);
+	else if (!measure(gemm, kern, pool, &w) ||
 		(gemm->attention != NULL && !measure(gemm->attention, kern, pool, &w)))
 		return 1;
 	reap_pool_close(pool);
