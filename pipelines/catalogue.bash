@@ -4,7 +4,7 @@
 # Recipes by the names of their targets.
 
 # target_of FILE: its `target`, unless that is inherited: then the name of the file.
-# KIND is its kind.  Not 0 when it cannot be read, or is nothing that is run.
+# KIND is its kind.  Not 0 when it cannot be read, is nothing that is run, or names no folder.
 target_of() {
 	local words i
 	REPLY='' KIND=''
@@ -22,7 +22,8 @@ target_of() {
 		REPLY=${1##*/}
 		REPLY=${REPLY%.yaml}
 	fi
-	[[ $REPLY != *[[:cntrl:]]* ]] || return 1
+	# It names a folder of OUT, not OUT itself, what is above it or the store.
+	[[ -n $REPLY && $REPLY != .* && $REPLY != *[[:cntrl:]]* ]] || return 1
 	case $KIND in
 	reap_recipe | eval_recipe | eval_single_recipe | cost_probe) ;;
 	*) return 1 ;;

@@ -179,7 +179,15 @@ static int check_prune(const struct reap_node *root, struct reap_err *e)
 	return check_criterion(root, e);
 }
 
-/* Names of run_matrix entries become names of folders. */
+/* Targets and entries of run_matrix become names of folders; the files in these have
+ * longer ones. */
+static bool names_folder(const char *s, const char *letters)
+{
+	size_t len = strlen(s);
+
+	return len > 0 && len <= 100 && *s != '-' && strspn(s, letters) == len;
+}
+
 static int check_matrix(const struct reap_node *root, struct reap_err *e)
 {
 	const struct reap_node *matrix = reap_node_find(root, "run_matrix");
@@ -187,10 +195,9 @@ static int check_matrix(const struct reap_node *root, struct reap_err *e)
 	for (size_t i = 0; matrix != NULL && i < matrix->count; i++) {
 		const struct reap_node *n = reap_node_find(matrix->child[i], "name");
 
-		if (n->str[strspn(n->str, "abcdefghijklmnopqrstuvwxyz0123456789_-")] != '\0' ||
-			n->str[0] == '-' || n->str[0] == '\0')
+		if (!names_folder(n->str, "abcdefghijklmnopqrstuvwxyz0123456789_-"))
 			return reap_node_fail(n, "run_matrix.name", e,
-				"small letters, digits, _ and - only: ", n->str);
+				"small letters, digits, _ and - only, 100 at most: ", n->str);
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(get_str(matrix->child[j], "name"), n->str) == 0)
 				return reap_node_fail(n, "run_matrix.name", e,
@@ -230,15 +237,14 @@ static int check_eval(const struct reap_node *root, struct reap_err *e)
 	return check_collector(root, e);
 }
 
-/* Targets are names for make and folders of outputs. */
 static int check_target(const struct reap_node *root, struct reap_err *e)
 {
 	const char *s = get_str(root, "target");
 
-	if (s == NULL || (s[0] >= 'a' && s[0] <= 'z') || (s[0] >= '0' && s[0] <= '9'))
-		if (s == NULL || s[strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0')
-			return REAP_OK;
-	return conflict(root, "target", e, "small letters, digits and - only");
+	return s == NULL || names_folder(s, "abcdefghijklmnopqrstuvwxyz0123456789-")
+		       ? REAP_OK
+		       : conflict(root, "target", e,
+				 "small letters, digits and - only, 100 at most");
 }
 
 static int check_probe(const struct reap_node *root, struct reap_err *e)

@@ -13,6 +13,8 @@
 /* Room for a dotted path; deeper or longer ones are cut in messages only. */
 enum { PATH_SIZE = 256 };
 
+enum { NAME_SIZE = 4096 };
+
 struct walk {
 	unsigned kind;
 	struct reap_err *e;
@@ -157,7 +159,7 @@ static int check_word(const struct reap_rule *r, const struct reap_node *n, cons
 }
 
 /* Most names end up in a path or on a card: a line break or another control character
- * there is a mistake, whatever else is none. */
+ * there is a mistake, whatever else is none; so is what is longer than any path. */
 static int check_name(const struct reap_node *n, const char *shown, struct reap_err *e)
 {
 	if (n->kind != REAP_NODE_STR)
@@ -166,7 +168,9 @@ static int check_name(const struct reap_node *n, const char *shown, struct reap_
 		if ((unsigned char)*s < 0x20 || *s == 0x7f)
 			return reap_node_fail(n, shown, e,
 				"a line break or control character in a name", "");
-	return REAP_OK;
+	return strlen(n->str) < NAME_SIZE
+		       ? REAP_OK
+		       : reap_node_fail(n, shown, e, "a name of more than 4095 bytes", "");
 }
 
 /* Not a way out of the folder that it is looked for in. */
