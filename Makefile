@@ -27,8 +27,9 @@ SAN_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=al
 CFLAGS  ?= $(if $(SAN),-O1,-O2) -g
 # No contraction: kernels of every level must give the same bits (CONTRIBUTING.md).
 # No path of this machine in the debug information: every folder builds the same bytes.
+# A shell says which folder this is, wherever that is wanted: its name may hold anything.
 BASE_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -I. $(CPPFLAGS) $(CFLAGS) $(WARN) \
-	-ffp-contract=off -pthread "-ffile-prefix-map=$(CURDIR)=." $(SAN_$(SAN)) $(PKG_CFLAGS)
+	-ffp-contract=off -pthread "-ffile-prefix-map=$$PWD=." $(SAN_$(SAN)) $(PKG_CFLAGS)
 ISA     =
 LINK    = $(CC) $(BASE_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(PKG_LIBS) -lm
 # Asked for once, and only when something is compiled (`make deps` needs no library).
@@ -100,7 +101,7 @@ demo: deps
 # ---- tests ----
 # prove runs the C unit tests, the fuzz replays and the bats files, which all
 # print TAP.  SAN=asan or CC=clang test that build.
-TEST_ENV = REAP_BIN='$(abspath $(BIN))' REAP_BUILD='$(abspath $B)' ASAN_OPTIONS=abort_on_error=0 \
+TEST_ENV = REAP_BIN="$$PWD/$(BIN)" REAP_BUILD="$$PWD/$B" ASAN_OPTIONS=abort_on_error=0 \
 	UBSAN_OPTIONS=print_stacktrace=1
 PROVE    = $(TEST_ENV) prove -j$(JOBS) --timer --failures --comments -e ''
 
