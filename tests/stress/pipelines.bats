@@ -3,62 +3,135 @@
 # pipelines/ under random kills and edits, and the shipped recipes that share work.
 load ../pipeline
 
-# After whatever happened: the target's model and verdict are those of the recipe.
-right() {
-	local name=$1 want=$2
-	pipe "$name" >"$TMP/said" 2>&1 || { cat "$TMP/said"; return 1; }
-	[ "$(jq .num_local_experts "$O/$name/model/config.json")" -eq "$want" ]
-	(cd "$O/$name/model" && sha256sum --quiet -c SHA256SUMS)
-	cmp "$O/$name/model/reap-recipe.yaml" <(reap-recipe "$R/$name.yaml")
-	for f in "$O/$name/model/"*.safetensors; do
-		cmp "$f" "$TMP/good/$name-$want/model/${f##*/}"
-	done
-	cmp <(reap-show "$O/$name/pruned.eval" | tail -n +2) <(reap-show "$TMP/good/$name-$want/pruned.eval" | tail -n +2)
+# What is random comes from the seed: REAP_SEED=N repeats the delays and the kills.  Every
+# run has a log; a round that fails shows those of the round.
+setup_file() {
+	export SEED=${REAP_SEED:-$$}
+	echo "# REAP_SEED=$SEED" >&3
 }
 
-# In a process group that is killed after a while, with all or only its head.
+# At most N milliseconds, as seconds, in REPLY.  A subshell has a RANDOM of its own.
+delay() {
+	local ms=$((RANDOM % $1))
+	printf -v REPLY '%d.%03d' $((ms / 1000)) $((ms % 1000))
+}
+
+# killed LOG TARGET: in a session of its own that is killed after a while, whole or only
+# its head; in the background.
 killed() {
-	local pid
-	setsid "$ROOT/pipelines/reap-run" -q "$1" RECIPES="$R" OUT="$O" THREADS=1 >/dev/null 2>&1 &
-	pid=$!
-	sleep "$(awk -v r=$RANDOM 'BEGIN { print 0.1 + 4 * r / 32768 }')"
-	if [ $((RANDOM % 2)) -eq 0 ]; then
-		pkill -KILL -s "$pid" 2>/dev/null || true
-	else
-		kill -$((RANDOM % 2 ? 9 : 15)) "$pid" 2>/dev/null || true
-	fi
-	wait "$pid" 2>/dev/null || true
+	local how=$((RANDOM % 4))
+	delay 4000
+	(
+		setsid "$ROOT/pipelines/reap-run" "$2" RECIPES="$R" OUT="$O" THREADS=1 >"$1" 2>&1 &
+		sleep "$REPLY"
+		case $how in
+		0 | 1) pkill -KILL -s $! ;;
+		2) kill -KILL $! ;;
+		3) kill -TERM $! ;;
+		esac
+		wait $!
+		echo "after $REPLY s, $how: status $?" >>"$1"
+	) 2>/dev/null 3>&- &
 }
 
-@test "20 times: two runs of one target, two of targets that share, a recipe edited meanwhile, all killed" {
-	printf '%s\n' 'extends: fast.yaml' 'target: other' 'model: {keep_n: 20}' >"$R/other.yaml"
-	mkdir "$TMP/good"
-	for n in 24 28; do
-		sed -i '/^model:/d' "$R/fast.yaml"
-		echo "model: {keep_n: $n}" >>"$R/fast.yaml"
-		pipe fast >/dev/null 2>&1
-		cp -r "$O/fast" "$TMP/good/fast-$n"
+# keeps FILE N: the recipe as what keeps N experts, edited as an editor does it.
+keeps() {
+	sed '/^model:/d' "$R/$1.yaml" >"$TMP/edited"
+	echo "model: {keep_n: $2}" >>"$TMP/edited"
+	mv "$TMP/edited" "$R/$1.yaml"
+}
+
+# good TARGET N: what an undisturbed run makes, for `right`.
+good() {
+	keeps "$1" "$2"
+	pipe "$1" OUT="$TMP/undisturbed" >/dev/null 2>&1
+	mkdir -p "$TMP/good"
+	cp -r "$TMP/undisturbed/$1" "$TMP/good/$1-$2"
+}
+
+# right TARGET N: after whatever happened, the target's model and verdict are those of the
+# recipe.
+right() {
+	local d=$O/$1 want=$TMP/good/$1-$2 f
+	pipe "$1" >"$TMP/said" 2>&1 || { wrong "status $?"; return 1; }
+	[ "$(jq .num_local_experts "$d/model/config.json")" -eq "$2" ] || { wrong "experts"; return 1; }
+	(cd "$d/model" && sha256sum --quiet -c SHA256SUMS) || { wrong "SHA256SUMS"; return 1; }
+	cmp "$d/model/reap-recipe.yaml" <(reap-recipe "$R/$1.yaml") || { wrong "recipe"; return 1; }
+	for f in "$want"/model/*.safetensors; do
+		cmp "$d/model/${f##*/}" "$f" || { wrong "weights"; return 1; }
 	done
-	sed -i '/^model:/d' "$R/fast.yaml"
-	pipe other >/dev/null 2>&1
-	cp -r "$O/other" "$TMP/good/other-20"
-	rm -rf "$O"
-	n=24
+	for f in base pruned; do
+		cmp <(reap-show "$d/$f.eval" | tail -n +2) <(reap-show "$want/$f.eval" | tail -n +2) || { wrong "$f.eval"; return 1; }
+	done
+}
+
+# wrong WHAT: with all that is known of it.
+wrong() {
+	echo "round $round: $1"
+	tail -n +1 "$TMP/said" "$TMP"/log.*
+	find "$O" -ls
+}
+
+# rounds FUNCTION: 20 of it, on an OUT that is empty every fifth time.
+rounds() {
+	RANDOM=$SEED
 	for round in $(seq 20); do
-		[ $((round % 5)) -ne 0 ] || rm -rf "$O"
-		killed fast &
-		killed fast &
-		killed other &
-		sleep 0.$((RANDOM % 10))
-		n=$((n == 24 ? 28 : 24))
-		sed '/^model:/d' "$R/fast.yaml" >"$TMP/edited"
-		echo "model: {keep_n: $n}" >>"$TMP/edited"
-		mv "$TMP/edited" "$R/fast.yaml"
-		wait
-		right fast $n
-		# It extends fast.yaml, whose keep_n it replaces.
-		right other 20
+		[ $((round % 5)) -ne 1 ] || rm -rf "$O"
+		rm -f "$TMP"/log.*
+		"$1" || return 1
 	done
+}
+
+two_of_one() {
+	killed "$TMP/log.1" fast
+	delay 1000
+	sleep "$REPLY"
+	killed "$TMP/log.2" fast
+	wait
+	right fast 24
+}
+
+@test "20 times: two runs of one target, killed" {
+	good fast 24
+	rounds two_of_one
+}
+
+two_that_share() {
+	killed "$TMP/log.1" fast
+	delay 1000
+	sleep "$REPLY"
+	killed "$TMP/log.2" other
+	wait
+	right fast 24 && right other 20
+}
+
+@test "20 times: two targets that share stages, killed" {
+	printf '%s\n' 'extends: fast.yaml' 'target: other' >"$R/other.yaml"
+	good fast 24
+	good other 20
+	rounds two_that_share
+}
+
+edited_meanwhile() {
+	killed "$TMP/log.1" fast
+	killed "$TMP/log.2" fast
+	killed "$TMP/log.3" other
+	delay 1500
+	sleep "$REPLY"
+	n=$((n == 24 ? 28 : 24))
+	keeps fast $n
+	wait
+	# The other one extends fast.yaml, whose keep_n it replaces.
+	right fast $n && right other 20
+}
+
+@test "20 times: a recipe edited while two runs of it and one of another are killed" {
+	printf '%s\n' 'extends: fast.yaml' 'target: other' >"$R/other.yaml"
+	good fast 28
+	good other 20
+	good fast 24
+	n=24
+	rounds edited_meanwhile
 }
 
 @test "weights exchanged before, during or after any stage of an evaluated target: refused, or harmless" {
@@ -85,9 +158,12 @@ killed() {
 				case " \$* " in *" --version "* | *" --check "* | *" --json "*) exec "\$REAP_BIN/reap-$at" "\$@" ;; esac
 				[ $when != before ] || swap
 				[ $when != during ] || { sleep 0.05; swap; } &
-				"\$REAP_BIN/reap-$at" "\$@" || exit
+				status=0
+				"\$REAP_BIN/reap-$at" "\$@" || status=\$?
+				# Also when it failed: whoever runs next finds the model exchanged, not half of it.
 				wait
 				[ $when != after ] || swap
+				exit \$status
 			END
 			chmod +x "$TMP/bin/reap-$at"
 			exchange model
@@ -103,7 +179,7 @@ killed() {
 				refused=$((refused + 1))
 			fi
 			# And what it left does no harm.
-			pipe fast >/dev/null 2>&1
+			pipe fast >"$TMP/again" 2>&1 || { echo "$at $when: status $?"; cat "$TMP/said" "$TMP/again"; return 1; }
 			cmp "$O/fast/model/model-00001-of-00002.safetensors" "$TMP/good/model-plain/fast/model/model-00001-of-00002.safetensors"
 			cmp <(reap-show "$O/fast/base.eval" | tail -n +2) <(reap-show "$TMP/good/model-plain/fast/base.eval" | tail -n +2)
 		done
