@@ -65,7 +65,10 @@ $(UNITS) $(GENS): $B/%: $B/tests/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(LINK)
 
-$(LIB): $(LIB_SRC:%.c=$B/%.o)
+# Files that are part of the programs, as strings named after them (lib/base/embedded.h).
+EMBED   := lib/text/table.py
+
+$(LIB): $(LIB_SRC:%.c=$B/%.o) $B/embedded.o
 	rm -f $@
 	$(AR) rcs $@ $^
 
@@ -81,6 +84,15 @@ $B/cmd/tool.o: ISA = -DREAP_FLAGS='"$(strip $(CFLAGS) $(SAN_$(SAN)))"'
 $B/%.o: %.c $B/flags
 	@mkdir -p $(@D)
 	$(CC) $(BASE_CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
+
+$B/embedded.o: $B/embedded.c $B/flags
+	$(CC) $(BASE_CFLAGS) -c -o $@ $<
+
+$B/embedded.c: $(EMBED) Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include "lib/base/embedded.h"'; for f in $(EMBED); do \
+		echo "const char reap_$$(basename $$f | tr . _)[] ="; \
+		sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $$f; echo ';'; done; } >$@
 
 # Rebuild everything when the compiler or the flags change.
 $B/flags: FORCE
@@ -130,8 +142,14 @@ test-resume: tools units
 test-faults: tools units
 	@$(TEST_ENV) tests/faults/run -v
 
+##   test-tables    Parquet and Arrow by every program that reads them (needs PyPI)
+test-tables: tools
+	@[ -x build/tables/bin/duckdb ] || { python3 -m venv build/tables && \
+		build/tables/bin/pip install -q pyarrow duckdb duckdb-cli; }
+	@REAP_VENV='$(abspath build/tables)' $(PROVE) tests/loaders/tables.bats
+
 ##   test-loaders   load the embedded model with the Python clients (needs PyPI)
-test-loaders: tools units
+test-loaders: tools units test-tables
 	@$(TEST_ENV) tests/loaders/run
 
 units: $(UNITS) $(GENS) $(FAULTS) $(FUZZ:%=$B/fuzz/replay_%)
@@ -215,7 +233,7 @@ help:
 	@sed -n 's/^##//p' Makefile
 	@echo 'recipes:         make -C pipelines list'
 
-.PHONY: all tools deps demo test test-built test-slow test-stress test-resume test-faults test-loaders units fuzz coverage bench lint install uninstall \
+.PHONY: all tools deps demo test test-built test-slow test-stress test-resume test-faults test-tables test-loaders units fuzz coverage bench lint install uninstall \
 	dist clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

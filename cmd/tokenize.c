@@ -7,12 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cmd/tool.h"
+#include "lib/base/io.h"
 #include "lib/base/mem.h"
 #include "lib/base/thread.h"
 #include "lib/base/utf8.h"
 #include "lib/stream/pack_notes.h"
+#include "lib/text/folder.h"
 #include "lib/text/pack.h"
 #include "lib/text/tokenizer.h"
 
@@ -224,17 +227,40 @@ static void set_pack_name(char *out, const char *name, size_t n, const char *fro
 	out[n] = '\0';
 }
 
-/* Whether a suffix says how a file is compressed. */
-static bool is_compression(const char *suffix)
+static bool is_folder(const char *path)
 {
-	return strcmp(suffix, ".gz") == 0 || strcmp(suffix, ".zst") == 0;
+	struct stat st;
+
+	return strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* The bytes of a file name before its suffix; one that says how the file is compressed
+ * stands behind another. */
+static size_t stem(const char *name, size_t n)
+{
+	static const char *const packed[] = {".gz", ".zst"};
+	const char *dot;
+
+	for (size_t i = 0; i < sizeof(packed) / sizeof(packed[0]); i++) {
+		size_t m = strlen(packed[i]);
+
+		if (n > m + 1 && memcmp(name + n - m, packed[i], m) == 0 &&
+			memchr(name + 1, '.', n - m - 1) != NULL) {
+			n -= m;
+			break;
+		}
+	}
+	for (dot = name + n - 1; dot > name && *dot != '.'; dot--)
+		;
+	return dot > name ? (size_t)(dot - name) : n;
 }
 
 /* "NAME=FILE", or "FILE" with its stem as the name.  What stands before a '='
  * that follows a '/' is part of a path. */
 static void set_input(struct input *in, const char *arg)
 {
-	const char *equals = strchr(arg, '='), *slash = strchr(arg, '/'), *base, *dot;
+	const char *equals = strchr(arg, '='), *slash = strchr(arg, '/'), *base = arg;
+	size_t n = strlen(arg);
 
 	if (equals != NULL && (slash == NULL || equals < slash)) {
 		in->path = equals + 1;
@@ -244,20 +270,16 @@ static void set_input(struct input *in, const char *arg)
 		return;
 	}
 	in->path = arg;
-	base = strrchr(arg, '/');
-	base = base != NULL ? base + 1 : arg;
-	dot = strrchr(base, '.');
-	if (dot != NULL && is_compression(dot))
-		for (const char *p = base + 1; p < dot; p++)
-			if (*p == '.' && memchr(p + 1, '.', (size_t)(dot - p - 1)) == NULL) {
-				dot = p;
-				break;
-			}
+	while (n > 1 && arg[n - 1] == '/')
+		n--;
+	for (size_t i = 0; i + 1 < n; i++)
+		if (arg[i] == '/')
+			base = arg + i + 1;
+	n -= (size_t)(base - arg);
 	if (strcmp(arg, "-") == 0)
 		set_pack_name(in->pack, "stdin", 5, arg);
 	else
-		set_pack_name(in->pack, base,
-			dot != NULL && dot > base ? (size_t)(dot - base) : strlen(base), arg);
+		set_pack_name(in->pack, base, is_folder(arg) ? n : stem(base, n), arg);
 }
 
 static void set_inputs(struct opts *o, int argc, char **argv)
@@ -707,6 +729,21 @@ out:
 	return rc;
 }
 
+/* The file, or those of the folder; what is wrong with it is said when it is opened. */
+static void claim_input(const char *path)
+{
+	struct reap_err ignored = {0};
+	char **file = NULL;
+	size_t n = 0;
+
+	if (!is_folder(path))
+		tool_reads(path);
+	else if (reap_folder_rows(path, &file, &n, &ignored) == REAP_OK)
+		for (size_t i = 0; i < n; i++)
+			tool_reads(file[i]);
+	reap_list_free(file, n);
+}
+
 int main(int argc, char **argv)
 {
 	static struct input inputs[MAX_FILES];
@@ -728,7 +765,7 @@ int main(int argc, char **argv)
 	if (o.tokenizer != NULL)
 		tool_reads(o.tokenizer);
 	for (size_t i = 0; i < o.n_input; i++)
-		tool_reads(o.input[i].path);
+		claim_input(o.input[i].path);
 	tool_means(false);
 	return run(&o, &e) == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

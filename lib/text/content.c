@@ -11,7 +11,7 @@
 #include "lib/base/download.h"
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
-#include "lib/text/parquet.h"
+#include "lib/text/table.h"
 #include "lib/text/unzip.h"
 
 enum { CHUNK = 1 << 18 }; /* bytes copied at a time */
@@ -21,8 +21,9 @@ struct reap_content {
 	int fd;
 	bool own_fd;              /* not standard input */
 	struct reap_unzip *unzip; /* NULL: not compressed */
-	pid_t child;              /* the Parquet reader, 0: none or gone */
-	bool seekable;
+	enum reap_table kind;     /* of a table */
+	pid_t child;              /* its reader, 0: none or gone */
+	bool seekable, array;
 	uint64_t start; /* where the first byte lies: standard input may be part read */
 	uint64_t bytes;
 };
@@ -45,7 +46,7 @@ int reap_content_read(struct reap_content *c, void *buf, size_t n, uint64_t at, 
 	if (m > 0 || child == 0)
 		return REAP_OK;
 	c->child = 0;
-	return reap_parquet_wait(c->name, child, e);
+	return reap_table_wait(c->name, c->kind, child, e);
 }
 
 /* Copy what can be read once to a file without a name. */
@@ -90,27 +91,29 @@ out:
 	return rc;
 }
 
-/* A file that is compressed is read as a pipe is. */
-static int open_compressed(struct reap_content *c, struct reap_err *e)
+/* A file that is compressed, or a table, is read as a pipe is. */
+static int look_inside(struct reap_content *c, const char *column, struct reap_err *e)
 {
 	off_t here = lseek(c->fd, 0, SEEK_CUR);
-	char head[4];
+	char head[8];
 	ssize_t n = pread(c->fd, head, sizeof(head), here > 0 ? here : 0);
+	int in = c->fd, rc;
 
 	if (n < 0)
 		return reap_fail_errno(e, "%s", c->name);
-	if (!reap_unzip_knows(head, (size_t)n))
+	if (reap_unzip_knows(head, (size_t)n)) {
+		c->seekable = false;
+		return reap_unzip_open(&c->unzip, c->fd, c->name, e);
+	}
+	if (!reap_table_knows(head, (size_t)n, &c->kind))
 		return REAP_OK;
 	c->seekable = false;
-	return reap_unzip_open(&c->unzip, c->fd, c->name, e);
-}
-
-static bool is_parquet(const char *path)
-{
-	static const char suffix[] = ".parquet";
-	size_t n = strlen(path), m = sizeof(suffix) - 1;
-
-	return n >= m && strcmp(path + n - m, suffix) == 0;
+	rc = reap_table_start(c->name, c->kind, column, in, &c->fd, &c->child, e);
+	if (rc == REAP_OK && c->own_fd)
+		close(in);
+	if (rc == REAP_OK)
+		c->own_fd = true;
+	return rc;
 }
 
 int reap_content_open(struct reap_content **out, const char *path, const char *column, bool again,
@@ -133,8 +136,6 @@ int reap_content_open(struct reap_content **out, const char *path, const char *c
 	c->own_fd = !is_stdin;
 	if (is_stdin)
 		c->fd = STDIN_FILENO;
-	else if (is_parquet(path))
-		rc = reap_parquet_start(path, column, &c->fd, &c->child, e);
 	else if ((c->fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
 		rc = reap_fail_open(e, path);
 	if (rc != REAP_OK)
@@ -143,12 +144,10 @@ int reap_content_open(struct reap_content **out, const char *path, const char *c
 		rc = reap_fail_errno(e, "%s", c->name);
 		goto out;
 	}
-	if (S_ISDIR(st.st_mode)) {
-		rc = reap_fail(e, REAP_EFAIL, "%s: is a directory: name the files in it", c->name);
-		goto out;
-	}
 	c->seekable = S_ISREG(st.st_mode);
-	if (c->seekable && (rc = open_compressed(c, e)) != REAP_OK)
+	if (c->seekable &&
+		((rc = reap_check_download_of(c->fd, c->name, e)) != REAP_OK ||
+			(rc = look_inside(c, column, e)) != REAP_OK))
 		goto out;
 	if (!c->seekable && again) {
 		if ((rc = spool(c, e)) != REAP_OK)
@@ -164,8 +163,6 @@ int reap_content_open(struct reap_content **out, const char *path, const char *c
 
 		c->start = here > 0 ? (uint64_t)here : 0;
 		c->bytes = (uint64_t)st.st_size > c->start ? (uint64_t)st.st_size - c->start : 0;
-		if ((rc = reap_check_download_of(c->fd, c->name, e)) != REAP_OK)
-			goto out;
 	}
 	*out = c;
 	c = NULL;
@@ -181,7 +178,7 @@ void reap_content_close(struct reap_content *c)
 	if (c->own_fd && c->fd >= 0)
 		close(c->fd);
 	if (c->child != 0)
-		reap_parquet_stop(c->child);
+		reap_table_stop(c->child);
 	reap_unzip_close(c->unzip);
 	free(c->name);
 	free(c);
@@ -195,4 +192,14 @@ const char *reap_content_name(const struct reap_content *c)
 uint64_t reap_content_bytes(const struct reap_content *c)
 {
 	return c->bytes;
+}
+
+bool reap_content_is_array(const struct reap_content *c)
+{
+	return c->array;
+}
+
+void reap_content_set_array(struct reap_content *c)
+{
+	c->array = true;
 }

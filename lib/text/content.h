@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The bytes of an input: a file, what is compressed in one, standard input, or the JSON
- * lines that a program makes of a Parquet file.
+ * lines that a program makes of a table.
  */
 #ifndef REAP_CONTENT_H
 #define REAP_CONTENT_H
@@ -14,8 +14,8 @@
 
 struct reap_content;
 
-/* Open "-" (standard input) or a file.  `column`: of a Parquet file, as
- * reap_parquet_start takes it.  `again`: it will be read more than once, so what cannot
+/* Open "-" (standard input) or a file.  `column`: of a table, as
+ * reap_table_start takes it.  `again`: it will be read more than once, so what cannot
  * be is first copied to an unnamed temporary file. */
 REAP_MUST_CHECK int reap_content_open(struct reap_content **c, const char *path, const char *column,
 	bool again, struct reap_err *e);
@@ -25,6 +25,11 @@ const char *reap_content_name(const struct reap_content *c);
 
 /* Total bytes, 0 when not known. */
 uint64_t reap_content_bytes(const struct reap_content *c);
+
+/* Whether it is one JSON array, not lines: told by whoever looks at its beginning, for all
+ * who read it later. */
+bool reap_content_is_array(const struct reap_content *c);
+void reap_content_set_array(struct reap_content *c);
 
 /* Up to n bytes from `at` on; where the input has no positions, the next ones.  *got is 0
  * at its end. */

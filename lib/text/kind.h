@@ -9,9 +9,9 @@
 
 #include "lib/base/err.h"
 
-/* Error when a file that begins with these n bytes is of a kind that is not read: it
- * names the kind and the command that converts it. */
-REAP_MUST_CHECK int reap_check_kind(const char *name, const void *head, size_t n,
+/* Error when a file that begins with these n bytes (512 will do) is of a kind that is not
+ * read: it names the kind and the command that converts it. */
+REAP_MUST_CHECK int reap_check_kind(const char *name, const char *head, size_t n,
 	struct reap_err *e);
 
 #endif

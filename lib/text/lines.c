@@ -19,7 +19,7 @@ static const char *name_of(const struct reap_lines *l)
 
 static const char *noun(const struct reap_lines *l)
 {
-	return l->array ? "element" : "line";
+	return reap_content_is_array(l->content) ? "element" : "line";
 }
 
 /* Read more behind what is there; sets eof at the end. */
@@ -56,7 +56,7 @@ static void consume(struct reap_lines *l, size_t n)
 /* What is it?  A byte order mark is no part of it, nor is the '[' of an array. */
 static int look_at_beginning(struct reap_lines *l, struct reap_err *e)
 {
-	enum { ENOUGH = 64 };
+	enum { ENOUGH = 512 };
 	static const char mark[] = "\xef\xbb\xbf";
 	size_t n = 0;
 	int rc;
@@ -73,7 +73,7 @@ static int look_at_beginning(struct reap_lines *l, struct reap_err *e)
 		l->buf[l->begin + n] != '\0')
 		n++;
 	if (l->begin + n < l->end && l->buf[l->begin + n] == '[') {
-		l->array = true;
+		reap_content_set_array(l->content);
 		consume(l, n + 1);
 	}
 	return REAP_OK;
@@ -151,7 +151,7 @@ int reap_lines_next(struct reap_lines *l, char **row, size_t *n, uint64_t *at, s
 
 	if (!l->begun && (rc = look_at_beginning(l, e)) != REAP_OK)
 		return rc;
-	rc = l->array ? next_element(l, row, n, e) : next_line(l, row, n, e);
+	rc = (reap_content_is_array(l->content) ? next_element : next_line)(l, row, n, e);
 	if (rc > 0)
 		*at = l->at - (uint64_t)(l->buf + l->begin - *row);
 	return rc;
@@ -163,8 +163,6 @@ int reap_lines_reread(struct reap_lines *l, uint64_t at, uint64_t n, uint64_t nu
 	size_t have = 0, got;
 	int rc;
 
-	if (!l->begun && (rc = look_at_beginning(l, e)) != REAP_OK)
-		return rc;
 	l->line = number + 1;
 	if (n > MAX_LINE || !reap_grow(&l->buf, &l->cap, (size_t)n + 1, 1))
 		return reap_fail_memory(e, name_of(l));

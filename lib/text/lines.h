@@ -22,7 +22,6 @@ struct reap_lines {
 	uint64_t line; /* consumed */
 	bool eof;
 	bool begun; /* the beginning was looked at */
-	bool array; /* one JSON array, not lines */
 	struct reap_elements elements;
 };
 

@@ -5,16 +5,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "lib/base/io.h"
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
 #include "lib/base/utf8.h"
+#include "lib/text/folder.h"
 #include "lib/text/lines.h"
 
 enum { MAX_IDS = 1 << 26 }; /* of one row */
 
+/* A file of the input: the only one, or one of a folder. */
+struct part {
+	struct reap_content *content; /* NULL: not open now */
+	uint64_t start;               /* bytes of those before it, where they are known */
+};
+
 struct reap_rows {
-	struct reap_content *content;
+	char *name;
+	char **path; /* (parts) */
+	struct part *part;
+	size_t parts;
+	bool again;
 	char *column;
 	bool column_given;
 	struct reap_chat_opts chat;
@@ -25,7 +38,10 @@ struct reap_rows {
 struct reap_cursor {
 	struct reap_rows *rows;
 	struct reap_lines lines;
-	uint64_t number; /* rows consumed */
+	size_t part;        /* where `lines` stand */
+	uint64_t number;    /* rows consumed of the part */
+	uint64_t rows_seen; /* ... and of all */
+	char columns[200];  /* of a row without text */
 	uint64_t usable;
 	json_t *doc, *joined; /* what the last row's text belongs to */
 	struct reap_transcript transcript;
@@ -33,6 +49,46 @@ struct reap_cursor {
 	uint8_t *keep, *key;
 	size_t ids_cap, keep_cap, key_cap;
 };
+
+/* The paths of the files that make up the input. */
+static int list_parts(struct reap_rows *r, const char *path, struct reap_err *e)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return reap_folder_rows(path, &r->path, &r->parts, e);
+	r->path = reap_calloc(1, sizeof(char *));
+	if (r->path == NULL || (r->path[0] = reap_strdup(path)) == NULL)
+		return reap_fail_memory(e, path);
+	r->parts = 1;
+	return REAP_OK;
+}
+
+static int open_part(struct reap_rows *r, size_t i, struct reap_err *e)
+{
+	if (r->part[i].content != NULL)
+		return REAP_OK;
+	return reap_content_open(&r->part[i].content, r->path[i],
+		r->column_given ? r->column : NULL, r->again, e);
+}
+
+/* What is read once is opened when its turn comes, but for the first: there may be many
+ * files, and programs that read them. */
+static int open_parts(struct reap_rows *r, struct reap_err *e)
+{
+	int rc = REAP_OK;
+
+	r->part = reap_calloc(r->parts, sizeof(*r->part));
+	if (r->part == NULL)
+		return reap_fail_memory(e, r->name);
+	for (size_t i = 0; i < (r->again ? r->parts : 1) && rc == REAP_OK; i++) {
+		rc = open_part(r, i, e);
+		if (rc == REAP_OK && i + 1 < r->parts)
+			r->part[i + 1].start =
+				r->part[i].start + reap_content_bytes(r->part[i].content);
+	}
+	return rc;
+}
 
 int reap_rows_open(struct reap_rows **out, const char *path, const char *column,
 	const struct reap_chat_opts *chat, bool again, struct reap_err *e)
@@ -43,11 +99,15 @@ int reap_rows_open(struct reap_rows **out, const char *path, const char *column,
 	*out = NULL;
 	if (r == NULL)
 		return reap_fail_memory(e, path);
+	r->name = reap_strdup(strcmp(path, "-") == 0 ? "standard input" : path);
 	r->column = reap_strdup(column != NULL ? column : "text");
 	r->column_given = column != NULL;
 	r->chat = *chat;
-	rc = r->column != NULL ? reap_content_open(&r->content, path, column, again, e)
-			       : reap_fail_memory(e, path);
+	r->again = again;
+	if (r->name == NULL || r->column == NULL)
+		rc = reap_fail_memory(e, path);
+	else if ((rc = list_parts(r, path, e)) == REAP_OK)
+		rc = open_parts(r, e);
 	if (rc != REAP_OK) {
 		reap_rows_close(r);
 		return rc;
@@ -60,7 +120,11 @@ void reap_rows_close(struct reap_rows *r)
 {
 	if (r == NULL)
 		return;
-	reap_content_close(r->content);
+	for (size_t i = 0; r->part != NULL && i < r->parts; i++)
+		reap_content_close(r->part[i].content);
+	reap_list_free(r->path, r->parts);
+	free(r->part);
+	free(r->name);
 	free(r->column);
 	free(r);
 }
@@ -77,12 +141,7 @@ const char *reap_rows_first_bad(const struct reap_rows *r)
 
 const char *reap_rows_name(const struct reap_rows *r)
 {
-	return reap_content_name(r->content);
-}
-
-uint64_t reap_rows_bytes(const struct reap_rows *r)
-{
-	return reap_content_bytes(r->content);
+	return r->name;
 }
 
 /* ---- cursors ---- */
@@ -95,7 +154,7 @@ int reap_cursor_open(struct reap_cursor **out, struct reap_rows *r, struct reap_
 	if (c == NULL)
 		return reap_fail_memory(e, reap_rows_name(r));
 	c->rows = r;
-	c->lines.content = r->content;
+	c->lines.content = r->part[0].content;
 	*out = c;
 	return REAP_OK;
 }
@@ -269,6 +328,66 @@ static bool is_blank(const char *s, size_t n)
 	return true;
 }
 
+/* Stand at the beginning of another part. */
+static void go_to(struct reap_cursor *c, size_t part)
+{
+	struct reap_lines fresh = {.content = c->rows->part[part].content,
+		.buf = c->lines.buf,
+		.cap = c->lines.cap};
+
+	c->lines = fresh;
+	c->part = part;
+	c->number = 0;
+}
+
+/* The bytes of the next row, in the parts one after the other: 1, or 0 at the end. */
+static int next_bytes(struct reap_cursor *c, char **row, size_t *n, uint64_t *at,
+	struct reap_err *e)
+{
+	struct reap_rows *r = c->rows;
+	int rc;
+
+	while ((rc = reap_lines_next(&c->lines, row, n, at, e)) == 0 && c->part + 1 < r->parts) {
+		if ((rc = open_part(r, c->part + 1, e)) != REAP_OK)
+			return rc;
+		if (!r->again) {
+			reap_content_close(r->part[c->part].content);
+			r->part[c->part].content = NULL;
+		}
+		go_to(c, c->part + 1);
+	}
+	*at += r->part[c->part].start;
+	return rc;
+}
+
+/* No row had text: what did they have? */
+static int no_text(const struct reap_cursor *c, struct reap_err *e)
+{
+	return reap_fail(e, REAP_EFAIL, "%s: none of its %" PRIu64 " rows has text in \"%s\"%s%s%s",
+		c->rows->name, c->rows_seen, c->rows->column, *c->columns ? ": they have " : "",
+		c->columns, *c->columns && !c->rows->column_given ? " (--text-column)" : "");
+}
+
+/* The columns of the first row without text, on one line. */
+static void keep_columns(struct reap_cursor *c)
+{
+	const char *key;
+	json_t *value;
+	size_t at = 0;
+
+	if (*c->columns != '\0')
+		return;
+	json_object_foreach (c->doc, key, value) {
+		(void)value;
+		if (at + 1 < sizeof(c->columns))
+			at += (size_t)snprintf(c->columns + at, sizeof(c->columns) - at, "%s%s",
+				at > 0 ? ", " : "", key);
+	}
+	for (char *p = c->columns; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+}
+
 int reap_cursor_next(struct reap_cursor *c, struct reap_row *row, uint64_t skipped[REAP_SKIP_COUNT],
 	struct reap_err *e)
 {
@@ -277,9 +396,10 @@ int reap_cursor_next(struct reap_cursor *c, struct reap_row *row, uint64_t skipp
 	size_t n = 0;
 	int rc;
 
-	while ((rc = reap_lines_next(&c->lines, &line, &n, &at, e)) > 0) {
+	while ((rc = next_bytes(c, &line, &n, &at, e)) > 0) {
 		if (is_blank(line, n))
 			continue;
+		c->rows_seen++;
 		*row = (struct reap_row){.number = c->number++, .at = at, .size = n};
 		rc = parse_row(c, line, n, row, e);
 		if (rc < 0 && c->rows->skip_bad && !e->memory) {
@@ -293,21 +413,32 @@ int reap_cursor_next(struct reap_cursor *c, struct reap_row *row, uint64_t skipp
 			c->usable += rc > 0;
 			return rc;
 		}
+		keep_columns(c);
 		skipped[REAP_SKIP_NO_TEXT]++;
 	}
-	if (rc == 0 && c->usable == 0)
-		return reap_fail(e, REAP_EFAIL,
-			"%s: none of its %" PRIu64 " rows has text in \"%s\"",
-			reap_rows_name(c->rows), c->number, c->rows->column);
-	return rc;
+	return rc == 0 && c->usable == 0 ? no_text(c, e) : rc;
+}
+
+/* The part that holds the byte `at`. */
+static size_t part_at(const struct reap_rows *r, uint64_t at)
+{
+	size_t i = 0;
+
+	while (i + 1 < r->parts && r->part[i + 1].start <= at)
+		i++;
+	return i;
 }
 
 int reap_cursor_reread(struct reap_cursor *c, uint64_t at, uint64_t size, uint64_t number,
 	struct reap_row *row, struct reap_err *e)
 {
+	size_t part = part_at(c->rows, at);
 	char *line;
-	int rc = reap_lines_reread(&c->lines, at, size, number, &line, e);
+	int rc;
 
+	if (part != c->part)
+		go_to(c, part);
+	rc = reap_lines_reread(&c->lines, at - c->rows->part[part].start, size, number, &line, e);
 	if (rc != REAP_OK)
 		return rc;
 	*row = (struct reap_row){.number = number, .at = at, .size = size};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Rows of packs: JSON lines, a JSON array, or Parquet by way of a program that turns it into
+ * Rows of packs: JSON lines, a JSON array, or a table by way of a program that turns it into
  * JSON lines.  A row is a text, a conversation, or token ids made elsewhere:
  *
  *   `input_ids`, perhaps with `keep_mask`: ids;
@@ -42,14 +42,15 @@ struct reap_row {
 	const void *key;
 	size_t key_len;
 	uint64_t number;   /* in its file, from 0, rows passed over counted */
-	uint64_t at, size; /* bytes of its line, for reap_cursor_reread */
+	uint64_t at, size; /* bytes of its line, files of a folder joined: for re-reads */
 };
 
-/* Open "-" (standard input), a file of JSON lines or one JSON array of rows, either of
- * them perhaps compressed by gzip or zstd, or a file named *.parquet.
- * `column` holds the text, NULL: "text" where there is no
- * conversation.  `chat` says how those are rendered.  `again`: there will be several cursors or
- * re-reads, so what cannot be read twice is first copied to an unnamed temporary file. */
+/* Open "-" (standard input), a file, or a folder, whose files follow one another
+ * (lib/text/folder.h).  A file holds JSON lines or one JSON array of rows, either of them
+ * perhaps compressed by gzip or zstd, or is a table (lib/text/table.h).  `column` holds the
+ * text, NULL: "text" where there is no conversation.  `chat` says how those are rendered.
+ * `again`: there will be several cursors or re-reads, so what cannot be read twice is first
+ * copied to an unnamed temporary file. */
 REAP_MUST_CHECK int reap_rows_open(struct reap_rows **r, const char *path, const char *column,
 	const struct reap_chat_opts *chat, bool again, struct reap_err *e);
 /* Pass over rows that are damaged, and count them; the first one's fault is kept. */
@@ -58,9 +59,6 @@ const char *reap_rows_first_bad(const struct reap_rows *r); /* NULL: none */
 
 void reap_rows_close(struct reap_rows *r); /* NULL allowed */
 const char *reap_rows_name(const struct reap_rows *r);
-
-/* Total bytes, 0 when not known. */
-uint64_t reap_rows_bytes(const struct reap_rows *r);
 
 /* A cursor at the first row.  Close it before its rows. */
 REAP_MUST_CHECK int reap_cursor_open(struct reap_cursor **c, struct reap_rows *r,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "lib/text/parquet.h"
+#include "lib/text/table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,62 +8,48 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/base/download.h"
+#include "lib/base/embedded.h"
 #include "lib/base/mem.h"
 
 extern char **environ;
 
-/* The file is the child's standard input and the name of the text column a
- * literal or an argument, so that no name is ever read as something else. */
-static const char python[] =
-	"import sys, json\n"
-	"out = open(1, 'w')\n"
-	"want = sys.argv[1:]\n"
-	"def put(rows):\n"
-	"    out.write(''.join(json.dumps(r, default=str) + '\\n' for r in rows))\n"
-	"def by_pyarrow(pq):\n"
-	"    f = pq.ParquetFile('/dev/fd/0')\n"
-	"    have = [c for c in want if c in f.schema_arrow.names]\n"
-	"    for b in f.iter_batches(batch_size=512, columns=have):\n"
-	"        put(b.to_pylist())\n"
-	"def by_duckdb(db):\n"
-	"    src = \" FROM read_parquet('/dev/fd/0')\"\n"
-	"    con = db.connect()\n"
-	"    names = [d[0] for d in con.execute('SELECT *' + src + ' LIMIT 0').description]\n"
-	"    have = [c for c in want if c in names]\n"
-	"    if not have:\n"
-	"        return\n"
-	"    cols = ', '.join('\"' + c.replace('\"', '\"\"') + '\"' for c in have)\n"
-	"    cur = con.execute('SELECT ' + cols + src)\n"
-	"    while rows := cur.fetchmany(512):\n"
-	"        put(dict(zip(have, r)) for r in rows)\n"
-	"try:\n"
-	"    try:\n"
-	"        import pyarrow.parquet as m\n"
-	"        run = by_pyarrow\n"
-	"    except ImportError:\n"
-	"        import duckdb as m\n"
-	"        run = by_duckdb\n"
-	"except ImportError:\n"
-	"    raise SystemExit(97)\n"
-	"try:\n"
-	"    run(m)\n"
-	"    out.close()\n"
-	"except Exception as e:\n"
-	"    raise SystemExit('%s: %s' % (m.__name__, (str(e) or repr(e)).splitlines()[0]))\n";
-
 enum { NO_MODULE = 97 };
 
-static int no_reader(const char *path, struct reap_err *e)
+static const char *const kind_name[] = {"parquet", "arrow"};
+
+static int no_reader(const char *path, enum reap_table kind, struct reap_err *e)
 {
+	if (kind == REAP_TABLE_ARROW)
+		return reap_fail(e, REAP_EFAIL,
+			"%s: nothing here reads Arrow: install pyarrow for python3 (pip install "
+			"pyarrow), or convert the file to Parquet or JSON lines",
+			path);
 	return reap_fail(e, REAP_EFAIL,
-		"%s: nothing here reads Parquet: install the duckdb command, or pyarrow or duckdb for "
-		"python3 (pip install pyarrow), or convert the file to JSON lines",
+		"%s: nothing here reads Parquet: install the duckdb command, or pyarrow or duckdb "
+		"for python3 (pip install pyarrow), or convert the file to JSON lines",
 		path);
+}
+
+bool reap_table_knows(const void *head, size_t n, enum reap_table *kind)
+{
+	static const struct {
+		const char *magic;
+		size_t n;
+		enum reap_table kind;
+	} kinds[] = {
+		{"PAR1", 4, REAP_TABLE_PARQUET}, {"ARROW1", 6, REAP_TABLE_ARROW},
+		{"\xff\xff\xff\xff", 4, REAP_TABLE_ARROW}, /* a stream of it */
+	};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (n >= kinds[i].n && memcmp(head, kinds[i].magic, kinds[i].n) == 0) {
+			*kind = kinds[i].kind;
+			return true;
+		}
+	return false;
 }
 
 /* What is asked for, and for rows without a named column. */
@@ -104,13 +90,16 @@ static char *put_name(char *p, const char *name)
 	return p;
 }
 
-/* The statement for the duckdb command, NULL when out of memory.  The columns
- * are chosen by a pattern, since an absent one must not be an error. */
+/* The statement for the duckdb command, NULL when out of memory.  The columns are chosen
+ * by a pattern, since an absent one must not be an error; nor must it be one that all are
+ * absent, so there is a column more. */
 static char *duckdb_statement(const char *const *name, size_t n)
 {
-	static const char
-		head[] = "COPY (SELECT COLUMNS('^(",
-		tail[] = ")$') FROM read_parquet('/dev/fd/0')) TO '/dev/fd/1' (FORMAT JSON)";
+	static const char head[] = "COPY (SELECT COLUMNS('^(",
+			  tail[] = "reap_none)$') FROM (FROM read_parquet('/dev/fd/0', "
+				   "binary_as_string = true) UNION ALL BY NAME SELECT NULL AS "
+				   "reap_none WHERE false)) TO '/dev/fd/1' (FORMAT JSON, "
+				   "USE_TMP_FILE false)";
 	size_t room = sizeof(head) + sizeof(tail);
 	char *s, *p;
 
@@ -120,9 +109,8 @@ static char *duckdb_statement(const char *const *name, size_t n)
 		return NULL;
 	p = stpcpy(s, head);
 	for (size_t i = 0; i < n; i++) {
-		if (i > 0)
-			*p++ = '|';
 		p = put_name(p, name[i]);
+		*p++ = '|';
 	}
 	stpcpy(p, tail);
 	return s;
@@ -145,26 +133,29 @@ static int spawn(const char *const argv[], int in, int out, pid_t *child)
 	return rc;
 }
 
-static int start(const char *path, const char *column, int in, int out, pid_t *child,
-	struct reap_err *e)
+/* The file is the child's standard input and the names of columns are literals or
+ * arguments, so that no name is ever read as something else. */
+static int start(const char *path, enum reap_table kind, const char *column, int in, int out,
+	pid_t *child, struct reap_err *e)
 {
 	const char *name[MAX_COLUMNS];
 	size_t n = wanted(column, name);
 	char *statement = duckdb_statement(name, n);
 	/* An init file of the user's could print or set anything. */
 	const char *by_duckdb[] = {"duckdb", "-init", "/dev/null", "-c", statement, NULL};
-	const char *by_python[4 + MAX_COLUMNS] = {"python3", "-c", python};
-	int rc = REAP_OK, why;
+	const char *by_python[5 + MAX_COLUMNS] = {"python3", "-c", reap_table_py, kind_name[kind]};
+	int rc = REAP_OK, why = ENOENT;
 
 	for (size_t i = 0; i < n; i++)
-		by_python[3 + i] = name[i];
+		by_python[4 + i] = name[i];
 	if (statement == NULL)
 		return reap_fail_memory(e, path);
-	why = spawn(by_duckdb, in, out, child);
+	if (kind == REAP_TABLE_PARQUET)
+		why = spawn(by_duckdb, in, out, child);
 	if (why == ENOENT)
 		why = spawn(by_python, in, out, child);
 	if (why == ENOENT) {
-		rc = no_reader(path, e);
+		rc = no_reader(path, kind, e);
 	} else if (why != 0) {
 		errno = why;
 		rc = reap_fail_errno(e, "%s: cannot start a reader", path);
@@ -173,34 +164,25 @@ static int start(const char *path, const char *column, int in, int out, pid_t *c
 	return rc;
 }
 
-int reap_parquet_start(const char *path, const char *column, int *fd, pid_t *child,
-	struct reap_err *e)
+int reap_table_start(const char *path, enum reap_table kind, const char *column, int in, int *fd,
+	pid_t *child, struct reap_err *e)
 {
-	int in = open(path, O_RDONLY | O_CLOEXEC), ends[2] = {-1, -1}, rc;
-	struct stat st;
+	int ends[2], rc;
 
-	if (in < 0 || fstat(in, &st) != 0) {
-		rc = reap_fail_open(e, path);
-	} else if (!S_ISREG(st.st_mode)) {
-		rc = reap_fail(e, REAP_EFAIL, "%s: Parquet must be a regular file", path);
-	} else if ((rc = reap_check_download_of(in, path, e)) == REAP_OK && pipe(ends) != 0) {
-		rc = reap_fail_errno(e, "%s", path);
-	} else if (rc == REAP_OK) {
-		fcntl(ends[0], F_SETFD, FD_CLOEXEC);
-		fcntl(ends[1], F_SETFD, FD_CLOEXEC);
-		rc = start(path, column, in, ends[1], child, e);
-	}
-	if (in >= 0)
-		close(in);
-	if (ends[1] >= 0)
-		close(ends[1]);
-	if (rc != REAP_OK && ends[0] >= 0)
+	if (pipe(ends) != 0)
+		return reap_fail_errno(e, "%s", path);
+	fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+	fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+	rc = start(path, kind, column, in, ends[1], child, e);
+	close(ends[1]);
+	if (rc == REAP_OK)
+		*fd = ends[0];
+	else
 		close(ends[0]);
-	*fd = ends[0];
 	return rc;
 }
 
-int reap_parquet_wait(const char *path, pid_t child, struct reap_err *e)
+int reap_table_wait(const char *path, enum reap_table kind, pid_t child, struct reap_err *e)
 {
 	int status;
 	pid_t r;
@@ -210,7 +192,7 @@ int reap_parquet_wait(const char *path, pid_t child, struct reap_err *e)
 	if (r < 0)
 		return reap_fail_errno(e, "%s: its reader", path);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_MODULE)
-		return no_reader(path, e);
+		return no_reader(path, kind, e);
 	if (WIFSIGNALED(status))
 		return reap_fail(e, REAP_EFAIL, "%s: its reader died of signal %d", path,
 			WTERMSIG(status));
@@ -220,7 +202,7 @@ int reap_parquet_wait(const char *path, pid_t child, struct reap_err *e)
 	return REAP_OK;
 }
 
-void reap_parquet_stop(pid_t child)
+void reap_table_stop(pid_t child)
 {
 	kill(child, SIGTERM);
 	while (waitpid(child, NULL, 0) < 0 && errno == EINTR)

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A folder of rows, as a data set is downloaded or saved.
+ */
+#ifndef REAP_FOLDER_H
+#define REAP_FOLDER_H
+
+#include <stddef.h>
+
+#include "lib/base/err.h"
+
+/* The paths of its files of rows by their names (*.jsonl, *.ndjson, *.json, *.parquet and
+ * *.arrow, the first three perhaps with .gz or .zst), sorted.  What the `datasets`
+ * library keeps beside them is none, nor is what lies in folders within it.  No file is an
+ * error that says what there is instead.  Free with reap_list_free in any case. */
+REAP_MUST_CHECK int reap_folder_rows(const char *dir, char ***path, size_t *n, struct reap_err *e);
+
+#endif
