@@ -10,6 +10,7 @@
 
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
+#include "lib/eval/js2d.h"
 
 /* ---- the file ---- */
 

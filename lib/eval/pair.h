@@ -3,11 +3,8 @@
  * Two evals of the same tokens, base (left) and pruned (right), compared row by
  * row; a row is a (pack, seq_len).  Differences are right minus left.
  *
- * js2d: Jensen-Shannon divergence in nats (0..ln 2) of the p x H histograms as
- * the original's summary forms it: 0.5 KL(P||M) + 0.5 KL(Q||M), M floored at
- * 1e-12.  With 160x120 bins most of it is sampling noise that falls as 1 over
- * the tokens, so the js2d that the odd and the even units of one model show
- * (the noise floor) stands beside it.
+ * Most of js2d (lib/eval/js2d.h) may be noise, so the js2d that the odd and the even units
+ * of one model show (the noise floor) stands beside it.
  *
  * Intervals are over units (lib/eval/interval.h): the rows of the files, which are
  * called documents where people read it, or the blocks where an eval does not say
@@ -82,9 +79,5 @@ void reap_pair_free(struct reap_pair *p); /* an all-zero one is fine */
 
 /* First position of bucket i, and one past its last. */
 uint32_t reap_pair_position_from(unsigned bucket);
-
-#define REAP_JS2D_POWER 0.75
-
-double reap_js2d(const int64_t *left, const int64_t *right, size_t bins);
 
 #endif

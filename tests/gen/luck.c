@@ -19,6 +19,7 @@
 
 #include "lib/base/hash.h"
 #include "lib/eval/gates.h"
+#include "lib/eval/js2d.h"
 #include "lib/eval/metrics.h"
 #include "tests/gen/random.h"
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "lib/eval/metrics.h"
-#include "lib/eval/pair.h"
+#include "lib/eval/js2d.h"
 #include "tests/unit/tap.h"
 
 enum { TOKENS = 5000 };
