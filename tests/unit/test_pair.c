@@ -118,6 +118,14 @@ static float a_little(int b, int i, float nll)
 	return nll + 0.1f + 0.001f * (float)(b * 17 % BLOCKS);
 }
 
+/* The second token of every block loses half a nat, which puts it below the p threshold, and
+ * into conflict if the entropy threshold were one bin higher. */
+static float second_token(int b, int i, float nll)
+{
+	(void)b;
+	return i == 1 ? nll + 0.5f : nll;
+}
+
 /* The same values, but another token on top wherever the right one is not. */
 static float other_mistakes(int b, int i, float nll)
 {
@@ -200,6 +208,28 @@ static void test_mistakes(void)
 	reap_pair_free(&p);
 }
 
+/* Exactly the quantile's share of the entropies is below the threshold, so it may be a bin
+ * higher; all blocks are alike, so nothing else is unsure but what no token showed. */
+static void test_thresholds(void)
+{
+	const double none_seen = 3.0 / (BLOCKS * (LEN / 2)); /* the rule of three */
+	struct reap_pair p;
+	struct reap_err e = {0};
+	const struct reap_pair_row *r;
+
+	if (!ok(read_pair(&p, same, second_token, NULL, &e) == REAP_OK, "read: %s", e.text))
+		exit(1);
+	r = &p.rows[0];
+	ok(r->d_cc == 0 && fabs(r->d_cc_ci.hi - 1.0 / 16) < 1e-12,
+		"a threshold that may be a bin higher widens dCC to %g", r->d_cc_ci.hi);
+	ok(fabs(r->d_cc_ci.lo + none_seen) < 1e-12,
+		"on its side only: 3 of the tokens, %g, on the other", r->d_cc_ci.lo);
+	ok(fabs(r->d_cc_at_base_ci.lo + none_seen) < 1e-12 &&
+			fabs(r->d_cc_at_base_ci.hi - none_seen) < 1e-12,
+		"at the base's thresholds it does not matter");
+	reap_pair_free(&p);
+}
+
 static void refused(const char *what, void (*change)(struct reap_eval_meta *))
 {
 	struct reap_eval_meta meta = meta_of();
@@ -272,6 +302,7 @@ int main(void)
 
 	test_by_hand();
 	test_mistakes();
+	test_thresholds();
 	ok(read_pair(&p, same, same, NULL, &e) == REAP_OK && p.rows[0].identical &&
 			p.rows[0].d_ppl == 0 && p.rows[0].d_ppl_ci.lo == 0 &&
 			p.rows[0].d_ppl_ci.hi == 0 && p.rows[0].js2d == 0 && p.rows[0].agree == 1,
