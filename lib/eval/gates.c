@@ -241,13 +241,15 @@ static void ask(struct reap_check *c, const struct reap_pair_row *r, const struc
 	struct outlook *o)
 {
 	const double most = 1e9;
-	double times = fmax((double)REAP_PASS_UNITS / (double)r->units, 1), more;
+	double times = 1, more;
 
 	o->ci = reap_interval_alike(ci);
 	o->value = c->value;
 	o->limit = c->limit;
-	if (o->ci.independent > 0)
-		times = fmax(times, REAP_PASS_INDEPENDENT / o->ci.independent);
+	if (o->ci.units > 0)
+		times = fmax(1,
+			fmax(REAP_PASS_UNITS / o->ci.sized,
+				REAP_PASS_INDEPENDENT / o->ci.independent));
 	if (o->ci.se > 0 && !decides(o, times)) {
 		double lo = times;
 
@@ -280,7 +282,7 @@ static void ask(struct reap_check *c, const struct reap_pair_row *r, const struc
 static bool enough_to_pass(const struct reap_pair_row *r, const struct reap_interval *ci)
 {
 	return r->identical ||
-		(r->units >= REAP_PASS_UNITS && ci->independent >= REAP_PASS_INDEPENDENT);
+		(ci->sized >= REAP_PASS_UNITS && ci->independent >= REAP_PASS_INDEPENDENT);
 }
 
 static void judge_difference(struct reap_check *c, const struct reap_interval *ci,
@@ -405,9 +407,38 @@ static void note_choice(const struct reap_gates *g, const struct reap_pair *p, e
 		add_note(v, "%s at %s was not evaluated: judged without it", g->primary_pack, lens);
 }
 
+/* What the intervals of a row rest on, where that is too little. */
+static void note_units(const struct reap_pair_row *r, struct reap_verdict *v)
+{
+	const struct reap_interval *ci[] = {&r->d_ppl_ci, &r->d_cc_ci, &r->d_mean_p_ci,
+		&r->js2d_ci};
+	double sized = INFINITY, independent = INFINITY;
+	char worth[64] = "";
+
+	if (!r->paired || r->identical)
+		return;
+	for (size_t i = 0; i < sizeof(ci) / sizeof(ci[0]); i++) {
+		sized = fmin(sized, ci[i]->sized);
+		independent = fmin(independent, ci[i]->independent);
+	}
+	if (sized >= REAP_PASS_UNITS && independent < REAP_PASS_INDEPENDENT)
+		add_note(v,
+			"%s %u: %" PRIu64 " %s whose neighbours are alike are worth %.0f that are "
+			"not, too few to pass, which takes %d",
+			r->left.pack, r->left.seq_len, r->units, reap_unit_name(r),
+			floor(independent), REAP_PASS_INDEPENDENT);
+	if (sized >= REAP_PASS_UNITS)
+		return;
+	if (floor(sized) < (double)r->units)
+		snprintf(worth, sizeof(worth), ", worth %.0f of one size,", floor(sized));
+	add_note(v, "%s %u: %" PRIu64 " %s%s are too few to pass, which takes %d%s", r->left.pack,
+		r->left.seq_len, r->units, reap_unit_name(r), worth, REAP_PASS_UNITS,
+		r->units < REAP_INTERVAL_MIN_UNITS ? ", and for an interval" : "");
+}
+
 static void note_pair(const struct reap_pair *p, struct reap_verdict *v)
 {
-	const struct reap_pair_row *dropped = NULL, *held_in = NULL;
+	const struct reap_pair_row *dropped = NULL, *held_in = NULL, *blind = NULL;
 
 	for (size_t i = 0; i < p->count; i++) {
 		const struct reap_pair_row *r = &p->rows[i];
@@ -416,6 +447,8 @@ static void note_pair(const struct reap_pair *p, struct reap_verdict *v)
 			dropped = r;
 		if (strcmp(r->left.split, "eval") != 0 && held_in == NULL)
 			held_in = r;
+		if (r->paired && !r->identical && !r->units_are_rows && blind == NULL)
+			blind = r;
 	}
 	if (held_in != NULL && strcmp(held_in->left.split, "calib") == 0)
 		add_note(v, "NOT HELD OUT: %s is the calibration split, which the pruning has seen",
@@ -431,15 +464,14 @@ static void note_pair(const struct reap_pair *p, struct reap_verdict *v)
 			"(%" PRIu64 " and %" PRIu64 "), so perplexities are over different tokens",
 			dropped->left.pack, dropped->left.seq_len, dropped->left.dropped_tokens,
 			dropped->right.dropped_tokens);
-	for (size_t i = 0; i < v->count; i++) {
-		const struct reap_pair_row *r = &p->rows[v->judged[i].row];
-
-		if (r->paired && !r->identical && r->units < REAP_PASS_UNITS)
-			add_note(v, "%s %u: %" PRIu64 " %s are too few to pass, which takes %d%s",
-				r->left.pack, r->left.seq_len, r->units, reap_unit_name(r),
-				REAP_PASS_UNITS,
-				r->units < REAP_INTERVAL_MIN_UNITS ? ", and for an interval" : "");
-	}
+	if (blind != NULL)
+		add_note(v,
+			"%s %u: the evals do not say which documents its blocks were made of, so "
+			"blocks are the units; where they share documents, intervals may be too "
+			"narrow",
+			blind->left.pack, blind->left.seq_len);
+	for (size_t i = 0; i < v->count; i++)
+		note_units(&p->rows[v->judged[i].row], v);
 	if (strcmp(p->left_meta.backend, p->right_meta.backend) != 0)
 		add_note(v,
 			"the models were run with different arithmetic (%s and %s): the "

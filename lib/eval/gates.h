@@ -9,10 +9,10 @@
  * The original compares the values.  Here a difference passes when its whole 95%
  * interval lies within the limit, fails when all of it lies beyond, and is
  * undecided otherwise.  js2d is biased upwards by sampling noise: its interval
- * begins lower by the larger noise floor.  Fewer than REAP_PASS_UNITS units pass
- * nothing, whatever the interval.  The pair FAILs when a figure
- * fails, else is UNDECIDED when one is undecided, else PASSes.  Evals without
- * tokens have no intervals: then the values are compared, as in the original.
+ * begins lower by the larger noise floor.  Units that are worth
+ * fewer than REAP_PASS_UNITS of one size pass nothing, whatever the interval.  The pair FAILs when
+ * a figure fails, else is UNDECIDED when one is undecided, else PASSes.  Evals without tokens have
+ * no intervals: then the values are compared, as in the original.
  */
 #ifndef REAP_GATES_H
 #define REAP_GATES_H
@@ -22,8 +22,8 @@
 enum {
 	REAP_GATES_SEQ_LENS = 16,
 	REAP_GATES_NOTES = 16,
-	REAP_PASS_UNITS = 40,
-	REAP_PASS_INDEPENDENT = 16, /* as many must they be worth */
+	REAP_PASS_UNITS = 40,       /* so many of one size must the units be worth */
+	REAP_PASS_INDEPENDENT = 16, /* and so many that do not follow their neighbours */
 };
 
 struct reap_gates {

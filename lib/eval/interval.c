@@ -28,12 +28,12 @@ double reap_student_cdf(double x, double df)
 double reap_interval_reach(const struct reap_interval *i, int side, double times)
 {
 	double most = (i->units - 2) / sqrt(i->units - 1), g = fmax(side * i->skew, 0);
-	double n = times * i->units, m = times * i->independent;
+	double n = times * i->sized, m = times * i->independent;
 	double t = student_tail(fmax(m - 1, 3));
 	/* A single unit that differs is not infinitely far from all others. */
-	double s = (g + 1.5 * sqrt(6 / n)) / fmax(1 - g / most, 0.2);
+	double s = (g + 2 * sqrt(6 / n)) / fmax(1 - g / most, 0.2);
 
-	return i->se / sqrt(times) * (t + 2.5 * s * (1 + 2 * t * t) / (6 * sqrt(m)));
+	return i->se / sqrt(times) * (t + 3 * s * (1 + 2 * t * t) / (6 * sqrt(m)));
 }
 
 static const double MOST_ALIKE = 0.9;
@@ -41,10 +41,10 @@ static const double MOST_ALIKE = 0.9;
 struct reap_interval reap_interval_alike(const struct reap_interval *i)
 {
 	struct reap_interval out = *i;
-	double r = (i->units - i->independent) / (i->units + i->independent);
+	double r = (i->sized - i->independent) / (i->sized + i->independent);
 
 	r = fmin(r + 4 * r / i->units + 1 / sqrt(i->units), MOST_ALIKE);
-	out.independent = i->units * (1 - r) / (1 + r);
+	out.independent = i->sized * (1 - r) / (1 + r);
 	out.se *= sqrt(i->independent / out.independent);
 	return out;
 }
@@ -52,11 +52,12 @@ struct reap_interval reap_interval_alike(const struct reap_interval *i)
 /* What one figure changes by when a unit is left out, summed over the units. */
 struct moments {
 	double n, square, cube, neighbours;
-	double last;    /* of the unit before */
+	double last; /* of the unit before */
+	double size, size_square;
 	bool one_alone; /* without some unit there is no figure */
 };
 
-static void add_unit(struct moments *m, double change)
+static void add_unit(struct moments *m, double change, double size)
 {
 	if (isnan(change)) {
 		m->one_alone = true;
@@ -66,25 +67,28 @@ static void add_unit(struct moments *m, double change)
 	m->cube += change * change * change;
 	m->neighbours += m->n > 0 ? change * m->last : 0;
 	m->last = change;
+	m->size += size;
+	m->size_square += size * size;
 	m->n++;
 }
 
 static void form(const struct moments *m, double figure, struct reap_interval *out)
 {
-	*out = (struct reap_interval){.lo = NAN,
-		.hi = NAN,
-		.se = NAN,
-		.units = m->n,
-		.independent = m->n};
+	double alone = 1; /* share of the units that does not follow its neighbours */
+
+	*out = (struct reap_interval){.lo = NAN, .hi = NAN, .se = NAN, .units = m->n};
+	if (m->n > 0)
+		out->sized = out->independent = m->size * m->size / m->size_square;
 	if (m->n < 3 || m->one_alone || isnan(figure))
 		return;
 	if (m->square > 0) {
 		double r = fmin(fmax(m->neighbours / m->square + 1 / m->n, 0), MOST_ALIKE);
 
-		out->independent = m->n * (1 - r) / (1 + r);
+		alone = (1 - r) / (1 + r);
 		out->skew = sqrt(m->n / m->square) * m->cube / m->square;
 	}
-	out->se = sqrt(m->square * (m->n - 1) / out->independent);
+	out->independent = out->sized * alone;
+	out->se = sqrt(m->square * (m->n - 1) / (m->n * alone));
 	out->known = m->n >= REAP_INTERVAL_MIN_UNITS;
 	if (!out->known)
 		return;
@@ -100,8 +104,8 @@ static void total(const double *rows, size_t units, size_t columns, double *sums
 			sums[c] += rows[i * columns + c];
 }
 
-int reap_intervals(const double *rows, size_t units, size_t columns, reap_figures_fn fn,
-	size_t figures, struct reap_interval *out, struct reap_err *e)
+int reap_intervals(const double *rows, size_t units, size_t columns, size_t size,
+	reap_figures_fn fn, size_t figures, struct reap_interval *out, struct reap_err *e)
 {
 	double whole[REAP_INTERVAL_MAX_FIGURES], one[REAP_INTERVAL_MAX_FIGURES];
 	double without[REAP_INTERVAL_MAX_FIGURES];
@@ -122,7 +126,7 @@ int reap_intervals(const double *rows, size_t units, size_t columns, reap_figure
 		fn(less, without);
 		for (size_t f = 0; f < figures; f++)
 			if (!isnan(one[f])) /* the unit has something for it */
-				add_unit(&m[f], whole[f] - without[f]);
+				add_unit(&m[f], whole[f] - without[f], row[size]);
 	}
 	for (size_t f = 0; f < figures; f++)
 		form(&m[f], whole[f], &out[f]);

@@ -12,20 +12,24 @@
  * What the figure changes by when one unit is left out (the jackknife) gives its
  * standard error, the skewness of the units, and how alike neighbours are.
  *
- *   independent units: n (1 - r) / (1 + r), r the correlation of neighbours plus 1/n,
+ *   units of one size: (sum of sizes)^2 / sum of squares, as many as the units are worth of
+ *     which some have more tokens than others (Kish 1965).
+ *   independent ones: times (1 - r) / (1 + r), r the correlation of neighbours plus 1/n,
  *     which is its bias, within 0..0.9: as many as n units of an autoregression of
  *     the first order are worth.  The standard error grows accordingly.
- *   the end towards which the units are skewed: t + 2.5 s (1 + 2 t^2) / (6 sqrt(m))
+ *   the end towards which the units are skewed: t + 3 s (1 + 2 t^2) / (6 sqrt(m))
  *     standard errors away, t Student's for m - 1 degrees of freedom, m the
- *     independent units.  Johnson (1978) has 1, not 2.5, with the skewness s of
+ *     independent units.  Johnson (1978) has 1, not 3, with the skewness s of
  *     the population.  That of a sample, g, is much too small when units are
  *     few, and no sample can have more than G = (n - 2) / sqrt(n - 1), which one unit
- *     that differs from all others has.  So s = (g + 1.5 sqrt(6 / n)) / (1 - g / G):
- *     one and a half standard errors more, and ever more as g nears G.
+ *     that differs from all others has.  So s = (g + 2 sqrt(6 / n)) / (1 - g / G):
+ *     two standard errors more, n being units of one size, and ever more as g nears G.
  *
- * The constants 1.5 and 2.5 were chosen so that a model that lies on the limit passes by
- * luck in at most 3.5% of runs; nominal are 2.5%.  Of the kinds that `make coverage`
- * makes up one misses that: documents of skewness 6, with 4% at 40 units and 3.5% at 64.
+ * The constants 2 and 3 were chosen so that a model that lies on the limit passes by luck in
+ * at most 3.5% of runs, where nominal are 2.5%.  It takes units that are worth 40 of one size
+ * (lib/eval/gates.h): of the kinds that `make coverage` makes up the worst, documents of
+ * skewness 6, pass in 3% of runs then, and most kinds in less than 2%.
+ *
  * Nothing is drawn, so the same units give the same interval.
  */
 #ifndef REAP_INTERVAL_H
@@ -46,7 +50,8 @@ struct reap_interval {
 	double lo, hi;      /* 95% */
 	double se;          /* standard error; NaN when fewer than 3 units have something */
 	double units;       /* that have something for the figure */
-	double independent; /* as many are they worth */
+	double sized;       /* as many of one size are they worth */
+	double independent; /* and as many that do not follow their neighbours */
 	double skew;        /* of the units; > 0: a few pull the figure up */
 };
 
@@ -54,9 +59,9 @@ struct reap_interval {
  * those units hold nothing for it. */
 typedef void (*reap_figures_fn)(const double *sums, double *figures);
 
-/* rows: (units, columns), neighbours one after the other.  Fills out[figures], figures
- * <= REAP_INTERVAL_MAX_FIGURES. */
-REAP_MUST_CHECK int reap_intervals(const double *rows, size_t units, size_t columns,
+/* rows: (units, columns), neighbours one after the other; column `size` is how large a unit
+ * is.  Fills out[figures], figures <= REAP_INTERVAL_MAX_FIGURES. */
+REAP_MUST_CHECK int reap_intervals(const double *rows, size_t units, size_t columns, size_t size,
 	reap_figures_fn fn, size_t figures, struct reap_interval *out, struct reap_err *e);
 
 /* How far above (side 1) or below (-1) the figure the interval of `times` as many units

@@ -145,8 +145,8 @@ int reap_pair_row_units(struct reap_pair_row *row, struct reap_pair_work *w,
 	if (w->identical) /* nothing could differ, however few the units */
 		for (int f = 0; f < FIGURES; f++)
 			ci[f] = (struct reap_interval){.known = true};
-	else if ((rc = reap_intervals(w->sums, w->units.count, COLUMNS, figures, FIGURES, ci, e)) !=
-		REAP_OK)
+	else if ((rc = reap_intervals(w->sums, w->units.count, COLUMNS, COL_TOKENS, figures,
+			  FIGURES, ci, e)) != REAP_OK)
 		return rc;
 	for (size_t u = 0; u < w->units.count; u++)
 		for (int c = 0; c < COLUMNS; c++)

@@ -120,8 +120,8 @@ void reap_report_text(FILE *f, const struct reap_pair *p, const struct reap_gate
 
 #define HOW \
 	"Each unit is left out in turn (the jackknife); the interval is Student's t with a " \
-	"correction for skewness, wider where units are few, where a few of them make most of the " \
-	"difference, and where neighbours are alike."
+	"correction for skewness, wider where units are few or differ in size, where a few of them " \
+	"make most of the difference, and where neighbours are alike."
 
 static int compare_rows(const void *a, const void *b)
 {
@@ -248,8 +248,8 @@ static void print_verdict(FILE *f, const struct reap_pair *p, const struct reap_
 		}
 	}
 	fprintf(f,
-		"\nA figure passes when its whole interval is within the limit and there are at "
-		"least %d units; it fails when all of its interval is beyond. JS2D is biased upwards "
+		"\nA figure passes when its whole interval is within the limit and the units are "
+		"worth at least %d of one size; it fails when all of its interval is beyond. JS2D is biased upwards "
 		"by sampling noise: its interval begins lower by the noise floor.\n\n%s\n",
 		REAP_PASS_UNITS, intervals_said(p));
 }

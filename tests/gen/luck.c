@@ -133,6 +133,8 @@ static const struct kind {
 	{.name = "documents over blocks", .law = normal, .layout = DOCUMENTS},
 	{.name = "documents, skewed 2", .law = gamma_law, .a = 2, .layout = DOCUMENTS},
 	{.name = "documents, skewed 6", .law = lognormal, .a = 6, .layout = DOCUMENTS},
+	{.name = "documents, skewed 6 (gamma)", .law = gamma_law, .a = 6, .layout = DOCUMENTS},
+	{.name = "documents alike, 0.5", .law = normal, .layout = DOCUMENTS, .follow = 0.5},
 	{.name = "normal, 20x15 bins", .law = normal, .coarse = 0.16},
 	{.name = "skewed 2, 20x15 bins", .law = gamma_law, .a = 2, .coarse = 0.14},
 	{.name = "documents, 20x15 bins", .law = normal, .layout = DOCUMENTS, .coarse = 0.152},

@@ -62,6 +62,7 @@ int main(void)
 		move[i].share = (struct reap_interval){.known = true,
 			.se = 0.02,
 			.units = 50,
+			.sized = 50,
 			.independent = 50};
 	}
 	ok(right, "what a bin more or less changes, and what share of the tokens decides on it");
