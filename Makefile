@@ -130,7 +130,11 @@ test-slow:
 	@$(MAKE) --no-print-directory tools units
 	@$(PROVE) $(shell ls -r tests/slow/*.bats) # resume.bats, the longest, first
 
-##   test-stress    pipelines: kills, exchanged weights, shared work, a folder of any name
+##   test-odd       pipelines, built and installed in a folder with blanks, quotes and $
+test-odd:
+	@tests/odd/run
+
+##   test-stress    pipelines: kills, edits, exchanged weights, shared work (REAP_SEED=N repeats)
 test-stress: tools units
 	@$(PROVE) tests/stress/*.bats
 
@@ -188,7 +192,9 @@ lint: tools
 	@CC='$(CC)' LIB='$(LIB)' sh tests/lint.sh
 
 # Where things go, below PREFIX; install and uninstall both use these.
-D       = $(DESTDIR)$(PREFIX)
+TO      = $(DESTDIR)$(PREFIX)
+# As a word of the shell, whatever it holds.
+D       = '$(subst ','\'',$(TO))'
 COMP    = share/bash-completion/completions
 ZSH     = share/zsh/site-functions
 FISH    = share/fish/vendor_completions.d
@@ -197,26 +203,26 @@ MANS    = $(addprefix share/man/man,$(sort $(subst .,,$(suffix $(MAN)))))
 
 ##   install        into PREFIX (/usr/local), below DESTDIR
 install: tools
-	@install -d $(patsubst %,"$D/%",bin share/reap/recipes share/reap/pipelines $(COMP) $(ZSH) $(FISH) $(MANS))
-	@install -m 755 $(TOOLS) "$D/bin"
-	@for m in $(MAN); do install -m 644 $$m "$D/share/man/man$${m##*.}" || exit 1; done
-	@install -m 644 $(wildcard recipes/*) "$D/share/reap/recipes"
+	@install -d $(foreach d,bin share/reap/recipes share/reap/pipelines $(COMP) $(ZSH) $(FISH) $(MANS),$D/$d)
+	@install -m 755 $(TOOLS) $D/bin
+	@for m in $(MAN); do install -m 644 $$m $D/share/man/man$${m##*.} || exit 1; done
+	@install -m 644 $(wildcard recipes/*) $D/share/reap/recipes
 	@for f in $(filter-out %/Makefile,$(wildcard pipelines/*)); do \
-		install -m $$([ -x $$f ] && echo 755 || echo 644) $$f "$D/share/reap/pipelines" || exit 1; done
-	@ln -sfn ../share/reap/pipelines/reap-run "$D/bin/reap-run"
-	@install -m 644 cmd/completion/_reap "$D/$(ZSH)"
-	@for t in $(COMPLETED); do install -m 644 cmd/completion/reap.bash "$D/$(COMP)/$$t" && \
-		install -m 644 cmd/completion/reap.fish "$D/$(FISH)/$$t.fish" || exit 1; done
+		install -m $$([ -x $$f ] && echo 755 || echo 644) $$f $D/share/reap/pipelines || exit 1; done
+	@ln -sfn ../share/reap/pipelines/reap-run $D/bin/reap-run
+	@install -m 644 cmd/completion/_reap $D/$(ZSH)
+	@for t in $(COMPLETED); do install -m 644 cmd/completion/reap.bash $D/$(COMP)/$$t && \
+		install -m 644 cmd/completion/reap.fish $D/$(FISH)/$$t.fish || exit 1; done
 
 ##   uninstall      remove what install put there, and the folders that are empty then
 # The prefix of a system keeps its bin and share.
 uninstall:
-	@! [ -d "$D" ] || { cd "$D" && \
+	@! [ -d $D ] || { cd $D && \
 	rm -f $(TOOLS:$(BIN)/%=bin/%) bin/reap-run $(ZSH)/_reap $(COMPLETED:%=$(COMP)/%) $(COMPLETED:%=$(FISH)/%.fish) && \
 	rm -f $(foreach m,$(MAN),share/man/man$(subst .,,$(suffix $m))/$(notdir $m)) && rm -rf share/reap && \
-	for d in $(MANS) $(COMP) $(ZSH) $(FISH) $(if $(filter /usr /usr/local,$D),,bin); do \
-		! [ -d $$d ] || rmdir --ignore-fail-on-non-empty $(if $(filter /usr /usr/local,$D),,-p) $$d || exit 1; \
-	done; $(if $(filter /usr /usr/local,$D),,rmdir --ignore-fail-on-non-empty "$D";) }
+	for d in $(MANS) $(COMP) $(ZSH) $(FISH) $(if $(filter /usr /usr/local,$(TO)),,bin); do \
+		! [ -d $$d ] || rmdir --ignore-fail-on-non-empty $(if $(filter /usr /usr/local,$(TO)),,-p) $$d || exit 1; \
+	done; $(if $(filter /usr /usr/local,$(TO)),,rmdir --ignore-fail-on-non-empty $D;) }
 
 ##   dist           dist/reap-VERSION.tar.gz
 dist:
@@ -233,7 +239,7 @@ help:
 	@sed -n 's/^##//p' Makefile
 	@echo 'recipes:         make -C pipelines list'
 
-.PHONY: all tools deps demo test test-built test-slow test-stress test-resume test-faults test-tables test-loaders units fuzz coverage bench lint install uninstall \
+.PHONY: all tools deps demo test test-built test-slow test-odd test-stress test-resume test-faults test-tables test-loaders units fuzz coverage bench lint install uninstall \
 	dist clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

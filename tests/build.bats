@@ -12,15 +12,17 @@ built() {
 	make -s -o tools "$@" BIN="$REAP_BIN" B="$REAP_BUILD"
 }
 
-@test "make install, use, make uninstall: into a folder with a space, in silence, and nothing is left" {
-	[ -z "$(built install DESTDIR="$TMP/a root" PREFIX=/opt/reap 2>&1)" ]
-	[ "$("$TMP/a root/opt/reap/bin/reap-show" --version | head -c 9)" = reap-show ]
-	[ -f "$TMP/a root/opt/reap/share/man/man7/reap.7" ]
-	[ -f "$TMP/a root/opt/reap/share/reap/recipes/eval-base.yaml" ]
-	[ -f "$TMP/a root/opt/reap/share/bash-completion/completions/reap-show" ]
-	built uninstall DESTDIR="$TMP/a root" PREFIX=/opt/reap
-	[ -z "$(find "$TMP/a root/opt" -mindepth 1)" ]
-	built uninstall DESTDIR="$TMP/a root" PREFIX=/opt/reap # again: nothing is there
+@test "make install, use, make uninstall: into a folder of any name, in silence, and nothing is left" {
+	local odd="$TMP/a b'c\"\$(touch $TMP/ran)%é;d"
+	[ -z "$(built install DESTDIR="${odd//\$/\$\$}" PREFIX=/opt/reap 2>&1)" ]
+	[ "$("$odd/opt/reap/bin/reap-show" --version | head -c 9)" = reap-show ]
+	[ -f "$odd/opt/reap/share/man/man7/reap.7" ]
+	[ -f "$odd/opt/reap/share/reap/recipes/eval-base.yaml" ]
+	[ -f "$odd/opt/reap/share/bash-completion/completions/reap-show" ]
+	built uninstall DESTDIR="${odd//\$/\$\$}" PREFIX=/opt/reap
+	[ -z "$(find "$odd/opt" -mindepth 1)" ]
+	built uninstall DESTDIR="${odd//\$/\$\$}" PREFIX=/opt/reap # again: nothing is there
+	[ ! -e "$TMP/ran" ]
 }
 
 @test "make uninstall leaves what is others', and the bin and share of a system" {

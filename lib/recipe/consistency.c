@@ -242,9 +242,8 @@ static int check_target(const struct reap_node *root, struct reap_err *e)
 	const char *s = get_str(root, "target");
 
 	return s == NULL || names_folder(s, "abcdefghijklmnopqrstuvwxyz0123456789-")
-		       ? REAP_OK
-		       : conflict(root, "target", e,
-				 "small letters, digits and - only, 100 at most");
+		? REAP_OK
+		: conflict(root, "target", e, "small letters, digits and - only, 100 at most");
 }
 
 static int check_probe(const struct reap_node *root, struct reap_err *e)

@@ -169,8 +169,8 @@ static int check_name(const struct reap_node *n, const char *shown, struct reap_
 			return reap_node_fail(n, shown, e,
 				"a line break or control character in a name", "");
 	return strlen(n->str) < NAME_SIZE
-		       ? REAP_OK
-		       : reap_node_fail(n, shown, e, "a name of more than 4095 bytes", "");
+		? REAP_OK
+		: reap_node_fail(n, shown, e, "a name of more than 4095 bytes", "");
 }
 
 /* Not a way out of the folder that it is looked for in. */

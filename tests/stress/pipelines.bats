@@ -213,16 +213,3 @@ edited_meanwhile() {
 	[ "$(grep -c '^reap-ppl .*-m [^ ]*/openai/gpt-oss-20b ' "$TMP/runs")" -eq 1 ]
 	[ "$(grep -c '^reap-ppl' "$TMP/runs")" -eq 4 ]
 }
-
-@test "all of it in a folder of any name, and installed" {
-	local odd="$TMP/a b'c\"\$(x)%é;d"
-	mkdir -p "$odd"
-	cp -r bin cmd lib man pipelines recipes tests Makefile LICENSE "$odd"
-	mkdir -p "$odd/build"
-	cp -r "$REAP_BUILD" "$odd/build/rel"
-	(cd "$odd" && REAP_BIN=$odd/bin REAP_BUILD=$odd/build/rel bats tests/pipeline.bats tests/evaluate.bats tests/safety.bats) >"$TMP/tap" ||
-		{ grep -A 12 '^not ok' "$TMP/tap"; return 1; }
-	make -s install DESTDIR="$TMP/in st" PREFIX=/usr BIN="$REAP_BIN" B="$REAP_BUILD"
-	REAP_RUN="$TMP/in st/usr/bin/reap-run" bats tests/pipeline.bats tests/evaluate.bats tests/safety.bats >"$TMP/tap" ||
-		{ grep -A 12 '^not ok' "$TMP/tap"; return 1; }
-}
