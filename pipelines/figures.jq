@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 #
-# The data of a report's figures, from the JSON of reap-report.  --arg figure NAME
-# --arg part drawing|set|rows: the gnuplot script that draws it, its settings, its
-# rows separated by tabs.  --arg figure list: the names of the figures that there are.
+# The data of a report's figures, from the JSON of reap-report, as lines of files: the
+# file's name, a tab, the line.  NAME.drawing is the gnuplot script that draws a figure,
+# NAME.set its settings, NAME.rows its rows separated by tabs.
 #
 # Strings in `set` are ours alone: text from outside stands in rows only, and gnuplot
 # takes it as it is.
@@ -59,7 +59,6 @@ def figures: . as $all | [.verdict.checks[] | [.pack, .seq_len]] as $judged |
 			([$k.measured[] | ["", .d_nll, (.interval // [.d_nll, .d_nll])[]]] | range_of))} else null end)
 } | map_values(select(. != null and (.rows | length) > 0));
 
-figures | if $figure == "list" then keys[]
-	elif $part == "drawing" then .[$figure].drawing
-	elif $part == "set" then .[$figure].set | to_entries[] | "\(.key)=\(.value | @json)"
-	else .[$figure].rows[] | map(. // "NaN") | @tsv end
+figures | to_entries[] | .key as $figure | .value |
+	(["drawing", .drawing], (.set | to_entries[] | ["set", "\(.key)=\(.value | @json)"]),
+	(.rows[] | ["rows", (map(. // "NaN") | @tsv)])) | "\($figure).\(.[0])\t\(.[1])"
