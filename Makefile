@@ -1,6 +1,6 @@
 # reap: see README.md.  `make help` lists the targets.
 #
-# One library (lib/*/*.c -> libreap.a) and one program per file of cmd/ but
+# One library (lib/ -> libreap.a) and one program per file of cmd/ but
 # tool.c (cmd/NAME.c -> bin/reap-NAME).  A new file needs no line here.
 # Objects lie in build/VARIANT/, so that sanitizer and clang builds do not
 # disturb the others.
@@ -36,7 +36,7 @@ LINK    = $(CC) $(BASE_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(PKG_LIBS) -
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
 
-LIB_SRC := $(wildcard lib/*/*.c)
+LIB_SRC := $(wildcard lib/*/*.c lib/*/*/*.c)
 # Kernels for x86-64 stay out of a library for another machine.  A compiler that is
 # still missing (`make deps` installs it) is no error here.
 ifeq ($(findstring x86_64,$(shell $(CC) -dumpmachine 2>/dev/null)),)

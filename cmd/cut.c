@@ -12,7 +12,6 @@
 
 #include "cmd/tool.h"
 #include "lib/base/mem.h"
-#include "lib/model/checkpoint.h"
 #include "lib/model/model.h"
 #include "lib/score/load.h"
 #include "lib/score/select.h"
@@ -255,19 +254,7 @@ static int find_sizes(const char *dir, const struct reap_loaded *in, const char 
 	if (rc != REAP_OK)
 		return rc;
 	rc = reap_model_id_match(dir, &m->id, name, &in->head.model, e);
-	*all = *expert = 0;
-	for (size_t i = 0; i < m->ckpt->tensors; i++)
-		*all += m->ckpt->tensor[i].bytes;
-	for (uint32_t l = 0; l < m->cfg.layers; l++) {
-		const struct reap_layer *y = &m->layer[l];
-		const struct reap_tensor *per_expert[] = {y->router_w, y->router_b,
-			y->gate_up_blocks, y->gate_up_scales, y->gate_up_bias, y->down_blocks,
-			y->down_scales, y->down_bias};
-
-		for (size_t i = 0; i < sizeof(per_expert) / sizeof(per_expert[0]); i++)
-			if (per_expert[i] != NULL)
-				*expert += per_expert[i]->bytes / m->cfg.experts;
-	}
+	reap_model_bytes(m, all, expert);
 	reap_model_close(m);
 	return rc;
 }

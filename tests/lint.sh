@@ -22,7 +22,7 @@ check() {
 
 headers_compile_alone() {
 	status=0
-	for h in lib/*/*.h cmd/*.h; do
+	for h in $(find lib cmd -name "*.h"); do
 		echo "#include \"$h\"" | $CC -std=c11 -D_POSIX_C_SOURCE=200809L -I. -Wall -Wextra \
 			$(pkg-config --cflags msgpack jansson) -fsyntax-only -x c - || status=1
 	done
@@ -35,9 +35,9 @@ rooms_in_order() {
 	status=0
 	for room in $rooms; do
 		allowed="${allowed:-}${allowed:+|}$room"
-		grep -nE '#include "lib/' lib/"$room"/*.[ch] 2>/dev/null |
+		grep -rnE --include="*.[ch]" '#include "lib/' lib/"$room" |
 			grep -vE "#include \"lib/($allowed)/" && status=1
-		grep -nE '#include "cmd/' lib/"$room"/*.[ch] 2>/dev/null && status=1
+		grep -rnE --include="*.[ch]" '#include "cmd/' lib/"$room" && status=1
 	done
 	return $status
 }
@@ -51,7 +51,7 @@ file_names_are_unique() {
 }
 
 library_does_not_print_or_exit() {
-	! grep -nE '(^|[^a-z_])(printf|puts|perror|exit|abort|_exit)\(|\<std(out|err)\>' lib/*/*.c |
+	! grep -nE '(^|[^a-z_])(printf|puts|perror|exit|abort|_exit)\(|\<std(out|err)\>' $(find lib -name "*.c") |
 		grep -vE 'snprintf|vsnprintf'
 }
 

@@ -4,6 +4,7 @@
  * the residual.
  */
 #include "lib/engine/state.h"
+#include "lib/engine/weights.h"
 
 /* A run of tokens: what is at hand in g->q, g->k and g->v. */
 struct attention {
@@ -11,7 +12,8 @@ struct attention {
 	size_t first_token, tokens;
 	const struct reap_piece *piece;
 	size_t window;
-	struct reap_rows in, out; /* of the projections */
+	struct reap_weight q, k, v, o; /* the projections ... */
+	struct reap_rows in, out;      /* ... and their inputs */
 };
 
 static void norm_task(void *arg, size_t task, int thread)
@@ -133,11 +135,6 @@ static void add_tile(void *arg, const struct reap_tile *t)
 	}
 }
 
-static struct reap_weight bf16_weight(const struct reap_tensor *t)
-{
-	return (struct reap_weight){REAP_W_BF16, t->data, NULL, t->shape[0], t->shape[1]};
-}
-
 /* Panels over the run's rows; its first token belongs to `block`.  The run is
  * whole blocks or a part of one, and the panels are cut so that they depend on the
  * block alone where that matters. */
@@ -161,11 +158,8 @@ static size_t run_panels(struct reap_engine *g, const struct attention *a, size_
 
 /* Attention is causal, so a run needs keys and values of itself and of those before
  * it alone: one pass over the tokens does the whole of it. */
-static void attend_run(struct reap_engine *g, const struct reap_layer *l, struct attention *a,
-	size_t block, size_t pieces)
+static void attend_run(struct reap_engine *g, struct attention *a, size_t block, size_t pieces)
 {
-	struct reap_weight wq = bf16_weight(l->q_w), wk = bf16_weight(l->k_w),
-			   wv = bf16_weight(l->v_w), wo = bf16_weight(l->o_w);
 	struct sink to_q = {g, g->q, g->q_dim, g->w.q_bias};
 	struct sink to_k = {g, g->k, g->kv_dim, g->w.k_bias};
 	struct sink to_v = {g, g->v, g->kv_dim, g->w.v_bias};
@@ -177,7 +171,7 @@ static void attend_run(struct reap_engine *g, const struct reap_layer *l, struct
 		.panels = panels,
 		.done = store_tile};
 	struct reap_product p[3] = {in, in, in};
-	struct reap_product o = {.w = &wo,
+	struct reap_product o = {.w = &a->o,
 		.packed = g->packed_o,
 		.a = g->attn_out != NULL ? (const void *)g->attn_out : g->q,
 		.panel = g->panel,
@@ -185,9 +179,9 @@ static void attend_run(struct reap_engine *g, const struct reap_layer *l, struct
 		.done = add_tile,
 		.arg = &to_x};
 
-	p[0].w = &wq, p[0].packed = g->packed_q, p[0].arg = &to_q;
-	p[1].w = &wk, p[1].packed = g->packed_k, p[1].arg = &to_k;
-	p[2].w = &wv, p[2].packed = g->packed_v, p[2].arg = &to_v;
+	p[0].w = &a->q, p[0].packed = g->packed_q, p[0].arg = &to_q;
+	p[1].w = &a->k, p[1].packed = g->packed_k, p[1].arg = &to_k;
+	p[2].w = &a->v, p[2].packed = g->packed_v, p[2].arg = &to_v;
 	reap_pool_run(g->pool, row_tasks, norm_task, a);
 	reap_gemm_run(&g->attn_gemm, p, 3);
 	reap_pool_run(g->pool, pieces, rope_task, a);
@@ -208,24 +202,27 @@ static size_t add_pieces(struct reap_engine *g, size_t n, size_t token, uint32_t
 void reap_engine_attention(struct reap_engine *g, uint32_t layer)
 {
 	const struct reap_layer *l = &g->m->layer[layer];
-	struct reap_weight wq = bf16_weight(l->q_w), wk = bf16_weight(l->k_w),
-			   wv = bf16_weight(l->v_w), wo = bf16_weight(l->o_w);
+	const struct reap_config *c = g->cfg;
 	const struct reap_gemm *gemm = g->attn_gemm.gemm;
 	struct attention a = {.g = g,
 		.piece = g->piece,
-		.window = g->cfg->sliding[layer] ? g->cfg->window : SIZE_MAX,
+		.window = c->sliding[layer] ? c->window : SIZE_MAX,
+		.q = reap_weight_of(c, l->of[REAP_ROLE_Q], 0),
+		.k = reap_weight_of(c, l->of[REAP_ROLE_K], 0),
+		.v = reap_weight_of(c, l->of[REAP_ROLE_V], 0),
+		.o = reap_weight_of(c, l->of[REAP_ROLE_O], 0),
 		.in = {.type = gemm->operand, .k = g->hidden},
 		.out = {.type = gemm->operand, .k = g->q_dim, .gated = true}};
 	size_t block = 0, pos = 0;
 
-	reap_gemm_pack_all(&g->attn_gemm, g->packed_q, &wq);
-	reap_gemm_pack_all(&g->attn_gemm, g->packed_k, &wk);
-	reap_gemm_pack_all(&g->attn_gemm, g->packed_v, &wv);
-	reap_gemm_pack_all(&g->attn_gemm, g->packed_o, &wo);
-	a.in.precise = reap_gemm_uneven(gemm, g->packed_q, &wq) ||
-		reap_gemm_uneven(gemm, g->packed_k, &wk) ||
-		reap_gemm_uneven(gemm, g->packed_v, &wv);
-	a.out.precise = reap_gemm_uneven(gemm, g->packed_o, &wo);
+	reap_gemm_pack_all(&g->attn_gemm, g->packed_q, &a.q);
+	reap_gemm_pack_all(&g->attn_gemm, g->packed_k, &a.k);
+	reap_gemm_pack_all(&g->attn_gemm, g->packed_v, &a.v);
+	reap_gemm_pack_all(&g->attn_gemm, g->packed_o, &a.o);
+	a.in.precise = reap_gemm_uneven(gemm, g->packed_q, &a.q) ||
+		reap_gemm_uneven(gemm, g->packed_k, &a.k) ||
+		reap_gemm_uneven(gemm, g->packed_v, &a.v);
+	a.out.precise = reap_gemm_uneven(gemm, g->packed_o, &a.o);
 
 	/* Runs of whole blocks, or of a long block's next REAP_RUN positions. */
 	while (block < g->c.blocks) {
@@ -250,6 +247,6 @@ void reap_engine_attention(struct reap_engine *g, uint32_t layer)
 				pos = 0;
 			}
 		}
-		attend_run(g, l, &a, first_block, pieces);
+		attend_run(g, &a, first_block, pieces);
 	}
 }

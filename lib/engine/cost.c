@@ -38,18 +38,45 @@ void reap_work_cut(struct reap_work *w)
 	w->open_chunk = 0;
 }
 
+/* Of the weights, what a token's way through a layer multiplies with: numbers of the
+ * matrices of attention, of the router, and of the experts that it takes. */
+struct matrices {
+	double attention, router, experts;
+};
+
+static struct matrices matrices(const struct reap_config *c)
+{
+	struct matrices m = {0};
+
+	for (size_t i = 0; i < c->arch->specs; i++) {
+		const struct reap_spec *r = &c->arch->spec[i];
+		const double numbers = (double)reap_spec_numbers(r, c);
+
+		if (!reap_spec_holds(r, c))
+			continue;
+		if (r->flags & REAP_SPEC_EXPERT)
+			m.experts += numbers / c->experts * c->top_k;
+		else if (r->role == REAP_ROLE_ROUTER)
+			m.router += numbers;
+		else if (r->role == REAP_ROLE_Q || r->role == REAP_ROLE_K ||
+			r->role == REAP_ROLE_V || r->role == REAP_ROLE_O)
+			m.attention += numbers;
+	}
+	return m;
+}
+
 struct reap_flops reap_cost_flops(const struct reap_cost_run *run, const struct reap_work *w)
 {
 	const struct reap_config *c = run->cfg;
-	double h = c->hidden, d = (double)c->heads * c->head_dim;
-	double g = (double)c->kv_heads * c->head_dim, rows = (double)w->tokens * run->layers;
+	const struct matrices m = matrices(c);
+	double rows = (double)w->tokens * run->layers, d = (double)c->heads * c->head_dim;
 
 	return (struct reap_flops){
-		.attention = rows * (2 * h * (d + 2 * g) + 2 * d * h) + 4 * d * (double)w->pairs,
-		.router = rows * 2 * h * c->experts,
-		.experts = ((double)w->tokens * (run->layers - 1) + (double)w->last) * c->top_k *
-			6 * h * c->inter,
-		.lm_head = run->outcomes ? (double)w->predicted * 2 * h * c->vocab : 0,
+		.attention = rows * 2 * m.attention + 4 * d * (double)w->pairs,
+		.router = rows * 2 * m.router,
+		.experts =
+			((double)w->tokens * (run->layers - 1) + (double)w->last) * 2 * m.experts,
+		.lm_head = run->outcomes ? (double)w->predicted * 2 * c->hidden * c->vocab : 0,
 	};
 }
 
@@ -61,14 +88,21 @@ double reap_flops_total(const struct reap_flops *f)
 uint64_t reap_cost_weights(const struct reap_cost_run *run)
 {
 	const struct reap_config *c = run->cfg;
-	uint64_t h = c->hidden, d = (uint64_t)c->heads * c->head_dim, inter = c->inter;
-	uint64_t g = (uint64_t)c->kv_heads * c->head_dim, matrix = 3 * h * inter;
-	/* MXFP4: 16 bytes and a scale for 32 weights. */
-	uint64_t expert = (c->mxfp4 ? matrix / 32 * 17 : matrix * 2) + (2 * inter + h) * 2;
-	uint64_t attention = (h * (d + 2 * g) + d + 2 * g + d * h + h + c->heads) * 2;
-	uint64_t layer = attention + 2 * h * 2 + (h + 1) * c->experts * 2 + expert * c->experts;
+	uint64_t bytes = 0;
 
-	return run->layers * layer + (run->outcomes ? h * 2 + (uint64_t)c->vocab * h * 2 : 0);
+	for (size_t i = 0; i < c->arch->specs; i++) {
+		const struct reap_spec *r = &c->arch->spec[i];
+		const uint64_t size =
+			reap_format_bytes(reap_spec_format(r, c), reap_spec_numbers(r, c));
+
+		if (!reap_spec_holds(r, c))
+			continue;
+		if (reap_spec_of_layer(r))
+			bytes += run->layers * size;
+		else if (run->outcomes && r->role != REAP_ROLE_EMBED)
+			bytes += size;
+	}
+	return bytes;
 }
 
 double reap_forecast_seconds(const struct reap_forecast *f, uint64_t shards)

@@ -35,16 +35,12 @@ void reap_work_add(struct reap_work *w, const struct reap_cost_run *run,
 /* The next block opens a new chunk. */
 void reap_work_cut(struct reap_work *w);
 
-/* Floating-point operations, a multiplication and an addition being two.  For each
- * token and layer of a gpt_oss model (transformers 4.55, modeling_gpt_oss.py, whose
- * matrices these are), with h = hidden, d = heads * head_dim, g = kv_heads * head_dim:
- *   attention  2 h (d + 2 g) + 2 d h, and 4 d for each visible key: its product with
- *              the query, and its value's part of the sum.  Visible are the token
- *              itself and those before it, in a sliding layer `window` at most
- *   router     2 h experts
- *   experts    top_k (2 h 2 inter + 2 inter h)
- *   lm_head    2 h vocab, once for each predicted token
- * Norms, rotary embedding, softmax and activations, well below one percent of the
+/* Floating-point operations, a multiplication and an addition being two.  A token takes
+ * two for each number of the matrices that it passes: of attention, of the router, of the
+ * experts that it takes, and of lm_head, once for each predicted token.  And 4 heads *
+ * head_dim for each visible key: its product with the query, and its value's part of the
+ * sum.  Visible are the token itself and those before it, in a sliding layer `window` at
+ * most.  Norms, rotary embedding, softmax and activations, well below one percent of the
  * operations, are left out. */
 struct reap_flops {
 	double attention, router, experts, lm_head;

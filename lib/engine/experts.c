@@ -9,7 +9,9 @@
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
+#include "lib/engine/buffers.h"
 #include "lib/engine/state.h"
+#include "lib/engine/weights.h"
 
 enum { ROUTER_DEPTH = 192 }; /* inputs per partial sum of a router logit */
 
@@ -49,7 +51,7 @@ static void route_task(void *arg, size_t task, int thread)
 	struct reap_engine *g = a->g;
 	const struct reap_rows in = {.type = g->gemm.gemm->operand,
 		.k = g->hidden,
-		.precise = a->l->gate_up_scales == NULL};
+		.precise = g->cfg->format == &reap_format_bf16};
 	size_t first = task * REAP_ROW_TASK, n = g->c.tokens - first, k = g->cfg->top_k;
 	float *rows = (float *)(void *)reap_thread_scratch(g, thread);
 	float *logits = rows + REAP_ROW_TASK * g->hidden;
@@ -93,7 +95,6 @@ struct act_sink {
 	const struct reap_engine *g;
 	const float *bias;    /* of the expert */
 	const uint32_t *pair; /* of each row */
-	enum reap_weight_layout layout;
 };
 
 static void gather_task(void *arg, size_t task, int thread)
@@ -119,7 +120,7 @@ static void activate_tile(void *arg, const struct reap_tile *t)
 	const struct reap_rows act = {.type = g->gemm.gemm->operand,
 		.k = g->inter,
 		.gated = true,
-		.precise = s->layout == REAP_W_BF16_TURNED};
+		.precise = g->cfg->format == &reap_format_bf16};
 	float *row = (float *)(void *)reap_thread_scratch(g, t->thread);
 
 	for (size_t r = 0; r < t->rows; r++) {
@@ -171,18 +172,6 @@ static void combine_task(void *arg, size_t task, int thread)
 	}
 }
 
-static struct reap_weight expert_weight(const struct reap_tensor *data,
-	const struct reap_tensor *scales, uint32_t expert, size_t n, size_t k)
-{
-	struct reap_weight w = {.n = n, .k = k};
-
-	w.layout = scales != NULL ? REAP_W_MXFP4 : REAP_W_BF16_TURNED;
-	w.data = data->data + data->bytes / data->shape[0] * expert;
-	if (scales != NULL)
-		w.scales = scales->data + scales->bytes / scales->shape[0] * expert;
-	return w;
-}
-
 static void run_group(struct group *q)
 {
 	struct reap_engine *g = q->g;
@@ -194,10 +183,9 @@ static void run_group(struct group *q)
 		uint32_t e = q->expert[i];
 		struct reap_product *p = &q->product[i];
 
-		q->gate_up[i] = expert_weight(q->l->gate_up_blocks, q->l->gate_up_scales, e,
-			2 * g->inter, g->hidden);
+		q->gate_up[i] = reap_weight_of(g->cfg, q->l->of[REAP_ROLE_GATE_UP], e);
 		q->sink[i] = (struct act_sink){g, g->w.gate_up_bias + (size_t)e * 2 * g->inter,
-			g->pair + q->first_pair, q->gate_up[i].layout};
+			g->pair + q->first_pair};
 		p->w = &q->gate_up[i];
 		p->a = g->gathered;
 		p->done = activate_tile;
@@ -207,8 +195,7 @@ static void run_group(struct group *q)
 	for (size_t i = 0; i < q->products; i++) {
 		struct reap_product *p = &q->product[i];
 
-		q->down[i] = expert_weight(q->l->down_blocks, q->l->down_scales, q->expert[i],
-			g->hidden, g->inter);
+		q->down[i] = reap_weight_of(g->cfg, q->l->of[REAP_ROLE_DOWN], q->expert[i]);
 		p->w = &q->down[i];
 		p->a = g->act;
 		p->done = output_tile;

@@ -1,216 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The engine: its memory, and the way of a chunk through the layers.
+ * The engine: the way of a chunk through the layers.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/engine/buffers.h"
 #include "lib/engine/state.h"
-
-/* ---- memory ---- */
-
-/* Past MOST_TOKENS of a chunk nothing is gained: the cost of reading and expanding
- * weights is then a few percent of the work. */
-enum { MOST_TOKENS = 65536 };
-
-enum { LEAST_ROWS = 4096, MOST_ROWS = 32768 }; /* of a group of experts */
-
-size_t reap_group_rows(const struct reap_engine *g, size_t tokens)
-{
-	size_t pairs = tokens * g->cfg->top_k, rows = pairs / 8;
-
-	if (rows > MOST_ROWS)
-		return MOST_ROWS;
-	if (rows < LEAST_ROWS)
-		rows = LEAST_ROWS;
-	return rows < pairs ? rows : pairs;
-}
-
-static size_t scratch_bytes(const struct reap_engine *g)
-{
-	size_t rows = REAP_ROW_TASK * (g->hidden + g->experts16) * sizeof(float);
-	size_t inter = g->inter * sizeof(float);
-	size_t n = g->attend->scratch_bytes(g->cfg->heads / g->cfg->kv_heads, g->cfg->head_dim);
-
-	n = n > rows ? n : rows;
-	n = n > inter ? n : inter;
-	return (n + 63) / 64 * 64;
-}
-
-static size_t head_columns(const struct reap_engine *g)
-{
-	size_t slab = g->gemm.gemm->slab, n = 4096 / slab * slab;
-
-	return n < slab ? slab : n;
-}
-
-/* Bytes of the buffers for chunks of `cap` tokens, false when nobody has as many. */
-static bool buffer_bytes(const struct reap_engine *g, uint64_t cap, uint64_t *bytes)
-{
-	const struct reap_gemm *gemm = g->gemm.gemm, *attn = g->attn_gemm.gemm;
-	uint64_t k = g->cfg->top_k, threads = (uint64_t)g->o.threads, fixed, token;
-	uint64_t group_row = g->xn_row + g->act_row + g->hidden * 4;
-	size_t max_k = g->hidden > g->inter ? g->hidden : g->inter;
-
-	fixed = reap_gemm_memory(gemm, g->o.threads, max_k) +
-		reap_gemm_memory(attn, g->o.threads, 0) + threads * scratch_bytes(g) +
-		reap_gemm_packed_bytes(attn, g->q_dim, g->hidden) +
-		2 * reap_gemm_packed_bytes(attn, g->kv_dim, g->hidden) +
-		reap_gemm_packed_bytes(attn, g->hidden, g->q_dim) +
-		REAP_RUN *
-			((g->q_dim + 2 * g->kv_dim) * 4 +
-				reap_operand_bytes(attn->operand, g->hidden) +
-				reap_operand_bytes(attn->operand, g->q_dim)) +
-		g->cfg->experts * (3 * g->hidden + 2 * g->inter) * 4 +
-		reap_group_rows(g, cap) * group_row;
-	token = g->hidden * 4 + g->xn_row + 2 * g->cache_row + k * (2 + 4 + 4 + 4 + 4) +
-		(4 + 1 + 1) + (g->layers + 1) * sizeof(*g->outliers) +
-		2 * sizeof(struct reap_panel) + sizeof(size_t);
-	/* Rotary tables, if the chunk is one block. */
-	token += 2 * g->rope.half * sizeof(float);
-	if (g->o.routes)
-		token += g->layers * k * (2 + 4 + 4);
-	if (g->o.outcomes) {
-		fixed += reap_gemm_packed_bytes(gemm, head_columns(g), g->hidden);
-		token +=
-			sizeof(struct reap_row_state) + 4 * (uint64_t)g->o.entropy_topk + 4 + 4 + 1;
-	}
-	return reap_mul_u64(token, cap, bytes) && reap_add_u64(*bytes, fixed, bytes);
-}
-
-/* The buffers hold as many tokens as memory allows, but no more than are ever
- * wanted at once. */
-static int choose_cap(struct reap_engine *g, struct reap_err *e)
-{
-	uint64_t least = 1, most = g->cfg->max_context, need;
-
-	most = most > MOST_TOKENS ? most : MOST_TOKENS;
-	if (most > (UINT32_MAX - 1) / g->cfg->top_k)
-		most = (UINT32_MAX - 1) / g->cfg->top_k;
-	if (!buffer_bytes(g, least, &need))
-		return reap_fail_memory(e, "a chunk");
-	if (need > g->o.memory)
-		return reap_fail(e, REAP_EUSAGE,
-			"memory: this model needs %llu MiB, %llu MiB are allowed",
-			(unsigned long long)((need >> 20) + 1),
-			(unsigned long long)(g->o.memory >> 20));
-	while (least < most) {
-		uint64_t n = least + (most - least + 1) / 2;
-
-		if (buffer_bytes(g, n, &need) && need <= g->o.memory)
-			least = n;
-		else
-			most = n - 1;
-	}
-	g->cap = (size_t)least;
-	return REAP_OK;
-}
-
-static void *floats(size_t rows, size_t n)
-{
-	uint64_t total;
-
-	if (!reap_mul_u64(rows, n, &total) || !reap_add_u64(total, REAP_FLOAT_SLACK, &total))
-		return NULL;
-	return reap_alloc_aligned(total, sizeof(float));
-}
-
-static void *packed(const struct reap_gemm_ctx *c, size_t n, size_t k)
-{
-	return reap_alloc_aligned(reap_gemm_packed_bytes(c->gemm, n, k), 1);
-}
-
-static bool allocate(struct reap_engine *g)
-{
-	const struct reap_config *c = g->cfg;
-	struct reap_small *w = &g->w;
-	enum reap_operand attn = g->attn_gemm.gemm->operand;
-	size_t k = c->top_k, cap = g->cap, pairs = cap * k;
-	bool ok;
-
-	g->group_rows = reap_group_rows(g, cap);
-	g->panel_cap = cap > g->group_rows ? cap : g->group_rows;
-	g->scratch_bytes = scratch_bytes(g);
-	g->head_columns = head_columns(g);
-
-	w->input_norm = floats(1, g->hidden);
-	w->post_norm = floats(1, g->hidden);
-	w->final_norm = floats(1, g->hidden);
-	w->q_bias = floats(1, g->q_dim);
-	w->k_bias = floats(1, g->kv_dim);
-	w->v_bias = floats(1, g->kv_dim);
-	w->o_bias = floats(1, g->hidden);
-	w->sinks = floats(1, c->heads);
-	w->router = floats(g->hidden, g->experts16);
-	w->router_bias = floats(1, g->experts16);
-	w->gate_up_bias = floats(c->experts, 2 * g->inter);
-	w->down_bias = floats(c->experts, g->hidden);
-	ok = w->input_norm && w->post_norm && w->final_norm && w->q_bias && w->k_bias &&
-		w->v_bias && w->o_bias && w->sinks && w->router && w->router_bias &&
-		w->gate_up_bias && w->down_bias;
-
-	g->packed_q = packed(&g->attn_gemm, g->q_dim, g->hidden);
-	g->packed_k = packed(&g->attn_gemm, g->kv_dim, g->hidden);
-	g->packed_v = packed(&g->attn_gemm, g->kv_dim, g->hidden);
-	g->packed_o = packed(&g->attn_gemm, g->hidden, g->q_dim);
-	ok = ok && g->packed_q && g->packed_k && g->packed_v && g->packed_o;
-
-	g->x = floats(cap, g->hidden);
-	g->xn = reap_alloc_aligned(cap, g->xn_row);
-	g->attn_in = reap_alloc_aligned(REAP_RUN, reap_operand_bytes(attn, g->hidden));
-	g->q = floats(REAP_RUN, g->q_dim);
-	g->k = floats(REAP_RUN, g->kv_dim);
-	g->v = floats(REAP_RUN, g->kv_dim);
-	g->keys = reap_alloc_aligned(cap, g->cache_row);
-	g->values = reap_alloc_aligned(cap, g->cache_row);
-	if (attn != REAP_OP_F32)
-		g->attn_out = reap_alloc_aligned(REAP_RUN, reap_operand_bytes(attn, g->q_dim));
-	g->scratch = reap_alloc_aligned((size_t)g->o.threads, g->scratch_bytes);
-	g->piece = reap_alloc(REAP_RUN, sizeof(*g->piece));
-	g->panel = reap_alloc(g->panel_cap, sizeof(*g->panel));
-	ok = ok && g->x && g->xn && g->attn_in && g->q && g->k && g->v && g->keys && g->values &&
-		(g->attn_out || attn == REAP_OP_F32) && g->scratch && g->piece && g->panel;
-
-	g->expert = reap_alloc(pairs, sizeof(*g->expert));
-	g->gate = reap_alloc(pairs, sizeof(*g->gate));
-	g->norm = reap_alloc(pairs, sizeof(*g->norm));
-	g->row = reap_alloc(pairs, sizeof(*g->row));
-	g->pair = reap_alloc(pairs, sizeof(*g->pair));
-	g->gathered = reap_alloc_aligned(g->group_rows, g->xn_row);
-	g->act = reap_alloc_aligned(g->group_rows, g->act_row);
-	g->y = floats(g->group_rows, g->hidden);
-	ok = ok && g->expert && g->gate && g->norm && g->row && g->pair && g->gathered && g->act &&
-		g->y;
-
-	g->c.kept = reap_alloc(cap, sizeof(*g->c.kept));
-	g->c.need = reap_alloc(cap, sizeof(*g->c.need));
-	g->c.start = reap_alloc(cap + 1, sizeof(*g->c.start));
-	g->c.uneven = reap_calloc(cap, sizeof(*g->c.uneven));
-	g->outliers = reap_alloc(cap * (g->layers + 1), sizeof(*g->outliers));
-	ok = ok && g->c.kept && g->c.need && g->c.start && g->c.uneven && g->outliers;
-	if (g->o.routes) {
-		size_t n = pairs * g->layers; /* both factors were within `memory` */
-
-		g->trace_expert = reap_alloc(n, sizeof(*g->trace_expert));
-		g->trace_gate = reap_alloc(n, sizeof(*g->trace_gate));
-		g->trace_norm = reap_alloc(n, sizeof(*g->trace_norm));
-		ok = ok && g->trace_expert && g->trace_gate && g->trace_norm;
-	}
-	if (g->o.outcomes) {
-		g->packed_head = packed(&g->gemm, g->head_columns, g->hidden);
-		g->state = reap_alloc(cap, sizeof(*g->state));
-		g->top = floats(cap, g->o.entropy_topk);
-		g->logp = floats(1, cap);
-		g->entropy = floats(1, cap);
-		g->top1 = reap_alloc(cap, 1);
-		g->best = reap_alloc(cap, sizeof(*g->best));
-		ok = ok && g->packed_head && g->state && g->top && g->logp && g->entropy &&
-			g->top1 && g->best;
-	}
-	return ok;
-}
 
 int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 	const struct reap_engine_opts *o, struct reap_err *e)
@@ -245,16 +43,13 @@ int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 	g->act_row = reap_operand_bytes(gemm->operand, g->inter);
 	g->cache_row = g->attend->row_bytes(c->kv_heads, c->head_dim);
 	if ((rc = reap_rope_init(&g->rope, c, e)) != REAP_OK ||
-		(rc = choose_cap(g, e)) != REAP_OK ||
+		(rc = reap_buffers_choose(g, e)) != REAP_OK ||
 		(rc = reap_pool_open(&g->pool, o->threads, e)) != REAP_OK ||
 		(rc = reap_gemm_open(&g->gemm, gemm, g->kern, g->pool,
 			 g->hidden > g->inter ? g->hidden : g->inter, e)) != REAP_OK ||
-		(rc = reap_gemm_open(&g->attn_gemm, attn, g->kern, g->pool, 0, e)) != REAP_OK)
+		(rc = reap_gemm_open(&g->attn_gemm, attn, g->kern, g->pool, 0, e)) != REAP_OK ||
+		(rc = reap_buffers_open(g, e)) != REAP_OK)
 		goto fail;
-	if (!allocate(g)) {
-		rc = reap_fail_memory(e, "the engine's buffers");
-		goto fail;
-	}
 	*eng = g;
 	return REAP_OK;
 fail:
@@ -266,17 +61,8 @@ void reap_engine_close(struct reap_engine *g)
 {
 	if (g == NULL)
 		return;
-	void *const all[] = {g->w.input_norm, g->w.post_norm, g->w.final_norm, g->w.q_bias,
-		g->w.k_bias, g->w.v_bias, g->w.o_bias, g->w.sinks, g->w.router, g->w.router_bias,
-		g->w.gate_up_bias, g->w.down_bias, g->packed_q, g->packed_k, g->packed_v,
-		g->packed_o, g->x, g->xn, g->attn_in, g->q, g->k, g->v, g->keys, g->values,
-		g->attn_out, g->scratch, g->piece, g->panel, g->expert, g->gate, g->norm, g->row,
-		g->pair, g->gathered, g->act, g->y, g->c.kept, g->c.need, g->c.start, g->c.uneven,
-		g->outliers, g->trace_expert, g->trace_gate, g->trace_norm, g->packed_head,
-		g->state, g->top, g->logp, g->entropy, g->top1, g->best};
-
-	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
-		free(all[i]);
+	if (g->attend != NULL) /* else there was no list yet */
+		reap_buffers_close(g);
 	reap_gemm_close(&g->gemm);
 	reap_gemm_close(&g->attn_gemm);
 	reap_pool_close(g->pool);
@@ -286,14 +72,12 @@ void reap_engine_close(struct reap_engine *g)
 
 uint64_t reap_engine_chunk_tokens(const struct reap_engine *g)
 {
-	return g->cap < MOST_TOKENS ? g->cap : MOST_TOKENS;
+	return g->cap < REAP_MOST_TOKENS ? g->cap : REAP_MOST_TOKENS;
 }
 
 uint64_t reap_engine_memory(const struct reap_engine *g, uint64_t tokens)
 {
-	uint64_t bytes;
-
-	return buffer_bytes(g, tokens, &bytes) ? bytes : UINT64_MAX;
+	return reap_buffers_bytes(g, tokens);
 }
 
 /* ---- a chunk ---- */
@@ -353,11 +137,12 @@ static void embed_task(void *arg, size_t block, int thread)
 {
 	struct reap_engine *g = arg;
 	const struct reap_block *b = &g->c.block[block];
+	const struct reap_tensor *embed = reap_tensor_of(&g->m->whole, REAP_ROLE_EMBED);
 
 	(void)thread;
 	for (uint32_t t = 0; t < b->len; t++)
 		g->kern->bf16_to_f32(g->x + (g->c.start[block] + t) * g->hidden,
-			(const uint16_t *)(const void *)(g->m->embed->data +
+			(const uint16_t *)(const void *)(embed->data +
 				(size_t)b->ids[t] * g->hidden * 2),
 			g->hidden);
 }
@@ -379,33 +164,32 @@ static void load_small(struct reap_engine *g, const struct reap_layer *l)
 	size_t experts = g->cfg->experts;
 	float *row = (float *)(void *)g->scratch;
 
-	small(g, g->w.input_norm, l->input_norm, 0, g->hidden);
-	small(g, g->w.post_norm, l->post_norm, 0, g->hidden);
-	small(g, g->w.q_bias, l->q_b, 0, g->q_dim);
-	small(g, g->w.k_bias, l->k_b, 0, g->kv_dim);
-	small(g, g->w.v_bias, l->v_b, 0, g->kv_dim);
-	small(g, g->w.o_bias, l->o_b, 0, g->hidden);
-	small(g, g->w.sinks, l->sinks, 0, g->cfg->heads);
+	small(g, g->w.input_norm, reap_tensor_of(l, REAP_ROLE_INPUT_NORM), 0, g->hidden);
+	small(g, g->w.post_norm, reap_tensor_of(l, REAP_ROLE_POST_NORM), 0, g->hidden);
+	small(g, g->w.q_bias, reap_tensor_of(l, REAP_ROLE_Q_BIAS), 0, g->q_dim);
+	small(g, g->w.k_bias, reap_tensor_of(l, REAP_ROLE_K_BIAS), 0, g->kv_dim);
+	small(g, g->w.v_bias, reap_tensor_of(l, REAP_ROLE_V_BIAS), 0, g->kv_dim);
+	small(g, g->w.o_bias, reap_tensor_of(l, REAP_ROLE_O_BIAS), 0, g->hidden);
+	small(g, g->w.sinks, reap_tensor_of(l, REAP_ROLE_SINKS), 0, g->cfg->heads);
 	memset(g->w.router_bias, 0, g->experts16 * sizeof(float));
-	small(g, g->w.router_bias, l->router_b, 0, experts);
-	small(g, g->w.gate_up_bias, l->gate_up_bias, 0, experts * 2 * g->inter);
-	small(g, g->w.down_bias, l->down_bias, 0, experts * g->hidden);
+	small(g, g->w.router_bias, reap_tensor_of(l, REAP_ROLE_ROUTER_BIAS), 0, experts);
+	small(g, g->w.gate_up_bias, reap_tensor_of(l, REAP_ROLE_GATE_UP_BIAS), 0,
+		experts * 2 * g->inter);
+	small(g, g->w.down_bias, reap_tensor_of(l, REAP_ROLE_DOWN_BIAS), 0, experts * g->hidden);
 
 	memset(g->w.router, 0, g->hidden * g->experts16 * sizeof(float));
 	for (size_t i = 0; i < experts; i++) {
-		small(g, row, l->router_w, i * g->hidden, g->hidden);
+		small(g, row, reap_tensor_of(l, REAP_ROLE_ROUTER), i * g->hidden, g->hidden);
 		g->kern->transpose(g->w.router + i, g->experts16, row, g->hidden, 1, g->hidden);
 	}
 }
 
 static void each_big(const struct reap_layer *l, void (*fn)(const struct reap_tensor *t))
 {
-	const struct reap_tensor *const t[] = {l->q_w, l->k_w, l->v_w, l->o_w, l->gate_up_blocks,
-		l->gate_up_scales, l->down_blocks, l->down_scales};
-
-	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++)
-		if (t[i] != NULL)
-			fn(t[i]);
+	for (size_t i = 0; i < l->bounds; i++)
+		for (int p = 0; p < REAP_WEIGHT_PARTS; p++)
+			if (l->first[i].format != &reap_format_small && l->first[i].part[p] != NULL)
+				fn(l->first[i].part[p]);
 }
 
 /* Count the kept tokens that were marked, by block, and take the marks away.  `back`: the
@@ -489,7 +273,8 @@ int reap_engine_run(struct reap_engine *g, const struct reap_block *blocks, size
 		reap_tick(p, g->c.tokens * (l + 1) / (layers + g->o.outcomes), g->c.tokens);
 	}
 	if (g->o.outcomes) {
-		small(g, g->w.final_norm, g->m->final_norm, 0, g->hidden);
+		small(g, g->w.final_norm, reap_tensor_of(&g->m->whole, REAP_ROLE_FINAL_NORM), 0,
+			g->hidden);
 		if ((rc = reap_engine_outcomes(g, e)) != REAP_OK)
 			return rc;
 		count_outliers(g, layers, 1);

@@ -137,7 +137,7 @@ static size_t plan_rows(struct reap_engine *g, size_t *panels)
 
 int reap_engine_outcomes(struct reap_engine *g, struct reap_err *e)
 {
-	const struct reap_tensor *head = g->m->lm_head;
+	const struct reap_tensor *head = reap_tensor_of(&g->m->whole, REAP_ROLE_LM_HEAD);
 	struct head h = {.g = g};
 	size_t panels, vocab = g->cfg->vocab, r = 0, b = 0;
 

@@ -8,6 +8,8 @@
 
 #include "lib/base/mem.h"
 #include "lib/engine/cost.h"
+#include "lib/model/bind.h"
+#include "lib/model/safetensors.h"
 
 enum {
 	PROBE_LAYERS = 2, /* one sliding, one full */
@@ -20,77 +22,65 @@ static const double enough = 1, most = 5;
 /* A model whose every tensor is the same zeros. */
 struct blank {
 	struct reap_model model;
-	struct reap_layer layer[PROBE_LAYERS];
-	struct reap_tensor tensor[20];
+	struct reap_tensor *tensor; /* (REAP_WEIGHT_PARTS a weight) */
 	size_t tensors;
 	char dir[8];
 	void *zeros;
 	uint64_t bytes; /* of the largest tensor */
 };
 
-/* A matrix (n, k) of elements of `size` bytes; vectors have k = 1, and a stack of
- * matrices has one a row. */
-static const struct reap_tensor *tensor(struct blank *z, uint64_t n, uint64_t k, uint64_t size)
+static int blank_tensor(void *arg, const struct reap_wanted *w, const struct reap_tensor **out,
+	struct reap_err *e)
 {
-	struct reap_tensor *t = &z->tensor[z->tensors++];
+	struct blank *z = arg;
+	struct reap_tensor *t;
 
+	if (z->tensor == NULL &&
+		(z->tensor = reap_calloc(z->model.bounds, REAP_WEIGHT_PARTS * sizeof(*t))) == NULL)
+		return reap_fail_memory(e, "the probe");
+	t = &z->tensor[z->tensors++];
 	*t = (struct reap_tensor){.name = "zeros",
-		.ndim = 2,
-		.shape = {n, k},
-		.bytes = n * k * size};
+		.dtype = w->format->part[w->part].of[0],
+		.ndim = w->ndim};
+	t->bytes = reap_st_dtype_size(t->dtype);
+	for (int i = 0; i < w->ndim; i++)
+		t->bytes *= t->shape[i] = w->shape[i];
 	if (t->bytes > z->bytes)
 		z->bytes = t->bytes;
-	return t;
+	*out = t;
+	return REAP_OK;
 }
 
 static int blank_open(struct blank *z, const struct reap_config *cfg, struct reap_err *e)
 {
 	struct reap_config *c = &z->model.cfg;
-	uint64_t d = (uint64_t)cfg->heads * cfg->head_dim;
-	uint64_t g = (uint64_t)cfg->kv_heads * cfg->head_dim, h = cfg->hidden, n = cfg->inter;
-	uint64_t experts = cfg->top_k;
-	struct reap_layer *y = &z->layer[0];
+	int rc;
 
-	*z = (struct blank){.model = {.cfg = *cfg, .layer = z->layer, .dir = z->dir},
-		.dir = "probe"};
+	*z = (struct blank){.model = {.cfg = *cfg, .dir = z->dir},
+		.dir = "probe",
+		.zeros = MAP_FAILED};
 	c->layers = cfg->layers < PROBE_LAYERS ? cfg->layers : PROBE_LAYERS;
 	/* Every token takes every expert, so that there are as many rows as tokens. */
-	c->experts = (uint32_t)experts;
+	c->experts = cfg->top_k;
 	c->vocab = (uint32_t)((uint64_t)cfg->vocab * c->layers / cfg->layers);
 	if (c->vocab == 0)
 		c->vocab = 1;
-
-	z->model.embed = z->model.lm_head = tensor(z, c->vocab, h, 2);
-	z->model.final_norm = y->input_norm = y->post_norm = tensor(z, h, 1, 2);
-	y->q_w = tensor(z, d, h, 2);
-	y->k_w = y->v_w = tensor(z, g, h, 2);
-	y->o_w = tensor(z, h, d, 2);
-	y->q_b = tensor(z, d, 1, 2);
-	y->k_b = y->v_b = tensor(z, g, 1, 2);
-	y->o_b = tensor(z, h, 1, 2);
-	y->sinks = tensor(z, c->heads, 1, 2);
-	y->router_w = tensor(z, experts, h, 2);
-	y->router_b = tensor(z, experts, 1, 2);
-	y->gate_up_bias = tensor(z, experts, 2 * n, 2);
-	y->down_bias = tensor(z, experts, h, 2);
-	if (c->mxfp4) {
-		y->gate_up_blocks = tensor(z, experts, 2 * n * h / 32, 16);
-		y->gate_up_scales = tensor(z, experts, 2 * n * h / 32, 1);
-		y->down_blocks = tensor(z, experts, h * n / 32, 16);
-		y->down_scales = tensor(z, experts, h * n / 32, 1);
-	} else {
-		y->gate_up_blocks = tensor(z, experts, 2 * n * h, 2);
-		y->down_blocks = tensor(z, experts, h * n, 2);
-	}
-	for (uint32_t l = 1; l < c->layers; l++)
-		z->layer[l] = z->layer[0];
-
+	if ((rc = reap_bind(&z->model, blank_tensor, z, e)) != REAP_OK)
+		return rc;
 	z->zeros = mmap(NULL, z->bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (z->zeros == MAP_FAILED)
 		return reap_fail_memory(e, "the probe");
 	for (size_t i = 0; i < z->tensors; i++)
 		z->tensor[i].data = z->zeros;
 	return REAP_OK;
+}
+
+static void blank_close(struct blank *z)
+{
+	if (z->zeros != MAP_FAILED)
+		munmap(z->zeros, z->bytes);
+	reap_unbind(&z->model);
+	free(z->tensor);
 }
 
 static int no_route(void *arg, const struct reap_route *r, struct reap_err *e)
@@ -199,7 +189,7 @@ int reap_probe(double *rate, const struct reap_config *cfg, const struct reap_en
 
 	*rate = 0;
 	if (rc != REAP_OK)
-		return rc;
+		goto out;
 	opts.layers = 0;
 	if ((rc = reap_engine_open(&eng, &z.model, &opts, e)) != REAP_OK)
 		goto out;
@@ -232,6 +222,6 @@ out:
 	free(channel);
 	free(b);
 	reap_engine_close(eng);
-	munmap(z.zeros, z.bytes);
+	blank_close(&z);
 	return rc;
 }

@@ -89,8 +89,7 @@ struct reap_engine {
 	uint8_t *scratch;       /* of each thread, scratch_bytes apart */
 	size_t scratch_bytes;
 	struct reap_piece *piece; /* (REAP_RUN) */
-	struct reap_panel *panel; /* (panel_cap) */
-	size_t panel_cap;
+	struct reap_panel *panel;
 
 	/* Routing of the current layer, (cap, top_k). */
 	uint16_t *expert;
@@ -100,8 +99,7 @@ struct reap_engine {
 	uint8_t *gathered; /* operands (group_rows, hidden) */
 	uint8_t *act;      /* operands (group_rows, inter) */
 	size_t act_row;    /* bytes of one */
-	float *y;          /* (group_rows, hidden) */
-	size_t group_rows;
+	float *y;          /* (group_rows, hidden); group_rows: reap_group_rows() */
 
 	/* What the sink gets, per layer and kept token: (layers, cap, top_k). */
 	uint16_t *trace_expert;
@@ -139,10 +137,6 @@ static inline void reap_norm_row(const struct reap_engine *g, float *out, const 
 
 	g->kern->norm_apply(out, x, w, (float)scale, g->hidden);
 }
-
-/* Rows of a group of experts in a chunk of so many tokens: an eighth of all pairs
- * within bounds, so that the groups are few and the buffers small. */
-size_t reap_group_rows(const struct reap_engine *g, size_t tokens);
 
 /* The parts of a layer, and what follows the last one. */
 void reap_engine_attention(struct reap_engine *g, uint32_t layer);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * config.json of a gpt_oss model, in the spelling of transformers 4 (rope_theta
- * and rope_scaling) or 5 (rope_parameters).  A value that the engine does not
- * compute with exactly is an error, not a guess.
+ * config.json, in the spelling of transformers 4 (rope_theta and rope_scaling) or 5
+ * (rope_parameters).  A value that the engine does not compute with exactly is an
+ * error, not a guess.
  */
 #ifndef REAP_CONFIG_H
 #define REAP_CONFIG_H
@@ -20,10 +20,10 @@ REAP_MUST_CHECK int reap_config_parse(struct reap_config *cfg, const json_t *roo
 	struct reap_err *e);
 
 /* Decide what the tensors know better: the router's rows where the two names of the
- * number of experts disagree, and whether experts are MXFP4 where quantization_config
+ * number of experts disagree, and the format of the experts where quantization_config
  * is left over from what the BF16 tensors were made from. */
 REAP_MUST_CHECK int reap_config_settle(struct reap_config *cfg, const char *name, uint32_t experts,
-	bool mxfp4, struct reap_err *e);
+	const struct reap_format *format, struct reap_err *e);
 void reap_config_free(struct reap_config *cfg);
 
 /* Feed every field that changes the computation to a digest, in a fixed text

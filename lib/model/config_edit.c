@@ -22,7 +22,8 @@ struct edit {
 	uint32_t value;
 	bool add, drop, done; /* add: when absent; drop: the key goes */
 };
-enum { EDITS = 5 };
+/* One for each key that counts, and the last for quantization_config. */
+enum { EDITS = REAP_COUNT_KEYS + 1 };
 
 struct scan {
 	const char *p, *end;
@@ -139,11 +140,8 @@ static char *rewrite(const char *text, size_t len, struct edit *edits, size_t *o
 int reap_config_edit(const char *text, size_t len, const char *name,
 	const struct reap_config_change *c, char **out, size_t *out_len, struct reap_err *e)
 {
-	struct edit edits[EDITS] = {{"num_local_experts", c->experts, .add = true},
-		{"num_experts", c->experts, .add = false},
-		{"num_experts_per_tok", c->top_k, .add = true},
-		{"experts_per_token", c->top_k, .add = true},
-		{"quantization_config", .drop = true, .done = !c->drop_quantisation}};
+	struct edit edits[EDITS] = {[REAP_COUNT_KEYS] = {"quantization_config", .drop = true,
+					    .done = !c->drop_quantisation}};
 	struct reap_err why = {0};
 	json_t *want = NULL, *got = NULL;
 	int rc = reap_json_parse(text, len, name, &want, e);
@@ -151,10 +149,16 @@ int reap_config_edit(const char *text, size_t len, const char *name,
 	*out = NULL;
 	if (rc != REAP_OK)
 		return rc;
+	for (int i = 0; i < REAP_COUNT_KEYS; i++) {
+		const struct reap_count_key *k = &c->arch->count[i];
+
+		edits[i] = (struct edit){k->key != NULL ? k->key : "",
+			k->top_k ? c->top_k : c->experts, .add = k->add, .done = k->key == NULL};
+	}
 	for (int i = 0; i < EDITS; i++)
 		if (edits[i].drop && !edits[i].done)
 			json_object_del(want, edits[i].key);
-		else if (!edits[i].drop &&
+		else if (!edits[i].drop && !edits[i].done &&
 			(edits[i].add || json_object_get(want, edits[i].key) != NULL))
 			json_object_set_new(want, edits[i].key, json_integer(edits[i].value));
 	*out = rewrite(text, len, edits, out_len);

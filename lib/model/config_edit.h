@@ -11,15 +11,16 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/model/arch/arch.h"
 
 struct reap_config_change {
+	const struct reap_arch *arch;
 	uint32_t experts, top_k;
 	bool drop_quantisation; /* no tensor is quantised: quantization_config goes */
 };
 
-/* num_local_experts (and num_experts where it is there) becomes `experts`,
- * num_experts_per_tok and experts_per_token `top_k`; the three standard keys are
- * added when absent.  `name` stands in messages; the caller frees *out. */
+/* The keys with which the architecture counts experts get the new numbers, and are added
+ * where it says so.  `name` stands in messages; the caller frees *out. */
 REAP_MUST_CHECK int reap_config_edit(const char *text, size_t len, const char *name,
 	const struct reap_config_change *c, char **out, size_t *out_len, struct reap_err *e);
 

@@ -21,16 +21,13 @@ static int inspect_weights(const struct reap_model *m, struct reap_reading *r, s
 		r->done += m->ckpt->tensor[i].bytes;
 		reap_tick(r->progress, r->done, r->todo);
 	}
-	for (uint32_t l = 0; l < m->cfg.layers && rc == REAP_OK; l++) {
-		const struct reap_layer *y = &m->layer[l];
-		const struct reap_tensor *const part[] = {y->gate_up_scales, y->down_scales,
-			y->gate_up_blocks, y->down_blocks};
-
-		for (size_t i = 0; i < sizeof(part) / sizeof(*part); i++)
-			for (uint32_t x = 0; part[i] != NULL && x < m->cfg.experts && rc == REAP_OK;
-				x++)
-				rc = reap_values_check_expert(m, part[i], x, i < 2, e);
-	}
+	for (size_t i = 0; i < m->bounds; i++)
+		for (int p = 0; p < REAP_WEIGHT_PARTS; p++)
+			for (uint32_t x = 0; x < m->cfg.experts && rc == REAP_OK; x++)
+				if ((m->bound[i].spec->flags & REAP_SPEC_EXPERT) &&
+					m->bound[i].part[p] != NULL)
+					rc = reap_values_check_expert(m, &m->bound[i],
+						(enum reap_weight_part)p, x, e);
 	return rc;
 }
 

@@ -36,16 +36,17 @@ static const char index_name[] = "model.safetensors.index.json";
 
 int reap_prune_check(const struct reap_model *m, const struct reap_plan *p, struct reap_err *e)
 {
+	const struct reap_arch *a = m->cfg.arch;
+
 	if (p->keep_n <= m->cfg.top_k)
 		return reap_fail(e, REAP_EFAIL,
 			"plan: keep_n %u is not above the %u experts that each token takes (--force "
 			"writes it anyway)",
 			p->keep_n, m->cfg.top_k);
-	if (p->keep_n % 4 != 0 && p->keep_n != p->experts)
+	if (p->keep_n % a->multiple != 0 && p->keep_n != p->experts)
 		return reap_fail(e, REAP_EFAIL,
-			"plan: keep_n %u is not a multiple of 4, which MXFP4 kernels of GPUs need "
-			"(--force writes it anyway)",
-			p->keep_n);
+			"plan: keep_n %u is not a multiple of %u, which %s (--force writes it anyway)",
+			p->keep_n, a->multiple, a->why);
 	return REAP_OK;
 }
 
@@ -60,17 +61,14 @@ static int by_place(const void *a, const void *b)
 	return reap_name_order(x->src->name, y->src->name);
 }
 
-static void prune_part(struct reap_prune *r, const struct reap_tensor *t, uint32_t layer,
-	enum prune_check check)
+/* A plan changes what is divided among the experts. */
+static void prune_bound(struct reap_prune *r, const struct reap_bound *b)
 {
-	struct prune_part *p;
-
-	if (t == NULL) /* BF16 experts have no scales */
-		return;
-	p = &r->part[t - r->m->ckpt->tensor];
-	p->keep = r->plan->keep + (size_t)layer * r->plan->keep_n;
-	p->check = check;
-	p->group = 1 + layer;
+	for (int p = 0; p < REAP_WEIGHT_PARTS && reap_spec_of_experts(b->spec); p++)
+		if (b->part[p] != NULL)
+			r->part[b->part[p] - r->m->ckpt->tensor] = (struct prune_part){b->part[p],
+				b, (enum reap_weight_part)p,
+				r->plan->keep + (size_t)b->layer * r->plan->keep_n, 1 + b->layer};
 }
 
 /* A part for each tensor of the source, in output order; *n of them are wanted. */
@@ -85,18 +83,8 @@ static int make_parts(struct reap_prune *r, size_t *n, struct reap_err *e)
 		return reap_fail_memory(e, "the list of tensors");
 	for (size_t i = 0; i < c->tensors; i++)
 		r->part[i].src = &c->tensor[i];
-	for (uint32_t l = 0; l < r->m->cfg.layers; l++) {
-		const struct reap_layer *y = &r->m->layer[l];
-
-		prune_part(r, y->router_w, l, PRUNE_CHECK_NONE);
-		prune_part(r, y->router_b, l, PRUNE_CHECK_NONE);
-		prune_part(r, y->gate_up_blocks, l, PRUNE_CHECK_WEIGHTS);
-		prune_part(r, y->gate_up_scales, l, PRUNE_CHECK_SCALES);
-		prune_part(r, y->gate_up_bias, l, PRUNE_CHECK_NONE);
-		prune_part(r, y->down_blocks, l, PRUNE_CHECK_WEIGHTS);
-		prune_part(r, y->down_scales, l, PRUNE_CHECK_SCALES);
-		prune_part(r, y->down_bias, l, PRUNE_CHECK_NONE);
-	}
+	for (size_t i = 0; i < r->m->bounds; i++)
+		prune_bound(r, &r->m->bound[i]);
 	for (size_t i = 0; i < c->tensors; i++)
 		if (layers == NULL || (r->part[i].group > 0 && layers[r->part[i].group - 1]))
 			r->part[wanted++] = r->part[i];
@@ -233,8 +221,7 @@ static int check_run(const struct reap_prune *r, const struct prune_part *p,
 	int rc = REAP_OK;
 
 	for (uint32_t i = 0; i < run->rows && rc == REAP_OK; i++)
-		rc = reap_values_check_expert(r->m, p->src, run->first + i,
-			p->check == PRUNE_CHECK_SCALES, e);
+		rc = reap_values_check_expert(r->m, p->bound, p->part, run->first + i, e);
 	return rc;
 }
 
@@ -270,7 +257,8 @@ static int copy_part(struct reap_prune *r, const struct prune_part *p, struct re
 	int rc;
 
 	while (reap_prune_next_run(r, p, &at, &run)) {
-		if (p->check != PRUNE_CHECK_NONE && (rc = check_run(r, p, &run, e)) != REAP_OK)
+		if (p->bound != NULL && (p->bound->spec->flags & REAP_SPEC_EXPERT) &&
+			(rc = check_run(r, p, &run, e)) != REAP_OK)
 			return rc;
 		if ((rc = reap_pump_copy(r->pump, s->fd, s->path, run.offset, run.bytes, e)) !=
 			REAP_OK)
@@ -433,7 +421,8 @@ static uint32_t new_top_k(const struct reap_prune *r)
 
 static int write_config(struct reap_prune *r, struct reap_err *e)
 {
-	const struct reap_config_change change = {r->plan->keep_n, new_top_k(r), !r->m->cfg.mxfp4};
+	const struct reap_config_change change = {r->m->cfg.arch, r->plan->keep_n, new_top_k(r),
+		r->m->cfg.format == &reap_format_bf16};
 	char *edited;
 	size_t len;
 	int rc = reap_config_edit(r->m->config_text, r->m->config_len, r->m->config, &change,

@@ -13,16 +13,13 @@
 #include "lib/model/stage.h"
 #include "lib/stream/rec_manifest.h"
 
-/* What is asked of the rows that are copied: nothing, not to be all zero, and no NaN
- * besides. */
-enum prune_check { PRUNE_CHECK_NONE, PRUNE_CHECK_WEIGHTS, PRUNE_CHECK_SCALES };
-
 /* Where the bytes of an output tensor come from. */
 struct prune_part {
 	const struct reap_tensor *src;
+	const struct reap_bound *bound; /* what it is part of; NULL: no plan changes it */
+	enum reap_weight_part part;
 	const uint32_t *keep; /* (keep_n) rows of dimension 0 in their new order; NULL: all */
-	enum prune_check check;
-	uint32_t group; /* 0: no plan changes it; 1 + layer: router and experts */
+	uint32_t group;       /* 0: no plan changes it; 1 + layer: router and experts */
 };
 
 struct reap_prune {

@@ -125,52 +125,47 @@ int reap_values_same(const struct reap_model *m, const struct reap_tensor *a,
 	return REAP_OK;
 }
 
-/* Small ones: 30 MB in all for 120B.  Biases and sinks may be zero. */
-static int check_layer(const struct reap_model *m, const struct reap_layer *y, struct reap_err *e)
-{
-	const struct reap_tensor *const finite[] = {y->input_norm, y->q_b, y->k_b, y->v_b, y->o_b,
-		y->sinks, y->post_norm, y->router_w, y->router_b};
-	const struct reap_tensor *const weights[] = {y->input_norm, y->q_w, y->k_w, y->v_w, y->o_w,
-		y->post_norm, y->router_w};
-	int rc = REAP_OK;
-
-	for (size_t i = 0; i < sizeof(finite) / sizeof(*finite) && rc == REAP_OK; i++)
-		if (finite[i] != NULL)
-			rc = reap_values_finite(m, finite[i], e);
-	for (size_t i = 0; i < sizeof(weights) / sizeof(*weights) && rc == REAP_OK; i++)
-		rc = check_not_zero(m, weights[i], e);
-	return rc;
-}
-
 int reap_values_check(const struct reap_model *m, struct reap_err *e)
 {
-	const struct reap_tensor *const weights[] = {m->embed, m->final_norm, m->lm_head};
-	int rc = reap_values_finite(m, m->final_norm, e);
+	int rc = REAP_OK;
 
-	for (size_t i = 0; i < sizeof(weights) / sizeof(*weights) && rc == REAP_OK; i++)
-		rc = check_not_zero(m, weights[i], e);
-	for (uint32_t l = 0; l < m->cfg.layers && rc == REAP_OK; l++)
-		rc = check_layer(m, &m->layer[l], e);
+	for (size_t i = 0; i < m->bounds && rc == REAP_OK; i++) {
+		const struct reap_bound *b = &m->bound[i];
+
+		if (b->spec->flags & REAP_SPEC_FINITE)
+			rc = reap_values_finite(m, b->part[REAP_CODES], e);
+		if (rc == REAP_OK && (b->spec->flags & REAP_SPEC_NOT_ZERO))
+			rc = check_not_zero(m, b->part[REAP_CODES], e);
+	}
 	return rc;
 }
 
-/* One expert of a tensor of experts, in pieces. */
+/* A part of one expert's weight, in pieces. */
 struct expert_check {
 	const char *path;
-	const struct reap_tensor *tensor;
+	struct reap_share share;
 	uint32_t expert;
-	bool scales;
+	bool nan;       /* bytes of 255 are NaN */
 	bool seen;      /* something but 0 */
 	uint64_t bytes; /* looked at */
 };
 
+static struct expert_check begin(const struct reap_model *m, const struct reap_bound *b,
+	enum reap_weight_part p, uint32_t expert)
+{
+	return (struct expert_check){.path = file_of(m, b->part[p]),
+		.share = reap_expert_share(b, p, expert),
+		.expert = expert,
+		.nan = b->format == &reap_format_mxfp4 && p == REAP_SCALES};
+}
+
 static int check_piece(struct expert_check *c, const uint8_t *p, size_t n, struct reap_err *e)
 {
-	const uint8_t *bad = c->scales ? memchr(p, REAP_MXFP4_NAN, n) : NULL;
+	const uint8_t *bad = c->nan ? memchr(p, REAP_MXFP4_NAN, n) : NULL;
 
 	if (bad != NULL)
 		return reap_fail(e, REAP_EFAIL, "%s: %s: expert %u: scale %" PRIu64 " is 255 (NaN)",
-			c->path, c->tensor->name, c->expert, c->bytes + (uint64_t)(bad - p));
+			c->path, c->share.tensor->name, c->expert, c->bytes + (uint64_t)(bad - p));
 	c->seen = c->seen || !all_zero(p, n);
 	c->bytes += n;
 	return REAP_OK;
@@ -182,49 +177,51 @@ static int check_seen(const struct expert_check *c, struct reap_err *e)
 		return REAP_OK;
 	return reap_fail(e, REAP_EFAIL,
 		"%s: %s: expert %u: all zero, as a hole in the file reads: it is damaged", c->path,
-		c->tensor->name, c->expert);
+		c->share.tensor->name, c->expert);
 }
 
-int reap_values_check_expert(const struct reap_model *m, const struct reap_tensor *t,
-	uint32_t expert, bool scales, struct reap_err *e)
+int reap_values_check_expert(const struct reap_model *m, const struct reap_bound *b,
+	enum reap_weight_part p, uint32_t expert, struct reap_err *e)
 {
-	const uint64_t each = t->bytes / t->shape[0];
-	struct expert_check c = {file_of(m, t), t, expert, scales, false, 0};
+	struct expert_check c = begin(m, b, p, expert);
 	uint8_t bytes[PIECE];
 	int rc;
 
-	/* Of blocks, the first that is not 0 is enough. */
-	while (c.bytes < each && (scales || !c.seen)) {
-		const size_t n = each - c.bytes < PIECE ? (size_t)(each - c.bytes) : PIECE;
+	/* Of codes, the first that is not 0 is enough. */
+	while (c.bytes < c.share.bytes && (c.nan || !c.seen)) {
+		const uint64_t left = c.share.bytes - c.bytes;
+		const size_t n = left < PIECE ? (size_t)left : PIECE;
 
-		if ((rc = reap_checkpoint_read(m->ckpt, t, expert * each + c.bytes, bytes, n, e)) !=
-				REAP_OK ||
+		if ((rc = reap_checkpoint_read(m->ckpt, c.share.tensor, c.share.at + c.bytes, bytes,
+			     n, e)) != REAP_OK ||
 			(rc = check_piece(&c, bytes, n, e)) != REAP_OK)
 			return rc;
 	}
 	return check_seen(&c, e);
 }
 
+/* The same in the mapping. */
+static int check_mapped(const struct reap_model *m, const struct reap_bound *b,
+	enum reap_weight_part p, uint32_t expert, struct reap_err *e)
+{
+	struct expert_check c = begin(m, b, p, expert);
+	int rc = check_piece(&c, c.share.tensor->data + c.share.at, c.share.bytes, e);
+
+	return rc == REAP_OK ? check_seen(&c, e) : rc;
+}
+
 int reap_model_check_expert(const struct reap_model *m, const struct reap_layer *y, uint32_t expert,
 	struct reap_err *e)
 {
-	const struct reap_tensor *const part[] = {y->gate_up_scales, y->down_scales,
-		y->gate_up_blocks, y->down_blocks};
-	int rc;
+	int rc = REAP_OK;
 
 	if (m->ckpt == NULL)
 		return REAP_OK;
-	for (size_t i = 0; i < sizeof(part) / sizeof(*part); i++) {
-		struct expert_check c = {.expert = expert, .tensor = part[i], .scales = i < 2};
-		uint64_t each;
-
-		if (part[i] == NULL)
-			continue;
-		each = part[i]->bytes / part[i]->shape[0];
-		c.path = file_of(m, part[i]);
-		if ((rc = check_piece(&c, part[i]->data + each * expert, each, e)) != REAP_OK ||
-			(rc = check_seen(&c, e)) != REAP_OK)
-			return rc;
-	}
-	return REAP_OK;
+	for (size_t i = 0; i < y->bounds; i++)
+		for (int p = 0; p < REAP_WEIGHT_PARTS && rc == REAP_OK; p++)
+			if ((y->first[i].spec->flags & REAP_SPEC_EXPERT) &&
+				y->first[i].part[p] != NULL)
+				rc = check_mapped(m, &y->first[i], (enum reap_weight_part)p, expert,
+					e);
+	return rc;
 }

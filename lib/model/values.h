@@ -13,8 +13,7 @@
 #include "lib/base/err.h"
 #include "lib/model/model.h"
 
-/* The tensors that decide routing or touch every token: the small ones in whole, of
- * the others that they are not all zero. */
+/* What the specs say must be so (lib/model/arch/arch.h), of all weights but the experts'. */
 REAP_MUST_CHECK int reap_values_check(const struct reap_model *m, struct reap_err *e);
 
 /* Do two tensors hold the same bytes? */
@@ -25,8 +24,8 @@ REAP_MUST_CHECK int reap_values_same(const struct reap_model *m, const struct re
 REAP_MUST_CHECK int reap_values_finite(const struct reap_model *m, const struct reap_tensor *t,
 	struct reap_err *e);
 
-/* One expert of one of a layer's four tensors of experts, read without a mapping. */
-REAP_MUST_CHECK int reap_values_check_expert(const struct reap_model *m,
-	const struct reap_tensor *t, uint32_t expert, bool scales, struct reap_err *e);
+/* A part of one expert's weight, read without a mapping. */
+REAP_MUST_CHECK int reap_values_check_expert(const struct reap_model *m, const struct reap_bound *b,
+	enum reap_weight_part p, uint32_t expert, struct reap_err *e);
 
 #endif

@@ -16,18 +16,21 @@ struct size {
 	double parameters, active, bytes, memory;
 };
 
-/* Numbers of a GPT-OSS model: `active` are those that one token uses. */
+/* Numbers of all weights, and of those that one token uses. */
 static void count_parameters(const struct reap_config *c, struct size *s)
 {
-	double h = c->hidden, i = c->inter, q = (double)c->heads * c->head_dim,
-	       kv = (double)c->kv_heads * c->head_dim, bias = c->attention_bias ? 1 : 0;
-	double expert = 3 * h * i + 2 * i + h;
-	double attention = 2 * h * q + 2 * h * kv + bias * (q + h + 2 * kv) + c->heads;
-	double layer = attention + 2 * h + (h + 1) * c->experts;
-	double rest = (c->tied ? 1 : 2) * (double)c->vocab * h + h + c->layers * layer;
+	for (size_t i = 0; i < c->arch->specs; i++) {
+		const struct reap_spec *r = &c->arch->spec[i];
+		const double n =
+			(double)reap_spec_numbers(r, c) * (reap_spec_of_layer(r) ? c->layers : 1);
+		const bool chosen = reap_spec_of_experts(r) && r->role != REAP_ROLE_ROUTER &&
+			r->role != REAP_ROLE_ROUTER_BIAS;
 
-	s->parameters = rest + (double)c->layers * c->experts * expert;
-	s->active = rest + (double)c->layers * c->top_k * expert;
+		if (!reap_spec_holds(r, c) || (c->tied && r->role == REAP_ROLE_LM_HEAD))
+			continue;
+		s->parameters += n;
+		s->active += chosen ? n / c->experts * c->top_k : n;
+	}
 }
 
 /* Keys and values of one sequence, in BF16; a sliding layer keeps its window. */
@@ -85,7 +88,7 @@ static int measure(const char *dir, struct size *s, struct reap_err *e)
 		return rc;
 	if ((rc = weights_bytes(dir, &s->bytes, e)) == REAP_OK) {
 		s->known = true;
-		s->mxfp4 = m->cfg.mxfp4;
+		s->mxfp4 = m->cfg.format == &reap_format_mxfp4;
 		s->experts = m->cfg.experts;
 		count_parameters(&m->cfg, s);
 		s->memory = s->bytes + cache_bytes(&m->cfg);

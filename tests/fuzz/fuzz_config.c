@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (reap_json_parse((const char *)data, size, "c", &root, &e) != REAP_OK)
 		return 0;
 	if (reap_config_parse(&cfg, root, "c", &e) == REAP_OK &&
-		reap_config_settle(&cfg, "c", cfg.experts, cfg.mxfp4, &e) == REAP_OK) {
+		reap_config_settle(&cfg, "c", cfg.experts, cfg.format, &e) == REAP_OK) {
 		if (cfg.top_k == 0 || cfg.top_k > cfg.experts || cfg.heads % cfg.kv_heads != 0 ||
 			cfg.window == 0 || !(cfg.rope_theta > 1))
 			abort();
@@ -31,7 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		reap_config_digest(&cfg, h);
 		reap_sha256_finish(h, hex);
 		if (reap_config_edit((const char *)data, size, "c",
-			    &(struct reap_config_change){4, 2, true}, &edited, &len, &e) == REAP_OK)
+			    &(struct reap_config_change){cfg.arch, 4, 2, true}, &edited, &len,
+			    &e) == REAP_OK)
 			free(edited);
 	}
 	reap_config_free(&cfg);

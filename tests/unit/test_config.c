@@ -67,7 +67,8 @@ static void test_defaults(void)
 		"YaRN as transformers has it when only the factor is given");
 	ok(c.yarn_original_context == 4096, "the original context is max_position_embeddings");
 	ok(c.sliding[0] && !c.sliding[1] && c.sliding[2], "layers alternate, sliding first");
-	ok(c.rms_eps == 1e-5 && c.swiglu_limit == 7 && !c.mxfp4 && c.eos_token_id == -1,
+	ok(c.rms_eps == 1e-5 && c.swiglu_limit == 7 && c.format == &reap_format_bf16 &&
+			c.eos_token_id == -1,
 		"the rest");
 	reap_config_free(&c);
 }
@@ -205,26 +206,27 @@ static void test_settle(void)
 	struct reap_err e;
 
 	ok(parse_with(&c, "{\"num_experts\": 16}", &e) == REAP_OK &&
-			reap_config_settle(&c, "c", 16, false, &e) == REAP_OK && c.experts == 16,
+			reap_config_settle(&c, "c", 16, c.format, &e) == REAP_OK && c.experts == 16,
 		"num_local_experts is stale%s", e.text);
 	reap_config_free(&c);
 	ok(parse_with(&c, "{\"num_experts\": 16}", &e) == REAP_OK &&
-			reap_config_settle(&c, "c", 8, false, &e) == REAP_OK && c.experts == 8,
+			reap_config_settle(&c, "c", 8, c.format, &e) == REAP_OK && c.experts == 8,
 		"num_experts is stale%s", e.text);
 	reap_config_free(&c);
 	ok(parse_with(&c, "{\"num_experts\": 16}", &e) == REAP_OK &&
-			reap_config_settle(&c, "c", 4, false, &e) != REAP_OK &&
+			reap_config_settle(&c, "c", 4, c.format, &e) != REAP_OK &&
 			strstr(e.text, "and the router has 4") != NULL,
 		"both are: %s", e.text);
 	reap_config_free(&c);
 	ok(parse_with(&c,
 		   "{\"quantization_config\": {\"quant_method\": \"mxfp4\"}, \"hidden_size\": 40}",
 		   &e) == REAP_OK &&
-			reap_config_settle(&c, "c", 8, false, &e) == REAP_OK && !c.mxfp4,
+			reap_config_settle(&c, "c", 8, &reap_format_bf16, &e) == REAP_OK &&
+			c.format == &reap_format_bf16,
 		"quantization_config is stale%s", e.text);
 	reap_config_free(&c);
 	ok(parse_with(&c, "{}", &e) == REAP_OK &&
-			reap_config_settle(&c, "c", 8, true, &e) != REAP_OK &&
+			reap_config_settle(&c, "c", 8, &reap_format_mxfp4, &e) != REAP_OK &&
 			strstr(e.text, "quantization_config: missing, though experts are MXFP4") !=
 				NULL,
 		"quantization_config is missing: %s", e.text);
@@ -306,7 +308,7 @@ static void edits(const char *text, const char *want, const char *what)
 	struct reap_err e = {0};
 	char *out;
 	size_t n;
-	const struct reap_config_change c = {24, 4, true};
+	const struct reap_config_change c = {&reap_arch_gpt_oss, 24, 4, true};
 	int rc = reap_config_edit(text, strlen(text), "c", &c, &out, &n, &e);
 
 	if (want == NULL)

@@ -28,7 +28,9 @@ static struct reap_config gpt_oss(uint32_t layers, uint32_t experts)
 		.vocab = 201088,
 		.window = 128,
 		.sliding = sliding,
-		.mxfp4 = true};
+		.arch = &reap_arch_gpt_oss,
+		.format = &reap_format_mxfp4,
+		.attention_bias = true};
 }
 
 static struct reap_block block(uint32_t len, const uint8_t *keep)
@@ -76,7 +78,9 @@ static void visible_keys(void)
 	ok(keys == 4.0 * 4096 * 12 * (2048 * 2049 / 2 + 128 * 129 / 2 + 1920 * 128),
 		"2048 tokens: %.3f GFLOP a token for visible keys", keys / 2048 * 1e-9);
 	f = flops(&run, 128, all);
-	run.cfg = &(struct reap_config){.layers = 24,
+	run.cfg = &(struct reap_config){.arch = &reap_arch_gpt_oss,
+		.format = &reap_format_mxfp4,
+		.layers = 24,
 		.hidden = 2880,
 		.inter = 2880,
 		.experts = 32,

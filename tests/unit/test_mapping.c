@@ -60,9 +60,12 @@ int main(void)
 	struct reap_err e;
 	bool cut_short;
 
-	ok(map(0, 0, &e) == REAP_OK && in_place(model->embed) && in_place(model->final_norm),
+	ok(map(0, 0, &e) == REAP_OK && in_place(reap_tensor_of(&model->whole, REAP_ROLE_EMBED)) &&
+			in_place(reap_tensor_of(&model->whole, REAP_ROLE_FINAL_NORM)),
 		"shared %s", e.text);
-	ok(map(ENODEV, 0, &e) == REAP_OK && in_place(model->embed) && in_place(model->final_norm),
+	ok(map(ENODEV, 0, &e) == REAP_OK &&
+			in_place(reap_tensor_of(&model->whole, REAP_ROLE_EMBED)) &&
+			in_place(reap_tensor_of(&model->whole, REAP_ROLE_FINAL_NORM)),
 		"private where shared is refused %s", e.text);
 
 	last = &model->ckpt->shard[model->ckpt->shards - 1];

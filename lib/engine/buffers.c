@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/engine/buffers.h"
+
+#include <stdlib.h>
+
+#include "lib/base/mem.h"
+
+enum { LEAST_ROWS = 4096, MOST_ROWS = 32768 }; /* of a group of experts */
+
+size_t reap_group_rows(const struct reap_engine *g, size_t tokens)
+{
+	size_t pairs = tokens * g->cfg->top_k, rows = pairs / 8;
+
+	if (rows > MOST_ROWS)
+		return MOST_ROWS;
+	if (rows < LEAST_ROWS)
+		rows = LEAST_ROWS;
+	return rows < pairs ? rows : pairs;
+}
+
+static size_t scratch_bytes(const struct reap_engine *g)
+{
+	size_t rows = REAP_ROW_TASK * (g->hidden + g->experts16) * sizeof(float);
+	size_t inter = g->inter * sizeof(float);
+	size_t n = g->attend->scratch_bytes(g->cfg->heads / g->cfg->kv_heads, g->cfg->head_dim);
+
+	n = n > rows ? n : rows;
+	n = n > inter ? n : inter;
+	return (n + 63) / 64 * 64;
+}
+
+static size_t head_columns(const struct reap_engine *g)
+{
+	size_t slab = g->gemm.gemm->slab, n = 4096 / slab * slab;
+
+	return n < slab ? slab : n;
+}
+
+/* A buffer: where in the engine its address stands, and its size. */
+struct buffer {
+	size_t at;
+	uint64_t rows, bytes; /* so many rows of so many bytes, and behind them ... */
+	size_t slack;         /* ... so many more */
+};
+
+enum { MOST_BUFFERS = 64 };
+
+#define BUFFER(member, rows, bytes) \
+	(b[n++] = (struct buffer){offsetof(struct reap_engine, member), rows, bytes, 0})
+#define ARRAY(member, rows) BUFFER(member, rows, sizeof(*g->member))
+#define FLOATS(member, rows, columns) \
+	(b[n++] = (struct buffer){offsetof(struct reap_engine, member), rows, \
+		 (uint64_t)(columns) * sizeof(float), REAP_FLOAT_SLACK * sizeof(float)})
+#define PACKED(member, context, rows, columns) \
+	BUFFER(member, 1, reap_gemm_packed_bytes((context).gemm, rows, columns))
+
+/* All buffers for chunks of `cap` tokens. */
+static size_t list(const struct reap_engine *g, uint64_t cap, struct buffer *b)
+{
+	const struct reap_config *c = g->cfg;
+	const enum reap_operand attn = g->attn_gemm.gemm->operand;
+	const uint64_t k = c->top_k, pairs = cap * k, group = reap_group_rows(g, cap);
+	size_t n = 0;
+
+	FLOATS(w.input_norm, 1, g->hidden);
+	FLOATS(w.post_norm, 1, g->hidden);
+	FLOATS(w.final_norm, 1, g->hidden);
+	FLOATS(w.q_bias, 1, g->q_dim);
+	FLOATS(w.k_bias, 1, g->kv_dim);
+	FLOATS(w.v_bias, 1, g->kv_dim);
+	FLOATS(w.o_bias, 1, g->hidden);
+	FLOATS(w.sinks, 1, c->heads);
+	FLOATS(w.router, g->hidden, g->experts16);
+	FLOATS(w.router_bias, 1, g->experts16);
+	FLOATS(w.gate_up_bias, c->experts, 2 * g->inter);
+	FLOATS(w.down_bias, c->experts, g->hidden);
+
+	PACKED(packed_q, g->attn_gemm, g->q_dim, g->hidden);
+	PACKED(packed_k, g->attn_gemm, g->kv_dim, g->hidden);
+	PACKED(packed_v, g->attn_gemm, g->kv_dim, g->hidden);
+	PACKED(packed_o, g->attn_gemm, g->hidden, g->q_dim);
+
+	FLOATS(x, cap, g->hidden);
+	BUFFER(xn, cap, g->xn_row);
+	BUFFER(attn_in, REAP_RUN, reap_operand_bytes(attn, g->hidden));
+	FLOATS(q, REAP_RUN, g->q_dim);
+	FLOATS(k, REAP_RUN, g->kv_dim);
+	FLOATS(v, REAP_RUN, g->kv_dim);
+	BUFFER(keys, cap, g->cache_row);
+	BUFFER(values, cap, g->cache_row);
+	if (attn != REAP_OP_F32)
+		BUFFER(attn_out, REAP_RUN, reap_operand_bytes(attn, g->q_dim));
+	BUFFER(scratch, (uint64_t)g->o.threads, scratch_bytes(g));
+	ARRAY(piece, REAP_RUN);
+	ARRAY(panel, cap > group ? cap : group);
+
+	ARRAY(expert, pairs);
+	ARRAY(gate, pairs);
+	ARRAY(norm, pairs);
+	ARRAY(row, pairs);
+	ARRAY(pair, pairs);
+	BUFFER(gathered, group, g->xn_row);
+	BUFFER(act, group, g->act_row);
+	FLOATS(y, group, g->hidden);
+
+	ARRAY(c.kept, cap);
+	ARRAY(c.need, cap);
+	ARRAY(c.start, cap + 1);
+	ARRAY(c.uneven, cap);
+	BUFFER(outliers, cap, (g->layers + 1) * sizeof(*g->outliers));
+	if (g->o.routes) {
+		BUFFER(trace_expert, pairs, g->layers * sizeof(*g->trace_expert));
+		BUFFER(trace_gate, pairs, g->layers * sizeof(*g->trace_gate));
+		BUFFER(trace_norm, pairs, g->layers * sizeof(*g->trace_norm));
+	}
+	if (g->o.outcomes) {
+		PACKED(packed_head, g->gemm, head_columns(g), g->hidden);
+		ARRAY(state, cap);
+		FLOATS(top, cap, g->o.entropy_topk);
+		ARRAY(logp, cap);
+		ARRAY(entropy, cap);
+		ARRAY(top1, cap);
+		ARRAY(best, cap);
+	}
+	return n;
+}
+
+static bool size_of(const struct buffer *b, uint64_t *bytes)
+{
+	return reap_mul_u64(b->rows, b->bytes, bytes) && reap_add_u64(*bytes, b->slack, bytes);
+}
+
+uint64_t reap_buffers_bytes(const struct reap_engine *g, uint64_t cap)
+{
+	const size_t max_k = g->hidden > g->inter ? g->hidden : g->inter;
+	struct buffer b[MOST_BUFFERS];
+	const size_t n = list(g, cap, b);
+	/* The rotary tables, if the chunk is one block, and what the products take. */
+	uint64_t one,
+		sum = cap * 2 * g->rope.half * sizeof(float) +
+		reap_gemm_memory(g->gemm.gemm, g->o.threads, max_k) +
+		reap_gemm_memory(g->attn_gemm.gemm, g->o.threads, 0);
+
+	for (size_t i = 0; i < n; i++)
+		if (!size_of(&b[i], &one) || !reap_add_u64(sum, one, &sum))
+			return UINT64_MAX;
+	return sum;
+}
+
+int reap_buffers_choose(struct reap_engine *g, struct reap_err *e)
+{
+	uint64_t least = 1, most = g->cfg->max_context, need = reap_buffers_bytes(g, least);
+
+	most = most > REAP_MOST_TOKENS ? most : REAP_MOST_TOKENS;
+	if (most > (UINT32_MAX - 1) / g->cfg->top_k)
+		most = (UINT32_MAX - 1) / g->cfg->top_k;
+	if (need == UINT64_MAX)
+		return reap_fail_memory(e, "a chunk");
+	if (need > g->o.memory)
+		return reap_fail(e, REAP_EUSAGE,
+			"memory: this model needs %llu MiB, %llu MiB are allowed",
+			(unsigned long long)((need >> 20) + 1),
+			(unsigned long long)(g->o.memory >> 20));
+	while (least < most) {
+		uint64_t n = least + (most - least + 1) / 2;
+
+		if (reap_buffers_bytes(g, n) <= g->o.memory)
+			least = n;
+		else
+			most = n - 1;
+	}
+	g->cap = (size_t)least;
+	return REAP_OK;
+}
+
+/* The pointer of a buffer, whatever it points to. */
+static void *get(const struct reap_engine *g, const struct buffer *b)
+{
+	void *p;
+
+	memcpy(&p, (const char *)g + b->at, sizeof(p));
+	return p;
+}
+
+static void set(struct reap_engine *g, const struct buffer *b, void *p)
+{
+	memcpy((char *)g + b->at, &p, sizeof(p));
+}
+
+int reap_buffers_open(struct reap_engine *g, struct reap_err *e)
+{
+	struct buffer b[MOST_BUFFERS];
+	const size_t n = list(g, g->cap, b);
+	uint64_t bytes;
+
+	g->scratch_bytes = scratch_bytes(g);
+	g->head_columns = head_columns(g);
+	for (size_t i = 0; i < n; i++) {
+		void *p = size_of(&b[i], &bytes) ? reap_alloc_aligned(bytes, 1) : NULL;
+
+		if (p == NULL)
+			return reap_fail_memory(e, "the engine's buffers");
+		set(g, &b[i], p);
+	}
+	memset(g->c.uneven, 0, g->cap * sizeof(*g->c.uneven));
+	return REAP_OK;
+}
+
+void reap_buffers_close(struct reap_engine *g)
+{
+	struct buffer b[MOST_BUFFERS];
+	const size_t n = list(g, g->cap, b);
+
+	for (size_t i = 0; i < n; i++)
+		free(get(g, &b[i]));
+}

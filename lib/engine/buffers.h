@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine's memory: one list of its buffers, from which follow what a chunk of so
+ * many tokens needs, what is allocated and what is freed.
+ */
+#ifndef REAP_BUFFERS_H
+#define REAP_BUFFERS_H
+
+#include "lib/engine/state.h"
+
+/* Past so many tokens of a chunk nothing is gained: the cost of reading and expanding
+ * weights is then a few percent of the work. */
+enum { REAP_MOST_TOKENS = 65536 };
+
+/* Bytes for chunks of `cap` tokens, UINT64_MAX when nobody has as many. */
+uint64_t reap_buffers_bytes(const struct reap_engine *g, uint64_t cap);
+
+/* Set g->cap: the buffers hold as many tokens as memory allows, but no more than are ever
+ * wanted at once. */
+REAP_MUST_CHECK int reap_buffers_choose(struct reap_engine *g, struct reap_err *e);
+
+REAP_MUST_CHECK int reap_buffers_open(struct reap_engine *g, struct reap_err *e);
+void reap_buffers_close(struct reap_engine *g);
+
+/* Rows of a group of experts in a chunk of so many tokens: an eighth of all pairs
+ * within bounds, so that the groups are few and the buffers small. */
+size_t reap_group_rows(const struct reap_engine *g, size_t tokens);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/engine/weights.h"
+
+static const uint8_t *data(const struct reap_bound *b, enum reap_weight_part p, uint32_t expert)
+{
+	struct reap_share s;
+
+	if (b->part[p] == NULL)
+		return NULL;
+	s = reap_expert_share(b, p, expert);
+	return s.tensor->data + s.at;
+}
+
+struct reap_weight reap_weight_of(const struct reap_config *c, const struct reap_bound *b,
+	uint32_t expert)
+{
+	const bool turned = (b->spec->flags & REAP_SPEC_TURNED) != 0;
+	uint64_t dim[REAP_SPEC_DIMS];
+	const int last = reap_spec_shape(b->spec, c, dim) - 1;
+
+	return (struct reap_weight){
+		.layout = b->format == &reap_format_mxfp4 ? REAP_W_MXFP4
+			: turned                          ? REAP_W_BF16_TURNED
+							  : REAP_W_BF16,
+		.data = data(b, REAP_CODES, expert),
+		.scales = data(b, REAP_SCALES, expert),
+		.n = dim[turned ? last : last - 1],
+		.k = dim[turned ? last - 1 : last],
+	};
+}

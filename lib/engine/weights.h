@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From a weight in the files to one that the matrix products take.
+ */
+#ifndef REAP_WEIGHTS_H
+#define REAP_WEIGHTS_H
+
+#include "lib/engine/gemm.h"
+#include "lib/model/model.h"
+
+/* A matrix of a mapped model, of the expert where each has one. */
+struct reap_weight reap_weight_of(const struct reap_config *c, const struct reap_bound *b,
+	uint32_t expert);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What is known of an architecture, in one table: what its config.json says, and a spec
+ * for each of its weights.  Who binds, checks, prunes, counts or forecasts walks the
+ * table; nobody else knows the name of a tensor.
+ */
+#ifndef REAP_ARCH_H
+#define REAP_ARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/model/format.h"
+
+struct reap_config;
+struct json_t;
+
+/* What a weight is for.  With matrices (outputs, inputs) if not said otherwise. */
+enum reap_role {
+	/* of the model */
+	REAP_ROLE_EMBED,
+	REAP_ROLE_FINAL_NORM,
+	REAP_ROLE_LM_HEAD,
+	/* of a layer */
+	REAP_ROLE_INPUT_NORM,
+	REAP_ROLE_Q,
+	REAP_ROLE_Q_BIAS,
+	REAP_ROLE_K,
+	REAP_ROLE_K_BIAS,
+	REAP_ROLE_V,
+	REAP_ROLE_V_BIAS,
+	REAP_ROLE_O,
+	REAP_ROLE_O_BIAS,
+	REAP_ROLE_SINKS,
+	REAP_ROLE_POST_NORM,
+	REAP_ROLE_ROUTER,
+	REAP_ROLE_ROUTER_BIAS,
+	/* Gate and up of the experts in one, a row of each in turn. */
+	REAP_ROLE_GATE_UP,
+	REAP_ROLE_GATE_UP_BIAS,
+	REAP_ROLE_DOWN,
+	REAP_ROLE_DOWN_BIAS,
+	REAP_ROLES
+};
+
+/* Extents, by what they are of. */
+enum reap_dim {
+	REAP_DIM_NONE,
+	REAP_DIM_VOCAB,
+	REAP_DIM_HIDDEN,
+	REAP_DIM_HEADS,
+	REAP_DIM_Q,  /* all heads of queries */
+	REAP_DIM_KV, /* all heads of keys */
+	REAP_DIM_EXPERTS,
+	REAP_DIM_INTER,
+	REAP_DIM_INTER2, /* gate and up */
+};
+
+enum {
+	/* What is looked at when a model is opened: that no value is NaN or infinite, and
+	 * that not all are zero, as a hole in a download reads. */
+	REAP_SPEC_FINITE = 1,
+	REAP_SPEC_NOT_ZERO = 2,
+	/* Numbers that multiply the inputs of many tokens, expert by expert: whoever uses
+	 * or copies an expert's looks at them then. */
+	REAP_SPEC_EXPERT = 4,
+	/* The matrix lies (inputs, outputs). */
+	REAP_SPEC_TURNED = 8,
+};
+
+enum { REAP_SPEC_DIMS = 3 };
+
+/* A weight.  Experts are the first dimension where that is REAP_DIM_EXPERTS. */
+struct reap_spec {
+	enum reap_role role;
+	const char *name; /* {layer} stands for the layer's number */
+	enum reap_dim dim[REAP_SPEC_DIMS];
+	const struct reap_format *format; /* NULL: the config's */
+	unsigned flags;
+	bool (*when)(const struct reap_config *c); /* NULL: always */
+};
+
+/* A key of config.json that says how many experts there are, or how many a token takes. */
+struct reap_count_key {
+	const char *key;
+	bool top_k;
+	bool add; /* a pruned model says it even where its source does not */
+};
+
+enum { REAP_COUNT_KEYS = 4 };
+
+struct reap_arch {
+	const char *name;   /* model_type */
+	const char *causal; /* in architectures */
+	const struct reap_spec *spec;
+	size_t specs;
+	/* The names of both numbers in messages come first. */
+	struct reap_count_key count[REAP_COUNT_KEYS];
+	/* Experts come in multiples of so many, unless none is pruned, because of `why`. */
+	uint32_t multiple;
+	const char *why;
+	/* Fill all of *c that config.json says; a value that the engine does not compute
+	 * with exactly is an error that names its key.  `name` stands in messages. */
+	int (*parse)(struct reap_config *c, const struct json_t *root, const char *name,
+		struct reap_err *e);
+};
+
+extern const struct reap_arch reap_arch_gpt_oss;
+
+/* The architecture of that model_type, NULL when it is none of these. */
+const struct reap_arch *reap_arch_find(const char *name);
+
+/* Their names, "a, b, c". */
+void reap_arch_names(char *out, size_t size);
+
+/* ---- specs ---- */
+
+static inline bool reap_spec_of_layer(const struct reap_spec *r)
+{
+	return r->role > REAP_ROLE_LM_HEAD;
+}
+
+/* Does it shrink with the experts? */
+static inline bool reap_spec_of_experts(const struct reap_spec *r)
+{
+	return r->dim[0] == REAP_DIM_EXPERTS;
+}
+
+bool reap_spec_holds(const struct reap_spec *r, const struct reap_config *c);
+const struct reap_format *reap_spec_format(const struct reap_spec *r, const struct reap_config *c);
+
+/* The spec of a role that holds, NULL: none. */
+const struct reap_spec *reap_spec_find(const struct reap_config *c, enum reap_role role);
+
+/* The shape of its numbers, all dimensions: how many; and how many numbers that are. */
+int reap_spec_shape(const struct reap_spec *r, const struct reap_config *c, uint64_t *dim);
+uint64_t reap_spec_numbers(const struct reap_spec *r, const struct reap_config *c);
+
+enum { REAP_SPEC_NAME = 128 };
+
+/* The name of the tensor that has a part of it. */
+void reap_spec_name(const struct reap_spec *r, const struct reap_format *f, enum reap_weight_part p,
+	uint32_t layer, char out[REAP_SPEC_NAME]);
+
+#endif

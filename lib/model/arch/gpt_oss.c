@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * gpt_oss: GPT-OSS 20B and 120B.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/json.h"
+#include "lib/base/mem.h"
+#include "lib/model/arch/arch.h"
+#include "lib/model/arch/keys.h"
+#include "lib/model/arch/shorthand.h"
+#include "lib/model/config_rope.h"
+#include "lib/stream/limits.h"
+
+enum { WINDOW = 128 };
+
+static const double SWIGLU_LIMIT = 7;
+
+/* ---- config.json ---- */
+
+/* A number that transformers 4 has in its code and does not look for. */
+static int expect_f64(const json_t *o, const char *key, const char *name, double want,
+	struct reap_err *e)
+{
+	double v;
+	int rc = reap_key_f64(o, key, name, want, &v, e);
+
+	if (rc == REAP_OK && v != want)
+		rc = reap_fail(e, REAP_EFAIL,
+			"%s: %s: transformers 4 takes %g whatever stands here, transformers 5 takes %g: "
+			"only %g is the same model everywhere",
+			name, key, want, v, want);
+	return rc;
+}
+
+/* experts_per_token is OpenAI's name, which transformers does not know. */
+static int parse_top_k(struct reap_config *c, const json_t *root, const char *name,
+	struct reap_err *e)
+{
+	const char key[] = "num_experts_per_tok", alias[] = "experts_per_token";
+	const bool said = json_object_get(root, key) != NULL;
+	uint32_t other;
+	int rc;
+
+	if ((rc = reap_key_u32(root, key, name, 4, 1, REAP_MAX_TOP_K, &c->top_k, e)) != REAP_OK ||
+		(rc = reap_key_u32(root, alias, name, c->top_k, 1, REAP_MAX_TOP_K, &other, e)) !=
+			REAP_OK)
+		return rc;
+	if (other == c->top_k)
+		return REAP_OK;
+	if (said)
+		return reap_fail(e, REAP_EFAIL, "%s: %s is %u, but %s is %u", name, key, c->top_k,
+			alias, other);
+	return reap_fail(e, REAP_EFAIL,
+		"%s: %s: missing: transformers takes %u, who knows %s takes %u: say both", name,
+		key, c->top_k, alias, other);
+}
+
+/* num_experts is the other name in transformers 5. */
+static int parse_experts(struct reap_config *c, const json_t *root, const char *name,
+	struct reap_err *e)
+{
+	const char key[] = "num_local_experts", alias[] = "num_experts";
+	int rc;
+
+	if ((rc = reap_key_u32(root, key, name, 128, 1, REAP_MAX_EXPERTS, &c->experts, e)) !=
+			REAP_OK ||
+		(rc = reap_key_u32(root, alias, name, c->experts, 1, REAP_MAX_EXPERTS,
+			 &c->experts_too, e)) != REAP_OK)
+		return rc;
+	if (json_object_get(root, key) == NULL)
+		c->experts = c->experts_too;
+	return REAP_OK;
+}
+
+static int parse_sizes(struct reap_config *c, const json_t *root, const char *name,
+	struct reap_err *e)
+{
+	int rc;
+
+	if ((rc = reap_key_u32(root, "num_hidden_layers", name, 36, 1, REAP_MAX_LAYERS, &c->layers,
+		     e)) != REAP_OK ||
+		(rc = reap_key_u32(root, "hidden_size", name, 2880, 1, REAP_MAX_WIDTH, &c->hidden,
+			 e)) != REAP_OK ||
+		(rc = reap_key_u32(root, "intermediate_size", name, 2880, 1, REAP_MAX_WIDTH,
+			 &c->inter, e)) != REAP_OK ||
+		(rc = parse_experts(c, root, name, e)) != REAP_OK ||
+		(rc = parse_top_k(c, root, name, e)) != REAP_OK ||
+		(rc = reap_key_u32(root, "num_attention_heads", name, 64, 1, 65536, &c->heads,
+			 e)) != REAP_OK ||
+		(rc = reap_key_u32(root, "num_key_value_heads", name, 8, 1, 65536, &c->kv_heads,
+			 e)) != REAP_OK ||
+		(rc = reap_key_u32(root, "head_dim", name, 64, 2, 4096, &c->head_dim, e)) !=
+			REAP_OK ||
+		(rc = reap_key_u32(root, "vocab_size", name, 201088, 1, 1 << 24, &c->vocab, e)) !=
+			REAP_OK ||
+		(rc = reap_key_u32(root, "max_position_embeddings", name, 131072, 1, 1 << 30,
+			 &c->max_context, e)) != REAP_OK)
+		return rc;
+	return reap_keys_check_heads(c, name, e);
+}
+
+static int parse_layer_types(struct reap_config *c, const json_t *root, const char *name,
+	struct reap_err *e)
+{
+	const json_t *types = json_object_get(root, "layer_types");
+	bool any = false;
+
+	c->sliding = reap_calloc(c->layers, sizeof(*c->sliding));
+	if (c->sliding == NULL)
+		return reap_fail_memory(e, name);
+	types = json_is_null(types) ? NULL : types;
+	if (types != NULL && (!json_is_array(types) || json_array_size(types) != c->layers))
+		return reap_fail(e, REAP_EFAIL, "%s: layer_types: has %zu entries for %u layers",
+			name, json_array_size(types), c->layers);
+	for (uint32_t i = 0; i < c->layers; i++) {
+		const char *s = i % 2 == 0 ? "sliding_attention" : "full_attention";
+
+		if (types != NULL)
+			s = json_string_value(json_array_get(types, i));
+		if (s != NULL && strcmp(s, "sliding_attention") == 0)
+			c->sliding[i] = any = true;
+		else if (s == NULL || strcmp(s, "full_attention") != 0)
+			return reap_fail(e, REAP_EFAIL,
+				"%s: layer_types: entry %u: \"%s\" is not supported", name, i,
+				s ? s : "?");
+	}
+	/* Full layers have no use for a window, and what it is said to be makes no other model. */
+	c->window = WINDOW;
+	return any ? reap_key_u32(root, "sliding_window", name, WINDOW, 1, 1 << 30, &c->window, e)
+		   : REAP_OK;
+}
+
+static int parse_quantisation(struct reap_config *c, const json_t *root, const char *file,
+	struct reap_err *e)
+{
+	const json_t *q = json_object_get(root, "quantization_config");
+	char name[512];
+	const char *method = NULL;
+	int rc;
+
+	if (q == NULL || json_is_null(q))
+		return REAP_OK;
+	snprintf(name, sizeof(name), "%s: quantization_config", file);
+	if (!json_is_object(q))
+		return reap_fail(e, REAP_EFAIL, "%s: not an object", name);
+	if ((rc = reap_json_str(q, "quant_method", name, &method, e)) != REAP_OK)
+		return rc;
+	if (strcmp(method, "mxfp4") != 0)
+		return reap_fail(e, REAP_EFAIL, "%s: quant_method: \"%s\" is not supported", name,
+			method);
+	c->format = &reap_format_mxfp4;
+	return REAP_OK;
+}
+
+static int parse(struct reap_config *c, const json_t *root, const char *name, struct reap_err *e)
+{
+	int rc;
+
+	c->swiglu_limit = SWIGLU_LIMIT;
+	if ((rc = reap_key_only(root, "hidden_act", name, "silu", e)) != REAP_OK ||
+		(rc = expect_f64(root, "swiglu_alpha", name, 1.702, e)) != REAP_OK ||
+		(rc = expect_f64(root, "swiglu_limit", name, SWIGLU_LIMIT, e)) != REAP_OK ||
+		(rc = parse_quantisation(c, root, name, e)) != REAP_OK ||
+		(rc = parse_sizes(c, root, name, e)) != REAP_OK ||
+		(rc = parse_layer_types(c, root, name, e)) != REAP_OK ||
+		(rc = reap_config_rope(c, root, name, e)) != REAP_OK ||
+		(rc = reap_key_bool(root, "attention_bias", name, true, &c->attention_bias, e)) !=
+			REAP_OK ||
+		(rc = reap_key_bool(root, "tie_word_embeddings", name, false, &c->tied, e)) !=
+			REAP_OK)
+		return rc;
+	return reap_keys_common(c, root, name, 1e-5, e);
+}
+
+/* ---- tensors ---- */
+
+static bool has_biases(const struct reap_config *c)
+{
+	return c->attention_bias;
+}
+
+static bool is_mxfp4(const struct reap_config *c)
+{
+	return c->format == &reap_format_mxfp4;
+}
+
+static bool is_bf16(const struct reap_config *c)
+{
+	return c->format == &reap_format_bf16;
+}
+
+/* Biases and sinks may be zero.  Gate is the even rows (columns) of gate_up_proj, up the odd
+ * ones.  MXFP4 experts lie (experts, outputs, inputs), BF16 ones (experts, inputs,
+ * outputs). */
+static const struct reap_spec specs[] = {
+	{REAP_ROLE_EMBED, "model.embed_tokens.weight", {V, H}, BF16, NOT_ZERO, NULL},
+	{REAP_ROLE_FINAL_NORM, "model.norm.weight", {H}, SMALL, FINITE | NOT_ZERO, NULL},
+	{REAP_ROLE_LM_HEAD, "lm_head.weight", {V, H}, BF16, NOT_ZERO, NULL},
+	{REAP_ROLE_INPUT_NORM, LAYER "input_layernorm.weight", {H}, SMALL, FINITE | NOT_ZERO, NULL},
+	{REAP_ROLE_Q, LAYER "self_attn.q_proj.weight", {Q, H}, BF16, NOT_ZERO, NULL},
+	{REAP_ROLE_Q_BIAS, LAYER "self_attn.q_proj.bias", {Q}, SMALL, FINITE, has_biases},
+	{REAP_ROLE_K, LAYER "self_attn.k_proj.weight", {KV, H}, BF16, NOT_ZERO, NULL},
+	{REAP_ROLE_K_BIAS, LAYER "self_attn.k_proj.bias", {KV}, SMALL, FINITE, has_biases},
+	{REAP_ROLE_V, LAYER "self_attn.v_proj.weight", {KV, H}, BF16, NOT_ZERO, NULL},
+	{REAP_ROLE_V_BIAS, LAYER "self_attn.v_proj.bias", {KV}, SMALL, FINITE, has_biases},
+	{REAP_ROLE_O, LAYER "self_attn.o_proj.weight", {H, Q}, BF16, NOT_ZERO, NULL},
+	{REAP_ROLE_O_BIAS, LAYER "self_attn.o_proj.bias", {H}, SMALL, FINITE, has_biases},
+	{REAP_ROLE_SINKS, LAYER "self_attn.sinks", {REAP_DIM_HEADS}, SMALL, FINITE, NULL},
+	{REAP_ROLE_POST_NORM, LAYER "post_attention_layernorm.weight", {H}, SMALL,
+		FINITE | NOT_ZERO, NULL},
+	{REAP_ROLE_ROUTER, LAYER "mlp.router.weight", {E, H}, SMALL, FINITE | NOT_ZERO, NULL},
+	{REAP_ROLE_ROUTER_BIAS, LAYER "mlp.router.bias", {E}, SMALL, FINITE, NULL},
+	{REAP_ROLE_GATE_UP_BIAS, LAYER "mlp.experts.gate_up_proj_bias", {E, I2}, SMALL, 0, NULL},
+	{REAP_ROLE_DOWN_BIAS, LAYER "mlp.experts.down_proj_bias", {E, H}, SMALL, 0, NULL},
+	{REAP_ROLE_GATE_UP, LAYER "mlp.experts.gate_up_proj", {E, I2, H}, NULL, EXPERT, is_mxfp4},
+	{REAP_ROLE_DOWN, LAYER "mlp.experts.down_proj", {E, H, I}, NULL, EXPERT, is_mxfp4},
+	{REAP_ROLE_GATE_UP, LAYER "mlp.experts.gate_up_proj", {E, H, I2}, NULL, EXPERT | TURNED,
+		is_bf16},
+	{REAP_ROLE_DOWN, LAYER "mlp.experts.down_proj", {E, I, H}, NULL, EXPERT | TURNED, is_bf16},
+};
+
+const struct reap_arch reap_arch_gpt_oss = {.name = "gpt_oss",
+	.causal = "GptOssForCausalLM",
+	.spec = specs,
+	.specs = sizeof(specs) / sizeof(*specs),
+	.count = {{.key = "num_local_experts", .add = true},
+		{.key = "num_experts_per_tok", .top_k = true, .add = true}, {.key = "num_experts"},
+		{.key = "experts_per_token", .top_k = true, .add = true}},
+	.multiple = 4,
+	.why = "MXFP4 kernels of GPUs need",
+	.parse = parse};
