@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a pruning copies, as prune.c writes it and prune_verify.c compares it.
- * Nobody else includes this.
+ * What a pruning copies, and who does which part of it.  Nobody but prune*.c includes
+ * this.
  */
 #ifndef REAP_PRUNE_PARTS_H
 #define REAP_PRUNE_PARTS_H
@@ -45,15 +45,47 @@ struct prune_run {
 	uint32_t first, rows;   /* of dimension 0; first is an old expert id */
 };
 
+/* Until all is written and checked, the config has a name that no loader knows: what a
+ * kill leaves is no model. */
+#define REAP_PRUNE_EARLY_CONFIG "config.json.part"
+
+/* prune_place.c: what goes where. */
+REAP_MUST_CHECK int reap_prune_place(struct reap_prune *r, struct reap_err *e);
+
 /* The next stretch of part p, *at rows being done; false when there is none.
  * Neighbours that stay neighbours are one stretch. */
 bool reap_prune_next_run(const struct reap_prune *r, const struct prune_part *p, uint32_t *at,
 	struct prune_run *run);
 
+/* prune_files.c: a file of the target, with its line in the manifest.  `as` is the name
+ * that the manifest gives. */
+REAP_MUST_CHECK int reap_prune_begin_file(struct reap_prune *r, const char *name,
+	struct reap_err *e);
+REAP_MUST_CHECK int reap_prune_end_file(struct reap_prune *r, const char *name, struct reap_err *e);
+REAP_MUST_CHECK int reap_prune_write_text(struct reap_prune *r, const char *name, const char *as,
+	const char *text, size_t len, struct reap_err *e);
+
+/* prune_weights.c: a file of tensors. */
+REAP_MUST_CHECK int reap_prune_write_shard(struct reap_prune *r, const struct reap_layout_file *f,
+	struct reap_err *e);
 void reap_prune_progress(struct reap_prune *r, uint64_t bytes);
 
-/* Read every written shard back from the disk and compare it with what it was
- * made from. */
+/* prune_texts.c: expert_mapping.json, config.json and the index. */
+REAP_MUST_CHECK int reap_prune_write_mapping(struct reap_prune *r, struct reap_err *e);
+REAP_MUST_CHECK int reap_prune_write_config(struct reap_prune *r, struct reap_err *e);
+REAP_MUST_CHECK int reap_prune_write_index(struct reap_prune *r, struct reap_err *e);
+
+/* prune_beside.c: a file as it is, and all that lie beside the source's weights and that
+ * the target needs, too. */
+REAP_MUST_CHECK int reap_prune_copy_file(struct reap_prune *r, const char *path, const char *name,
+	struct reap_err *e);
+REAP_MUST_CHECK int reap_prune_copy_beside(struct reap_prune *r, struct reap_err *e);
+
+/* prune_report.c: the manifest's totals. */
+REAP_MUST_CHECK int reap_prune_report(struct reap_prune *r, struct reap_err *e);
+
+/* prune_verify.c: read every written shard back from the disk and compare it with what it
+ * was made from. */
 REAP_MUST_CHECK int reap_prune_verify(struct reap_prune *r, struct reap_err *e);
 
 #endif

@@ -14,35 +14,6 @@
 
 enum { COMPARE = 1 << 20 };
 
-bool reap_prune_next_run(const struct reap_prune *r, const struct prune_part *p, uint32_t *at,
-	struct prune_run *run)
-{
-	uint32_t i = *at;
-	uint64_t each;
-
-	if (p->keep == NULL) { /* a scalar has no rows */
-		*run = (struct prune_run){p->src->offset, p->src->bytes, 0,
-			(uint32_t)p->src->shape[0]};
-		*at = 1;
-		return i == 0;
-	}
-	if (i == r->plan->keep_n)
-		return false;
-	while (++i < r->plan->keep_n && p->keep[i] == p->keep[i - 1] + 1)
-		;
-	each = p->src->bytes / p->src->shape[0];
-	*run = (struct prune_run){p->src->offset + p->keep[*at] * each, (i - *at) * each,
-		p->keep[*at], i - *at};
-	*at = i;
-	return true;
-}
-
-void reap_prune_progress(struct reap_prune *r, uint64_t bytes)
-{
-	r->done += bytes;
-	reap_tick(r->o->progress, r->done, r->todo);
-}
-
 /* Both files hold the same n bytes from their offsets on. */
 static int compare_bytes(struct reap_prune *r, int fd, const char *path, uint64_t at,
 	const struct prune_part *p, const struct prune_run *run, uint8_t *buf, struct reap_err *e)

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/model/prune_parts.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/download.h"
+#include "lib/base/io.h"
+#include "lib/base/mem.h"
+#include "lib/model/blob.h"
+
+int reap_prune_copy_file(struct reap_prune *r, const char *path, const char *name,
+	struct reap_err *e)
+{
+	struct reap_stamp before;
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		rc = reap_fail_open(e, path);
+		goto out;
+	}
+	before = reap_stamp(&st);
+	if ((rc = reap_check_download_of(fd, path, e)) == REAP_OK &&
+		(rc = reap_prune_begin_file(r, name, e)) == REAP_OK &&
+		(rc = reap_pump_copy(r->pump, fd, path, 0, before.bytes, e)) == REAP_OK &&
+		(rc = reap_prune_end_file(r, name, e)) == REAP_OK &&
+		(fstat(fd, &st) != 0 || reap_stamp_compare(&before, &st) == REAP_CHANGED))
+		rc = reap_fail(e, REAP_EFAIL, "%s: was changed while it was read", path);
+out:
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+/* Files of the source that the target needs too: all but weights, what is written
+ * anew, and what speaks of the source: its card, checksums and verdict. */
+static bool is_aux(const char *name)
+{
+	static const char *const own[] = {"config.json", "expert_mapping.json", "reap-recipe.yaml",
+		"reap-scores.yaml", "README.md", "SHA256SUMS", "verdict.md"};
+	static const char *const weights[] = {".safetensors", ".index.json", ".bin", ".pt", ".pth",
+		".gguf", ".h5", ".msgpack", ".onnx", ".ckpt"};
+	const size_t n = strlen(name);
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (strcmp(name, own[i]) == 0)
+			return false;
+	for (size_t i = 0; i < sizeof(weights) / sizeof(weights[0]); i++) {
+		const size_t m = strlen(weights[i]);
+
+		if (n >= m && strcmp(name + n - m, weights[i]) == 0)
+			return false;
+	}
+	return true;
+}
+
+/* What a broken download left is no file of the target.  But when it would have become
+ * one, and that is missing, the source is not whole. */
+static int refuse_unfinished(const struct reap_prune *r, const char *name, struct reap_err *e)
+{
+	char *file = reap_strndup(name, reap_unfinished(name)), *path = NULL;
+	struct stat st;
+	int rc = REAP_OK;
+
+	if (file == NULL || (path = reap_path_join(r->m->dir, file)) == NULL)
+		rc = reap_fail_memory(e, name);
+	else if (is_aux(file) && lstat(path, &st) != 0)
+		rc = reap_fail(e, REAP_EFAIL, "%s/%s: is an unfinished download", r->m->dir, name);
+	free(file);
+	free(path);
+	return rc;
+}
+
+static int copy_beside(struct reap_prune *r, const char *path, const char *name, struct reap_err *e)
+{
+	struct reap_reading reading = {.stop = r->o->stop};
+	int rc;
+
+	if (reap_unfinished(name) > 0)
+		return refuse_unfinished(r, name, e);
+	if ((rc = reap_blob_check(path, &reading, NULL, e)) != REAP_OK)
+		return rc;
+	return reap_prune_copy_file(r, path, name, e);
+}
+
+/* Copy the regular files of the source (links are followed: what is pruned must
+ * stand alone), directories left out, in the order of their names. */
+int reap_prune_copy_beside(struct reap_prune *r, struct reap_err *e)
+{
+	char **name, *path;
+	size_t n;
+	struct stat st;
+	int rc = reap_list_dir(r->m->dir, &name, &n, e);
+
+	for (size_t i = 0; i < n && rc == REAP_OK; i++) {
+		if (!is_aux(name[i]))
+			continue;
+		path = reap_path_join(r->m->dir, name[i]);
+		if (path == NULL)
+			rc = reap_fail_memory(e, name[i]);
+		else if (stat(path, &st) != 0)
+			rc = reap_fail_open(e, path);
+		else if (S_ISREG(st.st_mode))
+			rc = copy_beside(r, path, name[i], e);
+		free(path);
+	}
+	reap_list_free(name, n);
+	return rc;
+}

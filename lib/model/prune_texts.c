@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/model/prune_parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/json.h"
+#include "lib/model/config_edit.h"
+
+static const char index_name[] = "model.safetensors.index.json";
+
+/* {"<layer>": {"<old id>": <new id>}}, keys sorted as text: the original's form. */
+int reap_prune_write_mapping(struct reap_prune *r, struct reap_err *e)
+{
+	json_t *root = json_object();
+	char *text = NULL, key[16];
+	int bad = root == NULL, rc;
+
+	for (uint32_t l = 0; l < r->plan->layers && !bad; l++) {
+		json_t *map = json_object();
+
+		if (r->o->layers != NULL && !r->o->layers[l]) {
+			json_decref(map);
+			continue;
+		}
+		for (uint32_t i = 0; i < r->plan->keep_n && !bad; i++) {
+			snprintf(key, sizeof(key), "%u",
+				r->plan->keep[(size_t)l * r->plan->keep_n + i]);
+			bad = json_object_set_new(map, key, json_integer(i));
+		}
+		snprintf(key, sizeof(key), "%u", l);
+		bad = json_object_set_new(root, key, map) != 0 || bad;
+	}
+	if (!bad)
+		text = reap_json_write(root, JSON_INDENT(2) | JSON_SORT_KEYS);
+	json_decref(root);
+	if (text == NULL)
+		return reap_fail_memory(e, "expert_mapping.json");
+	rc = reap_prune_write_text(r, "expert_mapping.json", "expert_mapping.json", text,
+		strlen(text), e);
+	free(text);
+	return rc;
+}
+
+static uint32_t new_top_k(const struct reap_prune *r)
+{
+	return r->plan->keep_n < r->m->cfg.top_k ? r->plan->keep_n : r->m->cfg.top_k;
+}
+
+int reap_prune_write_config(struct reap_prune *r, struct reap_err *e)
+{
+	const struct reap_config_change change = {r->m->cfg.arch, r->plan->keep_n, new_top_k(r),
+		r->m->cfg.format == &reap_format_bf16};
+	char *edited;
+	size_t len;
+	int rc = reap_config_edit(r->m->config_text, r->m->config_len, r->m->config, &change,
+		&edited, &len, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	rc = reap_prune_write_text(r, REAP_PRUNE_EARLY_CONFIG, "config.json", edited, len, e);
+	free(edited);
+	return rc;
+}
+
+int reap_prune_write_index(struct reap_prune *r, struct reap_err *e)
+{
+	char *text;
+	size_t len;
+	int rc = reap_layout_index(&r->layout, &text, &len, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	rc = reap_prune_write_text(r, index_name, index_name, text, len, e);
+	free(text);
+	return rc;
+}
