@@ -10,22 +10,27 @@
 #include "cmd/tool.h"
 #include "lib/base/io.h"
 #include "lib/eval/verdict.h"
+#include "lib/text/tokenizer.h"
 
 static const char usage[] =
-	"usage: reap-gate [options] --gates FILE BASE PRUNED\n"
+	"usage: reap-gate [options] BASE PRUNED\n"
 	"Compare two evals of the same tokens and say PASS, FAIL or UNDECIDED.\n"
 	"\n"
-	"  -g, --gates FILE     the limits, as recipes/near_lossless_gates.json\n"
+	"  -g, --gates FILE     the limits (default: recipes/near_lossless_gates.json)\n"
 	"  -m, --markdown FILE  write the whole comparison as markdown\n"
 	"  -j, --json FILE      write it as JSON\n"
+	"      --tokens FILE    the token stream that both evals were made from, and\n"
+	"  -t, --tokenizer FILE the tokenizer.json, or model, that reads it: the worst tokens\n"
+	"                       with their text\n"
 	"      --rule min|max   of the absolute and the relative limit of dPPL the\n"
 	"                       smaller or the larger (default: the gates file's)\n" TOOL_USAGE_STD
 	"Exit status: 0 PASS, 4 FAIL or UNDECIDED.\n";
 
-enum { OPT_RULE = TOOL_OWN };
+enum { OPT_RULE = TOOL_OWN, OPT_TOKENS };
 
 struct opts {
 	const char *gates, *markdown, *json, *rule;
+	const char *tokens, *tokenizer;
 	const char *base, *pruned;
 };
 
@@ -78,6 +83,26 @@ out:
 	return rc;
 }
 
+static int read_words(const struct opts *o, struct reap_pair *p, struct reap_err *e)
+{
+	struct reap_tokenizer t = {0};
+	struct reap_reader *r = NULL;
+	const char *name;
+	int fd = -1, rc;
+
+	if (o->tokens == NULL)
+		return REAP_OK;
+	if ((rc = reap_tokenizer_find(&t, o->tokenizer, e)) == REAP_OK &&
+		(rc = tool_input(o->tokens, &fd, &name, e)) == REAP_OK &&
+		(rc = reap_reader_open(&r, fd, name, REAP_KIND_TOKENS, e)) == REAP_OK)
+		rc = reap_pair_words(p, r, t.bpe, e);
+	reap_reader_close(r);
+	if (fd > STDIN_FILENO)
+		close(fd);
+	reap_tokenizer_close(&t);
+	return rc;
+}
+
 static int run(const struct opts *o, struct reap_err *e)
 {
 	struct reap_gates gates;
@@ -90,7 +115,7 @@ static int run(const struct opts *o, struct reap_err *e)
 		return rc;
 	if (o->rule != NULL)
 		gates.rule_max = strcmp(o->rule, "max") == 0;
-	if ((rc = read_pair(o, &pair, e)) != REAP_OK ||
+	if ((rc = read_pair(o, &pair, e)) != REAP_OK || (rc = read_words(o, &pair, e)) != REAP_OK ||
 		(rc = reap_gates_judge(&gates, &pair, &verdict, e)) != REAP_OK)
 		goto out;
 	caught = tool_catch_signals(); /* a report half written must not stay */
@@ -119,16 +144,18 @@ int main(int argc, char *argv[])
 		{"gates", required_argument, NULL, 'g'},
 		{"markdown", required_argument, NULL, 'm'},
 		{"json", required_argument, NULL, 'j'},
+		{"tokens", required_argument, NULL, OPT_TOKENS},
+		{"tokenizer", required_argument, NULL, 't'},
 		{"rule", required_argument, NULL, OPT_RULE},
 		TOOL_LONG,
 		{NULL, 0, NULL, 0},
 	};
-	struct opts o = {NULL, NULL, NULL, NULL, NULL, NULL};
+	struct opts o = {0};
 	struct reap_err e = {0};
 	int c, rc;
 
 	tool_begin("reap-gate", usage, argc, argv);
-	while ((c = getopt_long(argc, argv, "g:m:j:" TOOL_SHORT, longopts, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "g:m:j:t:" TOOL_SHORT, longopts, NULL)) != -1)
 		switch (c) {
 		case 'g':
 			o.gates = optarg;
@@ -138,6 +165,12 @@ int main(int argc, char *argv[])
 			break;
 		case 'j':
 			o.json = optarg;
+			break;
+		case OPT_TOKENS:
+			o.tokens = optarg;
+			break;
+		case 't':
+			o.tokenizer = optarg;
 			break;
 		case OPT_RULE:
 			if (strcmp(optarg, "min") != 0 && strcmp(optarg, "max") != 0)
@@ -149,8 +182,8 @@ int main(int argc, char *argv[])
 		}
 	if (argc - optind != 2)
 		tool_usage("two evals are compared, %d were named", argc - optind);
-	if (o.gates == NULL)
-		tool_usage("--gates: which limits?");
+	if ((o.tokens == NULL) != (o.tokenizer == NULL))
+		tool_usage("--tokens and --tokenizer go together");
 	o.base = argv[optind];
 	o.pruned = argv[optind + 1];
 	if (strcmp(o.base, "-") == 0 && strcmp(o.pruned, "-") == 0)
@@ -158,7 +191,12 @@ int main(int argc, char *argv[])
 	if (o.markdown != NULL && o.json != NULL && strcmp(o.markdown, "-") == 0 &&
 		strcmp(o.json, "-") == 0)
 		tool_usage("--markdown and --json: only one of them can be standard output");
-	tool_reads(o.gates);
+	if (o.gates != NULL)
+		tool_reads(o.gates);
+	if (o.tokens != NULL) {
+		tool_reads(o.tokens);
+		tool_reads(o.tokenizer);
+	}
 	tool_reads(o.base);
 	tool_reads(o.pruned);
 	if (o.markdown != NULL)

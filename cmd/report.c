@@ -18,8 +18,7 @@ static const char usage[] =
 	"      --source DIR       the checkpoint before, and\n"
 	"  -m, --model DIR        the one after: sizes and parameters\n"
 	"      --tokens FILE      the tokens of the evals, and\n"
-	"  -t, --tokenizer FILE   the tokenizer.json that reads them: words, not ids\n"
-	"      --calibration FILE the tokens that the scores are from, to warn of few\n"
+	"      --calibration FILE those that the scores are from: warnings\n"
 	"      --plan FILE        the cut, and\n"
 	"      --scores FILE      what it was made from\n"
 	"      --saliency FILE    the sums below the scores: other criteria\n"
@@ -63,7 +62,6 @@ static void parse(struct reap_report_inputs *in, int argc, char **argv)
 		{"source", required_argument, NULL, OPT_SOURCE},
 		{"model", required_argument, NULL, 'm'},
 		{"tokens", required_argument, NULL, OPT_TOKENS},
-		{"tokenizer", required_argument, NULL, 't'},
 		{"calibration", required_argument, NULL, OPT_CALIBRATION},
 		{"plan", required_argument, NULL, OPT_PLAN},
 		{"scores", required_argument, NULL, OPT_SCORES},
@@ -76,7 +74,7 @@ static void parse(struct reap_report_inputs *in, int argc, char **argv)
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, TOOL_SHORT "m:t:", longopts, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, TOOL_SHORT "m:", longopts, NULL)) != -1)
 		switch (c) {
 		case OPT_RECIPE:
 			in->recipe = optarg;
@@ -89,9 +87,6 @@ static void parse(struct reap_report_inputs *in, int argc, char **argv)
 			break;
 		case OPT_TOKENS:
 			in->tokens = optarg;
-			break;
-		case 't':
-			in->tokenizer = optarg;
 			break;
 		case OPT_CALIBRATION:
 			in->calibration = optarg;

@@ -21,6 +21,8 @@
 #include "lib/stream/encode.h"
 #include "lib/stream/print.h"
 #include "lib/stream/summary.h"
+#include "lib/text/token_lines.h"
+#include "lib/text/tokenizer.h"
 
 static const char usage[] =
 	"usage: reap-show [options] [stream]\n"
@@ -31,16 +33,19 @@ static const char usage[] =
 	"\n"
 	"  -s, --summary     what the stream is, its history, records and sizes\n"
 	"  -t, --type TYPE   only records of this type (block, route, expert ...)\n"
+	"      --text FILE   a line for each token instead, with its text by this tokenizer.json\n"
+	"                    or model\n"
+	"      --tokens FILE ... the token stream that the stream was made from: ids, context\n"
 	"      --encode KIND read JSON lines, write a stream of KIND\n"
 	"      --no-history  with --encode, leave this run out of the history\n"
 	"      --id          a line for each checkpoint or stream: what identifies it\n"
 	"      --check       read a checkpoint whole, and print the digests of its files\n" TOOL_USAGE_STD;
 
-enum { OPT_ENCODE = TOOL_OWN, OPT_ID, OPT_CHECK };
+enum { OPT_ENCODE = TOOL_OWN, OPT_TEXT, OPT_TOKENS, OPT_ID, OPT_CHECK };
 
 struct opts {
 	bool summary;
-	const char *type;
+	const char *type, *text, *tokens;
 	enum reap_kind encode; /* REAP_KIND_ANY: do not */
 	bool id, check;
 	const char *input;
@@ -63,6 +68,28 @@ static int show_json(const struct opts *o, struct reap_reader *r, struct reap_er
 			break;
 	}
 	return rc < 0 ? rc : tool_close_stdout(e);
+}
+
+/* ---- text ---- */
+
+static int show_text(const struct opts *o, struct reap_reader *r, struct reap_err *e)
+{
+	struct reap_tokenizer t = {0};
+	struct reap_reader *tokens = NULL;
+	const char *name;
+	int fd = -1, rc;
+
+	if ((rc = reap_tokenizer_find(&t, o->text, e)) != REAP_OK)
+		return rc;
+	if (o->tokens != NULL && (rc = tool_input(o->tokens, &fd, &name, e)) == REAP_OK)
+		rc = reap_reader_open(&tokens, fd, name, REAP_KIND_TOKENS, e);
+	if (rc == REAP_OK)
+		rc = reap_print_token_lines(r, t.bpe, tokens, o->type, stdout, e);
+	reap_reader_close(tokens);
+	if (fd > STDIN_FILENO)
+		close(fd);
+	reap_tokenizer_close(&t);
+	return rc == REAP_OK ? tool_close_stdout(e) : rc;
 }
 
 static int print_summary(struct reap_reader *r, struct reap_err *e)
@@ -276,7 +303,9 @@ static int run(const struct opts *o, struct reap_err *e)
 	}
 	rc = reap_reader_open(&r, fd, name, REAP_KIND_ANY, e);
 	if (rc == REAP_OK)
-		rc = o->summary ? print_summary(r, e) : show_json(o, r, e);
+		rc = o->summary           ? print_summary(r, e)
+			: o->text != NULL ? show_text(o, r, e)
+					  : show_json(o, r, e);
 	reap_reader_close(r);
 	return rc;
 }
@@ -284,7 +313,8 @@ static int run(const struct opts *o, struct reap_err *e)
 int main(int argc, char *argv[])
 {
 	static const struct option longs[] = {TOOL_LONG, {"summary", no_argument, NULL, 's'},
-		{"type", required_argument, NULL, 't'},
+		{"type", required_argument, NULL, 't'}, {"text", required_argument, NULL, OPT_TEXT},
+		{"tokens", required_argument, NULL, OPT_TOKENS},
 		{"encode", required_argument, NULL, OPT_ENCODE}, {"id", no_argument, NULL, OPT_ID},
 		{"check", no_argument, NULL, OPT_CHECK}, {NULL, 0, NULL, 0}};
 	struct opts o = {0};
@@ -300,6 +330,12 @@ int main(int argc, char *argv[])
 		case 't':
 			o.type = optarg;
 			break;
+		case OPT_TEXT:
+			o.text = optarg;
+			break;
+		case OPT_TOKENS:
+			o.tokens = optarg;
+			break;
 		case OPT_ENCODE:
 			o.encode = reap_kind_from_name(optarg, strlen(optarg));
 			if (o.encode == REAP_KIND_ANY)
@@ -314,8 +350,13 @@ int main(int argc, char *argv[])
 		default:
 			tool_option(c);
 		}
+	if (o.tokens != NULL && o.text == NULL)
+		tool_usage("--tokens goes with --text");
+	if (o.text != NULL && (o.summary || o.encode != REAP_KIND_ANY))
+		tool_usage("--text goes with neither --summary nor --encode");
 	if ((o.id || o.check) &&
-		(o.id == o.check || o.summary || o.type != NULL || o.encode != REAP_KIND_ANY))
+		(o.id == o.check || o.summary || o.type != NULL || o.text != NULL ||
+			o.encode != REAP_KIND_ANY))
 		tool_usage("--%s goes with no other option", o.id ? "id" : "check");
 	if (o.check && argc == optind)
 		tool_usage("--check: of which checkpoint?");

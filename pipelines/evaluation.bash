@@ -55,14 +55,14 @@ eval_model() {
 	forward "$1/$2.eval" from "$3" "$1/eval.tokens" run reap-ppl -m "$3" "${O[@]}" -- "$1/eval.tokens"
 }
 
-# eval_verdict F: FAIL and UNDECIDED (4) are results, not failures.
+# eval_verdict F MODEL: FAIL and UNDECIDED (4) are results, not failures.
 eval_verdict() {
 	local O=()
 	gates
 	opt --rule "${E[gate.rule]:-}"
-	ACCEPT=4 stage "$1/verdict.txt" "$1/verdict.md" "$1/verdict.json" from "$1/base.eval" "$1/pruned.eval" "$GATES" run \
+	ACCEPT=4 stage "$1/verdict.txt" "$1/verdict.md" "$1/verdict.json" from "$1/base.eval" "$1/pruned.eval" "$1/eval.tokens" "$2/tokenizer.json" "$GATES" run \
 		reap-gate --gates "$GATES" "${O[@]}" --markdown "$1/verdict.md" --json "$1/verdict.json" \
-		-- "$1/base.eval" "$1/pruned.eval"
+		--tokens "$1/eval.tokens" --tokenizer "$2/tokenizer.json" -- "$1/base.eval" "$1/pruned.eval"
 }
 
 # eval_pair F LEFT RIGHT: both and the verdict.  One model twice is run twice: what
@@ -72,5 +72,5 @@ eval_pair() {
 	[ "$2" != "$3" ] || again=2
 	eval_model "$1" base "$2"
 	AGAIN=$again LIKE=$1/base.eval eval_model "$1" pruned "$3"
-	eval_verdict "$1"
+	eval_verdict "$1" "$2"
 }

@@ -26,7 +26,6 @@ gate() {
 @test "wrong usage is exit 2" {
 	eval_of --blocks 2 >"$TMP/base"
 	fails 2 "two evals" reap-gate --gates "$GATES" "$TMP/base"
-	fails 2 "--gates" reap-gate "$TMP/base" "$TMP/base"
 	fails 2 "neither min nor max" reap-gate --gates "$GATES" --rule mean "$TMP/base" "$TMP/base"
 	fails 2 "standard input" reap-gate --gates "$GATES" - -
 }
@@ -325,4 +324,37 @@ with_figures() {
 	jq -e '.left.file == "b\ufffdse" and .right.file == "base" and .gates.path == "g\ufffd"' "$TMP/j"
 	run grep -F "$TMP" "$TMP/j" "$TMP/m"
 	[ "$status" -eq 1 ]
+}
+
+@test "the limits are the shipped ones unless others are named" {
+	pair --shift 0.02 --noise 0.1
+	run reap-gate "$TMP/base" "$TMP/pruned"
+	cp recipes/near_lossless_gates.json "$TMP"
+	sed 's,.*,&,' <<<"$output" >"$TMP/default"
+	run reap-gate -g "$TMP/near_lossless_gates.json" "$TMP/base" "$TMP/pruned"
+	diff "$TMP/default" - <<<"$output"
+}
+
+@test "the words of the worst tokens: from the very blocks of the evals, or not at all" {
+	printf '{"text": "one|two *three* \\n\\tfour `five` <b> six\\u001b[31m seven"}\n' >"$TMP/r"
+	reap-tokenize -q -m "$MODEL" --rows --keep all UNION="$TMP/r" >"$TMP/tokens" 2>/dev/null
+	reap-ppl -q -m "$MODEL" --bins 20x15 "$TMP/tokens" >"$TMP/base"
+	reap-rewrite -q -m "$MODEL" -o "$TMP/cut" --first 16 >"$TMP/manifest"
+	reap-ppl -q -m "$TMP/cut" --bins 20x15 "$TMP/tokens" >"$TMP/pruned"
+	jq '.primary_pack = "UNION" | .seq_lens = [0]' recipes/tiny_gates.json >"$TMP/g" 2>/dev/null || cp recipes/tiny_gates.json "$TMP/g"
+	run reap-gate --tokens "$TMP/tokens" -t "$MODEL" -j "$TMP/j" -m "$TMP/md" "$TMP/base" "$TMP/pruned"
+	[ "$status" -eq 4 ]
+	# Whatever lost most: its words are those that reap-show has.
+	reap-show --text "$MODEL" --tokens "$TMP/tokens" "$TMP/base" | jq -c '{position, id, text, before}' >"$TMP/lines"
+	jq -c '.rows[0].worst_tokens[] | {position, id}' "$TMP/j" | while read -r t; do
+		jq -c --argjson t "$t" 'select(.position == $t.position and .id == $t.id) | .id' "$TMP/lines" | grep -q .
+	done
+	jq -e '[.rows[0].worst_tokens[] | .before + .text | contains("one|two")] | any' "$TMP/j"
+	# Nothing of the text is a cell's end, or does something to a terminal.
+	run grep -P '\x1b|[^\\\\ ]\|[^ -]' "$TMP/md"
+	[ "$status" -eq 1 ]
+	# Other tokens than those of the evals.
+	reap-tokenize -q -m "$MODEL" --rows --keep all UNION=<(echo '{"text": "something else altogether, and longer than that"}') >"$TMP/other" 2>/dev/null
+	fails 1 "not the one that the evals were made from" reap-gate --tokens "$TMP/other" -t "$MODEL" "$TMP/base" "$TMP/pruned"
+	fails 2 "go together" reap-gate --tokens "$TMP/tokens" "$TMP/base" "$TMP/pruned"
 }

@@ -135,8 +135,9 @@ is() {
 	head -n 30 "$PACKS/tool_agentic.eval.jsonl" | reap-tokenize -q -m "$MODEL" -l 256 -b 4 UNION=- >"$TMP/tokens"
 	reap-ppl -q -m "$MODEL" --bins 20x15 "$TMP/tokens" >"$TMP/base.eval"
 	reap-ppl -q -m "$m" --bins 20x15 "$TMP/tokens" >"$TMP/pruned.eval"
-	reap-gate -q -g recipes/tiny_gates.json -j "$TMP/verdict.json" "$TMP/base.eval" "$TMP/pruned.eval" >/dev/null || [ $? -eq 4 ]
-	document --source "$MODEL" --model "$m" --tokens "$TMP/tokens" --tokenizer "$MODEL/tokenizer.json"
+	reap-gate -q -g recipes/tiny_gates.json -j "$TMP/verdict.json" --tokens "$TMP/tokens" -t "$MODEL" -m "$TMP/verdict.md" \
+		"$TMP/base.eval" "$TMP/pruned.eval" >/dev/null || [ $? -eq 4 ]
+	document --source "$MODEL" --model "$m"
 	is '.gained.experts == [32, 16] and .gained.mxfp4'
 	# tests/fixtures/README.md: 7.2 M parameters; 16 experts of 4 layers less.
 	is '.gained.parameters[0] == 7212320 and .gained.parameters[1] == 7212320 - 4 * 16 * (3 * 128 * 128 + 3 * 128 + 129)'
@@ -149,6 +150,9 @@ is() {
 	read -r id block at < <(jq -r '.row.worst_tokens[0] | "\(.id) \(.block) \(.position)"' "$TMP/report.json")
 	[ "$(reap-show -t block "$TMP/tokens" | jq "select(.index == $block).ids[$at]")" = "$id" ]
 	jq -rj '.row.worst_tokens[0].text' "$TMP/report.json" >"$TMP/text"
+	# They stand in verdict.md, too, where no character of theirs is one of markdown.
+	jq -r '.row.worst_tokens[0].text' "$TMP/report.json" | sed 's/[[:punct:]]/\\&/g' >"$TMP/shown"
+	grep -F "→ $(cat "$TMP/shown") |" "$TMP/verdict.md"
 	[ "$(jq -Rs '{text: .}' "$TMP/text" | jq -c . | reap-tokenize -q -t "$MODEL/tokenizer.json" --rows --keep all - | reap-show -t block | jq -c .ids)" = "[$id]" ]
 }
 

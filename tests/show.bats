@@ -178,3 +178,41 @@ stream() {
 	fails 1 "nested too deeply" reap-tokenize -q -m "$MODEL" --rows --max-len 64 "$TMP/deep"
 	fails 1 "nested too deeply" reap-gate --gates "$TMP/deep" "$TMP/deep" "$TMP/deep"
 }
+
+@test "--text: tokens, traces and evals with text, context, channel and row" {
+	{
+		jq -cn '{messages: [{role: "user", content: "q"}, {role: "assistant", content: "a\n\tb \u0000\u202e é😀"}]}'
+		jq -cn '{prompt: "q", completion: "   "}'
+	} >"$TMP/r"
+	reap-tokenize -q -m "$MODEL" --rows p="$TMP/r" >"$TMP/tokens" 2>/dev/null
+	reap-show --text "$MODEL" "$TMP/tokens" >"$TMP/lines"
+	# A line for each token, in order; all text of a block is what was tokenized, made visible.
+	[ "$(jq -r .id "$TMP/lines" | tr '\n' ' ')" = "$(reap-show -t block "$TMP/tokens" | jq -r '.ids[]' | tr '\n' ' ')" ]
+	[ "$(jq -rs 'map(select(.block == 0 and .kept).text) | add | gsub("␣"; " ") | gsub("�"; "")' "$TMP/lines")" = "a⏎⇥b  é😀" ]
+	# NUL, the turn of the writing direction, and tokens that end within a character.
+	jq -es 'map(select(.text == "�")) | length > 2' "$TMP/lines"
+	run grep -e 'u0000' -e $'\xe2\x80\xae' "$TMP/lines"
+	[ "$status" -eq 1 ]
+	jq -es 'map(select(.kept) | .channel) | unique == ["final"]' "$TMP/lines"
+	jq -es 'map(.row) | unique | length == 2' "$TMP/lines"
+	jq -es 'map(select(.block == 1 and .kept).text) | add | test("^␣+$")' "$TMP/lines"
+	jq -es '.[20] as $t | $t.before | endswith($t.text) | not' "$TMP/lines"
+	reap-route -q -m "$MODEL" --layers 0-1 "$TMP/tokens" >"$TMP/trace"
+	reap-show --text "$MODEL" --tokens "$TMP/tokens" -t route "$TMP/trace" >"$TMP/routes"
+	[ "$(jq -r '[.layer, .block, .position] | @tsv' "$TMP/routes" | wc -l)" -eq $(($(jq -s 'map(select(.kept)) | length' "$TMP/lines") * 2)) ]
+	diff <(jq -cs 'map(select(.kept) | {block, position, row, channel, id, text, before})' "$TMP/lines") \
+		<(jq -cs 'map(select(.layer == 0) | {block, position, row, channel, id, text, before})' "$TMP/routes")
+	jq -es 'all(.experts | length == 4) and all(.gates | add | . > 0.999 and . < 1.001)' "$TMP/routes"
+	reap-ppl -q -m "$MODEL" "$TMP/tokens" >"$TMP/eval"
+	diff <(jq -cs 'map(select(.kept) | {block, position, row, channel, id, text, before})' "$TMP/lines") \
+		<(reap-show --text "$MODEL" --tokens "$TMP/tokens" "$TMP/eval" | jq -cs 'map({block, position, row, channel, id, text, before})')
+	reap-show --text "$MODEL" "$TMP/eval" | jq -es 'all(has("before") | not) and all(.nll >= 0 and (.best | type) == "string")'
+	fails 2 "a trace has no ids: --tokens names" reap-show --text "$MODEL" "$TMP/trace"
+	fails 2 "kind saliency has no tokens" reap-show --text "$MODEL" <(reap-accum "$TMP/trace" 2>/dev/null || reap-route -q -m "$MODEL" "$TMP/tokens" | reap-accum)
+	fails 2 "--tokens goes with --text" reap-show --tokens "$TMP/tokens" "$TMP/trace"
+	# The tokens of another run.
+	reap-tokenize -q -m "$MODEL" --rows p=<(tail -n 1 "$TMP/r") >"$TMP/other" 2>/dev/null
+	run reap-show --text "$MODEL" --tokens "$TMP/other" "$TMP/trace"
+	[ "$status" -eq 1 ]
+	[[ $output == *"other: block 0 is another: "* ]]
+}

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/embedded.h"
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
 #include "lib/eval/js2d.h"
@@ -134,10 +135,13 @@ int reap_gates_load(struct reap_gates *g, const char *path, struct reap_err *e)
 	int rc;
 
 	memset(g, 0, sizeof(*g));
-	if (strlen(path) >= sizeof(g->path))
+	if (path != NULL && strlen(path) >= sizeof(g->path))
 		return reap_fail(e, REAP_EFAIL, "%s: name too long", path);
-	strcpy(g->path, path);
-	if ((rc = reap_json_load(path, MAX_BYTES, &root, e)) != REAP_OK)
+	strcpy(g->path, path != NULL ? path : "near_lossless_gates.json");
+	rc = path != NULL ? reap_json_load(path, MAX_BYTES, &root, e)
+			  : reap_json_parse(reap_near_lossless_gates_json,
+				    strlen(reap_near_lossless_gates_json), g->path, &root, e);
+	if (rc != REAP_OK)
 		return rc;
 	rc = load(g, root, e);
 	json_decref(root);

@@ -16,6 +16,7 @@
 #include "lib/eval/edges.h"
 #include "lib/eval/interval.h"
 #include "lib/stream/rec_eval.h"
+#include "lib/text/bpe.h"
 
 enum {
 	REAP_PAIR_POSITIONS = 17, /* 1-15, 16-31, 32-63, ... by powers of two */
@@ -36,6 +37,8 @@ struct reap_pair_token {
 	uint32_t position, id;
 	uint8_t channel; /* enum reap_channel */
 	float nll_left, nll_right;
+	/* Once reap_pair_words was called, cut to fit: the text before it, and its own. */
+	char before[256], text[64];
 };
 
 struct reap_pair_row {
@@ -68,6 +71,7 @@ struct reap_pair {
 	struct reap_eval_meta left_meta, right_meta;
 	struct reap_pair_row *rows; /* as in the streams; owned */
 	size_t count;
+	bool words; /* the worst tokens have theirs */
 };
 
 /* Read both streams after their headers.  Refused, naming both values, unless
@@ -75,6 +79,9 @@ struct reap_pair {
  * blocks and tokens agree; so is a single shard. */
 REAP_MUST_CHECK int reap_pair_read(struct reap_pair *p, struct reap_reader *left,
 	struct reap_reader *right, struct reap_err *e);
+/* The text of the worst tokens, from the token stream that both evals were made from. */
+REAP_MUST_CHECK int reap_pair_words(struct reap_pair *p, struct reap_reader *tokens,
+	const struct reap_bpe *bpe, struct reap_err *e);
 void reap_pair_free(struct reap_pair *p); /* an all-zero one is fine */
 
 /* First position of bucket i, and one past its last. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/eval/verdict.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
+#include "lib/text/visible.h"
 
 /* Room for an interval or a count as text. */
 struct text {
@@ -346,6 +348,19 @@ static const struct reap_pair_row *worst_row(const struct reap_pair *p)
 	return w;
 }
 
+/* Text as it is, whatever it means in markdown or to a terminal. */
+static void print_visible(FILE *f, const char *text, bool token)
+{
+	char seen[3 * sizeof(((struct reap_pair_token *)NULL)->before)];
+	size_t n = reap_visible(text, strlen(text), token, seen);
+
+	for (size_t i = 0; i < n; i++) {
+		if (ispunct((unsigned char)seen[i]))
+			putc('\\', f);
+		putc(seen[i], f);
+	}
+}
+
 static void print_worst(FILE *f, const struct reap_pair *p, const struct reap_verdict *v,
 	const struct reap_pair_row *const *rows)
 {
@@ -353,21 +368,29 @@ static void print_worst(FILE *f, const struct reap_pair *p, const struct reap_ve
 
 	fprintf(f,
 		"\n## Worst Pack and Tokens\n\n- Worst pack: %s at %s, ΔNLL %+.5f (%s)\n\n"
-		"| pack | seq | block | position | channel | token id | nll_L | nll_R | Δ |\n"
-		"|---|---:|---:|---:|---|---:|---:|---:|---:|\n",
-		w->left.pack, length(w->left.seq_len).s, w->d_nll, ci(&w->d_nll_ci, 1, 5).s);
+		"| pack | seq | block | position | channel | token id | nll_L | nll_R | Δ |%s\n"
+		"|---|---:|---:|---:|---|---:|---:|---:|---:|%s\n",
+		w->left.pack, length(w->left.seq_len).s, w->d_nll, ci(&w->d_nll_ci, 1, 5).s,
+		p->words ? " text |" : "", p->words ? "---|" : "");
 	for (size_t i = 0; i < p->count; i++) {
 		const struct reap_pair_row *r = rows[i];
 
 		for (uint32_t k = 0; k < r->worst_count && judged_of(v, p, r) != NULL; k++) {
 			const struct reap_pair_token *t = &r->worst[k];
 
-			fprintf(f,
-				"| %s | %s | %" PRIu64 " | %u | %s | %u | %.3f | %.3f | %+.3f |\n",
+			fprintf(f, "| %s | %s | %" PRIu64 " | %u | %s | %u | %.3f | %.3f | %+.3f |",
 				r->left.pack, length(r->left.seq_len).s, t->block, t->position,
 				reap_channel_name((enum reap_channel)t->channel), t->id,
 				(double)t->nll_left, (double)t->nll_right,
 				(double)t->nll_right - (double)t->nll_left);
+			if (p->words) {
+				putc(' ', f);
+				print_visible(f, t->before, false);
+				fputs(" → ", f);
+				print_visible(f, t->text, true);
+				fputs(" |", f);
+			}
+			putc('\n', f);
 		}
 	}
 }

@@ -93,24 +93,28 @@ static json_t *positions(const struct reap_pair_row *r)
 	return list;
 }
 
-static json_t *worst(const struct reap_pair_row *r)
+static json_t *worst(const struct reap_pair_row *r, bool words)
 {
 	json_t *list = json_array();
 
 	for (uint32_t i = 0; i < r->worst_count; i++) {
 		const struct reap_pair_token *t = &r->worst[i];
+		json_t *o = json_pack("{s:I,s:i,s:s,s:I,s:o,s:o}", "block", (json_int_t)t->block,
+			"position", (int)t->position, "channel",
+			reap_channel_name((enum reap_channel)t->channel), "id", (json_int_t)t->id,
+			"nll_left", number((double)t->nll_left), "nll_right",
+			number((double)t->nll_right));
 
-		list = reap_json_push(list,
-			json_pack("{s:I,s:i,s:s,s:I,s:o,s:o}", "block", (json_int_t)t->block,
-				"position", (int)t->position, "channel",
-				reap_channel_name((enum reap_channel)t->channel), "id",
-				(json_int_t)t->id, "nll_left", number((double)t->nll_left),
-				"nll_right", number((double)t->nll_right)));
+		if (words) {
+			o = with(o, "before", json_string(t->before));
+			o = with(o, "text", json_string(t->text));
+		}
+		list = reap_json_push(list, o);
 	}
 	return list;
 }
 
-static json_t *row(const struct reap_pair_row *r)
+static json_t *row(const struct reap_pair_row *r, bool words)
 {
 	json_t *o = json_pack("{s:s,s:i,s:s,s:s,s:I,s:I,s:I,s:o,s:o}", "pack", r->left.pack,
 		"seq_len", (int)r->left.seq_len, "split", r->left.split, "rows_sha256",
@@ -136,7 +140,7 @@ static json_t *row(const struct reap_pair_row *r)
 			number(r->floor_right), "identical", (int)r->identical));
 	o = with(o, "channels", channels(r));
 	o = with(o, "positions", positions(r));
-	return with(o, "worst_tokens", worst(r));
+	return with(o, "worst_tokens", worst(r, words));
 }
 
 static json_t *rows(const struct reap_pair *p)
@@ -144,7 +148,7 @@ static json_t *rows(const struct reap_pair *p)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < p->count; i++)
-		list = reap_json_push(list, row(&p->rows[i]));
+		list = reap_json_push(list, row(&p->rows[i], p->words));
 	return list;
 }
 

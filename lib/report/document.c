@@ -109,7 +109,7 @@ static int put_parts(json_t *doc, const struct reap_report_inputs *in, json_t *v
 			(rc = reap_report_put(doc, "kept", part, e)) != REAP_OK)
 			return rc;
 	}
-	return reap_report_words(in, json_object_get(row, "worst_tokens"), e);
+	return REAP_OK;
 }
 
 int reap_report_make(const struct reap_report_inputs *in, json_t **out, struct reap_err *e)

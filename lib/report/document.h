@@ -20,9 +20,9 @@ struct reap_report_inputs {
 	const char *verdict;       /* JSON of reap-gate */
 	const char *base, *pruned; /* the two evals that it judged */
 	const char *recipe;
-	const char *tokens, *tokenizer; /* of the evals, to show text */
-	const char *calibration;        /* the tokens that the scores are from */
-	const char *source, *model;     /* the checkpoints before and after */
+	const char *tokens;         /* of the evals */
+	const char *calibration;    /* the tokens that the scores are from */
+	const char *source, *model; /* the checkpoints before and after */
 	const char *plan, *scores, *saliency;
 	const char *half[REAP_REPORT_HALVES]; /* sums of each half of the data */
 	size_t n_half;

@@ -32,8 +32,4 @@ REAP_MUST_CHECK int reap_report_kept(const struct reap_report_inputs *in, const 
 REAP_MUST_CHECK int reap_report_warnings(const struct reap_report_inputs *in, json_t **out,
 	struct reap_err *e);
 
-/* worst.c: add `before` and `text` to each of the worst tokens. */
-REAP_MUST_CHECK int reap_report_words(const struct reap_report_inputs *in, json_t *worst,
-	struct reap_err *e);
-
 #endif

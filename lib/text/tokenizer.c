@@ -43,6 +43,15 @@ int reap_tokenizer_open(struct reap_tokenizer *t, const char *model, const char 
 	return reap_bpe_load(&t->bpe, t->path, e);
 }
 
+int reap_tokenizer_find(struct reap_tokenizer *t, const char *name, struct reap_err *e)
+{
+	struct stat st;
+	bool is_dir = stat(name, &st) == 0 && S_ISDIR(st.st_mode);
+	int rc = reap_tokenizer_open(t, is_dir ? name : NULL, is_dir ? NULL : name, e);
+
+	return rc == REAP_OK && t->bpe == NULL ? reap_fail(e, REAP_EFAIL, "%s", t->none) : rc;
+}
+
 void reap_tokenizer_close(struct reap_tokenizer *t)
 {
 	reap_bpe_free(t->bpe);

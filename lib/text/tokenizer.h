@@ -20,6 +20,9 @@ struct reap_tokenizer {
  * of ids need no tokenizer.  Both may be NULL. */
 REAP_MUST_CHECK int reap_tokenizer_open(struct reap_tokenizer *t, const char *model,
 	const char *file, struct reap_err *e);
+/* The same of one name, a tokenizer.json or a model that has one. */
+REAP_MUST_CHECK int reap_tokenizer_find(struct reap_tokenizer *t, const char *name,
+	struct reap_err *e);
 void reap_tokenizer_close(struct reap_tokenizer *t); /* an all-zero one is fine */
 
 /* The token that ends a row: `eos`, which is a token or an id, or for NULL the eos_token of

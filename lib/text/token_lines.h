@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The tokens that the records of a stream tell of, as JSON, one on a line, with their text.
+ */
+#ifndef REAP_TOKEN_LINES_H
+#define REAP_TOKEN_LINES_H
+
+#include <stdio.h>
+
+#include "lib/text/bpe.h"
+#include "lib/stream/stream.h"
+
+/* Kinds tokens, trace and eval have tokens; records of others are passed over.  `tokens`: the
+ * token stream that a trace or an eval was made from, after its header; an eval knows its
+ * ids itself and goes without, but has then no context.  `type`: only of these records;
+ * NULL: all. */
+REAP_MUST_CHECK int reap_print_token_lines(struct reap_reader *r, const struct reap_bpe *bpe,
+	struct reap_reader *tokens, const char *type, FILE *f, struct reap_err *e);
+
+#endif
