@@ -203,12 +203,12 @@ MANS    = $(addprefix share/man/man,$(sort $(subst .,,$(suffix $(MAN)))))
 
 ##   install        into PREFIX (/usr/local), below DESTDIR
 install: tools
-	@install -d $(foreach d,bin share/reap/recipes share/reap/pipelines $(COMP) $(ZSH) $(FISH) $(MANS),$D/$d)
+	@install -d $(foreach d,bin share/reap/recipes share/reap/pipelines/card share/reap/pipelines/report $(COMP) $(ZSH) $(FISH) $(MANS),$D/$d)
 	@install -m 755 $(TOOLS) $D/bin
 	@for m in $(MAN); do install -m 644 $$m $D/share/man/man$${m##*.} || exit 1; done
 	@install -m 644 $(wildcard recipes/*) $D/share/reap/recipes
-	@for f in $(filter-out %/Makefile,$(wildcard pipelines/*)); do \
-		install -m $$([ -x $$f ] && echo 755 || echo 644) $$f $D/share/reap/pipelines || exit 1; done
+	@for f in $(filter-out %/Makefile %/card %/report,$(wildcard pipelines/*)) $(wildcard pipelines/*/*); do \
+		install -m $$([ -x $$f ] && echo 755 || echo 644) $$f $D/share/reap/$$f || exit 1; done
 	@ln -sfn ../share/reap/pipelines/reap-run $D/bin/reap-run
 	@install -m 644 cmd/completion/_reap $D/$(ZSH)
 	@for t in $(COMPLETED); do install -m 644 cmd/completion/reap.bash $D/$(COMP)/$$t && \

@@ -6,8 +6,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cmd/tool.h"
+#include "lib/base/io.h"
 #include "lib/base/mem.h"
 #include "lib/score/collect.h"
 #include "lib/score/inputs.h"
@@ -16,7 +18,8 @@
 static const char usage[] =
 	"usage: reap-accum [options] [trace...]\n"
 	"       reap-accum --merge [saliency...]\n"
-	"Add up what each expert did in traces, from which every ranking follows.\n"
+	"Add up what each expert did in traces, from which every ranking follows.  A directory\n"
+	"stands for the files in it: the shards of a trace.\n"
 	"\n"
 	"  -r, --rule code|policy|none\n"
 	"                    how tokens fall into regions (default: code)\n"
@@ -152,6 +155,56 @@ out:
 
 /* ---- options ---- */
 
+/* What is read: files as they are named, and those in the directories that are named. */
+struct inputs {
+	char **path;
+	size_t n, cap;
+};
+
+static int add_input(struct inputs *in, char *path, struct reap_err *e)
+{
+	if (path == NULL || !reap_grow(&in->path, &in->cap, in->n + 1, sizeof(*in->path))) {
+		free(path);
+		return reap_fail_memory(e, "inputs");
+	}
+	tool_reads(path);
+	in->path[in->n++] = path;
+	return REAP_OK;
+}
+
+static int add_dir(struct inputs *in, const char *dir, struct reap_err *e)
+{
+	char **name;
+	size_t n;
+	int rc = reap_list_dir(dir, &name, &n, e);
+
+	if (rc == REAP_OK && n == 0)
+		rc = reap_fail(e, REAP_EFAIL, "%s: nothing in it", dir);
+	for (size_t i = 0; i < n && rc == REAP_OK; i++)
+		rc = add_input(in, reap_path_join(dir, name[i]), e);
+	reap_list_free(name, n);
+	return rc;
+}
+
+static int find_inputs(struct inputs *in, int n, char **arg, struct reap_err *e)
+{
+	struct stat st;
+	int rc = n == 0 ? add_input(in, reap_strdup("-"), e) : REAP_OK;
+
+	for (int i = 0; i < n && rc == REAP_OK; i++)
+		rc = stat(arg[i], &st) == 0 && S_ISDIR(st.st_mode)
+			? add_dir(in, arg[i], e)
+			: add_input(in, reap_strdup(arg[i]), e);
+	return rc;
+}
+
+static void free_inputs(struct inputs *in)
+{
+	for (size_t i = 0; i < in->n; i++)
+		free(in->path[i]);
+	free(in->path);
+}
+
 static enum reap_rule parse_rule(const char *arg)
 {
 	for (int i = 0; i < REAP_RULES; i++)
@@ -178,6 +231,7 @@ int main(int argc, char **argv)
 		.uncertain_quantile = 0.85,
 		.parts = 1};
 	const char *traces_only = NULL;
+	struct inputs in = {0};
 	bool merging = false;
 	struct reap_err e = {0};
 	int c, rc;
@@ -216,13 +270,12 @@ int main(int argc, char **argv)
 		tool_usage("%s has no meaning with --merge: the streams have settled it",
 			traces_only);
 	tool_refuse_terminal();
-	for (int i = optind; i < argc; i++)
-		tool_reads(argv[i]);
-	if (optind == argc)
-		tool_reads(NULL);
 	if (!merging)
 		tool_means(false);
-	rc = merging ? merge(argc - optind, argv + optind, &e)
-		     : accumulate(&o, argc - optind, argv + optind, &e);
+	rc = find_inputs(&in, argc - optind, argv + optind, &e);
+	if (rc == REAP_OK)
+		rc = merging ? merge((int)in.n, in.path, &e)
+			     : accumulate(&o, (int)in.n, in.path, &e);
+	free_inputs(&in);
 	return rc == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

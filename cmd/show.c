@@ -38,7 +38,7 @@ static const char usage[] =
 	"      --tokens FILE ... the token stream that the stream was made from: ids, context\n"
 	"      --encode KIND read JSON lines, write a stream of KIND\n"
 	"      --no-history  with --encode, leave this run out of the history\n"
-	"      --id          a line for each checkpoint or stream: what identifies it\n"
+	"      --id          a line for each checkpoint or file: what identifies it\n"
 	"      --check       read a checkpoint whole, and print the digests of its files\n" TOOL_USAGE_STD;
 
 enum { OPT_ENCODE = TOOL_OWN, OPT_TEXT, OPT_TOKENS, OPT_ID, OPT_CHECK };
@@ -196,18 +196,30 @@ static int encode(const struct opts *o, FILE *in, const char *name, struct reap_
 
 /* ---- identity ---- */
 
-static int show_stream_id(const char *path, struct reap_err *e)
+/* Of a stream what its end record says, of any other file its SHA-256. */
+static int show_file_id(const char *path, struct reap_err *e)
 {
 	struct reap_reader *r = NULL;
 	struct reap_end end;
+	char first[16], hex[REAP_SHA256_HEX];
 	const char *name;
+	struct stat st;
+	ssize_t n;
 	int fd, rc = tool_input(path, &fd, &name, e);
 
 	if (rc != REAP_OK)
 		return rc;
-	if ((rc = reap_reader_open(&r, fd, name, REAP_KIND_ANY, e)) == REAP_OK &&
-		(rc = reap_read_end(&end, fd, name, e)) == REAP_OK)
+	if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
+		rc = reap_fail(e, REAP_EFAIL, "%s: not a regular file", name);
+	} else if ((n = pread(fd, first, sizeof(first), 0)) < 0) {
+		rc = reap_fail_errno(e, "%s", name);
+	} else if (!reap_stream_begins(first, (size_t)n)) {
+		if ((rc = reap_sha256_file(path, hex, e)) == REAP_OK)
+			printf("%s  %s\n", hex, path);
+	} else if ((rc = reap_reader_open(&r, fd, name, REAP_KIND_ANY, e)) == REAP_OK &&
+		(rc = reap_read_end(&end, fd, name, e)) == REAP_OK) {
 		printf("%08" PRIx32 "-%" PRIu64 "  %s\n", end.crc32c, end.bytes, path);
+	}
 	reap_reader_close(r);
 	close(fd);
 	return rc;
@@ -220,7 +232,7 @@ static int show_id(const char *path, struct reap_err *e)
 	int rc;
 
 	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
-		return show_stream_id(path, e);
+		return show_file_id(path, e);
 	if ((rc = reap_model_open(&m, path, e)) != REAP_OK)
 		return rc;
 	printf("%s  %s\n", m->id.digest, path);

@@ -2,7 +2,11 @@
 # shellcheck shell=bash disable=SC2154 # variables of the scripts that read this
 #
 # An evaluation, by the recipe in E: the same tokens through one or two models.  ENTRY is
-# the number of the run_matrix entry, or empty.  All files go to a folder F.
+# the number of the run_matrix entry, or empty.  All files go to a folder F.  And what
+# comes after it: card and checksums of the model, and words about where all is.
+
+# shellcheck source=recipe.bash
+. "$here/recipe.bash"
 
 # collector KEY: of the entry, else of the recipe, else of what it extends; null is
 # empty.
@@ -38,7 +42,6 @@ eval_tokens() {
 	opt --union "${E[calib_packs.derived_union_name]:-}"
 	stage "$1/eval.tokens" from "tokenizer:$2" "${PACK_FILES[@]}" run \
 		reap-tokenize -m "$2" "${O[@]}" -- "${PACK_WORDS[@]}"
-	check_kept "$1/eval.tokens"
 }
 
 # eval_model F NAME MODEL: one model on the tokens, as F/NAME.eval.
@@ -73,4 +76,33 @@ eval_pair() {
 	eval_model "$1" base "$2"
 	AGAIN=$again LIKE=$1/base.eval eval_model "$1" pruned "$3"
 	eval_verdict "$1" "$2"
+}
+
+# finish_model FOLDER FROM [VERDICT.md OPTION...]: the card and the checksums of
+# FOLDER/model, whose order of experts is FROM rows or not, with a verdict on it: its text
+# for people, and the options of card that speak of it.
+finish_model() {
+	local m=$1/model words=(--recipe "$1/recipe.yaml" --manifest "$1/rewrite.manifest" --model "$1/model")
+	local word files=() shipped=()
+	[ "$2" != rows ] || words+=(--tokens "$1/calib.tokens")
+	if [ $# -gt 2 ]; then
+		stage "$m/verdict.md" from "$3" run cat -- "$3"
+		shipped=("$m/verdict.md")
+		words+=("${@:4}")
+	fi
+	for word in "${words[@]}"; do
+		[[ $word == --* ]] || files+=("$word")
+	done
+	stage "$m/README.md" from "${files[@]}" run "$here/card/card" "${words[@]}"
+	shipped+=("$m/README.md")
+	stage "$m/SHA256SUMS" from "$1/rewrite.manifest" "${shipped[@]}" run \
+		"$here/checksums" "$1/rewrite.manifest" "${shipped[@]}"
+}
+
+# made FOLDER FILE...: say where they are.
+made() {
+	local f
+	for f in "${@:2}"; do
+		[ ! -e "$1/$f" ] || printf '%-16s %s\n' "${f%.*}" "$1/$f"
+	done
 }

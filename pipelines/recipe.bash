@@ -4,11 +4,14 @@
 # Recipes, and the files that they name.  reap-recipe reads the YAML and hands over
 # words; nothing here looks into it.
 
+# shellcheck source=stage.bash
+. "$here/stage.bash"
+
 declare -A AT=() # =NAME.KEY: FILE:LINE of a recipe's key
 PROBLEMS=0
 
-# recipe NAME FILE: its values as the array NAME, by dotted key; a list of N as
-# KEY.count and KEY.0 ...
+# recipe NAME FILE: its values as the array NAME, by dotted key; a list of N as KEY.count
+# and KEY.0 ...; its identity as `id`.  In a stage it is recipe:FILE.
 recipe() {
 	local -n values=$1
 	local words i
@@ -19,13 +22,7 @@ recipe() {
 		values[${words[i]}]=${words[i + 1]}
 		AT["=$1.${words[i]}"]=${words[i + 2]}
 	done
-}
-
-# recipe_id FILE: in ID.  For the key of a stage it is what the file holds, so that
-# comments and the division into files change nothing.
-recipe_id() {
-	ID=$(reap-recipe --id "$1") || exit 1
-	DIGEST_OF["=$1"]=${ID##*:} LOOK_OF["=$1"]=$(look "$1")
+	DIGEST_OF["=recipe:$2"]=${values[id]##*:}
 }
 
 # items NAME KEY: the elements of a list in ITEMS.
@@ -43,11 +40,10 @@ opt() {
 	[ -z "$2" ] || O+=("$1" "$2")
 }
 
-# joined SEPARATOR WORD...
-joined() {
-	local IFS=$1
-	shift
-	REPLY=$*
+# shard_size GB DEFINITION: as reap-rewrite takes it.
+shard_size() {
+	[ "$2" = gib ] && REPLY=Gi || REPLY=G
+	opt --max-shard-size "${1:+$1$REPLY}"
 }
 
 # ---- finding ----
@@ -95,6 +91,26 @@ packs() {
 	done
 }
 
+# order_of NAME: where the order of the experts comes from: scores (given ones), rows, or
+# nowhere, because all stay.
+order_of() {
+	local -n values=$1
+	if [ -n "${values[source.scores_yaml]:-}" ]; then
+		REPLY=scores
+	elif [ -n "${values[model.keep_n]:-}" ] && [ "${values[model.keep_n]}" = "${values[model.num_experts]:-}" ]; then
+		REPLY=all
+	else
+		REPLY=rows
+	fi
+}
+
+# target FILE: what a recipe's folder is called.
+target() {
+	mapfile -d '' -t FOUND < <(reap-recipe --targets -- "$1")
+	wait $! || exit 1
+	REPLY=${FOUND[0]}
+}
+
 # ---- checking, before any work ----
 
 # problem NAME.KEY WHY: said with the recipe's line; all are said before the end.
@@ -113,16 +129,14 @@ fetch() {
 	[[ $1 != tests/* ]] || REPLY="it lies in the sources of reap: run it there, or name them as MODELS and PACKS"
 }
 
-# check_model NAME KEY ID FOLDER
+# check_model NAME KEY ID FOLDER [tokenizer]: with a tokenizer?
 check_model() {
 	if [ ! -e "$4/config.json" ]; then
 		fetch "$3" --exclude 'original/*' 'metal/*' --local-dir "$4"
 		problem "$1.$2" "no model $3 at $4: $REPLY"
+	elif [ -n "${5:-}" ] && [ ! -e "$4/tokenizer.json" ]; then
+		problem "$1.$2" "model $3 at $4 has no tokenizer.json"
 	fi
-}
-
-check_tokenizer() {
-	[ ! -e "$4/config.json" ] || [ -e "$4/tokenizer.json" ] || problem "$1.$2" "model $3 at $4 has no tokenizer.json"
 }
 
 # check_packs NAME KEY REPO: of PACK_FILES.
@@ -141,6 +155,13 @@ check_file() {
 	[ -e "$3" ] || problem "$1.$2" "no such file: ${3##*/}"
 }
 
+# check_base MAKER BASE KEY: does the evaluation E name the model BASE that the recipe MAKER
+# prunes?  If not, KEY is wrong.
+check_base() {
+	[ "${E[pair.left.model_id]:-$2}" = "$2" ] ||
+		problem "$3" "the base there is ${E[pair.left.model_id]}, but ${1##*/} prunes $2"
+}
+
 # check_kind NAME KEY FILE OTHER KIND...: is the recipe FILE, read as OTHER, one of them?
 check_kind() {
 	local -n other=$4
@@ -149,14 +170,6 @@ check_kind() {
 		problem "$1.$2" "${3##*/} is $kind, not $5"
 		no_problems
 	}
-}
-
-# check_kept FILE: a token stream without a token that counts is useless.
-check_kept() {
-	local empty
-	[ "$MODE" = run ] || return 0
-	empty=$(reap-show -t pack "$1" | jq -r 'select(.kept == 0) | .pack')
-	[ -z "$empty" ] || fail "${1#"$OUT"/}: no token of these packs would count: ${empty//$'\n'/, }"
 }
 
 # check_disk BYTES WHAT: is there room for it in OUT?

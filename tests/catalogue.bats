@@ -54,8 +54,9 @@ disagreements() {
 }
 
 @test "every other recipe file is valid too" {
-	for f in recipes/*.yaml; do
-		[ "$f" = recipes/execution.yaml ] || reap-recipe --check "$f"
+	# But those without a kind, which are parts of others.
+	for f in $(grep -l '^kind:' recipes/*.yaml); do
+		reap-recipe --check "$f"
 	done
 }
 
@@ -193,9 +194,10 @@ refused() {
 	"$REAP_BUILD/gen/random_checkpoint" --layers 1 --experts 16 --hidden 32 --inter 32 --heads 2 \
 		--kv-heads 1 --head-dim 32 --vocab 256 "$TMP/m/small"
 	cp tests/fixtures/model/tokenizer.json "$TMP/m/small"
-	refused 2 'model.num_experts: 32, but '"$TMP/m/small has 16" 'model: {base_model_id: small, num_experts: 32}'
+	refused 2 'model.num_experts: 32, but '"$TMP/m/small has 16" 'model: {base_model_id: small, num_experts: 32}' \
+		'evaluation: {with: ""}'
 	reap-recipe recipes/tiny-keep24.yaml |
-		sed '/num_experts/d;s/base_model_id: .*/base_model_id: small/' >"$TMP/no.yaml"
+		sed '/num_experts/d;/^evaluation:/d;/with:/d;s/base_model_id: .*/base_model_id: small/' >"$TMP/no.yaml"
 	run pipelines/reap-run "$TMP/no.yaml" OUT="$TMP/o" MODELS="$TMP/m"
 	[ "$status" -ne 0 ]
 	[ "${lines[0]}" = "reap: $TMP/no.yaml:$(grep -n ' keep_n:' "$TMP/no.yaml" | cut -d: -f 1): model.keep_n: keep_n 24: the model has 16 experts" ]
@@ -212,7 +214,15 @@ refused() {
 	run pipelines/reap-run tiny-keep24 RECIPES="$TMP/none"
 	[ "${lines[0]}" = "reap-run: RECIPES=$TMP/none: no such folder" ]
 	rm "$TMP/m/small/tokenizer.json"
-	refused 2 "model.base_model_id: model small at $TMP/m/small has no tokenizer.json" 'model: {base_model_id: small}'
+	refused 2 "model.base_model_id: model small at $TMP/m/small has no tokenizer.json" 'model: {base_model_id: small}' 'evaluation: {with: ""}'
+	# An evaluation against another base than the one that is cut.
+	printf '%s\n' 'extends: eval-tiny_keep24.yaml' 'pair: {left: {model_id: small}}' >"$TMP/no-eval.yaml"
+	refused 2 "evaluation.with: the base there is small, but no.yaml prunes tests/fixtures/model" 'evaluation: {with: no-eval.yaml}'
+	for n in -n -q; do
+		run pipelines/reap-run $n "$TMP/no-eval.yaml" OUT="$TMP/o" MODELS="$TMP/m"
+		[ "$status" -ne 0 ]
+		[ "${lines[-1]}" = "reap: $TMP/no-eval.yaml:2: pair.left.model_id: the base there is small, but tiny-keep24.yaml prunes tests/fixtures/model" ]
+	done
 	# Rows of which no token would count.
 	seq 40 | sed 's/.*/{"text": "plain &"}/' >"$TMP/p/plain.jsonl"
 	printf '%s\n' 'extends: tiny-keep24.yaml' 'evaluation: {with: ""}' \
@@ -232,16 +242,43 @@ refused() {
 	[ ! -e "$TMP/o/tiny-keep24/calib.tokens" ]
 	run make -s -C pipelines tiny-kep24
 	[ "$status" -eq 2 ]
-	[ "${lines[0]}" = 'reap: no target tiny-kep24; did you mean tiny-keep24? (`list` shows all)' ]
+	[ "${lines[0]}" = 'reap-recipe: no target tiny-kep24; did you mean tiny-keep24? (`list` shows all)' ]
 	run make -s -C pipelines "a\$(touch $TMP/x)b\`touch $TMP/x\`\"'"
 	[ "$status" -eq 2 ]
-	[[ "${lines[0]}" == 'reap: no target a'* ]]
+	[[ "${lines[0]}" == 'reap-recipe: no target a'* ]]
 	[ ! -e "$TMP/x" ]
 	mkdir "$TMP/twice"
 	printf 'extends: tiny-keep24.yaml\ntarget: same\n' | tee "$TMP/twice/a.yaml" >"$TMP/twice/b.yaml"
 	run pipelines/reap-run -n same RECIPES="$TMP/twice"
 	[ "$status" -eq 1 ]
-	[ "$output" = "reap: target same: of two recipes: $TMP/twice/a.yaml $TMP/twice/b.yaml" ]
+	[ "$output" = "reap-recipe: target same: of two recipes: $TMP/twice/a.yaml $TMP/twice/b.yaml" ]
+}
+
+@test "a recipe whose name is a target of reap-run, or could be that of what is kept: said, not run" {
+	for name in list prune prune-cache recipes plan-x; do
+		sed '/^target:/d' recipes/tiny-noop.yaml >"$TMP/$name.yaml"
+		fails 1 "$name is a word of reap-run" pipelines/reap-run "$TMP/$name.yaml" OUT="$TMP/o"
+	done
+	for name in '' . .. .cache; do
+		sed '/^target:/d' recipes/tiny-noop.yaml >"$TMP/$name.yaml"
+		fails 1 "its name can be no folder's" pipelines/reap-run "$TMP/$name.yaml" OUT="$TMP/o"
+	done
+	run pipelines/reap-run list RECIPES="$TMP"
+	[ "$status" -eq 0 ]
+	[ "$(grep -c 'is a word of reap-run' <<<"$output")" -eq 5 ]
+	# Any other name will do for them.
+	sed 's/^name:/target: my-list\n&/' recipes/tiny-noop.yaml | sed '/^target: tiny/d' >"$TMP/list.yaml"
+	[ "$(reap-recipe --targets "$TMP/list.yaml" | tr '\0' ' ')" = "my-list reap_recipe $TMP/list.yaml " ]
+	[ ! -e "$TMP/o" ]
+}
+
+@test "a reader of the list that has seen enough; a folder that cannot be made" {
+	run bash -c 'pipelines/reap-run list | head -n 1; exit ${PIPESTATUS[0]}'
+	[ "$status" -eq 0 ]
+	[[ "$output" == "TARGET "* ]]
+	[ "${#lines[@]}" -eq 1 ]
+	: >"$TMP/file"
+	fails 1 "reap: $TMP/file/o/tiny-noop: cannot be made: Not a directory" pipelines/reap-run -q tiny-noop OUT="$TMP/file/o"
 }
 
 @test "a new recipe needs no new code" {
@@ -251,7 +288,7 @@ refused() {
 		'scoring: {criterion: reap}' >"$TMP/r/mine.yaml"
 	make -n -s -C pipelines mine RECIPES="$TMP/r" OUT="$TMP/o" >"$TMP/n"
 	# make's own is a comment there.
-	run ! grep -vE '^(# reap-run$|mkdir |rm |cat |reap-|/)' "$TMP/n"
+	run ! grep -vE '^(# reap-run$|export |mkdir |rm |cat |reap-|/)' "$TMP/n"
 	grep -q 'reap-rank --method reap ' "$TMP/n"
 	grep -q 'reap-cut --keep-n 28 ' "$TMP/n"
 	grep -q "$TMP/o/mine/model" "$TMP/n"

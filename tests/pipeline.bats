@@ -29,6 +29,15 @@ load pipeline
 	[ "$(jq -r .out_dir manifest.json)" = "$O/fast/model" ]
 	grep -q '^license: mit$' model/README.md
 	grep -q '| experts in each layer | 24 of 32 |' model/README.md
+	# No card tells of a verdict on another checkpoint, or against another base.
+	pipelines_card() {
+		"$ROOT/pipelines/card/card" --recipe recipe.yaml --manifest rewrite.manifest --model model --verdict "$1"
+	}
+	pipelines_card verdict.json >/dev/null
+	for side in left right; do
+		jq ".$side.digest = \"0\"" verdict.json >"$TMP/other.json"
+		fails 1 "card: the verdict is of model against" pipelines_card "$TMP/other.json"
+	done
 	# Nothing is left of the making.
 	[ -z "$(find "$O" -name '*.part*' -o -name '*.resume' -o -name '*.new' -o -name '*.old')" ]
 }
@@ -44,7 +53,7 @@ load pipeline
 
 	echo 'model: {keep_n: 28, keep_frac_requested: 0.875}' >>"$R/fast.yaml"
 	pipe -n fast | grep -o '^reap-[a-z]*' | sort -u >"$TMP/again"
-	printf '%s\n' reap-cut reap-gate reap-ppl reap-rewrite | diff - "$TMP/again"
+	printf '%s\n' reap-cut reap-gate reap-ppl reap-recipe reap-rewrite | diff - "$TMP/again"
 	pipe fast >/dev/null
 	state "$O/fast" >"$TMP/after"
 	for f in calib.tokens calib.trace saliency scores base.eval; do
@@ -110,7 +119,7 @@ load pipeline
 	rm "$TMP/bin/reap-route"
 	cat >"$TMP/bin/reap-route" <<-END
 		#!/bin/bash
-		if [[ "\$1" != --[hv]e* ]] && [ ! -e "\$TMP/killed" ]; then
+		if [[ "\$1" != --[hvd]* ]] && [ ! -e "\$TMP/killed" ]; then
 			touch "\$TMP/killed"
 			"\$REAP_BIN/reap-route" "\$@" | head -c 60000
 			kill -9 \$\$
@@ -123,7 +132,7 @@ load pipeline
 	[ -e "$TMP/killed" ]
 	[ ! -e "$O/fast/calib.trace" ]
 	[ ! -e "$O/fast/saliency" ]
-	[ -n "$(find "$O/.cache" -name 0.part -size +0)" ]
+	[ -n "$(find "$O/.cache" -name 1of1.part -size +0)" ]
 	pipe fast BIN="$TMP/bin" >"$TMP/said" 2>&1
 	grep -E 'resume: took over [0-9]+ blocks' "$TMP/said"
 	for f in calib.trace saliency plan; do
@@ -148,19 +157,20 @@ load pipeline
 	chmod +x "$TMP/tool"
 	export VERSION=1 FATAL=1
 	interrupted() {
-		rm -f "$TMP/file.2of3"
-		run pipelines/task 2 3 "$TMP/file" "$TMP/tool" x
+		rm -f "$TMP/parts/2of3"
+		run pipelines/task 2 3 "$TMP/parts" "$TMP/tool" x
 		[ "$status" -eq 137 ]
-	[ -s "$TMP/file.2of3.part" ]
-	[ ! -e "$TMP/file.2of3" ]
+		[ -s "$TMP/parts/2of3.part" ]
+		[ ! -e "$TMP/parts/2of3" ]
 	}
+	mkdir "$TMP/parts"
 	interrupted
-	FATAL='' pipelines/task 2 3 "$TMP/file" "$TMP/tool" x
-	[ "$(cat "$TMP/file.2of3")" = "--resume $TMP/file.2of3.resume --shard 2/3 x" ]
-	[ "$(echo "$TMP"/file*)" = "$TMP/file.2of3" ]
+	FATAL='' pipelines/task 2 3 "$TMP/parts" "$TMP/tool" x
+	[ "$(cat "$TMP/parts/2of3")" = "--resume $TMP/parts/2of3.resume --shard 2/3 x" ]
+	[ "$(ls "$TMP/parts")" = 2of3 ]
 	interrupted
-	FATAL='' VERSION=2 pipelines/task 2 3 "$TMP/file" "$TMP/tool" x
-	[ "$(cat "$TMP/file.2of3")" = "--shard 2/3 x" ]
+	FATAL='' VERSION=2 pipelines/task 2 3 "$TMP/parts" "$TMP/tool" x
+	[ "$(cat "$TMP/parts/2of3")" = "--shard 2/3 x" ]
 }
 
 @test "a tool that fails in a stage stops all and leaves its file out" {
@@ -181,7 +191,7 @@ load pipeline
 	pipe fast >/dev/null
 	mv "$O" "$TMP/one"
 	pipe fast SHARDS=3 >/dev/null
-	[ -e "$O/fast/calib.3of3.trace" ]
+	[ -e "$O/fast/calib.trace/3of3" ]
 	mv "$O" "$TMP/three"
 	same() {
 		for f in saliency scores plan base.eval pruned.eval; do

@@ -402,16 +402,15 @@ words() {
 # variable in a key stands for anything.
 read_by_pipelines() {
 	{
-		grep -ohE '\b(R|E|OTHER|values)\[[a-zA-Z0-9_.$]+\]?' pipelines/* | sed 's/^[A-Za-z]*\[//;s/\]$//'
-		grep -ohE '(items|packs) [RE] ("[^"]*" )?[a-z_.]+' pipelines/* | sed 's/.* //'
-		grep -ohE 'packs [RE] "[^"]*" [a-z_.]+' pipelines/* | sed 's/.* //'
+		grep -ohE '\b(R|E|OTHER|MAKER|values)\[[a-zA-Z0-9_.$]+\]?' pipelines/{prune,evaluate,cost-probe,list,*.bash} |
+			sed 's/^[A-Za-z]*\[//;s/\]$//' | grep -vx id
+		grep -ohE '(items|packs) [RE] ("[^"]*" )?[a-z_.]+' pipelines/{prune,cost-probe,list,*.bash} | sed 's/.* //'
 		grep -ohE '\bscoring (entropy_topk|cc_quantile|uncertain_quantile)' pipelines/prune |
 			sed -n 's/^scoring //;p;' | sed 's/.*/scoring.&\nprofiling_data.eaft.&/'
 		grep -ohE '\bcollector [a-z_]+' pipelines/evaluation.bash |
 			sed 's/^collector //;s/.*/collector_defaults.&\ncollector_overrides.&\nrun_matrix.$i.collector_overrides.&/'
-		grep -ohE '(recipe|--get) [a-z_]+\.[a-z_.]+' pipelines/{card,report} | sed 's/.* //'
-		grep -ohE '\(recipe description\)' pipelines/card | sed 's/.*description.*/description/'
-		echo target # catalogue.bash
+		grep -ohE '\$recipe\.[a-z_.]+' pipelines/card/card.jq | sed 's/^.recipe.//'
+		echo target # reap-recipe --targets
 	} | sort -u | grep -E '^[a-z$]' | grep -vE '^\$[A-Za-z0-9_]+(\.count|\.\$i)?$' |
 		grep -v '\$1$' | sed 's/\./\\./g;s/\$[A-Za-z0-9_]*/.*/g;s/^/^/;s/$/$/'
 }

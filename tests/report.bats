@@ -26,13 +26,12 @@ check_page() {
 			base64 -w 0 <"$TMP/report/$s.svg" | grep -qFf - "$TMP/report.html"
 		done
 	done
-	[ "$(grep -c '<figure>' "$TMP/report.html")" -eq $# ]
+	[ "$(grep -c '<figure ' "$TMP/report.html")" -eq $# ]
 }
 
 # report OPTION...: the page of the evals in $TMP.
 report() {
-	pipelines/report --verdict "$TMP/verdict.json" --base "$TMP/base.eval" --pruned "$TMP/pruned.eval" \
-		--figures "$TMP/report" "$@" >"$TMP/report.html"
+	pipelines/report/report "$TMP/report" "$@" "$TMP/verdict.json" "$TMP/base.eval" "$TMP/pruned.eval" >"$TMP/report.html"
 }
 
 @test "standard options" {
@@ -40,8 +39,8 @@ report() {
 }
 
 @test "wrong usage is exit 2, missing files exit 1" {
-	fails 2 "are wanted" pipelines/report
-	fails 2 "soup" pipelines/report --verdict a --base a --pruned a --figures "$TMP/f" --soup x
+	fails 2 "see reap-report(1)" pipelines/report/report
+	fails 2 "soup" pipelines/report/report "$TMP/f" --soup x
 	fails 2 "a verdict and its two evals" reap-report a b
 	fails 2 "go together" reap-report --plan p v a b
 	fails 2 "need --plan" reap-report --saliency p v a b
@@ -67,7 +66,9 @@ report() {
 
 # A calibration of three layers of 16 experts, cut to 12.
 calibrated() {
-	"$REAP_BUILD/gen/trace" 3 16 2 20 8 >"$TMP/calib.trace"
+	# Of the model that make_eval's base is.
+	"$REAP_BUILD/gen/trace" 3 16 2 20 8 | reap-show | sed "s/a\{64\}/$(printf base | sha256sum | cut -c 1-64)/" |
+		reap-show --encode trace >"$TMP/calib.trace"
 	reap-accum "$TMP/calib.trace" >"$TMP/saliency"
 	reap-rank "$TMP/saliency" >"$TMP/scores"
 	reap-cut --keep-n 12 "$TMP/scores" >"$TMP/plan"
@@ -156,14 +157,32 @@ is() {
 	[ "$(jq -Rs '{text: .}' "$TMP/text" | jq -c . | reap-tokenize -q -t "$MODEL/tokenizer.json" --rows --keep all - | reap-show -t block | jq -c .ids)" = "[$id]" ]
 }
 
+@test "the document: nothing of another model than those of the verdict" {
+	calibrated
+	eval_of >"$TMP/base.eval"
+	eval_of --shift 0.02 --id pruned >"$TMP/pruned.eval"
+	judge
+	local v=$TMP/verdict.json b=$TMP/base.eval p=$TMP/pruned.eval
+	reap-report --plan "$TMP/plan" --scores "$TMP/scores" "$v" "$b" "$p" >/dev/null
+	fails 1 "$p: model digest" reap-report "$v" "$p" "$b"
+	fails 1 "$b: model digest" reap-report "$v" "$b" "$b"
+	grep -q "but the verdict's pruned model has" "$TMP/fails.err"
+	fails 1 "$MODEL: model digest" reap-report --source "$MODEL" "$v" "$b" "$p"
+	fails 1 "$MODEL: model digest" reap-report -m "$MODEL" "$v" "$b" "$p"
+	"$REAP_BUILD/gen/trace" 3 16 2 20 8 | reap-accum -q | reap-rank -q >"$TMP/other.scores"
+	reap-cut -q --keep-n 12 "$TMP/other.scores" >"$TMP/other.plan"
+	fails 1 "other.plan: model digest aaaaaaaaaaaaaaaa..., but the verdict's base has" reap-report --plan "$TMP/other.plan" \
+		--scores "$TMP/other.scores" "$v" "$b" "$p"
+}
+
 @test "the figures: all axes say what they are; no interval reaches beyond its axis" {
 	calibrated
 	eval_of >"$TMP/base.eval"
 	eval_of --shift 0.02 --noise 0.1 >"$TMP/pruned.eval"
 	judge
 	document --plan "$TMP/plan" --scores "$TMP/scores" --saliency "$TMP/saliency"
-	pipelines/draw "$TMP/report.json" "$TMP/figures"
-	jq -r -f pipelines/figures.jq "$TMP/report.json" >"$TMP/data"
+	pipelines/report/draw "$TMP/report.json" "$TMP/figures"
+	jq -r -f pipelines/report/figures.jq "$TMP/report.json" >"$TMP/data"
 	for f in lost packs channels positions map_base map_pruned map_moved by_expert by_rank overlap sweep; do
 		[ -s "$TMP/figures/$f.svg" ]
 		if grep -qP "^$f.drawing\tbars$" "$TMP/data"; then
@@ -205,11 +224,11 @@ is() {
 	eval_of --shift 0.02 --noise 0.1 >"$TMP/pruned.eval"
 	judge
 	document
-	pipelines/draw "$TMP/report.json" "$TMP/figures"
+	pipelines/report/draw "$TMP/report.json" "$TMP/figures"
 	jq '.subject = "<b>\"x\" & 東京" | .row.worst_tokens = [{block: 0, position: 3, channel: "<i>", id: 1, nll_left: 0, nll_right: 1,
 		before: "a\nb <script>", text: " "}, {block: 0, position: 4, channel: "final", id: 1, nll_left: 0, nll_right: 1,
 		before: "", text: "京🙂"}]' "$TMP/report.json" >"$TMP/odd.json"
-	pipelines/page "$TMP/odd.json" "$TMP/figures" >"$TMP/page.html"
+	pipelines/report/page "$TMP/odd.json" "$TMP/figures" >"$TMP/page.html"
 	grep -qF '<h1>&lt;b&gt;&quot;x&quot; &amp; 東京</h1>' "$TMP/page.html"
 	grep -qF 'a⏎b &lt;script&gt;<mark>␣</mark>' "$TMP/page.html"
 	grep -qF '<mark>京🙂</mark>' "$TMP/page.html"

@@ -37,7 +37,7 @@ short() {
 	# The first run stops in its forward pass until it is let go.
 	cat >"$TMP/bin/reap-route" <<-END
 		#!/bin/bash
-		[ "\$1" = --version ] || { echo >>"\$TMP/passes"; while [ ! -e "\$TMP/go" ]; do sleep 0.1; done; }
+		[[ "\$1" == --[vd]* ]] || { echo >>"\$TMP/passes"; while [ ! -e "\$TMP/go" ]; do sleep 0.1; done; }
 		exec "\$REAP_BIN/reap-route" "\$@"
 	END
 	chmod +x "$TMP/bin/reap-route"
@@ -65,7 +65,7 @@ short() {
 	rm "$TMP/bin/reap-route"
 	cat >"$TMP/bin/reap-route" <<-END
 		#!/bin/bash
-		[ "\$1" = --version ] || [ -e "\$TMP/go" ] || { sleep 300 & echo "\$\$ \$!" >"\$TMP/pids"; wait; }
+		[[ "\$1" == --[vd]* ]] || [ -e "\$TMP/go" ] || { sleep 300 & echo "\$\$ \$!" >"\$TMP/pids"; wait; }
 		exec "\$REAP_BIN/reap-route" "\$@"
 	END
 	chmod +x "$TMP/bin/reap-route"
@@ -106,7 +106,7 @@ short() {
 		cat >"$TMP/bin/$at" <<-END
 			#!/bin/bash
 			"\$REAP_BIN/$at" "\$@" || exit
-			if [ "\$1" != --version ] && [ "\$1" != --check ]; then
+			if [[ "\$1" != --[vcd]* ]]; then
 				rm -rf "\$TMP/models/mine/m"
 				cp -r "\$ROOT/tests/fixtures/model-plain" "\$TMP/models/mine/m"
 			fi

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/recipe/consistency.h"
+#include "lib/recipe/near.h"
 #include "lib/recipe/rules.h"
 
 /* Room for a dotted path; deeper or longer ones are cut in messages only. */
@@ -68,35 +69,6 @@ static bool has_rules_below(const struct walk *w, const char *path)
 	return false;
 }
 
-/* Edits (insert, delete, replace) between two short words; large when one is
- * too long to be a key. */
-static unsigned distance(const char *a, const char *b, size_t blen)
-{
-	unsigned row[64];
-	size_t alen = strlen(a);
-
-	if (alen >= 64 || blen >= 64)
-		return 64;
-	for (unsigned j = 0; j <= blen; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= alen; i++) {
-		unsigned diagonal = row[0];
-
-		row[0] = (unsigned)i;
-		for (size_t j = 1; j <= blen; j++) {
-			unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-
-			diagonal = row[j];
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-		}
-	}
-	return row[blen];
-}
-
 /* Say what the user may have meant: the nearest key of this mapping, else the
  * place where a key of that name belongs. */
 static int fail_unknown(const struct walk *w, const struct reap_node *value,
@@ -113,8 +85,8 @@ static int fail_unknown(const struct walk *w, const struct reap_node *value,
 		if (!(r->kinds & w->kind))
 			continue;
 		name = below(r->path, parent->rule, &len);
-		if (name != NULL && distance(key, name, len) < best) {
-			best = distance(key, name, len);
+		if (name != NULL && reap_edits(key, name, len) < best) {
+			best = reap_edits(key, name, len);
 			near = name;
 			near_len = len;
 		}

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/report/document.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/recipe/recipe.h"
 #include "lib/recipe/tree.h"
 #include "lib/report/parts.h"
+#include "lib/stream/stream.h"
 
 int reap_report_put(json_t *object, const char *key, json_t *value, struct reap_err *e)
 {
@@ -27,6 +30,51 @@ static int load_verdict(const char *path, json_t **out, struct reap_err *e)
 		!json_is_array(json_object_get(*out, "rows")))
 		return reap_fail(e, REAP_EFAIL, "%s: no verdict of reap-gate --json", path);
 	return REAP_OK;
+}
+
+int reap_report_same_model(const json_t *verdict, const char *side, const char *path,
+	const char *digest, struct reap_err *e)
+{
+	const char *its =
+		json_string_value(json_object_get(json_object_get(verdict, side), "digest"));
+
+	if (verdict == NULL || (its != NULL && strcmp(its, digest) == 0))
+		return REAP_OK;
+	return reap_fail(e, REAP_EFAIL,
+		"%s: model digest %.16s..., but the verdict's %s has %.16s...", path, digest,
+		strcmp(side, "left") == 0 ? "base" : "pruned model", its != NULL ? its : "none");
+}
+
+/* A stream, by its header. */
+static int check_stream(const json_t *verdict, const char *side, const char *path,
+	struct reap_err *e)
+{
+	struct reap_reader *r = NULL;
+	int fd, rc;
+
+	if (path == NULL)
+		return REAP_OK;
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+		return reap_fail_errno(e, "%s", path);
+	if ((rc = reap_reader_open(&r, fd, path, REAP_KIND_ANY, e)) == REAP_OK)
+		rc = reap_report_same_model(verdict, side, path,
+			reap_reader_header(r)->model.digest, e);
+	reap_reader_close(r);
+	close(fd);
+	return rc;
+}
+
+/* All is of the two models of the verdict: what it says must not stand beside a picture of
+ * another. */
+static int check_models(const struct reap_report_inputs *in, const json_t *verdict,
+	struct reap_err *e)
+{
+	int rc;
+
+	if ((rc = check_stream(verdict, "left", in->base, e)) != REAP_OK ||
+		(rc = check_stream(verdict, "right", in->pruned, e)) != REAP_OK)
+		return rc;
+	return check_stream(verdict, "left", in->plan, e);
 }
 
 /* The recipe as JSON, with its identity. */
@@ -119,12 +167,14 @@ int reap_report_make(const struct reap_report_inputs *in, json_t **out, struct r
 
 	if (in->verdict != NULL)
 		rc = load_verdict(in->verdict, &verdict, e);
+	if (rc == REAP_OK && verdict != NULL)
+		rc = check_models(in, verdict, e);
 	if (rc == REAP_OK && in->recipe != NULL)
 		rc = put_recipe(doc, in->recipe, e);
 	if (rc == REAP_OK && (in->source != NULL || in->model != NULL) &&
-		(rc = reap_report_gained(in->source, in->model, &gained, e)) == REAP_OK)
+		(rc = reap_report_gained(in->source, in->model, verdict, &gained, e)) == REAP_OK)
 		rc = reap_report_put(doc, "gained", gained, e);
-	if (rc == REAP_OK && verdict != NULL &&
+	if (rc == REAP_OK && (verdict != NULL || in->calibration != NULL) &&
 		(rc = reap_report_warnings(in, &warnings, e)) == REAP_OK)
 		rc = reap_report_put(doc, "warnings", warnings, e);
 	if (rc == REAP_OK && verdict != NULL &&

@@ -76,7 +76,8 @@ static int weights_bytes(const char *dir, double *bytes, struct reap_err *e)
 	return rc;
 }
 
-static int measure(const char *dir, struct size *s, struct reap_err *e)
+static int measure(const char *dir, const json_t *verdict, const char *side, struct size *s,
+	struct reap_err *e)
 {
 	struct reap_model *m;
 	int rc;
@@ -86,7 +87,8 @@ static int measure(const char *dir, struct size *s, struct reap_err *e)
 		return REAP_OK;
 	if ((rc = reap_model_open(&m, dir, e)) != REAP_OK)
 		return rc;
-	if ((rc = weights_bytes(dir, &s->bytes, e)) == REAP_OK) {
+	if ((rc = reap_report_same_model(verdict, side, dir, m->id.digest, e)) == REAP_OK &&
+		(rc = weights_bytes(dir, &s->bytes, e)) == REAP_OK) {
 		s->known = true;
 		s->mxfp4 = m->cfg.format == &reap_format_mxfp4;
 		s->experts = m->cfg.experts;
@@ -103,12 +105,14 @@ static json_t *pair(const struct size *a, const struct size *b, double before, d
 		b->known ? json_real(after) : json_null());
 }
 
-int reap_report_gained(const char *source, const char *model, json_t **out, struct reap_err *e)
+int reap_report_gained(const char *source, const char *model, const json_t *verdict, json_t **out,
+	struct reap_err *e)
 {
 	struct size a, b;
 	int rc;
 
-	if ((rc = measure(source, &a, e)) != REAP_OK || (rc = measure(model, &b, e)) != REAP_OK)
+	if ((rc = measure(source, verdict, "left", &a, e)) != REAP_OK ||
+		(rc = measure(model, verdict, "right", &b, e)) != REAP_OK)
 		return rc;
 	*out = json_pack("{s:o,s:o,s:o,s:o,s:o,s:i,s:b}", "experts",
 		pair(&a, &b, a.experts, b.experts), "parameters",

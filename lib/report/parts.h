@@ -14,10 +14,16 @@
 REAP_MUST_CHECK int reap_report_put(json_t *object, const char *key, json_t *value,
 	struct reap_err *e);
 
+/* Error unless `path` is of the model on that side ("left": the base) of the verdict.  No
+ * verdict: nothing to compare with. */
+REAP_MUST_CHECK int reap_report_same_model(const json_t *verdict, const char *side,
+	const char *path, const char *digest, struct reap_err *e);
+
 /* gained.c: experts, parameters in all and per token, bytes of the weights, memory to
- * run: [before, after]; of one checkpoint when the other is NULL. */
-REAP_MUST_CHECK int reap_report_gained(const char *source, const char *model, json_t **out,
-	struct reap_err *e);
+ * run: [before, after]; of one checkpoint when the other is NULL.  They are those of the
+ * verdict, if there is one. */
+REAP_MUST_CHECK int reap_report_gained(const char *source, const char *model, const json_t *verdict,
+	json_t **out, struct reap_err *e);
 
 /* maps.c: tokens of pack and length by probability and entropy, in both evals. */
 REAP_MUST_CHECK int reap_report_maps(const struct reap_report_inputs *in, const char *pack,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The end record of a stream that lies in a file, found from behind.
+ * Both ends of a stream that lies in a file: the end record, found from behind.
  */
 #include "lib/stream/stream.h"
 
@@ -41,6 +41,15 @@ static int parse(struct reap_end *end, const uint8_t *p, size_t n, uint64_t at, 
 		end->crc32c = (uint32_t)crc;
 	msgpack_unpacked_destroy(&u);
 	return rc;
+}
+
+bool reap_stream_begins(const char *p, size_t n)
+{
+	/* {"reap": ... as the writer begins it; a map of up to 15. */
+	static const char key[] = "\xa4reap";
+
+	return n > sizeof(key) - 1 && ((unsigned char)p[0] & 0xf0) == 0x80 &&
+		memcmp(p + 1, key, sizeof(key) - 1) == 0;
 }
 
 int reap_read_end(struct reap_end *end, int fd, const char *name, struct reap_err *e)

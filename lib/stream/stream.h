@@ -80,6 +80,9 @@ struct reap_rec {
 	size_t len;
 };
 
+/* Does a file that begins with these bytes want to be a stream? */
+bool reap_stream_begins(const char *p, size_t n);
+
 /* Read and check the header.  `name` stands in messages ("standard input").
  * The descriptor stays the caller's.  An empty input, or one without a header
  * of the wished kind (REAP_KIND_ANY: any), is REAP_ESTREAM. */

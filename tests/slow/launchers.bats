@@ -78,7 +78,7 @@ same() {
 	scontrol update jobid="$again" starttime=now+2
 	wait "$make" || { cat "$TMP/log"; find "$TMP/four" -name '*.log' -exec cat {} +; return 1; }
 
-	[ -n "$(find "$TMP/four/.cache" -name '*.4of4')" ]
+	[ -n "$(find "$TMP/four/.cache" -name 4of4)" ]
 	[ -z "$(find "$TMP/four" -name '*.log' -o -name '*.part*')" ]
 	same "$TMP/one" "$TMP/four"
 }
@@ -87,7 +87,7 @@ same() {
 	rm "$TMP/bin/reap-route"
 	cat >"$TMP/bin/reap-route" <<-END
 		#!/bin/bash
-		[ "\$1" != --version ] || exec "$REAP_BIN/reap-route" --version
+		[[ "\$1" != --[vd]* ]] || exec "$REAP_BIN/reap-route" "\$@"
 		echo broken >&2
 		exit 1
 	END

@@ -17,7 +17,8 @@ both = dark ? "defined (-1 '#fca5a5', -0.4 '#b91c1c', 0 '#1c2128', 0.4 '#1d4ed8'
 	: "defined (-1 '#b2182b', -0.4 '#f4a582', 0 '#f7f7f7', 0.4 '#92c5de', 1 '#2166ac')"
 
 load "set"
-width  = ARG2 eq "map" ? 420 : ARG2 eq "scores" ? 960 : 760
+# Narrow enough to be read on a phone.
+width  = ARG2 eq "map" ? 420 : ARG2 eq "scores" ? 960 : ARG2 eq "bars" ? 480 : 760
 height = ARG2 eq "map" ? 470 : ARG2 eq "sweep" ? 380 : ARG2 eq "scores" ? 110 + (layers < 5 ? 110 : 22 * layers) : 100 + 26 * n
 if (png) {
 	set terminal pngcairo noenhanced size width * 2, height * 2 font "DejaVu Sans,22" linewidth 2 pointscale 2 background "white"

@@ -14,7 +14,7 @@ def digits($n): if . == null then "–" else
 def signed($n): if . == null then "–" elif . >= 0 then "+" + digits($n) else digits($n) end;
 def interval($n): if . == null then "–" else "\(.[0] | signed($n)) … \(.[1] | signed($n))" end;
 def grouped: if . == null then "–" else
-	tostring | [range(length; 0; -3) as $i | .[([$i - 3, 0] | max):$i]] | reverse | join(" ") end;
+	tostring | [range(length; 0; -3) as $i | .[([$i - 3, 0] | max):$i]] | reverse | join("\u00a0") end;
 def len: if . == 0 then "rows" else tostring end;
 def unit($names): if . == null then "–" elif . >= 1e9 then "\(. / 1e9 | digits(2)) \($names[2])"
 	elif . >= 1e6 then "\(. / 1e6 | digits(1)) \($names[1])" else "\(. / 1e3 | digits(0)) \($names[0])" end;
@@ -34,7 +34,7 @@ def table($heads): ($heads | map({class: (if startswith("n:") then " class=n" el
 	"\n</tbody></table></div>";
 
 def figure($name; $alt; $caption): if $figure[$name] == null then "" else
-	"<figure><picture><source media=\"screen and (prefers-color-scheme: dark)\" srcset=\"\($figure[$name].dark)\">" +
+	"<figure class=\($name)><picture><source media=\"screen and (prefers-color-scheme: dark)\" srcset=\"\($figure[$name].dark)\">" +
 	"<img alt=\"\($alt)\" src=\"\($figure[$name].light)\"></picture><figcaption>\($caption)</figcaption></figure>\n" end;
 
 def gained: if .gained == null then "" else .gained as $g |
@@ -49,7 +49,7 @@ def gained: if .gained == null then "" else .gained as $g |
 	] | table(["", "n:before", "n:after", "n:change"])) end;
 
 def lost: .verdict as $v | "<h2>What was lost</h2>\n" +
-	figure("lost"; "each figure as percent of its limit"; "Each judged figure as percent of its limit. The whole bar must lie on the near side of the orange line.") +
+	figure("lost"; "each figure as percent of its limit"; "Each judged figure as percent of its limit, with its 95% interval. The whole bar must lie on the near side of the orange line.") +
 	([$v.checks[] | [(.pack | h), (.seq_len | len), (.figure | h), (.value | signed(5)), (.interval | interval(5)), (.limit | digits(4)),
 		"<span class=\(.verdict)>\(.verdict | ascii_downcase)</span>" + (if .more_tokens > 0 then
 			" about \(.more_tokens | grouped) more tokens (\(.more_blocks | grouped) blocks)" else "" end)]] |
@@ -77,7 +77,7 @@ def rows: "<h2>All packs</h2>" +
 def where: "\(.row.pack | h) at \(.row.seq_len | len)";
 
 def parts: if $figure.packs == null then "" else "<h2>Where it lost</h2>\n" +
-	figure("packs"; "loss by pack"; "Mean difference of −ln p of a token, the same tokens through both models. Right of zero the pruned model is worse.") +
+	figure("packs"; "loss by pack"; "Mean difference of −ln p of a token, the same tokens through both models, with 95% intervals. Right of zero the pruned model is worse.") +
 	"<div class=row>" + figure("channels"; "loss by channel"; "By channel, \(where).") +
 	figure("positions"; "loss by position"; "By position in the block, \(where).") + "</div>" end;
 

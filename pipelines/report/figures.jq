@@ -35,14 +35,14 @@ def figures: . as $all | [.verdict.checks[] | [.pack, .seq_len]] as $judged |
 {
 	lost: ([.verdict.checks[] | select(.limit != 0) |
 		["\(.figure), \(place)", .value / .limit * 100, ((.interval // [.value, .value])[] / .limit * 100), 1]] |
-		bars("percent of the limit, with 95% interval (orange: the limit)") | .set.limit = 1 |
+		bars("percent of the limit (orange)") | .set.limit = 1 |
 		.set.hi = ([.set.hi, 110] | max) |
 		.set.lo = (if any(.rows[]; .[2] < 0) then [.set.lo, -110] | min else .set.lo end)),
 	packs: ([.verdict.rows[] | select(.d_nll != null) | [.pack, .seq_len] as $me |
 		bar(place; if any($judged[]; . == $me) then 1 else 0 end)] |
-		bars("more loss than the base, nats per token, with 95% interval") | .set.key = 1),
-	channels: ([.row.channels[]? | bar(.channel | gsub("_"; " "); 1)] | bars("nats per token, with 95% interval")),
-	positions: ([.row.positions[]? | bar("\(.from) to \(.to)"; 1)] | bars("nats per token, with 95% interval")),
+		bars("more loss than the base, nats per token") | .set.key = 1),
+	channels: ([.row.channels[]? | bar(.channel | gsub("_"; " "); 1)] | bars("nats per token")),
+	positions: ([.row.positions[]? | bar("\(.from) to \(.to)"; 1)] | bars("nats per token")),
 	map_base: map("base"; 2; 1),
 	map_pruned: map("pruned"; 3; 1),
 	map_moved: (map("moved"; 4; 0) | .set.paired = (if $all.maps.paired then 1 else 0 end) |

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/recipe/catalogue.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/io.h"
+#include "lib/base/mem.h"
+#include "lib/recipe/near.h"
+
+static const char suffix[] = ".yaml";
+
+/* Targets that reap-run has without a recipe; `recipes` is a folder where it writes some. */
+static const char *const taken[] = {"criteria", "demo", "help", "list", "prune", "prune-cache",
+	"recipes"};
+enum { N_TAKEN = sizeof(taken) / sizeof(*taken), N_WORDS = N_TAKEN - 1 };
+
+static bool is_recipe(const char *name)
+{
+	const size_t len = strlen(name), n = sizeof(suffix) - 1;
+
+	return len > n && strcmp(name + len - n, suffix) == 0;
+}
+
+/* A word of reap-run as a target could not be run; a name that begins with a dot is no
+ * folder, one above all, or that of the store. */
+static int check_name(const struct reap_target *t, struct reap_err *e)
+{
+	bool bad = t->name[0] == '.' || t->name[0] == '\0',
+	     known = strncmp(t->name, "plan-", 5) == 0;
+
+	for (const char *s = t->name; *s != '\0'; s++)
+		bad = bad || (unsigned char)*s < 0x20 || *s == 0x7f;
+	if (bad)
+		return reap_fail(e, REAP_EFAIL, "%s: its name can be no folder's", t->file);
+	for (size_t i = 0; i < N_TAKEN; i++)
+		known = known || strcmp(t->name, taken[i]) == 0;
+	return known ? reap_fail(e, REAP_EFAIL,
+			       "%s: %s is a word of reap-run: give it another name with target:",
+			       t->file, t->name)
+		     : REAP_OK;
+}
+
+/* An inherited `target` is its parent's. */
+static char *name_of(const struct reap_node *root, const char *file)
+{
+	const struct reap_node *target = reap_node_find(root, "target");
+	const char *slash = strrchr(file, '/'), *base = slash != NULL ? slash + 1 : file;
+
+	if (target != NULL && strcmp(target->file, file) == 0)
+		return reap_strdup(target->str);
+	return reap_strndup(base, strlen(base) - (is_recipe(base) ? sizeof(suffix) - 1 : 0));
+}
+
+static enum reap_recipe_kind kind_of(const struct reap_node *root)
+{
+	const struct reap_node *kind = reap_node_find(root, "kind");
+
+	for (unsigned k = 1; kind != NULL && k <= REAP_RECIPE_PROBE; k <<= 1)
+		if (strcmp(reap_recipe_kind_name(k), kind->str) == 0)
+			return k;
+	return 0;
+}
+
+/* *runs: not only there to be extended. */
+static int read_target(const char *file, const char *shipped, struct reap_target *t, bool *runs,
+	struct reap_err *e)
+{
+	const unsigned kinds =
+		REAP_RECIPE_PRUNE | REAP_RECIPE_EVAL | REAP_RECIPE_EVAL_SINGLE | REAP_RECIPE_PROBE;
+	struct reap_node *root;
+	int rc = reap_recipe_load(file, shipped, &root, e);
+
+	*t = (struct reap_target){0};
+	if (rc != REAP_OK)
+		return rc;
+	if (reap_node_find(root, "kind") == NULL) {
+		*runs = false;
+	} else if ((rc = reap_recipe_check(root, file, e)) == REAP_OK) {
+		t->kind = kind_of(root);
+		*runs = t->kind & kinds;
+		t->name = name_of(root, file);
+		t->file = reap_strdup(file);
+		rc = t->name == NULL || t->file == NULL ? reap_fail_memory(e, file)
+			: *runs                         ? check_name(t, e)
+							: REAP_OK;
+	}
+	reap_node_free(root);
+	if (rc != REAP_OK || !*runs)
+		reap_target_free(t);
+	return rc;
+}
+
+int reap_target_read(const char *file, const char *shipped, struct reap_target *t,
+	struct reap_err *e)
+{
+	bool runs = false;
+	int rc = read_target(file, shipped, t, &runs, e);
+
+	if (rc == REAP_OK && !runs)
+		rc = reap_fail(e, REAP_EFAIL, "%s: nothing to run: it is there to be extended",
+			file);
+	return rc;
+}
+
+void reap_target_free(struct reap_target *t)
+{
+	free(t->name);
+	free(t->file);
+	*t = (struct reap_target){0};
+}
+
+static int add(struct reap_catalogue *c, const char *dir, const char *name, const char *shipped,
+	struct reap_err *e)
+{
+	struct reap_target *t;
+	struct reap_err why = {0};
+	char *file = reap_path_join(dir, name);
+	bool runs = false;
+	int rc = REAP_OK;
+
+	if (file == NULL || !reap_grow(&c->target, &c->cap, c->n + 1, sizeof(*c->target))) {
+		free(file);
+		return reap_fail_memory(e, dir);
+	}
+	t = &c->target[c->n];
+	if (read_target(file, shipped, t, &runs, &why) != REAP_OK) {
+		if (why.memory)
+			rc = reap_fail_memory(e, file);
+		*t = (struct reap_target){.why = why};
+		runs = true;
+	}
+	c->n += runs;
+	free(file);
+	return rc;
+}
+
+int reap_catalogue_read(const char *dir, const char *shipped, struct reap_catalogue *c,
+	struct reap_err *e)
+{
+	char **name;
+	size_t n;
+	int rc = reap_list_dir(dir, &name, &n, e);
+
+	*c = (struct reap_catalogue){0};
+	for (size_t i = 0; i < n && rc == REAP_OK; i++)
+		if (is_recipe(name[i]))
+			rc = add(c, dir, name[i], shipped, e);
+	reap_list_free(name, n);
+	if (rc != REAP_OK)
+		reap_catalogue_free(c);
+	return rc;
+}
+
+void reap_catalogue_free(struct reap_catalogue *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		reap_target_free(&c->target[i]);
+	free(c->target);
+	*c = (struct reap_catalogue){0};
+}
+
+int reap_catalogue_find(const struct reap_catalogue *c, const char *name,
+	const struct reap_target **found, struct reap_err *e)
+{
+	*found = NULL;
+	for (size_t i = 0; i < c->n; i++) {
+		const struct reap_target *t = &c->target[i];
+
+		if (t->name == NULL || strcmp(t->name, name) != 0)
+			continue;
+		if (*found != NULL)
+			return reap_fail(e, REAP_EFAIL, "target %s: of two recipes: %s %s", name,
+				(*found)->file, t->file);
+		*found = t;
+	}
+	return REAP_OK;
+}
+
+const char *reap_catalogue_near(const struct reap_catalogue *c, size_t n, const char *name)
+{
+	const char *near = "list";
+	unsigned least = REAP_FAR;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < c[i].n; j++) {
+			const char *its = c[i].target[j].name;
+			unsigned edits =
+				its != NULL ? reap_edits(name, its, strlen(its)) : REAP_FAR;
+
+			if (edits < least) {
+				least = edits;
+				near = its;
+			}
+		}
+	for (size_t i = 0; i < N_WORDS; i++)
+		if (reap_edits(name, taken[i], strlen(taken[i])) < least) {
+			least = reap_edits(name, taken[i], strlen(taken[i]));
+			near = taken[i];
+		}
+	return near;
+}

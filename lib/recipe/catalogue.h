@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Recipes by the names of their targets: what people run, and what its folder is called.
+ */
+#ifndef REAP_CATALOGUE_H
+#define REAP_CATALOGUE_H
+
+#include "lib/recipe/recipe.h"
+
+struct reap_target {
+	char *name; /* the recipe's own `target`, else its file's name without .yaml */
+	char *file;
+	enum reap_recipe_kind kind;
+	struct reap_err why; /* if the recipe cannot be read: why, and no name */
+};
+
+/* The target of one recipe.  An error: it is wrong, only there to be extended, or has a name
+ * that means something else. */
+REAP_MUST_CHECK int reap_target_read(const char *file, const char *shipped, struct reap_target *t,
+	struct reap_err *e);
+void reap_target_free(struct reap_target *t);
+
+/* Those of all recipes *.yaml of a folder, by the names of the files.  What others extend is
+ * left out. */
+struct reap_catalogue {
+	struct reap_target *target;
+	size_t n, cap;
+};
+REAP_MUST_CHECK int reap_catalogue_read(const char *dir, const char *shipped,
+	struct reap_catalogue *c, struct reap_err *e);
+void reap_catalogue_free(struct reap_catalogue *c);
+
+/* The only one of that name, *found; NULL: there is none. */
+REAP_MUST_CHECK int reap_catalogue_find(const struct reap_catalogue *c, const char *name,
+	const struct reap_target **found, struct reap_err *e);
+
+/* Of all names in n catalogues and of what reap-run knows besides, the nearest. */
+const char *reap_catalogue_near(const struct reap_catalogue *c, size_t n, const char *name);
+
+#endif

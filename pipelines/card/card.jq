@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+#
+# A model card, from what `card` gathers: recipe, its identity, sizes, manifest, packs,
+# verdicts; $text of the verdict, $config of the model, and whether it has $scores.
+
+def millions: if . >= 1e9 then "\(. / 1e7 | round / 100) B" else "\(. / 1e4 | round / 100) M" end;
+def word: if test("^[A-Za-z0-9._/:-]+$") then . else @json end;
+def lines: map(select(. != null)) | join("\n");
+
+input as $recipe | input as $id | input as $report | $report.gained as $size | input as $manifest | input as $packs | input as $verdicts |
+$config[0] as $config | $config.num_local_experts as $keep | $manifest[0].model as $source |
+($recipe.card.base_model // $recipe.model.base_model_id) as $base |
+
+# A verdict on the checkpoint, and against what it was made from?
+($manifest[] | select(.t == "total") | .model_digest) as $made |
+($verdicts[] | select(.left.digest != $source.digest or .right.digest != $made) |
+	("card: the verdict is of \(.right.model) against \(.left.model), not of this checkpoint against what it was made from\n" |
+		halt_error(1))),
+
+(["---", "library_name: transformers", "license: \($recipe.card.license // "" | word)",
+	($recipe.card.license_link // empty | "license_link: \(word)"),
+	"pipeline_tag: text-generation",
+	# Only what can be the name of a repository on the hub.
+	($base | select(test("^[^/]+/[^/]+$")) | "base_model: [\(.)]"),
+	"tags: [gpt_oss, moe, \(if $size.mxfp4 then "mxfp4, " else "" end)pruning, compression, reap]",
+	"---",
+	"# \($recipe.model.pruned_variant_name // $recipe.model.pruned_model_label // "pruned model")",
+	"", $recipe.description // "", "",
+	"| | |", "|---|---|",
+	"| base model | \($base) |",
+	"| method | \(if $keep == $source.experts then "none: all experts are kept" else
+		"experts removed by `\($recipe.scoring.criterion // "the order in \($recipe.source.scores_yaml)")`; no fine-tuning" end) |",
+	"| experts in each layer | \($keep) of \($source.experts) |",
+	"| experts per token | \($config.num_experts_per_tok) |",
+	"| layers | \($config.num_hidden_layers // 36) |",
+	"| parameters, in all and per token | \($size.parameters[1] | millions) and \($size.active[1] | millions) |",
+	"| size of the weights | \($size.bytes[1]) bytes |",
+	"| context | \($config.max_position_embeddings // 131072) tokens |"] | lines),
+
+"\n## Quality\n",
+if $text != "" then
+	"Against the base model on the same tokens ([`verdict.md`](verdict.md) has all of it):\n\n```\n\($text)```"
+elif $verdicts != [] then
+	"Against the base model on the same tokens: see [`verdict.md`](verdict.md)."
+else "Not evaluated yet." end,
+
+"\n## Calibration\n",
+if $packs != [] then
+	"| pack | rows | tokens | tokens that counted | part |", "|---|---:|---:|---:|---|",
+	($packs[] | "| \(.pack) | \(.rows_seen) | \(.tokens) | \(.kept) | \(.split) |"),
+	($report.warnings // [] | .[] | "\n**Warning:** \(.text)"),
+	if $recipe.profiling_data.holdout.split == "calib" then "\nThe rest of the rows was held out for evaluation." else empty end
+elif $recipe.source.scores_yaml then
+	"None of its own: cut from the scores in `reap-scores.yaml` (\($recipe.source.scores_yaml))."
+else "None: nothing was dropped." end,
+
+"
+## Use
+
+The files are those of any GPT-OSS checkpoint; `num_local_experts` is the only
+figure of `config.json` that differs.
+
+```
+vllm serve .
+python3 -c 'from transformers import pipeline; print(pipeline(\"text-generation\", \".\")(\"Hello\"))'
+```",
+if $keep % 4 != 0 or $keep <= 4 then "\nGPU kernels for MXFP4 refuse \($keep) experts; CPU runtimes load the model." else empty end,
+
+"
+## Limits
+
+- Not fine-tuned after pruning. Languages, domains and tasks that the calibration rows lack may have lost more than the verdict shows.",
+($recipe.card.limits // [] | .[] | "- \(.)"),
+
+"
+## How it was made
+
+With reap from the recipe `\($id)`.
+
+| file | what it is |
+|---|---|
+| `reap-recipe.yaml` | the recipe, complete: the same command gives the same model |
+| `expert_mapping.json` | per layer, the old number of each expert |",
+if $scores != "" then "| `reap-scores.yaml` | score and statistics of every expert, to cut again elsewhere |" else empty end,
+"| `SHA256SUMS` | `sha256sum -c SHA256SUMS` checks all files |
+
+REAP: Router-weighted Expert Activation Pruning, arXiv:2510.13999."

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# What all scripts share: words for people, and processes.
+
+say() {
+	printf 'reap: %s\n' "$*" >&2
+}
+
+fail() {
+	say "$@"
+	exit 1
+}
+
+# Nothing ends without a word.
+set -E
+trap '[ "$BASH_SUBSHELL" -gt 0 ] || say "${BASH_SOURCE[0]##*/}: line $LINENO: ${BASH_COMMAND%%$'"'\\n'"'*}: status $?"' ERR
+
+# quoted WORD...: as one would type them.
+quoted() {
+	local word out=''
+	for word; do
+		[[ $word =~ ^[A-Za-z0-9_./:=,+@%-]+$ ]] || printf -v word '%q' "$word"
+		out+="$word "
+	done
+	REPLY=${out% }
+}
+
+# attend COMMAND...: run it in a process group of its own, which ends when this script
+# is told to end.
+CHILD=''
+attend() {
+	local status=0
+	set -m
+	"$@" </dev/null &
+	CHILD=$!
+	set +m
+	wait "$CHILD" || status=$?
+	CHILD=''
+	return $status
+}
+
+stop() {
+	trap '' INT TERM HUP
+	if [ -n "$CHILD" ]; then
+		# GNU parallel lets its jobs finish when it is asked only once.
+		kill -TERM -- "-$CHILD" 2>/dev/null || true
+		sleep 0.2
+		kill -TERM -- "-$CHILD" 2>/dev/null || true
+		wait "$CHILD" 2>/dev/null || true
+	fi
+	say "stopped: the same command goes on from here"
+	exit $((128 + $1))
+}
+trap 'stop 1' HUP
+trap 'stop 2' INT
+trap 'stop 15' TERM
+
+# hold FILE WHAT: until the descriptor in REPLY is closed, here and in all that was
+# started meanwhile, nobody else holds FILE.
+hold() {
+	local fd status=0
+	exec {fd}>>"$1"
+	flock -n "$fd" || status=$?
+	if [ "$status" -eq 1 ]; then
+		say "$2 is in use by $(<"$1"): waiting"
+		attend flock "$fd"
+	elif [ "$status" -ne 0 ]; then
+		say "$2: this file system has no locks: two runs at a time would disturb each other"
+	fi
+	printf '%s\n' "process $$ on $HOSTNAME since $(date '+%F %T')" >"$1"
+	REPLY=$fd
+}
+
+# folder DIR: make it.
+folder() {
+	local why
+	why=$(mkdir -p -- "$1" 2>&1) || fail "$1: cannot be made: ${why##*: }"
+}

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2154 # variables of `stage`, of which these are parts
+#
+# What a stage does instead of running.
+
+SHOWN=''
+
+# MODE=show: print what would be run, so that it can be pasted.
+show_stage() {
+	local i parts=${outs[0]} files=()
+	if [ -n "$key" ] && ! missing; then
+		register
+		return
+	fi
+	restore_inputs
+	register
+	as_run
+	if [ -z "$SHOWN" ]; then
+		quoted "$BIN" "REAP_RECIPES=$SHIPPED"
+		printf 'export PATH=%s:"$PATH" %s\n' "${REPLY% REAP*}" "REAP${REPLY##* REAP}"
+	fi
+	[ -d "${outs[0]%/*}" ] || [ "$SHOWN" = "${outs[0]%/*}" ] || print mkdir -p "${outs[0]%/*}"
+	SHOWN=${outs[0]%/*}
+	# They are linked to the store, into which nothing is to be written, and reap-rewrite
+	# replaces no folder.
+	for i in "${outs[@]}"; do
+		[ ! -e "$i" ] || print rm -rf "$i"
+	done
+	if [ -z "$how" ] || [ "$SHARDS" -eq 1 ]; then
+		print_into "${outs[0]}" "${words[@]}"
+		return
+	fi
+	[ "${cmd[0]}" != reap-ppl ] || parts=$parts.parts
+	print mkdir "$parts"
+	for ((i = 1; i <= SHARDS; i++)); do
+		files+=("$parts/${i}of$SHARDS")
+		print_into "${files[-1]}" "${words[0]}" --shard "$i/$SHARDS" "${words[@]:1}"
+	done
+	if [ "$parts" != "${outs[0]}" ]; then
+		print_into "${outs[0]}" reap-ppl --merge "${files[@]}"
+		print rm -r "$parts"
+	fi
+}
+
+print() {
+	quoted "$@"
+	printf '%s\n' "$REPLY"
+}
+
+# print_into FILE COMMAND...
+print_into() {
+	local file
+	quoted "$1"
+	file=$REPLY
+	quoted "${@:2}"
+	printf '%s >%s\n' "$REPLY" "$file"
+}
+
+# MODE=plan: say what a forward pass would take: a line of JSON in the file PLAN for each,
+# which reap-run adds up.
+plan_stage() {
+	local path ready=1 figures
+	register
+	[ -n "$how" ] || return 0
+	if [ -n "$key" ] && ! missing; then
+		jq -cn --arg name "$title" '{$name, there: true}' >>"$PLAN"
+		return
+	fi
+	for path in "${ins[@]}"; do
+		[ -e "$path" ] || ready=0
+	done
+	if [ $ready -eq 0 ]; then
+		jq -cn --arg name "$title" --arg like "${like#"$OUT"/}" '{$name, $like}' >>"$PLAN"
+		return
+	fi
+	as_run
+	figures=$("${words[0]}" --dry-run --json "${words[@]:1}")
+	quoted "${words[@]}"
+	jq -c --arg name "$title" --arg command "$REPLY" '{$name, $command} + .' <<<"$figures" >>"$PLAN"
+}
