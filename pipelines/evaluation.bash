@@ -40,7 +40,7 @@ eval_tokens() {
 	opt --holdout "${E[calib_packs.holdout.fraction]:-}"
 	opt --split "${E[calib_packs.holdout.split]:-}"
 	opt --union "${E[calib_packs.derived_union_name]:-}"
-	stage "$1/eval.tokens" from "tokenizer:$2" "${PACK_FILES[@]}" run \
+	LIST=E.calib_packs.pack_files stage "$1/eval.tokens" from "tokenizer:$2" "${PACK_FILES[@]}" run \
 		reap-tokenize -m "$2" "${O[@]}" -- "${PACK_WORDS[@]}"
 }
 

@@ -57,8 +57,9 @@ work() {
 #   ACCEPT=STATUS  of the command that is as good as 0
 #   AGAIN=WORD     another run of a command that has been run
 #   LIKE=FILE      of a forward pass that cannot be asked yet: what it would take
+#   LIST=NAME.KEY  the recipe's list that is wrong if COMMAND fails
 stage() {
-	local accept=${ACCEPT:-0} again=${AGAIN:-} like=${LIKE:-} how=${HOW:-} restore=${RESTORE:-}
+	local accept=${ACCEPT:-0} again=${AGAIN:-} like=${LIKE:-} how=${HOW:-} restore=${RESTORE:-} list=${LIST:-}
 	local all=("$@") outs=() ins=() cmd=() words=() key='' known=1 word path title=${1#"$OUT"/}
 	local -A stands=() # what stands for each path in the key
 	if [ "$MODE" = count ]; then
@@ -224,7 +225,8 @@ produce() {
 		done
 		attend "${words[@]}" >"$store/0.part" || status=$?
 	fi
-	[ $status -eq 0 ] || [ $status -eq "$accept" ] || fail "$title: ${cmd[0]##*/} ended with status $status"
+	[ $status -eq 0 ] || [ $status -eq "$accept" ] ||
+		fail "${list:+${AT["=$list.count"]}: ${list#*.}: }$title: ${cmd[0]##*/} ended with status $status"
 	for i in "${ins[@]}"; do
 		same "$i" "${HELD_OF["=$i"]:-${DIGEST_OF["=$i"]:-}}" || fail "$title: thrown away, because /${i#*/} changed meanwhile"
 	done

@@ -150,6 +150,30 @@ disagreements() {
 	cmp "$TMP/o/noop/recipe.yaml" "$TMP/o/noop/model/reap-recipe.yaml"
 }
 
+@test "a script that was edited makes again what it makes, and no more" {
+	mkdir -p "$TMP/tree/cmd"
+	cp -r pipelines recipes "$TMP/tree"
+	cp cmd/tool.h "$TMP/tree/cmd"
+	printf '%s\n' 'extends: tiny-noop.yaml' 'target: noop' 'evaluation: {with: ""}' >"$TMP/noop.yaml"
+	again() {
+		"$TMP/tree/pipelines/reap-run" "$TMP/noop.yaml" OUT="$TMP/o" MODELS="$ROOT" BIN="$REAP_BIN" >/dev/null 2>"$TMP/said"
+		sed -n 's/^reap: stage .*: noop\/\(.*\): .*/\1/p' "$TMP/said" | paste -sd ' '
+	}
+	[ "$(again)" = "recipe.yaml rewrite.manifest manifest.json model/README.md model/SHA256SUMS" ]
+	for f in list stage.bash report/page.jq prune; do
+		echo '# edited' >>"$TMP/tree/pipelines/$f"
+	done
+	[ -z "$(again)" ]
+	echo '# edited' >>"$TMP/tree/pipelines/manifest"
+	[ "$(again)" = manifest.json ]
+	# What a script reads lies in its folder.
+	rm "$TMP/o/noop/model/README.md"
+	sed -i 's/^REAP: Router/And: &/' "$TMP/tree/pipelines/card/card.jq"
+	again
+	[ "$(again)" = "" ]
+	grep '^And: REAP' "$TMP/o/noop/model/README.md"
+}
+
 @test "-n names the shards that it would make, not those that were freed" {
 	printf '%s\n' 'extends: tiny-keep24.yaml' 'target: less' 'evaluation: {with: ""}' \
 		'profiling_data: {sampling: {num_rows: 20}, max_seq_length: 64}' >"$TMP/less.yaml"
@@ -229,6 +253,8 @@ refused() {
 		'profiling_data: {dataset_repo: ., pack_files: [plain.jsonl], sampling: {num_rows: 20}}' >"$TMP/no.yaml"
 	run pipelines/reap-run "$TMP/no.yaml" OUT="$TMP/o" PACKS="$TMP/p"
 	[ "$status" -ne 0 ]
+	[[ "$output" == *"pack plain: nothing is kept"* ]]
+	[[ "$output" == *"reap: $TMP/no.yaml:3: profiling_data.pack_files: no/calib.tokens: reap-tokenize ended with status 1"* ]]
 	[ ! -e "$TMP/o/no/calib.trace" ]
 }
 

@@ -187,29 +187,3 @@ edited_meanwhile() {
 	echo "# $refused of 24 exchanges refused, the others harmless" >&3
 	[ $refused -ge 6 ]
 }
-
-@test "20b-keep24, two lines that keep 20, and 20b-keep20, each with its bigblocks: two calibrations, one pass of the base" {
-	local models=$TMP/models packs=$TMP/packs/radna0/harmony-qwen3-calib-packs-v2-20260113 p
-	mkdir -p "$models/openai" "$packs/packs/reasoning_style_10k_v2" "$packs/packs/calib_prompt_10000_v2"
-	"$REAP_BUILD/gen/random_checkpoint" --layers 12 --experts 32 --hidden 32 --inter 32 --heads 2 \
-		--kv-heads 1 --head-dim 32 --vocab 2048 "$models/openai/gpt-oss-20b"
-	cp "$MODEL"/tokenizer*.json "$models/openai/gpt-oss-20b"
-	for p in reasoning_style:packs/reasoning_style_10k_v2/reasoning_style_10k_v2 \
-		tool_agentic:tool_agentic_10k_v6 calib_prompt:packs/calib_prompt_10000_v2/calib_prompt_10000_v2; do
-		cp "$PACKS/${p%%:*}.calib.jsonl" "$packs/${p#*:}.jsonl"
-	done
-	# The shipped ones, with budgets that these rows can meet.
-	cp recipes/*.yaml recipes/*.json "$R"
-	sed -i 's/num_blocks: 512/num_blocks: 2/; s/num_rows: 2000/num_rows: 100/; s/rows_used: 26000/rows_used: 12/' "$R"/*.yaml
-	printf '%s\n' 'extends: reap-recipe_20b_eaftreap_keepfrac075_keep24_uniform.yaml' 'model: {keep_n: 20}' >"$R/two-lines.yaml"
-	printf '%s\n' 'extends: eval-20b_eaftreap075_bigblocks_keep24_uniform.yaml' \
-		'pair: {right: {made_by: two-lines.yaml}}' >"$R/eval-two-lines.yaml"
-	counted
-	for target in 20b-keep24 eval-20b-keep24-bigblocks two-lines eval-two-lines 20b-keep20 eval-20b-keep20-bigblocks; do
-		pipe "$target" BIN="$TMP/bin" >/dev/null
-	done
-	grep -E '^reap-(route|ppl)' "$TMP/runs"
-	[ "$(grep -c '^reap-route' "$TMP/runs")" -eq 2 ]
-	[ "$(grep -c '^reap-ppl .*-m [^ ]*/openai/gpt-oss-20b ' "$TMP/runs")" -eq 1 ]
-	[ "$(grep -c '^reap-ppl' "$TMP/runs")" -eq 4 ]
-}
