@@ -43,6 +43,14 @@ pipe() {
 	fi
 }
 
+# stored: OUT has, under no target yet, what a run of fast makes, for tests in which that is
+# not the matter.  It is made once a file of tests.
+stored() {
+	[ -e "$BATS_FILE_TMPDIR/fast" ] || pipe fast OUT="$BATS_FILE_TMPDIR" >/dev/null 2>&1
+	mkdir -p "$O"
+	cp -r "$BATS_FILE_TMPDIR/.cache" "$O"
+}
+
 # What went wrong: make says 2 of whatever failed.
 failed() {
 	[ "$status" -ne 0 ] || { echo "$output"; return 1; }

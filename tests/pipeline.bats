@@ -43,6 +43,7 @@ load pipeline
 }
 
 @test "a second run does nothing; a new keep_n cuts again and runs no calibration again" {
+	stored
 	pipe fast >/dev/null
 	state "$O/fast" >"$TMP/before"
 	pipe fast >/dev/null
@@ -85,6 +86,7 @@ load pipeline
 	cat >>"$R/fast-eval.yaml" <<-'END'
 		pair: {left: {model_id: mine/small}}
 	END
+	stored
 	counted
 	pipe fast BIN="$TMP/bin" >/dev/null
 	state "$O/fast" >"$TMP/before"
@@ -112,6 +114,7 @@ load pipeline
 }
 
 @test "a killed producer leaves no file that looks finished; the next run ends like an undisturbed one" {
+	stored
 	pipe fast >/dev/null
 	mv "$O" "$TMP/good"
 	mkdir "$TMP/bin"
@@ -188,6 +191,7 @@ load pipeline
 }
 
 @test "3 shards, in turn and through GNU parallel, give the same result" {
+	stored
 	pipe fast >/dev/null
 	mv "$O" "$TMP/one"
 	pipe fast SHARDS=3 >/dev/null
@@ -323,10 +327,12 @@ load pipeline
 	printf '%s\n' "extends: fast.yaml" 'schema_version: 1' 'kind: reap_recipe' 'name: many' \
 		'target: many' 'source: {profile_of: fast.yaml}' \
 		'grid: {keep_n: [16, 28], criteria: [reap, eaft_sum], random_seeds: 1, reversed: true}' >"$R/many.yaml"
+	stored
 	pipe many >/dev/null
 	[ "$(find "$O/many/cells" -name verdict.json | wc -l)" -eq 8 ]
 	[ "$(find "$O/many/cells" -name '*.safetensors' -o -name '*.eval' | wc -l)" -eq 0 ]
-	[ "$(find "$O/.cache" -name config.json | wc -l)" -eq 1 ]
+	# Its own model, and that of fast.
+	[ "$(find "$O/.cache" -name config.json | wc -l)" -eq 2 ]
 	grep -q '^| criterion | many keep 28 | many keep 16 |$' "$O/many/grid.md"
 	[ "$(grep -cE '^\| (reap|eaft_sum|random.1|reversed) \| [+-][0-9.]+ .*\| [+-][0-9.]+' "$O/many/grid.md")" -eq 4 ]
 	[ "$(grep -cE '^\| (reap|eaft_sum|random.1|reversed) \| [0-9.]+ \| [0-9.]+ \|' "$O/many/grid.md")" -eq 4 ]

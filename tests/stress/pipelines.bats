@@ -142,6 +142,7 @@ edited_meanwhile() {
 		exchange $m
 		pipe fast OUT="$TMP/good/$m" >/dev/null 2>&1
 	done
+	plain=$(reap-show --id tests/fixtures/model-plain | cut -c 1-64)
 	refused=0
 	for at in tokenize route accum rank cut rewrite ppl gate; do
 		for when in before during after; do
@@ -155,7 +156,7 @@ edited_meanwhile() {
 					rm -rf "\$TMP/models/mine/m"
 					cp -r "\$ROOT/tests/fixtures/model-plain" "\$TMP/models/mine/m"
 				}
-				case " \$* " in *" --version "* | *" --check "* | *" --json "*) exec "\$REAP_BIN/reap-$at" "\$@" ;; esac
+				case " \$* " in *" --version "* | *" --check "* | *" --dry-run "*) exec "\$REAP_BIN/reap-$at" "\$@" ;; esac
 				[ $when != before ] || swap
 				[ $when != during ] || { sleep 0.05; swap; } &
 				status=0
@@ -178,7 +179,8 @@ edited_meanwhile() {
 			else
 				refused=$((refused + 1))
 			fi
-			# And what it left does no harm.
+			# It was exchanged, and what is left does no harm.
+			[ "$(reap-show --id "$TMP/models/mine/m" | cut -c 1-64)" = "$plain" ] || { echo "$at $when: never exchanged"; return 1; }
 			pipe fast >"$TMP/again" 2>&1 || { echo "$at $when: status $?"; cat "$TMP/said" "$TMP/again"; return 1; }
 			cmp "$O/fast/model/model-00001-of-00002.safetensors" "$TMP/good/model-plain/fast/model/model-00001-of-00002.safetensors"
 			cmp <(reap-show "$O/fast/base.eval" | tail -n +2) <(reap-show "$TMP/good/model-plain/fast/base.eval" | tail -n +2)
