@@ -82,7 +82,7 @@ route() {
 
 @test "the same bytes whatever threads and memory" {
 	local gemm little
-	for gemm in bf16 i16 f32 openblas onednn; do
+	for gemm in bf16 i16 i8 f32 openblas onednn; do
 		REAP_GEMM=$gemm reap-route -V | grep -q "^gemm: $gemm" || continue
 		export REAP_GEMM=$gemm
 		route "$TOKENS" >"$TMP/a"
@@ -95,13 +95,24 @@ route() {
 
 @test "fixed point: the same records by every instruction set" {
 	local cpu
-	export REAP_GEMM=i16
-	for cpu in avx2 avxvnni avx512; do
-		REAP_CPU=$cpu reap-route -V 2>&1 | grep "^gemm: i16 .*kernels: $cpu" >/dev/null || continue
-		REAP_CPU=$cpu route "$TOKENS" | reap-show | jq -c 'select(has("block"))' >"$TMP/$cpu"
-		[ -s "$TMP/$cpu" ]
-		cmp "$TMP/avx2" "$TMP/$cpu"
+	for REAP_GEMM in i16 i8; do
+		export REAP_GEMM
+		for cpu in avx2 avxvnni avx512; do
+			REAP_CPU=$cpu reap-route -V 2>&1 | grep "^gemm: $REAP_GEMM .*kernels: $cpu" >/dev/null || continue
+			REAP_CPU=$cpu route "$TOKENS" | reap-show | jq -c 'select(has("block"))' >"$TMP/$cpu"
+			[ -s "$TMP/$cpu" ]
+			cmp "$TMP/avx2" "$TMP/$cpu"
+		done
 	done
+}
+
+@test "i8 is for experts in MXFP4, and only for who asks" {
+	reap-route -V | grep -v '^gemm: i8' >/dev/null
+	REAP_GEMM=i8 reap-route -V | grep '^gemm: i8 (i8)' >/dev/null || skip "no i8 on this processor"
+	"$REAP_BUILD/gen/random_checkpoint" --layers 1 --hidden 64 --experts 4 --format bf16 "$TMP/model"
+	REAP_GEMM=i8 fails 2 "REAP_GEMM: i8: for experts in MXFP4, which those of $TMP/model are not" \
+		reap-route -m "$TMP/model" "$TOKENS"
+	REAP_GEMM=i8 route "$TOKENS" | reap-show | jq -e -s '.[0].backend | startswith("gemm: i8 (i8)")'
 }
 
 @test "outliers are counted, shown, and the same whatever threads, memory and shards" {

@@ -31,7 +31,7 @@ static size_t scratch_bytes(const struct reap_engine *g)
 
 static size_t head_columns(const struct reap_engine *g)
 {
-	size_t slab = g->gemm.gemm->slab, n = 4096 / slab * slab;
+	size_t slab = g->head_gemm->gemm->slab, n = 4096 / slab * slab;
 
 	return n < slab ? slab : n;
 }
@@ -81,7 +81,8 @@ static size_t list(const struct reap_engine *g, uint64_t cap, struct buffer *b)
 	PACKED(packed_o, g->attn_gemm, g->hidden, g->q_dim);
 
 	FLOATS(x, cap, g->hidden);
-	BUFFER(xn, cap, g->xn_row);
+	/* For experts, and then for lm_head. */
+	BUFFER(xn, cap, g->o.outcomes && g->head_row > g->xn_row ? g->head_row : g->xn_row);
 	BUFFER(attn_in, REAP_RUN, reap_operand_bytes(attn, g->hidden));
 	FLOATS(q, REAP_RUN, g->q_dim);
 	FLOATS(k, REAP_RUN, g->kv_dim);
@@ -114,7 +115,7 @@ static size_t list(const struct reap_engine *g, uint64_t cap, struct buffer *b)
 		BUFFER(trace_norm, pairs, g->layers * sizeof(*g->trace_norm));
 	}
 	if (g->o.outcomes) {
-		PACKED(packed_head, g->gemm, head_columns(g), g->hidden);
+		PACKED(packed_head, *g->head_gemm, head_columns(g), g->hidden);
 		ARRAY(state, cap);
 		FLOATS(top, cap, g->o.entropy_topk);
 		ARRAY(logp, cap);

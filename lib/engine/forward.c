@@ -33,13 +33,21 @@ int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 	if ((rc = reap_kern_pick(&g->kern, e)) != REAP_OK ||
 		(rc = reap_gemm_pick(&gemm, g->kern, e)) != REAP_OK)
 		goto fail;
+	if (gemm->mxfp4_only && c->format != &reap_format_mxfp4) {
+		rc = reap_fail(e, REAP_EUSAGE,
+			"REAP_GEMM: %s: for experts in MXFP4, which those of %s are not",
+			gemm->name, m->dir);
+		goto fail;
+	}
 	attn = gemm->attention != NULL ? gemm->attention : gemm;
 	g->gemm.gemm = gemm;
 	g->attn_gemm.gemm = attn;
 	g->attend = attn->attend != NULL && c->head_dim <= attn->attend->most_dim
 		? attn->attend
 		: &reap_attend_f32;
+	g->head_gemm = gemm->mxfp4_only ? &g->attn_gemm : &g->gemm;
 	g->xn_row = reap_operand_bytes(gemm->operand, g->hidden);
+	g->head_row = reap_operand_bytes(g->head_gemm->gemm->operand, g->hidden);
 	g->act_row = reap_operand_bytes(gemm->operand, g->inter);
 	g->cache_row = g->attend->row_bytes(c->kv_heads, c->head_dim);
 	if ((rc = reap_rope_init(&g->rope, c, e)) != REAP_OK ||

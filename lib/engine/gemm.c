@@ -21,19 +21,19 @@ static const char *bf16_lacks(const struct reap_kern *kern)
 		: REAP_GEMM_NOT_HERE;
 }
 
-static const char *i16_avx512vnni_lacks(const struct reap_kern *kern)
+static const char *avx512vnni_lacks(const struct reap_kern *kern)
 {
 	return strcmp(kern->level, "avx512") == 0 && __builtin_cpu_supports("avx512vnni")
 		? NULL
 		: REAP_GEMM_NOT_HERE;
 }
 
-static const char *i16_avxvnni_lacks(const struct reap_kern *kern)
+static const char *avxvnni_lacks(const struct reap_kern *kern)
 {
 	return strcmp(kern->level, "avxvnni") == 0 ? NULL : REAP_GEMM_NOT_HERE;
 }
 
-static const char *i16_avx2_lacks(const struct reap_kern *kern)
+static const char *avx2_lacks(const struct reap_kern *kern)
 {
 	return strcmp(kern->level, "scalar") != 0 ? NULL : REAP_GEMM_NOT_HERE;
 }
@@ -44,6 +44,12 @@ static bool best_in_bf16(const struct reap_kern *kern)
 {
 	(void)kern;
 	return !__builtin_cpu_is("intel");
+}
+
+static bool only_asked(const struct reap_kern *kern)
+{
+	(void)kern;
+	return false;
 }
 
 /* In wider registers f32 is faster. */
@@ -67,9 +73,12 @@ static const struct {
 } backends[] = {
 #if defined(__x86_64__)
 	{&reap_gemm_bf16, bf16_lacks, best_in_bf16},
-	{&reap_gemm_i16_avx512vnni, i16_avx512vnni_lacks, NULL},
-	{&reap_gemm_i16_avxvnni, i16_avxvnni_lacks, NULL},
-	{&reap_gemm_i16_avx2, i16_avx2_lacks, best_with_avx2},
+	{&reap_gemm_i16_avx512vnni, avx512vnni_lacks, NULL},
+	{&reap_gemm_i16_avxvnni, avxvnni_lacks, NULL},
+	{&reap_gemm_i16_avx2, avx2_lacks, best_with_avx2},
+	{&reap_gemm_i8_avx512vnni, avx512vnni_lacks, only_asked},
+	{&reap_gemm_i8_avxvnni, avxvnni_lacks, only_asked},
+	{&reap_gemm_i8_avx2, avx2_lacks, only_asked},
 #endif
 	{&reap_gemm_f32, NULL, best_without_avx},
 	{&reap_gemm_openblas, reap_gemm_openblas_lacks, NULL},

@@ -49,9 +49,10 @@ struct reap_gemm {
 	/* What attention takes for heads that fit it, of a backend that multiplies its
 	 * projections; NULL: f32. */
 	const struct reap_attend *attend;
-	bool by_block; /* a panel may not hold rows of two blocks */
-	uint32_t slab; /* columns of a slab, even; the last one of a weight may be smaller */
-	uint32_t rows; /* rows of a panel at most */
+	bool mxfp4_only; /* for no other weights: lm_head's, too, are for `attention` */
+	bool by_block;   /* a panel may not hold rows of two blocks */
+	uint32_t slab;   /* columns of a slab, even; the last one of a weight may be smaller */
+	uint32_t rows;   /* rows of a panel at most */
 
 	/* Bytes that n <= slab packed columns of k inputs take. */
 	size_t (*slab_bytes)(size_t n, size_t k);

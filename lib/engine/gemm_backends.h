@@ -12,6 +12,7 @@ extern const struct reap_gemm reap_gemm_onednn_bf16, reap_gemm_onednn_f32;
 extern const struct reap_gemm reap_gemm_bf16;
 /* The same bits by each instruction set. */
 extern const struct reap_gemm reap_gemm_i16_avx2, reap_gemm_i16_avxvnni, reap_gemm_i16_avx512vnni;
+extern const struct reap_gemm reap_gemm_i8_avx2, reap_gemm_i8_avxvnni, reap_gemm_i8_avx512vnni;
 #endif
 
 #define REAP_GEMM_NOT_HERE "not on this processor at this kernel level"

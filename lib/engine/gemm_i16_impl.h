@@ -21,6 +21,7 @@
 
 #include "lib/engine/gemm_backends.h"
 #include "lib/engine/gemm_wide.h"
+#include "lib/engine/mxfp4_vec.h"
 
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
@@ -101,23 +102,60 @@ INLINE size_t to_whole(int16_t *dst, float *scale, const float *v, size_t k)
 	return k - large;
 }
 
-/* One group of TURN columns or fewer: k inputs from k0 on.  True if `rounds` and a column's
- * weights are uneven. */
-INLINE bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w, size_t n0,
-	size_t n, size_t k0, size_t k, const bool rounds, const struct reap_kern *kern)
+/* The same of blocks of MXFP4, which are exact if their scales lie within 2^8: 6 * 2^8 is 3072
+ * times the least number, a half.  False if they do not, or one is NaN. */
+INLINE bool blocks_to_whole(int16_t *dst, float *scale, const uint8_t *block, const uint8_t *scales,
+	size_t blocks)
 {
-	float rows[TURN * GROUP];
+	const __m128i doubled =
+		_mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+	uint8_t least = 255, most = 0;
+
+	for (size_t i = 0; i < blocks; i++) {
+		least = scales[i] < least ? scales[i] : least;
+		most = scales[i] > most ? scales[i] : most;
+	}
+	if (most - least > 8 || most == 255)
+		return false;
+	for (size_t i = 0; i < blocks; i++) {
+		const __m128i up = _mm_cvtsi32_si128(8 - (most - scales[i]));
+		__m128i v[2];
+		__m256i wide[2];
+
+		mxfp4_bytes(v, block + 16 * i, doubled);
+		wide[0] = _mm256_sll_epi16(_mm256_cvtepi8_epi16(v[0]), up);
+		wide[1] = _mm256_sll_epi16(_mm256_cvtepi8_epi16(v[1]), up);
+		memcpy(dst + 32 * i, wide, sizeof(wide));
+	}
+	*scale = ldexpf(1, most - 127 - 1 - 8);
+	return true;
+}
+
+/* One group of a column: k inputs from k0 on.  True if they are uneven. */
+INLINE bool pack_column(int16_t *dst, float *scale, const struct reap_weight *w, size_t n0,
+	size_t k0, size_t k, const struct reap_kern *kern)
+{
+	const size_t at = (n0 * w->k + k0) / 32;
+	float row[GROUP];
+
+	if (w->layout == REAP_W_MXFP4 &&
+		blocks_to_whole(dst, scale, w->data + at * 16, w->scales + at, k / 32))
+		return false;
+	reap_weight_to_f32(row, GROUP, w, n0, 1, k0, k, kern);
+	return to_whole(dst, scale, row, k) * 8 > 3 * k;
+}
+
+/* One group of n <= TURN columns.  True if some are uneven. */
+static bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w, size_t n0,
+	size_t n, size_t k0, size_t k, const struct reap_kern *kern)
+{
 	uint32_t pairs[TURN][GROUP / 2];
 	bool uneven = false;
 
-	reap_weight_to_f32(rows, GROUP, w, n0, n, k0, k, kern);
 	memset(pairs, 0, sizeof(pairs));
-	for (size_t i = 0; i < n; i++) {
-		size_t lost = to_whole((int16_t *)(void *)pairs[i], &scale[i], rows + i * GROUP, k);
-
-		if (rounds && reap_wide_rounds(w, n0 + i, 1, k0, k))
-			uneven |= lost * 8 > 3 * k;
-	}
+	for (size_t i = 0; i < n; i++)
+		uneven |=
+			pack_column((int16_t *)(void *)pairs[i], &scale[i], w, n0 + i, k0, k, kern);
 	/* Pairs are moved, as the f32 numbers that they are not. */
 	kern->transpose((float *)(void *)dst, PANEL, (const float *)(const void *)pairs, GROUP / 2,
 		TURN, pairs_of(k));
@@ -127,7 +165,6 @@ INLINE bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w,
 static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 	const struct reap_kern *kern)
 {
-	const bool rounds = reap_wide_rounds(w, n0, n, 0, w->k);
 	uint8_t *uneven = slab;
 
 	memset(uneven, 0, reap_wide_header(w->k));
@@ -140,8 +177,7 @@ static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 			size_t k = w->k - k0 < GROUP ? w->k - k0 : GROUP;
 
 			memset(scale, 0, TURN * sizeof(*scale));
-			uneven[k0 / GROUP] |=
-				pack_group(dst, scale, w, n0 + c, cols, k0, k, rounds, kern);
+			uneven[k0 / GROUP] |= pack_group(dst, scale, w, n0 + c, cols, k0, k, kern);
 			dst += GROUP / 2 * PANEL;
 			scale += PANEL;
 		}
@@ -236,7 +272,7 @@ const struct reap_gemm CAT(reap_gemm_i16_, LEVEL) = {
 	.operand = REAP_OP_I16,
 	.attend = &CAT(reap_attend_i16_, LEVEL),
 	.slab = 256,
-	.rows = 384,
+	.rows = 192,
 	.slab_bytes = slab_bytes,
 	.pack = pack,
 	.multiply = multiply,

@@ -62,36 +62,6 @@ static void add_rows(const struct work *work, float *c, size_t ldc, const size_t
 	}
 }
 
-bool reap_wide_rounds(const struct reap_weight *w, size_t n0, size_t n, size_t k0, size_t k)
-{
-	enum { SIDE = 16 };
-	typedef uint8_t bytes __attribute__((vector_size(SIDE)));
-	const uint8_t *scale = w->scales + (n0 * w->k + k0) / 32;
-	size_t count = n * (k / 32), i = 0;
-	bytes least = {0}, most = {0}; /* least: 255 less it */
-	uint8_t low = 255, high = 0;
-
-	if (w->layout != REAP_W_MXFP4)
-		return true;
-	for (; i + SIDE <= count; i += SIDE) {
-		bytes x, above, below;
-
-		memcpy(&x, scale + i, sizeof(x));
-		above = (bytes)(x > most), below = (bytes)(~x > least);
-		most = (x & above) | (most & ~above);
-		least = (~x & below) | (least & ~below);
-	}
-	for (; i < count; i++) {
-		low = scale[i] < low ? scale[i] : low;
-		high = scale[i] > high ? scale[i] : high;
-	}
-	for (i = 0; i < SIDE; i++) {
-		low = (uint8_t)~least[i] < low ? (uint8_t)~least[i] : low;
-		high = most[i] > high ? most[i] : high;
-	}
-	return high - low > 8;
-}
-
 bool reap_wide_slab(const void *slab, size_t k)
 {
 	return memchr(slab, 1, reap_i16_groups(k)) != NULL;

@@ -18,11 +18,6 @@ static inline size_t reap_wide_header(size_t k)
 	return (reap_i16_groups(k) + 63) / 64 * 64;
 }
 
-/* Do whole numbers of 12 bits round some of the weights n0 .. n0 + n - 1, inputs k0 ..
- * k0 + k - 1 (n is 1, or they are all)?  MXFP4 not where scales lie within 2^8: 6 * 2^8 is
- * 3072 times the least number, a half. */
-bool reap_wide_rounds(const struct reap_weight *w, size_t n0, size_t n, size_t k0, size_t k);
-
 /* Is there such a group? */
 bool reap_wide_slab(const void *slab, size_t k);
 

@@ -8,7 +8,12 @@ enum { GROUP = REAP_I16_GROUP, LIMIT = REAP_I16_LIMIT };
 
 const char *reap_operand_name(enum reap_operand type)
 {
-	return type == REAP_OP_F32 ? "f32" : type == REAP_OP_BF16 ? "bf16" : "i16";
+	static const char *const name[] = {[REAP_OP_F32] = "f32",
+		[REAP_OP_BF16] = "bf16",
+		[REAP_OP_I16] = "i16",
+		[REAP_OP_I8] = "i8"};
+
+	return name[type];
 }
 
 /* A row of fixed point: whole numbers, scales, a number for each group that is above 0 if it
@@ -30,6 +35,8 @@ size_t reap_operand_bytes(enum reap_operand type, size_t k)
 		return k * sizeof(float);
 	case REAP_OP_BF16:
 		return k * sizeof(uint16_t);
+	case REAP_OP_I8:
+		return reap_i8_sides_at(k) + k / REAP_I8_GROUP * sizeof(struct reap_i8_side);
 	case REAP_OP_I16:
 		break;
 	}
@@ -101,6 +108,27 @@ static bool put_i16(const struct reap_rows *r, uint8_t *row, size_t first, const
 	return any;
 }
 
+static void put_i8(const struct reap_rows *r, uint8_t *row, size_t first, const float *src,
+	size_t n, const struct reap_kern *kern)
+{
+	uint8_t *side =
+		row + reap_i8_sides_at(r->k) + first / REAP_I8_GROUP * sizeof(struct reap_i8_side);
+
+	for (size_t i = 0; i < n; i += REAP_I8_GROUP, side += sizeof(struct reap_i8_side)) {
+		int8_t *dst = (int8_t *)row + first + i;
+		struct reap_i8_side s;
+		int16_t wide[REAP_I8_GROUP];
+
+		s.scale = kern->f32_to_i16(wide, src + i, REAP_I8_LIMIT, REAP_I8_GROUP);
+		s.offset = 0;
+		for (size_t j = 0; j < REAP_I8_GROUP; j++) {
+			dst[j] = (int8_t)wide[j];
+			s.offset -= 12 * wide[j];
+		}
+		memcpy(side, &s, sizeof(s));
+	}
+}
+
 bool reap_operand_put(const struct reap_rows *r, void *row, size_t first, const float *src,
 	size_t n, const struct reap_kern *kern)
 {
@@ -110,6 +138,9 @@ bool reap_operand_put(const struct reap_rows *r, void *row, size_t first, const 
 		break;
 	case REAP_OP_BF16:
 		kern->f32_to_bf16((uint16_t *)row + first, src, n);
+		break;
+	case REAP_OP_I8:
+		put_i8(r, row, first, src, n, kern);
 		break;
 	case REAP_OP_I16:
 		return put_i16(r, row, first, src, n, kern);

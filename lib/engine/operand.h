@@ -16,6 +16,11 @@
  * a kernel for fixed point, which need not look, adds nothing for it; the driver adds its
  * products in f32 (gemm_wide.h).  Other groups may have second words, too, 15 more bits of
  * each number.
+ *
+ * REAP_OP_I8 is whole numbers of at most REAP_I8_LIMIT in size in groups of REAP_I8_GROUP,
+ * behind them a struct reap_i8_side for each group.  It is for weights in MXFP4 and loses
+ * what a far larger number of its group stands beside: coarser than bf16, and only for those who
+ * ask for it.
  */
 #ifndef REAP_OPERAND_H
 #define REAP_OPERAND_H
@@ -29,9 +34,16 @@ enum reap_operand {
 	REAP_OP_F32,
 	REAP_OP_BF16,
 	REAP_OP_I16,
+	REAP_OP_I8,
 };
 
 enum { REAP_I16_GROUP = 128, REAP_I16_LIMIT = 4095 };
+enum { REAP_I8_GROUP = 32, REAP_I8_LIMIT = 127 };
+
+struct reap_i8_side {
+	float scale;
+	int32_t offset; /* -12 times the sum of the group's whole numbers: see gemm_i8_impl.h */
+};
 
 /* Rows of k inputs; the rest is for REAP_OP_I16. */
 struct reap_rows {
@@ -41,14 +53,15 @@ struct reap_rows {
 	bool precise; /* second words for all, because the weights may need them */
 };
 
-/* "f32", "bf16" or "i16". */
+/* "f32", "bf16", "i16" or "i8". */
 const char *reap_operand_name(enum reap_operand type);
 
 /* Bytes of a row of k inputs. */
 size_t reap_operand_bytes(enum reap_operand type, size_t k);
 
-/* Write inputs first .. first + n - 1 of a row.  REAP_OP_I16: `first` is a multiple
- * of REAP_I16_GROUP, and first + n one or k.  True if some of them are uneven. */
+/* Write inputs first .. first + n - 1 of a row.  REAP_OP_I16 and REAP_OP_I8: `first` is a
+ * multiple of the group, and first + n one or k; of REAP_OP_I8 k is one, too.  True if some of them
+ * are uneven. */
 bool reap_operand_put(const struct reap_rows *r, void *row, size_t first, const float *src,
 	size_t n, const struct reap_kern *kern);
 
@@ -80,6 +93,12 @@ static inline size_t reap_i16_groups(size_t k)
 static inline size_t reap_i16_scales_at(size_t k)
 {
 	return (k * 2 + 63) / 64 * 64;
+}
+
+/* Bytes of a row of REAP_OP_I8 before what stands at its groups' side. */
+static inline size_t reap_i8_sides_at(size_t k)
+{
+	return k;
 }
 
 /* Is the group that begins at input `first` uneven?  Some group of the row? */

@@ -22,7 +22,7 @@ static void norm_task(void *arg, size_t task, int thread)
 {
 	const struct head *h = arg;
 	struct reap_engine *g = h->g;
-	const struct reap_rows in = {.type = g->gemm.gemm->operand,
+	const struct reap_rows in = {.type = g->head_gemm->gemm->operand,
 		.k = g->hidden,
 		.precise = true};
 	float *row = (float *)(void *)reap_thread_scratch(g, thread);
@@ -30,7 +30,7 @@ static void norm_task(void *arg, size_t task, int thread)
 
 	for (size_t r = task * REAP_ROW_TASK; r < end && r < h->rows; r++) {
 		reap_norm_row(g, row, g->x + g->state[r].token * g->hidden, g->w.final_norm);
-		if (reap_operand_put(&in, g->xn + r * g->xn_row, 0, row, g->hidden, g->kern))
+		if (reap_operand_put(&in, g->xn + r * g->head_row, 0, row, g->hidden, g->kern))
 			reap_mark(g->c.uneven + g->state[r].token);
 	}
 }
@@ -77,17 +77,17 @@ static void head_task(void *arg, size_t task, int thread)
 {
 	const struct head *h = arg;
 	struct reap_engine *g = h->g;
-	const struct reap_gemm *gemm = g->gemm.gemm;
+	const struct reap_gemm *gemm = g->head_gemm->gemm;
 	const struct reap_panel *p = &g->panel[task];
-	float *c = reap_gemm_tile(&g->gemm, thread);
+	float *c = reap_gemm_tile(g->head_gemm, thread);
 
 	for (size_t n0 = 0, n, ld, i = 0; n0 < h->w.n; n0 += n, i++) {
 		const void *slab =
 			reap_gemm_slab(gemm, g->packed_head, h->w.n, g->hidden, i, &n0, &n);
 
 		ld = reap_tile_stride(n);
-		reap_gemm_multiply(&g->gemm, thread, c, ld, g->xn + p->row * g->xn_row, p->rows,
-			&h->w, slab, n0, n);
+		reap_gemm_multiply(g->head_gemm, thread, c, ld, g->xn + p->row * g->head_row,
+			p->rows, &h->w, slab, n0, n);
 		for (size_t r = 0; r < p->rows; r++)
 			see_logits(g, &g->state[p->row + r],
 				g->top + (p->row + r) * g->o.entropy_topk, c + r * ld, h->v0 + n0,
@@ -113,7 +113,7 @@ static float entropy(const float *top, uint32_t n, uint32_t k)
 /* Rows for every kept token but position 0, in order; panels of them. */
 static size_t plan_rows(struct reap_engine *g, size_t *panels)
 {
-	size_t most = g->gemm.gemm->rows < HEAD_ROWS ? g->gemm.gemm->rows : HEAD_ROWS;
+	size_t most = g->head_gemm->gemm->rows < HEAD_ROWS ? g->head_gemm->gemm->rows : HEAD_ROWS;
 	size_t rows = 0, cut = 0, i = 0;
 
 	*panels = 0;
@@ -125,7 +125,7 @@ static size_t plan_rows(struct reap_engine *g, size_t *panels)
 					.target = g->c.block[b].ids[g->c.kept[i] - g->c.start[b]],
 					.max = -INFINITY,
 				};
-		if (!g->gemm.gemm->by_block && b + 1 < g->c.blocks)
+		if (!g->head_gemm->gemm->by_block && b + 1 < g->c.blocks)
 			continue;
 		for (size_t n; cut < rows; cut += n) {
 			n = rows - cut < most ? rows - cut : most;
@@ -146,7 +146,7 @@ int reap_engine_outcomes(struct reap_engine *g, struct reap_err *e)
 	for (h.v0 = 0; h.v0 < vocab && h.rows > 0; h.v0 += h.w.n) {
 		h.w = (struct reap_weight){REAP_W_BF16, head->data + h.v0 * g->hidden * 2, NULL,
 			vocab - h.v0 < g->head_columns ? vocab - h.v0 : g->head_columns, g->hidden};
-		reap_gemm_pack_all(&g->gemm, g->packed_head, &h.w);
+		reap_gemm_pack_all(g->head_gemm, g->packed_head, &h.w);
 		reap_pool_run(g->pool, panels, head_task, &h);
 	}
 	for (size_t i = 0; i < g->c.kept_count; i++) {

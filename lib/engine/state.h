@@ -66,8 +66,9 @@ struct reap_engine {
 	const struct reap_config *cfg;
 	struct reap_engine_opts o;
 	const struct reap_kern *kern;
-	struct reap_gemm_ctx gemm;      /* of experts and lm_head */
-	struct reap_gemm_ctx attn_gemm; /* of attention's projections */
+	struct reap_gemm_ctx gemm;       /* of experts */
+	struct reap_gemm_ctx attn_gemm;  /* of attention's projections */
+	struct reap_gemm_ctx *head_gemm; /* of lm_head: one of these */
 	const struct reap_attend *attend;
 	struct reap_pool *pool;
 	struct reap_rope rope;
@@ -80,7 +81,8 @@ struct reap_engine {
 
 	float *x;         /* (cap, hidden) the residual stream */
 	uint8_t *xn;      /* operands (cap, hidden): rows normed for experts or lm_head */
-	size_t xn_row;    /* bytes of one */
+	size_t xn_row;    /* bytes of one, for experts */
+	size_t head_row;  /* and for lm_head */
 	uint8_t *attn_in; /* operands (REAP_RUN, hidden): rows normed for attention */
 	float *q, *k, *v; /* (REAP_RUN, q_dim or kv_dim); attention's output takes q's place */
 	uint8_t *keys, *values; /* (cap) rows of attend's cache */

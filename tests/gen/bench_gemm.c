@@ -84,7 +84,18 @@ LOOP(dpbusd_512, "zmm", DPBUSD_512)
 LOOP(maddwd_256, "ymm", MADDWD_256)
 LOOP(maddubsw_256, "ymm", MADDUBSW_256)
 
-enum { FMA_256_, FMA_512_, BF16_512_, I16_256_, I16_VNNI_256_, I16_VNNI_512_, PEAKS = 9 };
+enum {
+	FMA_256_,
+	FMA_512_,
+	BF16_512_,
+	I16_256_,
+	I16_VNNI_256_,
+	I16_VNNI_512_,
+	I8_256_,
+	I8_VNNI_256_,
+	I8_VNNI_512_,
+	PEAKS
+};
 
 static const struct peak peaks[PEAKS] = {
 	[FMA_256_] = {"f32_fma_256", "fma", 12 * 8 * 2, fma_256},
@@ -93,9 +104,9 @@ static const struct peak peaks[PEAKS] = {
 	[I16_256_] = {"i16_vpmaddwd_vpaddd_256", "avx2", 12 * 16 * 2, maddwd_256},
 	[I16_VNNI_256_] = {"i16_vpdpwssd_256", "avxvnni", 12 * 16 * 2, dpwssd_256},
 	[I16_VNNI_512_] = {"i16_vpdpwssd_512", "avx512vnni", 12 * 32 * 2, dpwssd_512},
-	{"i8_vpmaddubsw_vpaddw_256", "avx2", 12 * 32 * 2, maddubsw_256},
-	{"i8_vpdpbusd_256", "avxvnni", 12 * 32 * 2, dpbusd_256},
-	{"i8_vpdpbusd_512", "avx512vnni", 12 * 64 * 2, dpbusd_512},
+	[I8_256_] = {"i8_vpmaddubsw_vpaddw_256", "avx2", 12 * 32 * 2, maddubsw_256},
+	[I8_VNNI_256_] = {"i8_vpdpbusd_256", "avxvnni", 12 * 32 * 2, dpbusd_256},
+	[I8_VNNI_512_] = {"i8_vpdpbusd_512", "avx512vnni", 12 * 64 * 2, dpbusd_512},
 };
 
 static bool processor_has(const char *cpu)
@@ -122,6 +133,12 @@ static const struct peak *peak_of(const struct reap_gemm *gemm, const struct rea
 		return &peaks[I16_VNNI_256_];
 	if (gemm == &reap_gemm_i16_avx2)
 		return &peaks[I16_256_];
+	if (gemm == &reap_gemm_i8_avx512vnni)
+		return &peaks[I8_VNNI_512_];
+	if (gemm == &reap_gemm_i8_avxvnni)
+		return &peaks[I8_VNNI_256_];
+	if (gemm == &reap_gemm_i8_avx2)
+		return &peaks[I8_256_];
 	if (gemm->operand != REAP_OP_F32 || kern == &reap_kern_scalar)
 		return NULL;
 	return &peaks[kern == &reap_kern_avx512 ? FMA_512_ : FMA_256_];

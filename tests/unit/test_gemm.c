@@ -96,6 +96,14 @@ static void run(const struct reap_gemm_ctx *g, const struct weights *x, const vo
 	free(panel);
 }
 
+static struct reap_i8_side side_of(const uint8_t *row, size_t k, size_t i)
+{
+	struct reap_i8_side s;
+
+	memcpy(&s, row + reap_i8_sides_at(k) + i / REAP_I8_GROUP * sizeof(s), sizeof(s));
+	return s;
+}
+
 /* What an operand stands for. */
 static void back(enum reap_operand type, float *x, const uint8_t *row, size_t k)
 {
@@ -105,6 +113,8 @@ static void back(enum reap_operand type, float *x, const uint8_t *row, size_t k)
 				1);
 		if (type == REAP_OP_I16)
 			reap_i16_get(&x[i], row, k, i, 1, &reap_kern_scalar);
+		if (type == REAP_OP_I8)
+			x[i] = (float)(int8_t)row[i] * side_of(row, k, i).scale;
 	}
 }
 
@@ -235,11 +245,51 @@ static void outliers(const struct reap_gemm_ctx *g, enum reap_weight_layout layo
 	free(op);
 }
 
+/* A row of k inputs in fixed point times the weights w, in plain C. */
+static float plain_i16(const uint8_t *row, const float *w, size_t k)
+{
+	const int16_t *q = (const int16_t *)(const void *)row;
+	float c = 0;
+
+	for (size_t g = 0; g < k; g += REAP_I16_GROUP) {
+		size_t to = g + REAP_I16_GROUP < k ? g + REAP_I16_GROUP : k;
+		float most = 0, s;
+		int32_t sum = 0;
+		int e;
+
+		for (size_t l = g; l < to; l++)
+			most = fmaxf(most, fabsf(w[l]));
+		e = most > 0 ? ilogbf(most) - 11 : 0;
+		e += ldexpf(most, -e) > REAP_I16_LIMIT;
+		for (size_t l = g; l < to; l++)
+			sum += q[l] * (int)nearbyintf(ldexpf(w[l], -e));
+		memcpy(&s, row + reap_i16_scales_at(k) + g / REAP_I16_GROUP * 4, 4);
+		c = fmaf((float)sum * s, ldexpf(1, e), c);
+	}
+	return c;
+}
+
+/* The same in 8 bits; the weights have scales in MXFP4. */
+static float plain_i8(const uint8_t *row, const float *w, const uint8_t *scales, size_t k)
+{
+	float c = 0;
+
+	for (size_t g = 0; g < k; g += REAP_I8_GROUP) {
+		float half = ldexpf(1, scales[g / REAP_I8_GROUP] - 128);
+		int32_t sum = 0;
+
+		for (size_t l = g; l < g + REAP_I8_GROUP; l++)
+			sum += (int8_t)row[l] * (int)(w[l] / half);
+		c = fmaf((float)sum * side_of(row, k, g).scale, half, c);
+	}
+	return c;
+}
+
 /* Fixed point bit by bit against plain C, from buffers that end at a guard page. */
 static void plain_c(const struct reap_gemm *gemm, const struct reap_kern *kern)
 {
 	static const size_t shapes[][3] = {{1, 64, 32}, {7, 96, 64}, {13, 200, 96}, {5, 64, 1024},
-		{11, 250, 1600}, {4, 17, 33}, {3, 16, 129}, {2, 5, 127}};
+		{11, 250, 1600}, {4, 17, 2880}, {4, 17, 33}, {3, 16, 129}, {2, 5, 127}};
 	size_t differ = 0;
 
 	for (size_t i = 0; i < 3 * sizeof(shapes) / sizeof(*shapes); i++) {
@@ -248,44 +298,29 @@ static void plain_c(const struct reap_gemm *gemm, const struct reap_kern *kern)
 		const struct reap_rows form = {.type = gemm->operand, .k = k};
 		const size_t row = reap_operand_bytes(gemm->operand, k), ldc = reap_tile_stride(n);
 		struct weights x;
-		uint8_t *a = guarded(m * row), *slab = guarded(gemm->slab_bytes(n, k));
-		float *c = guarded(m * ldc * 4), *in = guarded(k * 4);
+		uint8_t *a, *slab;
+		float *c, *in;
 
-		if (layout == REAP_W_MXFP4 && k % 32 != 0)
+		if (layout == REAP_W_MXFP4 ? k % 32 != 0 : gemm->mxfp4_only)
 			continue;
 		x = make(layout, n, k);
+		a = guarded(m * row), slab = guarded(gemm->slab_bytes(n, k));
+		c = guarded(m * ldc * 4), in = guarded(k * 4);
 		for (size_t r = 0; r < m; r++) {
+			/* Of one sign, too: sums as large as they get. */
 			for (size_t l = 0; l < k; l++)
-				in[l] = value();
+				in[l] = r % 3 == 2 ? 2 : value();
 			reap_operand_put(&form, a + r * row, 0, in, k, kern);
 		}
 		gemm->pack(slab, &x.w, 0, n, kern);
 		gemm->multiply(c, ldc, a, slab, m, n, k, kern);
 		for (size_t r = 0; r < m; r++)
 			for (size_t j = 0; j < n; j++) {
-				float want = 0;
+				const float *w = x.plain + j * k;
+				float want = gemm->operand == REAP_OP_I16
+					? plain_i16(a + r * row, w, k)
+					: plain_i8(a + r * row, w, x.scales + j * (k / 32), k);
 
-				for (size_t g = 0; g < k; g += REAP_I16_GROUP) {
-					size_t to = g + REAP_I16_GROUP < k ? g + REAP_I16_GROUP : k;
-					const int16_t *q = (const int16_t *)(a + r * row);
-					float most = 0, s;
-					int32_t sum = 0;
-					int e;
-
-					for (size_t l = g; l < to; l++)
-						most = fmaxf(most, fabsf(x.plain[j * k + l]));
-					e = most > 0 ? ilogbf(most) - 11 : 0;
-					e += ldexpf(most, -e) > REAP_I16_LIMIT;
-					for (size_t l = g; l < to; l++)
-						sum += q[l] *
-							(int)nearbyintf(
-								ldexpf(x.plain[j * k + l], -e));
-					memcpy(&s,
-						a + r * row + reap_i16_scales_at(k) +
-							g / REAP_I16_GROUP * 4,
-						4);
-					want = fmaf((float)sum * s, ldexpf(1, e), want);
-				}
 				differ += memcmp(&want, &c[r * ldc + j], 4) != 0;
 			}
 		drop(&x);
@@ -311,6 +346,8 @@ static void backend(const struct reap_gemm *gemm, const struct reap_kern *kern)
 		double worst = 0;
 		int alone = 0, prepacked = 0;
 
+		if (gemm->mxfp4_only && l != REAP_W_MXFP4)
+			continue;
 		for (size_t i = 0; i < sizeof(shapes) / sizeof(*shapes); i++)
 			shape(&g, (enum reap_weight_layout)l, shapes[i][0], shapes[i][1],
 				shapes[i][2], &worst, &alone, &prepacked);
@@ -323,12 +360,14 @@ static void backend(const struct reap_gemm *gemm, const struct reap_kern *kern)
 			ok(alone == 0, "%s/%s, %s: a row does not see the rows beside it",
 				gemm->name, kern->level, layouts[l]);
 	}
-	if (gemm->operand == REAP_OP_I16)
+	if (gemm->operand == REAP_OP_I16 || gemm->operand == REAP_OP_I8)
 		plain_c(gemm, kern);
-	outliers(&g, REAP_W_BF16, 1000);
-	outliers(&g, REAP_W_BF16_TURNED, 131072);
+	if (!gemm->mxfp4_only) {
+		outliers(&g, REAP_W_BF16, 1000);
+		outliers(&g, REAP_W_BF16_TURNED, 131072);
+	}
 	/* Odd depth: no checkpoint has it, but nothing forbids it. */
-	{
+	if (!gemm->mxfp4_only) {
 		double worst = 0;
 		int alone = 0, prepacked = 0;
 
@@ -379,7 +418,8 @@ static void extremes(void)
 				/* VDPBF16PS takes subnormal numbers for 0; in fixed point
 				 * one is 4095 times the float next to 1 / 4095. */
 				if (fabsf(c[r] - want[l]) >
-						(gemm->operand == REAP_OP_I16
+						(gemm->operand == REAP_OP_I16 ||
+									gemm->operand == REAP_OP_I8
 								? 0x1p-22f * fabsf(want[l]) +
 									0x1p-149f
 								: 0) &&
