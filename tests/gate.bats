@@ -258,6 +258,17 @@ with_figures() {
 	fails 1 "" reap-gate --gates "$GATES" "$TMP/base" "$TMP/other"
 }
 
+@test "inputs in 8 bits: of both models, and said, or of neither" {
+	eval_of --blocks 9 >"$TMP/base"
+	reap-show "$TMP/base" | jq -c 'if .t == "meta" then .backend = "gemm: i8 (i8); kernels: avx2" else . end' |
+		reap-show --encode eval >"$TMP/coarse"
+	fails 1 "coarse: arithmetic gemm: i8 (i8); kernels: avx2, but $TMP/base has" \
+		reap-gate --gates "$GATES" "$TMP/base" "$TMP/coarse"
+	fails 1 "base: arithmetic" reap-gate --gates "$GATES" "$TMP/coarse" "$TMP/base"
+	gate "$TMP/coarse" "$TMP/coarse" --json "$TMP/j"
+	jq -e '.notes | map(test("in 8 bits")) | any' "$TMP/j"
+}
+
 @test "gates files: a missing threshold, an unknown key and rubbish are named" {
 	eval_of --blocks 9 >"$TMP/base"
 	try() {

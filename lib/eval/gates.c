@@ -11,6 +11,7 @@
 #include "lib/base/embedded.h"
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
+#include "lib/eval/agree.h"
 #include "lib/eval/js2d.h"
 
 /* ---- the file ---- */
@@ -481,6 +482,10 @@ static void note_pair(const struct reap_pair *p, struct reap_verdict *v)
 			"the models were run with different arithmetic (%s and %s): the "
 			"differences contain that too",
 			p->left_meta.backend, p->right_meta.backend);
+	if (reap_meta_is_coarse(&p->left_meta))
+		add_note(v,
+			"both models were run with inputs of experts in 8 bits (REAP_GEMM=i8), "
+			"coarser than bf16: the differences contain that too");
 	if (!v->intervals)
 		add_note(v,
 			"no intervals: an eval holds no tokens (reap-ppl --no-tokens), so the "
