@@ -317,6 +317,6 @@ refused() {
 	run ! grep -vE '^(# reap-run$|export |mkdir |rm |cat |reap-|/)' "$TMP/n"
 	grep -q 'reap-rank --method reap ' "$TMP/n"
 	grep -q 'reap-cut --keep-n 28 ' "$TMP/n"
-	grep -q "$TMP/o/mine/model" "$TMP/n"
+	grep -qF "$(printf %q "$TMP/o/mine/model")" "$TMP/n"
 	grep -q "eval.tokens" "$TMP/n"
 }

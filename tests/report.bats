@@ -242,11 +242,13 @@ is() {
 	eval_of --shift 0.02 --noise 0.1 >"$TMP/pruned.eval"
 	judge
 	report
+	local here
+	here=file://$(jq -rn --arg folder "$TMP" '$folder / "/" | map(@uri) | join("/")')
 	browser() {
 		timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$TMP/profile" \
 			--host-resolver-rules='MAP * 0.0.0.0' --allow-file-access-from-files --enable-logging=stderr "$@"
 	}
-	browser --window-size=1100,3000 --screenshot="$TMP/page.png" "file://$TMP/report.html" 2>"$TMP/log" >/dev/null
+	browser --window-size=1100,3000 --screenshot="$TMP/page.png" "$here/report.html" 2>"$TMP/log" >/dev/null
 	run grep CONSOLE "$TMP/log"
 	[ "$status" -eq 1 ]
 	[ "$(stat -c %s "$TMP/page.png")" -gt 50000 ]
@@ -254,7 +256,7 @@ is() {
 	<iframe width=375 height=800 src=report.html></iframe>
 	<script>onload = () => { const d = frames[0].document.documentElement; document.body.dataset.width = d.scrollWidth }</script>
 	END
-	browser --dump-dom "file://$TMP/phone.html" 2>/dev/null | grep -o 'data-width="[0-9]*"' >"$TMP/width"
+	browser --dump-dom "$here/phone.html" 2>/dev/null | grep -o 'data-width="[0-9]*"' >"$TMP/width"
 	width=$(tr -dc 0-9 <"$TMP/width")
 	[ "$width" -gt 300 ]
 	[ "$width" -le 375 ]

@@ -48,7 +48,7 @@ short() {
 	printf '%s\n' 'extends: short.yaml' 'target: third' 'model: {keep_n: 20}' >"$R/third.yaml"
 	pipe third BIN="$TMP/bin" >"$TMP/3" 2>&1 &
 	until grep -q waiting "$TMP/2" && grep -q waiting "$TMP/3"; do sleep 0.1; done
-	grep -qE "^reap: $O/short is in use by process [0-9]+ on .* since .*: waiting" "$TMP/2"
+	grep -F "reap: $O/short is in use by process " "$TMP/2" | grep -qE ' [0-9]+ on .* since .*: waiting$'
 	grep -qE "^reap: third/calib.trace is in use by process" "$TMP/3"
 	run pipe prune-cache
 	[[ "$output" == *"a run is at work"* ]]
