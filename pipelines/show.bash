@@ -7,7 +7,7 @@ SHOWN=''
 
 # MODE=show: print what would be run, so that it can be pasted.
 show_stage() {
-	local i parts=${outs[0]} files=()
+	local i bin parts=${outs[0]} files=()
 	if [ -n "$key" ] && ! missing; then
 		register
 		return
@@ -16,8 +16,10 @@ show_stage() {
 	register
 	as_run
 	if [ -z "$SHOWN" ]; then
-		quoted "$BIN" "REAP_RECIPES=$SHIPPED"
-		printf 'export PATH=%s:"$PATH" %s\n' "${REPLY% REAP*}" "REAP${REPLY##* REAP}"
+		quoted "$BIN"
+		bin=$REPLY
+		quoted "$SHIPPED"
+		printf 'export PATH=%s:"$PATH" REAP_RECIPES=%s\n' "$bin" "$REPLY"
 	fi
 	[ -d "${outs[0]%/*}" ] || [ "$SHOWN" = "${outs[0]%/*}" ] || print mkdir -p "${outs[0]%/*}"
 	SHOWN=${outs[0]%/*}

@@ -131,8 +131,9 @@ disagreements() {
 @test "what -n shows can be pasted, and makes the same" {
 	local o="$TMP/a b'c\$(x)"
 	printf '%s\n' 'extends: tiny-noop.yaml' 'target: noop' 'evaluation: {with: ""}' >"$TMP/noop.yaml"
-	pipelines/reap-run -n "$TMP/noop.yaml" OUT="$o" >"$TMP/pasted"
-	(cd / && bash -e "$TMP/pasted")
+	ln -s "$REAP_BIN" "$TMP/b \$i'n"
+	pipelines/reap-run -n "$TMP/noop.yaml" OUT="$o" BIN="$TMP/b \$i'n" >"$TMP/pasted"
+	(cd / && PATH=/usr/bin:/bin bash -e "$TMP/pasted")
 	mv "$o" "$TMP/by-hand"
 	pipelines/reap-run -q "$TMP/noop.yaml" OUT="$o" >/dev/null
 	for f in "$o"/noop/model/*; do
@@ -314,7 +315,7 @@ refused() {
 		'scoring: {criterion: reap}' >"$TMP/r/mine.yaml"
 	make -n -s -C pipelines mine RECIPES="$TMP/r" OUT="$TMP/o" >"$TMP/n"
 	# make's own is a comment there.
-	run ! grep -vE '^(# reap-run$|export |mkdir |rm |cat |reap-|/)' "$TMP/n"
+	run ! grep -vE "^(# reap-run\$|export |mkdir |rm |cat |reap-|/|\\$'/)" "$TMP/n"
 	grep -q 'reap-rank --method reap ' "$TMP/n"
 	grep -q 'reap-cut --keep-n 28 ' "$TMP/n"
 	grep -qF "$(printf %q "$TMP/o/mine/model")" "$TMP/n"
