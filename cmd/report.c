@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cmd/tool.h"
+#include "lib/base/json.h"
 #include "lib/report/document.h"
 
 static const char usage[] =
@@ -140,12 +141,10 @@ int main(int argc, char **argv)
 	tool_begin("reap-report", usage, argc, argv);
 	parse(&in, argc, argv);
 	rc = reap_report_make(&in, &doc, &e);
-	if (rc == REAP_OK && json_dumpf(doc, stdout, JSON_REAL_PRECISION(17)) != 0)
-		rc = reap_fail_errno(&e, "standard output");
-	if (rc == REAP_OK) {
-		putchar('\n');
+	if (rc == REAP_OK &&
+		(rc = reap_json_print(stdout, doc, JSON_REAL_PRECISION(17), "report", &e)) ==
+			REAP_OK)
 		rc = tool_close_stdout(&e);
-	}
 	json_decref(doc);
 	return rc == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

@@ -94,6 +94,18 @@ char *reap_json_write(const json_t *root, size_t flags)
 	return text;
 }
 
+int reap_json_print(FILE *f, const json_t *root, size_t flags, const char *name, struct reap_err *e)
+{
+	char *text = reap_json_write(root, flags);
+
+	if (text == NULL)
+		return reap_fail_memory(e, name);
+	fputs(text, f);
+	fputc('\n', f);
+	free(text);
+	return REAP_OK;
+}
+
 bool reap_json_starved(void)
 {
 	return starved;

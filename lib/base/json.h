@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "lib/base/err.h"
 
@@ -22,6 +23,11 @@ REAP_MUST_CHECK int reap_json_parse(const char *text, size_t len, const char *na
  * reap_json_starved() is true. */
 json_t *reap_json_read(const char *text, size_t len, size_t flags, json_error_t *je);
 char *reap_json_write(const json_t *root, size_t flags);
+
+/* Print a document and an end of line; whether all has arrived is for who closes f to
+ * see.  `name` stands in the message where memory ended. */
+REAP_MUST_CHECK int reap_json_print(FILE *f, const json_t *root, size_t flags, const char *name,
+	struct reap_err *e);
 
 /* Has jansson ever found no memory?  It does not always tell, so nothing that is made
  * after that is whole. */

@@ -205,11 +205,9 @@ int reap_report_json(FILE *f, const struct reap_pair *p, const struct reap_gates
 			"cc_quantile", m->cc_quantile, "prob_scale",
 			m->log_scale ? "log" : "linear", "notes", notes(v), "checks", checks(p, v),
 			"rows", rows(p));
+	int rc;
 
-	if (root == NULL)
-		return reap_fail_memory(e, "the JSON report");
-	json_dumpf(root, f, JSON_INDENT(1));
-	fprintf(f, "\n");
+	rc = reap_json_print(f, root, JSON_INDENT(1), "the JSON report", e);
 	json_decref(root);
-	return reap_json_starved() ? reap_fail_memory(e, "the JSON report") : REAP_OK;
+	return rc;
 }

@@ -2,11 +2,10 @@
 #include "lib/report/document.h"
 
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/json.h"
 #include "lib/recipe/recipe.h"
 #include "lib/recipe/tree.h"
 #include "lib/report/parts.h"
@@ -19,16 +18,19 @@ int reap_report_put(json_t *object, const char *key, json_t *value, struct reap_
 		: reap_fail_memory(e, "report");
 }
 
-static int load_verdict(const char *path, json_t **out, struct reap_err *e)
+int reap_report_load_verdict(const char *path, json_t **out, struct reap_err *e)
 {
-	json_error_t je;
+	enum { MAX_BYTES = 1 << 26 };
+	int rc = reap_json_load(path, MAX_BYTES, out, e);
 
-	*out = json_load_file(path, JSON_REJECT_DUPLICATES, &je);
-	if (*out == NULL)
-		return reap_fail(e, REAP_EFAIL, "%s: line %d: %s", path, je.line, je.text);
+	if (rc != REAP_OK)
+		return rc;
 	if (json_array_size(json_object_get(*out, "checks")) == 0 ||
-		!json_is_array(json_object_get(*out, "rows")))
+		!json_is_array(json_object_get(*out, "rows"))) {
+		json_decref(*out);
+		*out = NULL;
 		return reap_fail(e, REAP_EFAIL, "%s: no verdict of reap-gate --json", path);
+	}
 	return REAP_OK;
 }
 
@@ -77,33 +79,52 @@ static int check_models(const struct reap_report_inputs *in, const json_t *verdi
 	return check_stream(verdict, "left", in->plan, e);
 }
 
-/* The recipe as JSON, with its identity. */
+/* NULL when out of memory, here or below. */
+static json_t *json_of(const struct reap_node *n)
+{
+	json_t *v;
+	bool ok;
+
+	switch (n->kind) {
+	case REAP_NODE_NULL:
+		return json_null();
+	case REAP_NODE_BOOL:
+		return json_boolean(n->boolean);
+	case REAP_NODE_INT:
+		return json_integer(n->integer);
+	case REAP_NODE_FLOAT:
+		return json_real(n->real);
+	case REAP_NODE_STR:
+		return json_string(n->str);
+	case REAP_NODE_LIST:
+	case REAP_NODE_MAP:
+		break;
+	}
+	v = n->kind == REAP_NODE_LIST ? json_array() : json_object();
+	ok = v != NULL;
+	for (size_t i = 0; i < n->count && ok; i++)
+		ok = (n->kind == REAP_NODE_LIST ? json_array_append_new(v, json_of(n->child[i]))
+						: json_object_set_new(v, n->key[i],
+							  json_of(n->child[i]))) == 0;
+	if (!ok) {
+		json_decref(v);
+		v = NULL;
+	}
+	return v;
+}
+
+/* The recipe, with its identity. */
 static int put_recipe(json_t *doc, const char *path, struct reap_err *e)
 {
 	struct reap_node *root = NULL;
-	char digest[REAP_SHA256_HEX], *text = NULL;
-	size_t n = 0;
-	FILE *f = NULL;
+	char digest[REAP_SHA256_HEX];
 	int rc;
 
-	if ((rc = reap_recipe_load(path, NULL, &root, e)) != REAP_OK ||
-		(rc = reap_recipe_check(root, path, e)) != REAP_OK ||
-		(rc = reap_recipe_digest(root, digest, e)) != REAP_OK)
-		goto out;
-	if ((f = open_memstream(&text, &n)) == NULL) {
-		rc = reap_fail_memory(e, "report");
-		goto out;
-	}
-	reap_node_print_json(root, f);
-	if (fclose(f) != 0) {
-		rc = reap_fail_memory(e, "report");
-		goto out;
-	}
-	rc = reap_report_put(doc, "recipe", json_loadb(text, n, 0, NULL), e);
-	if (rc == REAP_OK)
+	if ((rc = reap_recipe_load(path, NULL, &root, e)) == REAP_OK &&
+		(rc = reap_recipe_check(root, path, e)) == REAP_OK &&
+		(rc = reap_recipe_digest(root, digest, e)) == REAP_OK &&
+		(rc = reap_report_put(doc, "recipe", json_of(root), e)) == REAP_OK)
 		rc = reap_report_put(doc, "recipe_digest", json_string(digest), e);
-out:
-	free(text);
 	reap_node_free(root);
 	return rc;
 }
@@ -166,7 +187,7 @@ int reap_report_make(const struct reap_report_inputs *in, json_t **out, struct r
 	int rc = REAP_OK;
 
 	if (in->verdict != NULL)
-		rc = load_verdict(in->verdict, &verdict, e);
+		rc = reap_report_load_verdict(in->verdict, &verdict, e);
 	if (rc == REAP_OK && verdict != NULL)
 		rc = check_models(in, verdict, e);
 	if (rc == REAP_OK && in->recipe != NULL)

@@ -82,7 +82,7 @@ static int overlap(json_t *list, struct reap_loaded *sums, const struct reap_cri
 	int rc;
 
 	if (reap_rank(&sums->scores, c, name, &unknown) != REAP_OK)
-		return REAP_OK;
+		return unknown.memory ? reap_fail_memory(e, name) : REAP_OK;
 	if ((rc = reap_select(&sums->scores, &sel, name, &other, e)) != REAP_OK)
 		return rc;
 	for (uint32_t l = 0; l < plan->layers; l++) {
@@ -167,13 +167,12 @@ static int sweep(const struct reap_scores *s, const char *name, uint32_t top_k, 
 static int measured(const char *verdict, uint32_t keep_n, const char *pack, uint32_t seq_len,
 	json_t *list, struct reap_err *e)
 {
-	json_error_t je;
-	json_t *v = json_load_file(verdict, 0, &je), *row;
+	json_t *v, *row;
 	size_t i;
-	int rc = REAP_OK;
+	int rc = reap_report_load_verdict(verdict, &v, e);
 
-	if (v == NULL)
-		return reap_fail(e, REAP_EFAIL, "%s: %s", verdict, je.text);
+	if (rc != REAP_OK)
+		return rc;
 	json_array_foreach (json_object_get(v, "rows"), i, row) {
 		const char *its = json_string_value(json_object_get(row, "pack"));
 		json_t *loss = json_object_get(row, "d_nll");

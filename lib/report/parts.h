@@ -19,6 +19,9 @@ REAP_MUST_CHECK int reap_report_put(json_t *object, const char *key, json_t *val
 REAP_MUST_CHECK int reap_report_same_model(const json_t *verdict, const char *side,
 	const char *path, const char *digest, struct reap_err *e);
 
+/* The JSON that reap-gate wrote. */
+REAP_MUST_CHECK int reap_report_load_verdict(const char *path, json_t **out, struct reap_err *e);
+
 /* gained.c: experts, parameters in all and per token, bytes of the weights, memory to
  * run: [before, after]; of one checkpoint when the other is NULL.  They are those of the
  * verdict, if there is one. */
