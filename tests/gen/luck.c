@@ -106,7 +106,7 @@ static const struct kind {
 	enum layout layout;
 	double follow; /* autoregression of the first order */
 	unsigned run;
-	/* Not 0: 20x15 bins, not 160x120, and the share of the base's tokens up to the second
+	/* Not 0: 20x15 bins, not 40x30, and the share of the base's tokens up to the second
 	 * edge of the entropy, close to the quantile of the thresholds. */
 	double coarse;
 	bool hopeless; /* 64 units often show nothing of it, and then no interval knows */
@@ -189,8 +189,8 @@ static uint32_t next_unit(struct source *s, struct token *t)
 }
 
 static struct reap_eval_meta meta = {.entropy_topk = 20,
-	.xbins = 160,
-	.ybins = 120,
+	.xbins = 40,
+	.ybins = 30,
 	.cc_quantile = 0.15,
 	.logp_min = -12,
 	.tokens = true,
