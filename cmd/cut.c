@@ -474,7 +474,7 @@ int main(int argc, char **argv)
 			tool_recipe_parse(&o.recipe, optarg);
 			break;
 		case 'm':
-			o.model = optarg;
+			o.model = tool_model(optarg);
 			break;
 		default:
 			tool_option(c);

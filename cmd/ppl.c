@@ -399,7 +399,7 @@ static void parse_option(int c, struct opts *o)
 
 	switch (c) {
 	case 'm':
-		o->model = optarg;
+		o->model = tool_model(optarg);
 		break;
 	case 'k':
 		m->entropy_topk = (uint32_t)tool_u64("--entropy-topk", optarg, 2, 1 << 20);

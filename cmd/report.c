@@ -81,10 +81,10 @@ static void parse(struct reap_report_inputs *in, int argc, char **argv)
 			in->recipe = optarg;
 			break;
 		case OPT_SOURCE:
-			in->source = optarg;
+			in->source = tool_model(optarg);
 			break;
 		case 'm':
-			in->model = optarg;
+			in->model = tool_model(optarg);
 			break;
 		case OPT_TOKENS:
 			in->tokens = optarg;

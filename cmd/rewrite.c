@@ -318,7 +318,7 @@ int main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "m:o:nf" TOOL_SHORT, longopts, NULL)) != -1)
 		switch (c) {
 		case 'm':
-			o.model = optarg;
+			o.model = tool_model(optarg);
 			break;
 		case 'o':
 			o.target = optarg;

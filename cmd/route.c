@@ -365,7 +365,7 @@ int main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "m:" TOOL_SHORT, longopts, NULL)) != -1)
 		switch (c) {
 		case 'm':
-			o.model = optarg;
+			o.model = tool_model(optarg);
 			break;
 		case OPT_NO_OUTCOME:
 			o.outcome = false;

@@ -29,6 +29,7 @@ static const char usage[] =
 	"       reap-show --encode KIND [jsonlines]\n"
 	"       reap-show --id PATH...\n"
 	"       reap-show --check DIR\n"
+	"       reap-show --where MODEL\n"
 	"Print a record stream as JSON lines, check it, or make one from JSON lines.\n"
 	"\n"
 	"  -s, --summary     what the stream is, its history, records and sizes\n"
@@ -39,15 +40,17 @@ static const char usage[] =
 	"      --encode KIND read JSON lines, write a stream of KIND\n"
 	"      --no-history  with --encode, leave this run out of the history\n"
 	"      --id          a line for each checkpoint or file: what identifies it\n"
-	"      --check       read a checkpoint whole, and print the digests of its files\n" TOOL_USAGE_STD;
+	"      --check       read a checkpoint whole, and print the digests of its files\n"
+	"      --where       print the directory of a model: ORG/NAME in the cache of\n"
+	"                    huggingface_hub\n" TOOL_USAGE_STD;
 
-enum { OPT_ENCODE = TOOL_OWN, OPT_TEXT, OPT_TOKENS, OPT_ID, OPT_CHECK };
+enum { OPT_ENCODE = TOOL_OWN, OPT_TEXT, OPT_TOKENS, OPT_ID, OPT_CHECK, OPT_WHERE };
 
 struct opts {
 	bool summary;
 	const char *type, *text, *tokens;
 	enum reap_kind encode; /* REAP_KIND_ANY: do not */
-	bool id, check;
+	int about;             /* OPT_ID, OPT_CHECK, OPT_WHERE; 0: a stream */
 	const char *input;
 };
 
@@ -231,9 +234,10 @@ static int show_id(const char *path, struct reap_err *e)
 	struct stat st;
 	int rc;
 
-	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+	/* What is not there may be a name of the hub. */
+	if (stat(path, &st) == 0 ? !S_ISDIR(st.st_mode) : strchr(path, '/') == NULL)
 		return show_file_id(path, e);
-	if ((rc = reap_model_open(&m, path, e)) != REAP_OK)
+	if ((rc = reap_model_open(&m, tool_model(path), e)) != REAP_OK)
 		return rc;
 	printf("%s  %s\n", m->id.digest, path);
 	reap_model_close(m);
@@ -296,6 +300,12 @@ static int check_dir(const char *dir, struct reap_err *e)
 	return rc;
 }
 
+static int show_where(const char *name, struct reap_err *e)
+{
+	puts(tool_model(name));
+	return tool_close_stdout(e);
+}
+
 static int run(const struct opts *o, struct reap_err *e)
 {
 	struct reap_reader *r = NULL;
@@ -328,7 +338,8 @@ int main(int argc, char *argv[])
 		{"type", required_argument, NULL, 't'}, {"text", required_argument, NULL, OPT_TEXT},
 		{"tokens", required_argument, NULL, OPT_TOKENS},
 		{"encode", required_argument, NULL, OPT_ENCODE}, {"id", no_argument, NULL, OPT_ID},
-		{"check", no_argument, NULL, OPT_CHECK}, {NULL, 0, NULL, 0}};
+		{"check", no_argument, NULL, OPT_CHECK}, {"where", no_argument, NULL, OPT_WHERE},
+		{NULL, 0, NULL, 0}};
 	struct opts o = {0};
 	struct reap_err e = {0};
 	int c, rc;
@@ -354,10 +365,11 @@ int main(int argc, char *argv[])
 				tool_usage("--encode: no kind '%s'", optarg);
 			break;
 		case OPT_ID:
-			o.id = true;
-			break;
 		case OPT_CHECK:
-			o.check = true;
+		case OPT_WHERE:
+			if (o.about != 0)
+				tool_usage("only one of --id, --check and --where can be given");
+			o.about = c;
 			break;
 		default:
 			tool_option(c);
@@ -366,21 +378,24 @@ int main(int argc, char *argv[])
 		tool_usage("--tokens goes with --text");
 	if (o.text != NULL && (o.summary || o.encode != REAP_KIND_ANY))
 		tool_usage("--text goes with neither --summary nor --encode");
-	if ((o.id || o.check) &&
-		(o.id == o.check || o.summary || o.type != NULL || o.text != NULL ||
-			o.encode != REAP_KIND_ANY))
-		tool_usage("--%s goes with no other option", o.id ? "id" : "check");
-	if (o.check && argc == optind)
-		tool_usage("--check: of which checkpoint?");
-	if (o.id && argc == optind)
-		tool_usage("--id: of which checkpoint or stream?");
-	if (!o.id && argc - optind > 1)
+	if (o.about != 0 &&
+		(o.summary || o.type != NULL || o.text != NULL || o.encode != REAP_KIND_ANY))
+		tool_usage("--id, --check and --where go with no other option");
+	if (o.about != 0 && argc == optind)
+		tool_usage("--%s",
+			o.about == OPT_ID              ? "id: of which checkpoint or stream?"
+				: o.about == OPT_CHECK ? "check: of which checkpoint?"
+						       : "where: is which model?");
+	if (o.about != OPT_ID && argc - optind > 1)
 		tool_usage("more than one stream given");
 	o.input = argv[optind];
 	if (o.encode != REAP_KIND_ANY && (o.summary || o.type != NULL))
 		tool_usage("--encode goes with neither --summary nor --type");
 	if (o.encode != REAP_KIND_ANY)
 		tool_refuse_terminal();
-	rc = o.id ? show_ids(argv + optind, &e) : o.check ? check_dir(o.input, &e) : run(&o, &e);
+	rc = o.about == OPT_ID         ? show_ids(argv + optind, &e)
+		: o.about == OPT_CHECK ? check_dir(tool_model(o.input), &e)
+		: o.about == OPT_WHERE ? show_where(o.input, &e)
+				       : run(&o, &e);
 	return rc == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

@@ -399,7 +399,7 @@ static void parse(struct opts *o, int argc, char **argv)
 			given[c] = true;
 		switch (c) {
 		case 'm':
-			o->model = optarg;
+			o->model = tool_model(optarg);
 			break;
 		case 't':
 			o->tokenizer = optarg;

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/hub.h"
 #include "lib/base/io.h"
 #include "lib/base/means.h"
 #include "lib/base/mem.h"
@@ -98,6 +99,18 @@ void tool_warn(const char *fmt, ...)
 	va_start(ap, fmt);
 	vmessage(fmt, ap);
 	va_end(ap);
+}
+
+const char *tool_model(const char *name)
+{
+	static char *named[8]; /* so that no leak is seen in them */
+	static size_t n;
+	struct reap_err e = {0};
+	char *dir;
+
+	claim(reap_hub_find(name, &dir, &e), &e);
+	named[n++ % (sizeof(named) / sizeof(named[0]))] = dir;
+	return dir;
 }
 
 int tool_open_model(struct reap_model **m, const char *dir, struct reap_err *e)

@@ -113,6 +113,10 @@ void tool_warn(const char *fmt, ...) REAP_PRINTF(1, 2);
 /* With -v, how many outliers records of a run told of (lib/stream/rec_trace.h). */
 void tool_outliers(uint64_t n);
 
+/* The directory of a model that an option names (lib/base/hub.h); exits when there is none.
+ * What it returns lives as long as the program. */
+const char *tool_model(const char *name);
+
 /* reap_model_open, with a warning when other loaders would take other weights. */
 REAP_MUST_CHECK int tool_open_model(struct reap_model **m, const char *dir, struct reap_err *e);
 

@@ -66,11 +66,15 @@ beside() {
 	esac
 }
 
-# model_dir ID PATH: the folder of a model: in MODELS, where reap itself lies, or the
-# recipe's own PATH; where it should be when it is nowhere.
+# model_dir ID PATH: the folder of a model: in MODELS, where reap itself lies, the recipe's
+# own PATH, or the cache of huggingface_hub; where it should be when it is nowhere.
 model_dir() {
+	local cached
 	first "$MODELS/$1/config.json" "$ROOT/$1/config.json" ${2:+"$2/config.json"}
 	REPLY=${REPLY%/config.json}
+	if [ ! -e "$REPLY" ] && cached=$(reap-show --where "$1" 2>/dev/null) && [ -e "$cached/config.json" ]; then
+		REPLY=$cached
+	fi
 }
 
 # packs NAME REPO KEY: the packs of a list as PACK_FILES and, NAME=FILE, PACK_WORDS.  One

@@ -75,7 +75,7 @@ refused() {
 	(cd "$TMP/names" && sha256sum --strict -c "$TMP/sums" | wc -l) >"$TMP/n"
 	[ "$(cat "$TMP/n")" -eq "$(ls -b "$TMP/names" | wc -l)" ]
 	fails 2 "--check: of which checkpoint?" reap-show --check
-	fails 2 "--check goes with no other option" reap-show --check --summary "$MODEL"
+	fails 2 "--check and --where go with no other option" reap-show --check --summary "$MODEL"
 }
 
 @test "one meaning, spelled otherwise: the same numbers, also when pruned" {

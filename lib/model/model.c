@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/hub.h"
 #include "lib/base/io.h"
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
@@ -29,14 +30,10 @@ enum { MAX_CONFIG = 1 << 20 };
 
 static int make_id(struct reap_model *m, struct reap_err *e)
 {
-	char *real = realpath(m->dir, NULL);
-	const char *slash;
+	int rc = reap_hub_name(m->dir, m->id.id, sizeof(m->id.id), e);
 
-	if (real == NULL)
-		return reap_fail_errno(e, "%s", m->dir);
-	slash = strrchr(real, '/');
-	snprintf(m->id.id, sizeof(m->id.id), "%.255s", slash ? slash + 1 : real);
-	free(real);
+	if (rc != REAP_OK)
+		return rc;
 	m->id.layers = m->cfg.layers;
 	m->id.experts = m->cfg.experts;
 	m->id.top_k = m->cfg.top_k;

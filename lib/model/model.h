@@ -72,7 +72,7 @@ struct reap_model {
 	char *config, *config_text; /* path, and the text as it was read */
 	size_t config_len;
 	struct reap_config cfg;
-	struct reap_model_id id;  /* id: the directory's last component */
+	struct reap_model_id id;  /* id: by lib/base/hub.h */
 	struct reap_bound *bound; /* (bounds) every weight: the model's, then layer by layer */
 	size_t bounds;
 	struct reap_layer whole;      /* those of the model; lm_head may be the embedding */

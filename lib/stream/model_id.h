@@ -12,7 +12,7 @@
 #include "lib/base/hash.h"
 
 struct reap_model_id {
-	char id[256];                 /* for people: the directory's name */
+	char id[256];                 /* for people: ORG/NAME, or the directory's name */
 	char digest[REAP_SHA256_HEX]; /* of what it computes: lib/model/identity.h; "" when not
 					 known */
 	uint32_t layers, experts, top_k;

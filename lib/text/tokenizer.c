@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lib/base/hub.h"
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
 
@@ -45,10 +46,16 @@ int reap_tokenizer_open(struct reap_tokenizer *t, const char *model, const char 
 
 int reap_tokenizer_find(struct reap_tokenizer *t, const char *name, struct reap_err *e)
 {
+	char *dir = NULL;
 	struct stat st;
-	bool is_dir = stat(name, &st) == 0 && S_ISDIR(st.st_mode);
-	int rc = reap_tokenizer_open(t, is_dir ? name : NULL, is_dir ? NULL : name, e);
+	int rc;
 
+	*t = (struct reap_tokenizer){0};
+	if (stat(name, &st) == 0 && !S_ISDIR(st.st_mode))
+		return reap_tokenizer_open(t, NULL, name, e);
+	if ((rc = reap_hub_find(name, &dir, e)) == REAP_OK)
+		rc = reap_tokenizer_open(t, dir, NULL, e);
+	free(dir);
 	return rc == REAP_OK && t->bpe == NULL ? reap_fail(e, REAP_EFAIL, "%s", t->none) : rc;
 }
 
