@@ -246,6 +246,11 @@ far() {
 	reap-show "$TMP/2" | jq -c 'if .t == "source" then .taken = [36] else . end' |
 		reap-show --encode saliency >"$TMP/x"
 	fails 3 "a block beyond the 5" reap-rank "$TMP/x"
+	# A part that says of itself that it is none would add up with itself.
+	reap-show "$TMP/2" | jq -c 'if .t == "source" then .taken = [0] else . end' |
+		reap-show --encode saliency >"$TMP/x"
+	fails 3 "but only 0 blocks of its sources are in the sums" merge "$TMP/x" "$TMP/2"
+	fails 3 "but only 0 blocks of its sources are in the sums" reap-rank "$TMP/x"
 	reap-show "$TMP/2" | jq -c 'select(.t != "source")' | reap-show --encode saliency >"$TMP/x"
 	fails 3 "no source record" reap-rank "$TMP/x"
 }

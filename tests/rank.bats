@@ -210,6 +210,12 @@ saliency() { gen 3 8 2 40 6 | reap-accum -q --no-history "$@"; }
 	fails 3 "layer 3 where 2 is due" reap-rank "$TMP/x"
 	edit 'del(.sum_g)'
 	fails 3 "sum_g: missing" reap-rank "$TMP/x"
+	edit 'if .t == "meta" then .sources[0].taken = 0 else . end'
+	fails 3 "but only 0 blocks of its sources are in the sums" reap-rank "$TMP/x"
+	edit 'if .t == "meta" then .sources += .sources else . end'
+	fails 3 "sources: the tokens 0000000000000000... come twice" reap-rank "$TMP/x"
+	rank --yaml <(saliency) | sed 's/taken: [0-9]*/taken: 0/; /^scores_sha256/d' >"$TMP/y"
+	fails 3 "but only 0 blocks of its sources are in the sums" reap-rank "$TMP/y"
 }
 
 @test "the history in published scores is YAML whatever the arguments, and has no folders of the machine" {

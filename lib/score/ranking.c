@@ -138,6 +138,25 @@ static int check_known(const struct reap_scores *s, const struct reap_criterion 
 	return REAP_OK;
 }
 
+/* Each token stream once, and with the blocks that the tokens take; a published table
+ * names none. */
+static int check_sources(const struct reap_scores *s, const char *name, struct reap_err *e)
+{
+	uint64_t blocks = 0;
+
+	for (uint32_t i = 0; i < s->sources; i++) {
+		const char *tokens = s->scored[i].source.tokens_sha256;
+
+		for (uint32_t j = 0; j < i; j++)
+			if (strcmp(s->scored[j].source.tokens_sha256, tokens) == 0)
+				return reap_fail(e, REAP_ESTREAM,
+					"%s: sources: the tokens %.16s... come twice", name,
+					tokens);
+		blocks += s->scored[i].taken;
+	}
+	return s->sources == 0 ? REAP_OK : reap_thresholds_fit(&s->thresholds, blocks, name, e);
+}
+
 int reap_rank_check(const struct reap_scores *s, const struct reap_model_id *m, const char *name,
 	struct reap_err *e)
 {
@@ -157,7 +176,8 @@ int reap_rank_check(const struct reap_scores *s, const struct reap_model_id *m, 
 
 	if (c.method == REAP_METHODS)
 		return reap_fail(e, REAP_ESTREAM, "%s: method: there is no '%s'", name, s->method);
-	if ((rc = reap_balance_check(&b, s->sums, e)) != REAP_OK)
+	if ((rc = check_sources(s, name, e)) != REAP_OK ||
+		(rc = reap_balance_check(&b, s->sums, e)) != REAP_OK)
 		return rc;
 	if ((methods[c.method].needs & ~s->known) != 0 &&
 		!((methods[c.method].needs & REAP_KNOWN_REGIONS) && (s->known & REAP_KNOWN_EAFT)))

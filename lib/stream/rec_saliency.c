@@ -193,6 +193,19 @@ int reap_get_thresholds(const struct reap_rec *rec, const msgpack_object *map,
 	return REAP_OK;
 }
 
+int reap_thresholds_fit(const struct reap_thresholds *t, uint64_t blocks, const char *name,
+	struct reap_err *e)
+{
+	const uint64_t unscored = t->rule == REAP_RULE_NONE ? 0 : t->tokens - t->samples;
+
+	if (unscored <= blocks && (t->tokens + REAP_MAX_SEQ_LEN - 1) / REAP_MAX_SEQ_LEN <= blocks)
+		return REAP_OK;
+	return reap_fail(e, REAP_ESTREAM,
+		"%s: %" PRIu64 " tokens, %" PRIu64 " of them at position 0, but only %" PRIu64
+		" blocks of its sources are in the sums",
+		name, t->tokens, unscored, blocks);
+}
+
 /* ---- writing ---- */
 
 static int put_source(struct reap_writer *w, const struct reap_taken *p, struct reap_err *e)
@@ -477,8 +490,12 @@ static int check_sums(const struct reap_saliency *s, const struct reap_reader *r
 		.top_k = reap_reader_header(r)->model.top_k,
 		.known = REAP_KNOWN_ALL,
 		.tolerance = TOLERANCE};
-	int rc = REAP_OK;
+	uint64_t blocks = 0;
+	int rc;
 
+	for (uint32_t i = 0; i < s->sources; i++)
+		blocks += reap_taken_count(&s->taken[i]);
+	rc = reap_thresholds_fit(&s->thresholds, blocks, b.name, e);
 	for (uint32_t i = 0; i < s->sets && rc == REAP_OK; i++) {
 		b.pack = s->pack[i];
 		b.all = i == 0 ? &s->thresholds : NULL;

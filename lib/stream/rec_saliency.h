@@ -90,6 +90,11 @@ REAP_MUST_CHECK int reap_put_saliency(struct reap_writer *w, const struct reap_s
 REAP_MUST_CHECK int reap_get_saliency(struct reap_reader *r, struct reap_saliency *s,
 	struct reap_err *e);
 
+/* Can so many blocks hold the tokens?  Each has one at most that is not scored, at
+ * position 0.  REAP_ESTREAM, with `name` of the stream. */
+REAP_MUST_CHECK int reap_thresholds_fit(const struct reap_thresholds *t, uint64_t blocks,
+	const char *name, struct reap_err *e);
+
 /* The fields of the thresholds but `packs`, for records that quote them. */
 enum { REAP_THRESHOLDS_FIELDS = 9 };
 void reap_put_thresholds(msgpack_packer *pk, const struct reap_thresholds *t);
