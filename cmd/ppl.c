@@ -156,24 +156,6 @@ static const struct reap_metrics *finished(const struct resume *r, const char *p
 	return NULL;
 }
 
-/* Are the tokens those that would be scored of this block? */
-static bool same_tokens(const struct reap_eval_tokens *t, const struct reap_block *b)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 1; i < b->len; i++) {
-		if (!b->keep[i])
-			continue;
-		if (n == t->n || t->positions[n] != i || t->ids[n] != b->ids[i] ||
-			t->channel[n] != b->channel[i])
-			return false;
-		n++;
-	}
-	return n == t->n && t->block == b->index && t->seq_len == b->seq_len &&
-		strcmp(t->pack, b->pack) == 0 && reap_parts_same(&t->parts, &b->parts) &&
-		strcmp(t->block_sha256, b->sha256) == 0;
-}
-
 /* ---- running ---- */
 
 /* Does the interrupted eval have this block? */
@@ -194,15 +176,12 @@ static int on_block(void *arg, const struct reap_block *b, bool *skip, struct re
 			b->index);
 	if ((rc = reap_get_eval_tokens(&r->from.rec, &t, &r->storage, e)) != REAP_OK)
 		return rc;
-	if (!same_tokens(&t, b))
-		return reap_fail(e, REAP_EFAIL,
-			"%s: block %" PRIu64 " was made from other tokens than block %" PRIu64
-			" of the token stream",
-			r->from.name, t.block, b->index);
+	if ((rc = reap_scorer_tokens(&s->scorer, b, r->from.name, &t, e)) != REAP_OK)
+		return rc;
 	*skip = true;
 	r->blocks++;
 	tool_resume_next(&r->from);
-	return reap_scorer_tokens(&s->scorer, &t, e);
+	return REAP_OK;
 }
 
 static int on_outcome(void *arg, const struct reap_block *b, const struct reap_outcome *o,

@@ -50,7 +50,14 @@ ppl() {
 	truncate -s 20000 "$TMP/other"
 	run reap-ppl -q -m "$MODEL" --resume "$TMP/other" "$TOKENS"
 	[ "$status" -eq 1 ]
-	[[ "$output" == *"block 0 was made from other tokens"* ]]
+	[[ "$output" == *"$TMP/other: block 0 was made of other rows than that of the token stream"* ]]
+	# A channel is named.
+	reap-show "$EVAL" | jq -c 'if .t == "tokens" then .channel |= map(5 - .) else . end' |
+		reap-show --encode eval --no-history >"$TMP/other"
+	truncate -s 20000 "$TMP/other"
+	run reap-ppl -q -m "$MODEL" --resume "$TMP/other" "$TOKENS"
+	[ "$status" -eq 1 ]
+	[[ "$output" =~ "$TMP/other: block "[0-9]+": token "[0-9]+" ("[a-z_]+") at position "[0-9]+", but the token stream has "[0-9]+" (" ]]
 }
 
 @test "metrics follow from the tokens" {
@@ -180,7 +187,7 @@ ppl() {
 	reap-tokenize -m "$MODEL" --seq-len 64 --blocks 5 "$PACKS/calib_prompt.eval.jsonl" >"$TMP/tokens"
 	run bash -c "reap-ppl -m $MODEL --resume $EVAL $TMP/tokens >$TMP/out"
 	[ "$status" -eq 1 ]
-	[[ "$output" == *"other tokens"* ]]
+	[[ "$output" == *", but the token stream has "* ]]
 }
 
 @test "--resume: other tokens are noticed where only the context differs" {
@@ -191,7 +198,7 @@ ppl() {
 	ppl "$TMP/tokens" >"$TMP/eval"
 	run ppl --resume "$TMP/eval" "$TMP/other"
 	[ "$status" -eq 1 ]
-	[[ "$output" == *"block 0 was made from other tokens"* ]]
+	[[ "$output" == *"$TMP/eval: block 0 was made of other rows than that of the token stream"* ]]
 	# Rows whose hash would be the same do not tell: the digest of the blocks does.
 	ppl --no-tokens "$TMP/tokens" | reap-show >"$TMP/json"
 	rows=$(reap-show -t pack "$TMP/other" | jq -r .rows_sha256)

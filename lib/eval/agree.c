@@ -76,3 +76,35 @@ int reap_agree_data(const char *an, const struct reap_metrics *a, const char *bn
 		return rc;
 	return reap_agree_str("blocks_sha256", an, a->blocks_sha256, bn, b->blocks_sha256, e);
 }
+
+int reap_agree_tokens(const char *an, const struct reap_eval_tokens *a, const char *bn,
+	const struct reap_eval_tokens *b, struct reap_err *e)
+{
+	int rc;
+
+	if ((rc = reap_agree_u64("block", an, a->block, bn, b->block, e)) != REAP_OK ||
+		(rc = reap_agree_str("pack", an, a->pack, bn, b->pack, e)) != REAP_OK ||
+		(rc = reap_agree_u64("seq_len", an, a->seq_len, bn, b->seq_len, e)) != REAP_OK ||
+		(rc = reap_agree_u64("tokens of a block", an, a->n, bn, b->n, e)) != REAP_OK)
+		return rc;
+	for (uint32_t i = 0; i < b->n; i++)
+		if (b->positions[i] != a->positions[i] || b->ids[i] != a->ids[i] ||
+			b->channel[i] != a->channel[i])
+			return reap_fail(e, REAP_EFAIL,
+				"%s: block %" PRIu64
+				": token %u (%s) at position %u, but %s has %u (%s) at %u",
+				an, b->block, a->ids[i], reap_channel_name(a->channel[i]),
+				a->positions[i], bn, b->ids[i], reap_channel_name(b->channel[i]),
+				b->positions[i]);
+	if (!reap_parts_same(&a->parts, &b->parts))
+		return reap_fail(e, REAP_EFAIL,
+			"%s: block %" PRIu64 " was made of other rows than that of %s", an,
+			b->block, bn);
+	if (strcmp(a->block_sha256, b->block_sha256) != 0)
+		return reap_fail(e, REAP_EFAIL,
+			"%s: block %" PRIu64
+			": of what is not scored, a token or a channel is not that of %s (%.16s..., "
+			"%.16s...)",
+			an, b->block, bn, a->block_sha256, b->block_sha256);
+	return REAP_OK;
+}

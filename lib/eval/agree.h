@@ -27,4 +27,8 @@ REAP_MUST_CHECK int reap_agree_meta(const char *a_name, const struct reap_eval_m
 REAP_MUST_CHECK int reap_agree_data(const char *a_name, const struct reap_metrics *a,
 	const char *b_name, const struct reap_metrics *b, struct reap_err *e);
 
+/* The tokens of a block: those that were scored are named, by id and channel. */
+REAP_MUST_CHECK int reap_agree_tokens(const char *a_name, const struct reap_eval_tokens *a,
+	const char *b_name, const struct reap_eval_tokens *b, struct reap_err *e);
+
 #endif

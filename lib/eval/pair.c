@@ -83,43 +83,14 @@ static struct reap_pair_work *find_work(struct desk *d, const char *pack, uint32
 	return &d->work[d->count - 1];
 }
 
-static int same_block(const struct side s[SIDES], const struct reap_eval_tokens t[SIDES],
-	struct reap_err *e)
-{
-	const struct reap_eval_tokens *l = &t[LEFT], *r = &t[RIGHT];
-	const char *ln = s[LEFT].name, *rn = s[RIGHT].name;
-	int rc;
-
-	if ((rc = reap_agree_u64("block", rn, r->block, ln, l->block, e)) != REAP_OK ||
-		(rc = reap_agree_str("pack", rn, r->pack, ln, l->pack, e)) != REAP_OK ||
-		(rc = reap_agree_u64("seq_len", rn, r->seq_len, ln, l->seq_len, e)) != REAP_OK ||
-		(rc = reap_agree_u64("tokens of a block", rn, r->n, ln, l->n, e)) != REAP_OK)
-		return rc;
-	for (uint32_t i = 0; i < l->n; i++)
-		if (l->positions[i] != r->positions[i] || l->ids[i] != r->ids[i] ||
-			l->channel[i] != r->channel[i])
-			return reap_fail(e, REAP_EFAIL,
-				"%s: block %" PRIu64
-				": token %u (%s) at position %u, but %s has %u (%s)"
-				" at %u",
-				rn, l->block, r->ids[i], reap_channel_name(r->channel[i]),
-				r->positions[i], ln, l->ids[i], reap_channel_name(l->channel[i]),
-				l->positions[i]);
-	if (!reap_parts_same(&l->parts, &r->parts))
-		return reap_fail(e, REAP_EFAIL,
-			"%s: block %" PRIu64 " was made of other rows than "
-			"that of %s",
-			rn, l->block, ln);
-	return reap_agree_str("block_sha256", rn, r->block_sha256, ln, l->block_sha256, e);
-}
-
 static int add_block(struct desk *d, struct side s[SIDES], struct reap_err *e)
 {
 	const struct reap_eval_tokens t[SIDES] = {s[LEFT].tokens, s[RIGHT].tokens};
 	struct reap_pair_work *w;
 	int rc;
 
-	if ((rc = same_block(s, t, e)) != REAP_OK)
+	if ((rc = reap_agree_tokens(s[RIGHT].name, &t[RIGHT], s[LEFT].name, &t[LEFT], e)) !=
+		REAP_OK)
 		return rc;
 	w = find_work(d, t[LEFT].pack, t[LEFT].seq_len);
 	if (w == NULL || !reap_pair_work_add(w, &d->grid, t))

@@ -75,7 +75,7 @@ static struct reap_metrics *find(struct reap_scorer *s, const char *pack, uint32
 	return m;
 }
 
-int reap_scorer_tokens(struct reap_scorer *s, const struct reap_eval_tokens *t, struct reap_err *e)
+static int add_tokens(struct reap_scorer *s, const struct reap_eval_tokens *t, struct reap_err *e)
 {
 	struct reap_metrics *m = find(s, t->pack, t->seq_len, e);
 
@@ -88,16 +88,60 @@ int reap_scorer_tokens(struct reap_scorer *s, const struct reap_eval_tokens *t, 
 	return s->meta.tokens ? reap_put_eval_tokens(s->w, t, e) : REAP_OK;
 }
 
+/* The record of a block that has no tokens yet, with room for n of them. */
+static int begin_tokens(struct reap_scorer *s, const struct reap_block *b, size_t n,
+	struct reap_eval_tokens *t, struct reap_err *e)
+{
+	if (!reserve(s, n))
+		return reap_fail_memory(e, "the tokens of a block");
+	*t = (struct reap_eval_tokens){.block = b->index,
+		.seq_len = b->seq_len,
+		.parts = b->parts,
+		.positions = s->positions,
+		.ids = s->ids,
+		.nll = s->nll,
+		.entropy = s->entropy,
+		.best = s->best,
+		.channel = s->channel};
+	memcpy(t->block_sha256, b->sha256, sizeof(t->block_sha256));
+	memcpy(t->pack, b->pack, sizeof(t->pack));
+	return REAP_OK;
+}
+
+/* The token at `pos` of the block; what the model made of it is left open. */
+static void put_token(struct reap_scorer *s, const struct reap_block *b, uint32_t pos,
+	struct reap_eval_tokens *t)
+{
+	s->positions[t->n] = pos;
+	s->ids[t->n] = b->ids[pos];
+	s->channel[t->n] = b->channel[pos];
+	t->n++;
+}
+
+int reap_scorer_tokens(struct reap_scorer *s, const struct reap_block *b, const char *name,
+	const struct reap_eval_tokens *t, struct reap_err *e)
+{
+	struct reap_eval_tokens mine;
+	int rc = begin_tokens(s, b, b->len, &mine, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	for (uint32_t pos = 1; pos < b->len; pos++)
+		if (b->keep[pos])
+			put_token(s, b, pos, &mine);
+	rc = reap_agree_tokens(name, t, "the token stream", &mine, e);
+	return rc == REAP_OK ? add_tokens(s, t, e) : rc;
+}
+
 int reap_scorer_outcome(struct reap_scorer *s, const struct reap_block *b,
 	const struct reap_outcome *o, struct reap_err *e)
 {
-	struct reap_eval_tokens t = {.block = b->index,
-		.seq_len = b->seq_len,
-		.outliers = o->outliers,
-		.parts = b->parts};
+	struct reap_eval_tokens t;
+	int rc = begin_tokens(s, b, o->n, &t, e);
 
-	if (!reserve(s, o->n))
-		return reap_fail_memory(e, "the tokens of a block");
+	if (rc != REAP_OK)
+		return rc;
+	t.outliers = o->outliers;
 	for (uint32_t i = 0; i < o->n; i++) {
 		uint32_t pos = o->positions[i];
 
@@ -110,23 +154,12 @@ int reap_scorer_outcome(struct reap_scorer *s, const struct reap_block *b,
 				"log-probability %g and the entropy %g",
 				b->index, pos, b->ids[pos], (double)o->logp[i],
 				(double)o->entropy[i]);
-		s->positions[t.n] = pos;
-		s->ids[t.n] = b->ids[pos];
 		s->nll[t.n] = 0 - o->logp[i]; /* never -0 */
 		s->entropy[t.n] = o->entropy[i];
 		s->best[t.n] = o->best[i];
-		s->channel[t.n] = b->channel[pos];
-		t.n++;
+		put_token(s, b, pos, &t);
 	}
-	memcpy(t.block_sha256, b->sha256, sizeof(t.block_sha256));
-	memcpy(t.pack, b->pack, sizeof(t.pack));
-	t.positions = s->positions;
-	t.ids = s->ids;
-	t.nll = s->nll;
-	t.entropy = s->entropy;
-	t.best = s->best;
-	t.channel = s->channel;
-	return reap_scorer_tokens(s, &t, e);
+	return add_tokens(s, &t, e);
 }
 
 static void describe(struct reap_metrics *m, const struct reap_pack_info *p)

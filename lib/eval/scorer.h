@@ -36,9 +36,10 @@ void reap_scorer_close(struct reap_scorer *s); /* an all-zero one is fine */
 REAP_MUST_CHECK int reap_scorer_outcome(struct reap_scorer *s, const struct reap_block *b,
 	const struct reap_outcome *o, struct reap_err *e);
 
-/* The same for a block whose record an earlier run has written. */
-REAP_MUST_CHECK int reap_scorer_tokens(struct reap_scorer *s, const struct reap_eval_tokens *t,
-	struct reap_err *e);
+/* The same for a block whose record an earlier run, called `name` in messages, has
+ * written: it must speak of the same tokens. */
+REAP_MUST_CHECK int reap_scorer_tokens(struct reap_scorer *s, const struct reap_block *b,
+	const char *name, const struct reap_eval_tokens *t, struct reap_err *e);
 
 /* Close a pack: write its metrics.  The blocks must be as many as the pack says, or
  * in a shard no more.  Without any token scored this is an error,
