@@ -154,8 +154,8 @@ static int encode_line(const json_t *v, struct reap_header *h, struct reap_write
 		const enum reap_kind kind = h->kind;
 
 		reap_header_free(h);
-		h->kind = kind;
-		return reap_encode_header(v, h, name, e);
+		rc = reap_encode_header(v, kind, h, name, e);
+		return rc == REAP_OK ? open_writer(w, h, e) : rc;
 	}
 	if (*w == NULL && (rc = open_writer(w, h, e)) != REAP_OK)
 		return rc;

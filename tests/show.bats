@@ -127,6 +127,23 @@ stream() {
 	done
 }
 
+@test "a header line of another kind or format is refused, and a second one" {
+	lines >"$TMP/l"
+	for kind in tokens plan eval; do
+		run bash -c "reap-show --encode $kind '$TMP/l' >'$TMP/s'"
+		[ "$status" -eq 1 ]
+		[[ "$output" == *"$TMP/l: line 1: a stream of kind trace, expected $kind" ]]
+	done
+	run bash -c "sed 's/\"reap\":2/\"reap\":1/' '$TMP/l' | reap-show --encode trace >'$TMP/s'"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"line 1: stream format version 1, this program reads version 2" ]]
+	run bash -c "sed 1p '$TMP/l' | reap-show --encode trace >'$TMP/s'"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"line 2: t: missing" ]]
+	# What it leaves out is as asked for.
+	sed 's/"kind":"trace",//' "$TMP/l" | reap-show --encode trace --no-history | cmp - <(stream)
+}
+
 @test "infinities, other NaN, blocks of no tokens and odd arrays survive, too" {
 	cat >"$TMP/lines" <<-'END'
 	{"reap":2,"kind":"trace","model":{"id":"é","digest":"","layers":2,"experts":8,"top_k":2},"recipe":null,"history":[]}

@@ -256,29 +256,35 @@ static int encode(struct encoder *c, const json_t *line, msgpack_unpacked *u)
 	return fault == NULL ? REAP_OK : bad(c, key, fault);
 }
 
+/* Give the object the member, which is taken, where it has none; false: out of memory. */
+static bool add_missing(json_t *o, const char *key, json_t *v)
+{
+	bool there = json_object_get(o, key) != NULL;
+
+	if (there)
+		json_decref(v);
+	return there || json_object_set_new(o, key, v) == 0;
+}
+
 /* A copy of the line with all that reap_header_parse() asks for. */
-static json_t *complete(const json_t *line)
+static json_t *complete(const json_t *line, enum reap_kind kind)
 {
 	json_t *copy = json_copy((json_t *)(uintptr_t)line);
 
-	if (copy == NULL ||
-		(json_object_get(copy, "model") == NULL &&
-			json_object_set_new(copy, "model", json_null()) != 0) ||
-		(json_object_get(copy, "recipe") == NULL &&
-			json_object_set_new(copy, "recipe", json_null()) != 0) ||
-		(json_object_get(copy, "history") == NULL &&
-			json_object_set_new(copy, "history", json_array()) != 0)) {
-		json_decref(copy);
-		return NULL;
-	}
-	return copy;
+	if (copy != NULL && add_missing(copy, "kind", json_string(reap_kind_name(kind))) &&
+		add_missing(copy, "model", json_null()) &&
+		add_missing(copy, "recipe", json_null()) &&
+		add_missing(copy, "history", json_array()))
+		return copy;
+	json_decref(copy);
+	return NULL;
 }
 
-int reap_encode_header(const json_t *line, struct reap_header *h, const char *name,
-	struct reap_err *e)
+int reap_encode_header(const json_t *line, enum reap_kind kind, struct reap_header *h,
+	const char *name, struct reap_err *e)
 {
 	struct encoder c = {.name = name, .type = "header", .e = e};
-	json_t *copy = complete(line);
+	json_t *copy = complete(line, kind);
 	struct reap_err why = {0};
 	msgpack_unpacked u;
 	int rc;
@@ -292,7 +298,7 @@ int reap_encode_header(const json_t *line, struct reap_header *h, const char *na
 	if (rc == REAP_OK) {
 		const struct reap_rec rec = {.stream = name, .obj = &u.data};
 
-		if (reap_header_parse(&rec, h, &why) != REAP_OK)
+		if (reap_header_parse(&rec, kind, h, &why) != REAP_OK)
 			rc = reap_fail(e, REAP_EFAIL, "%s", why.text);
 	}
 	msgpack_unpacked_destroy(&u);

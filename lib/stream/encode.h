@@ -9,10 +9,10 @@
 
 #include "lib/stream/stream.h"
 
-/* Take what a header line says, but for its kind, into h, which is initialised and empty;
- * what it lacks is nil.  `name` stands in messages. */
-REAP_MUST_CHECK int reap_encode_header(const json_t *line, struct reap_header *h, const char *name,
-	struct reap_err *e);
+/* Take what the header line of a stream of `kind` says into h, which is empty; what it
+ * lacks is nil.  `name` stands in messages. */
+REAP_MUST_CHECK int reap_encode_header(const json_t *line, enum reap_kind kind,
+	struct reap_header *h, const char *name, struct reap_err *e);
 
 /* Write one record to the stream whose header is h.  The object must have a string `t`;
  * values that no record may hold are errors (REAP_EFAIL) that name the field. */

@@ -221,11 +221,40 @@ static int check_values(const struct reap_rec *rec, struct reap_err *e)
 	return fault == NULL ? REAP_OK : reap_rec_fail(rec, key, e, "%s", fault);
 }
 
-int reap_header_parse(const struct reap_rec *rec, struct reap_header *h, struct reap_err *e)
+static int parse_kind(const struct reap_rec *rec, enum reap_kind want, struct reap_header *h,
+	struct reap_err *e)
+{
+	uint64_t version;
+	const char *kind;
+	size_t len;
+	int rc;
+
+	if ((rc = reap_rec_u64(rec, NULL, "reap", UINT64_MAX, &version, e)) != REAP_OK)
+		return rc;
+	if (version != REAP_STREAM_VERSION)
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: stream format version %" PRIu64 ", this program reads version %d",
+			rec->stream, version, REAP_STREAM_VERSION);
+	if ((rc = reap_rec_str(rec, NULL, "kind", &kind, &len, e)) != REAP_OK)
+		return rc;
+	h->kind = reap_kind_from_name(kind, len);
+	if (h->kind == REAP_KIND_ANY)
+		return reap_fail(e, REAP_ESTREAM, "%s: unknown kind '%.*s'", rec->stream,
+			(int)(len < 40 ? len : 40), kind);
+	if (want != REAP_KIND_ANY && h->kind != want)
+		return reap_fail(e, REAP_ESTREAM, "%s: a stream of kind %s, expected %s",
+			rec->stream, reap_kind_name(h->kind), reap_kind_name(want));
+	return REAP_OK;
+}
+
+int reap_header_parse(const struct reap_rec *rec, enum reap_kind want, struct reap_header *h,
+	struct reap_err *e)
 {
 	int rc;
 
-	if ((rc = check_values(rec, e)) != REAP_OK || (rc = parse_model(rec, h, e)) != REAP_OK ||
+	if ((rc = parse_kind(rec, want, h, e)) != REAP_OK ||
+		(rc = check_values(rec, e)) != REAP_OK ||
+		(rc = parse_model(rec, h, e)) != REAP_OK ||
 		(rc = parse_recipe(rec, h, e)) != REAP_OK ||
 		(rc = parse_backend(rec, h, e)) != REAP_OK)
 		return rc;
@@ -234,11 +263,8 @@ int reap_header_parse(const struct reap_rec *rec, struct reap_header *h, struct 
 
 static int read_header(struct reap_reader *r, enum reap_kind want)
 {
-	struct reap_header *h = &r->header;
 	const uint8_t *raw;
-	const char *kind;
 	struct reap_rec rec;
-	uint64_t version;
 	size_t len;
 	int rc = next_object(r, &raw, &len);
 
@@ -259,22 +285,7 @@ static int read_header(struct reap_reader *r, enum reap_kind want)
 	if (reap_rec_find(&rec, NULL, "reap") == NULL)
 		return reap_fail(&r->err, REAP_ESTREAM,
 			"%s: does not begin with the header of a reap stream", r->name);
-	if ((rc = reap_rec_u64(&rec, NULL, "reap", UINT64_MAX, &version, &r->err)) != REAP_OK)
-		return rc;
-	if (version != REAP_STREAM_VERSION)
-		return reap_fail(&r->err, REAP_ESTREAM,
-			"%s: stream format version %" PRIu64 ", this program reads version %d",
-			r->name, version, REAP_STREAM_VERSION);
-	if ((rc = reap_rec_str(&rec, NULL, "kind", &kind, &len, &r->err)) != REAP_OK)
-		return rc;
-	h->kind = reap_kind_from_name(kind, len);
-	if (h->kind == REAP_KIND_ANY)
-		return reap_fail(&r->err, REAP_ESTREAM, "%s: unknown kind '%.*s'", r->name,
-			(int)(len < 40 ? len : 40), kind);
-	if (want != REAP_KIND_ANY && h->kind != want)
-		return reap_fail(&r->err, REAP_ESTREAM, "%s: a stream of kind %s, expected %s",
-			r->name, reap_kind_name(h->kind), reap_kind_name(want));
-	if ((rc = reap_header_parse(&rec, h, &r->err)) != REAP_OK)
+	if ((rc = reap_header_parse(&rec, want, &r->header, &r->err)) != REAP_OK)
 		return rc;
 	consume(r, rec.raw, rec.len);
 	r->head = rec;

@@ -114,9 +114,9 @@ struct reap_end {
 REAP_MUST_CHECK int reap_read_end(struct reap_end *end, int fd, const char *name,
 	struct reap_err *e);
 
-/* Take model, recipe, backend and history from a header that is a record. */
-REAP_MUST_CHECK int reap_header_parse(const struct reap_rec *rec, struct reap_header *h,
-	struct reap_err *e);
+/* Take all from a header that is a record, of the wished kind. */
+REAP_MUST_CHECK int reap_header_parse(const struct reap_rec *rec, enum reap_kind kind,
+	struct reap_header *h, struct reap_err *e);
 
 /* ---- fields of a record ---- */
 
