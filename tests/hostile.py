@@ -165,6 +165,10 @@ class Copy:
                 c[k] = None if v is NULL else v
         self.write("config.json", json.dumps(c))
 
+    def unconverted(self, *modules):
+        """As the published models have it, with these modules."""
+        self.config(quantization_config={"quant_method": "mxfp4", "modules_to_not_convert": list(modules)})
+
     def rope(self, **changes):
         r = json.loads(self.read("config.json"))["rope_scaling"]
         r.update(changes)
@@ -276,6 +280,10 @@ kind("config-activation", "hidden_act: \"gelu\"")(lambda c: c.config(hidden_act=
 kind("config-no-attention-bias", "model.layers.0.self_attn.k_proj.bias: gpt_oss with this config.json has no such tensor")(lambda c: c.config(attention_bias=False))
 kind("config-quantisation", "quant_method: \"fp8\"")(lambda c: c.config(quantization_config={"quant_method": "fp8"}))
 kind("config-not-quantised", "quantization_config: missing, though experts are MXFP4")(lambda c: c.config(quantization_config=None))
+kind("config-experts-not-converted", "modules_to_not_convert: \"model.layers.*.mlp\" takes in the experts, which are MXFP4")(lambda c: c.unconverted("lm_head", "model.layers.*.mlp", "model.embed_tokens"))
+kind("config-experts-not-converted-by-end", "modules_to_not_convert: \"experts\" takes in the experts")(lambda c: c.unconverted("experts"))
+kind("config-not-converted-text", "quantization_config: modules_to_not_convert: not a list")(lambda c: c.config(quantization_config={"quant_method": "mxfp4", "modules_to_not_convert": "lm_head"}))
+kind("config-not-converted-pattern", "modules_to_not_convert: no name of a module")(lambda c: c.unconverted("((a{9}){9}){9}"))
 kind("config-two-ropes", "who looks at rope_parameters reads plain RoPE")(lambda c: c.config(rope_parameters={"rope_type": "default"}))
 kind("config-rope-type", "rope_type: \"longrope\"")(lambda c: c.rope(rope_type="longrope"))
 kind("config-rope-factor", "factor: missing")(lambda c: c.rope(factor=None))
@@ -433,9 +441,11 @@ same("taken-no-bias", "zero-bias", lambda c: no_bias(c, True))
 same("taken-small-f32", "base", lambda c: small(c, "F32", lambda v: struct.pack("<I", v << 16)))
 same("f16-values", "f16-values", lambda c: small(c, "BF16", lambda v: struct.pack("<H", f16_too(v))))
 same("taken-small-f16", "f16-values", lambda c: small(c, "F16", lambda v: struct.pack("<e", bf16(f16_too(v)))))
+same("taken-not-converted", "base", lambda c: c.unconverted("model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"))
 same("taken-no-index", "base", lambda c: os.unlink(c.path(INDEX)))
 same("taken-cache-scales", "base", lambda c: [c.add("model.layers.%d.self_attn.%s_scale" % (i, p), dtype="F32", value=b"\0\0\x80?", shape=s) for i in (0, 1) for p, s in (("k", ()), ("v", (1,)))])
 same("bf16", "bf16", lambda c: None)
+same("bf16-taken-not-converted", "bf16", lambda c: c.unconverted("model"))
 same("bf16-taken-stale-quantisation", "bf16", lambda c: c.config(quantization_config={"quant_method": "mxfp4"}))
 
 

@@ -70,6 +70,12 @@ int reap_config_settle(struct reap_config *c, const char *name, uint32_t experts
 			"%s: quantization_config: missing, though experts are MXFP4: transformers makes up "
 			"experts at random, others take those: add {\"quant_method\": \"mxfp4\"}",
 			name);
+	if (format == &reap_format_mxfp4 && c->unconverted[0] != '\0')
+		return reap_fail(e, REAP_EFAIL,
+			"%s: quantization_config: modules_to_not_convert: \"%s\" takes in the "
+			"experts, which are MXFP4: transformers does not convert them, others do: "
+			"remove it",
+			name, c->unconverted);
 	c->format = format;
 	if (format == &reap_format_mxfp4 && (c->hidden % 32 != 0 || c->inter % 32 != 0))
 		return reap_fail(e, REAP_EFAIL,

@@ -42,6 +42,7 @@ struct reap_config {
 	double yarn_factor, yarn_beta_fast, yarn_beta_slow;
 	double yarn_original_context;
 	const struct reap_format *format; /* of the experts */
+	char unconverted[128]; /* of modules_to_not_convert what takes in experts, or "" */
 	bool attention_bias;
 	bool tied;            /* tie_word_embeddings: lm_head is the embedding */
 	int64_t eos_token_id; /* -1: none */

@@ -2,6 +2,7 @@
  *
  * gpt_oss: GPT-OSS 20B and 120B.
  */
+#include <regex.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -154,6 +155,58 @@ static int parse_quantisation(struct reap_config *c, const json_t *root, const c
 	return REAP_OK;
 }
 
+/* Does an entry of modules_to_not_convert take in the experts of a layer?  transformers
+ * matches the beginning of a module's name with it, in version 5 also the end as it is. */
+static int takes_in_experts(const struct reap_config *c, const char *entry, const char *name,
+	bool *takes, struct reap_err *e)
+{
+	static const char simple[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.*-";
+	char module[64], anchored[sizeof(c->unconverted) + 1];
+	size_t n = strlen(entry), m;
+	regex_t re;
+
+	snprintf(anchored, sizeof(anchored), "^%s", entry);
+	if (n == 0 || n >= sizeof(c->unconverted) || strspn(entry, simple) != n ||
+		regcomp(&re, anchored, REG_EXTENDED | REG_NOSUB) != 0)
+		return reap_fail(e, REAP_EFAIL, "%s: modules_to_not_convert: no name of a module",
+			name);
+	for (uint32_t l = 0; l < c->layers && !*takes; l++) {
+		m = (size_t)snprintf(module, sizeof(module), "model.layers.%u.mlp.experts", l);
+		*takes = regexec(&re, module, 0, NULL, 0) == 0 ||
+			(m >= n && strcmp(module + m - n, entry) == 0);
+	}
+	regfree(&re);
+	return REAP_OK;
+}
+
+static int parse_unconverted(struct reap_config *c, const json_t *root, const char *file,
+	struct reap_err *e)
+{
+	const json_t *list = json_object_get(json_object_get(root, "quantization_config"),
+		"modules_to_not_convert");
+	const json_t *v;
+	char name[512];
+	size_t i;
+
+	if (list == NULL || json_is_null(list))
+		return REAP_OK;
+	snprintf(name, sizeof(name), "%s: quantization_config", file);
+	if (!json_is_array(list))
+		return reap_fail(e, REAP_EFAIL, "%s: modules_to_not_convert: not a list", name);
+	json_array_foreach (list, i, v) {
+		const char *entry = json_is_string(v) ? json_string_value(v) : "";
+		bool takes = false;
+		int rc = takes_in_experts(c, entry, name, &takes, e);
+
+		if (rc != REAP_OK)
+			return rc;
+		if (takes)
+			snprintf(c->unconverted, sizeof(c->unconverted), "%s", entry);
+	}
+	return REAP_OK;
+}
+
 static int parse(struct reap_config *c, const json_t *root, const char *name, struct reap_err *e)
 {
 	int rc;
@@ -164,6 +217,7 @@ static int parse(struct reap_config *c, const json_t *root, const char *name, st
 		(rc = expect_f64(root, "swiglu_limit", name, SWIGLU_LIMIT, e)) != REAP_OK ||
 		(rc = parse_quantisation(c, root, name, e)) != REAP_OK ||
 		(rc = parse_sizes(c, root, name, e)) != REAP_OK ||
+		(rc = parse_unconverted(c, root, name, e)) != REAP_OK ||
 		(rc = parse_layer_types(c, root, name, e)) != REAP_OK ||
 		(rc = reap_config_rope(c, root, name, e)) != REAP_OK ||
 		(rc = reap_key_bool(root, "attention_bias", name, true, &c->attention_bias, e)) !=
