@@ -218,10 +218,16 @@ FILE *reap_print_open(int fd)
 
 int reap_print_close(FILE *f)
 {
-	bool failed = ferror(f) != 0;
+	int why = 0;
 
-	errno = EIO; /* of a write long ago nothing else is known */
-	return fclose(f) != 0 || failed ? -1 : 0;
+	/* What an earlier write failed of, stdio does not keep: one more tells, of a stream
+	 * that is no use any more. */
+	if (ferror(f))
+		why = fflush(f) == 0 && write(fileno(f), "", 1) == 1 ? EIO : errno;
+	if (fclose(f) != 0 && why == 0)
+		why = errno;
+	errno = why;
+	return why == 0 ? 0 : -1;
 }
 
 char *reap_path_join(const char *dir, const char *name)

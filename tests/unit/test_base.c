@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,22 @@ static void test_err(void)
 	errno = ENOENT;
 	reap_fail_errno(&e, "x");
 	ok(strcmp(e.text, "x: No such file or directory") == 0, "errno is spelled out");
+}
+
+/* Whole buffers are written at once, and stdio then has nothing left to fail of later. */
+static void test_print(void)
+{
+	static const char text[1 << 16];
+	int fd = open("/dev/full", O_WRONLY);
+
+	for (size_t n = 1; n <= sizeof(text); n *= 4) {
+		FILE *f = reap_print_open(fd);
+
+		fwrite(text, 1, n, f);
+		errno = 0;
+		ok(reap_print_close(f) != 0 && errno == ENOSPC, "a full disk, %zu bytes", n);
+	}
+	close(fd);
 }
 
 static void test_mem(void)
@@ -174,6 +191,7 @@ int main(void)
 		return 1;
 	test_err();
 	test_mem();
+	test_print();
 	test_hash();
 	test_io(dir);
 	test_json();
