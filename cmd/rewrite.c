@@ -6,15 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd/tool.h"
 #include "lib/base/mem.h"
 #include "lib/model/prune.h"
-#include "lib/recipe/recipe.h"
-#include "lib/score/load.h"
 #include "lib/score/select.h"
+#include "lib/score/ship.h"
 
 static const char usage[] =
 	"usage: reap-rewrite -m SOURCE -o TARGET [options] [plan]\n"
@@ -40,7 +38,7 @@ enum { OPT_SHARD = TOOL_OWN, OPT_RECIPE, OPT_SCORES, OPT_FIRST, OPT_LAYERS, OPT_
 
 struct opts {
 	struct reap_prune_opts prune;
-	const char *model, *target, *plan, *layers;
+	const char *model, *target, *plan, *layers, *recipe, *scores;
 	uint32_t first; /* 0: read a plan */
 	bool dry_run, force;
 };
@@ -116,42 +114,14 @@ static int read_plan(const struct opts *o, const struct reap_model *m, struct re
 	if ((from->has_model &&
 		    (rc = reap_model_id_match(name, &from->model, o->model, &m->id, e)) !=
 			    REAP_OK) ||
-		(rc = reap_get_plan(in, plan, e)) != REAP_OK)
+		(rc = reap_get_plan(in, plan, e)) != REAP_OK ||
+		(rc = reap_select_check_plan(plan, name, e)) != REAP_OK)
 		goto out;
 	rc = reap_header_init(h, REAP_KIND_MANIFEST, from, e);
 out:
 	reap_reader_close(in);
 	if (fd > STDERR_FILENO)
 		close(fd);
-	return rc;
-}
-
-/* What ships as the scores must be those that the plan was cut from, of this model. */
-static int check_scores(const struct opts *o, const struct reap_model *m,
-	const struct reap_plan *plan, struct reap_err *e)
-{
-	char sha256[REAP_SHA256_HEX];
-	struct reap_loaded l = {0};
-	const char *name;
-	int fd, rc;
-
-	if (o->prune.scores == NULL)
-		return REAP_OK;
-	if ((rc = tool_input(o->prune.scores, &fd, &name, e)) != REAP_OK)
-		return rc;
-	rc = reap_load(fd, name, 0, "", &l, e);
-	close(fd);
-	if (rc != REAP_OK)
-		return rc;
-	if ((rc = reap_model_id_match(name, &l.head.model, o->model, &m->id, e)) == REAP_OK &&
-		(rc = reap_scores_digest(&l.scores, &l.head.model, sha256, e)) == REAP_OK &&
-		strcmp(sha256, plan->scores_sha256) != 0)
-		rc = reap_fail(e, REAP_EFAIL,
-			"%s: scores %.16s (%s), but the plan was cut from %.16s (%s)", name, sha256,
-			l.scores.method,
-			plan->scores_sha256[0] != '\0' ? plan->scores_sha256 : "none",
-			plan->method);
-	reap_loaded_free(&l);
 	return rc;
 }
 
@@ -165,67 +135,6 @@ static int print_layout_json(const struct reap_layout *l, struct reap_err *e)
 	printf("{\"files\":%" PRIu32 ",\"tensors\":%zu,\"bytes\":%" PRIu64 "}\n", l->files,
 		l->tensors, bytes);
 	return tool_close_stdout(e);
-}
-
-static int differs(const struct reap_node *n, const char *key, const char *what, uint32_t is,
-	struct reap_err *e)
-{
-	return reap_fail(e, REAP_EFAIL, "%s:%u: %s: %" PRId64 ", but %s %u", n->file, n->line, key,
-		n->integer, what, is);
-}
-
-/* The number of experts that the recipe keeps: as it says, or as reap-cut makes it of a share. */
-static int check_kept(const struct reap_node *root, const struct reap_model *m,
-	const struct reap_plan *plan, struct reap_err *e)
-{
-	static const char share[] = "model.keep_frac_requested";
-	const struct reap_node *n = reap_node_at(root, "model.keep_n");
-	const struct reap_node *round = reap_node_at(root, "selection_constraints.round");
-	enum reap_round r = REAP_CEIL;
-	uint32_t kept;
-
-	if (n != NULL && n->kind == REAP_NODE_INT)
-		return n->integer == plan->keep_n
-			? REAP_OK
-			: differs(n, "model.keep_n", "the plan keeps", plan->keep_n, e);
-	if (round != NULL && strcmp(round->str, "ceil") != 0)
-		r = strcmp(round->str, "floor") == 0 ? REAP_FLOOR : REAP_NEAREST;
-	n = reap_node_at(root, share);
-	kept = reap_select_keep_n(n->real, m->cfg.experts, r, plan->multiple_of);
-	if (kept != plan->keep_n)
-		return reap_fail(e, REAP_EFAIL,
-			"%s:%u: %s: %g, which is %u of %u experts, but the plan"
-			" keeps %u",
-			n->file, n->line, share, n->real, kept, m->cfg.experts, plan->keep_n);
-	return REAP_OK;
-}
-
-/* What ships as the recipe must be one for pruning, and say what model and plan say. */
-static int check_recipe(const struct opts *o, const struct reap_model *m,
-	const struct reap_plan *plan, struct reap_err *e)
-{
-	struct reap_node *root = NULL;
-	const struct reap_node *kind, *n;
-	struct stat st;
-	int rc;
-
-	/* A pipe is read once, when it is shipped. */
-	if (o->prune.recipe == NULL || (stat(o->prune.recipe, &st) == 0 && S_ISFIFO(st.st_mode)))
-		return REAP_OK;
-	if ((rc = reap_recipe_load(o->prune.recipe, NULL, &root, e)) != REAP_OK ||
-		(rc = reap_recipe_check(root, o->prune.recipe, e)) != REAP_OK)
-		goto out;
-	kind = reap_node_at(root, "kind");
-	n = reap_node_at(root, "model.num_experts");
-	if (strcmp(kind->str, "reap_recipe") != 0)
-		rc = reap_node_fail(kind, "kind", e, "reap_recipe is wanted, not ", kind->str);
-	else if (n != NULL && n->integer != m->cfg.experts)
-		rc = differs(n, "model.num_experts", "the model has", m->cfg.experts, e);
-	else
-		rc = check_kept(root, m, plan, e);
-out:
-	reap_node_free(root);
-	return rc;
 }
 
 static int print_layout(const struct reap_layout *l, struct reap_err *e)
@@ -285,13 +194,17 @@ static int run(struct opts *o, struct reap_err *e)
 	struct reap_model *m = NULL;
 	struct reap_plan plan = {0};
 	struct reap_header h = {0};
+	const char *name = o->plan != NULL ? o->plan : "standard input";
 	int rc;
 
 	if ((rc = reap_model_open(&m, o->model, e)) == REAP_OK &&
 		(rc = (o->first > 0 ? make_plan : read_plan)(o, m, &plan, &h, e)) == REAP_OK &&
-		(rc = check_scores(o, m, &plan, e)) == REAP_OK &&
-		(rc = check_recipe(o, m, &plan, e)) == REAP_OK)
+		(rc = reap_ship_scores(&o->prune.scores, o->scores, m, &plan, name, e)) ==
+			REAP_OK &&
+		(rc = reap_ship_recipe(&o->prune.recipe, o->recipe, m, &plan, e)) == REAP_OK)
 		rc = rewrite(o, m, &plan, &h, e);
+	free(o->prune.recipe.text);
+	free(o->prune.scores.text);
 	reap_header_free(&h);
 	reap_plan_free(&plan);
 	reap_model_close(m);
@@ -327,10 +240,10 @@ int main(int argc, char **argv)
 			o.prune.max_shard_bytes = tool_size("--max-shard-size", optarg);
 			break;
 		case OPT_RECIPE:
-			o.prune.recipe = optarg;
+			o.recipe = optarg;
 			break;
 		case OPT_SCORES:
-			o.prune.scores = optarg;
+			o.scores = optarg;
 			break;
 		case OPT_FIRST:
 			o.first = (uint32_t)tool_u64("--first", optarg, 1, REAP_MAX_EXPERTS);
@@ -365,9 +278,9 @@ int main(int argc, char **argv)
 	if (!o.dry_run)
 		tool_refuse_terminal();
 	tool_reads_dir(o.model);
-	if (o.prune.recipe != NULL)
-		tool_reads(o.prune.recipe);
-	if (o.prune.scores != NULL)
-		tool_reads(o.prune.scores);
+	if (o.recipe != NULL)
+		tool_reads(o.recipe);
+	if (o.scores != NULL)
+		tool_reads(o.scores);
 	return run(&o, &e) == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

@@ -129,7 +129,8 @@ nothing_left() {
 	done
 	for f in LICENSE USAGE_POLICY original/model.safetensors metal/model.bin pytorch_model.bin \
 		model.gguf .gitattributes expert_mapping.json reap-recipe.yaml reap-scores.yaml \
-		config.json.part README.md SHA256SUMS verdict.md model-00001-of-00003.safetensors.incomplete \
+		config.json.part README.md SHA256SUMS verdict.md verdict.json report.html readme.md \
+		Readme_zh.md reap-recipe-20.yaml REAP-scores.YML sha256sums.txt model-00001-of-00003.safetensors.incomplete \
 		README.md.incomplete LICENSE.part; do
 		echo "old $f" >"$TMP/src/$f"
 	done
@@ -196,6 +197,70 @@ nothing_left() {
 	# Where only the share is given, it is the one that reap-cut was given.
 	sed '/keep_n: 24/d' recipes/tiny-keep24.yaml >"$TMP/r"
 	reap-rewrite -q -m "$MODEL" -o "$TMP/out" --recipe "$TMP/r" "$PLAN" >"$TMP/manifest"
+}
+
+@test "recipe and scores come through a pipe: they are looked at, and ship as they came" {
+	local pipe
+	cp recipes/tiny-keep24.yaml "$TMP/r"
+	reap-tokenize -m "$MODEL" --rows --max-len 64 --sample 6 "$PACKS"/*.calib.jsonl |
+		reap-route -q -m "$MODEL" | reap-accum -q | reap-rank >"$TMP/s"
+	reap-rank --yaml "$TMP/s" >"$TMP/y"
+	reap-cut --keep-n 24 "$TMP/s" >"$TMP/plan"
+	reap-rewrite -q -m "$MODEL" -o "$TMP/out" --recipe <(cat "$TMP/r") --scores <(cat "$TMP/y") "$TMP/plan" >"$TMP/m"
+	cmp "$TMP/r" "$TMP/out/reap-recipe.yaml"
+	cmp "$TMP/y" "$TMP/out/reap-scores.yaml"
+	reap-cut --keep-n 20 "$TMP/s" >"$TMP/plan20"
+	fails 1 "model.keep_n: 24, but the plan keeps 20" reap-rewrite -q -m "$MODEL" -o "$TMP/out2" \
+		--recipe <(cat "$TMP/r") "$TMP/plan20"
+	fails 1 "$TMP/s: a record stream, but what ships is reap-scores.yaml" reap-rewrite -q -m "$MODEL" \
+		-o "$TMP/out2" --scores "$TMP/s" "$TMP/plan"
+	nothing_left out2
+}
+
+@test "a plan that contradicts itself or its scores" {
+	reap-tokenize -m "$MODEL" --rows --max-len 64 --sample 6 "$PACKS"/*.calib.jsonl |
+		reap-route -q -m "$MODEL" | reap-accum -q >"$TMP/saliency"
+	reap-rank --yaml "$TMP/saliency" >"$TMP/y"
+	reap-cut --keep-frac 0.6 --core-count 2 "$TMP/y" >"$TMP/plan"
+	bad() {
+		reap-show "$TMP/plan" | jq -c "if .t == \"meta\" then $2 else . end" | reap-show --encode plan >"$TMP/bad"
+		fails 3 "$TMP/bad: $1" reap-rewrite -n -m "$MODEL" "$TMP/bad"
+		fails 3 "$TMP/bad: $1" reap-cut --compare "$TMP/bad" "$TMP/plan"
+	}
+	bad "method: there is no 'best'" '.method = "best"'
+	bad "label: 'keep20of32_k62_eaft_sum_corep0c2', but it keeps 20 of 32 by reap, core_pos 0, core_count 2" '.method = "reap"'
+	bad "label: " '.core_count = 3'
+	bad "label: " '.core_pos = 1'
+	bad "label: " '.label |= ltrimstr("keep20")'
+	bad "multiple_of: 8, but keep_n is 20" '.multiple_of = 8'
+	bad "multiple_of: 0" '.multiple_of = 0'
+	bad "keep_frac: 0.54 of 32 experts, a multiple of 2, are not 20" '.keep_frac = 0.54 | .multiple_of = 2'
+	edited() {
+		reap-show "$TMP/plan" | jq -c "$1" | reap-show --encode plan >"$TMP/bad"
+		fails 1 "$TMP/bad: layer 1: keeps not what $TMP/y" reap-rewrite -n -m "$MODEL" --scores "$TMP/y" "$TMP/bad"
+	}
+	edited 'if .layer == 1 then .kept_mass = 0.5 else . end'
+	edited 'if .layer == 1 then .keep = ([range(32)] - .keep)[:12] + .keep[:8] | .keep |= sort else . end'
+	# Random orders, reversed ones and what --force lets through agree with themselves.
+	for how in "--method random --seed 7" "--method reap"; do
+		# shellcheck disable=SC2086 # words
+		reap-rank $how "$TMP/saliency" >"$TMP/s"
+		reap-cut --force --keep-n 22 --reverse --order rank --core-pos 1 "$TMP/s" >"$TMP/p"
+		[ "$(reap-show -t meta "$TMP/p" | jq .multiple_of)" = 1 ]
+		reap-rewrite -n -f -m "$MODEL" --scores <(reap-rank --yaml $how "$TMP/saliency") "$TMP/p"
+	done
+}
+
+@test "SHA256SUMS of the pipelines: names are escaped as sha256sum does" {
+	local odd=$'a \\ b\nc\rd.txt'
+	cp -r "$MODEL" "$TMP/src"
+	echo x >"$TMP/src/$odd"
+	reap-rewrite -q -m "$TMP/src" -o "$TMP/out" "$PLAN" >"$TMP/manifest"
+	echo card >"$TMP/out/README.md"
+	echo new >"$TMP/out/LICENSE"
+	pipelines/checksums "$TMP/manifest" "$TMP/out/README.md" "$TMP/out/LICENSE" >"$TMP/sums"
+	(cd "$TMP/out" && sha256sum --strict --quiet -c "$TMP/sums" && sha256sum -- * | LC_ALL=C sort -k 2) | diff - "$TMP/sums"
+	grep -qF 'a \\ b\nc\rd.txt' "$TMP/sums"
 }
 
 # ---- the manifest ----
@@ -420,15 +485,14 @@ fails_with_preload() {
 	[ "$killed" -gt 0 ]
 }
 
-# The run waits for --recipe, a FIFO, in the middle of its writing.
+# The run waits for a signal in the middle of its writing, at its first fsync(2).
 ended_by() {
-	rm -rf "$TMP/fifo"
-	mkfifo "$TMP/fifo"
-	env --default-signal reap-rewrite -q -m "$MODEL" -o "$TMP/out" --recipe "$TMP/fifo" "$PLAN" >"$TMP/m" 2>"$TMP/err" &
+	ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0 env --default-signal LD_PRELOAD="$TMP/pause.so" \
+		reap-rewrite -q -m "$MODEL" -o "$TMP/out" "$PLAN" >"$TMP/m" 2>"$TMP/err" &
 	while ! compgen -G "$TMP/out.tmp-*/expert_mapping.json" >/dev/null; do
 		kill -0 $! || return 1
 	done
-	# Again until it is seen: the first may come just before the FIFO is opened.
+	# Again until it is seen: the first may come just before the pause.
 	while kill -"$1" $! 2>/dev/null; do sleep 0.05; done
 	status=0
 	wait $! || status=$?
@@ -437,6 +501,19 @@ ended_by() {
 }
 
 @test "whatever signal ends it, it cleans up and dies of it" {
+	cat >"$TMP/pause.c" <<-'END'
+		#define _GNU_SOURCE
+		#include <sys/syscall.h>
+		#include <unistd.h>
+		int fsync(int fd)
+		{
+			static int once;
+			if (once++ == 0)
+				pause();
+			return (int)syscall(SYS_fsync, fd);
+		}
+	END
+	cc -shared -fPIC -o "$TMP/pause.so" "$TMP/pause.c"
 	for sig in ALRM HUP INT PIPE PROF QUIT TERM USR1 USR2 VTALRM XCPU XFSZ; do
 		ulimit -c 0
 		ended_by "$sig"
@@ -522,17 +599,20 @@ refusing_rename() {
 	[ "$sums" = "$(cd "$LARGE" && sha256sum -- *)" ]
 }
 
-# The run waits for --recipe, a FIFO, after it has opened the source.
+# The run waits for the plan, a FIFO, after it has opened the source.
 change_meanwhile() {
 	rm -rf "$TMP/src" "$TMP/fifo"
 	cp -r "$MODEL" "$TMP/src"
 	mkfifo "$TMP/fifo"
-	reap-rewrite -q -m "$TMP/src" -o "$TMP/out" --recipe "$TMP/fifo" "$PLAN" >"$TMP/m" 2>"$TMP/err" &
-	while ! compgen -G "$TMP/out.tmp-*" >/dev/null; do
+	exec 7<>"$TMP/fifo"
+	reap-rewrite -q -m "$TMP/src" -o "$TMP/out" "$TMP/fifo" >"$TMP/m" 2>"$TMP/err" 7>&- &
+	# Until it is the tool, not a shell before that, and has opened it.
+	until [[ "$(cat "/proc/$!/comm")" == reap-rewrite && "$(ls -l "/proc/$!/fd")" == *fifo* ]]; do
 		kill -0 $! || return 1
 	done
 	"$@"
-	: >"$TMP/fifo"
+	cat "$PLAN" >&7
+	exec 7>&-
 	status=0
 	wait $! || status=$?
 	[ "$status" -eq 1 ] || { echo "exit $status"; return 1; }

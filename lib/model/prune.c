@@ -101,6 +101,12 @@ static int check_blobs(struct reap_prune *r, struct reap_err *e)
 	return rc;
 }
 
+static int ship(struct reap_prune *r, const struct reap_prune_text *t, const char *name,
+	struct reap_err *e)
+{
+	return t->text == NULL ? REAP_OK : reap_prune_write_text(r, name, name, t->text, t->len, e);
+}
+
 /* Small files first: what is wrong with them shows before the long copies. */
 static int write_all(struct reap_prune *r, struct reap_err *e)
 {
@@ -108,12 +114,8 @@ static int write_all(struct reap_prune *r, struct reap_err *e)
 	int rc;
 
 	if ((rc = reap_prune_write_mapping(r, e)) != REAP_OK ||
-		(o->recipe != NULL &&
-			(rc = reap_prune_copy_file(r, o->recipe, "reap-recipe.yaml", e)) !=
-				REAP_OK) ||
-		(o->scores != NULL &&
-			(rc = reap_prune_copy_file(r, o->scores, "reap-scores.yaml", e)) !=
-				REAP_OK) ||
+		(rc = ship(r, &o->recipe, "reap-recipe.yaml", e)) != REAP_OK ||
+		(rc = ship(r, &o->scores, "reap-scores.yaml", e)) != REAP_OK ||
 		(o->layers == NULL && (rc = reap_prune_copy_beside(r, e)) != REAP_OK))
 		return rc;
 	for (uint32_t i = 0; i < r->layout.files; i++)

@@ -20,15 +20,21 @@
 #include "lib/model/model.h"
 #include "lib/stream/rec_plan.h"
 
+/* A text that lies beside the weights; NULL: there is none. */
+struct reap_prune_text {
+	char *text;
+	size_t len;
+};
+
 struct reap_prune_opts {
 	uint64_t max_shard_bytes; /* tensor bytes of one file */
 	/* (layers) NULL: the checkpoint.  Else routers and experts of these layers
 	 * only, a file each, which no loader takes for a model. */
 	const bool *layers;
-	bool probe;                  /* measure, then leave nothing; adds the manifest's estimate */
-	bool verify;                 /* read all back from disk and compare with the source */
-	const char *recipe, *scores; /* copied inside; NULL: none */
-	const volatile sig_atomic_t *stop; /* give up when it is not 0; NULL: never */
+	bool probe;  /* measure, then leave nothing; adds the manifest's estimate */
+	bool verify; /* read all back from disk and compare with the source */
+	struct reap_prune_text recipe, scores; /* that the pruned checkpoint ships */
+	const volatile sig_atomic_t *stop;     /* give up when it is not 0; NULL: never */
 	struct reap_progress *progress;
 };
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,8 +13,7 @@
 #include "lib/base/mem.h"
 #include "lib/model/blob.h"
 
-int reap_prune_copy_file(struct reap_prune *r, const char *path, const char *name,
-	struct reap_err *e)
+static int copy_file(struct reap_prune *r, const char *path, const char *name, struct reap_err *e)
 {
 	struct reap_stamp before;
 	struct stat st;
@@ -37,18 +37,27 @@ out:
 }
 
 /* Files of the source that the target needs too: all but weights, what is written
- * anew, and what speaks of the source: its card, checksums and verdict. */
+ * anew, and what speaks of the source or of an earlier cut: card, checksums, verdict,
+ * report, recipe and scores, in whatever spelling and form. */
 static bool is_aux(const char *name)
 {
-	static const char *const own[] = {"config.json", "expert_mapping.json", "reap-recipe.yaml",
-		"reap-scores.yaml", "README.md", "SHA256SUMS", "verdict.md"};
+	static const char *const written[] = {"config.json", "expert_mapping.json"};
+	static const char *const stems[] = {"sha256sums", "verdict", "report"};
 	static const char *const weights[] = {".safetensors", ".index.json", ".bin", ".pt", ".pth",
 		".gguf", ".h5", ".msgpack", ".onnx", ".ckpt"};
-	const size_t n = strlen(name);
+	const size_t n = strlen(name), stem = strcspn(name, ".");
+	const char *dot = strrchr(name, '.');
 
-	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-		if (strcmp(name, own[i]) == 0)
+	for (size_t i = 0; i < sizeof(written) / sizeof(written[0]); i++)
+		if (strcmp(name, written[i]) == 0)
 			return false;
+	for (size_t i = 0; i < sizeof(stems) / sizeof(stems[0]); i++)
+		if (stem == strlen(stems[i]) && strncasecmp(name, stems[i], stem) == 0)
+			return false;
+	if (strncasecmp(name, "readme", 6) == 0 ||
+		(strncasecmp(name, "reap-", 5) == 0 && dot != NULL &&
+			(strcasecmp(dot, ".yaml") == 0 || strcasecmp(dot, ".yml") == 0)))
+		return false;
 	for (size_t i = 0; i < sizeof(weights) / sizeof(weights[0]); i++) {
 		const size_t m = strlen(weights[i]);
 
@@ -84,7 +93,7 @@ static int copy_beside(struct reap_prune *r, const char *path, const char *name,
 		return refuse_unfinished(r, name, e);
 	if ((rc = reap_blob_check(path, &reading, NULL, e)) != REAP_OK)
 		return rc;
-	return reap_prune_copy_file(r, path, name, e);
+	return copy_file(r, path, name, e);
 }
 
 /* Copy the regular files of the source (links are followed: what is pruned must

@@ -75,10 +75,7 @@ REAP_MUST_CHECK int reap_prune_write_mapping(struct reap_prune *r, struct reap_e
 REAP_MUST_CHECK int reap_prune_write_config(struct reap_prune *r, struct reap_err *e);
 REAP_MUST_CHECK int reap_prune_write_index(struct reap_prune *r, struct reap_err *e);
 
-/* prune_beside.c: a file as it is, and all that lie beside the source's weights and that
- * the target needs, too. */
-REAP_MUST_CHECK int reap_prune_copy_file(struct reap_prune *r, const char *path, const char *name,
-	struct reap_err *e);
+/* prune_beside.c: what lies beside the source's weights and the target needs, too. */
 REAP_MUST_CHECK int reap_prune_copy_beside(struct reap_prune *r, struct reap_err *e);
 
 /* prune_report.c: the manifest's totals. */

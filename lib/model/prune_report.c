@@ -48,7 +48,7 @@ int reap_prune_report(struct reap_prune *r, struct reap_err *e)
 	r->total.mode = r->o->probe ? "probe" : r->o->layers != NULL ? "layers" : "rewrite";
 	r->total.wall_s = seconds_since(&r->begun);
 	r->total.peak_rss = (uint64_t)u.ru_maxrss * 1024;
-	r->total.bytes_read = reap_pump_bytes_read(r->pump);
+	r->total.bytes_read = reap_pump_bytes_read(r->pump) + r->o->recipe.len + r->o->scores.len;
 	r->total.bytes_written = reap_pump_bytes_written(r->pump);
 	for (uint32_t i = 0; i < r->m->ckpt->shards; i++)
 		r->total.shards_touched += r->touched[i];

@@ -32,6 +32,10 @@ const char *reap_recipe_kind_name(enum reap_recipe_kind kind);
 REAP_MUST_CHECK int reap_recipe_load(const char *path, const char *shipped, struct reap_node **root,
 	struct reap_err *e);
 
+/* The same of the `len` bytes that were read from `path`. */
+REAP_MUST_CHECK int reap_recipe_parse(const char *text, size_t len, const char *path,
+	const char *shipped, struct reap_node **root, struct reap_err *e);
+
 /* Check a resolved recipe: known keys, types, ranges, and what keys must agree
  * on.  Integers where the schema wants a number become numbers.  `name` stands
  * in messages about what is missing. */

@@ -21,6 +21,8 @@ struct chain {
 struct reading {
 	const char *shipped; /* folder of the files that do not lie beside their reader, or NULL */
 	int files;           /* read so far */
+	const char *text;    /* of the recipe itself, where it was read already */
+	size_t len;
 };
 
 static int load(const char *path, const struct chain *up, struct reading *r, struct reap_node **out,
@@ -125,7 +127,9 @@ static int load_here(const struct chain *here, struct reading *r, struct reap_no
 {
 	struct reap_node *own, *base = NULL;
 	const struct reap_node *extends;
-	int rc = reap_yaml_load(here->path, &own, e);
+	const bool given = here->up == NULL && r->text != NULL;
+	int rc = given ? reap_yaml_parse(r->text, r->len, here->path, &own, e)
+		       : reap_yaml_load(here->path, &own, e);
 
 	if (rc != REAP_OK)
 		return rc;
@@ -178,11 +182,17 @@ static int load(const char *path, const struct chain *up, struct reading *r, str
 	return load_here(&here, r, out, e);
 }
 
-int reap_recipe_load(const char *path, const char *shipped, struct reap_node **root,
-	struct reap_err *e)
+int reap_recipe_parse(const char *text, size_t len, const char *path, const char *shipped,
+	struct reap_node **root, struct reap_err *e)
 {
-	struct reading r = {.shipped = shipped};
+	struct reading r = {.shipped = shipped, .text = text, .len = len};
 
 	*root = NULL;
 	return load(path, NULL, &r, root, e);
+}
+
+int reap_recipe_load(const char *path, const char *shipped, struct reap_node **root,
+	struct reap_err *e)
+{
+	return reap_recipe_parse(NULL, 0, path, shipped, root, e);
 }

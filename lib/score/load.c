@@ -6,6 +6,7 @@
 
 #include "lib/base/io.h"
 #include "lib/score/ranking.h"
+#include "lib/score/select.h"
 #include "lib/score/scores_yaml.h"
 #include "lib/score/spool.h"
 
@@ -46,7 +47,8 @@ static int load_stream(int fd, const char *name, unsigned accept, const char *pa
 		rc = load_saliency(r, name, pack, &l->scores, e);
 	} else if (h->kind == REAP_KIND_PLAN && (accept & REAP_LOAD_PLAN)) {
 		l->is_plan = true;
-		rc = reap_get_plan(r, &l->plan, e);
+		if ((rc = reap_get_plan(r, &l->plan, e)) == REAP_OK)
+			rc = reap_select_check_plan(&l->plan, name, e);
 	} else {
 		rc = reap_fail(e, REAP_ESTREAM, "%s: a stream of kind %s, expected scores%s", name,
 			reap_kind_name(h->kind),
@@ -62,7 +64,7 @@ static int load_stream(int fd, const char *name, unsigned accept, const char *pa
 
 /* A stream begins with a map; as text, those bytes could only be the inside of a
  * character, or Thaana and N'Ko letters. */
-static bool begins_stream(uint8_t b)
+bool reap_load_begins_stream(uint8_t b)
 {
 	return (b & 0xf0) == 0x80 || b == 0xde || b == 0xdf;
 }
@@ -86,7 +88,7 @@ int reap_load(int fd, const char *name, unsigned accept, const char *pack, struc
 		rc = reap_fail_errno(e, "%s", name);
 	else if (n == 0)
 		rc = reap_fail(e, REAP_ESTREAM, "%s: empty (did the stage before fail?)", name);
-	else if (begins_stream(first))
+	else if (reap_load_begins_stream(first))
 		rc = load_stream(fd, name, accept, pack, l, e);
 	else
 		rc = reap_scores_read_yaml(fd, name, &l->head, &l->scores, e);

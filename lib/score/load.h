@@ -26,4 +26,7 @@ REAP_MUST_CHECK int reap_load(int fd, const char *name, unsigned accept, const c
 	struct reap_loaded *l, struct reap_err *e);
 void reap_loaded_free(struct reap_loaded *l);
 
+/* Does a stream begin with this byte, and no YAML? */
+bool reap_load_begins_stream(uint8_t first);
+
 #endif

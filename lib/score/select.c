@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/score/select.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,26 +130,33 @@ static int select_layer(const struct reap_scores *s, const struct reap_selection
 	return REAP_OK;
 }
 
-/* "keep24of32_k75_eaft_sum": the share in whole percent, half to even. */
-static void put_label(const struct reap_scores *s, const struct reap_selection *sel,
-	struct reap_plan *p)
+static const char reversed[] = "_reversed";
+
+/* "keep24of32_k75_eaft_sum": the share in whole percent, half to even.  `seed`: what
+ * stands behind random; "": nothing. */
+static void put_label(struct reap_plan *p, const char *seed, bool reverse)
 {
 	size_t n = sizeof(p->label);
-	int at = snprintf(p->label, n, "keep%uof%u_k%.0f_%s", p->keep_n, p->experts,
-		nearbyint(100.0 * p->keep_n / p->experts), s->method);
+	int at = snprintf(p->label, n, "keep%uof%u_k%.0f_%s%s", p->keep_n, p->experts,
+		nearbyint(100.0 * p->keep_n / p->experts), p->method, seed);
 
-	if (strcmp(s->method, reap_method_name(REAP_RANDOM)) == 0)
-		at += snprintf(p->label + at, n - (size_t)at, "%llu", (unsigned long long)s->seed);
-	if (sel->core_pos > 0 || sel->core_count > 0)
-		at += snprintf(p->label + at, n - (size_t)at, "_corep%uc%u", sel->core_pos,
-			sel->core_count);
-	if (sel->reverse)
-		snprintf(p->label + at, n - (size_t)at, "_reversed");
+	if (p->core_pos > 0 || p->core_count > 0)
+		at += snprintf(p->label + at, n - (size_t)at, "_corep%uc%u", p->core_pos,
+			p->core_count);
+	if (reverse)
+		snprintf(p->label + at, n - (size_t)at, "%s", reversed);
+}
+
+/* A multiple of what keep_n is one of; --force lets others through. */
+static uint32_t multiple(const struct reap_selection *sel, uint32_t experts)
+{
+	return sel->keep_n % sel->multiple_of == 0 || sel->keep_n == experts ? sel->multiple_of : 1;
 }
 
 int reap_select(const struct reap_scores *s, const struct reap_selection *sel, const char *name,
 	struct reap_plan *p, struct reap_err *e)
 {
+	char seed[24] = "";
 	int rc = reap_plan_init(p, s->layers, s->experts, sel->keep_n, e);
 
 	if (rc == REAP_OK && sel->core_pos > 0 && !(s->known & REAP_KNOWN_REGIONS))
@@ -168,10 +176,94 @@ int reap_select(const struct reap_scores *s, const struct reap_selection *sel, c
 	snprintf(p->order, sizeof(p->order), "%s", sel->by_rank ? "rank" : "ascending");
 	p->core_pos = sel->core_pos;
 	p->core_count = sel->core_count;
-	p->multiple_of = sel->multiple_of;
+	p->multiple_of = multiple(sel, s->experts);
 	p->keep_frac = sel->keep_frac;
-	put_label(s, sel, p);
+	if (strcmp(s->method, reap_method_name(REAP_RANDOM)) == 0)
+		snprintf(seed, sizeof(seed), "%" PRIu64, s->seed);
+	put_label(p, seed, sel->reverse);
 	return REAP_OK;
+}
+
+/* ---- a plan that was read ---- */
+
+static bool is_reversed(const struct reap_plan *p)
+{
+	return strstr(p->label, reversed) != NULL;
+}
+
+/* Is the label the one that the other fields make? */
+static bool label_agrees(const struct reap_plan *p)
+{
+	const char *random = reap_method_name(REAP_RANDOM), *at = strstr(p->label, random);
+	struct reap_plan made = *p;
+	char seed[24] = "";
+
+	if (strcmp(p->method, random) == 0 && at != NULL) {
+		at += strlen(random);
+		snprintf(seed, sizeof(seed), "%.*s", (int)strspn(at, "0123456789"), at);
+	}
+	put_label(&made, seed, is_reversed(p));
+	return strcmp(made.label, p->label) == 0;
+}
+
+/* Does some rounding of the share that was asked for make keep_n? */
+static bool share_agrees(const struct reap_plan *p)
+{
+	for (enum reap_round r = REAP_CEIL; r <= REAP_NEAREST; r++)
+		if (reap_select_keep_n(p->keep_frac, p->experts, r, p->multiple_of) == p->keep_n)
+			return true;
+	return p->keep_frac == 0;
+}
+
+int reap_select_check_plan(const struct reap_plan *p, const char *name, struct reap_err *e)
+{
+	if (p->scores_sha256[0] == '\0')
+		return REAP_OK;
+	if (reap_method_from_name(p->method) == REAP_METHODS)
+		return reap_fail(e, REAP_ESTREAM, "%s: method: there is no '%s'", name, p->method);
+	if (!label_agrees(p))
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: label: '%s', but it keeps %u of %u by %s, core_pos %u, core_count %u",
+			name, p->label, p->keep_n, p->experts, p->method, p->core_pos,
+			p->core_count);
+	if (p->multiple_of == 0 || (p->keep_n % p->multiple_of != 0 && p->keep_n != p->experts))
+		return reap_fail(e, REAP_ESTREAM, "%s: multiple_of: %u, but keep_n is %u", name,
+			p->multiple_of, p->keep_n);
+	if (!share_agrees(p))
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: keep_frac: %g of %u experts, a multiple of %u, are not %u", name,
+			p->keep_frac, p->experts, p->multiple_of, p->keep_n);
+	return REAP_OK;
+}
+
+int reap_select_same(const struct reap_scores *s, const char *scores_name,
+	const struct reap_plan *p, const char *name, struct reap_err *e)
+{
+	const struct reap_selection sel = {.keep_n = p->keep_n,
+		.multiple_of = p->multiple_of,
+		.keep_frac = p->keep_frac,
+		.core_pos = p->core_pos,
+		.core_count = p->core_count,
+		.by_rank = strcmp(p->order, "rank") == 0,
+		.reverse = is_reversed(p)};
+	const size_t bytes = p->keep_n * sizeof(*p->keep);
+	struct reap_plan made;
+	int rc = reap_select(s, &sel, scores_name, &made, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	if (strcmp(made.label, p->label) != 0)
+		rc = reap_fail(e, REAP_EFAIL, "%s: label: '%s', but %s makes it '%s'", name,
+			p->label, scores_name, made.label);
+	for (uint32_t l = 0; rc == REAP_OK && l < p->layers; l++)
+		if (made.kept_mass[l] != p->kept_mass[l] ||
+			memcmp(made.keep + (size_t)l * p->keep_n, p->keep + (size_t)l * p->keep_n,
+				bytes) != 0)
+			rc = reap_fail(e, REAP_EFAIL,
+				"%s: layer %u: keeps not what %s and its options make it keep",
+				name, l, scores_name);
+	reap_plan_free(&made);
+	return rc;
 }
 
 double reap_select_share(const struct reap_plan *p, uint32_t layer, const double *value)

@@ -37,6 +37,15 @@ struct reap_selection {
 REAP_MUST_CHECK int reap_select(const struct reap_scores *s, const struct reap_selection *sel,
 	const char *name, struct reap_plan *p, struct reap_err *e);
 
+/* Does what a plan that was cut from scores says of itself agree: method, label, numbers?
+ * REAP_ESTREAM, with `name` of the plan.  Of one that was made otherwise nothing is asked. */
+REAP_MUST_CHECK int reap_select_check_plan(const struct reap_plan *p, const char *name,
+	struct reap_err *e);
+
+/* Is the plan, which agrees with itself, the one that its fields make of the scores? */
+REAP_MUST_CHECK int reap_select_same(const struct reap_scores *s, const char *scores_name,
+	const struct reap_plan *p, const char *name, struct reap_err *e);
+
 /* What share of a layer's sum of `value` (layers, experts) the kept experts have.
  * Negative values count as 0; 1 when there is nothing to share. */
 double reap_select_share(const struct reap_plan *p, uint32_t layer, const double *value);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * reap_scores_read_yaml(), declared in scores_yaml.h.
+ * reap_scores_read_yaml() and reap_scores_parse_yaml(), declared in scores_yaml.h.
  */
 #include "lib/score/scores_yaml.h"
 
@@ -563,43 +563,17 @@ static int get_scores(const struct yaml *y, const struct reap_model_id *m, struc
 	return check_digest(y, m, s);
 }
 
-static int read_all(int fd, const char *name, char **text, size_t *len, struct reap_err *e)
-{
-	size_t cap = 0;
-
-	*text = NULL;
-	for (*len = 0;;) {
-		ssize_t n;
-
-		if (*len > REAP_YAML_MAX_BYTES)
-			return reap_fail(e, REAP_ESTREAM, "%s: more than %d bytes of text", name,
-				REAP_YAML_MAX_BYTES);
-		if (!reap_grow(text, &cap, *len + (1 << 16), 1))
-			return reap_fail_memory(e, name);
-		n = reap_read_full(fd, *text + *len, cap - *len);
-		if (n < 0)
-			return reap_fail_errno(e, "%s", name);
-		if (n == 0)
-			return REAP_OK;
-		*len += (size_t)n;
-	}
-}
-
-int reap_scores_read_yaml(int fd, const char *name, struct reap_header *h, struct reap_scores *s,
-	struct reap_err *e)
+int reap_scores_parse_yaml(const char *text, size_t len, const char *name, struct reap_header *h,
+	struct reap_scores *s, struct reap_err *e)
 {
 	struct yaml y = {.name = name, .e = e};
 	struct reap_node *root = NULL;
 	const struct reap_node *kind;
 	struct reap_err inner = {0};
-	char *text;
-	size_t len;
 	int rc;
 
 	*h = (struct reap_header){0};
 	*s = (struct reap_scores){0};
-	if ((rc = read_all(fd, name, &text, &len, e)) != REAP_OK)
-		goto out;
 	if (reap_yaml_parse(text, len, name, &root, &inner) != REAP_OK) {
 		rc = inner.memory ? reap_fail_memory(e, name)
 				  : reap_fail(e, REAP_ESTREAM,
@@ -629,10 +603,46 @@ int reap_scores_read_yaml(int fd, const char *name, struct reap_header *h, struc
 		rc = get_scores(&y, &h->model, s);
 out:
 	reap_node_free(root);
-	free(text);
 	if (rc != REAP_OK) {
 		reap_header_free(h);
 		reap_scores_free(s);
 	}
+	return rc;
+}
+
+static int read_all(int fd, const char *name, char **text, size_t *len, struct reap_err *e)
+{
+	size_t cap = 0;
+
+	*text = NULL;
+	for (*len = 0;;) {
+		ssize_t n;
+
+		if (*len > REAP_YAML_MAX_BYTES)
+			return reap_fail(e, REAP_ESTREAM, "%s: more than %d bytes of text", name,
+				REAP_YAML_MAX_BYTES);
+		if (!reap_grow(text, &cap, *len + (1 << 16), 1))
+			return reap_fail_memory(e, name);
+		n = reap_read_full(fd, *text + *len, cap - *len);
+		if (n < 0)
+			return reap_fail_errno(e, "%s", name);
+		if (n == 0)
+			return REAP_OK;
+		*len += (size_t)n;
+	}
+}
+
+int reap_scores_read_yaml(int fd, const char *name, struct reap_header *h, struct reap_scores *s,
+	struct reap_err *e)
+{
+	char *text;
+	size_t len;
+	int rc = read_all(fd, name, &text, &len, e);
+
+	*h = (struct reap_header){0};
+	*s = (struct reap_scores){0};
+	if (rc == REAP_OK)
+		rc = reap_scores_parse_yaml(text, len, name, h, s, e);
+	free(text);
 	return rc;
 }

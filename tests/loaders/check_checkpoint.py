@@ -236,8 +236,8 @@ def check_source(ck, src):
     for f in os.listdir(src.dir):
         path = os.path.join(src.dir, f)
         skip = re.search(r"\.(safetensors|index\.json|bin|pt|pth|gguf|incomplete|part)$", f) or f.startswith(".") or f in (
-            "config.json", "expert_mapping.json", "reap-recipe.yaml", "reap-scores.yaml",
-            "README.md", "SHA256SUMS", "verdict.md")
+            "config.json", "expert_mapping.json") or re.match(
+                r"readme|(sha256sums|verdict|report)(\.|$)|reap-.*\.ya?ml$", f, re.IGNORECASE)
         if os.path.isfile(path) and not skip:
             copy = os.path.join(ck.dir, f)
             if check(os.path.isfile(copy), "%s was not copied" % f):
