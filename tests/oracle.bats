@@ -19,8 +19,8 @@
 load helpers
 
 GEN=$REAP_BUILD/gen/random_checkpoint
-OUTLIERS=(outliers_residual outliers_norm outliers_norm_weights outliers_keys
-	outliers_queries_keys outliers_values)
+OUTLIERS=(outliers_residual outliers_norm outliers_norm_weights outliers_final_norm outliers_head
+	outliers_keys outliers_queries_keys outliers_values)
 
 setup_file() {
 	local case args
