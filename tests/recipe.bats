@@ -118,6 +118,14 @@ prune() {
 	sed -i 's/w_conflict: -1.0/w_conflict: -2/' "$TMP/r.yaml"
 	grep -q 'w_conflict: -2$' "$TMP/r.yaml"
 	reap-recipe --check "$TMP/r.yaml"
+	prune 's/^  entropy_topk: 20/  entropy_topk: 30/'
+	fails 1 "scoring.entropy_topk: the entropy in a trace is that of the top 20" reap-recipe "$TMP/r.yaml"
+	# Two places of one figure, neither of which is the one that is read.
+	prune '/keep_n_multiple_of/d;s/^structural_rewrite:/&\n  keep_n_multiple_of: 2/;s/^model:/&\n  constraints: {keep_n_multiple_of: 2}/'
+	[ "$(reap-recipe --words "$TMP/r.yaml" | tr '\0' '\n' | grep -A1 '^selection_constraints.keep_n_multiple_of')" = \
+		$'selection_constraints.keep_n_multiple_of\n2' ]
+	sed -i 's/constraints: {keep_n_multiple_of: 2}/constraints: {keep_n_multiple_of: 4}/' "$TMP/r.yaml"
+	fails 1 "model.constraints.keep_n_multiple_of: differs from structural_rewrite.keep_n_multiple_of" reap-recipe "$TMP/r.yaml"
 }
 
 @test "run_matrix: names are checked, entries need a length and a number of blocks" {
@@ -405,8 +413,6 @@ read_by_pipelines() {
 		grep -ohE '\b(R|E|OTHER|MAKER|values)\[[a-zA-Z0-9_.$]+\]?' pipelines/{prune,evaluate,cost-probe,list,*.bash} |
 			sed 's/^[A-Za-z]*\[//;s/\]$//' | grep -vx id
 		grep -ohE '(items|packs) [RE] ("[^"]*" )?[a-z_.]+' pipelines/{prune,cost-probe,list,*.bash} | sed 's/.* //'
-		grep -ohE '\bscoring (entropy_topk|cc_quantile|uncertain_quantile)' pipelines/prune |
-			sed -n 's/^scoring //;p;' | sed 's/.*/scoring.&\nprofiling_data.eaft.&/'
 		grep -ohE '\bcollector [a-z_]+' pipelines/evaluation.bash |
 			sed 's/^collector //;s/.*/collector_defaults.&\ncollector_overrides.&\nrun_matrix.$i.collector_overrides.&/'
 		grep -ohE '\$recipe\.[a-z_.]+' pipelines/card/card.jq | sed 's/^.recipe.//'

@@ -81,33 +81,56 @@ static double number(const struct reap_node *n)
 	return n->kind == REAP_NODE_INT ? (double)n->integer : n->real;
 }
 
-/* Figures that stand at two places, as in the recipes that this system follows,
- * must be one figure. */
+const struct reap_recipe_twin reap_recipe_twins[] = {
+	{"profiling_data.eaft.entropy_topk", "scoring.entropy_topk"},
+	{"profiling_data.eaft.cc_quantile", "scoring.cc_quantile"},
+	{"profiling_data.eaft.uncertain_quantile", "scoring.uncertain_quantile"},
+	{"profiling_data.eaft.w_good", "scoring.weights.w_good"},
+	{"profiling_data.eaft.w_uncertain", "scoring.weights.w_uncertain"},
+	{"profiling_data.eaft.w_conflict", "scoring.weights.w_conflict"},
+	{"structural_rewrite.keep_n_multiple_of", "selection_constraints.keep_n_multiple_of"},
+	{"model.constraints.keep_n_multiple_of", "selection_constraints.keep_n_multiple_of"},
+};
+const size_t reap_recipe_twin_count = sizeof(reap_recipe_twins) / sizeof(*reap_recipe_twins);
+
+const struct reap_node *reap_recipe_twin(const struct reap_node *root, const char *read,
+	const char **where)
+{
+	const struct reap_node *n = reap_node_at(root, read);
+
+	*where = read;
+	for (size_t i = 0; n == NULL && i < reap_recipe_twin_count; i++)
+		if (strcmp(reap_recipe_twins[i].read, read) == 0) {
+			*where = reap_recipe_twins[i].other;
+			n = reap_node_at(root, *where);
+		}
+	return n;
+}
+
 static int check_twins(const struct reap_node *root, struct reap_err *e)
 {
-	static const char *const twins[][2] = {
-		{"profiling_data.eaft.entropy_topk", "scoring.entropy_topk"},
-		{"profiling_data.eaft.cc_quantile", "scoring.cc_quantile"},
-		{"profiling_data.eaft.uncertain_quantile", "scoring.uncertain_quantile"},
-		{"profiling_data.eaft.w_good", "scoring.weights.w_good"},
-		{"profiling_data.eaft.w_uncertain", "scoring.weights.w_uncertain"},
-		{"profiling_data.eaft.w_conflict", "scoring.weights.w_conflict"},
-		{"structural_rewrite.keep_n_multiple_of",
-			"selection_constraints.keep_n_multiple_of"},
-		{"model.constraints.keep_n_multiple_of",
-			"selection_constraints.keep_n_multiple_of"},
-	};
+	for (size_t i = 0; i < reap_recipe_twin_count; i++) {
+		const char *where;
+		const struct reap_node *a = reap_node_at(root, reap_recipe_twins[i].other);
+		const struct reap_node *b =
+			reap_recipe_twin(root, reap_recipe_twins[i].read, &where);
 
-	for (size_t i = 0; i < sizeof(twins) / sizeof(*twins); i++) {
-		const struct reap_node *a = reap_node_at(root, twins[i][0]);
-		const struct reap_node *b = reap_node_at(root, twins[i][1]);
-
-		if (a == NULL || b == NULL)
-			continue;
-		if (number(a) != number(b))
-			return reap_node_fail(a, twins[i][0], e, "differs from ", twins[i][1]);
+		if (a != NULL && number(a) != number(b))
+			return reap_node_fail(a, reap_recipe_twins[i].other, e, "differs from ",
+				where);
 	}
 	return REAP_OK;
+}
+
+/* What reap-route records of a token does not depend on a recipe. */
+static int check_outcome(const struct reap_node *root, struct reap_err *e)
+{
+	const char *where;
+	const struct reap_node *n = reap_recipe_twin(root, "scoring.entropy_topk", &where);
+
+	return n == NULL || n->integer == 20
+		? REAP_OK
+		: reap_node_fail(n, where, e, "the entropy in a trace is that of the top 20", "");
 }
 
 static int check_sampling(const struct reap_node *root, struct reap_err *e)
@@ -174,6 +197,7 @@ static int check_prune(const struct reap_node *root, struct reap_err *e)
 	if (experts != NULL && reap_node_find(experts, "applied") == NULL)
 		return reap_node_fail(experts, core, e, "does not say whether it is applied", "");
 	if ((rc = check_keep_n(root, e)) != REAP_OK || (rc = check_twins(root, e)) != REAP_OK ||
+		(rc = check_outcome(root, e)) != REAP_OK ||
 		(rc = check_sampling(root, e)) != REAP_OK)
 		return rc;
 	return check_criterion(root, e);

@@ -48,7 +48,7 @@ void reap_node_print_yaml(const struct reap_node *n, FILE *f);
 
 /* For scripts: per scalar its dotted path, its value (nothing for null) and its place,
  * FILE:LINE, each ended by NUL.  A list of N elements is PATH.count, N, and PATH.0 to
- * PATH.N-1. */
+ * PATH.N-1.  A figure that has two places (consistency.h) is at the one that is read. */
 void reap_node_print_words(const struct reap_node *root, FILE *f);
 
 /* Every key that a recipe may have, one a line: path, type, kinds, and `read` or

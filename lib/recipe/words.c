@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "lib/recipe/consistency.h"
 #include "lib/recipe/rules.h"
 
 /* The way from the root to a node. */
@@ -65,11 +66,26 @@ static void print_words(const struct reap_node *n, const struct way *w, FILE *f)
 	}
 }
 
+/* A figure that stands only at its other place, at the one that is read. */
+static void print_twins(const struct reap_node *root, FILE *f)
+{
+	for (size_t i = 0; i < reap_recipe_twin_count; i++) {
+		const struct reap_recipe_twin *t = &reap_recipe_twins[i];
+		const struct way top = {0}, w = {.up = &top, .key = t->read};
+		const char *where;
+		const struct reap_node *n = reap_recipe_twin(root, t->read, &where);
+
+		if (n != NULL && strcmp(where, t->other) == 0)
+			print_words(n, &w, f);
+	}
+}
+
 void reap_node_print_words(const struct reap_node *root, FILE *f)
 {
 	struct way w = {0};
 
 	print_words(root, &w, f);
+	print_twins(root, f);
 }
 
 static const char *type_name(enum reap_rule_type t)
