@@ -18,7 +18,7 @@ BIN     := $(if $(filter rel,$(VARIANT)),bin,$B/bin)
 JOBS    ?= $(shell nproc 2>/dev/null || echo 1)
 VERSION := $(shell sed -n 's/^.define REAP_VERSION "\(.*\)"/\1/p' cmd/tool.h)
 
-PKGS    := msgpack yaml-0.1 jansson libpcre2-8 libb2 libcrypto libisal zlib libzstd
+PKGS    := msgpack yaml-0.1 jansson libpcre2-8 libutf8proc libb2 libcrypto libisal zlib libzstd
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
 	-Wwrite-strings $(if $(SAN),,-Wframe-larger-than=16384) # a stack may have 128 KiB
 SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer

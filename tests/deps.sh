@@ -8,7 +8,7 @@
 # shellcheck disable=SC2086
 set -eu
 
-build="gcc make pkg-config libc6-dev libmsgpack-dev libyaml-dev libjansson-dev libpcre2-dev
+build="gcc make pkg-config libc6-dev libmsgpack-dev libyaml-dev libjansson-dev libpcre2-dev libutf8proc-dev
 libb2-dev libssl-dev libisal-dev zlib1g-dev libzstd-dev"
 run="libopenblas0-pthread jq gnuplot-nox"
 tests="bats perl mandoc shellcheck python3 parallel zstd"

@@ -10,6 +10,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/utf8.h"
 #include "lib/text/bpe_impl.h"
+#include "lib/text/nfc.h"
 
 /* ---- the word cache ----
  *
@@ -47,6 +48,7 @@ struct reap_bpe_work {
 	size_t part_cap;
 	struct candidate *heap;
 	size_t heap_n, heap_cap;
+	struct reap_nfc nfc;
 };
 
 int reap_bpe_work_open(struct reap_bpe_work **out, const struct reap_bpe *bpe, struct reap_err *e)
@@ -79,6 +81,7 @@ void reap_bpe_work_close(struct reap_bpe_work *w)
 	free(w->cache);
 	free(w->part);
 	free(w->heap);
+	reap_nfc_free(&w->nfc);
 	free(w);
 }
 
@@ -241,6 +244,22 @@ static int encode_piece(struct reap_bpe_work *w, int level, const char *text, si
 	return encode_piece(w, level + 1, text + from, n - from, at + from, out, e);
 }
 
+/* The same, normalised first where the tokenizer says so. */
+static int encode_plain(struct reap_bpe_work *w, const char *text, size_t n, size_t at,
+	struct reap_tokens *out, struct reap_err *e)
+{
+	size_t first = out->n;
+	bool changed = false;
+	int rc = w->bpe->nfc ? reap_nfc(text, n, &w->nfc, &changed, e) : REAP_OK;
+
+	if (rc != REAP_OK || !changed)
+		return rc != REAP_OK ? rc : encode_piece(w, 0, text, n, at, out, e);
+	rc = encode_piece(w, 0, w->nfc.text, w->nfc.n, 0, out, e);
+	for (size_t i = first; i < out->n; i++)
+		out->end[i] = (uint32_t)at + w->nfc.at[out->end[i]];
+	return rc;
+}
+
 /* The longest added token that the n bytes at s begin with, or NULL: the range
  * of tokens that agree so far is narrowed byte by byte. */
 static const struct added_token *added_at(const struct reap_bpe *b, const char *s, size_t n)
@@ -313,7 +332,7 @@ int reap_bpe_encode_parts(struct reap_bpe_work *w, const char *text,
 		const struct added_token *t;
 
 		if (!part[i].token) {
-			if ((rc = encode_piece(w, 0, text + from, n, from, out, e)) != REAP_OK)
+			if ((rc = encode_plain(w, text + from, n, from, out, e)) != REAP_OK)
 				return rc;
 			continue;
 		}
@@ -346,12 +365,12 @@ int reap_bpe_encode(struct reap_bpe_work *w, const char *text, size_t n, struct 
 			at++;
 			continue;
 		}
-		if ((rc = encode_piece(w, 0, text + from, at - from, from, out, e)) != REAP_OK ||
+		if ((rc = encode_plain(w, text + from, at - from, from, out, e)) != REAP_OK ||
 			(rc = put_token(out, t->id, at + t->len, e)) != REAP_OK)
 			return rc;
 		from = at += t->len;
 	}
-	return encode_piece(w, 0, text + from, n - from, from, out, e);
+	return encode_plain(w, text + from, n - from, from, out, e);
 }
 
 void reap_tokens_free(struct reap_tokens *t)
@@ -388,6 +407,14 @@ bool reap_bpe_find(const struct reap_bpe *b, const char *token, size_t n, uint32
 	if (v != NULL)
 		*id = v->id;
 	return v != NULL;
+}
+
+bool reap_bpe_is_special(const struct reap_bpe *b, const char *text, size_t n, size_t *len)
+{
+	const struct added_token *t = added_at(b, text, n);
+
+	*len = t != NULL ? t->len : 0;
+	return t != NULL && t->special;
 }
 
 const char *reap_bpe_digest(const struct reap_bpe *b)

@@ -3,7 +3,7 @@
  * Byte-level BPE from a Hugging Face tokenizer.json: the ids, and where in the
  * text each token lies, are those of the `tokenizers` library.
  *
- * What the file format can say and this does not implement (normalizers,
+ * What the file format can say and this does not implement (normalizers but NFC,
  * dropout, prefixes and suffixes, unknown tokens, added tokens that strip or
  * match words only, ...) is refused when the file is read.
  */
@@ -35,6 +35,10 @@ const char *reap_bpe_digest(const struct reap_bpe *bpe);
 /* The id of an added token, or of a token of the vocabulary given as its bytes. */
 bool reap_bpe_find(const struct reap_bpe *bpe, const char *token, size_t n, uint32_t *id);
 
+/* Whether the n bytes begin with an added token that is no text of anybody's, such as the
+ * end of a turn; *len: of the added token that they begin with, 0: with none. */
+bool reap_bpe_is_special(const struct reap_bpe *bpe, const char *text, size_t n, size_t *len);
+
 /* The bytes of a token; NULL when no token has the id. */
 const char *reap_bpe_token(const struct reap_bpe *bpe, uint32_t id, size_t *n);
 
@@ -47,7 +51,9 @@ REAP_MUST_CHECK int reap_bpe_work_open(struct reap_bpe_work **w, const struct re
 void reap_bpe_work_close(struct reap_bpe_work *w); /* NULL allowed */
 
 /* Tokens of a text.  They tile it: token i is the bytes end[i-1] .. end[i], with
- * end[-1] = 0.  The arrays grow as needed; zero-initialise, free when done. */
+ * end[-1] = 0.  Where NFC changed the text, a token may have no bytes, and characters that
+ * were joined to one before them belong to its token.  The arrays grow as needed; zero-initialise,
+ * free when done. */
 struct reap_tokens {
 	uint32_t *id, *end;
 	size_t n, cap;

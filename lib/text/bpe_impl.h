@@ -32,6 +32,7 @@ struct merge_slot {
 struct added_token {
 	const char *text; /* in the blob */
 	uint32_t len, id;
+	bool special; /* no text of anybody's */
 };
 
 struct reap_bpe {
@@ -46,6 +47,7 @@ struct reap_bpe {
 	struct merge_slot *merge;
 	size_t merge_mask;
 	uint32_t byte_id[256];
+	bool nfc;           /* text is normalised before it is cut into words */
 	bool ignore_merges; /* a word that is a token stays whole */
 
 	/* Sorted by bytes, so that those that begin alike stand together. */

@@ -351,7 +351,7 @@ static bool overlap(const struct added_token *a, const struct added_token *b)
 	return false;
 }
 
-/* Without a normalizer, `normalized` only says which tokens are looked for first: those
+/* Without a normalizer `normalized` only says which tokens are looked for first: those
  * without it, in the whole text.  In one pass that comes out the same unless two of
  * different kinds can overlap. */
 static int check_normalized(struct load *l, const json_t *list)
@@ -360,6 +360,15 @@ static int check_normalized(struct load *l, const json_t *list)
 	const struct reap_bpe *b = l->b;
 	size_t late = 0;
 
+	/* Those with it would be looked for in the normal form. */
+	for (size_t i = 0; i < b->n_added && b->nfc; i++)
+		if (json_is_true(json_object_get(json_array_get(list, i), "normalized")))
+			return reap_fail(l->e, REAP_EFAIL,
+				"%s: added_tokens: %.80s, which is normalized, beside a normalizer: "
+				"not implemented",
+				l->name,
+				json_string_value(
+					json_object_get(json_array_get(list, i), "content")));
 	for (size_t i = 0; i < b->n_added; i++)
 		late += json_is_true(json_object_get(json_array_get(list, i), "normalized"));
 	if (late * (b->n_added - late) > MOST_PAIRS)
@@ -409,6 +418,7 @@ static int load_added(struct load *l, const json_t *list)
 		for (size_t k = 0; k < sizeof(off) / sizeof(off[0]); k++)
 			if ((rc = must_be_off(l, t, json_string_value(content), off[k])) != REAP_OK)
 				return rc;
+		a->special = json_is_true(json_object_get(t, "special"));
 		memcpy(b->blob + l->blob_n, json_string_value(content), n);
 		/* The blob may still move: a place now, a pointer below. */
 		a->text = (const char *)(uintptr_t)l->blob_n;
@@ -456,19 +466,36 @@ static int check_post_processor(struct load *l, const json_t *p)
 	return trim ? refuse(l, "post_processor", "trim_offsets") : REAP_OK;
 }
 
+/* None, or NFC, perhaps as the only one of a sequence. */
+static int load_normalizer(struct load *l, const json_t *normalizer)
+{
+	const json_t *list = json_object_get(normalizer, "normalizers");
+	const char *type;
+	int rc;
+
+	if (normalizer == NULL || json_is_null(normalizer))
+		return REAP_OK;
+	if ((rc = reap_json_str(normalizer, "type", l->name, &type, l->e)) != REAP_OK)
+		return rc;
+	if (strcmp(type, "Sequence") == 0 && json_array_size(list) <= 1)
+		return load_normalizer(l, json_array_get(list, 0));
+	if (strcmp(type, "NFC") != 0)
+		return refuse(l, "normalizer", type);
+	l->b->nfc = true;
+	return REAP_OK;
+}
+
 static int load_all(struct load *l, const json_t *root)
 {
-	const json_t *normalizer = json_object_get(root, "normalizer");
 	int rc;
 
 	if (!json_is_object(root))
 		return reap_fail(l->e, REAP_EFAIL, "%s: not an object", l->name);
-	if (normalizer != NULL && !json_is_null(normalizer))
-		return reap_fail(l->e, REAP_EFAIL, "%s: normalizer is not implemented", l->name);
 	/* Truncation and padding stand in files that were saved after training; loaders
 	 * set both themselves for each call. */
 	fill_alphabet(l);
-	if ((rc = load_pretokenizers(l, json_object_get(root, "pre_tokenizer"))) != REAP_OK ||
+	if ((rc = load_normalizer(l, json_object_get(root, "normalizer"))) != REAP_OK ||
+		(rc = load_pretokenizers(l, json_object_get(root, "pre_tokenizer"))) != REAP_OK ||
 		(rc = check_post_processor(l, json_object_get(root, "post_processor"))) !=
 			REAP_OK ||
 		(rc = load_model(l, json_object_get(root, "model"))) != REAP_OK)

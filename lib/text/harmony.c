@@ -149,7 +149,10 @@ void reap_harmony_mark(const struct reap_spans *s, const char *text, const struc
 	for (size_t i = 0; i < t->n; begin = t->end[i++]) {
 		size_t from = begin, to = t->end[i];
 
-		/* A token that holds part of a character stands for all of it. */
+		/* A token that holds part of a character, or none of the bytes that NFC
+		 * joined, stands for all of it. */
+		if (from == t->end[t->n - 1] && from > 0)
+			from--;
 		while (!reap_utf8_begins(text[from]))
 			from--;
 		for (; to < t->end[t->n - 1] && !reap_utf8_begins(text[to]); to++)

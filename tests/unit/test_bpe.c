@@ -160,8 +160,12 @@ static void check_refusals(const char *json)
 	static const struct {
 		const char *from, *to, *says;
 	} cases[] = {
-		{"\"normalizer\": null", "\"normalizer\": {\"type\": \"NFC\"}",
-			"normalizer is not"},
+		{"\"normalizer\": null", "\"normalizer\": {\"type\": \"NFKC\"}",
+			"normalizer: NFKC is not"},
+		{"\"normalizer\": null",
+			"\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": "
+			"\"NFC\"}, {\"type\": \"NFC\"}]}",
+			"normalizer: Sequence is not"},
 		{"\"dropout\": null", "\"dropout\": 0.1", "model.dropout is not"},
 		{"\"unk_token\": null", "\"unk_token\": \"a\"", "model.unk_token is not"},
 		{"\"continuing_subword_prefix\": null", "\"continuing_subword_prefix\": \"##\"",
@@ -354,6 +358,86 @@ static void check_chain(const char *json)
 	free(chained);
 }
 
+/* small.json with the normalizer and the split pattern of another family. */
+static struct reap_bpe *family(const json_t *small, const json_t *of)
+{
+	json_t *root = json_deep_copy(small), *token, *split;
+	struct reap_bpe *bpe = NULL;
+	struct reap_err e = {0};
+	char *text;
+	size_t i;
+
+	split = json_array_get(
+		json_object_get(json_object_get(root, "pre_tokenizer"), "pretokenizers"), 0);
+	json_object_set_new(split, "pattern",
+		json_pack("{s:O}", "Regex", json_object_get(of, "pattern")));
+	json_object_set(root, "normalizer", json_object_get(of, "normalizer"));
+	json_array_foreach (json_object_get(root, "added_tokens"), i, token)
+		json_object_set_new(token, "normalized", json_false());
+	text = json_dumps(root, 0);
+	ok(reap_bpe_parse(&bpe, text, strlen(text), "family", &e) == REAP_OK, "%s %s",
+		json_string_value(json_object_get(of, "family")), e.text);
+	free(text);
+	json_decref(root);
+	return bpe;
+}
+
+/* Are these the ids, and do the tokens tile the text? */
+static int same_ids(struct reap_bpe_work *w, const json_t *v)
+{
+	const json_t *text = json_object_get(v, "text"), *ids = json_object_get(v, "ids");
+	size_t n = json_string_length(text), from = 0;
+	struct reap_tokens t = {0};
+	struct reap_err e = {0};
+	int same = reap_bpe_encode(w, json_string_value(text), n, &t, &e) == REAP_OK &&
+		t.n == json_array_size(ids);
+
+	for (size_t i = 0; same && i < t.n; from = t.end[i++])
+		same = t.id[i] == json_integer_value(json_array_get(ids, i)) && t.end[i] >= from;
+	same = same && from == n;
+	reap_tokens_free(&t);
+	return same;
+}
+
+static void check_families(const char *small_text)
+{
+	json_t *small = json_loads(small_text, 0, NULL);
+	FILE *f = fopen(DIR "families.jsonl", "r");
+	struct reap_bpe_work *w = NULL;
+	struct reap_bpe *bpe = NULL;
+	struct reap_err e = {0};
+	size_t cap = 0, texts = 0, wrong = 0;
+	char *line = NULL;
+
+	while (f != NULL && getline(&line, &cap, f) > 0) {
+		json_t *v = json_loads(line, JSON_ALLOW_NUL, NULL);
+
+		if (json_object_get(v, "family") != NULL) {
+			reap_bpe_work_close(w);
+			reap_bpe_free(bpe);
+			w = NULL;
+			bpe = family(small, v);
+			ok(reap_bpe_work_open(&w, bpe, &e) == REAP_OK, "work %s", e.text);
+		} else {
+			texts++;
+			if (!same_ids(w, v)) {
+				wrong++;
+				printf("# differs: %.200s\n", line);
+			}
+		}
+		json_decref(v);
+	}
+	ok(texts > 200 && wrong == 0,
+		"%zu texts of other families have the ids of tokenizers, %zu not", texts - wrong,
+		wrong);
+	reap_bpe_work_close(w);
+	reap_bpe_free(bpe);
+	free(line);
+	if (f != NULL)
+		fclose(f);
+	json_decref(small);
+}
+
 int main(void)
 {
 	const char *real = getenv("REAP_TOKENIZER");
@@ -387,6 +471,7 @@ int main(void)
 	check_chain(json);
 	check_refusals(json);
 	check_taken(json);
+	check_families(json);
 	free(json);
 
 	if (real == NULL || real[0] == '\0') {
