@@ -24,12 +24,13 @@ static const char usage[] =
 	"\n"
 	"  -m, --model MODEL checkpoint directory\n"
 	"      --no-outcome  routes only: neither lm_head nor outcome records\n"
+	"      --fast        inputs of experts in 8 bits (as REAP_GEMM=i8)\n"
 	"      --layers A-B  routes of these layers only (from 0)\n"
 	"      --shard I/N   only every N-th block, beginning with the I-th\n"
 	"      --resume FILE take over the whole blocks of an interrupted "
 	"trace\n" TOOL_USAGE_HISTORY TOOL_USAGE_RUN TOOL_USAGE_DRY_RUN TOOL_USAGE_STD;
 
-enum { OPT_NO_OUTCOME = TOOL_OWN, OPT_LAYERS, OPT_SHARD, OPT_RESUME };
+enum { OPT_NO_OUTCOME = TOOL_OWN, OPT_FAST, OPT_LAYERS, OPT_SHARD, OPT_RESUME };
 
 enum { ENTROPY_TOPK = 20 };
 
@@ -352,6 +353,7 @@ int main(int argc, char **argv)
 {
 	static const struct option longopts[] = {{"model", required_argument, NULL, 'm'},
 		{"no-outcome", no_argument, NULL, OPT_NO_OUTCOME},
+		{"fast", no_argument, NULL, OPT_FAST},
 		{"layers", required_argument, NULL, OPT_LAYERS},
 		{"shard", required_argument, NULL, OPT_SHARD},
 		{"resume", required_argument, NULL, OPT_RESUME}, TOOL_LONG_RUN, TOOL_LONG_DRY_RUN,
@@ -369,6 +371,10 @@ int main(int argc, char **argv)
 			break;
 		case OPT_NO_OUTCOME:
 			o.outcome = false;
+			break;
+		case OPT_FAST:
+			if (setenv("REAP_GEMM", "i8", 1) != 0)
+				tool_usage("--fast: cannot be set");
 			break;
 		case OPT_LAYERS:
 			parse_layers(&o, optarg);

@@ -42,6 +42,15 @@ load pipeline
 	[ -z "$(find "$O" -name '*.part*' -o -name '*.resume' -o -name '*.new' -o -name '*.old')" ]
 }
 
+@test "precision: fast calibrates in 8 bits, and the card says so" {
+	REAP_GEMM=i8 reap-route -V | grep '^gemm: i8' >/dev/null || skip "no i8 on this processor"
+	printf '%s\n' 'extends: fast.yaml' 'profiling_data: {precision: fast}' 'evaluation: {with: ""}' \
+		>"$R/coarse.yaml"
+	pipe coarse >"$TMP/said"
+	reap-show "$O/coarse/calib.trace" | jq -e -s '.[0].backend | startswith("gemm: i8 (i8)")'
+	grep 'rounded to 8 bits' "$O/coarse/model/README.md"
+}
+
 @test "a second run does nothing; a new keep_n cuts again and runs no calibration again" {
 	stored
 	pipe fast >/dev/null

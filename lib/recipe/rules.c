@@ -138,6 +138,7 @@ const struct reap_rule reap_rules[] = {
 	BELOWS(PRUNE, "profiling_data.pack_files", 0),
 	NAME(PRUNE, "profiling_data.text_column", 0),
 	WORD(PRUNE, "profiling_data.keep", 0, "assistant|all"),
+	WORD(PRUNE, "profiling_data.precision", 0, "fine|fast"),
 	REAL(PRUNE, "profiling_data.holdout.fraction", NUL, 1e-6, 0.999999),
 	WORD(PRUNE, "profiling_data.holdout.split", 0, "calib|eval"),
 	WORD(PRUNE, "profiling_data.sampling.strategy", 0, "per_file|per_file_weighted|global"),

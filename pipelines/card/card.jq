@@ -30,6 +30,8 @@ $config[0] as $config | $config.num_local_experts as $keep | $manifest[0].model 
 	"| base model | \($base) |",
 	"| method | \(if $keep == $source.experts then "none: all experts are kept" else
 		"experts removed by `\($recipe.scoring.criterion // "the order in \($recipe.source.scores_yaml)")`; no fine-tuning" end) |",
+	if $recipe.profiling_data.precision == "fast" then
+		"| scores | of a fast calibration: inputs of experts rounded to 8 bits |" else empty end,
 	"| experts in each layer | \($keep) of \($source.experts) |",
 	"| experts per token | \($config.num_experts_per_tok) |",
 	"| layers | \($config.num_hidden_layers // 36) |",
