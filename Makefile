@@ -186,6 +186,10 @@ coverage: tools units
 bench: tools units
 	@$(TEST_ENV) tests/bench/run
 
+##   bench-scale    foresee the forward pass on up to 128 cores, from its tasks on one
+bench-scale: tools units
+	@$(TEST_ENV) tests/bench/scale
+
 ##   lint           static checks: clang-format, cppcheck, shellcheck, mandoc, headers, names
 lint: tools
 	@sh tests/deps.sh clang-format cppcheck
@@ -239,7 +243,7 @@ help:
 	@sed -n 's/^##//p' Makefile
 	@echo 'recipes:         make -C pipelines list'
 
-.PHONY: all tools deps demo test test-built test-slow test-odd test-stress test-resume test-faults test-tables test-loaders units fuzz coverage bench lint install uninstall \
+.PHONY: all tools deps demo test test-built test-slow test-odd test-stress test-resume test-faults test-tables test-loaders units fuzz coverage bench bench-scale lint install uninstall \
 	dist clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * scale MODEL CORES TOKENS LENGTH: how the forward pass would run on CORES cores.  It is
+ * run over one chunk of TOKENS pseudo-random tokens in blocks of LENGTH, by one thread, with a
+ * pool of this file in place of the library's, which notes the processor time of each task;
+ * from these follows, for cores that share nothing, when each phase would end if its tasks
+ * were handed out in order, as the pool does.  What runs between phases is serial.
+ *
+ * Prints "efficiency RATIO", the sum of all times over that of CORES cores and their number;
+ * and "lost SHARE PLACE" of what keeps it from 1: of the cores' time, what waits for the
+ * serial part, and for the last tasks of the phases of one function, whose address in this
+ * program PLACE is.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/base/mem.h"
+#include "lib/base/thread.h"
+#include "lib/engine/engine.h"
+
+typedef void task_fn(void *arg, size_t task, int thread);
+
+/* ---- the pool that is linked in place of the library's ---- */
+
+struct reap_pool {
+	int threads;
+};
+
+struct phase {
+	task_fn *fn;
+	size_t first, tasks; /* in `duration` */
+};
+
+static struct phase *phase;
+static double *duration;
+static size_t phases, phase_cap, durations, duration_cap;
+static struct reap_pool the_pool;
+static double serial, since; /* since: the end of the last phase */
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int reap_cpu_count(void)
+{
+	return 1;
+}
+
+int reap_pool_open(struct reap_pool **pool, int n, struct reap_err *e)
+{
+	(void)e;
+	the_pool.threads = n;
+	*pool = &the_pool;
+	return REAP_OK;
+}
+
+void reap_pool_close(struct reap_pool *pool)
+{
+	(void)pool;
+}
+
+int reap_pool_threads(const struct reap_pool *pool)
+{
+	return pool->threads;
+}
+
+void reap_pool_run(struct reap_pool *pool, size_t n, task_fn *fn, void *arg)
+{
+	double t = now();
+
+	(void)pool;
+	serial += t - since;
+	if (!reap_grow(&phase, &phase_cap, phases + 1, sizeof(*phase)) ||
+		!reap_grow(&duration, &duration_cap, durations + n, sizeof(*duration)))
+		abort();
+	phase[phases++] = (struct phase){fn, durations, n};
+	t = now();
+	for (size_t i = 0; i < n; i++) {
+		double end;
+
+		fn(arg, i, 0);
+		end = now();
+		duration[durations++] = end - t;
+		t = end;
+	}
+	since = t;
+}
+
+/* ---- what follows ---- */
+
+enum { MOST_CORES = 128, MOST_PLACES = 64 };
+
+/* When the last task of a phase ends. */
+static double makespan(const struct phase *p, int cores)
+{
+	double free_at[MOST_CORES] = {0}, last = 0;
+
+	for (size_t i = 0; i < p->tasks; i++) {
+		int c = 0;
+
+		for (int j = 1; j < cores; j++)
+			if (free_at[j] < free_at[c])
+				c = j;
+		free_at[c] += duration[p->first + i];
+		last = free_at[c] > last ? free_at[c] : last;
+	}
+	return last;
+}
+
+static double work_of(const struct phase *p)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < p->tasks; i++)
+		sum += duration[p->first + i];
+	return sum;
+}
+
+extern const char __executable_start[];
+
+static void print(int cores)
+{
+	task_fn *fn[MOST_PLACES];
+	double waits[MOST_PLACES] = {0}, all = serial, time = serial;
+	size_t places = 0;
+
+	for (size_t i = 0; i < phases; i++) {
+		double work = work_of(&phase[i]), last = makespan(&phase[i], cores);
+		size_t f = 0;
+
+		all += work;
+		time += last;
+		while (f < places && fn[f] != phase[i].fn)
+			f++;
+		if (f == MOST_PLACES)
+			abort();
+		if (f == places)
+			fn[places++] = phase[i].fn;
+		waits[f] += last * cores - work;
+	}
+	printf("efficiency %.3f\n", all / time / cores);
+	printf("lost %.3f serial\n", serial * (cores - 1) / (time * cores));
+	for (size_t f = 0; f < places; f++)
+		printf("lost %.3f 0x%zx\n", waits[f] / (time * cores),
+			(size_t)((const char *)(size_t)fn[f] - __executable_start));
+}
+
+/* ---- the run ---- */
+
+static int no_route(void *arg, const struct reap_route *r, struct reap_err *e)
+{
+	(void)arg, (void)r, (void)e;
+	return REAP_OK;
+}
+
+static int no_outcome(void *arg, const struct reap_outcome *o, struct reap_err *e)
+{
+	(void)arg, (void)o, (void)e;
+	return REAP_OK;
+}
+
+static int run(const char *dir, int cores, uint32_t tokens, uint32_t len, struct reap_err *e)
+{
+	const struct reap_engine_opts o = {.threads = cores,
+		.memory = (uint64_t)1 << 40,
+		.routes = true,
+		.outcomes = true,
+		.entropy_topk = 20};
+	const struct reap_engine_sink sink = {no_route, no_outcome, NULL};
+	struct reap_model *m = NULL;
+	struct reap_engine *eng = NULL;
+	struct reap_block *b = reap_calloc(tokens / len, sizeof(*b));
+	uint32_t *ids = reap_alloc(tokens, sizeof(*ids)), s = 1;
+	uint8_t *keep = reap_alloc(tokens, 1), *channel = reap_calloc(tokens, 1);
+	int rc;
+
+	if (b == NULL || ids == NULL || keep == NULL || channel == NULL)
+		return reap_fail_memory(e, "the tokens");
+	if ((rc = reap_model_open(&m, dir, e)) != REAP_OK ||
+		(rc = reap_model_map(m, e)) != REAP_OK ||
+		(rc = reap_engine_open(&eng, m, &o, e)) != REAP_OK)
+		goto out;
+	memset(keep, 1, tokens);
+	for (uint32_t i = 0; i < tokens; i++) {
+		s = s * 69069 + 1;
+		ids[i] = (uint32_t)((uint64_t)s * m->cfg.vocab >> 32);
+	}
+	for (uint32_t i = 0; i < tokens / len; i++)
+		b[i] = (struct reap_block){.pack = "scale",
+			.index = i,
+			.len = len,
+			.ids = ids + (size_t)i * len,
+			.keep = keep,
+			.channel = channel};
+	since = now();
+	rc = reap_engine_run(eng, b, tokens / len, &sink, NULL, e);
+	serial += now() - since;
+out:
+	reap_engine_close(eng);
+	reap_model_close(m);
+	free(b);
+	free(ids);
+	free(keep);
+	free(channel);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct reap_err e = {0};
+	int cores = argc == 5 ? atoi(argv[2]) : 0;
+	uint32_t tokens = argc == 5 ? (uint32_t)atoi(argv[3]) : 0;
+	uint32_t len = argc == 5 ? (uint32_t)atoi(argv[4]) : 0;
+
+	if (cores < 1 || cores > MOST_CORES || len == 0 || tokens < len) {
+		fprintf(stderr, "usage: scale MODEL CORES TOKENS LENGTH\n");
+		return 2;
+	}
+	if (run(argv[1], cores, tokens, len, &e) != REAP_OK) {
+		fprintf(stderr, "scale: %s\n", e.text);
+		return 1;
+	}
+	print(cores);
+	free(phase);
+	free(duration);
+	return 0;
+}
