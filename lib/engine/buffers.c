@@ -5,12 +5,15 @@
 
 #include "lib/base/mem.h"
 
-enum { LEAST_ROWS = 4096, MOST_ROWS = 32768 }; /* of a group of experts */
+/* Of a group of experts.  Many threads take more of them, to have something to do. */
+enum { LEAST_ROWS = 4096, MOST_ROWS = 32768, ROWS_OF_THREAD = 512 };
 
 size_t reap_group_rows(const struct reap_engine *g, size_t tokens)
 {
 	size_t pairs = tokens * g->cfg->top_k, rows = pairs / 8;
+	size_t threads = (size_t)g->o.threads * ROWS_OF_THREAD;
 
+	rows = rows > threads ? rows : threads;
 	if (rows > MOST_ROWS)
 		return MOST_ROWS;
 	if (rows < LEAST_ROWS)

@@ -309,7 +309,7 @@ static void run_task(void *arg, size_t task, int thread)
 	const struct reap_gemm *gemm = g->gemm;
 	const struct reap_product *p;
 	const void *packed;
-	size_t lo = 0, hi = r->n, slabs, slab, n, n0, k, first, last;
+	size_t lo = 0, hi = r->n, slabs, slab, part, n, n0, k, first, last;
 	float *c = reap_gemm_tile(g, thread);
 
 	/* The last product that starts at or before the task. */
@@ -325,11 +325,12 @@ static void run_task(void *arg, size_t task, int thread)
 	task -= p->first_task;
 	slabs = slab_count(gemm, p->w->n);
 	slab = task % slabs;
+	part = task / slabs;
+	first = part * p->panels / p->parts;
+	last = (part + 1) * p->panels / p->parts;
 	k = p->w->k;
 	if (p->packed != NULL) {
 		packed = reap_gemm_slab(gemm, p->packed, p->w->n, k, slab, &n0, &n);
-		first = task / slabs;
-		last = first + 1;
 	} else {
 		void *own = g->slabs + (size_t)thread * g->slab_bytes;
 
@@ -337,8 +338,6 @@ static void run_task(void *arg, size_t task, int thread)
 		n = slab_columns(gemm, p->w->n, slab);
 		gemm->pack(own, p->w, n0, n, g->kern);
 		packed = own;
-		first = 0;
-		last = p->panels;
 	}
 	for (size_t panel = first; panel < last; panel++) {
 		const struct reap_panel *q = &p->panel[panel];
@@ -360,13 +359,22 @@ static void run_task(void *arg, size_t task, int thread)
 void reap_gemm_run(const struct reap_gemm_ctx *g, struct reap_product *p, size_t n)
 {
 	struct run r = {.g = g, .p = p, .n = n};
-	size_t tasks = 0;
+	/* Threads that would have no slab pack another's again, for a share of its panels, as
+	 * long as that is little beside multiplying them. */
+	enum { TASKS = 8, LEAST_PANELS = 4 };
+	const size_t want = TASKS * (size_t)reap_pool_threads(g->pool);
+	size_t slabs = 0, tasks = 0;
 
+	for (size_t i = 0; i < n; i++)
+		slabs += slab_count(g->gemm, p[i].w->n);
 	for (size_t i = 0; i < n; i++) {
+		size_t most = p[i].panels / LEAST_PANELS, parts = (want + slabs - 1) / slabs;
+
+		parts = parts < most ? parts : most;
 		p[i].first_task = tasks;
+		p[i].parts = p[i].packed != NULL ? p[i].panels : parts > 0 ? parts : 1;
 		if (p[i].panels > 0)
-			tasks += slab_count(g->gemm, p[i].w->n) *
-				(p[i].packed != NULL ? p[i].panels : 1);
+			tasks += slab_count(g->gemm, p[i].w->n) * p[i].parts;
 	}
 	reap_pool_run(g->pool, tasks, run_task, &r);
 }

@@ -152,7 +152,7 @@ struct reap_product {
 	/* Called from any thread, for tiles that do not overlap. */
 	void (*done)(void *arg, const struct reap_tile *t);
 	void *arg;
-	size_t first_task; /* the driver's own */
+	size_t first_task, parts; /* the driver's own */
 };
 
 /* Run n products at once. */
