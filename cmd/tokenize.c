@@ -15,6 +15,7 @@
 #include "lib/base/thread.h"
 #include "lib/base/utf8.h"
 #include "lib/stream/pack_notes.h"
+#include "lib/text/family.h"
 #include "lib/text/folder.h"
 #include "lib/text/pack.h"
 #include "lib/text/tokenizer.h"
@@ -540,7 +541,7 @@ static void add_count(char *list, size_t size, const char *name, uint64_t n)
 
 /* What became of a pack's rows.  A pack of which nothing is kept is of no use to
  * any tool further down. */
-static int tell_pack(const struct reap_pack_info *p, struct reap_err *e)
+static int tell_pack(const struct reap_pack_info *p, const char *tags, struct reap_err *e)
 {
 	char skipped[200] = "", channels[200] = "";
 
@@ -573,10 +574,10 @@ static int tell_pack(const struct reap_pack_info *p, struct reap_err *e)
 	if (p->kept == 0)
 		return reap_fail(e, REAP_EFAIL,
 			"pack %s: nothing is kept of its %" PRIu64 " rows: no text "
-			"of an assistant (<|start|>assistant or <|channel|>, then <|message|>), and no 1 "
+			"of an assistant (%s), and no 1 "
 			"in a keep_mask: give chat rows, such as messages or prompt and completion, or "
 			"--keep all",
-			p->pack, p->rows_seen);
+			p->pack, p->rows_seen, tags);
 	return REAP_OK;
 }
 
@@ -645,7 +646,10 @@ static int run_packs(struct state *s, struct reap_rows *const *rows, size_t n, c
 					s->info[i].pack, reap_part_name(o->split),
 					o->rule.fraction);
 		for (size_t i = 0; i < packs && rc == REAP_OK; i++)
-			if (s->info[i].rows_seen > 0 && (rc = tell_pack(&s->info[i], e)) == REAP_OK)
+			if (s->info[i].rows_seen > 0 &&
+				(rc = tell_pack(&s->info[i],
+					 reap_family_tags(reap_family_of(s->tokenizer.bpe)), e)) ==
+					REAP_OK)
 				rc = reap_pack_list_add(&s->written, &s->info[i], e);
 	}
 	return rc;

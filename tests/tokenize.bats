@@ -666,3 +666,39 @@ many() {
 	[ "$(field "$TMP/s" skipped.bad)" = 2 ]
 	fails 2 "neither fail nor skip" tok -m "$MODEL" --bad-rows drop --rows "$TMP/r"
 }
+
+# speaks TAG...: a tokenizer like that of the model, with these tags instead of Harmony's.
+speaks() {
+	jq '[$ARGS.positional[] | {content: ., special: true}] as $t | .added_tokens |= (.[:2] + [range($t | length) as $i |
+		.[2 + $i] + $t[$i]])' "$MODEL/tokenizer.json" --args "$@" >"$TMP/tokenizer.json"
+}
+
+# kept TEXT: what is kept of it, by channel.
+kept() {
+	jq -cn --arg t "$1" '{text: $t}' >"$TMP/r"
+	tok -t "$TMP/tokenizer.json" --rows p="$TMP/r" >"$TMP/s"
+	reap-show --text "$TMP/tokenizer.json" "$TMP/s" |
+		jq -rs '[.[] | select(.kept)] | reduce .[] as $t ([]; if .[-1][0] == $t.channel then .[-1][1] += $t.text else . + [[$t.channel, $t.text]] end) |
+			map("\(.[0]):\(.[1])") | join(" ") | gsub("⏎"; "/") | gsub("␣"; " ")'
+}
+
+@test "the assistant's words by the tags of ChatML, GLM and MiniMax" {
+	local q=$'<|im_start|>system\nbe<|im_end|>\n<|im_start|>user\nq <think>no</think><|im_end|>\n<|im_start|>assistant\n'
+	speaks '<|im_start|>' '<|im_end|>'
+	[ "$(kept "$q"'<think>hm</think>yes<tool_call>{"f": 1}</tool_call><|im_end|>'$'\n''<|im_start|>tool'$'\n''r<|im_end|>')" = \
+		'analysis:hm final:yes tool_call:{"f": 1}' ]
+	[ "$(field "$TMP/s" cut_off)" = 0 ]
+	[ "$(kept "$q"'one<|im_end|>'$'\n''<|im_start|>assistants'$'\n''no<|im_end|><|im_start|>assistant'$'\n''two')" = "final:onetwo" ]
+	[ "$(field "$TMP/s" cut_off)" = 1 ]
+	[ "$(kept "$q"'<think>on and on')" = "analysis:on and on" ]
+	speaks '<|user|>' '<|assistant|>' '<|observation|>' '<|system|>'
+	[ "$(kept $'[gMASK]<sop><|user|>\nq<|assistant|>\n<think>hm</think>\nyes<|observation|>\nr<|assistant|>\nend')" = \
+		'analysis:hm final:/yesend' ]
+	[ "$(field "$TMP/s" cut_off)" = 0 ]
+	speaks ']~b]' '[e~['
+	[ "$(kept $']~b]user\nq[e~[\n]~b]ai\n<think>hm</think>yes<minimax:tool_call>f</minimax:tool_call>[e~[\n]~b]tool\nr[e~[')" = \
+		'analysis:hm final:yes tool_call:f' ]
+	# A text without them says which were looked for.
+	rows "<|start|>assistant<|message|>x<|end|>" >"$TMP/r"
+	fails 1 "no text of an assistant (]~b]ai)" tok -t "$TMP/tokenizer.json" --rows "$TMP/r"
+}

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
-#include "lib/text/harmony.h"
+#include "lib/text/family.h"
 
 /* Rows are read one after the other and tokenized some at a time.  How many does
  * not depend on the threads, so that a fault in a row that is not needed any
@@ -31,6 +31,7 @@ struct slot {
 
 struct reap_feed {
 	struct reap_feed_opts o;
+	const struct reap_family *family;
 	struct reap_cursor **cursor; /* (n_files) */
 	bool *done;                  /* (n_files) exhausted */
 	size_t turn;                 /* whose row is next */
@@ -51,6 +52,7 @@ int reap_feed_open(struct reap_feed **out, const struct reap_feed_opts *o, struc
 	if (f == NULL)
 		return reap_fail_memory(e, "rows");
 	f->o = *o;
+	f->family = reap_family_of(o->bpe);
 	f->cursor = reap_calloc(o->n_files, sizeof(struct reap_cursor *));
 	f->done = reap_calloc(o->n_files, sizeof(*f->done));
 	f->slot = reap_calloc(BATCH_ROWS, sizeof(*f->slot));
@@ -146,14 +148,15 @@ static int copy_chat(struct slot *s, const struct reap_transcript *t, const char
 }
 
 /* Ids of a text, and what the assistant wrote in it. */
-static int encode_text(struct reap_bpe_work *w, struct slot *s)
+static int encode_text(struct reap_bpe_work *w, const struct reap_family *family, struct slot *s)
 {
 	int rc;
 
 	if (s->n_parts > 0)
 		return reap_bpe_encode_parts(w, s->key, s->part, s->n_parts, &s->tokens, &s->err);
 	rc = reap_bpe_encode(w, s->key, s->key_len, &s->tokens, &s->err);
-	return rc == REAP_OK ? reap_harmony_spans(s->key, s->key_len, &s->spans, &s->err) : rc;
+	return rc == REAP_OK ? reap_family_spans(family, s->key, s->key_len, &s->spans, &s->err)
+			     : rc;
 }
 
 static int fill_slot(struct reap_feed *f, struct slot *s, const struct reap_row *row, uint32_t file,
@@ -194,7 +197,7 @@ static void encode_slot(void *arg, size_t task, int thread)
 	struct reap_feed *f = arg;
 	struct slot *s = &f->slot[task];
 
-	if (!s->has_text || encode_text(f->work[thread], s) != REAP_OK)
+	if (!s->has_text || encode_text(f->work[thread], f->family, s) != REAP_OK)
 		return;
 	if (!reap_grow(&s->keep, &s->keep_cap, s->tokens.n, 1) ||
 		!reap_grow(&s->channel, &s->channel_cap, s->tokens.n, 1)) {

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Families of models by the tags in which they write who speaks: Harmony (harmony.h), ChatML
+ * (Qwen and many others), GLM and MiniMax.
+ */
+#ifndef REAP_FAMILY_H
+#define REAP_FAMILY_H
+
+#include "lib/text/bpe.h"
+#include "lib/text/harmony.h"
+
+struct reap_family;
+
+/* The family whose tags are tokens of the tokenizer; Harmony when it has none of them, or
+ * there is none. */
+const struct reap_family *reap_family_of(const struct reap_bpe *bpe);
+
+/* What begins the assistant's text, for messages. */
+const char *reap_family_tags(const struct reap_family *f);
+
+/* What the assistant wrote in n bytes of valid UTF-8, without tags.  Within <think> it is
+ * analysis, within the family's tags of a tool call it is that, else final. */
+REAP_MUST_CHECK int reap_family_spans(const struct reap_family *f, const char *text, size_t n,
+	struct reap_spans *out, struct reap_err *e);
+
+#endif
