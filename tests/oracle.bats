@@ -25,13 +25,13 @@ OUTLIERS=(outliers_residual outliers_norm outliers_norm_weights outliers_final_n
 setup_file() {
 	local case args
 	cd "$ROOT" || return 1
-	for case in mxfp4 bf16 tiny_embeddings "${OUTLIERS[@]}"; do
+	for case in mxfp4 bf16 tiny_embeddings qwen3_moe "${OUTLIERS[@]}"; do
 		args=$(jq -r .checkpoint "tests/oracle/$case.json")
 		# shellcheck disable=SC2086 # the arguments are words
 		"$GEN" $args "$BATS_FILE_TMPDIR/$case" || return 1
 	done
 	ln -s "$MODEL" "$BATS_FILE_TMPDIR/embedded"
-	for case in mxfp4 bf16 tiny_embeddings embedded "${OUTLIERS[@]}"; do
+	for case in mxfp4 bf16 tiny_embeddings embedded qwen3_moe "${OUTLIERS[@]}"; do
 		jq '.blocks = [.sample.ids[] | {ids: ., keep: map(1)}]' "tests/oracle/$case.json" \
 			>"$BATS_FILE_TMPDIR/$case.sample.json"
 		tokens "$BATS_FILE_TMPDIR/$case.sample.json" >"$BATS_FILE_TMPDIR/$case.sample.tokens" ||
@@ -124,6 +124,10 @@ everywhere() {
 
 @test "embeddings so small that the epsilon of the norm counts" {
 	everywhere tiny_embeddings
+}
+
+@test "qwen3_moe" {
+	everywhere qwen3_moe
 }
 
 @test "the embedded model" {

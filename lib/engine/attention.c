@@ -25,13 +25,22 @@ static void norm_task(void *arg, size_t task, int thread)
 	size_t bytes = reap_operand_bytes(a->in.type, a->in.k);
 
 	for (size_t i = task * REAP_ROW_TASK; i < end && i < a->tokens; i++) {
-		reap_norm_row(g, row, g->x + (a->first_token + i) * g->hidden, g->w.input_norm);
+		reap_norm_row(g, row, g->x + (a->first_token + i) * g->hidden, g->w.input_norm,
+			g->hidden);
 		if (reap_operand_put(&a->in, g->attn_in + i * bytes, 0, row, g->hidden, g->kern))
 			reap_mark(g->c.uneven + a->first_token + i);
 	}
 }
 
-/* Rotate queries and keys, and cache keys and values. */
+/* RMSNorm of queries or keys: of each head, or of all of them as one. */
+static void norm_heads(const struct reap_engine *g, float *x, size_t n, const float *w,
+	size_t width)
+{
+	for (size_t i = 0; width > 0 && i < n; i += width)
+		reap_norm_row(g, x + i, x + i, w, width);
+}
+
+/* Norm and rotate queries and keys, and cache keys and values. */
 static void rope_task(void *arg, size_t piece, int thread)
 {
 	const struct attention *a = arg;
@@ -47,6 +56,8 @@ static void rope_task(void *arg, size_t piece, int thread)
 			    *sine = g->rope.sine + pos * half;
 		float *q = g->q + i * g->q_dim, *k = g->k + i * g->kv_dim;
 
+		norm_heads(g, q, g->q_dim, g->w.q_norm, g->w.q_norm_width);
+		norm_heads(g, k, g->kv_dim, g->w.k_norm, g->w.k_norm_width);
 		for (size_t h = 0; h < g->cfg->heads; h++)
 			g->kern->rotate(q + h * dim, q + h * dim, cosine, sine, scale, half);
 		for (size_t h = 0; h < g->cfg->kv_heads; h++)

@@ -72,6 +72,8 @@ static size_t list(const struct reap_engine *g, uint64_t cap, struct buffer *b)
 	FLOATS(w.k_bias, 1, g->kv_dim);
 	FLOATS(w.v_bias, 1, g->kv_dim);
 	FLOATS(w.o_bias, 1, g->hidden);
+	FLOATS(w.q_norm, 1, g->q_dim);
+	FLOATS(w.k_norm, 1, g->kv_dim);
 	FLOATS(w.sinks, 1, c->heads);
 	FLOATS(w.router, g->hidden, g->experts16);
 	FLOATS(w.router_bias, 1, g->experts16);

@@ -61,7 +61,8 @@ static void route_task(void *arg, size_t task, int thread)
 	for (size_t i = 0; i < n; i++) {
 		size_t t = first + i;
 
-		reap_norm_row(g, rows + i * g->hidden, g->x + t * g->hidden, g->w.post_norm);
+		reap_norm_row(g, rows + i * g->hidden, g->x + t * g->hidden, g->w.post_norm,
+			g->hidden);
 		if (reap_operand_put(&in, g->xn + t * g->xn_row, 0, rows + i * g->hidden, g->hidden,
 			    g->kern))
 			reap_mark(g->c.uneven + t);
@@ -113,6 +114,20 @@ static void gather_task(void *arg, size_t task, int thread)
 	}
 }
 
+/* Of n / 2 pairs with their biases. */
+static void activate(const struct reap_engine *g, float *row, const float *pairs, const float *bias,
+	size_t n)
+{
+	switch (g->cfg->activation) {
+	case REAP_SWIGLU_CLAMPED:
+		g->kern->swiglu(row, pairs, bias, (float)g->cfg->swiglu_limit, n / 2);
+		break;
+	case REAP_SWIGLU:
+		g->kern->silu(row, pairs, bias, n / 2);
+		break;
+	}
+}
+
 static void activate_tile(void *arg, const struct reap_tile *t)
 {
 	const struct act_sink *s = arg;
@@ -124,8 +139,7 @@ static void activate_tile(void *arg, const struct reap_tile *t)
 	float *row = (float *)(void *)reap_thread_scratch(g, t->thread);
 
 	for (size_t r = 0; r < t->rows; r++) {
-		g->kern->swiglu(row, t->c + r * t->ldc, s->bias + t->n0,
-			(float)g->cfg->swiglu_limit, t->n / 2);
+		activate(g, row, t->c + r * t->ldc, s->bias + t->n0, t->n);
 		if (reap_operand_put(&act, g->act + (t->row + r) * g->act_row, t->n0 / 2, row,
 			    t->n / 2, g->kern))
 			reap_mark(g->c.uneven + s->pair[t->row + r] / g->cfg->top_k);
@@ -183,7 +197,7 @@ static void run_group(struct group *q)
 		uint32_t e = q->expert[i];
 		struct reap_product *p = &q->product[i];
 
-		q->gate_up[i] = reap_weight_of(g->cfg, q->l->of[REAP_ROLE_GATE_UP], e);
+		q->gate_up[i] = reap_gate_up_of(g->cfg, q->l, e);
 		q->sink[i] = (struct act_sink){g, g->w.gate_up_bias + (size_t)e * 2 * g->inter,
 			g->pair + q->first_pair};
 		p->w = &q->gate_up[i];

@@ -167,6 +167,23 @@ static void small(const struct reap_engine *g, float *dst, const struct reap_ten
 		reap_tensor_floats(t, first, n, dst);
 }
 
+static size_t load_norm(const struct reap_engine *g, float *dst, const struct reap_tensor *t)
+{
+	const size_t n = t != NULL ? t->shape[0] : 0;
+
+	small(g, dst, t, 0, n);
+	return n;
+}
+
+/* Without sinks, keys of so low a score that they take nothing. */
+static void load_sinks(struct reap_engine *g, const struct reap_tensor *t)
+{
+	small(g, g->w.sinks, t, 0, g->cfg->heads);
+	for (size_t i = 0; t == NULL && i < g->cfg->heads; i++)
+		g->w.sinks[i] =
+			-1e28f; /* above the score of what is not seen (lib/engine/attend*.c) */
+}
+
 static void load_small(struct reap_engine *g, const struct reap_layer *l)
 {
 	size_t experts = g->cfg->experts;
@@ -178,7 +195,9 @@ static void load_small(struct reap_engine *g, const struct reap_layer *l)
 	small(g, g->w.k_bias, reap_tensor_of(l, REAP_ROLE_K_BIAS), 0, g->kv_dim);
 	small(g, g->w.v_bias, reap_tensor_of(l, REAP_ROLE_V_BIAS), 0, g->kv_dim);
 	small(g, g->w.o_bias, reap_tensor_of(l, REAP_ROLE_O_BIAS), 0, g->hidden);
-	small(g, g->w.sinks, reap_tensor_of(l, REAP_ROLE_SINKS), 0, g->cfg->heads);
+	g->w.q_norm_width = load_norm(g, g->w.q_norm, reap_tensor_of(l, REAP_ROLE_Q_NORM));
+	g->w.k_norm_width = load_norm(g, g->w.k_norm, reap_tensor_of(l, REAP_ROLE_K_NORM));
+	load_sinks(g, reap_tensor_of(l, REAP_ROLE_SINKS));
 	memset(g->w.router_bias, 0, g->experts16 * sizeof(float));
 	small(g, g->w.router_bias, reap_tensor_of(l, REAP_ROLE_ROUTER_BIAS), 0, experts);
 	small(g, g->w.gate_up_bias, reap_tensor_of(l, REAP_ROLE_GATE_UP_BIAS), 0,

@@ -140,16 +140,25 @@ static uint16_t bf16_at(const struct reap_weight *w, size_t i)
 	return v;
 }
 
+/* Row i of bf16 that lies in rows. */
+static const uint16_t *bf16_row(const struct reap_weight *w, size_t i)
+{
+	const bool pairs = w->layout == REAP_W_BF16_PAIRS;
+	const uint8_t *rows = pairs && i % 2 != 0 ? w->odd : w->data;
+
+	return (const uint16_t *)(const void *)rows + (pairs ? i / 2 : i) * w->k;
+}
+
 void reap_weight_to_f32(float *dst, size_t ld, const struct reap_weight *w, size_t n0, size_t n,
 	size_t k0, size_t k, const struct reap_kern *kern)
 {
-	const uint16_t *row = (const uint16_t *)(const void *)w->data;
 	size_t groups = w->k / 32;
 
 	switch (w->layout) {
 	case REAP_W_BF16:
+	case REAP_W_BF16_PAIRS:
 		for (size_t i = 0; i < n; i++)
-			kern->bf16_to_f32(dst + i * ld, row + (n0 + i) * w->k + k0, k);
+			kern->bf16_to_f32(dst + i * ld, bf16_row(w, n0 + i) + k0, k);
 		break;
 	case REAP_W_MXFP4:
 		for (size_t i = 0; i < n; i++) {
@@ -178,7 +187,9 @@ void reap_weight_to_bf16(uint16_t *dst, const struct reap_weight *w, size_t n0, 
 
 	switch (w->layout) {
 	case REAP_W_BF16:
-		memcpy(dst, w->data + n0 * w->k * sizeof(*dst), n * w->k * sizeof(*dst));
+	case REAP_W_BF16_PAIRS:
+		for (size_t i = 0; i < n; i++)
+			memcpy(dst + i * w->k, bf16_row(w, n0 + i), w->k * sizeof(*dst));
 		break;
 	case REAP_W_MXFP4:
 		kern->mxfp4_to_bf16(dst, w->data + n0 * groups * 16, w->scales + n0 * groups,

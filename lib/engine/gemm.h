@@ -28,6 +28,7 @@
 enum reap_weight_layout {
 	REAP_W_BF16,        /* bf16 (n, k) */
 	REAP_W_BF16_TURNED, /* bf16 (k, n) */
+	REAP_W_BF16_PAIRS,  /* bf16 (n/2, k) twice: even rows, and odd rows */
 	REAP_W_MXFP4,       /* blocks (n, k/32, 16), scales (n, k/32) */
 };
 
@@ -35,6 +36,7 @@ struct reap_weight {
 	enum reap_weight_layout layout;
 	const uint8_t *data, *scales; /* scales: MXFP4 only */
 	size_t n, k;
+	const uint8_t *odd; /* REAP_W_BF16_PAIRS only */
 };
 
 struct reap_gemm {

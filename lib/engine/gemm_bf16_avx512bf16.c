@@ -35,24 +35,29 @@ static __m512i load16(const uint32_t v[16])
 	return _mm512_loadu_si512(v);
 }
 
-/* Rows of bf16, n <= 16 of them (others 0). */
-static void pack_rows(uint32_t *dst, const uint8_t *src, size_t n, size_t k)
+/* Rows of bf16, n <= 16 of them (others 0), whose even ones lie at `even` and whose odd ones
+ * at `odd`, `stride` inputs apart each. */
+static void pack_rows(uint32_t *dst, const uint8_t *even, const uint8_t *odd, size_t n,
+	size_t stride, size_t k)
 {
-	const __m512i step = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
-							11, 12, 13, 14, 15),
-		_mm512_set1_epi32((int)(k * 2)));
+	const __m512i step = _mm512_mullo_epi32(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5,
+							5, 6, 6, 7, 7),
+		_mm512_set1_epi32((int)(stride * 2)));
 	__mmask16 use = (__mmask16)((1u << n) - 1);
 	size_t p;
 
-	for (p = 0; p < k / 2; p++)
-		_mm512_storeu_si512(dst + p * PANEL,
-			_mm512_mask_i32gather_epi32(_mm512_setzero_si512(), use, step, src + p * 4,
-				1));
+	for (p = 0; p < k / 2; p++) {
+		__m512i v = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), use & 0x5555, step,
+			even + p * 4, 1);
+
+		v = _mm512_mask_i32gather_epi32(v, use & 0xaaaa, step, odd + p * 4, 1);
+		_mm512_storeu_si512(dst + p * PANEL, v);
+	}
 	if (k % 2 != 0) {
 		uint32_t v[16] = {0};
 
 		for (size_t i = 0; i < n; i++)
-			memcpy(&v[i], src + (i * k + k - 1) * 2, 2);
+			memcpy(&v[i], (i % 2 != 0 ? odd : even) + (i / 2 * stride + k - 1) * 2, 2);
 		_mm512_storeu_si512(dst + p * PANEL, load16(v));
 	}
 }
@@ -195,7 +200,11 @@ static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 		}
 		switch (w->layout) {
 		case REAP_W_BF16:
-			pack_rows(dst, w->data + at * w->k * 2, cols, w->k);
+			pack_rows(dst, w->data + at * w->k * 2, w->data + (at + 1) * w->k * 2, cols,
+				2 * w->k, w->k);
+			break;
+		case REAP_W_BF16_PAIRS:
+			pack_rows(dst, w->data + at * w->k, w->odd + at * w->k, cols, w->k, w->k);
 			break;
 		case REAP_W_BF16_TURNED:
 			pack_turned(dst, w->data + at * 2, cols, w->n, w->k);

@@ -60,6 +60,10 @@ struct reap_kern {
 	 * NaN stays NaN. */
 	void (*swiglu)(float *dst, const float *pairs, const float *bias, float limit, size_t n);
 
+	/* SwiGLU of n interleaved pairs (g, u) with their biases added: dst = u g / (1 + e^-g).
+	 * NaN stays NaN. */
+	void (*silu)(float *dst, const float *pairs, const float *bias, size_t n);
+
 	/* Rotate the pairs (x[i], x[i + half]) by the angles whose cosines and sines
 	 * (both already times YaRN's factor) are given; dst may be x; dst is times `scale`. */
 	void (*rotate)(float *dst, const float *x, const float *cosine, const float *sine,

@@ -27,6 +27,7 @@ const struct reap_kern CAT(reap_kern_, LEVEL) = {
 	.add = add,
 	.combine = combine,
 	.swiglu = swiglu,
+	.silu = silu,
 	.rotate = rotate,
 	.matmul = matmul,
 	.matmul_columns = LANES * COLS,

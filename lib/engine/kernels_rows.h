@@ -139,16 +139,34 @@ INLINE vf swiglu1(vf g, vf u, float limit)
 	return (u + 1.0f) * (g * e / (e + 1.0f));
 }
 
+/* n <= LANES pairs from pair i on, with their biases added. */
+INLINE void load_pairs(vf *g, vf *u, const float *pairs, const float *bias, size_t i, size_t n)
+{
+	vf a = load_at(pairs, 2 * i, 2 * n, 0) + load_at(bias, 2 * i, 2 * n, 0);
+	vf b = load_at(pairs, 2 * i + LANES, 2 * n, 0) + load_at(bias, 2 * i + LANES, 2 * n, 0);
+
+	deinterleave(g, u, a, b);
+}
+
 static void swiglu(float *dst, const float *pairs, const float *bias, float limit, size_t n)
 {
 	for (size_t i = 0; i < n; i += LANES) {
-		vf a = load_at(pairs, 2 * i, 2 * n, 0) + load_at(bias, 2 * i, 2 * n, 0);
-		vf b = load_at(pairs, 2 * i + LANES, 2 * n, 0) +
-			load_at(bias, 2 * i + LANES, 2 * n, 0);
 		vf g, u;
 
-		deinterleave(&g, &u, a, b);
+		load_pairs(&g, &u, pairs, bias, i, n);
 		store_at(dst, i, n, swiglu1(g, u, limit));
+	}
+}
+
+/* sigmoid(g) is 1 / (1 + e) or e / (1 + e) with e = e^-|g|, which cannot overflow. */
+static void silu(float *dst, const float *pairs, const float *bias, size_t n)
+{
+	for (size_t i = 0; i < n; i += LANES) {
+		vf g, u, e;
+
+		load_pairs(&g, &u, pairs, bias, i, n);
+		e = vexp(choose(g > 0.0f, -g, g));
+		store_at(dst, i, n, u * (g * choose(g > 0.0f, splat(1), e) / (e + 1.0f)));
 	}
 }
 

@@ -29,7 +29,8 @@ static void norm_task(void *arg, size_t task, int thread)
 	size_t end = (task + 1) * REAP_ROW_TASK;
 
 	for (size_t r = task * REAP_ROW_TASK; r < end && r < h->rows; r++) {
-		reap_norm_row(g, row, g->x + g->state[r].token * g->hidden, g->w.final_norm);
+		reap_norm_row(g, row, g->x + g->state[r].token * g->hidden, g->w.final_norm,
+			g->hidden);
 		if (reap_operand_put(&in, g->xn + r * g->head_row, 0, row, g->hidden, g->kern))
 			reap_mark(g->c.uneven + g->state[r].token);
 	}
@@ -144,8 +145,10 @@ int reap_engine_outcomes(struct reap_engine *g, struct reap_err *e)
 	h.rows = plan_rows(g, &panels);
 	reap_pool_run(g->pool, (h.rows + REAP_ROW_TASK - 1) / REAP_ROW_TASK, norm_task, &h);
 	for (h.v0 = 0; h.v0 < vocab && h.rows > 0; h.v0 += h.w.n) {
-		h.w = (struct reap_weight){REAP_W_BF16, head->data + h.v0 * g->hidden * 2, NULL,
-			vocab - h.v0 < g->head_columns ? vocab - h.v0 : g->head_columns, g->hidden};
+		h.w = (struct reap_weight){.layout = REAP_W_BF16,
+			.data = head->data + h.v0 * g->hidden * 2,
+			.n = vocab - h.v0 < g->head_columns ? vocab - h.v0 : g->head_columns,
+			.k = g->hidden};
 		reap_gemm_pack_all(g->head_gemm, g->packed_head, &h.w);
 		reap_pool_run(g->pool, panels, head_task, &h);
 	}

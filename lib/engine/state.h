@@ -44,6 +44,8 @@ struct reap_chunk {
 struct reap_small {
 	float *input_norm, *post_norm, *final_norm; /* (hidden) */
 	float *q_bias, *k_bias, *v_bias, *o_bias;
+	float *q_norm, *k_norm; /* of so many numbers each; 0: there is none */
+	size_t q_norm_width, k_norm_width;
 	float *sinks;                    /* (heads) */
 	float *router;                   /* (hidden, experts16): turned, zero-padded */
 	float *router_bias;              /* (experts16) */
@@ -129,15 +131,15 @@ static inline uint8_t *reap_thread_scratch(const struct reap_engine *g, int thre
 	return g->scratch + (size_t)thread * g->scratch_bytes;
 }
 
-/* RMSNorm (arXiv 1910.07467): out = w * x / sqrt(mean(x^2) + eps).  A sum that
+/* RMSNorm of n numbers (arXiv 1910.07467): out = w * x / sqrt(mean(x^2) + eps).  A sum that
  * overflows makes NaN, as dividing by it would make every row 0. */
 static inline void reap_norm_row(const struct reap_engine *g, float *out, const float *x,
-	const float *w)
+	const float *w, size_t n)
 {
-	double mean = (double)g->kern->sumsq(x, g->hidden) / (double)g->hidden;
+	double mean = (double)g->kern->sumsq(x, n) / (double)n;
 	double scale = isinf(mean) ? (double)NAN : 1 / sqrt(mean + g->cfg->rms_eps);
 
-	g->kern->norm_apply(out, x, w, (float)scale, g->hidden);
+	g->kern->norm_apply(out, x, w, (float)scale, n);
 }
 
 /* The parts of a layer, and what follows the last one. */

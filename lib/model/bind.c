@@ -21,7 +21,7 @@ struct walk {
 	struct reap_bound *next;
 };
 
-static int bind_spec(struct walk *w, struct reap_layer *y, uint32_t layer,
+static int bind_one(struct walk *w, struct reap_layer *y, uint32_t layer, uint32_t expert,
 	const struct reap_spec *r, struct reap_err *e)
 {
 	const struct reap_config *c = &w->m->cfg;
@@ -29,7 +29,10 @@ static int bind_spec(struct walk *w, struct reap_layer *y, uint32_t layer,
 	uint64_t dim[REAP_SPEC_DIMS];
 	const int n = reap_spec_shape(r, c, dim);
 
-	*b = (struct reap_bound){.spec = r, .format = reap_spec_format(r, c), .layer = layer};
+	*b = (struct reap_bound){.spec = r,
+		.format = reap_spec_format(r, c),
+		.layer = layer,
+		.expert = expert};
 	for (int p = 0; p < REAP_WEIGHT_PARTS; p++) {
 		struct reap_wanted t = {.spec = r,
 			.format = b->format,
@@ -38,14 +41,31 @@ static int bind_spec(struct walk *w, struct reap_layer *y, uint32_t layer,
 
 		if (b->format->part[p].kinds == 0)
 			continue;
-		reap_spec_name(r, b->format, t.part, layer, t.name);
+		reap_spec_name(r, b->format, t.part, layer, expert, t.name);
 		t.ndim = reap_format_shape(b->format, t.part, dim, n, t.shape);
 		if ((rc = w->find(w->arg, &t, &b->part[p], e)) != REAP_OK)
 			return rc;
 	}
-	y->of[r->role] = b;
+	if (expert == 0)
+		y->of[r->role] = b;
 	y->bounds++;
 	return REAP_OK;
+}
+
+/* How many tensors of each kind a layer has. */
+static uint32_t times(const struct reap_spec *r, const struct reap_config *c)
+{
+	return r->flags & REAP_SPEC_APART ? c->experts : 1;
+}
+
+static int bind_spec(struct walk *w, struct reap_layer *y, uint32_t layer,
+	const struct reap_spec *r, struct reap_err *e)
+{
+	int rc = REAP_OK;
+
+	for (uint32_t x = 0; x < times(r, &w->m->cfg) && rc == REAP_OK; x++)
+		rc = bind_one(w, y, layer, x, r, e);
+	return rc;
 }
 
 static int bind_specs(struct walk *w, struct reap_layer *y, bool of_layer, uint32_t layer,
@@ -70,7 +90,8 @@ int reap_bind(struct reap_model *m, reap_find *find, void *arg, struct reap_err 
 
 	for (size_t i = 0; i < c->arch->specs; i++)
 		if (reap_spec_holds(&c->arch->spec[i], c))
-			m->bounds += reap_spec_of_layer(&c->arch->spec[i]) ? c->layers : 1;
+			m->bounds += (size_t)times(&c->arch->spec[i], c) *
+				(reap_spec_of_layer(&c->arch->spec[i]) ? c->layers : 1);
 	m->bound = reap_calloc(m->bounds, sizeof(*m->bound));
 	m->layer = reap_calloc(c->layers, sizeof(*m->layer));
 	if (m->bound == NULL || m->layer == NULL)
@@ -214,10 +235,11 @@ int reap_bind_checkpoint(struct reap_model *m, struct reap_err *e)
 struct reap_share reap_expert_share(const struct reap_bound *b, enum reap_weight_part p,
 	uint32_t expert)
 {
-	const struct reap_tensor *t = b->part[p];
+	const bool apart = (b->spec->flags & REAP_SPEC_APART) != 0;
+	const struct reap_tensor *t = (apart ? b - b->expert + expert : b)->part[p];
 	const uint64_t each = t->bytes / t->shape[0];
 
-	if (!reap_spec_of_experts(b->spec))
+	if (apart || !reap_spec_of_experts(b->spec))
 		return (struct reap_share){t, 0, t->bytes};
 	return (struct reap_share){t, each * expert, each};
 }
@@ -228,8 +250,7 @@ void reap_model_bytes(const struct reap_model *m, uint64_t *all, uint64_t *exper
 	for (size_t i = 0; i < m->ckpt->tensors; i++)
 		*all += m->ckpt->tensor[i].bytes;
 	for (size_t i = 0; i < m->bounds; i++)
-		for (int p = 0; p < REAP_WEIGHT_PARTS && reap_spec_of_experts(m->bound[i].spec);
-			p++)
+		for (int p = 0; p < REAP_WEIGHT_PARTS && reap_bound_has(&m->bound[i], 0); p++)
 			if (m->bound[i].part[p] != NULL)
 				*expert +=
 					reap_expert_share(&m->bound[i], (enum reap_weight_part)p, 0)

@@ -58,8 +58,9 @@ int reap_config_settle(struct reap_config *c, const char *name, uint32_t experts
 	if (c->experts != c->experts_too) {
 		if (experts != c->experts && experts != c->experts_too)
 			return reap_fail(e, REAP_EFAIL,
-				"%s: num_local_experts is %u, but num_experts is %u, and the router has %u",
-				name, c->experts, c->experts_too, experts);
+				"%s: %s is %u, but %s is %u, and the router has %u", name,
+				c->arch->count[0].key, c->experts, c->arch->count[2].key,
+				c->experts_too, experts);
 		c->experts = c->experts_too = experts;
 	}
 	if (c->top_k > c->experts)
@@ -117,4 +118,7 @@ void reap_config_digest(const struct reap_config *c, struct reap_sha256 *h)
 	if (c->yarn)
 		feed(h, "yarn %.17g %.17g %.17g %.17g %d\n", c->yarn_factor, c->yarn_beta_fast,
 			c->yarn_beta_slow, c->yarn_original_context, c->yarn_truncate);
+	/* Digests of gpt_oss were made when there was no other. */
+	if (c->arch != &reap_arch_gpt_oss)
+		feed(h, "arch %s\n", c->arch->name);
 }

@@ -20,7 +20,7 @@ struct reading {
 struct source {
 	const json_t *root;
 	const char *file;
-	double max_context;
+	double max_context, theta;
 };
 
 /* A number; *out stays when the key is absent. */
@@ -109,7 +109,7 @@ static int read_as(const struct source *s, const json_t *dict, const char *name,
 	const char *type = NULL, *legacy = NULL;
 	int rc;
 
-	*r = (struct reading){.theta = 150000, .rotated = 1};
+	*r = (struct reading){.theta = s->theta, .rotated = 1};
 	if ((rc = number(s->root, "rope_theta", s->file, &r->theta, e)) != REAP_OK ||
 		(rc = number(s->root, "partial_rotary_factor", s->file, &r->rotated, e)) != REAP_OK)
 		return rc;
@@ -172,7 +172,7 @@ static void describe(const struct reading *r, char *out, size_t size)
 }
 
 /* What transformers has for gpt_oss when nothing is said. */
-static json_t *standard(void)
+static json_t *yarn_of_gpt_oss(void)
 {
 	return json_pack("{s:s, s:f, s:f, s:f, s:b, s:f}", "rope_type", "yarn", "factor", 32.0,
 		"beta_fast", 32.0, "beta_slow", 1.0, "truncate", 0,
@@ -222,17 +222,17 @@ static int take(struct reap_config *c, const struct reading *r, const struct sou
 }
 
 int reap_config_rope(struct reap_config *c, const json_t *root, const char *file,
-	struct reap_err *e)
+	const struct reap_rope_standard *standard, struct reap_err *e)
 {
-	const struct source s = {root, file, c->max_context};
+	const struct source s = {root, file, c->max_context, standard->theta};
 	const json_t *scaling = json_object_get(root, "rope_scaling");
 	const json_t *parameters = json_object_get(root, "rope_parameters"), *as4, *as5;
 	char name[512], four[200], five[200];
 	struct reading r4, r5, other;
-	json_t *unsaid = standard();
+	json_t *unsaid = standard->yarn ? yarn_of_gpt_oss() : NULL;
 	int rc;
 
-	if (unsaid == NULL)
+	if (unsaid == NULL && standard->yarn)
 		return reap_fail_memory(e, file);
 	/* Version 4 knows rope_scaling only, where null is an answer; version 5 takes
 	 * rope_parameters unless rope_scaling says something. */
@@ -242,7 +242,7 @@ int reap_config_rope(struct reap_config *c, const json_t *root, const char *file
 								  : unsaid;
 	snprintf(name, sizeof(name), "%s: %s", file,
 		as5 == parameters ? "rope_parameters" : "rope_scaling");
-	if ((as4 != NULL && !json_is_object(as4)) || !json_is_object(as5)) {
+	if ((as4 != NULL && !json_is_object(as4)) || (as5 != NULL && !json_is_object(as5))) {
 		rc = reap_fail(e, REAP_EFAIL, "%s: not an object", name);
 		goto out;
 	}

@@ -12,9 +12,15 @@
 #include "lib/base/err.h"
 #include "lib/model/model.h"
 
+/* What an architecture has when nothing is said. */
+struct reap_rope_standard {
+	double theta;
+	bool yarn; /* as gpt_oss has it */
+};
+
 /* Fills rope_theta and the yarn fields; max_context must be there.  `file` stands in
  * messages. */
 REAP_MUST_CHECK int reap_config_rope(struct reap_config *c, const json_t *root, const char *file,
-	struct reap_err *e);
+	const struct reap_rope_standard *standard, struct reap_err *e);
 
 #endif

@@ -25,6 +25,7 @@ static int inspect_weights(const struct reap_model *m, struct reap_reading *r, s
 		for (int p = 0; p < REAP_WEIGHT_PARTS; p++)
 			for (uint32_t x = 0; x < m->cfg.experts && rc == REAP_OK; x++)
 				if ((m->bound[i].spec->flags & REAP_SPEC_EXPERT) &&
+					reap_bound_has(&m->bound[i], x) &&
 					m->bound[i].part[p] != NULL)
 					rc = reap_values_check_expert(m, &m->bound[i],
 						(enum reap_weight_part)p, x, e);

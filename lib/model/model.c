@@ -57,7 +57,7 @@ static const struct reap_tensor *first_of(const struct reap_model *m, const stru
 {
 	char name[REAP_SPEC_NAME];
 
-	reap_spec_name(r, f, REAP_CODES, 0, name);
+	reap_spec_name(r, f, REAP_CODES, 0, 0, name);
 	return reap_checkpoint_find(m->ckpt, name);
 }
 

@@ -17,6 +17,12 @@
 #include "lib/model/tensor.h"
 #include "lib/stream/model_id.h"
 
+/* How gate g and up u become the input of down. */
+enum reap_activation {
+	REAP_SWIGLU_CLAMPED, /* (u + 1) g sigmoid(1.702 g), both clamped first */
+	REAP_SWIGLU,         /* u g sigmoid(g) */
+};
+
 /* The fields of config.json that change the computation (HF key in brackets
  * where the name differs). */
 struct reap_config {
@@ -35,7 +41,8 @@ struct reap_config {
 	uint32_t max_context; /* max_position_embeddings */
 	bool *sliding;        /* (layers) layer_types[i] == "sliding_attention" */
 	double rms_eps;       /* rms_norm_eps */
-	double swiglu_limit;
+	enum reap_activation activation;
+	double swiglu_limit; /* of REAP_SWIGLU_CLAMPED */
 	double rope_theta;
 	/* YaRN (rope_scaling or rope_parameters); yarn false: plain RoPE. */
 	bool yarn, yarn_truncate;
@@ -52,7 +59,7 @@ struct reap_config {
 struct reap_bound {
 	const struct reap_spec *spec;
 	const struct reap_format *format;
-	uint32_t layer;
+	uint32_t layer, expert; /* expert: of a weight that each has apart, else 0 */
 	const struct reap_tensor *part[REAP_WEIGHT_PARTS]; /* NULL: the format has none */
 };
 
@@ -111,8 +118,15 @@ static inline const struct reap_tensor *reap_tensor_of(const struct reap_layer *
 	return y->of[r] != NULL ? y->of[r]->part[REAP_CODES] : NULL;
 }
 
+/* Has it a share of its own for that expert? */
+static inline bool reap_bound_has(const struct reap_bound *b, uint32_t expert)
+{
+	return reap_spec_of_experts(b->spec) &&
+		(!(b->spec->flags & REAP_SPEC_APART) || b->expert == expert);
+}
+
 /* What of a part that there is belongs to an expert; all of it where that is not divided
- * among them. */
+ * among them.  Of weights that each has apart, b may be any of the layer's. */
 struct reap_share reap_expert_share(const struct reap_bound *b, enum reap_weight_part p,
 	uint32_t expert);
 

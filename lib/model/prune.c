@@ -67,6 +67,8 @@ void reap_prune_close(struct reap_prune *r)
 	if (r == NULL)
 		return;
 	reap_layout_free(&r->layout);
+	for (size_t i = 0; i < r->parts; i++)
+		free(r->part[i].own_name);
 	free(r->part);
 	free(r->touched);
 	free(r);

@@ -13,17 +13,57 @@ static int by_place(const void *a, const void *b)
 
 	if (x->group != y->group)
 		return x->group < y->group ? -1 : 1;
-	return reap_name_order(x->src->name, y->src->name);
+	return reap_name_order(x->name, y->name);
+}
+
+/* The new number of an expert of a layer; keep_n: it goes. */
+static uint32_t new_number(const struct reap_plan *p, uint32_t layer, uint32_t expert)
+{
+	const uint32_t *keep = p->keep + (size_t)layer * p->keep_n;
+	uint32_t i = 0;
+
+	while (i < p->keep_n && keep[i] != expert)
+		i++;
+	return i;
+}
+
+/* What an expert has apart gets its new number, or goes. */
+static int rename_part(struct reap_prune *r, struct prune_part *p, struct reap_err *e)
+{
+	const struct reap_bound *b = p->bound;
+	const uint32_t expert = new_number(r->plan, b->layer, b->expert);
+	char name[REAP_SPEC_NAME];
+
+	if (expert == r->plan->keep_n) {
+		p->src = NULL;
+		return REAP_OK;
+	}
+	reap_spec_name(b->spec, b->format, p->part, b->layer, expert, name);
+	p->name = p->own_name = reap_strdup(name);
+	return p->name != NULL ? REAP_OK : reap_fail_memory(e, "the list of tensors");
 }
 
 /* A plan changes what is divided among the experts. */
-static void prune_bound(struct reap_prune *r, const struct reap_bound *b)
+static int prune_bound(struct reap_prune *r, const struct reap_bound *b, struct reap_err *e)
 {
-	for (int p = 0; p < REAP_WEIGHT_PARTS && reap_spec_of_experts(b->spec); p++)
-		if (b->part[p] != NULL)
-			r->part[b->part[p] - r->m->ckpt->tensor] = (struct prune_part){b->part[p],
-				b, (enum reap_weight_part)p,
-				r->plan->keep + (size_t)b->layer * r->plan->keep_n, 1 + b->layer};
+	int rc = REAP_OK;
+
+	for (int i = 0; i < REAP_WEIGHT_PARTS && reap_spec_of_experts(b->spec) && rc == REAP_OK;
+		i++) {
+		struct prune_part *p;
+
+		if (b->part[i] == NULL)
+			continue;
+		p = &r->part[b->part[i] - r->m->ckpt->tensor];
+		p->bound = b;
+		p->part = (enum reap_weight_part)i;
+		p->group = 1 + b->layer;
+		if (b->spec->flags & REAP_SPEC_APART)
+			rc = rename_part(r, p, e);
+		else
+			p->keep = r->plan->keep + (size_t)b->layer * r->plan->keep_n;
+	}
+	return rc;
 }
 
 /* A part for each tensor of the source, in output order; *n of them are wanted. */
@@ -32,17 +72,26 @@ static int make_parts(struct reap_prune *r, size_t *n, struct reap_err *e)
 	const struct reap_checkpoint *c = r->m->ckpt;
 	const bool *layers = r->o->layers;
 	size_t wanted = 0;
+	int rc = REAP_OK;
 
 	r->part = reap_calloc(c->tensors, sizeof(*r->part));
 	if (r->part == NULL)
 		return reap_fail_memory(e, "the list of tensors");
+	r->parts = c->tensors;
 	for (size_t i = 0; i < c->tensors; i++)
-		r->part[i].src = &c->tensor[i];
-	for (size_t i = 0; i < r->m->bounds; i++)
-		prune_bound(r, &r->m->bound[i]);
-	for (size_t i = 0; i < c->tensors; i++)
-		if (layers == NULL || (r->part[i].group > 0 && layers[r->part[i].group - 1]))
-			r->part[wanted++] = r->part[i];
+		r->part[i] = (struct prune_part){.src = &c->tensor[i], .name = c->tensor[i].name};
+	for (size_t i = 0; i < r->m->bounds && rc == REAP_OK; i++)
+		rc = prune_bound(r, &r->m->bound[i], e);
+	if (rc != REAP_OK)
+		return rc;
+	for (size_t i = 0; i < c->tensors; i++) {
+		const struct prune_part p = r->part[i];
+
+		if (p.src == NULL || (layers != NULL && (p.group == 0 || !layers[p.group - 1])))
+			continue;
+		r->part[i] = r->part[wanted]; /* nothing is lost that must be freed */
+		r->part[wanted++] = p;
+	}
 	if (wanted == 0)
 		return reap_fail(e, REAP_EFAIL, "no layer is to be written");
 	qsort(r->part, wanted, sizeof(*r->part), by_place);
@@ -64,6 +113,7 @@ static int make_layout(struct reap_prune *r, size_t n, struct reap_err *e)
 		const struct prune_part *p = &r->part[i];
 
 		t[i] = *p->src;
+		t[i].name = p->name;
 		t[i].data = NULL;
 		group[i] = r->o->layers != NULL ? p->group : p->group > 0;
 		if (p->keep != NULL) {
@@ -98,9 +148,10 @@ bool reap_prune_next_run(const struct reap_prune *r, const struct prune_part *p,
 	uint32_t i = *at;
 	uint64_t each;
 
-	if (p->keep == NULL) { /* a scalar has no rows */
-		*run = (struct prune_run){p->src->offset, p->src->bytes, 0,
-			(uint32_t)p->src->shape[0]};
+	if (p->keep == NULL) { /* a scalar has no rows, an expert is one */
+		*run = (struct prune_run){p->src->offset, p->src->bytes,
+			p->bound != NULL ? p->bound->expert : 0,
+			p->bound != NULL ? 1 : (uint32_t)p->src->shape[0]};
 		*at = 1;
 		return i == 0;
 	}

@@ -220,7 +220,7 @@ int reap_model_check_expert(const struct reap_model *m, const struct reap_layer 
 	for (size_t i = 0; i < y->bounds; i++)
 		for (int p = 0; p < REAP_WEIGHT_PARTS && rc == REAP_OK; p++)
 			if ((y->first[i].spec->flags & REAP_SPEC_EXPERT) &&
-				y->first[i].part[p] != NULL)
+				reap_bound_has(&y->first[i], expert) && y->first[i].part[p] != NULL)
 				rc = check_mapped(m, &y->first[i], (enum reap_weight_part)p, expert,
 					e);
 	return rc;

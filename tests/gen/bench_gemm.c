@@ -266,7 +266,11 @@ int main(int argc, char **argv)
 	int threads = argc > 1 + alone ? atoi(argv[1 + alone]) : reap_cpu_count();
 	const size_t weights = (size_t)OUT * IN;
 	uint8_t *blocks = reap_alloc(weights / 2, 1), *scales = reap_alloc(weights / 32, 1);
-	struct reap_weight w = {REAP_W_MXFP4, blocks, scales, OUT, IN};
+	struct reap_weight w = {.layout = REAP_W_MXFP4,
+		.data = blocks,
+		.scales = scales,
+		.n = OUT,
+		.k = IN};
 	const struct reap_gemm *gemm;
 	const struct reap_kern *kern;
 	struct reap_pool *pool;

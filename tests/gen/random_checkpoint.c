@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * random_checkpoint [options] DIR: a gpt_oss checkpoint of any shape with random
+ * random_checkpoint [options] DIR: a checkpoint of any shape with random
  * weights, for tests and benchmarks.  Written front to back, so a 61 GB one needs
  * no more memory than a small one.  A tensor's values depend on the seed and its
  * name only, not on the other shapes or the files it is spread over.
@@ -35,7 +35,7 @@
 #include "lib/model/safetensors.h"
 
 static const char usage[] =
-	"usage: random_checkpoint [--preset 20b|120b] [--layers N] [--hidden N] [--inter N]\n"
+	"usage: random_checkpoint [--arch gpt_oss|qwen3_moe] [--preset 20b|120b] [--layers N] [--hidden N] [--inter N]\n"
 	"       [--experts N] [--top-k N] [--heads N] [--kv-heads N] [--head-dim N] [--vocab N]\n"
 	"       [--window N] [--context N] [--factor F] [--theta F] [--truncate 0|1]\n"
 	"       [--format mxfp4|bf16] [--shards N] [--seed N] [--embed-std F] [--logit-std F]\n"
@@ -46,6 +46,16 @@ struct shape {
 		context, truncate, shards, seed;
 	double factor, theta, embed_std, logit_std;
 	bool bf16, sparse;
+	const struct arch *arch;
+};
+
+struct job;
+
+/* What an architecture has beside what all have. */
+struct arch {
+	const char *name;
+	void (*add_layer)(struct job *j, const char *stem);
+	void (*write_config)(FILE *f, const struct shape *s);
 };
 
 enum { MOST_SCALES = 32 };
@@ -308,31 +318,56 @@ static void expert(struct job *j, const char *stem, const char *name, double std
 	add(j, full, SCALES, 0, std, 3, (uint64_t[]){e, out, in / 32});
 }
 
-static void add_layer(struct job *j, uint64_t l)
+/* Attention without biases, as all have it. */
+static void attention(struct job *j, const char *stem)
 {
 	const struct shape *s = &j->s;
 	const uint64_t h = s->hidden, q = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim;
 	const double in = 1 / sqrt((double)h);
-	char stem[48];
 
-	snprintf(stem, sizeof(stem), "model.layers.%" PRIu64 ".", l);
 	vector(j, stem, "input_layernorm.weight", 1, 0.2, h);
 	matrix(j, stem, "self_attn.q_proj.weight", 1.5 * in, q, h);
-	vector(j, stem, "self_attn.q_proj.bias", 0, 0.3, q);
 	matrix(j, stem, "self_attn.k_proj.weight", 1.5 * in, kv, h);
-	vector(j, stem, "self_attn.k_proj.bias", 0, 0.3, kv);
 	matrix(j, stem, "self_attn.v_proj.weight", 1.5 * in, kv, h);
-	vector(j, stem, "self_attn.v_proj.bias", 0, 0.3, kv);
 	matrix(j, stem, "self_attn.o_proj.weight", 1 / sqrt((double)q), h, q);
+	vector(j, stem, "post_attention_layernorm.weight", 1, 0.2, h);
+}
+
+static void add_gpt_oss(struct job *j, const char *stem)
+{
+	const struct shape *s = &j->s;
+	const uint64_t h = s->hidden, q = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim;
+	const double in = 1 / sqrt((double)h);
+
+	vector(j, stem, "self_attn.q_proj.bias", 0, 0.3, q);
+	vector(j, stem, "self_attn.k_proj.bias", 0, 0.3, kv);
+	vector(j, stem, "self_attn.v_proj.bias", 0, 0.3, kv);
 	vector(j, stem, "self_attn.o_proj.bias", 0, 0.1, h);
 	vector(j, stem, "self_attn.sinks", 0, 1.5, s->heads);
-	vector(j, stem, "post_attention_layernorm.weight", 1, 0.2, h);
 	matrix(j, stem, "mlp.router.weight", 1.5 * in, s->experts, h);
 	vector(j, stem, "mlp.router.bias", 0, 0.5, s->experts);
 	expert(j, stem, "gate_up_proj", 3 * in, 2 * s->inter, h);
 	matrix(j, stem, "mlp.experts.gate_up_proj_bias", 0.5, s->experts, 2 * s->inter);
 	expert(j, stem, "down_proj", 0.3 / sqrt((double)s->inter), h, s->inter);
 	matrix(j, stem, "mlp.experts.down_proj_bias", 0.1, s->experts, h);
+}
+
+static void add_qwen3_moe(struct job *j, const char *stem)
+{
+	const struct shape *s = &j->s;
+	const double in = 1 / sqrt((double)s->hidden);
+	char name[80];
+
+	vector(j, stem, "self_attn.q_norm.weight", 1.5, 0.3, s->head_dim);
+	vector(j, stem, "self_attn.k_norm.weight", 1.5, 0.3, s->head_dim);
+	matrix(j, stem, "mlp.gate.weight", 1.5 * in, s->experts, s->hidden);
+	for (uint64_t e = 0; e < s->experts; e++) {
+		snprintf(name, sizeof(name), "%smlp.experts.%" PRIu64 ".", stem, e);
+		matrix(j, name, "gate_proj.weight", 3 * in, s->inter, s->hidden);
+		matrix(j, name, "up_proj.weight", 3 * in, s->inter, s->hidden);
+		matrix(j, name, "down_proj.weight", 0.3 / sqrt((double)s->inter), s->hidden,
+			s->inter);
+	}
 }
 
 static int by_name(const void *a, const void *b)
@@ -345,8 +380,13 @@ static void list_tensors(struct job *j)
 	const struct shape *s = &j->s;
 
 	matrix(j, "", "model.embed_tokens.weight", s->embed_std, s->vocab, s->hidden);
-	for (uint64_t l = 0; l < s->layers; l++)
-		add_layer(j, l);
+	for (uint64_t l = 0; l < s->layers; l++) {
+		char stem[48];
+
+		snprintf(stem, sizeof(stem), "model.layers.%" PRIu64 ".", l);
+		attention(j, stem);
+		s->arch->add_layer(j, stem);
+	}
 	vector(j, "", "model.norm.weight", 1, 0.2, s->hidden);
 	matrix(j, "", "lm_head.weight", s->logit_std / sqrt((double)s->hidden), s->vocab,
 		s->hidden);
@@ -362,13 +402,8 @@ static void list_tensors(struct job *j)
 
 /* ---- files ---- */
 
-static void write_config(const char *dir, const struct shape *s)
+static void config_gpt_oss(FILE *f, const struct shape *s)
 {
-	char *path = reap_path_join(dir, "config.json");
-	FILE *f = path != NULL ? fopen(path, "w") : NULL;
-
-	if (f == NULL)
-		die(dir, strerror(errno));
 	fprintf(f,
 		"{\n  \"architectures\": [\n    \"GptOssForCausalLM\"\n  ],\n"
 		"  \"attention_bias\": true,\n  \"attention_dropout\": 0.0,\n"
@@ -405,9 +440,56 @@ static void write_config(const char *dir, const struct shape *s)
 		"  \"use_cache\": true,\n  \"vocab_size\": %" PRIu64 "\n}\n",
 		s->factor, s->context, s->truncate ? "true" : "false", s->theta, s->window,
 		s->vocab);
+}
+
+static void config_qwen3_moe(FILE *f, const struct shape *s)
+{
+	fprintf(f,
+		"{\n  \"architectures\": [\n    \"Qwen3MoeForCausalLM\"\n  ],\n"
+		"  \"attention_bias\": false,\n  \"attention_dropout\": 0.0,\n"
+		"  \"decoder_sparse_step\": 1,\n  \"eos_token_id\": %" PRIu64 ",\n"
+		"  \"head_dim\": %" PRIu64 ",\n  \"hidden_act\": \"silu\",\n"
+		"  \"hidden_size\": %" PRIu64 ",\n  \"initializer_range\": 0.02,\n"
+		"  \"intermediate_size\": %" PRIu64 ",\n  \"max_position_embeddings\": %" PRIu64
+		",\n  \"max_window_layers\": %" PRIu64 ",\n  \"mlp_only_layers\": [],\n"
+		"  \"model_type\": \"qwen3_moe\",\n  \"moe_intermediate_size\": %" PRIu64 ",\n",
+		s->vocab - 1, s->head_dim, s->hidden, 8 * s->inter, s->context, s->layers,
+		s->inter);
+	fprintf(f,
+		"  \"norm_topk_prob\": true,\n  \"num_attention_heads\": %" PRIu64 ",\n"
+		"  \"num_experts\": %" PRIu64 ",\n  \"num_experts_per_tok\": %" PRIu64 ",\n"
+		"  \"num_hidden_layers\": %" PRIu64 ",\n  \"num_key_value_heads\": %" PRIu64 ",\n"
+		"  \"output_router_logits\": false,\n  \"rms_norm_eps\": 1e-06,\n"
+		"  \"rope_scaling\": null,\n  \"rope_theta\": %.17g,\n"
+		"  \"router_aux_loss_coef\": 0.001,\n  \"sliding_window\": null,\n"
+		"  \"tie_word_embeddings\": false,\n  \"torch_dtype\": \"bfloat16\",\n"
+		"  \"use_cache\": true,\n  \"use_sliding_window\": false,\n"
+		"  \"vocab_size\": %" PRIu64 "\n}\n",
+		s->heads, s->experts, s->top_k, s->layers, s->kv_heads, s->theta, s->vocab);
+}
+
+static void write_config(const char *dir, const struct shape *s)
+{
+	char *path = reap_path_join(dir, "config.json");
+	FILE *f = path != NULL ? fopen(path, "w") : NULL;
+
+	if (f == NULL)
+		die(dir, strerror(errno));
+	s->arch->write_config(f, s);
 	if (fclose(f) != 0)
 		die(path, strerror(errno));
 	free(path);
+}
+
+static const struct arch archs[] = {{"gpt_oss", add_gpt_oss, config_gpt_oss},
+	{"qwen3_moe", add_qwen3_moe, config_qwen3_moe}};
+
+static const struct arch *find_arch(const char *name)
+{
+	for (size_t i = 0; i < sizeof(archs) / sizeof(*archs); i++)
+		if (strcmp(archs[i].name, name) == 0)
+			return &archs[i];
+	die(name, "no such architecture");
 }
 
 /* The first weights of a tensor, and of each expert of one that holds experts. */
@@ -498,7 +580,8 @@ static void write_checkpoint(const char *dir, struct job *j)
 
 /* ---- options ---- */
 
-static const struct shape small = {.layers = 2,
+static const struct shape small = {.arch = archs,
+	.layers = 2,
 	.hidden = 64,
 	.inter = 64,
 	.experts = 8,
@@ -522,7 +605,8 @@ static bool preset(struct shape *s, const char *name)
 
 	if (!big && strcmp(name, "20b") != 0)
 		return false;
-	*s = (struct shape){.layers = big ? 36 : 24,
+	*s = (struct shape){.arch = s->arch,
+		.layers = big ? 36 : 24,
 		.hidden = 2880,
 		.inter = 2880,
 		.experts = big ? 128 : 32,
@@ -583,11 +667,12 @@ int main(int argc, char **argv)
 		{"shards", &s->shards, NULL}, {"seed", &s->seed, NULL},
 		{"factor", NULL, &s->factor}, {"theta", NULL, &s->theta},
 		{"embed-std", NULL, &s->embed_std}, {"logit-std", NULL, &s->logit_std}};
-	enum { OPTS = sizeof(opts) / sizeof(opts[0]), PRESET = OPTS, FORMAT, SPARSE, SCALE };
-	struct option longopts[OPTS + 5] = {[PRESET] = {"preset", required_argument, NULL, PRESET},
+	enum { OPTS = sizeof(opts) / sizeof(opts[0]), PRESET = OPTS, FORMAT, SPARSE, SCALE, ARCH };
+	struct option longopts[OPTS + 6] = {[PRESET] = {"preset", required_argument, NULL, PRESET},
 		[FORMAT] = {"format", required_argument, NULL, FORMAT},
 		[SPARSE] = {"sparse", no_argument, NULL, SPARSE},
-		[SCALE] = {"scale", required_argument, NULL, SCALE}};
+		[SCALE] = {"scale", required_argument, NULL, SCALE},
+		[ARCH] = {"arch", required_argument, NULL, ARCH}};
 	int c;
 
 	for (int i = 0; i < OPTS; i++)
@@ -599,6 +684,10 @@ int main(int argc, char **argv)
 			continue;
 		if (c == FORMAT && (strcmp(optarg, "bf16") == 0 || strcmp(optarg, "mxfp4") == 0)) {
 			s->bf16 = optarg[0] == 'b';
+			continue;
+		}
+		if (c == ARCH) {
+			s->arch = find_arch(optarg);
 			continue;
 		}
 		if (c == SPARSE) {
@@ -616,7 +705,8 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (optind != argc - 1 || (!s->bf16 && (s->hidden % 32 != 0 || s->inter % 32 != 0))) {
+	if (optind != argc - 1 ||
+		(s->arch == archs && !s->bf16 && (s->hidden % 32 != 0 || s->inter % 32 != 0))) {
 		fputs(usage, stderr);
 		return 2;
 	}

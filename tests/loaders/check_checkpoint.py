@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """check_checkpoint.py [--source DIR] [--max-shard BYTES] [--any-count] DIR
 
-Reads a gpt_oss checkpoint with nothing but Python's standard library and checks,
+Reads a checkpoint with nothing but Python's standard library and checks,
 point by point, what loaders (transformers, vLLM, SGLang, llama.cpp's converter)
 rely on.  With --source, also that DIR is what pruning that checkpoint with DIR's
 expert_mapping.json leaves, byte by byte.  Prints each fault; exit 1 if any.
@@ -18,10 +18,15 @@ import sys
 SIZES = {"BF16": 2, "F16": 2, "F32": 4, "U8": 1}
 MATRIX, SMALL, CODES = ("BF16",), ("BF16", "F16", "F32"), ("U8",)
 
-# What transformers has for gpt_oss where config.json says nothing.
-DEFAULTS = {"num_hidden_layers": 36, "hidden_size": 2880, "intermediate_size": 2880, "num_attention_heads": 64,
+# What transformers has where config.json says nothing.
+DEFAULTS = {"gpt_oss": {"num_hidden_layers": 36, "hidden_size": 2880, "intermediate_size": 2880, "num_attention_heads": 64,
             "num_key_value_heads": 8, "head_dim": 64, "vocab_size": 201088, "attention_bias": True,
-            "tie_word_embeddings": False}
+            "tie_word_embeddings": False},
+            "qwen3_moe": {"attention_bias": False, "tie_word_embeddings": False}}
+CAUSAL = {"gpt_oss": "GptOssForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM"}
+# The keys that count experts, and experts per token.
+COUNTS = {"gpt_oss": (["num_local_experts"], ["num_experts_per_tok", "experts_per_token"]),
+          "qwen3_moe": (["num_experts"], ["num_experts_per_tok"])}
 FAULTS = []
 
 
@@ -92,29 +97,47 @@ class Checkpoint:
             names = sorted(f for f in os.listdir(directory) if f.endswith(".safetensors"))
         self.shards = {n: Shard(os.path.join(directory, n), strict) for n in names}
         self.config = load_json(os.path.join(directory, "config.json"))
-        self.figures = {**DEFAULTS, **self.config}
+        self.family = self.config.get("model_type")
+        self.figures = {**DEFAULTS[self.family], **self.config}
         self.where = {t: n for n, s in self.shards.items() for t in s.tensors}
 
     def info(self, tensor):
         return self.shards[self.where[tensor]].tensors[tensor]
 
 
-def layer_tensors(c, layer, mxfp4):
-    """Name behind model.layers.N. -> (dtypes, shape)."""
-    e, h, i = c["num_local_experts"], c["hidden_size"], c["intermediate_size"]
+def attention_tensors(c):
+    h = c["hidden_size"]
     q, kv = c["num_attention_heads"] * c["head_dim"], c["num_key_value_heads"] * c["head_dim"]
     t = {
         "input_layernorm.weight": (SMALL, [h]), "post_attention_layernorm.weight": (SMALL, [h]),
-        "self_attn.sinks": (SMALL, [c["num_attention_heads"]]),
         "self_attn.q_proj.weight": (MATRIX, [q, h]), "self_attn.k_proj.weight": (MATRIX, [kv, h]),
         "self_attn.v_proj.weight": (MATRIX, [kv, h]), "self_attn.o_proj.weight": (MATRIX, [h, q]),
-        "mlp.router.weight": (SMALL, [e, h]), "mlp.router.bias": (SMALL, [e]),
-        "mlp.experts.gate_up_proj_bias": (SMALL, [e, 2 * i]), "mlp.experts.down_proj_bias": (SMALL, [e, h]),
     }
     if c["attention_bias"]:
         for p, n in (("q", q), ("k", kv), ("v", kv), ("o", h)):
             t["self_attn.%s_proj.bias" % p] = (SMALL, [n])
-    if mxfp4:
+    return t
+
+
+def qwen3_moe_tensors(c):
+    e, h, i = c["num_experts"], c["hidden_size"], c["moe_intermediate_size"]
+    t = {"self_attn.q_norm.weight": (SMALL, [c["head_dim"]]), "self_attn.k_norm.weight": (SMALL, [c["head_dim"]]),
+         "mlp.gate.weight": (SMALL, [e, h])}
+    for x in range(e):
+        t["mlp.experts.%d.gate_proj.weight" % x] = (MATRIX, [i, h])
+        t["mlp.experts.%d.up_proj.weight" % x] = (MATRIX, [i, h])
+        t["mlp.experts.%d.down_proj.weight" % x] = (MATRIX, [h, i])
+    return t
+
+
+def gpt_oss_tensors(c):
+    e, h, i = c["num_local_experts"], c["hidden_size"], c["intermediate_size"]
+    t = {
+        "self_attn.sinks": (SMALL, [c["num_attention_heads"]]),
+        "mlp.router.weight": (SMALL, [e, h]), "mlp.router.bias": (SMALL, [e]),
+        "mlp.experts.gate_up_proj_bias": (SMALL, [e, 2 * i]), "mlp.experts.down_proj_bias": (SMALL, [e, h]),
+    }
+    if c.get("quantization_config") is not None:
         t["mlp.experts.gate_up_proj_blocks"] = (CODES, [e, 2 * i, h // 32, 16])
         t["mlp.experts.gate_up_proj_scales"] = (CODES, [e, 2 * i, h // 32])
         t["mlp.experts.down_proj_blocks"] = (CODES, [e, h, i // 32, 16])
@@ -122,11 +145,23 @@ def layer_tensors(c, layer, mxfp4):
     else:
         t["mlp.experts.gate_up_proj"] = (MATRIX, [e, h, 2 * i])
         t["mlp.experts.down_proj"] = (MATRIX, [e, i, h])
-    return {"model.layers.%d.%s" % (layer, n): v for n, v in t.items()}
+    return t
+
+
+def layer_tensors(family, c, layer):
+    """Name -> (dtypes, shape)."""
+    own = {"gpt_oss": gpt_oss_tensors, "qwen3_moe": qwen3_moe_tensors}[family](c)
+    return {"model.layers.%d.%s" % (layer, n): v for n, v in {**attention_tensors(c), **own}.items()}
 
 
 def is_pruned(name):
-    return ".mlp.router." in name or ".mlp.experts." in name
+    return re.search(r"\.mlp\.(router|gate|experts)\.", name) is not None
+
+
+def apart(name):
+    """Name with the expert's number left open, and the number, of a tensor that an expert has for itself."""
+    m = re.search(r"\.experts\.(\d+)\.", name)
+    return (name[:m.start(1)] + "%d" + name[m.end(1):], int(m[1])) if m else (None, None)
 
 
 def natural(name):
@@ -135,14 +170,14 @@ def natural(name):
 
 def check_config(ck, any_count):
     c = ck.config
-    check(c.get("model_type") == "gpt_oss", "config: model_type")
-    check(c.get("architectures") in (None, ["GptOssForCausalLM"]), "config: architectures")
-    for key in ("num_local_experts", "num_experts_per_tok", "experts_per_token"):
+    experts, per_token = COUNTS[ck.family]
+    check(c.get("architectures") in (None, [CAUSAL[ck.family]]), "config: architectures")
+    for key in experts + per_token:
         check(isinstance(c.get(key), int), "config: %s is missing" % key)
-    check(c["num_experts_per_tok"] == c["experts_per_token"], "config: two numbers of experts per token")
-    e, k = c["num_local_experts"], c["num_experts_per_tok"]
+    check(len({c[key] for key in per_token}) == 1, "config: two numbers of experts per token")
+    e, k = c[experts[0]], c[per_token[0]]
     check(e >= k, "config: %d experts for top %d" % (e, k))
-    if not any_count:
+    if not any_count and ck.family == "gpt_oss":
         check(e % 4 == 0 and e > k and k <= 8 and e <= 512, "config: GPU kernels refuse %d experts, top %d" % (e, k))
     q = c.get("quantization_config")
     if q is not None:
@@ -157,7 +192,7 @@ def check_tensors(ck):
     if not c["tie_word_embeddings"] or "lm_head.weight" in ck.where:
         want["lm_head.weight"] = (MATRIX, [c["vocab_size"], c["hidden_size"]])
     for layer in range(c["num_hidden_layers"]):
-        want.update(layer_tensors(c, layer, c.get("quantization_config") is not None))
+        want.update(layer_tensors(ck.family, c, layer))
     for t in ck.where:
         dtype, shape = ck.info(t)[:2]
         if t not in want and re.search(r"\.self_attn\.[kv]_scale$", t) and math.prod(shape) == 1:
@@ -218,18 +253,29 @@ def check_source(ck, src):
     check(c == s, "config: other keys differ from the source's")
     check(list(c) == list(s), "config: the order of keys differs from the source's")
     check(sorted(mapping) == sorted(str(i) for i in range(src.figures["num_hidden_layers"])), "mapping: layers")
-    experts = src.info("model.layers.0.mlp.router.weight")[1][0]
+    kept = ck.config[COUNTS[ck.family][0][0]]
+    for where in mapping.values():
+        check(sorted(where.values()) == list(range(kept)), "mapping: numbers are not 0 to %d" % (kept - 1))
+    gone = {name for name in src.where if apart(name)[0]
+            and str(apart(name)[1]) not in mapping[name.split(".")[2]]}
+    check(len(ck.where) == len(src.where) - len(gone), "%d tensors, should be %d" % (
+        len(ck.where), len(src.where) - len(gone)))
     for t in src.where:
-        check(t in ck.where, "%s is missing" % t)
+        check(t in ck.where or apart(t)[0], "%s is missing" % t)
     for t in ck.where:
+        where = mapping[t.split(".")[2]] if is_pruned(t) else None
+        stem, number = apart(t)
+        if stem:
+            old_name = stem % next(int(o) for o, n in where.items() if n == number)
+            check(src.shards[src.where[old_name]].read(old_name) == ck.shards[ck.where[t]].read(t),
+                  "%s differs from the source's %s" % (t, old_name))
+            continue
         old = src.shards[src.where[t]]
         new = ck.shards[ck.where[t]].read(t)
         if not is_pruned(t):
             check(old.read(t) == new, "%s differs from the source" % t)
             continue
-        each = old.tensors[t][3] // experts
-        where = mapping[t.split(".")[2]]
-        check(sorted(where.values()) == list(range(ck.config["num_local_experts"])), "mapping: %s" % t)
+        each = old.tensors[t][3] // old.tensors[t][1][0]
         for o, n in where.items():
             check(old.read(t, int(o) * each, each) == new[n * each:(n + 1) * each],
                   "%s: expert %s, now %d, differs from the source" % (t, o, n))

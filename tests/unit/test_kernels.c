@@ -139,7 +139,7 @@ static void formats(const struct reap_kern *k)
 
 static void rows(const struct reap_kern *k)
 {
-	int sum = 0, app = 0, plus = 0, comb = 0, glu = 0, rot = 0, scl = 0;
+	int sum = 0, app = 0, plus = 0, comb = 0, glu = 0, sil = 0, rot = 0, scl = 0;
 
 	for (size_t s = 0; s < SIZES; s++) {
 		size_t n = sizes[s], b = n * 4;
@@ -175,6 +175,11 @@ static void rows(const struct reap_kern *k)
 		same(d, e, b);
 		glu += differ, differ = 0;
 
+		k->silu(d, p, bias, n);
+		ref->silu(e, p, bias, n);
+		same(d, e, b);
+		sil += differ, differ = 0;
+
 		k->scale(d, 1.3f, n);
 		ref->scale(e, 1.3f, n);
 		same(d, e, b);
@@ -194,6 +199,7 @@ static void rows(const struct reap_kern *k)
 	ok(plus == 0, "%s: add as scalar", k->level);
 	ok(comb == 0, "%s: combine as scalar", k->level);
 	ok(glu == 0, "%s: swiglu as scalar", k->level);
+	ok(sil == 0, "%s: silu as scalar", k->level);
 	ok(scl == 0, "%s: scale as scalar", k->level);
 	ok(rot == 0, "%s: rotate as scalar", k->level);
 	{
@@ -201,6 +207,8 @@ static void rows(const struct reap_kern *k)
 
 		k->swiglu(d, pair, bias, 7, 2);
 		ok(isnan(d[0]) && isnan(d[1]), "%s: swiglu of NaN is NaN", k->level);
+		k->silu(d, pair, bias, 2);
+		ok(isnan(d[0]) && isnan(d[1]), "%s: silu of NaN is NaN", k->level);
 	}
 }
 
@@ -291,7 +299,7 @@ static void products(const struct reap_kern *k)
 /* The scalar level against the formulas. */
 static void formulas(void)
 {
-	double e_worst = 0, g_worst = 0;
+	double e_worst = 0, g_worst = 0, s_worst = 0;
 
 	for (int i = 0; i < 20000; i++) {
 		float x = -87.0f + 87.0f * (float)i / 20000.0f, y, d;
@@ -304,9 +312,14 @@ static void formulas(void)
 		e_worst = fmax(e_worst, fabs((double)y / exp((double)x) - 1));
 		ref->swiglu(&d, pair, bias, 7, 1);
 		g_worst = fmax(g_worst, fabs((double)d - want) / (fabs(want) + 1e-6));
+		g = (double)(pair[0] + bias[0]), u = (double)(pair[1] + bias[1]);
+		want = u * g / (1 + exp(-g));
+		ref->silu(&d, pair, bias, 1);
+		s_worst = fmax(s_worst, fabs((double)d - want) / (fabs(want) + 1e-6));
 	}
 	ok(e_worst < 1.5e-7, "exp within %.2g", e_worst);
 	ok(g_worst < 2e-6, "swiglu within %.2g", g_worst);
+	ok(s_worst < 2e-6, "silu within %.2g", s_worst);
 	{
 		float x[3] = {-88.5f, -INFINITY, 0}, y[3], s = ref->exp_sum(y, x, 0, 3);
 
@@ -321,6 +334,11 @@ static void formulas(void)
 
 		ref->swiglu(&d, pair, bias, 7, 1);
 		ok(d == 0, "swiglu of a very negative gate is 0");
+		ref->silu(&d, pair, bias, 1);
+		ok(d == 0, "silu of a very negative gate is 0");
+		pair[0] = 200, pair[1] = 3;
+		ref->silu(&d, pair, bias, 1);
+		ok(d == 600, "silu of a very positive gate is it");
 	}
 	{
 		float x[2] = {1.0f + 0x1p-8f, 1.0f + 3 * 0x1p-8f}; /* halfway: to even */

@@ -6,7 +6,7 @@
 
 #include "lib/model/model.h"
 
-static const struct reap_arch *const all[] = {&reap_arch_gpt_oss};
+static const struct reap_arch *const all[] = {&reap_arch_gpt_oss, &reap_arch_qwen3_moe};
 
 enum { ARCHS = sizeof(all) / sizeof(*all) };
 
@@ -55,6 +55,8 @@ static uint64_t extent(enum reap_dim d, const struct reap_config *c)
 		return c->hidden;
 	case REAP_DIM_HEADS:
 		return c->heads;
+	case REAP_DIM_HEAD:
+		return c->head_dim;
 	case REAP_DIM_Q:
 		return (uint64_t)c->heads * c->head_dim;
 	case REAP_DIM_KV:
@@ -80,7 +82,7 @@ int reap_spec_shape(const struct reap_spec *r, const struct reap_config *c, uint
 
 uint64_t reap_spec_numbers(const struct reap_spec *r, const struct reap_config *c)
 {
-	uint64_t dim[REAP_SPEC_DIMS], numbers = 1;
+	uint64_t dim[REAP_SPEC_DIMS], numbers = r->flags & REAP_SPEC_APART ? c->experts : 1;
 	const int n = reap_spec_shape(r, c, dim);
 
 	for (int i = 0; i < n; i++)
@@ -89,14 +91,13 @@ uint64_t reap_spec_numbers(const struct reap_spec *r, const struct reap_config *
 }
 
 void reap_spec_name(const struct reap_spec *r, const struct reap_format *f, enum reap_weight_part p,
-	uint32_t layer, char out[REAP_SPEC_NAME])
+	uint32_t layer, uint32_t expert, char out[REAP_SPEC_NAME])
 {
-	static const char mark[] = "{layer}";
-	const char *at = strstr(r->name, mark), *ending = f->part[p].ending;
+	const char *at = r->name, *end;
+	size_t n = 0;
 
-	if (at == NULL)
-		snprintf(out, REAP_SPEC_NAME, "%s%s", r->name, ending);
-	else
-		snprintf(out, REAP_SPEC_NAME, "%.*s%u%s%s", (int)(at - r->name), r->name, layer,
-			at + sizeof(mark) - 1, ending);
+	for (; (end = strchr(at, '{')) != NULL; at = strchr(end, '}') + 1)
+		n += (size_t)snprintf(out + n, REAP_SPEC_NAME - n, "%.*s%u", (int)(end - at), at,
+			end[1] == 'l' ? layer : expert);
+	snprintf(out + n, REAP_SPEC_NAME - n, "%s%s", at, f->part[p].ending);
 }

@@ -33,12 +33,16 @@ enum reap_role {
 	REAP_ROLE_V_BIAS,
 	REAP_ROLE_O,
 	REAP_ROLE_O_BIAS,
+	REAP_ROLE_Q_NORM, /* of one head, used for each, or of all heads at once */
+	REAP_ROLE_K_NORM,
 	REAP_ROLE_SINKS,
 	REAP_ROLE_POST_NORM,
 	REAP_ROLE_ROUTER,
 	REAP_ROLE_ROUTER_BIAS,
-	/* Gate and up of the experts in one, a row of each in turn. */
+	/* Gate and up of the experts: in one, a row of each in turn, or two. */
 	REAP_ROLE_GATE_UP,
+	REAP_ROLE_GATE,
+	REAP_ROLE_UP,
 	REAP_ROLE_GATE_UP_BIAS,
 	REAP_ROLE_DOWN,
 	REAP_ROLE_DOWN_BIAS,
@@ -51,8 +55,9 @@ enum reap_dim {
 	REAP_DIM_VOCAB,
 	REAP_DIM_HIDDEN,
 	REAP_DIM_HEADS,
-	REAP_DIM_Q,  /* all heads of queries */
-	REAP_DIM_KV, /* all heads of keys */
+	REAP_DIM_HEAD, /* one head */
+	REAP_DIM_Q,    /* all heads of queries */
+	REAP_DIM_KV,   /* all heads of keys */
 	REAP_DIM_EXPERTS,
 	REAP_DIM_INTER,
 	REAP_DIM_INTER2, /* gate and up */
@@ -68,6 +73,8 @@ enum {
 	REAP_SPEC_EXPERT = 4,
 	/* The matrix lies (inputs, outputs). */
 	REAP_SPEC_TURNED = 8,
+	/* Each expert has a tensor of its own. */
+	REAP_SPEC_APART = 16,
 };
 
 enum { REAP_SPEC_DIMS = 3 };
@@ -75,7 +82,7 @@ enum { REAP_SPEC_DIMS = 3 };
 /* A weight.  Experts are the first dimension where that is REAP_DIM_EXPERTS. */
 struct reap_spec {
 	enum reap_role role;
-	const char *name; /* {layer} stands for the layer's number */
+	const char *name; /* {layer} and {expert} stand for numbers */
 	enum reap_dim dim[REAP_SPEC_DIMS];
 	const struct reap_format *format; /* NULL: the config's */
 	unsigned flags;
@@ -98,7 +105,8 @@ struct reap_arch {
 	size_t specs;
 	/* The names of both numbers in messages come first. */
 	struct reap_count_key count[REAP_COUNT_KEYS];
-	/* Experts come in multiples of so many, unless none is pruned, because of `why`. */
+	/* Experts come in multiples of so many, unless none is pruned, which `why`.  1: in any
+	 * number. */
 	uint32_t multiple;
 	const char *why;
 	/* Fill all of *c that config.json says; a value that the engine does not compute
@@ -107,7 +115,7 @@ struct reap_arch {
 		struct reap_err *e);
 };
 
-extern const struct reap_arch reap_arch_gpt_oss;
+extern const struct reap_arch reap_arch_gpt_oss, reap_arch_qwen3_moe;
 
 /* The architecture of that model_type, NULL when it is none of these. */
 const struct reap_arch *reap_arch_find(const char *name);
@@ -125,7 +133,7 @@ static inline bool reap_spec_of_layer(const struct reap_spec *r)
 /* Does it shrink with the experts? */
 static inline bool reap_spec_of_experts(const struct reap_spec *r)
 {
-	return r->dim[0] == REAP_DIM_EXPERTS;
+	return r->dim[0] == REAP_DIM_EXPERTS || (r->flags & REAP_SPEC_APART);
 }
 
 bool reap_spec_holds(const struct reap_spec *r, const struct reap_config *c);
@@ -134,7 +142,8 @@ const struct reap_format *reap_spec_format(const struct reap_spec *r, const stru
 /* The spec of a role that holds, NULL: none. */
 const struct reap_spec *reap_spec_find(const struct reap_config *c, enum reap_role role);
 
-/* The shape of its numbers, all dimensions: how many; and how many numbers that are. */
+/* The shape of the numbers in a tensor: how many dimensions; and how many numbers there
+ * are in a layer. */
 int reap_spec_shape(const struct reap_spec *r, const struct reap_config *c, uint64_t *dim);
 uint64_t reap_spec_numbers(const struct reap_spec *r, const struct reap_config *c);
 
@@ -142,6 +151,6 @@ enum { REAP_SPEC_NAME = 128 };
 
 /* The name of the tensor that has a part of it. */
 void reap_spec_name(const struct reap_spec *r, const struct reap_format *f, enum reap_weight_part p,
-	uint32_t layer, char out[REAP_SPEC_NAME]);
+	uint32_t layer, uint32_t expert, char out[REAP_SPEC_NAME]);
 
 #endif

@@ -17,6 +17,7 @@
 enum { WINDOW = 128 };
 
 static const double SWIGLU_LIMIT = 7;
+static const struct reap_rope_standard rope = {.theta = 150000, .yarn = true};
 
 /* ---- config.json ---- */
 
@@ -58,48 +59,26 @@ static int parse_top_k(struct reap_config *c, const json_t *root, const char *na
 		key, c->top_k, alias, other);
 }
 
-/* num_experts is the other name in transformers 5. */
-static int parse_experts(struct reap_config *c, const json_t *root, const char *name,
-	struct reap_err *e)
-{
-	const char key[] = "num_local_experts", alias[] = "num_experts";
-	int rc;
-
-	if ((rc = reap_key_u32(root, key, name, 128, 1, REAP_MAX_EXPERTS, &c->experts, e)) !=
-			REAP_OK ||
-		(rc = reap_key_u32(root, alias, name, c->experts, 1, REAP_MAX_EXPERTS,
-			 &c->experts_too, e)) != REAP_OK)
-		return rc;
-	if (json_object_get(root, key) == NULL)
-		c->experts = c->experts_too;
-	return REAP_OK;
-}
-
 static int parse_sizes(struct reap_config *c, const json_t *root, const char *name,
 	struct reap_err *e)
 {
+	static const struct reap_sizes standard = {.layers = 36,
+		.hidden = 2880,
+		.heads = 64,
+		.kv_heads = 8,
+		.head_dim = 64,
+		.vocab = 201088,
+		.max_context = 131072};
 	int rc;
 
-	if ((rc = reap_key_u32(root, "num_hidden_layers", name, 36, 1, REAP_MAX_LAYERS, &c->layers,
-		     e)) != REAP_OK ||
-		(rc = reap_key_u32(root, "hidden_size", name, 2880, 1, REAP_MAX_WIDTH, &c->hidden,
-			 e)) != REAP_OK ||
+	if ((rc = reap_keys_sizes(c, root, name, &standard, e)) != REAP_OK ||
 		(rc = reap_key_u32(root, "intermediate_size", name, 2880, 1, REAP_MAX_WIDTH,
 			 &c->inter, e)) != REAP_OK ||
-		(rc = parse_experts(c, root, name, e)) != REAP_OK ||
-		(rc = parse_top_k(c, root, name, e)) != REAP_OK ||
-		(rc = reap_key_u32(root, "num_attention_heads", name, 64, 1, 65536, &c->heads,
-			 e)) != REAP_OK ||
-		(rc = reap_key_u32(root, "num_key_value_heads", name, 8, 1, 65536, &c->kv_heads,
-			 e)) != REAP_OK ||
-		(rc = reap_key_u32(root, "head_dim", name, 64, 2, 4096, &c->head_dim, e)) !=
-			REAP_OK ||
-		(rc = reap_key_u32(root, "vocab_size", name, 201088, 1, 1 << 24, &c->vocab, e)) !=
-			REAP_OK ||
-		(rc = reap_key_u32(root, "max_position_embeddings", name, 131072, 1, 1 << 30,
-			 &c->max_context, e)) != REAP_OK)
+		/* num_experts is the other name in transformers 5. */
+		(rc = reap_keys_experts(c, root, name, "num_local_experts", "num_experts", 128,
+			 e)) != REAP_OK)
 		return rc;
-	return reap_keys_check_heads(c, name, e);
+	return parse_top_k(c, root, name, e);
 }
 
 static int parse_layer_types(struct reap_config *c, const json_t *root, const char *name,
@@ -211,6 +190,7 @@ static int parse(struct reap_config *c, const json_t *root, const char *name, st
 {
 	int rc;
 
+	c->activation = REAP_SWIGLU_CLAMPED;
 	c->swiglu_limit = SWIGLU_LIMIT;
 	if ((rc = reap_key_only(root, "hidden_act", name, "silu", e)) != REAP_OK ||
 		(rc = expect_f64(root, "swiglu_alpha", name, 1.702, e)) != REAP_OK ||
@@ -219,7 +199,7 @@ static int parse(struct reap_config *c, const json_t *root, const char *name, st
 		(rc = parse_sizes(c, root, name, e)) != REAP_OK ||
 		(rc = parse_unconverted(c, root, name, e)) != REAP_OK ||
 		(rc = parse_layer_types(c, root, name, e)) != REAP_OK ||
-		(rc = reap_config_rope(c, root, name, e)) != REAP_OK ||
+		(rc = reap_config_rope(c, root, name, &rope, e)) != REAP_OK ||
 		(rc = reap_key_bool(root, "attention_bias", name, true, &c->attention_bias, e)) !=
 			REAP_OK ||
 		(rc = reap_key_bool(root, "tie_word_embeddings", name, false, &c->tied, e)) !=
@@ -261,7 +241,7 @@ static const struct reap_spec specs[] = {
 	{REAP_ROLE_V_BIAS, LAYER "self_attn.v_proj.bias", {KV}, SMALL, FINITE, has_biases},
 	{REAP_ROLE_O, LAYER "self_attn.o_proj.weight", {H, Q}, BF16, NOT_ZERO, NULL},
 	{REAP_ROLE_O_BIAS, LAYER "self_attn.o_proj.bias", {H}, SMALL, FINITE, has_biases},
-	{REAP_ROLE_SINKS, LAYER "self_attn.sinks", {REAP_DIM_HEADS}, SMALL, FINITE, NULL},
+	{REAP_ROLE_SINKS, LAYER "self_attn.sinks", {HEADS}, SMALL, FINITE, NULL},
 	{REAP_ROLE_POST_NORM, LAYER "post_attention_layernorm.weight", {H}, SMALL,
 		FINITE | NOT_ZERO, NULL},
 	{REAP_ROLE_ROUTER, LAYER "mlp.router.weight", {E, H}, SMALL, FINITE | NOT_ZERO, NULL},

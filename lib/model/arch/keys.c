@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/base/json.h"
+#include "lib/stream/limits.h"
 
 int reap_key_u32(const json_t *o, const char *key, const char *name, uint32_t standard,
 	uint32_t min, uint32_t max, uint32_t *out, struct reap_err *e)
@@ -13,6 +14,8 @@ int reap_key_u32(const json_t *o, const char *key, const char *name, uint32_t st
 
 	if (json_is_null(json_object_get(o, key)))
 		return reap_fail(e, REAP_EFAIL, "%s: %s: null is no number", name, key);
+	if (standard < min && json_object_get(o, key) == NULL)
+		return reap_fail(e, REAP_EFAIL, "%s: %s: missing", name, key);
 	rc = reap_json_opt_u64(o, key, name, min, max, &v, e);
 	*out = (uint32_t)v;
 	return rc;
@@ -49,6 +52,27 @@ int reap_key_f64(const json_t *o, const char *key, const char *name, double stan
 	return reap_json_opt_f64(o, key, name, out, e);
 }
 
+int reap_key_must(const json_t *o, const char *key, const char *name, bool standard, bool want,
+	struct reap_err *e)
+{
+	bool v;
+	int rc = reap_key_bool(o, key, name, standard, &v, e);
+
+	if (rc == REAP_OK && v != want)
+		rc = reap_fail(e, REAP_EFAIL, "%s: %s: %s is not supported, only %s", name, key,
+			v ? "true" : "false", want ? "true" : "false");
+	return rc;
+}
+
+int reap_key_none(const json_t *o, const char *key, const char *name, struct reap_err *e)
+{
+	const json_t *v = json_object_get(o, key);
+
+	if (v == NULL || json_is_null(v))
+		return REAP_OK;
+	return reap_fail(e, REAP_EFAIL, "%s: %s: not supported", name, key);
+}
+
 int reap_keys_common(struct reap_config *c, const json_t *root, const char *name, double eps,
 	struct reap_err *e)
 {
@@ -73,7 +97,8 @@ int reap_keys_common(struct reap_config *c, const json_t *root, const char *name
 	return REAP_OK;
 }
 
-int reap_keys_check_heads(const struct reap_config *c, const char *name, struct reap_err *e)
+/* What the engine takes. */
+static int check_heads(const struct reap_config *c, const char *name, struct reap_err *e)
 {
 	if (c->heads % c->kv_heads != 0)
 		return reap_fail(e, REAP_EFAIL,
@@ -81,5 +106,44 @@ int reap_keys_check_heads(const struct reap_config *c, const char *name, struct 
 			name, c->heads, c->kv_heads);
 	if (c->head_dim % 2 != 0)
 		return reap_fail(e, REAP_EFAIL, "%s: head_dim: %u is odd", name, c->head_dim);
+	return REAP_OK;
+}
+
+int reap_keys_sizes(struct reap_config *c, const json_t *root, const char *name,
+	const struct reap_sizes *s, struct reap_err *e)
+{
+	const struct {
+		const char *key;
+		uint32_t standard, min, max, *out;
+	} keys[] = {{"num_hidden_layers", s->layers, 1, REAP_MAX_LAYERS, &c->layers},
+		{"hidden_size", s->hidden, 1, REAP_MAX_WIDTH, &c->hidden},
+		{"num_attention_heads", s->heads, 1, 65536, &c->heads},
+		{"num_key_value_heads", s->kv_heads, 1, 65536, &c->kv_heads},
+		{"head_dim", s->head_dim, 2, 4096, &c->head_dim},
+		{"vocab_size", s->vocab, 1, 1 << 24, &c->vocab},
+		{"max_position_embeddings", s->max_context, 1, 1 << 30, &c->max_context}};
+	int rc = REAP_OK;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys) && rc == REAP_OK; i++)
+		rc = reap_key_u32(root, keys[i].key, name, keys[i].standard, keys[i].min,
+			keys[i].max, keys[i].out, e);
+	return rc == REAP_OK ? check_heads(c, name, e) : rc;
+}
+
+int reap_keys_experts(struct reap_config *c, const json_t *root, const char *name, const char *key,
+	const char *alias, uint32_t standard, struct reap_err *e)
+{
+	const bool said = json_object_get(root, key) != NULL;
+	int rc;
+
+	if ((said || json_object_get(root, alias) == NULL) &&
+		(rc = reap_key_u32(root, key, name, standard, 1, REAP_MAX_EXPERTS, &c->experts,
+			 e)) != REAP_OK)
+		return rc;
+	if ((rc = reap_key_u32(root, alias, name, c->experts, 1, REAP_MAX_EXPERTS, &c->experts_too,
+		     e)) != REAP_OK)
+		return rc;
+	if (!said)
+		c->experts = c->experts_too;
 	return REAP_OK;
 }

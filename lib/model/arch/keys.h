@@ -17,6 +17,7 @@
  * spare. */
 enum { REAP_MAX_WIDTH = 1 << 20 };
 
+/* A whole number; one whose standard is below min must be said. */
 REAP_MUST_CHECK int reap_key_u32(const json_t *o, const char *key, const char *name,
 	uint32_t standard, uint32_t min, uint32_t max, uint32_t *out, struct reap_err *e);
 REAP_MUST_CHECK int reap_key_bool(const json_t *o, const char *key, const char *name, bool standard,
@@ -28,12 +29,25 @@ REAP_MUST_CHECK int reap_key_f64(const json_t *o, const char *key, const char *n
 REAP_MUST_CHECK int reap_key_only(const json_t *o, const char *key, const char *name,
 	const char *want, struct reap_err *e);
 
+/* A value of which only one is computed, and a key that must not be there or be null. */
+REAP_MUST_CHECK int reap_key_must(const json_t *o, const char *key, const char *name, bool standard,
+	bool want, struct reap_err *e);
+REAP_MUST_CHECK int reap_key_none(const json_t *o, const char *key, const char *name,
+	struct reap_err *e);
+
 /* What every family has: rms_norm_eps (`eps` when absent) and eos_token_id. */
 REAP_MUST_CHECK int reap_keys_common(struct reap_config *c, const json_t *root, const char *name,
 	double eps, struct reap_err *e);
 
-/* Error unless the heads of attention are as the engine takes them. */
-REAP_MUST_CHECK int reap_keys_check_heads(const struct reap_config *c, const char *name,
-	struct reap_err *e);
+/* Sizes that every family has; 0: must be said. */
+struct reap_sizes {
+	uint32_t layers, hidden, heads, kv_heads, head_dim, vocab, max_context;
+};
+REAP_MUST_CHECK int reap_keys_sizes(struct reap_config *c, const json_t *root, const char *name,
+	const struct reap_sizes *standard, struct reap_err *e);
+
+/* The number of experts, under two names.  Where they disagree the tensors decide. */
+REAP_MUST_CHECK int reap_keys_experts(struct reap_config *c, const json_t *root, const char *name,
+	const char *key, const char *alias, uint32_t standard, struct reap_err *e);
 
 #endif

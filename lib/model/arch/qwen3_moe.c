@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * qwen3_moe: Qwen3-30B-A3B, Qwen3-235B-A22B, Qwen3-Coder.
+ */
+#include "lib/base/json.h"
+#include "lib/base/mem.h"
+#include "lib/model/arch/arch.h"
+#include "lib/model/arch/keys.h"
+#include "lib/model/arch/shorthand.h"
+#include "lib/model/config_rope.h"
+#include "lib/stream/limits.h"
+
+/* ---- config.json ---- */
+
+/* Layers without experts, which the engine does not compute. */
+static int refuse_dense(const json_t *root, const char *name, struct reap_err *e)
+{
+	const json_t *only = json_object_get(root, "mlp_only_layers");
+	uint32_t step;
+	int rc = reap_key_u32(root, "decoder_sparse_step", name, 1, 1, REAP_MAX_LAYERS, &step, e);
+
+	if (rc == REAP_OK && step != 1)
+		rc = reap_fail(e, REAP_EFAIL,
+			"%s: decoder_sparse_step: %u is not supported, only 1", name, step);
+	if (rc == REAP_OK && only != NULL && !json_is_null(only) &&
+		(!json_is_array(only) || json_array_size(only) > 0))
+		rc = reap_fail(e, REAP_EFAIL, "%s: mlp_only_layers: not supported unless empty",
+			name);
+	return rc;
+}
+
+static int parse_sizes(struct reap_config *c, const json_t *root, const char *name,
+	struct reap_err *e)
+{
+	static const struct reap_sizes must_be_said;
+	int rc;
+
+	if ((rc = reap_keys_sizes(c, root, name, &must_be_said, e)) != REAP_OK ||
+		(rc = reap_key_u32(root, "moe_intermediate_size", name, 0, 1, REAP_MAX_WIDTH,
+			 &c->inter, e)) != REAP_OK ||
+		(rc = reap_keys_experts(c, root, name, "num_experts", "num_local_experts", 0, e)) !=
+			REAP_OK)
+		return rc;
+	return reap_key_u32(root, "num_experts_per_tok", name, 0, 1, REAP_MAX_TOP_K, &c->top_k, e);
+}
+
+/* The weights of a token's experts sum to 1: the softmax over all experts, divided by its
+ * sum over those that were chosen, is the softmax over these. */
+static int parse(struct reap_config *c, const json_t *root, const char *name, struct reap_err *e)
+{
+	static const struct reap_rope_standard rope = {.theta = 10000};
+	int rc;
+
+	c->activation = REAP_SWIGLU;
+	if ((rc = reap_key_only(root, "hidden_act", name, "silu", e)) != REAP_OK ||
+		(rc = reap_key_must(root, "norm_topk_prob", name, false, true, e)) != REAP_OK ||
+		(rc = reap_key_must(root, "use_sliding_window", name, false, false, e)) !=
+			REAP_OK ||
+		(rc = reap_key_none(root, "quantization_config", name, e)) != REAP_OK ||
+		(rc = refuse_dense(root, name, e)) != REAP_OK ||
+		(rc = parse_sizes(c, root, name, e)) != REAP_OK ||
+		(rc = reap_config_rope(c, root, name, &rope, e)) != REAP_OK ||
+		(rc = reap_key_bool(root, "attention_bias", name, false, &c->attention_bias, e)) !=
+			REAP_OK ||
+		(rc = reap_key_bool(root, "tie_word_embeddings", name, false, &c->tied, e)) !=
+			REAP_OK)
+		return rc;
+	c->sliding = reap_calloc(c->layers, sizeof(*c->sliding));
+	if (c->sliding == NULL)
+		return reap_fail_memory(e, name);
+	return reap_keys_common(c, root, name, 1e-6, e);
+}
+
+/* ---- tensors ---- */
+
+static bool has_biases(const struct reap_config *c)
+{
+	return c->attention_bias;
+}
+
+#define ATTENTION LAYER "self_attn."
+#define APART_EXPERT LAYER "mlp.experts.{expert}."
+
+static const struct reap_spec specs[] = {
+	{REAP_ROLE_EMBED, "model.embed_tokens.weight", {V, H}, BF16, NOT_ZERO, NULL},
+	{REAP_ROLE_FINAL_NORM, "model.norm.weight", {H}, SMALL, FINITE | NOT_ZERO, NULL},
+	{REAP_ROLE_LM_HEAD, "lm_head.weight", {V, H}, BF16, NOT_ZERO, NULL},
+	{REAP_ROLE_INPUT_NORM, LAYER "input_layernorm.weight", {H}, SMALL, FINITE | NOT_ZERO, NULL},
+	{REAP_ROLE_Q, ATTENTION "q_proj.weight", {Q, H}, BF16, NOT_ZERO, NULL},
+	{REAP_ROLE_Q_BIAS, ATTENTION "q_proj.bias", {Q}, SMALL, FINITE, has_biases},
+	{REAP_ROLE_K, ATTENTION "k_proj.weight", {KV, H}, BF16, NOT_ZERO, NULL},
+	{REAP_ROLE_K_BIAS, ATTENTION "k_proj.bias", {KV}, SMALL, FINITE, has_biases},
+	{REAP_ROLE_V, ATTENTION "v_proj.weight", {KV, H}, BF16, NOT_ZERO, NULL},
+	{REAP_ROLE_V_BIAS, ATTENTION "v_proj.bias", {KV}, SMALL, FINITE, has_biases},
+	{REAP_ROLE_O, ATTENTION "o_proj.weight", {H, Q}, BF16, NOT_ZERO, NULL},
+	{REAP_ROLE_O_BIAS, ATTENTION "o_proj.bias", {H}, SMALL, FINITE, has_biases},
+	{REAP_ROLE_Q_NORM, ATTENTION "q_norm.weight", {HEAD}, SMALL, FINITE | NOT_ZERO, NULL},
+	{REAP_ROLE_K_NORM, ATTENTION "k_norm.weight", {HEAD}, SMALL, FINITE | NOT_ZERO, NULL},
+	{REAP_ROLE_POST_NORM, LAYER "post_attention_layernorm.weight", {H}, SMALL,
+		FINITE | NOT_ZERO, NULL},
+	{REAP_ROLE_ROUTER, LAYER "mlp.gate.weight", {E, H}, SMALL, FINITE | NOT_ZERO, NULL},
+	{REAP_ROLE_GATE, APART_EXPERT "gate_proj.weight", {I, H}, BF16, EXPERT | APART, NULL},
+	{REAP_ROLE_UP, APART_EXPERT "up_proj.weight", {I, H}, BF16, EXPERT | APART, NULL},
+	{REAP_ROLE_DOWN, APART_EXPERT "down_proj.weight", {H, I}, BF16, EXPERT | APART, NULL},
+};
+
+const struct reap_arch reap_arch_qwen3_moe = {.name = "qwen3_moe",
+	.causal = "Qwen3MoeForCausalLM",
+	.spec = specs,
+	.specs = sizeof(specs) / sizeof(*specs),
+	.count = {{.key = "num_experts", .add = true},
+		{.key = "num_experts_per_tok", .top_k = true, .add = true},
+		{.key = "num_local_experts"}},
+	.multiple = 1,
+	.parse = parse};
