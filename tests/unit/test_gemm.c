@@ -346,13 +346,8 @@ static void plain_c(const struct reap_gemm *gemm, const struct reap_kern *kern)
 static void backend(const struct reap_gemm *gemm, const struct reap_kern *kern)
 {
 	static const size_t shapes[][3] = {{1, 64, 32}, {7, 96, 64}, {13, 200, 96}, {50, 64, 1024},
-<<<<<<< HEAD
 		{130, 1000, 160}, {1700, 70, 64}, {5, 6, 2880}};
-	static const char *const layouts[] = {"bf16", "turned bf16", "mxfp4"};
-=======
-		{130, 1000, 160}, {800, 70, 64}, {5, 6, 2880}};
 	static const char *const layouts[] = {"bf16", "turned bf16", "bf16 in pairs", "mxfp4"};
->>>>>>> 8ea4666 (qwen3_moe: a second entry of the table)
 	struct reap_err e = {0};
 	struct reap_pool *pool;
 	struct reap_gemm_ctx g;
