@@ -139,6 +139,20 @@ static int write_plan(struct reap_header *h, const struct reap_plan *p, struct r
 	return reap_writer_finish(w, e);
 }
 
+/* What was done; a share that rounds up to all experts is hardly meant. */
+static void tell(const struct reap_plan *p)
+{
+	double mass = 0;
+
+	for (uint32_t l = 0; l < p->layers; l++)
+		mass += p->kept_mass[l] / p->layers;
+	if (p->keep_n == p->experts)
+		tool_warn("all %u experts stay: nothing is cut", p->experts);
+	else
+		tool_info("%u of %u experts stay in each of %u layers, %.1f%% of the scores (%s)",
+			p->keep_n, p->experts, p->layers, 100 * mass, p->method);
+}
+
 static int make_plan(const struct opts *o, struct reap_err *e)
 {
 	struct reap_loaded in = {0};
@@ -151,8 +165,8 @@ static int make_plan(const struct opts *o, struct reap_err *e)
 		tool_recipe_set(&o->recipe, &in.head);
 		rc = write_plan(&in.head, &p, e);
 	}
-	if (rc == REAP_OK && tool.verbose)
-		tool_info("%s: %u of %u experts stay", p.label, p.keep_n, p.experts);
+	if (rc == REAP_OK)
+		tell(&p);
 	reap_plan_free(&p);
 	reap_loaded_free(&in);
 	return rc;

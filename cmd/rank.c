@@ -17,7 +17,7 @@ static const char usage[] =
 	"\n"
 	"      --method NAME  frequency, gate_sum, ean_sum, ean_mean, weighted_ean_sum,\n"
 	"                     reap, reap_l2, max_activations, eaft_sum (default),\n"
-	"                     eaft_mean; random is for controls\n"
+	"                     eaft_mean, random (for controls)\n"
 	"  -w, --weights G,U,C  of good, uncertain and conflict tokens in eaft_*\n"
 	"                     (default 1,0.25,-2)\n"
 	"      --pack NAME    only what this pack's tokens did\n"
@@ -81,6 +81,16 @@ static int run(const struct opts *o, struct reap_err *e)
 	return rc;
 }
 
+static _Noreturn void no_method(const char *name)
+{
+	char names[300] = "";
+
+	for (int m = 0, at = 0; m < REAP_METHODS && at < (int)sizeof(names); m++)
+		at += snprintf(names + at, sizeof(names) - (size_t)at, "%s%s", m > 0 ? ", " : "",
+			reap_method_name((enum reap_method)m));
+	tool_usage("--method: there is no '%s', but %s", name, names);
+}
+
 static void parse_weights(const char *arg, double w[REAP_REGIONS])
 {
 	char text[128];
@@ -125,7 +135,7 @@ int main(int argc, char **argv)
 		case OPT_METHOD:
 			o.criterion.method = reap_method_from_name(optarg);
 			if (o.criterion.method == REAP_METHODS)
-				tool_usage("--method: there is no '%s'", optarg);
+				no_method(optarg);
 			break;
 		case 'w':
 			parse_weights(optarg, o.criterion.weights);

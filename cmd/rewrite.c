@@ -153,6 +153,20 @@ static int print_layout(const struct reap_layout *l, struct reap_err *e)
 	return tool_close_stdout(e);
 }
 
+/* What was done. */
+static void tell(const struct opts *o, const struct reap_model *m, const struct reap_plan *plan,
+	const struct reap_layout *l)
+{
+	double bytes = 0;
+
+	for (uint32_t i = 0; i < l->files; i++)
+		bytes += (double)l->file[i].bytes;
+	tool_info("%s%s: %u of %u experts in each of %u layers, %.3g GB in %u files%s", o->target,
+		o->prune.probe ? " (measured and removed)" : "", plan->keep_n, m->cfg.experts,
+		m->cfg.layers, bytes * 1e-9, l->files,
+		o->prune.verify ? ", every byte compared" : "");
+}
+
 static int rewrite(struct opts *o, const struct reap_model *m, const struct reap_plan *plan,
 	struct reap_header *h, struct reap_err *e)
 {
@@ -182,6 +196,9 @@ static int rewrite(struct opts *o, const struct reap_model *m, const struct reap
 		goto out;
 	rc = reap_writer_finish(w, e);
 	w = NULL;
+	tool_progress_end();
+	if (rc == REAP_OK)
+		tell(o, m, plan, reap_prune_layout(r));
 out:
 	reap_writer_abort(w);
 	reap_prune_close(r);

@@ -18,6 +18,7 @@
 #include "lib/base/mem.h"
 #include "lib/model/inspect.h"
 #include "lib/model/model.h"
+#include "lib/score/load.h"
 #include "lib/stream/encode.h"
 #include "lib/stream/print.h"
 #include "lib/stream/summary.h"
@@ -37,7 +38,8 @@ static const char usage[] =
 	"      --text FILE   a line for each token instead, with its text by this tokenizer.json\n"
 	"                    or model\n"
 	"      --tokens FILE ... the token stream that the stream was made from: ids, context\n"
-	"      --encode KIND read JSON lines, write a stream of KIND\n"
+	"      --encode KIND read JSON lines, write a stream of KIND: tokens, trace, saliency,\n"
+	"                    scores, plan, manifest, eval\n"
 	"      --no-history  with --encode, leave this run out of the history\n"
 	"      --id          a line for each checkpoint or file: what identifies it\n"
 	"      --check       read a checkpoint whole, and print the digests of its files\n"
@@ -306,6 +308,50 @@ static int show_where(const char *name, struct reap_err *e)
 	return tool_close_stdout(e);
 }
 
+/* reap-scores.yaml as the stream that it would be. */
+static int open_scores(struct reap_reader **r, int fd, const char *name, struct reap_err *e)
+{
+	struct reap_loaded in = {0};
+	struct reap_writer *w = NULL;
+	FILE *f = NULL;
+	int rc = reap_load(fd, name, 0, "", &in, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	in.head.kind = REAP_KIND_SCORES;
+	if ((f = tmpfile()) == NULL) {
+		rc = reap_fail_errno(e, "a temporary file");
+	} else if ((rc = reap_writer_open(&w, dup(fileno(f)), name, &in.head, e)) == REAP_OK) {
+		if ((rc = reap_put_scores(w, &in.scores, e)) == REAP_OK)
+			rc = reap_writer_finish(w, e);
+		else
+			reap_writer_abort(w);
+	}
+	if (rc == REAP_OK && lseek(fileno(f), 0, SEEK_SET) != 0)
+		rc = reap_fail_errno(e, "a temporary file");
+	/* The reader has a descriptor of its own, which lives as long as the program. */
+	if (rc == REAP_OK)
+		rc = reap_reader_open(r, dup(fileno(f)), name, REAP_KIND_SCORES, e);
+	if (f != NULL)
+		fclose(f);
+	reap_loaded_free(&in);
+	return rc;
+}
+
+/* A stream, or a file of scores; on a pipe only a stream. */
+static int open_stream(struct reap_reader **r, int fd, const char *name, struct reap_err *e)
+{
+	static const char yaml[] = "schema_version:";
+	char first[sizeof(yaml) - 1];
+	ssize_t n = pread(fd, first, sizeof(first), 0);
+
+	if (n > 0 &&
+		(first[0] == '#' ||
+			(n == (ssize_t)sizeof(first) && memcmp(first, yaml, sizeof(first)) == 0)))
+		return open_scores(r, fd, name, e);
+	return reap_reader_open(r, fd, name, REAP_KIND_ANY, e);
+}
+
 static int run(const struct opts *o, struct reap_err *e)
 {
 	struct reap_reader *r = NULL;
@@ -323,7 +369,7 @@ static int run(const struct opts *o, struct reap_err *e)
 		fclose(in);
 		return rc;
 	}
-	rc = reap_reader_open(&r, fd, name, REAP_KIND_ANY, e);
+	rc = open_stream(&r, fd, name, e);
 	if (rc == REAP_OK)
 		rc = o->summary           ? print_summary(r, e)
 			: o->text != NULL ? show_text(o, r, e)

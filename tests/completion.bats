@@ -24,6 +24,21 @@ load helpers
 	[ "$output" = policy ]
 }
 
+@test "bash: methods and kinds, which the help lists" {
+	run bash -c 'source cmd/completion/reap.bash
+		COMP_WORDS=(reap-rank --method "") COMP_CWORD=2
+		_reap reap-rank && printf "%s\n" "${COMPREPLY[@]}"'
+	{ reap-rank --method nosuch 2>&1 || true; } | sed -n '1s/.*but //p' | tr -d ' ' | tr , '\n' | diff - <(echo "$output")
+	run bash -c 'source cmd/completion/reap.bash
+		COMP_WORDS=(reap-show --encode s) COMP_CWORD=2
+		_reap reap-show && echo "${COMPREPLY[@]}"'
+	[ "$output" = "saliency scores" ]
+	# Every kind that there is.
+	for kind in $(reap-show --help | sed -n '/--encode KIND/,/--no-history/p' | grep -oE '(tokens|trace|saliency|scores|plan|manifest|eval)'); do
+		reap-show --encode "$kind" </dev/null | reap-show -s >/dev/null
+	done
+}
+
 @test "all three know every tool" {
 	for script in cmd/completion/*; do
 		for tool in "$REAP_BIN"/reap-*; do

@@ -224,3 +224,11 @@ BUD=recipes/reap-scores_20b_eaftreap_keepfrac075_budgeted.yaml
 		[ "$status" -eq 1 ] || { echo "$o: $status"; return 1; }
 	done
 }
+
+@test "the last line says what was cut, and that nothing was" {
+	local f=recipes/reap-scores_20b_eaftreap_keepfrac075_budgeted.yaml
+	[ "$(reap-cut --keep-n 24 "$f" 2>&1 >"$TMP/plan")" = \
+		"reap-cut: 24 of 32 experts stay in each of 24 layers, 94.9% of the scores (eaft_sum)" ]
+	[ -z "$(reap-cut -q --keep-n 24 "$f" 2>&1 >"$TMP/plan")" ]
+	[ "$(reap-cut -q --keep-frac 0.9 "$f" 2>&1 >"$TMP/plan")" = "reap-cut: all 32 experts stay: nothing is cut" ]
+}

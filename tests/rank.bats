@@ -233,3 +233,7 @@ saliency() { gen 3 8 2 40 6 | reap-accum -q --no-history "$@"; }
 		reap-show --encode saliency | reap-rank --yaml >"$TMP/yaml"
 	grep -F 'c, "pack=rows", "--x=y"' "$TMP/yaml"
 }
+
+@test "a method that there is not: the names of those that there are" {
+	fails 2 "there is no 'eaft', but frequency, gate_sum," reap-rank --method eaft
+}

@@ -233,3 +233,16 @@ stream() {
 	[ "$status" -eq 1 ]
 	[[ $output == *"other: block 0 is another: "* ]]
 }
+
+@test "reap-scores.yaml is shown as the stream that it would be" {
+	local f=recipes/reap-scores_20b_eaftreap_keepfrac075_budgeted.yaml
+	reap-show "$f" >"$TMP/lines"
+	[ "$(jq -rs '.[0].kind' "$TMP/lines")" = scores ]
+	[ "$(grep -c '"t":"layer"' "$TMP/lines")" = 24 ]
+	reap-show --no-history --encode scores "$TMP/lines" | reap-rank --no-history --yaml >"$TMP/again"
+	reap-rank --no-history --yaml "$f" | cmp - "$TMP/again"
+	reap-show -s "$TMP/again" | grep '^records  24 of type layer' >/dev/null
+	echo '# nothing' >"$TMP/x"
+	run reap-show "$TMP/x"
+	[ "$status" -ne 0 ]
+}
