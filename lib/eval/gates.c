@@ -248,7 +248,7 @@ static void ask(struct reap_check *c, const struct reap_pair_row *r, const struc
 	const double most = 1e9;
 	double times = 1, more;
 
-	o->ci = reap_interval_alike(ci);
+	o->ci = reap_interval_doubted(ci);
 	o->value = c->value;
 	o->limit = c->limit;
 	if (o->ci.units > 0)

@@ -37,8 +37,8 @@ struct reap_gates {
 	double max_abs_delta_cc_rate, max_abs_delta_mean_prob, max_js2d;
 };
 
-/* Read the JSON of a gates file, NULL: the shipped near_lossless_gates.json.  Every threshold must be there and unknown
- * keys are errors. */
+/* Read the JSON of a gates file, NULL: the shipped near_lossless_gates.json.  Every threshold must
+ * be there and unknown keys are errors. */
 REAP_MUST_CHECK int reap_gates_load(struct reap_gates *g, const char *path, struct reap_err *e);
 
 /* max_abs_delta_ppl and max_rel_delta_ppl by the rule, for a base perplexity. */

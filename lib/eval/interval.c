@@ -38,7 +38,7 @@ double reap_interval_reach(const struct reap_interval *i, int side, double times
 
 static const double MOST_ALIKE = 0.9;
 
-struct reap_interval reap_interval_alike(const struct reap_interval *i)
+struct reap_interval reap_interval_doubted(const struct reap_interval *i)
 {
 	struct reap_interval out = *i;
 	double r = (i->sized - i->independent) / (i->sized + i->independent);
@@ -46,6 +46,7 @@ struct reap_interval reap_interval_alike(const struct reap_interval *i)
 	r = fmin(r + 4 * r / i->units + 1 / sqrt(i->units), MOST_ALIKE);
 	out.independent = i->sized * (1 - r) / (1 + r);
 	out.se *= sqrt(i->independent / out.independent);
+	out.se *= sqrt(1 + fabs(i->skew) * sqrt(1.5 / i->units));
 	return out;
 }
 

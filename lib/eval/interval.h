@@ -68,10 +68,12 @@ REAP_MUST_CHECK int reap_intervals(const double *rows, size_t units, size_t colu
  * of the same kind would end. */
 double reap_interval_reach(const struct reap_interval *i, int side, double times);
 
-/* The same units, with neighbours more alike than they look: worth less, and with a larger
- * error.  Their correlation r is higher by one standard error, 1 / sqrt(n), and by the bias
- * that it has where it is not 0, 4 r / n (Kendall 1954). */
-struct reap_interval reap_interval_alike(const struct reap_interval *i);
+/* The same units, as little as may be known of them; each by one standard error:
+ *   neighbours are more alike than they look.  Their correlation r is higher by 1 / sqrt(n),
+ *     and by the bias that it has where it is not 0, 4 r / n (Kendall 1954);
+ *   units differ by more than these show.  Their variance is larger by |g| sqrt(1.5 / n) of
+ *     itself, what the kurtosis of a gamma law of skewness g makes of it. */
+struct reap_interval reap_interval_doubted(const struct reap_interval *i);
 
 /* P(T <= x) for Student's t with df >= 1 degrees of freedom, to about 0.005. */
 double reap_student_cdf(double x, double df);
