@@ -131,5 +131,10 @@ refused() {
 		reap-report --model "$BATS_FILE_TMPDIR/$f" >"$TMP/report"
 		jq -e --slurpfile i "$BATS_FILE_TMPDIR/$f/model.safetensors.index.json" \
 			'.gained.parameters[1] * 2 == $i[0].metadata.total_size' "$TMP/report"
+		rm -rf "$TMP/out"
+		reap-rewrite -q --first 6 -m "$BATS_FILE_TMPDIR/$f" -o "$TMP/out" >"$TMP/manifest"
+		pipelines/card/card --recipe recipes/tiny-keep24.yaml --manifest "$TMP/manifest" --model "$TMP/out" >"$TMP/card"
+		grep -F "tags: [$f, moe, pruning, compression, reap]" "$TMP/card"
+		grep -F '| experts in each layer | 6 of 12 |' "$TMP/card"
 	done
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The gpt_oss forward pass over blocks of tokens: layer by layer over a chunk of
+ * The forward pass over blocks of tokens: layer by layer over a chunk of
  * many blocks, so that each weight is read once a chunk, experts are expanded
  * once and multiplied with all tokens routed to them, and no more than a few
  * layers' weights are in memory.  reap-route and reap-ppl are thin mains over it.

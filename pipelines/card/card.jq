@@ -8,7 +8,7 @@ def word: if test("^[A-Za-z0-9._/:-]+$") then . else @json end;
 def lines: map(select(. != null)) | join("\n");
 
 input as $recipe | input as $id | input as $report | $report.gained as $size | input as $manifest | input as $packs | input as $verdicts |
-$config[0] as $config | $config.num_local_experts as $keep | $manifest[0].model as $source |
+$config[0] as $config | ($config | .num_local_experts // .num_experts) as $keep | $manifest[0].model as $source |
 ($recipe.card.base_model // $recipe.model.base_model_id) as $base |
 
 # A verdict on the checkpoint, and against what it was made from?
@@ -22,7 +22,7 @@ $config[0] as $config | $config.num_local_experts as $keep | $manifest[0].model 
 	"pipeline_tag: text-generation",
 	# Only what can be the name of a repository on the hub.
 	($base | select(test("^[^/]+/[^/]+$")) | "base_model: [\(.)]"),
-	"tags: [gpt_oss, moe, \(if $size.mxfp4 then "mxfp4, " else "" end)pruning, compression, reap]",
+	"tags: [\($config.model_type), moe, \(if $size.mxfp4 then "mxfp4, " else "" end)pruning, compression, reap]",
 	"---",
 	"# \($recipe.model.pruned_variant_name // $recipe.model.pruned_model_label // "pruned model")",
 	"", $recipe.description // "", "",
@@ -59,14 +59,14 @@ else "None: nothing was dropped." end,
 "
 ## Use
 
-The files are those of any GPT-OSS checkpoint; `num_local_experts` is the only
+The files are those of any \(if $config.model_type == "gpt_oss" then "GPT-OSS" else $config.model_type end) checkpoint; `\(if $config.num_local_experts then "num_local_experts" else "num_experts" end)` is the only
 figure of `config.json` that differs.
 
 ```
 vllm serve .
 python3 -c 'from transformers import pipeline; print(pipeline(\"text-generation\", \".\")(\"Hello\"))'
 ```",
-if $keep % 4 != 0 or $keep <= 4 then "\nGPU kernels for MXFP4 refuse \($keep) experts; CPU runtimes load the model." else empty end,
+if $config.model_type == "gpt_oss" and ($keep % 4 != 0 or $keep <= 4) then "\nGPU kernels for MXFP4 refuse \($keep) experts; CPU runtimes load the model." else empty end,
 
 "
 ## Limits

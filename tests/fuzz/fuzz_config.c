@@ -25,8 +25,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (reap_config_parse(&cfg, root, "c", &e) == REAP_OK &&
 		reap_config_settle(&cfg, "c", cfg.experts, cfg.format, &e) == REAP_OK) {
 		if (cfg.top_k == 0 || cfg.top_k > cfg.experts || cfg.heads % cfg.kv_heads != 0 ||
-			cfg.window == 0 || !(cfg.rope_theta > 1))
+			!(cfg.rope_theta > 1))
 			abort();
+		for (uint32_t l = 0; l < cfg.layers; l++)
+			if (cfg.sliding[l] && cfg.window == 0)
+				abort();
 		h = reap_sha256_open();
 		reap_config_digest(&cfg, h);
 		reap_sha256_finish(h, hex);
