@@ -33,6 +33,15 @@ setup() {
 	fi
 }
 
+# undrawn: figures that are empty and cost nothing, for tests in which no report is looked at.
+undrawn() {
+	mkdir "$TMP/undrawn"
+	# draw.gp FOLDER DRAWING OUT
+	printf '#!/bin/bash\nprintf "<svg></svg>\\n" >"$5"\n' >"$TMP/undrawn/gnuplot"
+	chmod +x "$TMP/undrawn/gnuplot"
+	PATH=$TMP/undrawn:$PATH
+}
+
 # pipe [-n] TARGET [VARIABLE=...]: quiet, with the test's recipes; by make, or by the
 # installed reap-run that REAP_RUN names.
 pipe() {
@@ -46,6 +55,7 @@ pipe() {
 # stored: OUT has, under no target yet, what a run of fast makes, for tests in which that is
 # not the matter.  It is made once a file of tests.
 stored() {
+	undrawn
 	[ -e "$BATS_FILE_TMPDIR/fast" ] || pipe fast OUT="$BATS_FILE_TMPDIR" >/dev/null 2>&1
 	mkdir -p "$O"
 	cp -r "$BATS_FILE_TMPDIR/.cache" "$O"

@@ -140,7 +140,7 @@ short() {
 	for f in README.md SHA256SUMS verdict.md "USAGE notes" "USAGE policy"; do
 		echo "the source's $f" >"$TMP/my data/my model/$f"
 	done
-	cp tests/fixtures/packs/tool_agentic.calib.jsonl "$TMP/my data/my=rows.jsonl"
+	head -n 150 tests/fixtures/packs/tool_agentic.calib.jsonl >"$TMP/my data/my=rows.jsonl"
 	cd "$TMP"
 	"${REAP_RUN:-$ROOT/pipelines/reap-run}" -q prune MODEL="my data/my model" DATA="my data/my=rows.jsonl" KEEP=20 ROWS=60 \
 		HOLDOUT=0.2 OUT=out >"$TMP/said"
