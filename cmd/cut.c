@@ -306,6 +306,22 @@ static void print_row(const struct opts *o, const struct sweep *s, const struct 
 	putchar('\n');
 }
 
+/* The same scores twice would agree in all, and say nothing. */
+static int check_halves(const struct sweep *s, struct reap_err *e)
+{
+	char a[REAP_SHA256_HEX], b[REAP_SHA256_HEX];
+	int rc;
+
+	if ((rc = reap_scores_digest(&s->half[0].scores, &s->half[0].head.model, a, e)) ==
+			REAP_OK &&
+		(rc = reap_scores_digest(&s->half[1].scores, &s->half[1].head.model, b, e)) ==
+			REAP_OK &&
+		strcmp(a, b) == 0)
+		rc = reap_fail(e, REAP_EFAIL, "%s: the same scores as %s, not another half",
+			s->half_name[1], s->half_name[0]);
+	return rc;
+}
+
 static int sweep_rows(const struct opts *o, const struct sweep *s, struct reap_err *e)
 {
 	const struct reap_model_id *m = &s->in.head.model;
@@ -349,6 +365,8 @@ static int sweep(const struct opts *o, struct reap_err *e)
 			(rc = reap_model_id_match(s.name, &s.in.head.model, s.half_name[i],
 				 &s.half[i].head.model, e)) != REAP_OK)
 			goto out;
+	if (o->halves > 0 && (rc = check_halves(&s, e)) != REAP_OK)
+		goto out;
 	if (o->model != NULL &&
 		(rc = find_sizes(o->model, &s.in, s.name, &s.all_bytes, &s.expert_bytes, e)) !=
 			REAP_OK)

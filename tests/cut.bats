@@ -183,6 +183,8 @@ BUD=recipes/reap-scores_20b_eaftreap_keepfrac075_budgeted.yaml
 	reap-cut -n 20 --compare "$TMP/h1" "$TMP/h0" | awk '$1 == "mean" { print $3, $5 }' |
 		diff - <(awk '$1 == 20 { print $7, $8 }' "$TMP/sweep")
 	fails 2 "twice" reap-cut --sweep --half "$TMP/h0" "$TMP/s"
+	cp "$TMP/h0" "$TMP/copy"
+	fails 1 "$TMP/copy: the same scores as $TMP/h0, not another half" reap-cut --sweep --half "$TMP/h0" --half "$TMP/copy" "$TMP/s"
 	fails 1 "layers" reap-cut --sweep -m "$MODEL" "$TMP/s"
 }
 

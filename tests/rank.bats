@@ -212,6 +212,8 @@ saliency() { gen 3 8 2 40 6 | reap-accum -q --no-history "$@"; }
 	fails 3 "sum_g: missing" reap-rank "$TMP/x"
 	edit 'if .t == "meta" then .sources[0].taken = 0 else . end'
 	fails 3 "but only 0 blocks of its sources are in the sums" reap-rank "$TMP/x"
+	edit 'if .t == "meta" then .definition = "sum of g" else . end'
+	fails 3 "definition: that of eaft_sum is 'sum of w g |f|, w by the token's region'" reap-rank "$TMP/x"
 	edit 'if .t == "meta" then .sources += .sources else . end'
 	fails 3 "sources: the tokens 0000000000000000... come twice" reap-rank "$TMP/x"
 	rank --yaml <(saliency) | sed 's/taken: [0-9]*/taken: 0/; /^scores_sha256/d' >"$TMP/y"

@@ -176,6 +176,9 @@ int reap_rank_check(const struct reap_scores *s, const struct reap_model_id *m, 
 
 	if (c.method == REAP_METHODS)
 		return reap_fail(e, REAP_ESTREAM, "%s: method: there is no '%s'", name, s->method);
+	if (strcmp(s->definition, methods[c.method].definition) != 0)
+		return reap_fail(e, REAP_ESTREAM, "%s: definition: that of %s is '%s'", name,
+			s->method, methods[c.method].definition);
 	if ((rc = check_sources(s, name, e)) != REAP_OK ||
 		(rc = reap_balance_check(&b, s->sums, e)) != REAP_OK)
 		return rc;
