@@ -277,6 +277,27 @@ int reap_temp_file(char *path, int *fd, struct reap_err *e)
 	return rc;
 }
 
+int reap_temp_unnamed(int *fd, struct reap_err *e)
+{
+	const char *dir = getenv("TMPDIR");
+	char *path = reap_path_join(dir != NULL && *dir != '\0' ? dir : "/tmp", "reap-XXXXXX");
+	int rc = REAP_OK;
+
+	*fd = -1;
+	if (path == NULL)
+		return reap_fail_memory(e, "temporary file");
+	*fd = mkstemp(path);
+	if (*fd < 0)
+		rc = reap_fail_errno(e, "%s", path);
+	else if (unlink(path) != 0 || fcntl(*fd, F_SETFD, FD_CLOEXEC) != 0) {
+		rc = reap_fail_errno(e, "%s", path);
+		close(*fd);
+		*fd = -1;
+	}
+	free(path);
+	return rc;
+}
+
 int reap_atomic_open(struct reap_atomic_file *f, const char *path, struct reap_err *e)
 {
 	size_t n = strlen(path) + sizeof(".tmp-XXXXXX");

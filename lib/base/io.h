@@ -62,6 +62,10 @@ REAP_MUST_CHECK int reap_read_file(const char *path, size_t max, char **buf, siz
 REAP_MUST_CHECK int reap_temp_dir(char *path, struct reap_err *e);
 REAP_MUST_CHECK int reap_temp_file(char *path, int *fd, struct reap_err *e);
 
+/* A descriptor of an empty file without a name, in $TMPDIR or /tmp, that vanishes when it
+ * is closed. */
+REAP_MUST_CHECK int reap_temp_unnamed(int *fd, struct reap_err *e);
+
 /* A file that appears under its name only when it is complete: written beside
  * it under a temporary name, synced, renamed.  Abort (NULL allowed) removes it. */
 struct reap_atomic_file {

@@ -10,27 +10,6 @@
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
 
-int reap_spool_file(int *fd, struct reap_err *e)
-{
-	const char *dir = getenv("TMPDIR");
-	char *path = reap_path_join(dir != NULL && *dir != '\0' ? dir : "/tmp", "reap-XXXXXX");
-	int rc = REAP_OK;
-
-	*fd = -1;
-	if (path == NULL)
-		return reap_fail_memory(e, "temporary file");
-	*fd = mkstemp(path);
-	if (*fd < 0)
-		rc = reap_fail_errno(e, "%s", path);
-	else if (unlink(path) != 0 || fcntl(*fd, F_SETFD, FD_CLOEXEC) != 0) {
-		rc = reap_fail_errno(e, "%s", path);
-		close(*fd);
-		*fd = -1;
-	}
-	free(path);
-	return rc;
-}
-
 int reap_spool_copy(int in, const char *name, int *fd, struct reap_err *e)
 {
 	enum { CHUNK = 1 << 20 };
@@ -41,7 +20,7 @@ int reap_spool_copy(int in, const char *name, int *fd, struct reap_err *e)
 	*fd = -1;
 	if (buf == NULL)
 		return reap_fail_memory(e, name);
-	rc = reap_spool_file(fd, e);
+	rc = reap_temp_unnamed(fd, e);
 	while (rc == REAP_OK && (n = reap_read_full(in, buf, CHUNK)) != 0) {
 		if (n < 0)
 			rc = reap_fail_errno(e, "%s", name);
@@ -75,7 +54,7 @@ int reap_spool_open(struct reap_spool **out, struct reap_err *e)
 	*out = s;
 	if (s == NULL)
 		return reap_fail_memory(e, "outcomes");
-	if ((rc = reap_spool_file(&fd, e)) != REAP_OK)
+	if ((rc = reap_temp_unnamed(&fd, e)) != REAP_OK)
 		return rc;
 	s->f = fdopen(fd, "w+");
 	if (s->f == NULL) {

@@ -8,10 +8,7 @@
 
 #include "lib/stream/rec_trace.h"
 
-/* A descriptor of an empty file that vanishes when it is closed. */
-REAP_MUST_CHECK int reap_spool_file(int *fd, struct reap_err *e);
-
-/* Copy what is left of `in` (named `name`) into such a file and rewind it. */
+/* Copy what is left of `in` (named `name`) into a file without a name and rewind it. */
 REAP_MUST_CHECK int reap_spool_copy(int in, const char *name, int *fd, struct reap_err *e);
 
 /* ---- outcomes, 12 bytes a token ---- */

@@ -52,43 +52,31 @@ int reap_content_read(struct reap_content *c, void *buf, size_t n, uint64_t at, 
 /* Copy what can be read once to a file without a name. */
 static int spool(struct reap_content *c, struct reap_err *e)
 {
-	const char *dir = getenv("TMPDIR");
-	char *path = reap_path_join(dir != NULL && dir[0] ? dir : "/tmp", "reap-rows-XXXXXX");
 	char *buf = reap_alloc(CHUNK, 1);
 	size_t n = 0;
-	int fd = -1, rc = REAP_OK;
+	int fd, rc;
 
-	if (path == NULL || buf == NULL) {
-		rc = reap_fail_memory(e, c->name);
-		goto out;
+	if (buf == NULL)
+		return reap_fail_memory(e, c->name);
+	rc = reap_temp_unnamed(&fd, e);
+	while (rc == REAP_OK && (rc = reap_content_read(c, buf, CHUNK, 0, &n, e)) == REAP_OK &&
+		n > 0)
+		if (reap_write_full(fd, buf, n) != 0)
+			rc = reap_fail_errno(e, "temporary copy of %s (TMPDIR names another place)",
+				c->name);
+	free(buf);
+	if (rc != REAP_OK) {
+		if (fd >= 0)
+			close(fd);
+		return rc;
 	}
-	fd = mkstemp(path);
-	if (fd < 0) {
-		rc = reap_fail_errno(e, "%s", path);
-		goto out;
-	}
-	unlink(path);
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	while ((rc = reap_content_read(c, buf, CHUNK, 0, &n, e)) == REAP_OK && n > 0)
-		if (reap_write_full(fd, buf, n) != 0) {
-			rc = reap_fail_errno(e, "%s", path);
-			goto out;
-		}
-	if (rc != REAP_OK)
-		goto out;
 	reap_unzip_close(c->unzip);
 	c->unzip = NULL;
 	if (c->own_fd)
 		close(c->fd);
 	c->fd = fd;
 	c->own_fd = true;
-	fd = -1;
-out:
-	if (fd >= 0)
-		close(fd);
-	free(path);
-	free(buf);
-	return rc;
+	return REAP_OK;
 }
 
 /* A file that is compressed, or a table, is read as a pipe is. */

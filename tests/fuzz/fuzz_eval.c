@@ -14,7 +14,6 @@
 #include "lib/base/io.h"
 #include "lib/eval/join.h"
 #include "lib/eval/verdict.h"
-#include "lib/score/spool.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -24,7 +23,7 @@ static struct reap_reader *open_eval(const uint8_t *data, size_t size, int *fd)
 	struct reap_err e = {0};
 
 	*fd = -1;
-	if (reap_spool_file(fd, &e) != REAP_OK)
+	if (reap_temp_unnamed(fd, &e) != REAP_OK)
 		return NULL;
 	if (reap_write_full(*fd, data, size) != 0 || lseek(*fd, 0, SEEK_SET) != 0 ||
 		reap_reader_open(&r, *fd, "fuzz", REAP_KIND_EVAL, &e) != REAP_OK)

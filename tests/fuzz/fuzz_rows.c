@@ -14,7 +14,6 @@
 #include "lib/base/hash.h"
 #include "lib/base/io.h"
 #include "lib/base/json.h"
-#include "lib/score/spool.h"
 #include "lib/text/elements.h"
 #include "lib/text/rows.h"
 
@@ -128,7 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (all_objects(doc))
 		check_elements((const char *)data, size, doc);
 	json_decref(doc);
-	if (reap_spool_file(&fd, &e) != REAP_OK)
+	if (reap_temp_unnamed(&fd, &e) != REAP_OK)
 		return 0;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (reap_write_full(fd, data, size) == 0 && (m = read_rows(path, true, copy)) >= 0) {

@@ -12,7 +12,6 @@
 #include "lib/score/load.h"
 #include "lib/score/ranking.h"
 #include "lib/score/select.h"
-#include "lib/score/spool.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -35,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct reap_err e = {0};
 	int fd;
 
-	if (reap_spool_file(&fd, &e) != REAP_OK)
+	if (reap_temp_unnamed(&fd, &e) != REAP_OK)
 		return 0;
 	if (reap_write_full(fd, data, size) == 0 && lseek(fd, 0, SEEK_SET) == 0 &&
 		reap_load(fd, "fuzz", REAP_LOAD_SALIENCY | REAP_LOAD_PLAN, "", &l, &e) == REAP_OK) {

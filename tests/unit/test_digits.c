@@ -13,7 +13,6 @@
 #include "lib/base/io.h"
 #include "lib/score/ranking.h"
 #include "lib/score/scores_yaml.h"
-#include "lib/score/spool.h"
 #include "tests/unit/tap.h"
 
 enum { LAYERS = 2, EXPERTS = 4, TOP_K = 2, TOKENS = 40 };
@@ -86,7 +85,7 @@ static bool read_text(const char *text, size_t len, struct reap_err *e)
 	int fd;
 	bool read;
 
-	if (reap_spool_file(&fd, e) != REAP_OK || reap_write_full(fd, text, len) != 0 ||
+	if (reap_temp_unnamed(&fd, e) != REAP_OK || reap_write_full(fd, text, len) != 0 ||
 		lseek(fd, 0, SEEK_SET) != 0)
 		exit(1);
 	read = reap_scores_read_yaml(fd, "y", &h, &s, e) == REAP_OK;
@@ -112,7 +111,7 @@ static char *write_text(const struct reap_scores *s, size_t *len)
 	ssize_t n;
 	int fd;
 
-	if (text == NULL || reap_spool_file(&fd, &e) != REAP_OK ||
+	if (text == NULL || reap_temp_unnamed(&fd, &e) != REAP_OK ||
 		reap_scores_write_yaml(fd, "y", &h, s, &e) != REAP_OK ||
 		lseek(fd, 0, SEEK_SET) != 0 || (n = reap_read_full(fd, text, 1 << 20)) < 0)
 		exit(1);
