@@ -1,7 +1,7 @@
 # reap: see README.md.  `make help` lists the targets.
 #
 # One library (lib/ -> libreap.a) and one program per file of cmd/ but
-# tool.c (cmd/NAME.c -> bin/reap-NAME).  A new file needs no line here.
+# tool*.c (cmd/NAME.c -> bin/reap-NAME).  A new file needs no line here.
 # Objects lie in build/VARIANT/, so that sanitizer and clang builds do not
 # disturb the others.
 
@@ -43,7 +43,7 @@ ifeq ($(findstring x86_64,$(shell $(CC) -dumpmachine 2>/dev/null)),)
 LIB_SRC := $(filter-out $(wildcard lib/engine/*_avx*.c),$(LIB_SRC))
 endif
 LIB     := $B/libreap.a
-TOOLS   := $(patsubst cmd/%.c,$(BIN)/reap-%,$(filter-out cmd/tool.c,$(wildcard cmd/*.c)))
+TOOLS   := $(patsubst cmd/%.c,$(BIN)/reap-%,$(filter-out cmd/tool%,$(wildcard cmd/*.c)))
 UNITS   := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c))
 GENS    := $(patsubst tests/gen/%.c,$B/gen/%,$(wildcard tests/gen/*.c))
 FAULTS  := $B/faults/inject.so
@@ -57,7 +57,12 @@ all: tools
 
 tools: $(TOOLS)
 
-$(TOOLS): $(BIN)/reap-%: $B/cmd/%.o $B/cmd/tool.o $(LIB)
+# What the tools share; an archive, so that each takes only what it needs.
+$B/cmd/tool.a: $(patsubst %.c,$B/%.o,$(wildcard cmd/tool*.c))
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(TOOLS): $(BIN)/reap-%: $B/cmd/%.o $B/cmd/tool.a $(LIB)
 	@mkdir -p $(@D)
 	$(LINK)
 

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cmd/tool.h"
+#include "cmd/tool_run.h"
 #include "lib/base/mem.h"
 #include "lib/engine/forecast.h"
 #include "lib/eval/agree.h"

@@ -16,7 +16,6 @@
 #include "lib/base/claims.h"
 #include "lib/base/err.h"
 #include "lib/base/progress.h"
-#include "lib/engine/cost.h"
 #include "lib/stream/stream.h"
 
 #define REAP_VERSION "0.1.0"
@@ -110,15 +109,9 @@ uint64_t tool_size(const char *option, const char *arg); /* K M G Ki Mi Gi, deci
 void tool_info(const char *fmt, ...) REAP_PRINTF(1, 2);
 void tool_warn(const char *fmt, ...) REAP_PRINTF(1, 2);
 
-/* With -v, how many outliers records of a run told of (lib/stream/rec_trace.h). */
-void tool_outliers(uint64_t n);
-
 /* The directory of a model that an option names (lib/base/hub.h); exits when there is none.
  * What it returns lives as long as the program. */
 const char *tool_model(const char *name);
-
-/* reap_model_open, with a warning when other loaders would take other weights. */
-REAP_MUST_CHECK int tool_open_model(struct reap_model **m, const char *dir, struct reap_err *e);
 
 /* Print the error and return the exit code for it.  After a signal that was caught, die
  * of it instead. */
@@ -127,11 +120,6 @@ int tool_report(const struct reap_err *e);
 /* From now on a signal that would end the process only sets what is returned, to its
  * number, so that what was begun can be taken back. */
 const volatile sig_atomic_t *tool_catch_signals(void);
-
-/* Map the weights for a run.  From here on, a file of weights that is cut short, or
- * cannot be read, ends the program with a line that names it instead of SIGBUS. */
-struct reap_model;
-REAP_MUST_CHECK int tool_map_model(struct reap_model *m, struct reap_err *e);
 
 /* Input: "-" or NULL is standard input, else open(2).  *name is for messages. */
 REAP_MUST_CHECK int tool_input(const char *path, int *fd, const char **name, struct reap_err *e);
@@ -156,16 +144,12 @@ REAP_MUST_CHECK int tool_writer(struct reap_writer **w, enum reap_kind kind,
 REAP_MUST_CHECK int tool_writer_header(struct reap_writer **w, struct reap_header *h,
 	struct reap_err *e);
 
-/* What a dry run foresees, on standard output, one "name value unit" a line, or with
- * --json one object of the names and values; `bytes` is the size of the stream. */
-REAP_MUST_CHECK int tool_forecast(const struct reap_forecast *f, uint64_t bytes,
-	struct reap_err *e);
-
 /* A progress line on standard error: rewritten in place twice a second on a
  * terminal, a plain line every 30 s elsewhere, nothing with -q.  `unit` is
  * "tokens", "bytes" ...  NULL-safe to pass to the library. */
 struct reap_progress *tool_progress(const char *what, const char *unit);
 void tool_progress_end(void); /* finish the line, if one was begun */
+bool tool_progress_is_open(void);
 
 /* The recipe of --recipe-id NAME:SHA256; anything else exits 2. */
 struct tool_recipe {
@@ -179,24 +163,5 @@ void tool_recipe_set(const struct tool_recipe *r, struct reap_header *h);
 
 /* Flush and close standard output (for text output); error when that fails. */
 REAP_MUST_CHECK int tool_close_stdout(struct reap_err *e);
-
-/* What an interrupted run of --resume left: its records up to where it breaks
- * off.  All zero: nothing to take over. */
-struct tool_resume {
-	struct reap_reader *reader; /* NULL: none, or used up */
-	const char *name;
-	int fd;
-	struct reap_rec rec; /* the next one, while there is a reader */
-};
-
-/* Open it and read its first record.  Refused: another kind, another model than `mine` (at
- * `model`).  One that was killed before its first flush holds nothing. */
-REAP_MUST_CHECK int tool_resume_open(struct tool_resume *r, const char *path, enum reap_kind kind,
-	const char *model, const struct reap_model_id *mine, struct reap_err *e);
-
-/* Go to the next record that can be used.  Where the interrupted stream breaks
- * off, or ends, there is nothing more to take over. */
-void tool_resume_next(struct tool_resume *r);
-void tool_resume_close(struct tool_resume *r);
 
 #endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/tool_run.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/model/model.h"
+
+void tool_outliers(uint64_t n)
+{
+	if (tool.verbose)
+		tool_info("outliers: %" PRIu64
+			  " times a token's numbers in a layer lay too far apart "
+			  "for fixed point",
+			n);
+}
+
+/* ---- dry runs ---- */
+
+/* One figure; `first` begins the object of --json. */
+static void figure(const char *name, int digits, double value, const char *unit, bool first)
+{
+	if (tool.json)
+		printf("%s\"%s\":%.*f", first ? "{" : ",", name, digits, value);
+	else
+		printf("%-16s %16.*f %s\n", name, digits, value, unit);
+}
+
+int tool_forecast(const struct reap_forecast *f, uint64_t bytes, struct reap_err *e)
+{
+	static const unsigned shards[] = {4, 16};
+	const struct reap_work *w = &f->work;
+
+	figure("blocks", 0, (double)w->blocks, "blocks", true);
+	figure("longest", 0, (double)w->longest, "tokens", false);
+	figure("tokens", 0, (double)w->tokens, "tokens", false);
+	figure("kept", 0, (double)w->kept, "tokens", false);
+	figure("attention", 3, f->flops.attention * 1e-9, "GFLOP", false);
+	figure("router", 3, f->flops.router * 1e-9, "GFLOP", false);
+	figure("experts", 3, f->flops.experts * 1e-9, "GFLOP", false);
+	figure("lm_head", 3, f->flops.lm_head * 1e-9, "GFLOP", false);
+	figure("total", 3, reap_flops_total(&f->flops) * 1e-9, "GFLOP", false);
+	figure("speed", 3, f->rate * 1e-9, "GFLOP/s", false);
+	figure("time", 1, reap_forecast_seconds(f, 1), "s", false);
+	figure("memory", 0, (double)f->memory, "bytes", false);
+	figure("chunk", 0, (double)f->chunk, "tokens", false);
+	figure("chunks", 0, (double)w->chunks, "chunks", false);
+	figure("weights", 0, (double)f->weights * (double)w->chunks, "bytes", false);
+	figure("disk", 0, (double)bytes, "bytes", false);
+	for (size_t i = 0; i < sizeof(shards) / sizeof(*shards); i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "time_of_%u", shards[i]);
+		figure(name, 1, reap_forecast_seconds(f, shards[i]), "s", false);
+		snprintf(name, sizeof(name), "disk_of_%u", shards[i]);
+		figure(name, 0, (double)(bytes / shards[i]), "bytes", false);
+	}
+	if (tool.json)
+		puts("}");
+	return tool_close_stdout(e);
+}
+
+/* ---- the model ---- */
+
+int tool_open_model(struct reap_model **m, const char *dir, struct reap_err *e)
+{
+	const char *other = reap_model_overridden(dir);
+
+	if (other != NULL)
+		tool_warn(
+			"%s/%s: transformers with peft loads the model that it names, not these weights",
+			dir, other);
+	return reap_model_open(m, dir, e);
+}
+
+static const struct reap_model *mapped;
+
+static size_t append(char *line, size_t size, size_t at, const char *s)
+{
+	const size_t room = size - at, n = strlen(s);
+
+	memcpy(line + at, s, n < room ? n : room);
+	return n < room ? at + n : size;
+}
+
+/* Only what is safe in a signal handler.  Any thread may have touched the page: the
+ * first one speaks. */
+static void on_bus_error(int sig, siginfo_t *info, void *context)
+{
+	static atomic_flag spoken = ATOMIC_FLAG_INIT;
+	bool cut_short;
+	const char *path = reap_model_file_at(mapped, info->si_addr, &cut_short);
+	const char *const part[] = {tool_progress_is_open() ? "\n" : "", tool.name, ": ", path,
+		cut_short ? ": was cut short while it was read\n"
+			  : ": cannot be read from its disk\n"};
+	char line[1024];
+	size_t n = 0;
+
+	(void)context;
+	if (path == NULL) { /* not ours: die of it */
+		signal(sig, SIG_DFL);
+		return;
+	}
+	while (atomic_flag_test_and_set(&spoken))
+		pause();
+	for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++)
+		n = append(line, sizeof(line), n, part[i]);
+	(void)!write(STDERR_FILENO, line, n);
+	_exit(EXIT_FAILED);
+}
+
+int tool_map_model(struct reap_model *m, struct reap_err *e)
+{
+	struct sigaction a = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
+
+	mapped = m;
+	sigemptyset(&a.sa_mask);
+	sigaction(SIGBUS, &a, NULL);
+	return reap_model_map(m, e);
+}
+
+/* ---- what an interrupted run left ---- */
+
+void tool_resume_next(struct tool_resume *r)
+{
+	struct reap_err ignored = {0};
+
+	if (r->reader != NULL && reap_read(r->reader, &r->rec, &ignored) <= 0) {
+		reap_reader_close(r->reader);
+		r->reader = NULL;
+	}
+}
+
+int tool_resume_open(struct tool_resume *r, const char *path, enum reap_kind kind,
+	const char *model, const struct reap_model_id *mine, struct reap_err *e)
+{
+	const struct reap_header *h;
+	struct reap_err why = {0};
+	int rc = tool_input(path, &r->fd, &r->name, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	rc = reap_reader_open(&r->reader, r->fd, r->name, REAP_KIND_ANY, &why);
+	if (rc == REAP_ESTREAM) { /* killed before the first flush */
+		tool_info("%s: starting from the beginning", why.text);
+		return REAP_OK;
+	}
+	if (rc != REAP_OK)
+		return reap_fail(e, rc, "%s", why.text);
+	h = reap_reader_header(r->reader);
+	if (h->kind != kind)
+		return reap_fail(e, REAP_ESTREAM, "%s: kind %s, expected %s", r->name,
+			reap_kind_name(h->kind), reap_kind_name(kind));
+	rc = reap_model_id_match(r->name, &h->model, model, mine, e);
+	if (rc == REAP_OK)
+		tool_resume_next(r);
+	return rc;
+}
+
+void tool_resume_close(struct tool_resume *r)
+{
+	reap_reader_close(r->reader);
+	if (r->fd > STDIN_FILENO)
+		close(r->fd);
+}
