@@ -48,6 +48,20 @@ run_examples() {
 @test "reap(7): examples" { run_examples man/reap.7; }
 @test "reap-tutorial(7): every command" { run_examples man/reap-tutorial.7 shared; }
 
+@test "reap-stream(5) names every record and every field" {
+	local kind
+	reap-tokenize -q -m "$MODEL" --rows --max-len 64 --sample 6 "$PACKS"/*.calib.jsonl >"$TMP/tokens"
+	reap-route -q -m "$MODEL" "$TMP/tokens" >"$TMP/trace"
+	reap-accum -q "$TMP/trace" >"$TMP/saliency"
+	reap-rank "$TMP/saliency" >"$TMP/scores"
+	reap-cut --keep-n 24 "$TMP/scores" >"$TMP/plan"
+	reap-rewrite -q -m "$MODEL" -o "$TMP/out" --probe "$TMP/plan" >"$TMP/manifest"
+	reap-ppl -q -m "$MODEL" "$TMP/tokens" >"$TMP/eval"
+	for kind in tokens trace saliency scores plan manifest eval; do
+		reap-show "$TMP/$kind" | python3 tests/records.py $kind
+	done
+}
+
 @test "every tool has a page, and every page of section 1 a tool" {
 	diff <({ cd cmd && printf '%s\n' *.c | sed '/^tool.*c$/d; s/^/reap-/; s/\.c$//' && echo reap-run; } | sort) \
 		<(cd man && printf '%s\n' *.1 | sed 's/\.1$//' | sort)
