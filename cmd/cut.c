@@ -13,11 +13,15 @@
 #include "cmd/tool.h"
 #include "lib/base/mem.h"
 #include "lib/model/model.h"
+#include "lib/score/keepmap.h"
 #include "lib/score/load.h"
+#include "lib/score/ranking.h"
 #include "lib/score/select.h"
 
 static const char usage[] =
 	"usage: reap-cut [options] (--keep-n N | --keep-frac F) [scores]\n"
+	"       reap-cut [options] --import FILE -m DIR\n"
+	"       reap-cut [options] --export [plan]\n"
 	"       reap-cut [options] --compare OTHER [scores|plan]\n"
 	"       reap-cut [options] --sweep [scores]\n"
 	"       reap-cut [options] --check (--keep-n N | --keep-frac F) -m DIR\n"
@@ -35,13 +39,15 @@ static const char usage[] =
 	"                       the experts' new order (default: ascending)\n"
 	"      --reverse        keep the experts ranked last: a control\n"
 	"      --force          allow numbers that GPU kernels refuse\n"
+	"      --import FILE    take the choice from this JSON, a keep map, for the checkpoint\n"
+	"      --export         write the choice, or a plan, as a keep map\n"
 	"      --compare OTHER  print how far the plan agrees with another one\n"
 	"      --sweep          print what each possible number would keep\n"
 	"      --half FILE      with --sweep, twice: scores of two halves of the data, to\n"
 	"                       see how stable each cut is\n"
 	"      --check          print how many experts the checkpoint would keep, if it can;\n"
 	"                       reads no scores\n"
-	"  -m, --model DIR      with --sweep or --check: the checkpoint\n"
+	"  -m, --model DIR      with --import, --sweep or --check: the checkpoint\n"
 	"      --recipe-id NAME:SHA256\n"
 	"                       recipe to name in the plan's header\n" TOOL_USAGE_HISTORY
 		TOOL_USAGE_STD;
@@ -54,6 +60,8 @@ enum {
 	OPT_ORDER,
 	OPT_REVERSE,
 	OPT_FORCE,
+	OPT_IMPORT,
+	OPT_EXPORT,
 	OPT_COMPARE,
 	OPT_SWEEP,
 	OPT_HALF,
@@ -64,14 +72,19 @@ enum {
 struct opts {
 	struct reap_selection sel; /* keep_n 0: from keep_frac */
 	enum reap_round round;
-	bool force, sweep, check;
-	const char *compare;
+	bool force, sweep, check, export;
+	const char *import, *compare;
 	const char *half[2];
 	int halves;
 	const char *model;
 	struct tool_recipe recipe;
 	const char *input;
 };
+
+static bool is_sized(const struct opts *o)
+{
+	return o->sel.keep_n > 0 || o->sel.keep_frac > 0;
+}
 
 static int load(const char *path, unsigned accept, struct reap_loaded *l, const char **name,
 	struct reap_err *e)
@@ -148,47 +161,78 @@ static void tell(const struct reap_plan *p)
 		mass += p->kept_mass[l] / p->layers;
 	if (p->keep_n == p->experts)
 		tool_warn("all %u experts stay: nothing is cut", p->experts);
+	else if (p->scores_sha256[0] == '\0')
+		tool_info("%u of %u experts stay in each of %u layers (%s)", p->keep_n, p->experts,
+			p->layers, p->method);
 	else
 		tool_info("%u of %u experts stay in each of %u layers, %.1f%% of the scores (%s)",
 			p->keep_n, p->experts, p->layers, 100 * mass, p->method);
 }
 
+/* ---- plans of others ---- */
+
+/* The plan of a keep map, and a header with the model. */
+static int import(const struct opts *o, struct reap_header *h, struct reap_plan *p,
+	struct reap_err *e)
+{
+	struct reap_model *m = NULL;
+	int rc;
+
+	if ((rc = tool_open_model(&m, o->model, e)) != REAP_OK)
+		return rc;
+	if ((rc = reap_header_init(h, REAP_KIND_PLAN, NULL, e)) == REAP_OK &&
+		(rc = reap_keepmap_read(p, o->import, &m->id, e)) == REAP_OK &&
+		(rc = reap_select_check(p->keep_n, m->id.experts, m->id.top_k, o->sel.multiple_of,
+			 o->force, e)) == REAP_OK) {
+		h->has_model = true;
+		h->model = m->id;
+		p->multiple_of = o->sel.multiple_of;
+	}
+	reap_model_close(m);
+	return rc;
+}
+
+/* Read scores and cut them, or what else is accepted. */
+static int load_plan(const struct opts *o, const char *path, unsigned accept, struct reap_loaded *l,
+	const char **name, struct reap_err *e)
+{
+	int rc = load(path, accept, l, name, e);
+
+	if (rc != REAP_OK || l->is_plan)
+		return rc;
+	if (!is_sized(o))
+		return reap_fail(e, REAP_EUSAGE,
+			"%s: scores are not a plan: --keep-n or --keep-frac is needed", *name);
+	return cut(o, l, *name, &l->plan, e);
+}
+
+static int export(const struct reap_plan *p, struct reap_err *e)
+{
+	reap_keepmap_print(p, stdout);
+	return tool_close_stdout(e);
+}
+
 static int make_plan(const struct opts *o, struct reap_err *e)
 {
 	struct reap_loaded in = {0};
-	struct reap_plan p = {0};
 	const char *name;
-	int rc;
+	int rc = o->import != NULL
+		? import(o, &in.head, &in.plan, e)
+		: load_plan(o, o->input, o->export ? REAP_LOAD_PLAN : 0, &in, &name, e);
 
-	if ((rc = load(o->input, 0, &in, &name, e)) == REAP_OK &&
-		(rc = cut(o, &in, name, &p, e)) == REAP_OK) {
+	if (rc == REAP_OK && in.is_plan && is_sized(o))
+		rc = reap_fail(e, REAP_EUSAGE, "%s: a plan, which says itself how many stay", name);
+	if (rc == REAP_OK) {
 		tool_recipe_set(&o->recipe, &in.head);
-		rc = write_plan(&in.head, &p, e);
+		rc = o->export ? export(&in.plan, e) : write_plan(&in.head, &in.plan, e);
 	}
 	if (rc == REAP_OK)
-		tell(&p);
-	reap_plan_free(&p);
+		tell(&in.plan);
 	reap_loaded_free(&in);
 	return rc;
 }
 
 /* ---- comparing ---- */
-
-/* Read a plan, or scores and cut them. */
-static int load_plan(const struct opts *o, const char *path, struct reap_loaded *l,
-	const char **name, struct reap_err *e)
-{
-	int rc = load(path, REAP_LOAD_PLAN, l, name, e);
-
-	if (rc != REAP_OK || l->is_plan)
-		return rc;
-	if (o->sel.keep_n == 0 && o->sel.keep_frac == 0)
-		return reap_fail(e, REAP_EUSAGE,
-			"%s: scores are compared as plans: --keep-n or"
-			" --keep-frac is needed",
-			*name);
-	return cut(o, l, *name, &l->plan, e);
-}
 
 /* Of two sets of sizes a and b, the share of the smaller that both have. */
 static double share(uint32_t both, uint32_t a, uint32_t b)
@@ -234,8 +278,8 @@ static int compare(const struct opts *o, struct reap_err *e)
 	struct agreement x;
 	int rc;
 
-	if ((rc = load_plan(o, o->input, &a, &a_name, e)) != REAP_OK ||
-		(rc = load_plan(o, o->compare, &b, &b_name, e)) != REAP_OK ||
+	if ((rc = load_plan(o, o->input, REAP_LOAD_PLAN, &a, &a_name, e)) != REAP_OK ||
+		(rc = load_plan(o, o->compare, REAP_LOAD_PLAN, &b, &b_name, e)) != REAP_OK ||
 		(rc = reap_model_id_match(a_name, &a.head.model, b_name, &b.head.model, e)) !=
 			REAP_OK)
 		goto out;
@@ -295,7 +339,11 @@ static void print_row(const struct opts *o, const struct sweep *s, const struct 
 			weakest = l;
 		}
 	}
-	printf("%u\t%.4f\t%.4f\t%u\t%.4f\t%.4f", p->keep_n, mean, least, weakest, gn, 1 - count);
+	printf("%u\t%.4f\t%.4f\t%u", p->keep_n, mean, least, weakest);
+	if (reap_rank_by_weights(&s->in.scores))
+		printf("\t-\t-");
+	else
+		printf("\t%.4f\t%.4f", gn, 1 - count);
 	if (o->model != NULL)
 		printf("\t%" PRIu64, s->all_bytes - (p->experts - p->keep_n) * s->expert_bytes);
 	if (o->halves > 0) {
@@ -414,19 +462,29 @@ static bool parse_order(const char *arg)
 
 static void check_options(const struct opts *o)
 {
-	bool sized = o->sel.keep_n > 0 || o->sel.keep_frac > 0;
+	const bool sized = is_sized(o), imports = o->import != NULL;
+	const int ways = imports + o->sweep + o->check + (o->compare != NULL);
 
 	if (o->sel.keep_n > 0 && o->sel.keep_frac > 0)
 		tool_usage("--keep-n and --keep-frac exclude each other");
-	if (o->sweep && (sized || o->compare != NULL))
-		tool_usage("--sweep tries every number: no --keep-n, --keep-frac, --compare");
-	if (o->check && (!sized || o->model == NULL || o->input != NULL || o->compare != NULL))
+	if (ways > 1 || (o->export && (o->sweep || o->check || o->compare != NULL)))
+		tool_usage("only one of --import, --compare, --sweep and --check can be given, and"
+			   " --export with --import only");
+	if (o->sweep && sized)
+		tool_usage("--sweep tries every number: no --keep-n, --keep-frac");
+	if (o->check && (!sized || o->model == NULL || o->input != NULL))
 		tool_usage("--check wants a number and --model, and nothing else");
-	if (!o->sweep && (o->halves > 0 || (o->model != NULL && !o->check)))
-		tool_usage("--half and --model belong to --sweep");
+	if (imports &&
+		(sized || o->model == NULL || o->input != NULL || o->sel.by_rank ||
+			o->sel.reverse || o->sel.core_pos > 0 || o->sel.core_count > 0))
+		tool_usage("--import wants --model, and nothing that chooses experts");
+	if (o->halves > 0 && !o->sweep)
+		tool_usage("--half belongs to --sweep");
+	if (o->model != NULL && !o->sweep && !o->check && !imports)
+		tool_usage("--model belongs to --import, --sweep and --check");
 	if (o->halves == 1)
 		tool_usage("--half comes twice, once for each half of the data");
-	if (!sized && !o->sweep && o->compare == NULL)
+	if (!sized && ways == 0 && !o->export)
 		tool_usage("how many? --keep-n N or --keep-frac F (--sweep shows what each keeps)");
 }
 
@@ -442,6 +500,8 @@ int main(int argc, char **argv)
 		{"order", required_argument, NULL, OPT_ORDER},
 		{"reverse", no_argument, NULL, OPT_REVERSE},
 		{"force", no_argument, NULL, OPT_FORCE},
+		{"import", required_argument, NULL, OPT_IMPORT},
+		{"export", no_argument, NULL, OPT_EXPORT},
 		{"compare", required_argument, NULL, OPT_COMPARE},
 		{"sweep", no_argument, NULL, OPT_SWEEP},
 		{"half", required_argument, NULL, OPT_HALF},
@@ -488,6 +548,12 @@ int main(int argc, char **argv)
 		case OPT_FORCE:
 			o.force = true;
 			break;
+		case OPT_IMPORT:
+			o.import = optarg;
+			break;
+		case OPT_EXPORT:
+			o.export = true;
+			break;
 		case OPT_COMPARE:
 			o.compare = optarg;
 			break;
@@ -516,10 +582,12 @@ int main(int argc, char **argv)
 		tool_usage("one input at a time");
 	o.input = argv[optind];
 	check_options(&o);
-	if (!o.sweep && !o.check && o.compare == NULL)
+	if (!o.sweep && !o.check && !o.export && o.compare == NULL)
 		tool_refuse_terminal();
 	if (o.model != NULL)
 		tool_reads_dir(o.model);
+	if (o.import != NULL)
+		tool_reads(o.import);
 	rc = o.check                ? check(&o, &e)
 		: o.sweep           ? sweep(&o, &e)
 		: o.compare != NULL ? compare(&o, &e)

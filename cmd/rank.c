@@ -7,17 +7,22 @@
 #include <unistd.h>
 
 #include "cmd/tool.h"
+#include "lib/model/model.h"
+#include "lib/score/aimer.h"
 #include "lib/score/load.h"
 #include "lib/score/ranking.h"
 #include "lib/score/scores_yaml.h"
 
 static const char usage[] =
 	"usage: reap-rank [options] [saliency|scores]\n"
+	"       reap-rank [options] --method aimer -m DIR\n"
 	"Order each layer's experts by what they contribute.\n"
 	"\n"
-	"      --method NAME  frequency, gate_sum, ean_sum, ean_mean, weighted_ean_sum,\n"
-	"                     reap, reap_l2, max_activations, eaft_sum (default),\n"
-	"                     eaft_mean, random (for controls)\n"
+	"      --method NAME  frequency, gate_sum, ean_sum, ean_mean, ean_sq_mean,\n"
+	"                     weighted_ean_sum, reap, reap_l2, max_activations,\n"
+	"                     eaft_sum (default), eaft_mean, random (for controls),\n"
+	"                     aimer (of the weights alone)\n"
+	"  -m, --model DIR    with --method aimer: the checkpoint, the only input\n"
 	"  -w, --weights G,U,C  of good, uncertain and conflict tokens in eaft_*\n"
 	"                     (default 1,0.25,-2)\n"
 	"      --pack NAME    only what this pack's tokens did\n"
@@ -30,6 +35,7 @@ enum { OPT_METHOD = TOOL_OWN, OPT_PACK, OPT_SEED };
 struct opts {
 	struct reap_criterion criterion;
 	const char *pack;
+	const char *model;
 	bool yaml;
 	const char *input;
 };
@@ -63,20 +69,47 @@ static int write_yaml(struct reap_header *h, const struct reap_scores *s, struct
 	return rc;
 }
 
-static int run(const struct opts *o, struct reap_err *e)
+/* From the sums, or other scores, of the input. */
+static int rank_sums(const struct opts *o, struct reap_loaded *in, struct reap_err *e)
 {
-	struct reap_loaded in = {0};
 	const char *name;
 	int fd, rc;
 
 	if ((rc = tool_input(o->input, &fd, &name, e)) != REAP_OK ||
-		(rc = reap_load(fd, name, REAP_LOAD_SALIENCY, o->pack, &in, e)) != REAP_OK)
+		(rc = reap_load(fd, name, REAP_LOAD_SALIENCY, o->pack, in, e)) != REAP_OK)
 		return rc;
-	if ((rc = reap_rank(&in.scores, &o->criterion, name, e)) == REAP_OK) {
-		in.head.kind = REAP_KIND_SCORES;
+	in->head.kind = REAP_KIND_SCORES;
+	return reap_rank(&in->scores, &o->criterion, name, e);
+}
+
+/* From the weights of the model. */
+static int rank_weights(const struct opts *o, struct reap_loaded *in, struct reap_err *e)
+{
+	struct reap_model *m = NULL;
+	int rc;
+
+	if ((rc = tool_open_model(&m, o->model, e)) != REAP_OK)
+		return rc;
+	if ((rc = reap_header_init(&in->head, REAP_KIND_SCORES, NULL, e)) == REAP_OK) {
+		in->head.has_model = true;
+		in->head.model = m->id;
+		rc = reap_aimer(m, &in->scores, tool_progress("weigh", "bytes"), e);
+		tool_progress_end();
+	}
+	if (rc == REAP_OK)
+		rc = reap_model_unchanged(m, e);
+	reap_model_close(m);
+	return rc;
+}
+
+static int run(const struct opts *o, struct reap_err *e)
+{
+	struct reap_loaded in = {0};
+	int rc = o->model != NULL ? rank_weights(o, &in, e) : rank_sums(o, &in, e);
+
+	if (rc == REAP_OK)
 		rc = o->yaml ? write_yaml(&in.head, &in.scores, e)
 			     : write_stream(&in.head, &in.scores, e);
-	}
 	reap_loaded_free(&in);
 	return rc;
 }
@@ -118,6 +151,7 @@ int main(int argc, char **argv)
 	static const struct option longs[] = {
 		{"method", required_argument, NULL, OPT_METHOD},
 		{"weights", required_argument, NULL, 'w'},
+		{"model", required_argument, NULL, 'm'},
 		{"pack", required_argument, NULL, OPT_PACK},
 		{"seed", required_argument, NULL, OPT_SEED},
 		{"yaml", no_argument, NULL, 'y'},
@@ -130,7 +164,7 @@ int main(int argc, char **argv)
 	int c, rc;
 
 	tool_begin("reap-rank", usage, argc, argv);
-	while ((c = getopt_long(argc, argv, "w:y" TOOL_SHORT, longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "w:m:y" TOOL_SHORT, longs, NULL)) != -1) {
 		switch (c) {
 		case OPT_METHOD:
 			o.criterion.method = reap_method_from_name(optarg);
@@ -139,6 +173,9 @@ int main(int argc, char **argv)
 			break;
 		case 'w':
 			parse_weights(optarg, o.criterion.weights);
+			break;
+		case 'm':
+			o.model = optarg;
 			break;
 		case OPT_PACK:
 			o.pack = optarg;
@@ -156,8 +193,14 @@ int main(int argc, char **argv)
 	if (optind + 1 < argc)
 		tool_usage("one input at a time (reap-accum --merge adds up several)");
 	o.input = argv[optind];
+	if ((o.criterion.method == REAP_AIMER) != (o.model != NULL))
+		tool_usage("--method aimer and --model go together");
+	if (o.model != NULL && (o.input != NULL || o.pack[0] != '\0'))
+		tool_usage("--method aimer looks at no tokens: no input, no --pack");
 	if (!o.yaml)
 		tool_refuse_terminal();
+	if (o.model != NULL)
+		tool_reads_dir(o.model);
 	rc = run(&o, &e);
 	return rc == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

@@ -57,7 +57,9 @@ static const char usage[] =
 	"      --weights A,B,...\n"
 	"                    ... weight of each file, with per_file_weighted\n"
 	"      --seed S      ... (default: 3407)\n"
-	"      --holdout F   hold out the fraction F of the rows, by hash, and\n"
+	"      --holdout F   hold out the fraction F of the rows, by hash, or\n"
+	"      --holdout-pack NAME\n"
+	"                    ... this pack (may be repeated), and\n"
 	"      --split calib|eval\n"
 	"                    ... use the rest, or what was held out\n"
 	"      --union NAME  add a pack with a row of each file in turn\n"
@@ -83,6 +85,7 @@ enum {
 	OPT_WEIGHTS,
 	OPT_SEED,
 	OPT_HOLDOUT,
+	OPT_HOLDOUT_PACK,
 	OPT_SPLIT,
 	OPT_UNION,
 	OPT_KEEP,
@@ -116,6 +119,8 @@ struct opts {
 	size_t n_weight;
 	struct reap_part_rule rule;
 	enum reap_part split; /* what the rows used are called */
+	const char **held_out;
+	size_t n_held_out;
 	const char *union_name;
 	bool keep_all, skip_bad;
 	struct tool_recipe recipe;
@@ -312,6 +317,36 @@ static void set_inputs(struct opts *o, int argc, char **argv)
 	}
 }
 
+/* Leave only the packs of the part that is used, with their weights. */
+static void divide_packs(struct opts *o)
+{
+	static bool held_out[MAX_FILES];
+	size_t left = 0;
+	double sum = 0;
+
+	for (size_t i = 0; i < o->n_held_out; i++) {
+		size_t k = 0;
+
+		while (k < o->n_input && strcmp(o->input[k].pack, o->held_out[i]) != 0)
+			k++;
+		if (k == o->n_input)
+			tool_usage("--holdout-pack: no pack is called '%s'", o->held_out[i]);
+		held_out[k] = true;
+	}
+	for (size_t i = 0; i < o->n_input; i++)
+		if (held_out[i] == (o->split == REAP_PART_EVAL)) {
+			o->weight[left] = o->weight[i];
+			o->input[left++] = o->input[i];
+		}
+	if (left == 0)
+		tool_usage("--holdout-pack leaves no pack to --split %s", reap_part_name(o->split));
+	o->n_input = left;
+	for (size_t i = 0; i < left; i++)
+		sum += o->weight[i];
+	if (o->n_weight > 0 && !(sum > 0))
+		tool_usage("--weights: all are 0 in --split %s", reap_part_name(o->split));
+}
+
 /* Options that only mean something with others. */
 static void check_options(struct opts *o, const bool *given)
 {
@@ -347,14 +382,18 @@ static void check_options(struct opts *o, const bool *given)
 		tool_usage("--weights: %zu weights for %zu files", o->n_weight, o->n_input);
 	if (o->sampled && o->union_name != NULL)
 		tool_usage("--sample and --union exclude each other");
-	if (o->rule.fraction > 0 && o->rule.part == REAP_PART_ALL)
-		tool_usage("--holdout needs --split");
+	if ((o->rule.fraction > 0 || o->n_held_out > 0) && o->rule.part == REAP_PART_ALL)
+		tool_usage("--holdout%s needs --split", o->n_held_out > 0 ? "-pack" : "");
+	if (o->rule.fraction > 0 && o->n_held_out > 0)
+		tool_usage("only one of --holdout and --holdout-pack can be given");
 	if (o->model != NULL && o->tokenizer != NULL)
 		tool_usage("only one of --model and --tokenizer can be given");
 	/* Without --holdout the files are that part already. */
 	o->split = o->rule.part;
 	if (!(o->rule.fraction > 0))
 		o->rule.part = REAP_PART_ALL;
+	if (o->n_held_out > 0)
+		divide_packs(o);
 	o->sample.rule = o->rule;
 	o->sample.weight = o->weight;
 }
@@ -382,6 +421,7 @@ static void parse(struct opts *o, int argc, char **argv)
 		{"weights", required_argument, NULL, OPT_WEIGHTS},
 		{"seed", required_argument, NULL, OPT_SEED},
 		{"holdout", required_argument, NULL, OPT_HOLDOUT},
+		{"holdout-pack", required_argument, NULL, OPT_HOLDOUT_PACK},
 		{"split", required_argument, NULL, OPT_SPLIT},
 		{"union", required_argument, NULL, OPT_UNION},
 		{"keep", required_argument, NULL, OPT_KEEP},
@@ -458,6 +498,11 @@ static void parse(struct opts *o, int argc, char **argv)
 			o->rule.fraction = tool_f64("--holdout", optarg, 0, 1);
 			if (o->rule.fraction <= 0 || o->rule.fraction >= 1)
 				tool_usage("--holdout: '%s' is not between 0 and 1", optarg);
+			break;
+		case OPT_HOLDOUT_PACK:
+			if (o->n_held_out == MAX_FILES)
+				tool_usage("--holdout-pack: more than %d", MAX_FILES);
+			o->held_out[o->n_held_out++] = optarg;
 			break;
 		case OPT_SPLIT:
 			if (strcmp(optarg, "calib") == 0)
@@ -752,12 +797,14 @@ int main(int argc, char **argv)
 {
 	static struct input inputs[MAX_FILES];
 	static double weights[MAX_FILES];
+	static const char *held_out[MAX_FILES];
 	struct opts o = {
 		.chat = {.effort = REAP_EFFORT_MEDIUM},
 		.row_max = 8192,
 		.sample = {.seed = 3407},
 		.weight = weights,
 		.input = inputs,
+		.held_out = held_out,
 	};
 	struct reap_err e = {0};
 

@@ -5,7 +5,9 @@
 
 # cell NAME KEEP_N RANK... [-- CUT...]: the verdict and the plan are what is kept.
 cell() {
-	local c=$D/cells/$1-keep$2 n=$2 rank=() O=()
+	local c=$D/cells/$1-keep$2 n=$2 of=(-- "$D/saliency") rank=() O=()
+	# The one criterion that looks at no tokens.
+	[ "$1" != aimer ] || of=(-m "$MODEL")
 	shift 2
 	while [ $# -gt 0 ] && [ "$1" != -- ]; do
 		rank+=("$1")
@@ -14,7 +16,7 @@ cell() {
 	[ $# -eq 0 ] || shift
 	opt --multiple-of "$MULTIPLE"
 	opt --order "${R[selection_constraints.order]:-}"
-	stage "$c/scores" from "$D/saliency" run reap-rank "${rank[@]}" -- "$D/saliency"
+	stage "$c/scores" from "${of[1]}" run reap-rank "${rank[@]}" "${of[@]}"
 	stage "$c/plan" from "$c/scores" run reap-cut --keep-n "$n" "${O[@]}" "$@" -- "$c/scores"
 	stage "$c/rewrite.manifest" "$c/model" from "$MODEL" "$c/plan" run \
 		reap-rewrite -m "$MODEL" -o "$c/model" -- "$c/plan"

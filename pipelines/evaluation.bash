@@ -38,6 +38,7 @@ eval_tokens() {
 	opt --keep "${E[calib_packs.keep]:-}"
 	opt --text-column "${E[calib_packs.text_column]:-}"
 	opt --holdout "${E[calib_packs.holdout.fraction]:-}"
+	held_out E calib_packs.holdout.packs
 	opt --split "${E[calib_packs.holdout.split]:-}"
 	opt --union "${E[calib_packs.derived_union_name]:-}"
 	LIST=E.calib_packs.pack_files stage "$1/eval.tokens" from "tokenizer:$2" "${PACK_FILES[@]}" run \

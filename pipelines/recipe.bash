@@ -40,6 +40,15 @@ opt() {
 	[ -z "$2" ] || O+=("$1" "$2")
 }
 
+# held_out NAME KEY: the packs of a list, which are held out whole, appended to O.
+held_out() {
+	local pack
+	items "$1" "$2"
+	for pack in "${ITEMS[@]}"; do
+		O+=(--holdout-pack "$pack")
+	done
+}
+
 # shard_size GB DEFINITION: as reap-rewrite takes it.
 shard_size() {
 	[ "$2" = gib ] && REPLY=Gi || REPLY=G

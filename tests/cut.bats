@@ -234,3 +234,115 @@ BUD=recipes/reap-scores_20b_eaftreap_keepfrac075_budgeted.yaml
 	[ -z "$(reap-cut -q --keep-n 24 "$f" 2>&1 >"$TMP/plan")" ]
 	[ "$(reap-cut -q --keep-frac 0.9 "$f" 2>&1 >"$TMP/plan")" = "reap-cut: all 32 experts stay: nothing is cut" ]
 }
+
+# ---- keep maps ----
+
+# map JSON...: imported into $TMP/got for the embedded model.
+map() {
+	jq -cn "$@" >"$TMP/map.json"
+	cut --import "$TMP/map.json" -m "$MODEL" >"$TMP/got"
+}
+
+# Layer l keeps the 24 experts from l on.
+ids='[range(4) as $l | [range(24) + $l]]'
+
+@test "--export and --import: there and back, a plan in any order" {
+	saliency=$TMP/s
+	gen 4 32 4 60 6 | reap-show | sed 's/"digest":"a*"/"digest":""/' | reap-show --encode trace |
+		reap-accum -q | reap-rank >"$TMP/scores"
+	for order in ascending rank; do
+		cut -n 24 --order $order "$TMP/scores" >"$TMP/plan"
+		cut --export "$TMP/plan" >"$TMP/map.json"
+		reap-cut --export -n 24 --order $order "$TMP/scores" | cmp - "$TMP/map.json"
+		jq -c '[.[]]' "$TMP/map.json" | diff - <(kept <"$TMP/plan" | jq -sc .)
+		jq -e 'keys == ["0", "1", "2", "3"]' "$TMP/map.json"
+		cut --import "$TMP/map.json" -m "$MODEL" >"$TMP/back"
+		diff <(kept <"$TMP/back") <(kept <"$TMP/plan")
+		cut --export --import "$TMP/map.json" -m "$MODEL" | cmp - "$TMP/map.json"
+		reap-show -t meta "$TMP/back" | jq -e --arg order $order '.order == $order and .method == "import" and
+			.label == "keep24of32_k75_import" and .scores_sha256 == "" and .keep_n == 24'
+	done
+	# What was rewritten by a map is what was rewritten by the plan, and its own map leads back.
+	cut -n 24 "$TMP/scores" >"$TMP/plan"
+	cut --export "$TMP/plan" >"$TMP/map.json"
+	cut --import "$TMP/map.json" -m "$MODEL" >"$TMP/back"
+	for p in plan back; do reap-rewrite -q -m "$MODEL" -o "$TMP/m.$p" "$TMP/$p" >/dev/null; done
+	diff <(sha256sum <"$TMP/m.plan/model.safetensors") <(sha256sum <"$TMP/m.back/model.safetensors")
+	cut --import "$TMP/m.plan/expert_mapping.json" -m "$MODEL" | cmp - "$TMP/back"
+}
+
+@test "--import: the spellings of others" {
+	map "$ids"
+	cp "$TMP/got" "$TMP/want"
+	kept <"$TMP/want" | jq -sc . | diff - <(jq -cn "$ids")
+	same() { map "$1" && cmp "$TMP/got" "$TMP/want" || { echo "$1"; return 1; }; }
+	local layers="$ids | to_entries | map({key: \"\(.key)\", value: .value}) | from_entries"
+	local gone="[$ids | to_entries[] | {key: \"\(.key)\", value: ([range(32)] - .value)}] | from_entries"
+	same "$layers"
+	same "{version: 1, layers: ($layers)}"
+	same "{model: \"x\", kept_experts: ($layers)}"
+	same "{kept_experts: $ids}"
+	same "{layers: ($layers | map_values({kept_experts: ., score: 0.5}))}"
+	same "$layers | with_entries(.key |= \"model.layers.\\(.).mlp\")"
+	same "$layers | with_entries(.key |= \"layers.\\(.)\")"
+	same "$layers | map_values(to_entries | map({key: \"\\(.value)\", value: .key}) | from_entries)"
+	same "{version: 1, model: \"x\", workload: \"y\", pruned_experts: [$gone | to_entries[] |
+		.key as \$l | .value[] | [(\$l | tonumber), .]]}"
+	same "{pruned_experts: ($gone)}"
+}
+
+@test "--import: what does not fit is refused, by name" {
+	no() { # JQ MESSAGE
+		jq -cn "$1" >"$TMP/map.json"
+		fails "${3:-1}" "$2" reap-cut --import "$TMP/map.json" -m "$MODEL"
+	}
+	local layers="$ids | to_entries | map({key: \"\(.key)\", value: .value}) | from_entries"
+	no "$ids[:3]" "map.json: no word of layer 3; the model has 4"
+	no "$ids + [[1]]" "layer 4, but the model has 4"
+	no "$layers | .[\"7\"] = [1]" "layer 7, but the model has 4"
+	no "$layers | .[\"model.layers.2.mlp\"] = [1]" "layer 2 is there twice"
+	no "$layers | .keep_n = 24" "'keep_n' is not a layer"
+	no "$layers | .[\"0x1\"] = [1]" "'0x1' is not a layer"
+	no "$ids | .[2] |= .[:20]" "layer 2 keeps 20 experts, but layer 0 keeps 24"
+	no "$ids | .[1][3] = 32" "layer 1: an expert that is not a number from 0 to 31"
+	no "$ids | .[1][3] = -1" "layer 1: an expert that is not a number"
+	no "$ids | .[1][3] = 1.5" "layer 1: an expert that is not a number"
+	no "$ids | .[1][3] = \"4\"" "layer 1: an expert that is not a number"
+	no "$ids | .[1][3] = .[1][4]" "layer 1: expert 5 is there twice"
+	no "$ids | .[1] = 5" "layer 1: not a list of experts"
+	no "[[], [], [], []]" "no expert stays"
+	no "{layers: ($ids), kept_experts: $ids}" "more than one of layers, kept_experts and pruned_experts"
+	no "{layers: 5}" "not the experts of layers"
+	no "{pruned_experts: [[0, 1], [4, 1]]}" "pruned_experts: entry 1 is not a layer from 0 to 3"
+	no "{pruned_experts: [[0, 1], [0, 1]]}" "layer 0: expert 1 is there twice"
+	no "{pruned_experts: [[0, 1]]}" "layer 1 keeps 32 experts, but layer 0 keeps 31"
+	local old='[range(24)] | map({key: "\(. + 1)", value: .}) | from_entries'
+	no "[range(4)] | map($old) | .[2][\"3\"] = 24" "layer 2: expert 3: its new number is not one of its own from 0 to 23"
+	no "[range(4)] | map($old) | .[2][\"3\"] = 5" "its new number is not one of its own"
+	no "[range(4)] | map($old) | .[2][\"32\"] = 24" "layer 2: '32' is neither kept_experts nor an expert from 0 to 31"
+	no "[range(4)] | map($old) | .[2] |= (del(.[\"4\"]) | .[\"03\"] = 3)" "layer 2: expert 3 is there twice"
+	no "[range(4)] | map([range(19)])" "not a multiple of 4" 2
+	no "[range(4)] | map([range(3)])" "each token chooses 4" 2
+	reap-cut --force --import <(jq -cn '[range(4)] | map([range(19)])') -m "$MODEL" | kept | jq -se 'all(length == 19)'
+	echo '{"0": [1], "0": [1]}' >"$TMP/map.json"
+	fails 1 "map.json" reap-cut --import "$TMP/map.json" -m "$MODEL"
+	fails 1 "No such file" reap-cut --import "$TMP/none.json" -m "$MODEL"
+}
+
+@test "--import and --export: wrong usage" {
+	scores >"$TMP/s"
+	cut -n 24 "$TMP/s" >"$TMP/plan"
+	echo '[]' >"$TMP/m"
+	fails 2 "--import wants --model" reap-cut --import "$TMP/m"
+	fails 2 "--import wants --model" reap-cut --import "$TMP/m" -m "$MODEL" -n 24
+	fails 2 "--import wants --model" reap-cut --import "$TMP/m" -m "$MODEL" --core-count 1
+	fails 2 "--import wants --model" reap-cut --import "$TMP/m" -m "$MODEL" "$TMP/s"
+	fails 2 "only one of" reap-cut --import "$TMP/m" -m "$MODEL" --sweep
+	fails 2 "only one of" reap-cut --export --compare "$TMP/plan" "$TMP/plan"
+	fails 2 "--model belongs to" reap-cut -n 24 -m "$MODEL" "$TMP/s"
+	fails 2 "scores are not a plan" reap-cut --export "$TMP/s"
+	fails 2 "says itself how many stay" reap-cut --export -n 20 "$TMP/plan"
+	fails 3 "kind plan, expected scores" reap-cut -n 24 "$TMP/plan"
+	run bash -c "reap-cut --export '$TMP/plan' >/dev/full"
+	[ "$status" -eq 1 ]
+}

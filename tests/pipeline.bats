@@ -336,16 +336,16 @@ load pipeline
 @test "grid: every cell judged, one table, nothing run twice, no model left" {
 	printf '%s\n' "extends: fast.yaml" 'schema_version: 1' 'kind: reap_recipe' 'name: many' \
 		'target: many' 'source: {profile_of: fast.yaml}' \
-		'grid: {keep_n: [16], criteria: [reap, eaft_sum], random_seeds: 1, reversed: true}' >"$R/many.yaml"
+		'grid: {keep_n: [16], criteria: [reap, eaft_sum, aimer], random_seeds: 1, reversed: true}' >"$R/many.yaml"
 	stored
 	pipe many >/dev/null
-	[ "$(find "$O/many/cells" -name verdict.json | wc -l)" -eq 4 ]
+	[ "$(find "$O/many/cells" -name verdict.json | wc -l)" -eq 5 ]
 	[ "$(find "$O/many/cells" -name '*.safetensors' -o -name '*.eval' | wc -l)" -eq 0 ]
 	# Its own model, and that of fast.
 	[ "$(find "$O/.cache" -name config.json | wc -l)" -eq 2 ]
 	grep -q '^| criterion | many keep 16 |$' "$O/many/grid.md"
-	[ "$(grep -cE '^\| (reap|eaft_sum|random.1|reversed) \| [+-][0-9.]+ ' "$O/many/grid.md")" -eq 4 ]
-	[ "$(grep -cE '^\| (reap|eaft_sum|random.1|reversed) \| [0-9.]+ \|' "$O/many/grid.md")" -eq 4 ]
+	[ "$(grep -cE '^\| (reap|eaft_sum|aimer|random.1|reversed) \| [+-][0-9.]+ ' "$O/many/grid.md")" -eq 5 ]
+	[ "$(grep -cE '^\| (reap|eaft_sum|aimer|random.1|reversed) \| [0-9.]+ \|' "$O/many/grid.md")" -eq 5 ]
 	[ "$(reap-show -t layer "$O/many/cells/reversed-keep16/plan" | jq -sc 'map(.keep)')" != \
 		"$(reap-show -t layer "$O/many/cells/eaft_sum-keep16/plan" | jq -sc 'map(.keep)')" ]
 	# The recipe's own cut is a cell like any other.
@@ -364,4 +364,50 @@ load pipeline
 	grep -q '^| criterion | many keep 28 | many keep 16 |$' "$O/many/grid.md"
 	[ "$(grep -cE '^\| (reap|eaft_sum|random.1|reversed) \| [+-][0-9.]+ .*\| [+-][0-9.]+' "$O/many/grid.md")" -eq 4 ]
 	[ "$(grep -cE '^\| (reap|eaft_sum|random.1|reversed) \| [0-9.]+ \| [0-9.]+ \|' "$O/many/grid.md")" -eq 4 ]
+}
+
+@test "criteria: one table of all packs, one of rankings by a pack that each judges" {
+	local src=$TMP/src c
+	# What is run: rows of one pack rank, the others being held out; weights need no rows.
+	reap_run=${REAP_RUN:-pipelines/reap-run}
+	"$reap_run" -n criteria MODELS="$ROOT" PACKS="$ROOT" OUT="$O" >"$TMP/commands"
+	[ "$(grep -c -e '--holdout-pack tool_agentic --holdout-pack calib_prompt --split calib' "$TMP/commands")" -eq 2 ]
+	[ "$(grep -c -e '--holdout-pack reasoning_style --holdout-pack calib_prompt --split calib' "$TMP/commands")" -eq 2 ]
+	grep -q "^reap-rank --method aimer .*-m $ROOT/tests/fixtures/model-plain >" "$TMP/commands"
+	# The tables, of cells that a stand-in for prune makes up: by target and criterion.
+	mkdir -p "$src/cmd"
+	touch "$src/cmd/tool.h"
+	cp -r pipelines recipes "$src"
+	cat >"$src/pipelines/prune" <<-'END'
+		#!/bin/bash
+		for c in reap aimer; do
+			mkdir -p "$2/cells/$c-keep24"
+			jq -n --arg t "${2##*/}" --arg c "$c" '{checks: [{pack: "UNION", seq_len: 512}],
+				rows: [["a", 512], ["UNION", 512], ["b", 512], ["a", 1024] | {pack: .[0], seq_len: .[1],
+					left: {ppl: 2, kept_tokens: 100}, right: {ppl: (($t + $c + .[0] | length) + .[1] / 1024)},
+					d_nll: ($c | length / 10), d_nll_ci: [0.1, 0.9]}]}' >"$2/cells/$c-keep24/verdict.json"
+		done
+	END
+	"$src/pipelines/reap-run" -q criteria BIN="$REAP_BIN" OUT="$O" >"$TMP/said"
+	cmp "$O/criteria.md" "$TMP/said"
+	awk -v to="$TMP/table." '/^# Ranked on one pack/ { n = 1 } { print >(to n + 0) }' "$O/criteria.md"
+	head -n 9 "$TMP/table.0" | diff - <(cat <<-END
+		# Ranked and judged on rows of the same packs
+
+		Perplexity:
+
+		| criterion | tiny-criteria keep 24 | tiny-criteria-plain keep 24 |
+		| --- | ---: | ---: |
+		| base | 2.000 | 2.000 |
+		| reap | 22.500 | 28.500 |
+		| aimer | 23.500 | 29.500 |
+	END
+	)
+	grep -qF '| aimer | +0.5000 [+0.1000, +0.9000] | +0.5000 [+0.1000, +0.9000] |' "$TMP/table.0"
+	grep -m 1 '^| criterion' "$TMP/table.1" | tr '|' '\n' | sed -n 's/^ \(tiny.*\) $/\1/p' |
+		diff - <(printf 'tiny-across-%s\n' {reasoning,reasoning-plain,tools,tools-plain}" keep 24 on "{a,b})
+	for c in "| reap | 26.500 | 26.500 | 32.500 | 32.500 | 22.500 | 22.500 | 28.500 | 28.500 |" \
+		"| held-out tokens | 100 | 100 | 100 | 100 | 100 | 100 | 100 | 100 |"; do
+		grep -qxF "$c" "$TMP/table.1"
+	done
 }

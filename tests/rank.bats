@@ -6,7 +6,7 @@ load helpers
 gen() { "$REAP_BUILD/gen/trace" "$@"; }
 rank() { reap-rank --no-history "$@"; }
 layers() { reap-show -t layer | jq -c "$1"; }
-METHODS="frequency gate_sum ean_sum ean_mean weighted_ean_sum reap reap_l2 max_activations eaft_sum eaft_mean"
+METHODS="frequency gate_sum ean_sum ean_mean ean_sq_mean weighted_ean_sum reap reap_l2 max_activations eaft_sum eaft_mean"
 
 saliency() { gen 3 8 2 40 6 | reap-accum -q --no-history "$@"; }
 
@@ -34,7 +34,7 @@ saliency() { gen 3 8 2 40 6 | reap-accum -q --no-history "$@"; }
 				(.regions.good.sum_gn + 0.25 * .regions.uncertain.sum_gn -
 					2 * .regions.conflict.sum_gn) as $w |
 				{frequency: .count, gate_sum: .sum_g, ean_sum: .sum_n,
-				ean_mean: (.sum_n / $n), weighted_ean_sum: .sum_gn, reap: (.sum_gn / $n),
+				ean_mean: (.sum_n / $n), ean_sq_mean: (.sum_n2 / $n), weighted_ean_sum: .sum_gn, reap: (.sum_gn / $n),
 				reap_l2: (.sum_gn2 / $n | sqrt), max_activations: .max_n, eaft_sum: $w,
 				eaft_mean: ($w / $n)}[$m];
 			all(.[]; . as $l | ([$sums[0][] | select(.layer == $l.layer)] | map(score)) as $want |
@@ -116,6 +116,7 @@ saliency() { gen 3 8 2 40 6 | reap-accum -q --no-history "$@"; }
 			rank "$TMP/scores" | layers .ranking | diff - "$TMP/want"
 		done
 		fails 1 "sums of squares" reap-rank --method reap_l2 "$f"
+		fails 1 "sums of squares" reap-rank --method ean_sq_mean "$f"
 		fails 1 "maxima" reap-rank --method max_activations "$f"
 		fails 1 "weights 1,0.25,-2" reap-rank --weights 1,1,1 "$f"
 	done
@@ -238,4 +239,56 @@ saliency() { gen 3 8 2 40 6 | reap-accum -q --no-history "$@"; }
 
 @test "a method that there is not: the names of those that there are" {
 	fails 2 "there is no 'eaft', but frequency, gate_sum," reap-rank --method eaft
+}
+
+# checkpoint FORMAT DIR: two layers of eight experts.
+checkpoint() {
+	"$REAP_BUILD/gen/random_checkpoint" --layers 2 --hidden 64 --inter 32 --experts 8 --top-k 2 --heads 2 \
+		--kv-heads 1 --head-dim 32 --vocab 96 --shards 2 --format "$1" "$2"
+}
+
+@test "aimer: the inverse of mean |w| over rms, weight by weight, in either format" {
+	for format in mxfp4 bf16; do
+		checkpoint $format "$TMP/$format"
+		rank --method aimer -m "$TMP/$format" >"$TMP/scores"
+		tests/aimer.py "$TMP/$format" >"$TMP/plain.json"
+		reap-show -t layer "$TMP/scores" | jq -se --slurpfile plain "$TMP/plain.json" '
+			length == 2 and all(.[]; . as $l | $plain[0][.layer] as $want | ($want | length) == 8 and
+				all(range(8); ($l.score[.] * $want[.] - 1 | fabs) < 1e-12) and
+				.ranking == ([range(8)] | sort_by($want[.])) and (.count | add) == 0)'
+		reap-show "$TMP/scores" | jq -se --arg id "$format" '.[0].model.id == $id and .[0].model.digest != "" and
+			(.[] | select(.t == "meta") | .sources == [] and .thresholds.tokens == 0 and .thresholds.rule == "none")'
+	done
+}
+
+@test "aimer: scores without sums lead to plan and checkpoint, and to nothing that needs tokens" {
+	checkpoint mxfp4 "$TMP/model"
+	rank --method aimer -m "$TMP/model" >"$TMP/scores"
+	rank --method aimer -m "$TMP/model" --yaml >"$TMP/yaml"
+	reap-recipe --check "$TMP/yaml"
+	reap-show "$TMP/scores" | reap-show --encode scores --no-history | cmp - "$TMP/scores"
+	reap-cut --no-history -n 4 "$TMP/scores" >"$TMP/plan"
+	reap-cut --no-history -n 4 "$TMP/yaml" | cmp - "$TMP/plan"
+	reap-rewrite -q -m "$TMP/model" -o "$TMP/pruned" --scores "$TMP/yaml" "$TMP/plan" >/dev/null
+	cmp "$TMP/yaml" "$TMP/pruned/reap-scores.yaml"
+	[ "$(reap-cut --sweep "$TMP/scores" | cut -f 1,5,6)" = \
+		$'keep_n\tgn_mean\tchoices_dropped\n8\t-\t-\n4\t-\t-' ]
+	for core in --core-pos --core-count; do
+		fails 1 "core experts need sums of tokens" reap-cut -n 4 $core 1 "$TMP/scores"
+	done
+	for m in frequency random; do
+		fails 1 "no expert was ever chosen" reap-rank --method $m "$TMP/scores"
+	done
+	fails 2 "go together" reap-rank --method aimer "$TMP/scores"
+	fails 2 "go together" reap-rank -m "$TMP/model"
+	fails 2 "no input" reap-rank --method aimer -m "$TMP/model" "$TMP/scores"
+	fails 2 "no --pack" reap-rank --method aimer -m "$TMP/model" --pack a
+	fails 1 "config.json" reap-rank --method aimer -m "$TMP"
+	edit() { reap-show "$TMP/scores" | jq -c "$1" | reap-show --encode scores >"$TMP/x"; }
+	edit 'if .layer == 1 then .score[7] = 0.5 | .ranking = (.ranking - [7] + [7]) else . end'
+	fails 3 "layer 1, expert 7: score 0.5, but by method aimer none is below 1" reap-cut -n 4 "$TMP/x"
+	edit 'if .layer == 1 then .sum_g[2] = 1 else . end'
+	fails 3 "layer 1, expert 2: sums, but method aimer looks at no tokens" reap-cut -n 4 "$TMP/x"
+	edit 'if .t == "meta" then .thresholds.tokens = 3 else . end'
+	fails 3 "method aimer looks at no tokens, but there are" reap-cut -n 4 "$TMP/x"
 }

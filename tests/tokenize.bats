@@ -52,6 +52,10 @@ plain() {
 	fails 2 "--holdout needs --split" tok -m "$MODEL" --rows --holdout .5 "$f"
 	fails 2 "is not between 0 and 1" tok -m "$MODEL" --rows --holdout 1 --split eval "$f"
 	fails 2 "neither calib nor eval" tok -m "$MODEL" --rows --holdout .5 --split test "$f"
+	fails 2 "--holdout-pack needs --split" tok -m "$MODEL" --rows --holdout-pack a a="$f"
+	fails 2 "only one of --holdout and --holdout-pack" tok -m "$MODEL" --rows --holdout .5 --holdout-pack a --split eval a="$f"
+	fails 2 "--holdout-pack: no pack is called 'b'" tok -m "$MODEL" --rows --holdout-pack b --split eval a="$f"
+	fails 2 "leaves no pack to --split calib" tok -m "$MODEL" --rows --holdout-pack a --split calib a="$f"
 	fails 2 "neither assistant nor all" tok -m "$MODEL" --rows --keep some "$f"
 	fails 2 "two packs are called 'a'" tok -m "$MODEL" --rows a="$f" a="$f"
 	fails 2 "a pack is called 'U' already" tok -m "$MODEL" --rows --union U U="$f"
@@ -340,6 +344,22 @@ chat() {
 	grep -q "pack one: none of its rows lies in the split $split of --holdout 0.5" "$TMP/$split.err"
 	run reap-show "$TMP/$split"
 	[ "$status" -eq 3 ]
+}
+
+@test "a pack held out: the others, or it alone, with their weights" {
+	local a=$PACKS/reasoning_style.calib.jsonl b=$PACKS/tool_agentic.calib.jsonl c=$PACKS/calib_prompt.calib.jsonl
+	tok -m "$MODEL" --rows --split calib a="$a" c="$c" >"$TMP/want"
+	tok -m "$MODEL" --rows --split calib --holdout-pack b a="$a" b="$b" c="$c" | cmp - "$TMP/want"
+	tok -m "$MODEL" --rows --split eval a="$a" c="$c" >"$TMP/want"
+	tok -m "$MODEL" --rows --split eval --holdout-pack c --holdout-pack a a="$a" b="$b" c="$c" | cmp - "$TMP/want"
+	[ "$(field "$TMP/want" split | sort -u)" = eval ]
+	tok -m "$MODEL" -l 64 --blocks 2 --union U --split eval a="$a" c="$c" >"$TMP/want"
+	tok -m "$MODEL" -l 64 --blocks 2 --union U --split eval --holdout-pack a --holdout-pack c a="$a" b="$b" c="$c" |
+		cmp - "$TMP/want"
+	weighted() { tok -m "$MODEL" --rows --sample 20 --strategy per_file_weighted --split calib "$@"; }
+	weighted --weights 1,3 a="$a" c="$c" >"$TMP/want"
+	weighted --weights 1,7,3 --holdout-pack b a="$a" b="$b" c="$c" | cmp - "$TMP/want"
+	fails 2 "all are 0 in --split calib" weighted --weights 0,7,0 --holdout-pack b a="$a" b="$b" c="$c"
 }
 
 @test "held out rows: two parts, disjoint, whole" {

@@ -155,6 +155,19 @@ static int check_sampling(const struct reap_node *root, struct reap_err *e)
 	return sum > 0 ? REAP_OK : conflict(root, at, e, "all weights are 0");
 }
 
+/* Rows are held out by hash or by pack. */
+static int check_holdout(const struct reap_node *root, const char *at, struct reap_err *e)
+{
+	const struct reap_node *holdout = reap_node_at(root, at);
+	const struct reap_node *fraction = reap_node_find(holdout, "fraction");
+	const struct reap_node *packs = reap_node_find(holdout, "packs");
+
+	if (fraction != NULL && fraction->kind != REAP_NODE_NULL && packs != NULL &&
+		packs->kind != REAP_NODE_NULL)
+		return reap_node_fail(packs, at, e, "fraction and packs exclude each other", "");
+	return REAP_OK;
+}
+
 /* The score key of the original and the criterion that gives it here. */
 static int check_criterion(const struct reap_node *root, struct reap_err *e)
 {
@@ -198,7 +211,8 @@ static int check_prune(const struct reap_node *root, struct reap_err *e)
 		return reap_node_fail(experts, core, e, "does not say whether it is applied", "");
 	if ((rc = check_keep_n(root, e)) != REAP_OK || (rc = check_twins(root, e)) != REAP_OK ||
 		(rc = check_outcome(root, e)) != REAP_OK ||
-		(rc = check_sampling(root, e)) != REAP_OK)
+		(rc = check_sampling(root, e)) != REAP_OK ||
+		(rc = check_holdout(root, "profiling_data.holdout", e)) != REAP_OK)
 		return rc;
 	return check_criterion(root, e);
 }
@@ -256,7 +270,8 @@ static int check_eval(const struct reap_node *root, struct reap_err *e)
 	if (get_real(root, "eaft.logp_min", &lo) && get_real(root, "eaft.logp_max", &hi) &&
 		lo >= hi)
 		return conflict(root, "eaft.logp_min", e, "not below logp_max");
-	if ((rc = check_matrix(root, e)) != REAP_OK)
+	if ((rc = check_matrix(root, e)) != REAP_OK ||
+		(rc = check_holdout(root, "calib_packs.holdout", e)) != REAP_OK)
 		return rc;
 	return check_collector(root, e);
 }

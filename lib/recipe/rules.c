@@ -55,8 +55,8 @@ enum {
 };
 
 #define CRITERIA \
-	"frequency|gate_sum|ean_sum|ean_mean|weighted_ean_sum|reap|reap_l2|max_activations|" \
-	"eaft_sum|eaft_mean"
+	"frequency|gate_sum|ean_sum|ean_mean|ean_sq_mean|weighted_ean_sum|reap|reap_l2|" \
+	"max_activations|eaft_sum|eaft_mean"
 #define SHARD_BYTES "decimal_gb|gib"
 
 /* One block of settings of a collection run, at three places. */
@@ -140,6 +140,7 @@ const struct reap_rule reap_rules[] = {
 	WORD(PRUNE, "profiling_data.keep", 0, "assistant|all"),
 	WORD(PRUNE, "profiling_data.precision", 0, "fine|fast"),
 	REAL(PRUNE, "profiling_data.holdout.fraction", NUL, 1e-6, 0.999999),
+	STRS(PRUNE, "profiling_data.holdout.packs", NUL),
 	WORD(PRUNE, "profiling_data.holdout.split", 0, "calib|eval"),
 	WORD(PRUNE, "profiling_data.sampling.strategy", 0, "per_file|per_file_weighted|global"),
 	INT(PRUNE, "profiling_data.sampling.num_rows", 0, 1, MAX_ROWS),
@@ -192,7 +193,7 @@ const struct reap_rule reap_rules[] = {
 	REGIME("evaluation.planned_eval_regime"),
 
 	INTS(PRUNE, "grid.keep_n", 0, 1, MAX_EXPERTS),
-	WORDS(PRUNE, "grid.criteria", 0, CRITERIA),
+	WORDS(PRUNE, "grid.criteria", 0, CRITERIA "|aimer"),
 	INT(PRUNE, "grid.random_seeds", 0, 0, 100),
 	BOOL(PRUNE, "grid.reversed", 0),
 
@@ -214,6 +215,7 @@ const struct reap_rule reap_rules[] = {
 	MAP(PRUNE, "profiling_data.holdout", NUL),
 	MAP(EVALS, "calib_packs.holdout", NUL),
 	REAL(EVALS, "calib_packs.holdout.fraction", NUL, 1e-6, 0.999999),
+	STRS(EVALS, "calib_packs.holdout.packs", NUL),
 	WORD(EVALS, "calib_packs.holdout.split", 0, "calib|eval"),
 	INT(EVALS, "eaft.entropy_topk", 0, 2, MAX_VOCAB),
 	REAL(EVALS, "eaft.cc_quantile", 0, 0, 1),

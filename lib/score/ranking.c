@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/score/ranking.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -19,6 +20,8 @@ static const struct {
 	[REAP_GATE_SUM] = {"gate_sum", "sum of g", 0},
 	[REAP_EAN_SUM] = {"ean_sum", "sum of |f|", 0},
 	[REAP_EAN_MEAN] = {"ean_mean", "mean of |f| over the tokens that chose the expert", 0},
+	[REAP_EAN_SQ_MEAN] = {"ean_sq_mean", "mean of |f|^2 over the tokens that chose the expert",
+		REAP_KNOWN_SQUARES},
 	[REAP_WEIGHTED_EAN_SUM] = {"weighted_ean_sum", "sum of g |f|", 0},
 	[REAP_REAP] = {"reap", "mean of g |f| over the tokens that chose the expert", 0},
 	[REAP_REAP_L2] = {"reap_l2",
@@ -31,6 +34,8 @@ static const struct {
 		"mean of w g |f| over the tokens that chose the expert, w by the token's region",
 		REAP_KNOWN_REGIONS},
 	[REAP_RANDOM] = {"random", "random, from the seed: a control", 0},
+	[REAP_AIMER] = {"aimer",
+		"rms of the expert's weights over their mean absolute value, 1/AIMER", 0},
 };
 
 const char *reap_method_name(enum reap_method m)
@@ -50,6 +55,11 @@ enum reap_method reap_method_from_name(const char *name)
 const char *reap_method_definition(enum reap_method m)
 {
 	return methods[m].definition;
+}
+
+bool reap_rank_by_weights(const struct reap_scores *s)
+{
+	return strcmp(s->method, methods[REAP_AIMER].name) == 0;
 }
 
 /* Uniform in [0,1), from a hash of the text, so that it is the same everywhere. */
@@ -88,6 +98,8 @@ static double score_of(const struct reap_scores *s, const struct reap_criterion 
 		return x->n;
 	case REAP_EAN_MEAN:
 		return x->n / count;
+	case REAP_EAN_SQ_MEAN:
+		return x->n2 / count;
 	case REAP_WEIGHTED_EAN_SUM:
 		return x->gn;
 	case REAP_REAP:
@@ -102,6 +114,7 @@ static double score_of(const struct reap_scores *s, const struct reap_criterion 
 		return eaft(s, c, cell) / count;
 	case REAP_RANDOM:
 		return random_score(c->seed, layer, expert);
+	case REAP_AIMER:
 	case REAP_METHODS:
 		break;
 	}
@@ -157,6 +170,30 @@ static int check_sources(const struct reap_scores *s, const char *name, struct r
 	return s->sources == 0 ? REAP_OK : reap_thresholds_fit(&s->thresholds, blocks, name, e);
 }
 
+/* No data made these scores, so there is nothing of any; and no mean is above a root mean
+ * square. */
+static int check_of_weights(const struct reap_scores *s, const char *name, struct reap_err *e)
+{
+	static const struct reap_sums none;
+	const size_t cells = (size_t)s->layers * s->experts;
+
+	if (s->thresholds.tokens != 0 || s->sources != 0 || s->pack[0] != '\0' || s->seed != 0)
+		return reap_fail(e, REAP_ESTREAM, "%s: method %s looks at no tokens, but there are",
+			name, s->method);
+	for (size_t i = 0; i < cells; i++) {
+		if (memcmp(&s->sums[i], &none, sizeof(none)) != 0)
+			return reap_fail(e, REAP_ESTREAM,
+				"%s: layer %zu, expert %zu: sums, but method %s looks at no tokens",
+				name, i / s->experts, i % s->experts, s->method);
+		if (!(s->score[i] >= 1 - 1e-12))
+			return reap_fail(e, REAP_ESTREAM,
+				"%s: layer %zu, expert %zu: score %.17g, but by method %s none is"
+				" below 1",
+				name, i / s->experts, i % s->experts, s->score[i], s->method);
+	}
+	return REAP_OK;
+}
+
 int reap_rank_check(const struct reap_scores *s, const struct reap_model_id *m, const char *name,
 	struct reap_err *e)
 {
@@ -179,6 +216,8 @@ int reap_rank_check(const struct reap_scores *s, const struct reap_model_id *m, 
 	if (strcmp(s->definition, methods[c.method].definition) != 0)
 		return reap_fail(e, REAP_ESTREAM, "%s: definition: that of %s is '%s'", name,
 			s->method, methods[c.method].definition);
+	if (c.method == REAP_AIMER)
+		return check_of_weights(s, name, e);
 	if ((rc = check_sources(s, name, e)) != REAP_OK ||
 		(rc = reap_balance_check(&b, s->sums, e)) != REAP_OK)
 		return rc;
@@ -232,17 +271,36 @@ int reap_rank_order(const double *score, uint32_t experts, uint32_t *ranking, st
 	return REAP_OK;
 }
 
+int reap_rank_scores(struct reap_scores *s, const struct reap_criterion *c, const char *name,
+	struct reap_err *e)
+{
+	int rc = REAP_OK;
+
+	snprintf(s->method, sizeof(s->method), "%s", methods[c->method].name);
+	snprintf(s->definition, sizeof(s->definition), "%s", methods[c->method].definition);
+	memcpy(s->weights, c->weights, sizeof(s->weights));
+	s->seed = c->method == REAP_RANDOM ? c->seed : 0;
+	for (uint32_t l = 0; l < s->layers && rc == REAP_OK; l++) {
+		size_t at = (size_t)l * s->experts;
+
+		for (uint32_t x = 0; x < s->experts; x++)
+			if (!isfinite(s->score[at + x]))
+				return reap_fail(e, REAP_EFAIL,
+					"%s: layer %u, expert %u: score %g is not finite", name, l,
+					x, s->score[at + x]);
+		rc = reap_rank_order(s->score + at, s->experts, s->ranking + at, e);
+	}
+	return rc;
+}
+
 int reap_rank(struct reap_scores *s, const struct reap_criterion *c, const char *name,
 	struct reap_err *e)
 {
 	int rc = check_known(s, c, name, e);
 
+	assert(c->method < REAP_AIMER);
 	if (rc != REAP_OK)
 		return rc;
-	snprintf(s->method, sizeof(s->method), "%s", methods[c->method].name);
-	snprintf(s->definition, sizeof(s->definition), "%s", methods[c->method].definition);
-	memcpy(s->weights, c->weights, sizeof(s->weights));
-	s->seed = c->method == REAP_RANDOM ? c->seed : 0;
 	for (uint32_t l = 0; l < s->layers; l++) {
 		size_t at = (size_t)l * s->experts;
 		uint64_t chosen = 0;
@@ -250,21 +308,14 @@ int reap_rank(struct reap_scores *s, const struct reap_criterion *c, const char 
 		for (uint32_t x = 0; x < s->experts; x++) {
 			chosen += s->sums[at + x].count;
 			s->score[at + x] = score_of(s, c, l, x);
-			if (!isfinite(s->score[at + x]))
-				return reap_fail(e, REAP_EFAIL,
-					"%s: layer %u, expert %u: score %g is not finite", name, l,
-					x, s->score[at + x]);
 		}
 		if (chosen == 0)
 			return reap_fail(e, REAP_EFAIL,
 				"%s: layer %u: no expert was ever chosen,"
 				" so there is nothing to rank by (a trace of some layers only?)",
 				name, l);
-		if ((rc = reap_rank_order(s->score + at, s->experts, s->ranking + at, e)) !=
-			REAP_OK)
-			return rc;
 	}
-	return REAP_OK;
+	return reap_rank_scores(s, c, name, e);
 }
 
 int reap_rank_take(const struct reap_saliency *in, const char *pack, const char *name,

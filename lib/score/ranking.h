@@ -8,7 +8,8 @@
  *   frequency         count
  *   gate_sum          sum g
  *   ean_sum           sum n
- *   ean_mean          sum n / count
+ *   ean_mean          sum n / count             (MAN, arXiv 2606.15716)
+ *   ean_sq_mean       sum n^2 / count           (MSAN, the same)
  *   weighted_ean_sum  sum g n
  *   reap              sum g n / count           (REAP, arXiv 2510.13999)
  *   reap_l2           sqrt(sum (g n)^2 / count)
@@ -16,6 +17,7 @@
  *   eaft_sum          sum w g n                 (EAFT-REAP as it was computed)
  *   eaft_mean         sum w g n / count         (EAFT-REAP as it was described)
  *   random            a number from (seed, layer, expert), for controls
+ *   aimer             of weights, not of sums: lib/score/aimer.h
  */
 #ifndef REAP_RANKING_H
 #define REAP_RANKING_H
@@ -27,6 +29,7 @@ enum reap_method {
 	REAP_GATE_SUM,
 	REAP_EAN_SUM,
 	REAP_EAN_MEAN,
+	REAP_EAN_SQ_MEAN,
 	REAP_WEIGHTED_EAN_SUM,
 	REAP_REAP,
 	REAP_REAP_L2,
@@ -34,6 +37,7 @@ enum reap_method {
 	REAP_EAFT_SUM,
 	REAP_EAFT_MEAN,
 	REAP_RANDOM,
+	REAP_AIMER, /* the first that needs more than sums */
 	REAP_METHODS
 };
 
@@ -49,16 +53,24 @@ struct reap_criterion {
 	uint64_t seed;
 };
 
-/* Score and rank every layer from s->sums.  Refused, with `name` of the input in
- * the message: a criterion whose sums are not known, and a layer in which no
- * expert was ever chosen. */
+/* Score and rank every layer from s->sums by a criterion of sums.  Refused, with `name`
+ * of the input in the message: a criterion whose sums are not known, and a layer in which
+ * no expert was ever chosen. */
 REAP_MUST_CHECK int reap_rank(struct reap_scores *s, const struct reap_criterion *c,
 	const char *name, struct reap_err *e);
 
 /* Are the scores those that s->method makes of the sums, and do the sums agree?  A
- * table that has only some of the sums is asked for what follows from those. */
+ * table that has only some of the sums is asked for what follows from those, and scores of
+ * weights for no sums at all. */
 REAP_MUST_CHECK int reap_rank_check(const struct reap_scores *s, const struct reap_model_id *m,
 	const char *name, struct reap_err *e);
+
+/* Rank every layer by s->score, which `c` made; that stands in *s, too. */
+REAP_MUST_CHECK int reap_rank_scores(struct reap_scores *s, const struct reap_criterion *c,
+	const char *name, struct reap_err *e);
+
+/* Were the scores made of weights, so that there are no sums? */
+bool reap_rank_by_weights(const struct reap_scores *s);
 
 /* Order `experts` scores: by falling score, ties to the lowest id. */
 REAP_MUST_CHECK int reap_rank_order(const double *score, uint32_t experts, uint32_t *ranking,

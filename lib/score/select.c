@@ -159,6 +159,11 @@ int reap_select(const struct reap_scores *s, const struct reap_selection *sel, c
 	char seed[24] = "";
 	int rc = reap_plan_init(p, s->layers, s->experts, sel->keep_n, e);
 
+	if (rc == REAP_OK && (sel->core_pos > 0 || sel->core_count > 0) && reap_rank_by_weights(s))
+		rc = reap_fail(e, REAP_EFAIL,
+			"%s: core experts need sums of tokens, and %s looks"
+			" at none",
+			name, s->method);
 	if (rc == REAP_OK && sel->core_pos > 0 && !(s->known & REAP_KNOWN_REGIONS))
 		rc = reap_fail(e, REAP_EFAIL,
 			"%s: core experts by positive mass need sums by"

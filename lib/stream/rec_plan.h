@@ -8,7 +8,7 @@
  *          core_count, multiple_of, keep_frac (requested; 0 when keep_n was given)
  *   layer: layer (0, 1, ... in order, all of them), keep u32[keep_n] (old expert
  *          ids in their new order, distinct), kept_mass (share of the layer's
- *          score mass that stays, in [0,1])
+ *          score mass that stays, in [0,1]; 1 in a plan made of no scores)
  */
 #ifndef REAP_REC_PLAN_H
 #define REAP_REC_PLAN_H

@@ -7,7 +7,8 @@
  *          uncertain, conflict} (that eaft_* methods used), seed (of method random),
  *          pack (whose tokens; "" is all), thresholds (map: see rec_saliency.h),
  *          sources [{tokens_sha256, blocks, taken (how many of them)}, ...] (empty
- *          where a published table does not say)
+ *          where a published table does not say, and in scores of weights, whose counts
+ *          and sums are 0)
  *   layer: layer (0, 1, ... in order, all of them), ranking u32[E] (expert ids, best
  *          first), and by expert id: score f64[E], count i64[E], sum_g, sum_n, sum_gn
  *          f64[E]; nil where a published table lacks them: sum_n2, sum_gn2, max_n

@@ -97,6 +97,7 @@ static void refusals(void)
 	refused(REAP_KNOWN_ALL, REAP_RULE_NONE, c, "regions");
 	refused(0, REAP_RULE_CODE, c, "by region");
 	refused(REAP_KNOWN_REGIONS, REAP_RULE_CODE, by(REAP_REAP_L2), "squares");
+	refused(REAP_KNOWN_REGIONS, REAP_RULE_CODE, by(REAP_EAN_SQ_MEAN), "squares");
 	refused(REAP_KNOWN_REGIONS, REAP_RULE_CODE, by(REAP_MAX_ACTIVATIONS), "maxima");
 	c.weights[REAP_CONFLICT] = 0;
 	refused(REAP_KNOWN_EAFT, REAP_RULE_CODE, c, "weights 1,0.25,-2");
@@ -154,6 +155,7 @@ int main(void)
 	criterion(REAP_GATE_SUM, 1, 1.5);
 	criterion(REAP_EAN_SUM, 20, 10);
 	criterion(REAP_EAN_MEAN, 5, 5);
+	criterion(REAP_EAN_SQ_MEAN, 27.5, 26);
 	criterion(REAP_WEIGHTED_EAN_SUM, 6, 8);
 	criterion(REAP_REAP, 1.5, 4);
 	criterion(REAP_REAP_L2, 2, 5);
