@@ -16,6 +16,7 @@
 #include "lib/base/json.h"
 #include "lib/text/elements.h"
 #include "lib/text/rows.h"
+#include "lib/text/table.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
