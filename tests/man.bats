@@ -46,6 +46,7 @@ run_examples() {
 @test "reap-recipe(5): examples" { run_examples man/reap-recipe.5; }
 @test "reap-show(1): examples" { run_examples man/reap-show.1; }
 @test "reap(7): examples" { run_examples man/reap.7; }
+@test "reap-criteria(7): examples" { run_examples man/reap-criteria.7; }
 @test "reap-tutorial(7): every command" { run_examples man/reap-tutorial.7 shared; }
 
 @test "reap-stream(5) names every record and every field" {
