@@ -71,7 +71,7 @@ $(UNITS) $(GENS): $B/%: $B/tests/%.o $(LIB)
 	$(LINK)
 
 # Files that are part of the programs, as strings named after them (lib/base/embedded.h).
-EMBED   := lib/text/table.py recipes/near_lossless_gates.json
+EMBED   := lib/text/table.py lib/text/template.py recipes/near_lossless_gates.json
 
 $(LIB): $(LIB_SRC:%.c=$B/%.o) $B/embedded.o
 	rm -f $@

@@ -555,6 +555,7 @@ static void parse(struct opts *o, int argc, char **argv)
 struct state {
 	const struct opts *o;
 	struct reap_tokenizer tokenizer;
+	struct reap_chat_opts chat;
 	uint32_t eos;
 	struct reap_rows **rows; /* (n_input) */
 	struct reap_sample sample;
@@ -727,9 +728,27 @@ static int open_writer(struct state *s, struct reap_err *e)
 	return rc;
 }
 
+/* A template that writes earlier turns otherwise, mostly without their thinking. */
+static void tell_template(const struct state *s)
+{
+	const uint64_t n = reap_template_rewritten(s->chat.template);
+	const struct reap_family *f = reap_family_of(s->tokenizer.bpe);
+
+	if (n == 0)
+		return;
+	if (reap_family_is_other(f))
+		tool_warn("the chat template rewrites turns once others follow, %" PRIu64
+			  " of them here: kept is what it then writes (%s)",
+			n, reap_family_tags(f));
+	else
+		tool_warn("the chat template rewrites turns once others follow: %" PRIu64
+			  " of them are not kept",
+			n);
+}
+
 static int run(const struct opts *o, struct reap_err *e)
 {
-	struct state s = {.o = o};
+	struct state s = {.o = o, .chat = o->chat};
 	bool again = o->sampled || o->n_seq_len > 1 || o->union_name != NULL;
 	int rc;
 
@@ -740,12 +759,13 @@ static int run(const struct opts *o, struct reap_err *e)
 		goto out;
 	}
 	if ((rc = reap_tokenizer_open(&s.tokenizer, o->model, o->tokenizer, e)) != REAP_OK ||
+		(rc = reap_tokenizer_template(&s.tokenizer, &s.chat.template, e)) != REAP_OK ||
 		(o->mode != REAP_PACK_ROWS &&
 			(rc = reap_tokenizer_eos(&s.tokenizer, o->eos, &s.eos, e)) != REAP_OK) ||
 		(rc = reap_pool_open(&s.pool, tool.threads, e)) != REAP_OK)
 		goto out;
 	for (size_t i = 0; i < o->n_input; i++)
-		if ((rc = reap_rows_open(&s.rows[i], o->input[i].path, o->column, &o->chat, again,
+		if ((rc = reap_rows_open(&s.rows[i], o->input[i].path, o->column, &s.chat, again,
 			     e)) != REAP_OK)
 			goto out;
 	for (size_t i = 0; o->skip_bad && i < o->n_input; i++)
@@ -762,6 +782,8 @@ static int run(const struct opts *o, struct reap_err *e)
 	tool_progress_end();
 	if (rc == REAP_OK)
 		reap_pack_notes(&s.written, warn, NULL);
+	if (rc == REAP_OK && s.chat.template != NULL)
+		tell_template(&s);
 out:
 	reap_writer_abort(s.w);
 	reap_sample_free(&s.sample);
@@ -774,6 +796,7 @@ out:
 	free(s.info);
 	reap_pack_list_free(&s.written);
 	reap_pool_close(s.pool);
+	reap_template_close(s.chat.template);
 	reap_tokenizer_close(&s.tokenizer);
 	return rc;
 }

@@ -11,7 +11,7 @@ set -eu
 build="gcc make pkg-config libc6-dev libmsgpack-dev libyaml-dev libjansson-dev libpcre2-dev libutf8proc-dev
 libb2-dev libssl-dev libisal-dev zlib1g-dev libzstd-dev"
 run="libopenblas0-pthread jq gnuplot-nox"
-tests="bats perl mandoc shellcheck python3 parallel zstd"
+tests="bats perl mandoc shellcheck python3 python3-jinja2 parallel zstd"
 
 command -v dpkg-query >/dev/null 2>&1 || {
 	echo "deps: not a Debian system; install the equivalents of:" $build $run $tests "$@"

@@ -304,8 +304,8 @@ chat() {
 	run reap-tokenize -q -m "$MODEL" --rows "$TMP/r"
 	[ "$status" -eq 1 ]
 	[[ $output == *"r: line 2: message 0: content: part 0 of type 'image_url' is not text"* ]]
-	# A tokenizer of another family.
-	jq '.added_tokens = []' "$MODEL/tokenizer.json" >"$TMP/tokenizer.json"
+	# A tokenizer that has half of Harmony.
+	jq 'del(.added_tokens[] | select(.content == "<|start|>"))' "$MODEL/tokenizer.json" >"$TMP/tokenizer.json"
 	run reap-tokenize -q -t "$TMP/tokenizer.json" --rows <(jq -cn '{prompt: "q", completion: "a"}')
 	[ "$status" -eq 1 ]
 	[[ $output == *"has no token <|start|>"* ]]
@@ -721,4 +721,75 @@ kept() {
 	# A text without them says which were looked for.
 	rows "<|start|>assistant<|message|>x<|end|>" >"$TMP/r"
 	fails 1 "no text of an assistant (]~b]ai)" tok -t "$TMP/tokenizer.json" --rows "$TMP/r"
+}
+
+# Templates are run by the python3 that has Debian's jinja2.
+template() {
+	cat >"$TMP/chat_template.jinja"
+	export PATH=$REAP_BIN:/usr/bin:$PATH
+	python3 -c 'import jinja2' 2>/dev/null || skip "python3 has no jinja2"
+}
+
+# turns ROW: what is kept of the row, by channel.
+turns() {
+	jq -cn "$1" >"$TMP/r"
+	tok -t "$TMP/tokenizer.json" --rows p="$TMP/r" >"$TMP/s" 2>"$TMP/err"
+	reap-show --text "$TMP/tokenizer.json" "$TMP/s" |
+		jq -rs '[.[] | select(.kept)] | reduce .[] as $t ([]; if .[-1][0] == $t.channel then .[-1][1] += $t.text else . + [[$t.channel, $t.text]] end) |
+			map("\(.[0]):\(.[1])") | join(" ") | gsub("⏎"; "/") | gsub("␣"; " ")'
+}
+
+TWO_TURNS='{messages: [{role: "user", content: "q"}, {role: "assistant", thinking: "hm", content: "one"},
+	{role: "user", content: "r"}, {role: "assistant", reasoning: "so", content: "two", tool_calls: [{function: {name: "f", arguments: "{\"a\": 1}"}}]}]}'
+
+@test "conversations by the model's own template, in ChatML; one that rewrites history is named" {
+	speaks '<|im_start|>' '<|im_end|>'
+	template <<-'END'
+		{%- for m in messages %}
+		{{- '<|im_start|>' + m.role + '\n' }}
+		{%- if m.reasoning_content and loop.last %}{{ '<think>' + m.reasoning_content + '</think>' }}{% endif %}
+		{{- m.content }}
+		{%- for c in m.tool_calls or [] %}<tool_call>{{ c.function.name }} {{ c.function.arguments | tojson }}</tool_call>{% endfor %}
+		{{- '<|im_end|>\n' }}
+		{%- endfor %}
+		{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}
+	END
+	[ "$(turns "$TWO_TURNS")" = 'final:one analysis:so final:two tool_call:f {"a": 1}' ]
+	grep -q 'the chat template rewrites turns once others follow, 1 of them here: kept is what it then writes (<|im_start|>assistant)' "$TMP/err"
+	# The same from other forms of rows; the tags are tokens, as the model is served them.
+	[ "$(turns '{prompt: "q", completion: "yes"}')" = "final:yes" ]
+	[ "$(turns '{conversations: [{from: "human", value: "q"}, {from: "gpt", value: "yes"}]}')" = "final:yes" ]
+	[ "$(reap-show --text "$TMP/tokenizer.json" "$TMP/s" | jq -r .text | grep -c '<|im_start|>')" = 2 ]
+	# Many rows, one process; a sample reads them again.
+	for i in $(seq 30); do jq -cn --arg i "$i" '{prompt: $i, completion: ("yes " + $i)}'; done >"$TMP/r"
+	tok -t "$TMP/tokenizer.json" --rows --sample 9 "$TMP/r" 2>/dev/null | reap-show -t block | jq -c .ids | sort -u | wc -l | grep -qx 9
+	# What a template refuses is a fault of the row.
+	echo "{{ raise_exception('no such ' + messages[0].role) }}" >"$TMP/chat_template.jinja"
+	fails 1 "r: line 1: chat template: no such user" tok -t "$TMP/tokenizer.json" --rows "$TMP/r"
+	rm "$TMP/chat_template.jinja"
+	run tok -t "$TMP/tokenizer.json" --rows "$TMP/r"
+	[ "$status" -eq 1 ]
+	[[ $output == *"no chat template in $TMP"* ]]
+	mkdir "$TMP/none"
+	fails 1 "its chat template needs python3 with jinja2" env PATH="$TMP/none" "$REAP_BIN/reap-tokenize" -q -t "$TMP/tokenizer.json" --rows "$TMP/r"
+}
+
+@test "conversations by a template of tags that nobody knows: assistant spans by rendering prefixes" {
+	speaks '[INST]' '[END]'
+	template <<-'END'
+		{%- for m in messages %}
+		{%- if m.role == 'assistant' %}{{ m.content + '[END]' }}{% else %}{{ '[INST]' + m.content + '\n' }}{% endif %}
+		{%- endfor %}
+	END
+	[ "$(turns "$TWO_TURNS")" = 'final:onetwo' ]
+	run grep rewrites "$TMP/err"
+	[ "$status" -eq 1 ]
+	# Earlier answers are dropped from what follows.
+	template <<-'END'
+		{%- for m in messages %}
+		{%- if m.role == 'assistant' %}{% if loop.last %}{{ m.content + '[END]' }}{% endif %}{% else %}{{ '[INST]' + m.content + '\n' }}{% endif %}
+		{%- endfor %}
+	END
+	[ "$(turns "$TWO_TURNS")" = 'final:two' ]
+	grep -q 'the chat template rewrites turns once others follow: 1 of them are not kept' "$TMP/err"
 }

@@ -6,6 +6,7 @@
 #define REAP_EMBEDDED_H
 
 extern const char reap_table_py[];                 /* lib/text/table.py */
+extern const char reap_template_py[];              /* lib/text/template.py */
 extern const char reap_near_lossless_gates_json[]; /* recipes/near_lossless_gates.json */
 
 #endif

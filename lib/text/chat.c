@@ -9,6 +9,7 @@
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
 #include "lib/text/chat_impl.h"
+#include "lib/text/template.h"
 
 static void put_tag(struct reap_transcript *t, const char *tag)
 {
@@ -339,7 +340,8 @@ int reap_chat_render(const json_t *row, const struct reap_chat_opts *o, struct r
 	if (rc == REAP_OK && messages == NULL)
 		rc = reap_fail_memory(e, "a conversation");
 	if (rc == REAP_OK)
-		rc = render(messages, tools, o, t, e);
+		rc = o->template != NULL ? reap_template_render(o->template, messages, tools, t, e)
+					 : render(messages, tools, o, t, e);
 	json_decref(tools);
 	json_decref(messages);
 	return rc;

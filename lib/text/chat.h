@@ -18,8 +18,11 @@
 
 enum reap_effort { REAP_EFFORT_LOW, REAP_EFFORT_MEDIUM, REAP_EFFORT_HIGH };
 
+struct reap_template;
+
 struct reap_chat_opts {
-	const char *date; /* of the system message; NULL: no line with a date */
+	struct reap_template *template; /* the model's own, not owned; NULL: Harmony */
+	const char *date;               /* of the system message; NULL: no line with a date */
 	enum reap_effort effort;
 	bool all_history; /* keep the analysis of earlier turns, too */
 };

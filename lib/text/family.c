@@ -71,6 +71,11 @@ const struct reap_family *reap_family_of(const struct reap_bpe *bpe)
 	return &harmony;
 }
 
+bool reap_family_is_other(const struct reap_family *f)
+{
+	return f->token != NULL;
+}
+
 const char *reap_family_tags(const struct reap_family *f)
 {
 	return f->tags;

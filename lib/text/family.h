@@ -15,6 +15,9 @@ struct reap_family;
  * there is none. */
 const struct reap_family *reap_family_of(const struct reap_bpe *bpe);
 
+/* Is it another than Harmony, which is also what is left when there is none? */
+bool reap_family_is_other(const struct reap_family *f);
+
 /* What begins the assistant's text, for messages. */
 const char *reap_family_tags(const struct reap_family *f);
 

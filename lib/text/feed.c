@@ -15,8 +15,10 @@ enum { BATCH_ROWS = 64, BATCH_BYTES = 1 << 20 };
 struct slot {
 	uint32_t file;
 	bool has_text;
+	bool spans_given;           /* by a template, not by the text's tags */
 	struct reap_bpe_part *part; /* of a rendered conversation; none: a text as it is */
 	size_t n_parts, parts_cap;
+	bool rendered; /* by a template: the spans are what it wrote */
 	char *key;
 	size_t key_len, key_cap;
 	struct reap_tokens tokens; /* of a text */
@@ -137,8 +139,10 @@ static int copy_chat(struct slot *s, const struct reap_transcript *t, const char
 	if (!reap_grow(&s->part, &s->parts_cap, t->n_parts, sizeof(*s->part)) ||
 		!reap_grow(&s->spans.span, &s->spans.cap, t->spans.n, sizeof(*s->spans.span)))
 		return reap_fail_memory(e, name);
-	memcpy(s->part, t->part, t->n_parts * sizeof(*s->part));
+	if (t->n_parts > 0)
+		memcpy(s->part, t->part, t->n_parts * sizeof(*s->part));
 	s->n_parts = t->n_parts;
+	s->rendered = t->n_parts == 0;
 	if (t->spans.n > 0)
 		memcpy(s->spans.span, t->spans.span, t->spans.n * sizeof(*s->spans.span));
 	s->spans.n = t->spans.n;
@@ -147,14 +151,34 @@ static int copy_chat(struct slot *s, const struct reap_transcript *t, const char
 	return REAP_OK;
 }
 
+/* What a template wrote for the assistant goes on to the end of the turn: it is cut where
+ * the first token is that is no text. */
+static void trim_spans(const struct reap_bpe *bpe, struct slot *s)
+{
+	for (size_t i = 0; i < s->spans.n; i++) {
+		struct reap_span *span = &s->spans.span[i];
+		size_t at = span->begin, len;
+
+		while (at < span->end &&
+			!reap_bpe_is_special(bpe, s->key + at, span->end - at, &len))
+			at++;
+		span->end = at;
+	}
+}
+
 /* Ids of a text, and what the assistant wrote in it. */
-static int encode_text(struct reap_bpe_work *w, const struct reap_family *family, struct slot *s)
+static int encode_text(struct reap_bpe_work *w, const struct reap_bpe *bpe,
+	const struct reap_family *family, struct slot *s)
 {
 	int rc;
 
 	if (s->n_parts > 0)
 		return reap_bpe_encode_parts(w, s->key, s->part, s->n_parts, &s->tokens, &s->err);
 	rc = reap_bpe_encode(w, s->key, s->key_len, &s->tokens, &s->err);
+	if (rc == REAP_OK && s->rendered && !reap_family_is_other(family)) {
+		trim_spans(bpe, s);
+		return REAP_OK;
+	}
 	return rc == REAP_OK ? reap_family_spans(family, s->key, s->key_len, &s->spans, &s->err)
 			     : rc;
 }
@@ -167,6 +191,7 @@ static int fill_slot(struct reap_feed *f, struct slot *s, const struct reap_row 
 	s->file = file;
 	s->has_text = row->text != NULL;
 	s->n_parts = 0;
+	s->rendered = false;
 	s->err = (struct reap_err){0};
 	memcpy(s->skipped, f->skipped, sizeof(s->skipped));
 	memset(f->skipped, 0, sizeof(f->skipped));
@@ -197,7 +222,7 @@ static void encode_slot(void *arg, size_t task, int thread)
 	struct reap_feed *f = arg;
 	struct slot *s = &f->slot[task];
 
-	if (!s->has_text || encode_text(f->work[thread], f->family, s) != REAP_OK)
+	if (!s->has_text || encode_text(f->work[thread], f->o.bpe, f->family, s) != REAP_OK)
 		return;
 	if (!reap_grow(&s->keep, &s->keep_cap, s->tokens.n, 1) ||
 		!reap_grow(&s->channel, &s->channel_cap, s->tokens.n, 1)) {

@@ -103,3 +103,27 @@ int reap_tokenizer_eos(const struct reap_tokenizer *t, const char *eos, uint32_t
 	free(config);
 	return rc;
 }
+
+int reap_tokenizer_template(const struct reap_tokenizer *t, struct reap_template **out,
+	struct reap_err *e)
+{
+	static const char tag[] = "<|message|>";
+	char *config, *slash;
+	size_t len;
+	int rc;
+
+	*out = NULL;
+	if (t->bpe == NULL)
+		return REAP_OK;
+	(void)reap_bpe_is_special(t->bpe, tag, sizeof(tag) - 1, &len);
+	if (len == sizeof(tag) - 1)
+		return REAP_OK;
+	if ((config = beside(t->path, "")) == NULL)
+		return reap_fail_memory(e, t->path);
+	slash = strrchr(config, '/');
+	if (slash != NULL && slash != config && slash[1] == '\0')
+		*slash = '\0';
+	rc = reap_template_open(out, config, e);
+	free(config);
+	return rc;
+}

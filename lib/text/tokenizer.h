@@ -9,6 +9,7 @@
 
 #include "lib/base/err.h"
 #include "lib/text/bpe.h"
+#include "lib/text/template.h"
 
 struct reap_tokenizer {
 	struct reap_bpe *bpe; /* NULL: there is none, because of `none` */
@@ -29,5 +30,10 @@ void reap_tokenizer_close(struct reap_tokenizer *t); /* an all-zero one is fine 
  * the tokenizer_config.json beside the tokenizer. */
 REAP_MUST_CHECK int reap_tokenizer_eos(const struct reap_tokenizer *t, const char *eos,
 	uint32_t *id, struct reap_err *e);
+
+/* The chat template of the model in *out, when its tokens are not those of Harmony; NULL:
+ * Harmony, or there is no tokenizer. */
+REAP_MUST_CHECK int reap_tokenizer_template(const struct reap_tokenizer *t,
+	struct reap_template **out, struct reap_err *e);
 
 #endif
