@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cmd/tool.h"
+#include "cmd/tool_run.h"
 #include "lib/model/model.h"
 #include "lib/score/aimer.h"
 #include "lib/score/load.h"
@@ -175,7 +176,7 @@ int main(int argc, char **argv)
 			parse_weights(optarg, o.criterion.weights);
 			break;
 		case 'm':
-			o.model = optarg;
+			o.model = tool_model(optarg);
 			break;
 		case OPT_PACK:
 			o.pack = optarg;
