@@ -12,7 +12,7 @@
 
 int reap_put_eval_meta(struct reap_writer *w, const struct reap_eval_meta *m, struct reap_err *e)
 {
-	msgpack_packer *pk = reap_record_begin(w, "meta", 11);
+	msgpack_packer *pk = reap_record_begin(w, "meta");
 
 	reap_put_u64(pk, "entropy_topk", m->entropy_topk);
 	reap_put_u64(pk, "xbins", m->xbins);
@@ -79,7 +79,7 @@ int reap_get_eval_meta(const struct reap_rec *rec, struct reap_eval_meta *m, str
 int reap_put_eval_tokens(struct reap_writer *w, const struct reap_eval_tokens *t,
 	struct reap_err *e)
 {
-	msgpack_packer *pk = reap_record_begin(w, "tokens", 11 + reap_parts_fields(&t->parts));
+	msgpack_packer *pk = reap_record_begin(w, "tokens");
 	const uint64_t n = t->n;
 
 	reap_put_u64(pk, "block", t->block);
@@ -237,8 +237,7 @@ int reap_put_metrics(struct reap_writer *w, const struct reap_eval_meta *meta,
 	const struct reap_fix *sum[4] = {&m->sum_nll, &m->sum_nll2, &m->sum_prob, &m->sum_entropy};
 	struct reap_metrics copy = *m;
 	int64_t sums[8];
-	msgpack_packer *pk =
-		reap_record_begin(w, "metrics", 5 + COUNT(count_field) + COUNT(figure_field) + 5);
+	msgpack_packer *pk = reap_record_begin(w, "metrics");
 
 	for (int i = 0; i < 4; i++) {
 		sums[2 * i] = (int64_t)sum[i]->whole;

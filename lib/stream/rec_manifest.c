@@ -4,7 +4,7 @@
 int reap_put_manifest_file(struct reap_writer *w, const struct reap_manifest_file *f,
 	struct reap_err *e)
 {
-	msgpack_packer *pk = reap_record_begin(w, "file", 3);
+	msgpack_packer *pk = reap_record_begin(w, "file");
 
 	reap_put_str(pk, "name", f->name);
 	reap_put_u64(pk, "bytes", f->bytes);
@@ -23,7 +23,7 @@ static void put_costs(msgpack_packer *pk, const struct reap_manifest_total *t)
 int reap_put_manifest_total(struct reap_writer *w, const struct reap_manifest_total *t,
 	struct reap_err *e)
 {
-	msgpack_packer *pk = reap_record_begin(w, "total", 9);
+	msgpack_packer *pk = reap_record_begin(w, "total");
 
 	reap_put_str(pk, "mode", t->mode);
 	reap_put_u64(pk, "files", t->files);
@@ -38,7 +38,7 @@ int reap_put_manifest_total(struct reap_writer *w, const struct reap_manifest_to
 int reap_put_manifest_estimate(struct reap_writer *w, const struct reap_manifest_total *t,
 	struct reap_err *e)
 {
-	msgpack_packer *pk = reap_record_begin(w, "estimate", 4);
+	msgpack_packer *pk = reap_record_begin(w, "estimate");
 
 	put_costs(pk, t);
 	return reap_record_end(w, e);

@@ -31,7 +31,7 @@ void reap_plan_free(struct reap_plan *p)
 int reap_put_plan(struct reap_writer *w, const struct reap_plan *p, struct reap_err *e)
 {
 	const uint64_t shape[1] = {p->keep_n};
-	msgpack_packer *pk = reap_record_begin(w, "meta", 9);
+	msgpack_packer *pk = reap_record_begin(w, "meta");
 	int rc;
 
 	reap_put_u64(pk, "keep_n", p->keep_n);
@@ -45,7 +45,7 @@ int reap_put_plan(struct reap_writer *w, const struct reap_plan *p, struct reap_
 	reap_put_f64(pk, "keep_frac", p->keep_frac);
 	rc = reap_record_end(w, e);
 	for (uint32_t l = 0; l < p->layers && rc == REAP_OK; l++) {
-		pk = reap_record_begin(w, "layer", 3);
+		pk = reap_record_begin(w, "layer");
 		reap_put_u64(pk, "layer", l);
 		reap_put_array(pk, "keep", REAP_U32, 1, shape, p->keep + (size_t)l * p->keep_n);
 		reap_put_f64(pk, "kept_mass", p->kept_mass[l]);

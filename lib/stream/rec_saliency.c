@@ -211,7 +211,7 @@ int reap_thresholds_fit(const struct reap_thresholds *t, uint64_t blocks, const 
 static int put_source(struct reap_writer *w, const struct reap_taken *p, struct reap_err *e)
 {
 	const uint64_t shape[1] = {taken_bytes(p->source.blocks)};
-	msgpack_packer *pk = reap_record_begin(w, "source", 3);
+	msgpack_packer *pk = reap_record_begin(w, "source");
 
 	reap_put_str(pk, "tokens_sha256", p->source.tokens_sha256);
 	reap_put_u64(pk, "blocks", p->source.blocks);
@@ -222,7 +222,7 @@ static int put_source(struct reap_writer *w, const struct reap_taken *p, struct 
 static int put_expert(struct reap_writer *w, uint32_t layer, uint32_t expert, const char *pack,
 	const struct reap_sums *s, struct reap_err *e)
 {
-	msgpack_packer *pk = reap_record_begin(w, "expert", 11);
+	msgpack_packer *pk = reap_record_begin(w, "expert");
 
 	reap_put_u64(pk, "layer", layer);
 	reap_put_u64(pk, "expert", expert);
@@ -245,7 +245,7 @@ static int put_expert(struct reap_writer *w, uint32_t layer, uint32_t expert, co
 
 int reap_put_saliency(struct reap_writer *w, const struct reap_saliency *s, struct reap_err *e)
 {
-	msgpack_packer *pk = reap_record_begin(w, "thresholds", REAP_THRESHOLDS_FIELDS + 1);
+	msgpack_packer *pk = reap_record_begin(w, "thresholds");
 	const struct reap_sums *sums = s->sums;
 	int rc;
 

@@ -192,7 +192,7 @@ static bool is_nil(const struct reap_rec *rec, const char *key)
 
 static int put_meta(struct reap_writer *w, const struct reap_scores *s, struct reap_err *e)
 {
-	msgpack_packer *pk = reap_record_begin(w, "meta", 7);
+	msgpack_packer *pk = reap_record_begin(w, "meta");
 
 	reap_put_str(pk, "method", s->method);
 	reap_put_str(pk, "definition", s->definition);
@@ -221,7 +221,7 @@ static int put_layer(struct reap_writer *w, const struct reap_scores *s, uint32_
 	const struct reap_sums *sums = s->sums + at;
 	const uint64_t shape[1] = {s->experts};
 	uint32_t n = s->experts;
-	msgpack_packer *pk = reap_record_begin(w, "layer", 12);
+	msgpack_packer *pk = reap_record_begin(w, "layer");
 
 	reap_put_u64(pk, "layer", layer);
 	reap_put_array(pk, "ranking", REAP_U32, 1, shape, s->ranking + at);

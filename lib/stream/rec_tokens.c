@@ -40,11 +40,6 @@ bool reap_split_known(const char *split)
 
 /* ---- parts ---- */
 
-unsigned reap_parts_fields(const struct reap_parts *p)
-{
-	return p->n > 0 ? 2 : 0;
-}
-
 bool reap_parts_same(const struct reap_parts *a, const struct reap_parts *b)
 {
 	const size_t bytes = a->n * sizeof(*a->row);
@@ -111,7 +106,7 @@ int reap_get_parts(const struct reap_rec *rec, uint32_t len, struct reap_parts *
 int reap_put_block(struct reap_writer *w, const struct reap_block *b, struct reap_err *e)
 {
 	const uint64_t shape[1] = {b->len};
-	msgpack_packer *pk = reap_record_begin(w, "block", 6 + reap_parts_fields(&b->parts));
+	msgpack_packer *pk = reap_record_begin(w, "block");
 
 	reap_put_str(pk, "pack", b->pack);
 	reap_put_u64(pk, "seq_len", b->seq_len);
@@ -143,7 +138,7 @@ static void put_counts(msgpack_packer *pk, const char *key, const char *const *n
 
 int reap_put_pack(struct reap_writer *w, const struct reap_pack_info *p, struct reap_err *e)
 {
-	msgpack_packer *pk = reap_record_begin(w, "pack", 18);
+	msgpack_packer *pk = reap_record_begin(w, "pack");
 
 	reap_put_str(pk, "pack", p->pack);
 	reap_put_u64(pk, "seq_len", p->seq_len);

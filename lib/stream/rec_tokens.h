@@ -97,14 +97,12 @@ REAP_MUST_CHECK int reap_put_block(struct reap_writer *w, const struct reap_bloc
 REAP_MUST_CHECK int reap_put_pack(struct reap_writer *w, const struct reap_pack_info *p,
 	struct reap_err *e);
 
-/* The fields `rows` and `starts` of a record that has them: how many fields that is,
- * and the fields.  `len`: the tokens of the block, or the most there can be.  Decoding
- * copies into *storage, as below. */
+/* The fields `rows` and `starts` of a record that has them.  `len`: the tokens of the block, or the
+ * most there can be.  Decoding copies into *storage, as below. */
 struct reap_parts_storage {
 	uint32_t *mem;
 	size_t cap;
 };
-unsigned reap_parts_fields(const struct reap_parts *p);
 bool reap_parts_same(const struct reap_parts *a, const struct reap_parts *b);
 void reap_put_parts(msgpack_packer *pk, const struct reap_parts *p);
 REAP_MUST_CHECK int reap_get_parts(const struct reap_rec *rec, uint32_t len, struct reap_parts *p,

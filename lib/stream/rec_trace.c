@@ -13,7 +13,7 @@ static const float GATES_TOLERANCE = 1e-5F;
 int reap_put_route(struct reap_writer *w, const struct reap_route *r, struct reap_err *e)
 {
 	const uint64_t shape[2] = {r->n, r->k};
-	msgpack_packer *pk = reap_record_begin(w, "route", 9);
+	msgpack_packer *pk = reap_record_begin(w, "route");
 
 	reap_put_u64(pk, "block", r->block);
 	reap_put_str(pk, "block_sha256", r->block_sha256);
@@ -30,7 +30,7 @@ int reap_put_route(struct reap_writer *w, const struct reap_route *r, struct rea
 int reap_put_outcome(struct reap_writer *w, const struct reap_outcome *o, struct reap_err *e)
 {
 	const uint64_t shape[1] = {o->n};
-	msgpack_packer *pk = reap_record_begin(w, "outcome", 8);
+	msgpack_packer *pk = reap_record_begin(w, "outcome");
 
 	reap_put_u64(pk, "block", o->block);
 	reap_put_str(pk, "block_sha256", o->block_sha256);

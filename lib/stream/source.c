@@ -151,7 +151,7 @@ int reap_book_end(struct reap_book *b, const char *name, struct reap_source *s, 
 
 int reap_put_source(struct reap_writer *w, const struct reap_source *s, struct reap_err *e)
 {
-	msgpack_packer *pk = reap_record_begin(w, "source", 2);
+	msgpack_packer *pk = reap_record_begin(w, "source");
 
 	reap_put_str(pk, "tokens_sha256", s->tokens_sha256);
 	reap_put_u64(pk, "blocks", s->blocks);

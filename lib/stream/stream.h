@@ -173,9 +173,9 @@ struct reap_writer;
 REAP_MUST_CHECK int reap_writer_open(struct reap_writer **w, int fd, const char *name,
 	const struct reap_header *h, struct reap_err *e);
 
-/* A record {t: type, ... nfields more fields}: begin, pack each field with
- * reap_put_* (or the packer itself for anything else), end. */
-msgpack_packer *reap_record_begin(struct reap_writer *w, const char *type, unsigned nfields);
+/* A record {t: type, ...}: begin, pack each field with reap_put_* (or the packer itself
+ * for anything else), end, which counts them. */
+msgpack_packer *reap_record_begin(struct reap_writer *w, const char *type);
 REAP_MUST_CHECK int reap_record_end(struct reap_writer *w, struct reap_err *e);
 
 /* Pass a record on as it is. */

@@ -44,6 +44,12 @@ int reap_writer_flush(struct reap_writer *w, struct reap_err *e)
 	return REAP_OK;
 }
 
+static int refuse(const struct reap_writer *w, size_t len, enum reap_walk fault, struct reap_err *e)
+{
+	return reap_fail(e, REAP_EFAIL, "%s: record %" PRIu64 " of %zu bytes would be %s", w->name,
+		w->records + 1, len, reap_walk_text(fault));
+}
+
 /* The object at `start` is complete: count it, and write if there is enough. */
 static int close_object(struct reap_writer *w, struct reap_err *e)
 {
@@ -55,8 +61,7 @@ static int close_object(struct reap_writer *w, struct reap_err *e)
 	fault = reap_walk((const uint8_t *)w->packed.sb.data + w->start, len, &walked);
 	assert(fault != REAP_WALK_OK || walked == len);
 	if (fault != REAP_WALK_OK)
-		return reap_fail(e, REAP_EFAIL, "%s: record %" PRIu64 " of %zu bytes would be %s",
-			w->name, w->records + 1, len, reap_walk_text(fault));
+		return refuse(w, len, fault, e);
 	w->crc = reap_crc32c(w->crc, w->packed.sb.data + w->start, len);
 	w->bytes += len;
 	w->start = w->packed.sb.size;
@@ -123,26 +128,60 @@ int reap_writer_open(struct reap_writer **out, int fd, const char *name,
 	return REAP_OK;
 }
 
-msgpack_packer *reap_record_begin(struct reap_writer *w, const char *type, unsigned nfields)
+/* The record's map has its number of pairs in front, which is known when all are there. */
+static int put_head(struct reap_writer *w, struct reap_err *e)
 {
-	msgpack_pack_map(&w->pk, nfields + 1);
+	const size_t body = w->packed.sb.size - w->start - 1;
+	const uint8_t *at = (const uint8_t *)w->packed.sb.data + w->start + 1;
+	enum reap_walk fault = REAP_WALK_OK;
+	size_t left = body, len, n = 0;
+	char *head;
+
+	for (; left > 0 && fault == REAP_WALK_OK; n++, at += len, left -= len)
+		if ((fault = reap_walk(at, left, &len)) != REAP_WALK_OK)
+			return refuse(w, body, fault, e);
+	assert(n % 2 == 0 && n / 2 <= UINT16_MAX);
+	n /= 2;
+	if (n > 15) /* map 16: two bytes more */
+		reap_packing_write(&w->packed, "\0\0", 2);
+	if (w->packed.short_of_memory)
+		return reap_fail_memory(e, w->name);
+	head = w->packed.sb.data + w->start;
+	if (n > 15) {
+		memmove(head + 3, head + 1, body);
+		head[0] = (char)0xde;
+		head[1] = (char)(n >> 8);
+		head[2] = (char)n;
+	} else {
+		head[0] = (char)(0x80 | n);
+	}
+	return REAP_OK;
+}
+
+msgpack_packer *reap_record_begin(struct reap_writer *w, const char *type)
+{
+	reap_packing_write(&w->packed, "", 1);
 	reap_put_str(&w->pk, "t", type);
 	return &w->pk;
 }
 
+static int count_record(struct reap_writer *w, int rc)
+{
+	w->records += rc == REAP_OK;
+	return rc;
+}
+
 int reap_record_end(struct reap_writer *w, struct reap_err *e)
 {
-	int rc = close_object(w, e);
+	int rc = w->packed.short_of_memory ? reap_fail_memory(e, w->name) : put_head(w, e);
 
-	if (rc == REAP_OK)
-		w->records++;
-	return rc;
+	return count_record(w, rc == REAP_OK ? close_object(w, e) : rc);
 }
 
 int reap_write_raw(struct reap_writer *w, const struct reap_rec *rec, struct reap_err *e)
 {
 	reap_packing_write(&w->packed, (const char *)rec->raw, rec->len);
-	return reap_record_end(w, e);
+	return count_record(w, close_object(w, e));
 }
 
 uint64_t reap_writer_bytes(const struct reap_writer *w)
@@ -152,13 +191,13 @@ uint64_t reap_writer_bytes(const struct reap_writer *w)
 
 int reap_writer_finish(struct reap_writer *w, struct reap_err *e)
 {
-	msgpack_packer *pk = reap_record_begin(w, "end", 3);
+	msgpack_packer *pk = reap_record_begin(w, "end");
 	int rc, fd = w->fd;
 
 	reap_put_u64(pk, "records", w->records);
 	reap_put_u64(pk, "bytes", w->bytes);
 	reap_put_u64(pk, "crc32c", w->crc);
-	rc = close_object(w, e);
+	rc = reap_record_end(w, e);
 	if (rc == REAP_OK)
 		rc = reap_writer_flush(w, e);
 	w->fd = -1;

@@ -137,7 +137,7 @@ static void put_bad(struct reap_writer *w, const struct bad *b, struct reap_err 
 	static const uint32_t ids[8] = {1, 2, 3, 4, 5, 6, 7, 8};
 	uint8_t keep[8], channel[8];
 	const uint64_t parts = b->parts > 0 ? b->parts : 1;
-	msgpack_packer *pk = reap_record_begin(w, b->pack ? "block" : "pack", b->pack ? 8 : 18);
+	msgpack_packer *pk = reap_record_begin(w, b->pack ? "block" : "pack");
 
 	memset(keep, b->keep, sizeof(keep));
 	memset(channel, b->channel, sizeof(channel));

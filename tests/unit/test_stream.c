@@ -120,7 +120,7 @@ static int make(const char *path, int n)
 		return -1;
 	reap_header_free(&h);
 	for (int i = 0; i < n; i++) {
-		msgpack_packer *pk = reap_record_begin(w, "thing", 3);
+		msgpack_packer *pk = reap_record_begin(w, "thing");
 
 		reap_put_u64(pk, "i", (uint64_t)i);
 		reap_put_f64(pk, "x", 0.5);
