@@ -14,6 +14,7 @@
 #include "lib/base/io.h"
 #include "lib/base/means.h"
 #include "lib/base/mem.h"
+#include "lib/model/model.h"
 
 struct tool tool;
 
@@ -93,6 +94,17 @@ const char *tool_model(const char *name)
 	claim(reap_hub_find(name, &dir, &e), &e);
 	named[n++ % (sizeof(named) / sizeof(named[0]))] = dir;
 	return dir;
+}
+
+int tool_open_model(struct reap_model **m, const char *dir, struct reap_err *e)
+{
+	const char *other = reap_model_overridden(dir);
+
+	if (other != NULL)
+		tool_warn(
+			"%s/%s: transformers with peft loads the model that it names, not these weights",
+			dir, other);
+	return reap_model_open(m, dir, e);
 }
 
 void tool_usage(const char *fmt, ...)

@@ -113,6 +113,10 @@ void tool_warn(const char *fmt, ...) REAP_PRINTF(1, 2);
  * What it returns lives as long as the program. */
 const char *tool_model(const char *name);
 
+struct reap_model;
+/* reap_model_open, with a warning when other loaders would take other weights. */
+REAP_MUST_CHECK int tool_open_model(struct reap_model **m, const char *dir, struct reap_err *e);
+
 /* Print the error and return the exit code for it.  After a signal that was caught, die
  * of it instead. */
 int tool_report(const struct reap_err *e);

@@ -66,17 +66,6 @@ int tool_forecast(const struct reap_forecast *f, uint64_t bytes, struct reap_err
 
 /* ---- the model ---- */
 
-int tool_open_model(struct reap_model **m, const char *dir, struct reap_err *e)
-{
-	const char *other = reap_model_overridden(dir);
-
-	if (other != NULL)
-		tool_warn(
-			"%s/%s: transformers with peft loads the model that it names, not these weights",
-			dir, other);
-	return reap_model_open(m, dir, e);
-}
-
 static const struct reap_model *mapped;
 
 static size_t append(char *line, size_t size, size_t at, const char *s)

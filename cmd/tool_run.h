@@ -11,9 +11,6 @@
 
 struct reap_model;
 
-/* reap_model_open, with a warning when other loaders would take other weights. */
-REAP_MUST_CHECK int tool_open_model(struct reap_model **m, const char *dir, struct reap_err *e);
-
 /* Map the weights for a run.  From here on, a file of weights that is cut short, or
  * cannot be read, ends the program with a line that names it instead of SIGBUS. */
 REAP_MUST_CHECK int tool_map_model(struct reap_model *m, struct reap_err *e);
