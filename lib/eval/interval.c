@@ -28,10 +28,10 @@ double reap_student_cdf(double x, double df)
 double reap_interval_reach(const struct reap_interval *i, int side, double times)
 {
 	double most = (i->units - 2) / sqrt(i->units - 1), g = fmax(side * i->skew, 0);
-	double n = times * i->sized, m = times * i->independent;
-	double t = student_tail(fmax(m - 1, 3));
-	/* A single unit that differs is not infinitely far from all others. */
-	double s = (g + 2 * sqrt(6 / n)) / fmax(1 - g / most, 0.2);
+	double m = times * i->independent, t = student_tail(fmax(m - 1, 3));
+	/* A single unit that differs is not infinitely far from all others.  More units show
+	 * the skewness that these may hide: it stays. */
+	double s = (g + 2 * sqrt(6 / i->sized)) / fmax(1 - g / most, 0.2);
 
 	return i->se / sqrt(times) * (t + 3 * s * (1 + 2 * t * t) / (6 * sqrt(m)));
 }
@@ -46,7 +46,7 @@ struct reap_interval reap_interval_doubted(const struct reap_interval *i)
 	r = fmin(r + 4 * r / i->units + 1 / sqrt(i->units), MOST_ALIKE);
 	out.independent = i->sized * (1 - r) / (1 + r);
 	out.se *= sqrt(i->independent / out.independent);
-	out.se *= sqrt(1 + fabs(i->skew) * sqrt(1.5 / i->units));
+	out.se *= sqrt(1 + (fabs(i->skew) + sqrt(6 / i->sized)) * sqrt(1.5 / i->sized));
 	return out;
 }
 

@@ -71,8 +71,9 @@ double reap_interval_reach(const struct reap_interval *i, int side, double times
 /* The same units, as little as may be known of them; each by one standard error:
  *   neighbours are more alike than they look.  Their correlation r is higher by 1 / sqrt(n),
  *     and by the bias that it has where it is not 0, 4 r / n (Kendall 1954);
- *   units differ by more than these show.  Their variance is larger by |g| sqrt(1.5 / n) of
- *     itself, what the kurtosis of a gamma law of skewness g makes of it. */
+ *   units differ by more than these show.  Their skewness g is higher by sqrt(6 / n), and
+ *     their variance by g sqrt(1.5 / n) of itself, what the kurtosis of a gamma law of that
+ *     skewness makes of it; n units of one size. */
 struct reap_interval reap_interval_doubted(const struct reap_interval *i);
 
 /* P(T <= x) for Student's t with df >= 1 degrees of freedom, to about 0.005. */

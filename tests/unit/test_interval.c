@@ -166,7 +166,7 @@ static void test_kinds(void)
 	ok(alike.independent < 0.9 * ci.independent &&
 			fabs(alike.se * alike.se * alike.independent /
 					(ci.se * ci.se * ci.independent) -
-				1 - 2 * sqrt(1.5 / N)) < 1e-12,
+				1 - (2 + sqrt(6.0 / N)) * sqrt(1.5 / N)) < 1e-12,
 		"more alike than they look and skewed, they are worth %g: error %g",
 		alike.independent, alike.se);
 	for (int i = 0; i < N; i++)
