@@ -89,6 +89,10 @@ tree() {
 	T="$TMP/a b'c\"\$(touch CANARY)%é;d"
 	mkdir -p "$T"/{recipes/a,models,packs,victim,out}
 	cp "$PACKS/tool_agentic.calib.jsonl" "$T/victim/x"
+	# For an installed reap-run, which has no model of its own.
+	mkdir "$T"/{models,packs}/tests
+	ln -s "$ROOT/tests/fixtures" "$T/models/tests"
+	ln -s "$ROOT/tests/fixtures" "$T/packs/tests"
 	cd "$T"
 }
 
