@@ -251,9 +251,10 @@ static void ask(struct reap_check *c, const struct reap_pair_row *r, const struc
 	o->ci = reap_interval_doubted(ci);
 	o->value = c->value;
 	o->limit = c->limit;
+	/* How even the sizes of more units are is known as little as of these. */
 	if (o->ci.units > 0)
 		times = fmax(1,
-			fmax(REAP_PASS_UNITS / o->ci.sized,
+			fmax(REAP_PASS_UNITS / o->ci.sized * (o->ci.units / o->ci.sized),
 				REAP_PASS_INDEPENDENT / o->ci.independent));
 	if (o->ci.se > 0 && !decides(o, times)) {
 		double lo = times;
