@@ -69,6 +69,10 @@ test_lines_can_fail() {
 		{ line = "" }' tests/*.bats tests/*/*.bats tests/*.bash tests/*/*.bash | grep .
 }
 
+tests_can_be_executed() {
+	! git ls-files -s 'tests/*.bats' | grep -v '^100755' | grep .
+}
+
 spdx_lines() {
 	! git ls-files '*.c' '*.h' '*.sh' '*.bats' '*.bash' | xargs grep -L 'SPDX-License-Identifier' |
 		grep .
@@ -87,6 +91,7 @@ check "file names are unique" file_names_are_unique
 check "JSON is read and written by lib/base/json.h" json_is_read_and_written_safely
 check "the library neither prints nor exits" library_does_not_print_or_exit
 check "every source names its licence" spdx_lines
+check "tests can be executed" tests_can_be_executed
 check "lines of tests can fail" test_lines_can_fail
 # Versions of clang-format lay lines out differently: only that of Debian 12 decides.
 formatting() {
