@@ -2,7 +2,8 @@
  *
  * gpt_oss: GPT-OSS 20B and 120B.
  */
-#include <regex.h>
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -141,22 +142,32 @@ static int takes_in_experts(const struct reap_config *c, const char *entry, cons
 {
 	static const char simple[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.*-";
-	char module[64], anchored[sizeof(c->unconverted) + 1];
 	size_t n = strlen(entry), m;
-	regex_t re;
+	char module[64];
+	pcre2_match_data *data;
+	pcre2_code *re = NULL;
+	PCRE2_SIZE at;
+	int code = 0, rc = REAP_OK;
 
-	snprintf(anchored, sizeof(anchored), "^%s", entry);
-	if (n == 0 || n >= sizeof(c->unconverted) || strspn(entry, simple) != n ||
-		regcomp(&re, anchored, REG_EXTENDED | REG_NOSUB) != 0)
-		return reap_fail(e, REAP_EFAIL, "%s: modules_to_not_convert: no name of a module",
+	if (n > 0 && n < sizeof(c->unconverted) && strspn(entry, simple) == n)
+		re = pcre2_compile((PCRE2_SPTR)entry, n, PCRE2_ANCHORED, &code, &at, NULL);
+	data = re == NULL ? NULL : pcre2_match_data_create_from_pattern(re, NULL);
+	if (data == NULL && (re != NULL || code == PCRE2_ERROR_HEAP_FAILED))
+		rc = reap_fail_memory(e, name);
+	else if (data == NULL)
+		rc = reap_fail(e, REAP_EFAIL, "%s: modules_to_not_convert: no name of a module",
 			name);
-	for (uint32_t l = 0; l < c->layers && !*takes; l++) {
+	for (uint32_t l = 0; rc == REAP_OK && l < c->layers && !*takes; l++) {
 		m = (size_t)snprintf(module, sizeof(module), "model.layers.%u.mlp.experts", l);
-		*takes = regexec(&re, module, 0, NULL, 0) == 0 ||
-			(m >= n && strcmp(module + m - n, entry) == 0);
+		code = pcre2_match(re, (PCRE2_SPTR)module, m, 0, 0, data, NULL);
+		if (code < 0 && code != PCRE2_ERROR_NOMATCH)
+			rc = reap_fail(e, REAP_EFAIL,
+				"%s: modules_to_not_convert: %s: cannot be matched", name, entry);
+		*takes = code >= 0 || (m >= n && strcmp(module + m - n, entry) == 0);
 	}
-	regfree(&re);
-	return REAP_OK;
+	pcre2_match_data_free(data);
+	pcre2_code_free(re);
+	return rc;
 }
 
 static int parse_unconverted(struct reap_config *c, const json_t *root, const char *file,
