@@ -146,14 +146,16 @@ together() {
 	cp -r "$MODEL" "models/$w"
 	jq -c --arg w "$w" '{($w): .text}' "$PACKS/tool_agentic.calib.jsonl" >"packs/$w/$w"
 	cp "$ROOT/recipes/tiny_gates.json" "recipes/$w"
-	together reap_recipe words | jq --arg w "$w" 'del(.target, .source.scores_yaml, .source.profile_of) |
+	# Of one pack none can be held out.
+	together reap_recipe words | jq --arg w "$w" 'del(.target, .source.scores_yaml, .source.profile_of,
+			.profiling_data.holdout.packs) |
 		.source.manifest_json = $w + ".json" | .evaluation.with = $w + ".eval.yaml"' >"recipes/$w.yaml"
-	together eval_recipe words | jq --arg w "$w" '.collector_overrides = {seq_lens_csv: "512", num_blocks: 2}' >"recipes/$w.eval.yaml"
+	together eval_recipe words | jq --arg w "$w" 'del(.calib_packs.holdout.packs) | .collector_overrides = {seq_lens_csv: "512", num_blocks: 2}' >"recipes/$w.eval.yaml"
 	# The pruned model by another recipe, found in its manifest.
 	jq --arg w "$w" 'del(.target) | .pair.right += {model_id: "absent", made_by: ($w + ".yaml"),
 		model_path_from_manifest: {manifest_json: ($w + ".json"), field: ("variants." + $w)}}' "recipes/$w.eval.yaml" >"recipes/$w.pair.yaml"
 	for kind in eval_single_recipe cost_probe; do
-		together $kind words | jq 'del(.target)' >"recipes/$w.$kind.yaml"
+		together $kind words | jq 'del(.target, .calib_packs.holdout.packs)' >"recipes/$w.$kind.yaml"
 	done
 	elsewhere >"$TMP/before"
 	for name in "$w" "$w.pair" "$w.eval_single_recipe" "$w.cost_probe"; do
