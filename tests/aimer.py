@@ -44,12 +44,18 @@ def matrix(name, expert):
     return list(mxfp4(part('_blocks'), part('_scales')))
 
 
+def weights(at, expert):
+    apart = [f'{at}experts.{expert}.{k}_proj.weight' for k in ('gate', 'up', 'down')]
+    if apart[0] in found:
+        return [v for name in apart for v in bf16(found[name][1])]
+    return matrix(at + 'experts.gate_up_proj', expert) + matrix(at + 'experts.down_proj', expert)
+
+
 result = []
-while f'model.layers.{len(result)}.mlp.router.weight' in found:
-    at = f'model.layers.{len(result)}.mlp.'
+while router := next((found[r] for k in ('router', 'gate') if (r := f'model.layers.{len(result)}.mlp.{k}.weight') in found), None):
     row = []
-    for expert in range(found[at + 'router.weight'][0][0]):
-        w = matrix(at + 'experts.gate_up_proj', expert) + matrix(at + 'experts.down_proj', expert)
+    for expert in range(router[0][0]):
+        w = weights(f'model.layers.{len(result)}.mlp.', expert)
         row.append(math.fsum(w) / len(w) / math.sqrt(math.fsum(v * v for v in w) / len(w)))
     result.append(row)
 json.dump(result, sys.stdout)

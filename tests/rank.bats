@@ -241,14 +241,16 @@ saliency() { gen 3 8 2 40 6 | reap-accum -q --no-history "$@"; }
 	fails 2 "there is no 'eaft', but frequency, gate_sum," reap-rank --method eaft
 }
 
-# checkpoint FORMAT DIR: two layers of eight experts.
+# checkpoint FORMAT|qwen3_moe DIR: two layers of eight experts.
 checkpoint() {
+	local kind=(--format "$1")
+	[ "$1" != qwen3_moe ] || kind=(--arch "$1")
 	"$REAP_BUILD/gen/random_checkpoint" --layers 2 --hidden 64 --inter 32 --experts 8 --top-k 2 --heads 2 \
-		--kv-heads 1 --head-dim 32 --vocab 96 --shards 2 --format "$1" "$2"
+		--kv-heads 1 --head-dim 32 --vocab 96 --shards 2 "${kind[@]}" "$2"
 }
 
-@test "aimer: the inverse of mean |w| over rms, weight by weight, in either format" {
-	for format in mxfp4 bf16; do
+@test "aimer: the inverse of mean |w| over rms, weight by weight, in every format and architecture" {
+	for format in mxfp4 bf16 qwen3_moe; do
 		checkpoint $format "$TMP/$format"
 		rank --method aimer -m "$TMP/$format" >"$TMP/scores"
 		tests/aimer.py "$TMP/$format" >"$TMP/plain.json"

@@ -119,24 +119,33 @@ static int add_matrix(struct weighing *w, const struct reap_bound *b, uint32_t e
 	return rc;
 }
 
+/* The matrices of one expert of a layer. */
+static int add_expert(struct weighing *w, const struct reap_layer *y, uint32_t expert,
+	struct moments *x, struct reap_err *e)
+{
+	int rc = REAP_OK;
+
+	for (size_t k = 0; k < y->bounds && rc == REAP_OK; k++)
+		if ((y->first[k].spec->flags & REAP_SPEC_EXPERT) &&
+			reap_bound_has(&y->first[k], expert))
+			rc = add_matrix(w, &y->first[k], expert, x, e);
+	return rc;
+}
+
 static int weigh(struct weighing *w, struct reap_scores *s, struct reap_err *e)
 {
-	static const enum reap_role matrix[] = {REAP_ROLE_GATE_UP, REAP_ROLE_DOWN};
-	const size_t matrices = sizeof(matrix) / sizeof(matrix[0]);
 	const struct reap_model *m = w->m;
 	int rc;
 
-	for (uint32_t l = 0; l < m->cfg.layers; l++)
-		for (size_t k = 0; k < matrices; k++)
-			w->total += reap_tensor_of(&m->layer[l], matrix[k])->bytes;
+	for (size_t i = 0; i < m->bounds; i++)
+		if (m->bound[i].spec->flags & REAP_SPEC_EXPERT)
+			w->total += m->bound[i].part[REAP_CODES]->bytes;
 	for (uint32_t l = 0; l < m->cfg.layers; l++)
 		for (uint32_t i = 0; i < m->cfg.experts; i++) {
 			struct moments x = {0};
 
-			for (size_t k = 0; k < matrices; k++)
-				if ((rc = add_matrix(w, m->layer[l].of[matrix[k]], i, &x, e)) !=
-					REAP_OK)
-					return rc;
+			if ((rc = add_expert(w, &m->layer[l], i, &x, e)) != REAP_OK)
+				return rc;
 			s->score[(size_t)l * s->experts + i] = sqrt(x.squares * x.n) / x.abs;
 		}
 	return REAP_OK;
