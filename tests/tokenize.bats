@@ -723,6 +723,15 @@ kept() {
 	fails 1 "no text of an assistant (]~b]ai)" tok -t "$TMP/tokenizer.json" --rows "$TMP/r"
 }
 
+@test "many turns or calls in one text, in time proportional to it" {
+	speaks '<|user|>' '<|assistant|>'
+	# Minutes, where each looked for its end up to the end of the text.
+	jq -cn '{text: ("<|assistant|>x" * 500000)}, {text: ("<|assistant|>" + "<tool_call>x</tool_call>" * 300000)}' >"$TMP/r"
+	tok() { timeout 100 reap-tokenize -q --no-history "$@"; }
+	tok -t "$TMP/tokenizer.json" --rows p="$TMP/r" >"$TMP/s" 2>"$TMP/err"
+	[ "$(reap-show -t block "$TMP/s" | wc -l)" -eq 2 ]
+}
+
 # Templates are run by the python3 that has Debian's jinja2.
 template() {
 	cat >"$TMP/chat_template.jinja"
@@ -792,4 +801,58 @@ TWO_TURNS='{messages: [{role: "user", content: "q"}, {role: "assistant", thinkin
 	END
 	[ "$(turns "$TWO_TURNS")" = 'final:two' ]
 	grep -q 'the chat template rewrites turns once others follow: 1 of them are not kept' "$TMP/err"
+}
+
+# rendered: the row r as its template writes it.
+rendered() {
+	tok -t "$TMP/tokenizer.json" --rows "$TMP/r" 2>/dev/null | reap-show --text "$TMP/tokenizer.json" - | jq -rj .text
+}
+
+@test "a template gets what transformers gives it" {
+	speaks '<|im_start|>' '<|im_end|>'
+	template <<-'END'
+		{{ bos_token }}{{ unk_token }}
+		{%- for m in messages %}<|im_start|>{{ m.role }}
+		{{ m.content }}
+		{%- for c in m.tool_calls or [] %}{{ c | tojson(separators=(',', ':'), sort_keys=True) }}{% endfor %}<|im_end|>
+		{%- endfor %}
+	END
+	jq -n '{bos_token: null, unk_token: {content: "U"}}' >"$TMP/tokenizer_config.json"
+	jq -cn '{messages: [{role: "assistant", content: "x", tool_calls: [{function: {name: "f", arguments: {b: 1, a: "2"}}}]}]}' >"$TMP/r"
+	[ "$(rendered)" = 'U<|im_start|>assistant⏎x{"function":{"arguments":{"a":"2","b":1},"name":"f"},"type":"function"}<|im_end|>' ]
+	# One for rows with tools.
+	rm "$TMP/chat_template.jinja"
+	jq -n '[{name: "default", template: "<|im_start|>assistant\nd<|im_end|>"},
+		{name: "tool_use", template: "<|im_start|>assistant\nt<|im_end|>"}] | {chat_template: .}' >"$TMP/tokenizer_config.json"
+	[ "$(rendered)" = '<|im_start|>assistant⏎d<|im_end|>' ]
+	jq -c '.tools = [{name: "f"}]' "$TMP/r" >"$TMP/r2"
+	mv "$TMP/r2" "$TMP/r"
+	[ "$(rendered)" = '<|im_start|>assistant⏎t<|im_end|>' ]
+	# No module of the folder in which the tool runs.
+	mkdir "$TMP/here"
+	echo 'raise SystemExit("foreign code")' >"$TMP/here/json.py"
+	(cd "$TMP/here" && rendered) | grep -qx '<|im_start|>assistant⏎t<|im_end|>'
+}
+
+@test "a template that cannot be read is named in one line" {
+	speaks '<|im_start|>' '<|im_end|>'
+	template <<<'{% for m in messages %}'
+	jq -cn '{messages: [{role: "user", content: "q"}]}' >"$TMP/r"
+	unread() {
+		run tok -t "$TMP/tokenizer.json" --rows "$TMP/r"
+		[ "$status" -eq 1 ]
+		[ "${#lines[@]}" -eq 1 ]
+		[[ $output == *"r: line 1: chat template: $TMP$1"* ]]
+	}
+	unread ", line 1 of the template 'default': Unexpected end of template"
+	printf '\xff' >"$TMP/chat_template.jinja"
+	unread "/chat_template.jinja: 'utf-8' codec can't decode"
+	rm "$TMP/chat_template.jinja"
+	mkfifo "$TMP/chat_template.jinja"
+	unread "/chat_template.jinja: not a regular file"
+	rm "$TMP/chat_template.jinja"
+	echo '{' >"$TMP/tokenizer_config.json"
+	unread "/tokenizer_config.json: Expecting property name"
+	echo '[]' >"$TMP/tokenizer_config.json"
+	unread "/tokenizer_config.json: not an object"
 }

@@ -81,38 +81,58 @@ const char *reap_family_tags(const struct reap_family *f)
 	return f->tags;
 }
 
-static const char *find(const char *begin, const char *end, const char *tag)
+/* Where a tag comes next; NULL: not known yet.  Texts are read forwards, so each tag is
+ * looked for but once in each byte, however rare it is. */
+struct next {
+	const char *tag, *at;
+};
+
+struct scan {
+	const char *text, *end;
+	struct next role, ends[MOST_TAGS], cut, open[2], close[2];
+	struct reap_spans *out;
+};
+
+/* The tag within p .. end; NULL: it is not there. */
+static const char *find(const struct scan *s, struct next *n, const char *p, const char *end)
 {
-	return memmem(begin, (size_t)(end - begin), tag, strlen(tag));
+	const size_t len = strlen(n->tag);
+
+	if (n->at == NULL || n->at < p)
+		n->at = memmem(p, (size_t)(s->end - p), n->tag, len);
+	if (n->at == NULL)
+		n->at = s->end;
+	return len <= (size_t)(end - p) && n->at <= end - len ? n->at : NULL;
 }
 
 /* The nearest of the family's ends; *cut: it is none, the text was cut off. */
-static const char *find_end(const struct reap_family *f, const char *p, const char *end, bool *cut)
+static const char *find_end(struct scan *s, const char *p, bool *cut)
 {
-	const char *nearest = end, *at;
+	const char *nearest = s->end, *at;
 
-	*cut = f->cut != NULL;
-	for (int i = 0; i < MOST_TAGS && f->end[i] != NULL; i++)
-		if ((at = find(p, nearest, f->end[i])) != NULL) {
+	*cut = s->cut.tag != NULL;
+	for (int i = 0; i < MOST_TAGS && s->ends[i].tag != NULL; i++)
+		if ((at = find(s, &s->ends[i], p, nearest)) != NULL) {
 			nearest = at;
 			*cut = false;
 		}
-	if (f->cut != NULL && (at = find(p, nearest, f->cut)) != NULL) {
+	if (s->cut.tag != NULL && (at = find(s, &s->cut, p, nearest)) != NULL) {
 		nearest = at;
 		*cut = true;
 	}
 	return nearest;
 }
 
-static bool add(struct reap_spans *out, const char *text, const char *begin, const char *end,
-	enum reap_channel channel)
+static bool add(struct scan *s, const char *begin, const char *end, enum reap_channel channel)
 {
+	struct reap_spans *out = s->out;
+
 	if (begin == end)
 		return true;
 	if (!reap_grow(&out->span, &out->cap, out->n + 1, sizeof(*out->span)))
 		return false;
 	out->span[out->n++] =
-		(struct reap_span){(size_t)(begin - text), (size_t)(end - text), channel};
+		(struct reap_span){(size_t)(begin - s->text), (size_t)(end - s->text), channel};
 	return true;
 }
 
@@ -123,21 +143,18 @@ struct inner {
 };
 
 /* The first of thinking and calls; what has no end goes on to the end. */
-static bool find_inner(const struct reap_family *f, const char *p, const char *end,
-	struct inner *in)
+static bool find_inner(struct scan *s, const char *p, const char *end, struct inner *in)
 {
-	const char *const open[] = {"<think>", f->call}, *const close[] = {"</think>", f->call_end};
-
 	in->tag = NULL;
 	for (int i = 0; i < 2; i++) {
-		const char *tag = find(p, in->tag != NULL ? in->tag : end, open[i]);
+		const char *tag = find(s, &s->open[i], p, in->tag != NULL ? in->tag : end);
 
 		if (tag == NULL)
 			continue;
 		in->tag = tag;
-		in->begin = tag + strlen(open[i]);
-		in->end = find(in->begin, end, close[i]);
-		in->after = in->end != NULL ? in->end + strlen(close[i]) : end;
+		in->begin = tag + strlen(s->open[i].tag);
+		in->end = find(s, &s->close[i], in->begin, end);
+		in->after = in->end != NULL ? in->end + strlen(s->close[i].tag) : end;
 		in->end = in->end != NULL ? in->end : end;
 		in->channel = i == 0 ? REAP_CHANNEL_ANALYSIS : REAP_CHANNEL_TOOL_CALL;
 	}
@@ -145,36 +162,51 @@ static bool find_inner(const struct reap_family *f, const char *p, const char *e
 }
 
 /* The assistant's text p .. end in its parts. */
-static bool add_turn(const struct reap_family *f, struct reap_spans *out, const char *text,
-	const char *p, const char *end)
+static bool add_turn(struct scan *s, const char *p, const char *end)
 {
 	struct inner in;
 
-	for (; find_inner(f, p, end, &in); p = in.after)
-		if (!add(out, text, p, in.tag, REAP_CHANNEL_FINAL) ||
-			!add(out, text, in.begin, in.end, in.channel))
+	for (; find_inner(s, p, end, &in); p = in.after)
+		if (!add(s, p, in.tag, REAP_CHANNEL_FINAL) || !add(s, in.begin, in.end, in.channel))
 			return false;
-	return add(out, text, p, end, REAP_CHANNEL_FINAL);
+	return add(s, p, end, REAP_CHANNEL_FINAL);
+}
+
+static struct scan begin(const struct reap_family *f, const char *text, size_t n,
+	struct reap_spans *out)
+{
+	struct scan s = {.text = text,
+		.end = text + n,
+		.role = {f->role, NULL},
+		.cut = {f->cut, NULL},
+		.open = {{"<think>", NULL}, {f->call, NULL}},
+		.close = {{"</think>", NULL}, {f->call_end, NULL}},
+		.out = out};
+
+	for (int i = 0; i < MOST_TAGS; i++)
+		s.ends[i].tag = f->end[i];
+	return s;
 }
 
 int reap_family_spans(const struct reap_family *f, const char *text, size_t n,
 	struct reap_spans *out, struct reap_err *e)
 {
-	const char *end = text + n, *p = text, *close;
+	struct scan s = begin(f, text, n, out);
+	const char *p = text, *close;
 	bool cut;
 
 	if (f->token == NULL)
 		return reap_harmony_spans(text, n, out, e);
 	out->n = 0;
 	out->completion = out->cut_off = false;
-	while ((p = find(p, end, f->role)) != NULL) {
+	while ((p = find(&s, &s.role, p, s.end)) != NULL) {
 		p += strlen(f->role);
-		if (p < end && *p == '\n')
+		if (p < s.end && *p == '\n')
 			p++;
 		else if (f->line)
 			continue; /* another role whose name begins so */
-		close = find_end(f, p, end, &cut);
-		if (!add_turn(f, out, text, p, close))
+		close = find_end(&s, p, &cut);
+		if (!add_turn(&s, p, close))
 			return reap_fail_memory(e, "what the assistant wrote");
 		out->cut_off = cut && close > p;
 		p = close;

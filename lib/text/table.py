@@ -5,13 +5,17 @@ table.py parquet|arrow COLUMN...: those of the columns that there are.  reap run
 text (python3 -c); lib/text/table.c says when.  Whatever reads a table, the same rows must
 come of it: text that is stored as bytes is text, a map is an object.
 """
-import json
 import sys
+
+sys.path[:] = [p for p in sys.path if p]  # no module of the folder in which reap runs
+
+import json
 
 NO_MODULE = 97
 KIND, WANT = sys.argv[1], sys.argv[2:]
 IN = "/dev/fd/0"
 OUT = open(1, "w")
+END = b"\xff\xff\xff\xff\0\0\0\0"  # of an Arrow stream
 
 
 def put(rows):
@@ -40,6 +44,17 @@ def put_batches(batches, schema):
         put(objects(rows) if maps else rows)
 
 
+def whole_stream(f, source):
+    """Its batches.  For pyarrow a stream may end anywhere between two of them."""
+    yield from f
+    at = source.tell()
+    source.seek(at - len(END))
+    if source.read(len(END)) != END:
+        raise ValueError("cut off behind %d bytes" % at)
+    if at != source.size():
+        raise ValueError("%d bytes behind its end" % (source.size() - at))
+
+
 def by_pyarrow(pa):
     if KIND == "parquet":
         import pyarrow.parquet
@@ -53,7 +68,9 @@ def by_pyarrow(pa):
         f = pa.ipc.open_file(pa.OSFile(IN))
         batches = (f.get_batch(i) for i in range(f.num_record_batches))
     else:
-        batches = f = pa.ipc.open_stream(pa.OSFile(IN))
+        source = pa.OSFile(IN)
+        f = pa.ipc.open_stream(source)
+        batches = whole_stream(f, source)
     have = [c for c in WANT if c in f.schema.names]
     put_batches((b.select(have) for b in batches), f.schema)
 

@@ -5,9 +5,12 @@ template.py FOLDER: of the model.  Row: {"messages": [...], "tools": [...] or nu
 {"text", "spans": what the assistant wrote, in bytes, "rewritten": turns that the template
 writes otherwise once others follow}, or {"error"}.  reap runs this text (python3 -c).
 """
+import sys
+
+sys.path[:] = [p for p in sys.path if p]  # no module of the folder in which reap runs
+
 import json
 import os
-import sys
 
 NO_MODULE = 97
 ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "model": "assistant", "bot": "assistant",
@@ -24,27 +27,70 @@ except ImportError:
 
 def load(name):
     path = os.path.join(sys.argv[1], name)
-    return open(path, encoding="utf-8").read() if os.path.exists(path) else None
+    if not os.path.lexists(path):
+        return None
+    if not os.path.isfile(path):
+        raise ValueError("%s: not a regular file" % path)
+    try:
+        return open(path, encoding="utf-8").read()
+    except (OSError, ValueError) as e:
+        raise ValueError("%s: %s" % (path, e))
+
+
+def load_config():
+    path = os.path.join(sys.argv[1], "tokenizer_config.json")
+    try:
+        config = json.loads(load("tokenizer_config.json") or "{}")
+    except json.JSONDecodeError as e:
+        raise ValueError("%s: %s" % (path, e))
+    if not isinstance(config, dict):
+        raise ValueError("%s: not an object" % path)
+    return config
 
 
 def refuse(what):
     raise jinja2.exceptions.TemplateError(what)
 
 
-def template():
-    config = json.loads(load("tokenizer_config.json") or "{}")
-    text = load("chat_template.jinja") or config.get("chat_template")
-    if isinstance(text, list):
-        text = {t["name"]: t["template"] for t in text}.get("default")
-    if not text:
-        raise SystemExit("no chat template in %s" % sys.argv[1])
+def tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def texts_of(config):
+    """Templates by name.  That of a file is the default one."""
+    texts = config.get("chat_template") or {}
+    if isinstance(texts, list):
+        texts = {t["name"]: t["template"] for t in texts}
+    elif isinstance(texts, str):
+        texts = {"default": texts}
+    files = {"default": load("chat_template.jinja"), "tool_use": load("additional_chat_templates/tool_use.jinja")}
+    return {**texts, **{name: text for name, text in files.items() if text}}
+
+
+def templates():
+    config = load_config()
     env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-    env.filters["tojson"] = lambda v, indent=None, **how: json.dumps(v, ensure_ascii=False, indent=indent)
+    env.filters["tojson"] = tojson
     env.globals["raise_exception"] = refuse
-    for name in "bos_token", "eos_token":
-        token = config.get(name)
-        env.globals[name] = token["content"] if isinstance(token, dict) else token
-    return env.from_string(text)
+    for name, token in config.items():
+        if name.endswith("_token") and token:
+            env.globals[name] = token["content"] if isinstance(token, dict) else token
+    out = {}
+    for name, text in texts_of(config).items():
+        try:
+            out[name] = env.from_string(text)
+        except jinja2.exceptions.TemplateSyntaxError as e:
+            raise ValueError("%s, line %d of the template '%s': %s" % (sys.argv[1], e.lineno, name, e))
+    return out
+
+
+def template_for(tools):
+    """As loaders choose."""
+    found = TEMPLATES.get("tool_use") if tools else None
+    found = found or TEMPLATES.get("default")
+    if not found:
+        raise ValueError("no chat template in %s" % sys.argv[1])
+    return found
 
 
 def text_of(content):
@@ -61,7 +107,8 @@ def calls_of(message):
         arguments = f.get("arguments")
         if isinstance(arguments, str):
             arguments = json.loads(arguments)
-        out.append({"type": "function", "id": call.get("id"), "function": {"name": f["name"], "arguments": arguments or {}}})
+        named = {"id": call["id"]} if call.get("id") is not None else {}
+        out.append({"type": "function", **named, "function": {"name": f["name"], "arguments": arguments or {}}})
     return out
 
 
@@ -86,9 +133,11 @@ def message_of(m):
 
 def answer(row):
     messages = [message_of(m) for m in row["messages"]]
+    tools = row.get("tools") or None
+    template = template_for(tools)
 
     def render(n, prompt=False):
-        return TEMPLATE.render(messages=messages[:n], tools=row.get("tools") or None, add_generation_prompt=prompt)
+        return template.render(messages=messages[:n], tools=tools, add_generation_prompt=prompt)
 
     whole = render(len(messages))
     spans, rewritten = [], 0
@@ -103,9 +152,11 @@ def answer(row):
     return {"text": whole, "spans": spans, "rewritten": rewritten}
 
 
-TEMPLATE = template()
+TEMPLATES = None
 for line in sys.stdin.buffer:
     try:
+        if TEMPLATES is None:
+            TEMPLATES = templates()
         out = answer(json.loads(line))
     except Exception as e:
         out = {"error": (str(e) or repr(e)).splitlines()[0]}

@@ -61,6 +61,28 @@ same() {
 	done
 }
 
+@test "an Arrow stream that ends between two batches was cut off" {
+	"$REAP_VENV/bin/python3" - "$T/text.jsonl" "$TMP/whole.arrow" "$TMP/cut.arrow" <<-'END'
+		import json, sys, pyarrow as pa
+		t = pa.table({"text": [json.loads(l)["text"] for l in open(sys.argv[1])]})
+		with pa.OSFile(sys.argv[2], "wb") as f, pa.ipc.new_stream(f, t.schema) as w:
+		    w.write_table(t, max_chunksize=100)
+		f = pa.OSFile(sys.argv[2])
+		batch = pa.ipc.open_stream(f)
+		for _ in range(3):
+		    batch.read_next_batch()
+		open(sys.argv[3], "wb").write(open(sys.argv[2], "rb").read()[:f.tell()])
+	END
+	cat "$TMP/whole.arrow" "$TMP/whole.arrow" >"$TMP/two.arrow"
+	tok() { PATH=$T/pyarrow "$REAP_BIN/reap-tokenize" -q --no-history -m "$MODEL" --rows --keep all p="$1"; }
+	tok "$TMP/whole.arrow" | cmp - "$T/text--rows.want"
+	for f in cut:"cut off behind" two:"bytes behind its end"; do
+		run tok "$TMP/${f%%:*}.arrow"
+		[ "$status" -eq 1 ]
+		[[ $output == *"pyarrow: "*"${f#*:}"*"${f%%:*}.arrow: its reader failed with exit status 1"* ]]
+	done
+}
+
 @test "a folder of Parquet files" {
 	mkdir "$TMP/d"
 	cp "$T/text/zstd1.parquet" "$TMP/d/b.parquet"
