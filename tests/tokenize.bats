@@ -574,7 +574,7 @@ warning  pack p: only 1 rows
 warning  pack q: only 1 rows" ]
 	reap-recipe --json recipes/tiny-keep24.yaml >"$TMP/recipe.yaml"
 	reap-rewrite -q -m "$MODEL" --first 24 -o "$TMP/cut" >"$TMP/manifest"
-	pipelines/card --recipe "$TMP/recipe.yaml" --manifest "$TMP/manifest" --model "$TMP/cut" --tokens "$TMP/s" >"$TMP/card"
+	pipelines/card/card --recipe "$TMP/recipe.yaml" --manifest "$TMP/manifest" --model "$TMP/cut" --tokens "$TMP/s" >"$TMP/card"
 	grep -qxF '**Warning:** pack q: only 1 rows' "$TMP/card"
 }
 
