@@ -14,10 +14,11 @@ declare -A DIGEST_OF=()	 # =PATH: what held what no stage makes, when it was fir
 declare -A LOOK_OF=()	 # =FILE: its size and time then
 declare -A VERSION_OF=() # =PROGRAM
 
-# identity PATH: what it holds, in REPLY.  PATH is a file, a model, a folder of other files,
-# tokenizer:FOLDER (only its tokenizer) or recipe:FILE (with all that it extends).
+# identity PATH: what it holds, in REPLY.  PATH is a file, a model, a folder of other files
+# (folders within it are passed over, as by reap-tokenize), tokenizer:FOLDER (only its
+# tokenizer) or recipe:FILE (with all that it extends).
 identity() {
-	local path=/${1#*/}
+	local path=/${1#*/} f files=()
 	case $1 in
 	recipe:*)
 		REPLY=$(reap-recipe --id -- "$path") || return
@@ -30,7 +31,10 @@ identity() {
 		;;
 	*)
 		if [ -d "$path" ] && [ ! -e "$path/config.json" ]; then
-			REPLY=$(cd -- "$path" && reap-show --id -- * | sha256sum) || return
+			for f in "$path"/*; do
+				[ ! -f "$f" ] || files+=("${f##*/}")
+			done
+			REPLY=$(cd -- "$path" && { [ ${#files[@]} -eq 0 ] || reap-show --id -- "${files[@]}"; } | sha256sum) || return
 		else
 			REPLY=$(reap-show --id -- "$path") || return
 		fi

@@ -67,11 +67,16 @@ setup() {
 }
 
 @test "prune MODEL=ORG/NAME DATA=FOLDER: recipe, card and report have the name" {
-	mkdir "$TMP/rows"
+	# What lies in folders within it is nothing of it.
+	mkdir -p "$TMP/rows/more"
+	cp "$PACKS/calib_prompt.calib.jsonl" "$TMP/rows/more"
 	head -n 60 "$PACKS/calib_prompt.calib.jsonl" >"$TMP/rows/a.jsonl"
 	head -n 60 "$PACKS/tool_agentic.calib.jsonl" | gzip >"$TMP/rows/b.jsonl.gz"
 	pipelines/reap-run -n prune MODEL=openai/gpt-oss-x DATA="$TMP/rows" KEEP=24 OUT="$TMP/out" BIN="$REAP_BIN" >"$TMP/said"
 	grep -q '^reap-route -m .*models/openai/gpt-oss-x ' "$TMP/said"
 	REAP_RECIPES=recipes reap-recipe --get model.base_model_id "$TMP/out/recipes/rows-keep24.yaml" | grep -qx openai/gpt-oss-x
 	grep -q 'rows=.*/packs/rows/rows' "$TMP/said"
+	fails 2 "hf download openai/gpt-oss-y" pipelines/reap-run prune MODEL=openai/gpt-oss-y DATA="$TMP/rows" KEEP=24 \
+		OUT="$TMP/none" BIN="$REAP_BIN"
+	[ ! -e "$TMP/none" ]
 }

@@ -181,3 +181,26 @@ short() {
 	done
 	[ -z "$(ls -A "$TMP/here")" ]
 }
+
+@test "prune: any NAME but a word of reap-run; no recipe that it did not write is written over" {
+	own() {
+		"${REAP_RUN:-$ROOT/pipelines/reap-run}" -n prune MODEL="$ROOT/tests/fixtures/model" \
+			DATA="$ROOT/tests/fixtures/packs/tool_agentic.calib.jsonl" KEEP=24 OUT="$TMP/own" NAME="$1"
+	}
+	for name in 123 1e3 null true -n '~' '# "' "'" '*' ' a=b: c' é; do
+		own "$name" >"$TMP/said"
+		grep -q '^reap-gate ' "$TMP/said"
+	done
+	for name in recipes list prune plan-x; do
+		run own "$name"
+		[ "$status" -eq 1 ]
+		[[ "$output" == *"$name is a word of reap-run"* ]]
+	done
+	echo mine >"$TMP/own/recipes/mine-eval.yaml"
+	run own mine
+	[ "$status" -eq 2 ]
+	[[ "$output" == *"mine-eval.yaml is there and was not made by this"* ]]
+	[ "$(<"$TMP/own/recipes/mine-eval.yaml")" = mine ]
+	# One's own may be made anew.
+	own 123 >/dev/null
+}
