@@ -9,19 +9,21 @@ def flop: scaled(["GFLOP", "TFLOP", "PFLOP", "EFLOP"]; 1000);
 def time: if . < 100 then "\(digits) s" elif . < 6000 then "\(. / 60 | round) min" else "\(. / 360 | round / 10) h" end;
 def figures: "\(.tokens | grouped) tokens, \(.total | flop), \(.time | time), \(.memory | size) of memory, \(.disk | size) of disk";
 
-[inputs] as $passes |
-# A pass that cannot be asked takes what the one that it is like takes.
-reduce $passes[] as $p ({known: {}, all: []};
-	(if $p.like then .known[$p.like] else $p end) as $like |
-	.known[$p.name] = $like | .all += [$p + {known: $like}]) | .all as $all |
+# A pass that cannot be asked takes what the one that it is like takes; the same one twice is run once.
+reduce inputs as $p ({known: {}, first: {}, all: []};
+	(if $p.tokens then $p else .known[$p.like // ""] end) as $figures |
+	.all += [$p + {$figures, first: .first[$p.key // ""]}] | .known[$p.name] = $figures |
+	if ($p.key // "") != "" then .first[$p.key] //= $p.name else . end) | .all as $all |
 ($all[] |
 	if .there then "\(.name): is there"
-	elif .like and .known then "\(.name): as \(.like), with fewer weights to read"
-	elif .like then "\(.name): when the model has been made"
-	else "\(.name): \(.command)\n  \(figures)\n  in 4 shards \(.time_of_4 | time) each, in 16 \(.time_of_16 | time)" end, ""),
-([$all[] | select((.there | not) and (.like | not)), (select(.like) | .known // empty | select(.there | not))]) as $sum |
-([$all[] | select(.like and (.known | not))] | length) as $unknown |
-if ($sum | length) + $unknown == 0 then "no forward pass" else
+	elif .first then "\(.name): is that of \(.first)"
+	elif .tokens then "\(.name): \(.command)\n  \(figures)\n  in 4 shards \(.time_of_4 | time) each, in 16 \(.time_of_16 | time)"
+	elif .figures then "\(.name): as \(.like), with fewer weights to read"
+	else "\(.name): when the model has been made" end, ""),
+([$all[] | select((.there or .first) | not)]) as $new |
+([$new[].figures | values]) as $sum |
+(($new | length) - ($sum | length)) as $unknown |
+if ($new | length) == 0 then "no forward pass" else
 "sum of \($sum | length) \(if ($sum | length) == 1 then "pass" else "passes" end): " +
 	({tokens: ([$sum[].tokens] | add // 0), total: ([$sum[].total] | add // 0), time: ([$sum[].time] | add // 0),
 	  disk: ([$sum[].disk] | add // 0), memory: ([$sum[].memory] | max // 0)} | figures) +

@@ -59,24 +59,18 @@ print_into() {
 }
 
 # MODE=plan: say what a forward pass would take: a line of JSON in the file PLAN for each,
-# which reap-run adds up.
+# which reap-run adds up.  One that is there has figures too: of what is like it.
 plan_stage() {
-	local path ready=1 figures
+	local path ready=1 there=false figures='{}'
 	register
 	[ -n "$how" ] || return 0
-	if [ -n "$key" ] && ! missing; then
-		jq -cn --arg name "$title" '{$name, there: true}' >>"$PLAN"
-		return
-	fi
+	[ -z "$key" ] || missing || there=true
 	for path in "${ins[@]}"; do
 		[ -e "$path" ] || ready=0
 	done
-	if [ $ready -eq 0 ]; then
-		jq -cn --arg name "$title" --arg like "${like#"$OUT"/}" '{$name, $like}' >>"$PLAN"
-		return
-	fi
 	as_run
-	figures=$("${words[0]}" --dry-run --json "${words[@]:1}")
+	[ $ready -eq 0 ] || figures=$("${words[0]}" --dry-run --json "${words[@]:1}")
 	quoted "${words[@]}"
-	jq -c --arg name "$title" --arg command "$REPLY" '{$name, $command} + .' <<<"$figures" >>"$PLAN"
+	jq -c --arg name "$title" --arg key "$key" --arg like "${like#"$OUT"/}" --arg command "$REPLY" --argjson there $there \
+		'{$name, $key, $like, $command, $there} + .' <<<"$figures" >>"$PLAN"
 }

@@ -161,6 +161,11 @@ single() {
 	}
 	sum=$(($(tokens calib) + 2 * $(tokens eval)))
 	[[ "$(tail -n 1 "$TMP/said" | tr -d ,)" == "sum of 3 passes: $sum tokens "* ]]
+	# Of a demo, too; not of what runs no model.
+	pipe plan-demo RECIPES="$ROOT/recipes" 2>/dev/null | grep '^sum of 3 passes: '
+	run pipe plan-list
+	failed
+	[[ "$output" == *"plan-list: there is nothing to plan"* ]]
 	# What was planned is what is run, with the tokens that are there.
 	pipe -n fast >"$TMP/run"
 	grep -qF "$(sed -n 's/^.*calib.trace: //p' "$TMP/said")" "$TMP/run"
@@ -172,6 +177,12 @@ single() {
 	[ "$(grep -c '^tiny-noop/.*: reap-ppl' "$TMP/said")" -eq 1 ]
 	grep '^sum of 2 passes: ' "$TMP/said"
 	[ "$(pipe plan-tiny-costprobe RECIPES="$ROOT/recipes" | tail -n 1)" = "no forward pass" ]
+	# The base of all cells is one.
+	printf '%s\n' 'extends: fast.yaml' 'target: cells' 'evaluation: {with: fast-eval.yaml}' \
+		'grid: {keep_n: [16, 20], random_seeds: 1}' >"$R/cells.yaml"
+	pipe plan-cells 2>/dev/null >"$TMP/said"
+	[ "$(grep -c 'base.eval: is that of cells/base.eval$' "$TMP/said")" -eq 4 ]
+	grep '^sum of 7 passes: ' "$TMP/said"
 	pass() {
 		printf '{"name":"%s","command":"x","tokens":%s,"total":%s,"time":%s,"memory":%s,"disk":%s,"time_of_4":1,"time_of_16":1}\n' "$@"
 	}

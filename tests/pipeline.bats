@@ -64,6 +64,10 @@ load pipeline
 	echo 'model: {keep_n: 28, keep_frac_requested: 0.875}' >>"$R/fast.yaml"
 	pipe -n fast | grep -o '^reap-[a-z]*' | sort -u >"$TMP/again"
 	printf '%s\n' reap-cut reap-gate reap-ppl reap-recipe reap-rewrite | diff - "$TMP/again"
+	# The pass that is new is foretold, by the one of the base, which is there.
+	pipe plan-fast 2>/dev/null >"$TMP/said"
+	[ "$(grep -c 'is there$' "$TMP/said")" -eq 2 ]
+	[[ "$(tail -n 1 "$TMP/said")" == "sum of 1 pass: "*" tokens, "* ]]
 	pipe fast >/dev/null
 	state "$O/fast" >"$TMP/after"
 	for f in calib.tokens calib.trace saliency scores base.eval; do
