@@ -226,6 +226,12 @@ refused() {
 	run pipelines/reap-run "$TMP/no.yaml" OUT="$TMP/o" MODELS="$TMP/m"
 	[ "$status" -ne 0 ]
 	[ "${lines[0]}" = "reap: $TMP/no.yaml:$(grep -n ' keep_n:' "$TMP/no.yaml" | cut -d: -f 1): model.keep_n: keep_n 24: the model has 16 experts" ]
+	# A model that is none.
+	mkdir "$TMP/m/torn"
+	echo '{' >"$TMP/m/torn/config.json"
+	cp tests/fixtures/model/tokenizer.json "$TMP/m/torn"
+	refused 2 "model.base_model_id: $TMP/m/torn/config.json: line 2: string or '}' expected near end of file" \
+		'model: {base_model_id: torn}' 'evaluation: {with: ""}'
 	# Files that it names.
 	refused 2 "evaluation.with: no such file: nobody.yaml" 'evaluation: {with: nobody.yaml}'
 	refused 3 "source.scores_yaml: no such file: nobody.yaml" 'source:' '  scores_yaml: nobody.yaml'

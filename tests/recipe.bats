@@ -255,8 +255,11 @@ prune() {
 	[ "$(reap-recipe --get name "$TMP/diamond.yaml")" = p ]
 	echo 'extends: {a: b}' >"$TMP/bad.yaml"
 	fails 1 "extends: a mapping where a file name is wanted" reap-recipe "$TMP/bad.yaml"
-	echo 'extends: none.yaml' >"$TMP/bad.yaml"
-	fails 1 "none.yaml: No such file" reap-recipe "$TMP/bad.yaml"
+	# Who asks for what is not there is named.
+	printf '%s\n' 'name: x' 'extends: none.yaml' >"$TMP/bad.yaml"
+	fails 1 "bad.yaml:2: extends: $TMP/none.yaml: No such file" reap-recipe "$TMP/bad.yaml"
+	printf '%s\n' 'extends: [r.yaml, ../]' >"$TMP/bad.yaml"
+	fails 1 "bad.yaml:1: extends: $TMP/../: not a regular file" reap-recipe "$TMP/bad.yaml"
 }
 
 @test "extends: a tower of diamonds ends at the bound on files" {
@@ -441,7 +444,7 @@ read_by_pipelines() {
 @test "extends that names a FIFO or a device is refused, not waited for" {
 	probe 'extends: fifo'
 	mkfifo "$TMP/fifo"
-	fails 1 "fifo: extends: not a regular file" timeout 10 reap-recipe "$TMP/r.yaml"
+	fails 1 "extends: $TMP/fifo: not a regular file" timeout 10 reap-recipe "$TMP/r.yaml"
 	probe 'extends: /dev/zero'
-	fails 1 "/dev/zero: extends: not a regular file" timeout 10 reap-recipe "$TMP/r.yaml"
+	fails 1 "extends: /dev/zero: not a regular file" timeout 10 reap-recipe "$TMP/r.yaml"
 }

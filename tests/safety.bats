@@ -71,9 +71,9 @@ short() {
 	chmod +x "$TMP/bin/reap-route"
 	for signal in INT TERM HUP; do
 		rm -f "$TMP/pids"
-		# In a group of its own, as a shell starts it; the run itself is told, not its children.
+		# In a group of its own, as a shell starts it, though a test under nohup does not; the run itself is told, not its children.
 		RECIPES=$R OUT=$O MODELS=$TMP/models PACKS=$TMP/packs BIN=$TMP/bin setsid \
-			perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV' "${REAP_RUN:-$ROOT/pipelines/reap-run}" -q short >"$TMP/said" 2>&1 &
+			perl -e '$SIG{INT} = $SIG{HUP} = "DEFAULT"; exec @ARGV' "${REAP_RUN:-$ROOT/pipelines/reap-run}" -q short >"$TMP/said" 2>&1 &
 		until [ -s "$TMP/pids" ]; do sleep 0.1; done
 		kill -$signal $!
 		status=0

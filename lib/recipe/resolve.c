@@ -90,6 +90,7 @@ static int add_parent(const struct reap_node *ref, const struct chain *here, str
 	struct reap_node **base, struct reap_err *e)
 {
 	struct reap_node *parent = NULL;
+	struct stat st;
 	char *path;
 	int rc;
 
@@ -99,7 +100,13 @@ static int add_parent(const struct reap_node *ref, const struct chain *here, str
 	path = find(here->path, ref->str, r);
 	if (path == NULL)
 		return reap_fail_memory(e, here->path);
-	rc = load(path, here, r, &parent, e);
+	if (stat(path, &st) != 0)
+		rc = reap_fail_errno(e, "%s:%u: extends: %s", ref->file, ref->line, path);
+	else if (!S_ISREG(st.st_mode)) /* A FIFO would be waited for. */
+		rc = reap_fail(e, REAP_EFAIL, "%s:%u: extends: %s: not a regular file", ref->file,
+			ref->line, path);
+	else
+		rc = load(path, here, r, &parent, e);
 	free(path);
 	if (rc != REAP_OK)
 		return rc;
@@ -171,9 +178,6 @@ static int load(const char *path, const struct chain *up, struct reading *r, str
 			REAP_RECIPE_MAX_FILES);
 	if (stat(path, &st) != 0)
 		return reap_fail_errno(e, "%s", path);
-	/* A FIFO would be waited for.  The recipe itself may come through one. */
-	if (up != NULL && !S_ISREG(st.st_mode))
-		return reap_fail(e, REAP_EFAIL, "%s: extends: not a regular file", path);
 	here.dev = st.st_dev;
 	here.ino = st.st_ino;
 	for (const struct chain *c = up; c != NULL; c = c->up)
