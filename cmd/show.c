@@ -84,6 +84,9 @@ static int show_text(const struct opts *o, struct reap_reader *r, struct reap_er
 	const char *name;
 	int fd = -1, rc;
 
+	/* A tokenizer.json, or a model. */
+	tool_reads(o->text);
+	tool_reads_dir(o->text);
 	if ((rc = reap_tokenizer_find(&t, o->text, e)) != REAP_OK)
 		return rc;
 	if (o->tokens != NULL && (rc = tool_input(o->tokens, &fd, &name, e)) == REAP_OK)
@@ -233,13 +236,16 @@ static int show_file_id(const char *path, struct reap_err *e)
 static int show_id(const char *path, struct reap_err *e)
 {
 	struct reap_model *m;
+	const char *dir;
 	struct stat st;
 	int rc;
 
 	/* What is not there may be a name of the hub. */
 	if (stat(path, &st) == 0 ? !S_ISDIR(st.st_mode) : strchr(path, '/') == NULL)
 		return show_file_id(path, e);
-	if ((rc = reap_model_open(&m, tool_model(path), e)) != REAP_OK)
+	dir = tool_model(path);
+	tool_reads_dir(dir);
+	if ((rc = reap_model_open(&m, dir, e)) != REAP_OK)
 		return rc;
 	printf("%s  %s\n", m->id.digest, path);
 	reap_model_close(m);
@@ -291,7 +297,10 @@ static int check_dir(const char *dir, struct reap_err *e)
 {
 	struct lines lines = {0};
 	const struct reap_inspect in = {&lines, add_digest, tool_progress("checking", "bytes")};
-	int rc = reap_inspect(dir, &in, e);
+	int rc;
+
+	tool_reads_dir(dir);
+	rc = reap_inspect(dir, &in, e);
 
 	tool_progress_end();
 	if (rc == REAP_OK) {

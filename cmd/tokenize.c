@@ -816,6 +816,21 @@ static void claim_input(const char *path)
 	reap_list_free(file, n);
 }
 
+/* A tokenizer.json, and what is read beside it. */
+static void claim_tokenizer(const char *path)
+{
+	static const char *const beside[] = {"tokenizer_config.json", "chat_template.jinja"};
+
+	tool_reads(path);
+	for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++) {
+		char *file = reap_tokenizer_beside(path, beside[i]);
+
+		if (file != NULL)
+			tool_reads(file);
+		free(file);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static struct input inputs[MAX_FILES];
@@ -837,7 +852,7 @@ int main(int argc, char **argv)
 	if (o.model != NULL)
 		tool_reads_dir(o.model);
 	if (o.tokenizer != NULL)
-		tool_reads(o.tokenizer);
+		claim_tokenizer(o.tokenizer);
 	for (size_t i = 0; i < o.n_input; i++)
 		claim_input(o.input[i].path);
 	tool_means(false);

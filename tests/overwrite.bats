@@ -46,7 +46,15 @@ keeps() {
 	keeps "$TMP/rows" reap-tokenize -m "$MODEL" --rows FILE
 	cp "$MODEL/tokenizer.json" "$TMP/tokenizer"
 	keeps "$TMP/tokenizer" reap-tokenize -t FILE --rows "$TMP/rows"
+	for beside in tokenizer_config.json chat_template.jinja; do
+		cp "$MODEL/tokenizer_config.json" "$TMP/$beside"
+		run bash -c "reap-tokenize -t '$TMP/tokenizer' --rows '$TMP/rows' >>'$TMP/$beside'"
+		[ "$status" -eq 2 ]
+		cmp "$MODEL/tokenizer_config.json" "$TMP/$beside"
+		rm "$TMP/$beside"
+	done
 	reap-tokenize -m "$MODEL" --rows --sample 2 "$TMP/rows" >"$TMP/tokens"
+	keeps "$TMP/tokenizer" reap-show --text FILE "$TMP/tokens"
 	keeps "$TMP/tokens" reap-route -m "$MODEL" FILE
 	keeps "$TMP/tokens" reap-ppl -m "$MODEL" FILE
 	cp "$TMP/tokens" "$TMP/tokens.copy"
@@ -70,6 +78,7 @@ keeps() {
 	chmod -R u+w "$TMP/m"
 	reap-tokenize -m "$MODEL" --rows --sample 2 "$PACKS/calib_prompt.eval.jsonl" >"$TMP/tokens"
 	for tool in "reap-route -m $TMP/m $TMP/tokens" "reap-ppl -m $TMP/m $TMP/tokens" \
+		"reap-show --id $TMP/m" "reap-show --check $TMP/m" "reap-show --text $TMP/m $TMP/tokens" \
 		"reap-rewrite -m $TMP/m -o $TMP/out --first 24" "reap-tokenize -m $TMP/m --rows $PACKS/calib_prompt.eval.jsonl"; do
 		run bash -c "$tool >>'$TMP/m/config.json'"
 		[ "$status" -eq 2 ]

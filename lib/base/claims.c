@@ -104,7 +104,9 @@ static bool of_checkpoint(const char *name)
 {
 	const char *dot = strrchr(name, '.');
 
-	return dot != NULL && (strcmp(dot, ".json") == 0 || strcmp(dot, ".safetensors") == 0);
+	return dot != NULL &&
+		(strcmp(dot, ".json") == 0 || strcmp(dot, ".safetensors") == 0 ||
+			strcmp(dot, ".jinja") == 0);
 }
 
 int reap_claim_read_dir(struct reap_claims *c, const char *dir, struct reap_err *e)

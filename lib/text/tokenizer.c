@@ -11,8 +11,7 @@
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
 
-/* What stands beside a tokenizer.json; NULL when out of memory. */
-static char *beside(const char *tokenizer, const char *name)
+char *reap_tokenizer_beside(const char *tokenizer, const char *name)
 {
 	const char *slash = strrchr(tokenizer, '/');
 	char *dir = slash != NULL ? reap_strndup(tokenizer, (size_t)(slash - tokenizer) + 1)
@@ -98,7 +97,7 @@ int reap_tokenizer_eos(const struct reap_tokenizer *t, const char *eos, uint32_t
 			return REAP_OK;
 		return reap_fail(e, REAP_EUSAGE, "--eos: '%s' is not a token of %s", eos, t->path);
 	}
-	config = beside(t->path, "tokenizer_config.json");
+	config = reap_tokenizer_beside(t->path, "tokenizer_config.json");
 	rc = config != NULL ? reap_bpe_eos(t->bpe, config, id, e) : reap_fail_memory(e, t->path);
 	free(config);
 	return rc;
@@ -118,7 +117,7 @@ int reap_tokenizer_template(const struct reap_tokenizer *t, struct reap_template
 	(void)reap_bpe_is_special(t->bpe, tag, sizeof(tag) - 1, &len);
 	if (len == sizeof(tag) - 1)
 		return REAP_OK;
-	if ((config = beside(t->path, "")) == NULL)
+	if ((config = reap_tokenizer_beside(t->path, "")) == NULL)
 		return reap_fail_memory(e, t->path);
 	slash = strrchr(config, '/');
 	if (slash != NULL && slash != config && slash[1] == '\0')

@@ -26,6 +26,9 @@ REAP_MUST_CHECK int reap_tokenizer_find(struct reap_tokenizer *t, const char *na
 	struct reap_err *e);
 void reap_tokenizer_close(struct reap_tokenizer *t); /* an all-zero one is fine */
 
+/* The path of what stands beside a tokenizer.json, to be freed; NULL when out of memory. */
+char *reap_tokenizer_beside(const char *tokenizer, const char *name);
+
 /* The token that ends a row: `eos`, which is a token or an id, or for NULL the eos_token of
  * the tokenizer_config.json beside the tokenizer. */
 REAP_MUST_CHECK int reap_tokenizer_eos(const struct reap_tokenizer *t, const char *eos,
