@@ -856,3 +856,24 @@ rendered() {
 	echo '[]' >"$TMP/tokenizer_config.json"
 	unread "/tokenizer_config.json: not an object"
 }
+
+@test "a template that never ends ends with the tool" {
+	local tool child status=0
+	speaks '<|im_start|>' '<|im_end|>'
+	template <<<'{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}'
+	jq -cn '{messages: [{role: "user", content: "q"}]}' >"$TMP/r"
+	reap-tokenize -q -t "$TMP/tokenizer.json" --rows "$TMP/r" >"$TMP/s" 3>&- &
+	tool=$!
+	until child=$(cat /proc/$tool/task/*/children) && [ -n "$child" ]; do sleep 0.1; done
+	sleep 1
+	kill $tool
+	wait $tool || status=$?
+	[ "$status" -eq 143 ]
+	# Within a minute, were the machine that busy; else it would be here for days.
+	for _ in $(seq 600); do
+		kill -0 $child 2>/dev/null || return 0
+		sleep 0.1
+	done
+	kill $child
+	return 1
+}

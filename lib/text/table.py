@@ -10,6 +10,7 @@ import sys
 sys.path[:] = [p for p in sys.path if p]  # no module of the folder in which reap runs
 
 import json
+import signal
 
 NO_MODULE = 97
 KIND, WANT = sys.argv[1], sys.argv[2:]
@@ -86,6 +87,7 @@ def by_duckdb(db):
         put(dict(zip(have, r)) for r in rows)
 
 
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback
 try:
     try:
         import pyarrow as reader

@@ -11,6 +11,7 @@ sys.path[:] = [p for p in sys.path if p]  # no module of the folder in which rea
 
 import json
 import os
+import signal
 
 NO_MODULE = 97
 ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "model": "assistant", "bot": "assistant",
@@ -23,6 +24,15 @@ try:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 except ImportError:
     raise SystemExit(NO_MODULE)
+
+
+PARENT = os.getppid()
+
+
+def follow(*_):
+    """A template may loop for ever, but not for nobody."""
+    if os.getppid() != PARENT:
+        os._exit(1)
 
 
 def load(name):
@@ -152,6 +162,10 @@ def answer(row):
     return {"text": whole, "spans": spans, "rewritten": rewritten}
 
 
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback
+signal.signal(signal.SIGALRM, follow)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+signal.setitimer(signal.ITIMER_REAL, 1, 1)
 TEMPLATES = None
 for line in sys.stdin.buffer:
     try:
