@@ -240,9 +240,16 @@ static int show_id(const char *path, struct reap_err *e)
 	struct stat st;
 	int rc;
 
-	/* What is not there may be a name of the hub. */
-	if (stat(path, &st) == 0 ? !S_ISDIR(st.st_mode) : strchr(path, '/') == NULL)
+	if (stat(path, &st) != 0) {
+		/* It may be a name of the hub. */
+		if (strchr(path, '/') == NULL)
+			return show_file_id(path, e);
+	} else if (S_ISREG(st.st_mode)) {
 		return show_file_id(path, e);
+	} else if (!S_ISDIR(st.st_mode)) {
+		/* A FIFO would be waited for. */
+		return reap_fail(e, REAP_EFAIL, "%s: not a regular file", path);
+	}
 	dir = tool_model(path);
 	tool_reads_dir(dir);
 	if ((rc = reap_model_open(&m, dir, e)) != REAP_OK)

@@ -75,6 +75,9 @@ print(crc ^ 0xffffffff, n)' "$TOKENS"))" ]
 	cat "$TOKENS" "$TOKENS" >"$TMP/twice"
 	fails 3 "its end record is damaged" reap-show --id "$TMP/twice"
 	fails 1 "not a regular file" reap-show --id <(cat "$TOKENS")
+	fails 1 "not a regular file" reap-show --id - < <(cat "$TOKENS")
+	mkfifo "$TMP/fifo"
+	fails 1 "$TMP/fifo: not a regular file" timeout 10 reap-show --id "$TMP/fifo"
 	mkdir "$TMP/empty"
 	fails 1 "$TMP/empty/config.json" reap-show --id "$TMP/empty"
 }

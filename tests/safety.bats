@@ -204,3 +204,20 @@ short() {
 	# One's own may be made anew.
 	own 123 >/dev/null
 }
+
+@test "prune: what no run could begin with is said in one line" {
+	cd "$TMP"
+	mkfifo fifo
+	: >file
+	no() {
+		run timeout 30 "${REAP_RUN:-$ROOT/pipelines/reap-run}" prune MODEL="$ROOT/tests/fixtures/model" \
+			DATA="$ROOT/tests/fixtures/packs/tool_agentic.calib.jsonl" KEEP=24 OUT=own "${@:2}"
+		[ "$status" -eq 2 ]
+		[ "$output" = "reap-run: prune: $1" ]
+	}
+	no "DATA=$TMP/fifo: no such file or folder" DATA=fifo
+	no "DATA=$TMP/none: no such file or folder" DATA=none
+	no "ROWS=1: how many rows are sampled, two at least" ROWS=1
+	no "OUT=$TMP/file: cannot be made: Not a directory" OUT=file
+	no "MODEL=$TMP/file: no config.json there" MODEL=file
+}
