@@ -27,6 +27,11 @@ short() {
 	run "$ROOT/pipelines/reap-run" short OUT=$'a\nb'
 	[ "$status" -eq 2 ]
 	[[ "$output" == *"a line break in the name of a folder"* ]]
+	# Any other folder may have a colon.
+	run "$ROOT/pipelines/reap-run" list BIN="$TMP/a:b"
+	[ "$status" -eq 2 ]
+	[[ "$output" == *"BIN=$TMP/a:b: a colon in its name, which PATH cannot hold"* ]]
+	[ -n "$("$ROOT/pipelines/reap-run" -n ../recipes/short.yaml OUT="$TMP/a:b" ${REAP_RUN:+MODELS=../models PACKS=../packs})" ]
 }
 
 @test "two runs of one target at a time: one waits, says for whom, and finds all done" {
