@@ -92,8 +92,9 @@ const char *tool_model(const char *name)
 	char *dir;
 
 	claim(reap_hub_find(name, &dir, &e), &e);
-	named[n++ % (sizeof(named) / sizeof(named[0]))] = dir;
-	return dir;
+	n = (n + 1) % (sizeof(named) / sizeof(named[0]));
+	free(named[n]); /* of a model that was done with long ago */
+	return named[n] = dir;
 }
 
 int tool_open_model(struct reap_model **m, const char *dir, struct reap_err *e)

@@ -43,7 +43,7 @@ refused() {
 @test "file header" { refused '@(file|header|duplicate|metadata|entry)-*' 17; }
 @test "dtype, shape, offsets" { refused '@(dtype|shape|offsets|hole|bytes|odd)*' 19; }
 @test "set of tensors" { refused 'tensor-*' 5; }
-@test "index and files" { refused '@(index|no-index|stray|shard)*' 16; }
+@test "index and files" { refused '@(index|no-index|stray|shard|fifo)*' 19; }
 @test "NaN and infinity" { refused '@(nan|infinity|scale)-*' 6; }
 @test "config.json" { refused 'config-*' 51; }
 @test "files that make loaders take another model" { refused adapter 1; }
@@ -122,7 +122,7 @@ refused() {
 
 @test "every kind was tried" {
 	! grep -v '	=' "$BATS_FILE_TMPDIR/kinds" |
-		grep -vE '^(file|header|duplicate|metadata|entry|dtype|shape|offsets|hole|bytes|odd|tensor|index|no-index|stray|shard|nan|infinity|scale|config|adapter|zero|pointer|page|unfinished|blob|check)' || false
+		grep -vE '^(file|header|duplicate|metadata|entry|dtype|shape|offsets|hole|bytes|odd|tensor|index|no-index|stray|shard|fifo|nan|infinity|scale|config|adapter|zero|pointer|page|unfinished|blob|check)' || false
 }
 
 @test "a NaN scale in an expert that goes is no obstacle" {

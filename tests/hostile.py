@@ -242,6 +242,8 @@ kind("stray-shard", "model-00003-of-00003.safetensors: belongs to no index")(lam
 kind("shard-missing", TWO)(lambda c: os.unlink(c.path(TWO)))
 kind("shard-dangling-link", TWO)(lambda c: (os.unlink(c.path(TWO)), os.symlink("nowhere", c.path(TWO))))
 kind("shard-directory", TWO + ": not a regular file")(lambda c: (os.unlink(c.path(TWO)), os.mkdir(c.path(TWO))))
+for fifo in "config.json", INDEX, "tokenizer.json":
+    kind("fifo-" + fifo, fifo + ": not a regular file")(lambda c, f=fifo: (os.path.lexists(c.path(f)) and os.unlink(c.path(f)), os.mkfifo(c.path(f))))
 kind("shard-fifo", TWO + ": not a regular file")(lambda c: (os.unlink(c.path(TWO)), os.mkfifo(c.path(TWO))))
 
 # ---- values ----

@@ -35,6 +35,13 @@ setup() {
 	[ "$(reap-show --where "$one")" = "$one" ]
 	echo gone >"$repo/refs/main"
 	fails 1 "refs/main: names gone, which is not in $repo/snapshots" reap-show --where openai/gpt-oss-x
+	for ref in '' .. .; do
+		printf '%s' "$ref" >"$repo/refs/main"
+		fails 1 "refs/main: names $ref, which is not in $repo/snapshots" reap-show --where openai/gpt-oss-x
+	done
+	rm "$repo/refs/main"
+	mkfifo "$repo/refs/main"
+	fails 1 "refs/main: not a regular file" reap-show --where openai/gpt-oss-x
 	rm "$repo/refs/main"
 	fails 1 "no such model in the cache" reap-show --where openai/gpt-oss-x
 	rmdir "$repo/snapshots/other"

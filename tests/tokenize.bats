@@ -773,6 +773,8 @@ TWO_TURNS='{messages: [{role: "user", content: "q"}, {role: "assistant", thinkin
 	for i in $(seq 30); do jq -cn --arg i "$i" '{prompt: $i, completion: ("yes " + $i)}'; done >"$TMP/r"
 	tok -t "$TMP/tokenizer.json" --rows --sample 9 "$TMP/r" 2>/dev/null | reap-show -t block | jq -c .ids | sort -u | wc -l | grep -qx 9
 	# What a template refuses is a fault of the row.
+	jq -cn '{messages: [{role: "user", content: [{type: "image"}]}]}' >"$TMP/image"
+	fails 1 "image: line 1: chat template: 'text' is missing" tok -t "$TMP/tokenizer.json" --rows "$TMP/image"
 	echo "{{ raise_exception('no such ' + messages[0].role) }}" >"$TMP/chat_template.jinja"
 	fails 1 "r: line 1: chat template: no such user" tok -t "$TMP/tokenizer.json" --rows "$TMP/r"
 	rm "$TMP/chat_template.jinja"

@@ -113,6 +113,7 @@ int reap_claim_read_dir(struct reap_claims *c, const char *dir, struct reap_err 
 {
 	DIR *d = opendir(dir);
 	struct dirent *entry;
+	struct stat st;
 	int rc = REAP_OK;
 
 	while (d != NULL && rc == REAP_OK && (entry = readdir(d)) != NULL) {
@@ -121,7 +122,13 @@ int reap_claim_read_dir(struct reap_claims *c, const char *dir, struct reap_err 
 		if (!of_checkpoint(entry->d_name))
 			continue;
 		path = reap_path_join(dir, entry->d_name);
-		rc = path != NULL ? reap_claim_read(c, path, e) : reap_fail_memory(e, dir);
+		if (path == NULL)
+			rc = reap_fail_memory(e, dir);
+		else if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
+			/* Nobody writes to it: it would be waited for. */
+			rc = reap_fail(e, REAP_EFAIL, "%s: not a regular file", path);
+		else
+			rc = reap_claim_read(c, path, e);
 		free(path);
 	}
 	if (d != NULL)

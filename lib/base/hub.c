@@ -79,12 +79,14 @@ static int snapshot(const char *repo, char **dir, struct reap_err *e)
 	if (main == NULL || snapshots == NULL) {
 		rc = reap_fail_memory(e, repo);
 	} else if (stat(main, &st) == 0) {
-		if ((rc = reap_read_file(main, MAX_REF, &ref, &n, e)) == REAP_OK) {
+		if (S_ISFIFO(st.st_mode))
+			rc = reap_fail(e, REAP_EFAIL, "%s: not a regular file", main);
+		else if ((rc = reap_read_file(main, MAX_REF, &ref, &n, e)) == REAP_OK) {
 			ref[strcspn(ref, " \t\r\n/")] = '\0';
 			*dir = reap_path_join(snapshots, ref);
 			rc = *dir != NULL ? REAP_OK : reap_fail_memory(e, repo);
 		}
-		if (rc == REAP_OK && !is_dir(*dir))
+		if (rc == REAP_OK && (ref[0] == '\0' || ref[0] == '.' || !is_dir(*dir)))
 			rc = reap_fail(e, REAP_EFAIL, "%s: names %.80s, which is not in %s", main,
 				ref, snapshots);
 	} else {

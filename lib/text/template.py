@@ -172,6 +172,8 @@ for line in sys.stdin.buffer:
         if TEMPLATES is None:
             TEMPLATES = templates()
         out = answer(json.loads(line))
+    except KeyError as e:
+        out = {"error": "%s is missing" % e}
     except Exception as e:
         out = {"error": (str(e) or repr(e)).splitlines()[0]}
     sys.stdout.write(json.dumps(out) + "\n")
