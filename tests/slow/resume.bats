@@ -52,7 +52,7 @@ every_byte() {
 # killed_until_done COMMAND...: pipelines/task runs the command in a process group
 # that is killed at random moments, up to 12 times, and then left in peace.
 killed_until_done() {
-	local kills=0 pid begun ms taken=0
+	local file=$TMP/shards/1of1 kills=0 pid begun ms taken=0
 	# Small chunks, so that much is written on the way.
 	set -- "$1" --threads 1 --memory "$(least_memory "$@" --threads 1)" "${@:2}"
 	begun=$(date +%s%N)
@@ -66,21 +66,22 @@ killed_until_done() {
 			fi
 			ms=$((ms * 2 / 3))
 		fi
-		rm -f "$TMP"/file*
+		rm -rf "$TMP/shards"
+		mkdir "$TMP/shards"
 		for n in $(seq 13); do
-			setsid pipelines/task 1 1 "$TMP/file" "$@" 2>"$TMP/err" &
+			setsid pipelines/task 1 1 "$TMP/shards" "$@" 2>"$TMP/err" &
 			pid=$!
 			if [ "$n" -lt 13 ]; then
 				sleep "$(awk -v r=$RANDOM -v ms=$ms 'BEGIN { print (0.1 + 0.6 * r / 32768) * ms / 1000 }')"
 				kill -9 -- -$pid 2>/dev/null && kills=$((kills + 1))
 			fi
 			wait $pid 2>/dev/null || true
-			[ ! -e "$TMP/file.resume" ] || taken=$((taken + 1))
-			[ ! -e "$TMP/file" ] || break
+			[ ! -e "$file.resume" ] || taken=$((taken + 1))
+			[ ! -e "$file" ] || break
 		done
-		cmp "$TMP/file" "$TMP/whole" || { cat "$TMP/err"; return 1; }
-		[ ! -e "$TMP/file.part" ]
-		[ ! -e "$TMP/file.resume" ]
+		cmp "$file" "$TMP/whole" || { cat "$TMP/err"; return 1; }
+		[ ! -e "$file.part" ]
+		[ ! -e "$file.resume" ]
 	done
 	echo "# $kills kills in a run of $ms ms, $taken of them with something to resume from" >&3
 	# It was really killed at work, and really took over.
