@@ -17,8 +17,8 @@ load ../helpers
 	make demo >"$TMP/again.log" 2>&1
 	! grep -qE 'reap-(route|ppl|rewrite) ' "$TMP/again.log" || false
 
-	# The commands of the README's "Cut again" block, word for word.
-	sed -n '/^Cut again/,/^```$/p' README.md | sed -n '/^```sh$/,/^```$/{//!p}' >"$TMP/again.sh"
+	# The commands with which the README cuts again, word for word.
+	sed -n '/^## How it works/,$p' README.md | sed -n '/^```sh$/,/^```$/{//!p}' | grep '^bin/' >"$TMP/again.sh"
 	[ "$(grep -c '^bin/reap-' "$TMP/again.sh")" -ge 5 ]
 	bash -x "$TMP/again.sh" >"$TMP/verdict" || [ $? -eq 4 ]
 	grep -qE '^(PASS|FAIL|UNDECIDED) ' "$TMP/verdict"
