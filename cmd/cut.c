@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "cmd/tool.h"
-#include "cmd/tool_run.h"
 #include "lib/base/mem.h"
 #include "lib/model/model.h"
 #include "lib/score/keepmap.h"

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "cmd/tool.h"
-#include "cmd/tool_run.h"
 #include "lib/model/model.h"
 #include "lib/score/aimer.h"
 #include "lib/score/load.h"

@@ -221,11 +221,6 @@ static int parse(struct reap_config *c, const json_t *root, const char *name, st
 
 /* ---- tensors ---- */
 
-static bool has_biases(const struct reap_config *c)
-{
-	return c->attention_bias;
-}
-
 static bool is_mxfp4(const struct reap_config *c)
 {
 	return c->format == &reap_format_mxfp4;
@@ -240,18 +235,7 @@ static bool is_bf16(const struct reap_config *c)
  * ones.  MXFP4 experts lie (experts, outputs, inputs), BF16 ones (experts, inputs,
  * outputs). */
 static const struct reap_spec specs[] = {
-	{REAP_ROLE_EMBED, "model.embed_tokens.weight", {V, H}, BF16, NOT_ZERO, NULL},
-	{REAP_ROLE_FINAL_NORM, "model.norm.weight", {H}, SMALL, FINITE | NOT_ZERO, NULL},
-	{REAP_ROLE_LM_HEAD, "lm_head.weight", {V, H}, BF16, NOT_ZERO, NULL},
-	{REAP_ROLE_INPUT_NORM, LAYER "input_layernorm.weight", {H}, SMALL, FINITE | NOT_ZERO, NULL},
-	{REAP_ROLE_Q, LAYER "self_attn.q_proj.weight", {Q, H}, BF16, NOT_ZERO, NULL},
-	{REAP_ROLE_Q_BIAS, LAYER "self_attn.q_proj.bias", {Q}, SMALL, FINITE, has_biases},
-	{REAP_ROLE_K, LAYER "self_attn.k_proj.weight", {KV, H}, BF16, NOT_ZERO, NULL},
-	{REAP_ROLE_K_BIAS, LAYER "self_attn.k_proj.bias", {KV}, SMALL, FINITE, has_biases},
-	{REAP_ROLE_V, LAYER "self_attn.v_proj.weight", {KV, H}, BF16, NOT_ZERO, NULL},
-	{REAP_ROLE_V_BIAS, LAYER "self_attn.v_proj.bias", {KV}, SMALL, FINITE, has_biases},
-	{REAP_ROLE_O, LAYER "self_attn.o_proj.weight", {H, Q}, BF16, NOT_ZERO, NULL},
-	{REAP_ROLE_O_BIAS, LAYER "self_attn.o_proj.bias", {H}, SMALL, FINITE, has_biases},
+	TRUNK,
 	{REAP_ROLE_SINKS, LAYER "self_attn.sinks", {HEADS}, SMALL, FINITE, NULL},
 	{REAP_ROLE_POST_NORM, LAYER "post_attention_layernorm.weight", {H}, SMALL,
 		FINITE | NOT_ZERO, NULL},

@@ -73,27 +73,11 @@ static int parse(struct reap_config *c, const json_t *root, const char *name, st
 
 /* ---- tensors ---- */
 
-static bool has_biases(const struct reap_config *c)
-{
-	return c->attention_bias;
-}
-
 #define ATTENTION LAYER "self_attn."
 #define APART_EXPERT LAYER "mlp.experts.{expert}."
 
 static const struct reap_spec specs[] = {
-	{REAP_ROLE_EMBED, "model.embed_tokens.weight", {V, H}, BF16, NOT_ZERO, NULL},
-	{REAP_ROLE_FINAL_NORM, "model.norm.weight", {H}, SMALL, FINITE | NOT_ZERO, NULL},
-	{REAP_ROLE_LM_HEAD, "lm_head.weight", {V, H}, BF16, NOT_ZERO, NULL},
-	{REAP_ROLE_INPUT_NORM, LAYER "input_layernorm.weight", {H}, SMALL, FINITE | NOT_ZERO, NULL},
-	{REAP_ROLE_Q, ATTENTION "q_proj.weight", {Q, H}, BF16, NOT_ZERO, NULL},
-	{REAP_ROLE_Q_BIAS, ATTENTION "q_proj.bias", {Q}, SMALL, FINITE, has_biases},
-	{REAP_ROLE_K, ATTENTION "k_proj.weight", {KV, H}, BF16, NOT_ZERO, NULL},
-	{REAP_ROLE_K_BIAS, ATTENTION "k_proj.bias", {KV}, SMALL, FINITE, has_biases},
-	{REAP_ROLE_V, ATTENTION "v_proj.weight", {KV, H}, BF16, NOT_ZERO, NULL},
-	{REAP_ROLE_V_BIAS, ATTENTION "v_proj.bias", {KV}, SMALL, FINITE, has_biases},
-	{REAP_ROLE_O, ATTENTION "o_proj.weight", {H, Q}, BF16, NOT_ZERO, NULL},
-	{REAP_ROLE_O_BIAS, ATTENTION "o_proj.bias", {H}, SMALL, FINITE, has_biases},
+	TRUNK,
 	{REAP_ROLE_Q_NORM, ATTENTION "q_norm.weight", {HEAD}, SMALL, FINITE | NOT_ZERO, NULL},
 	{REAP_ROLE_K_NORM, ATTENTION "k_norm.weight", {HEAD}, SMALL, FINITE | NOT_ZERO, NULL},
 	{REAP_ROLE_POST_NORM, LAYER "post_attention_layernorm.weight", {H}, SMALL,

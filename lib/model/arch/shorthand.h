@@ -6,6 +6,7 @@
 #define REAP_SHORTHAND_H
 
 #include "lib/model/arch/arch.h"
+#include "lib/model/model.h"
 
 #define LAYER "model.layers.{layer}."
 #define BF16 &reap_format_bf16
@@ -24,5 +25,27 @@
 #define E REAP_DIM_EXPERTS
 #define I REAP_DIM_INTER
 #define I2 REAP_DIM_INTER2
+
+static inline bool has_biases(const struct reap_config *c)
+{
+	return c->attention_bias;
+}
+
+/* What all architectures call alike: the ends of the model, and the projections of attention. */
+/* clang-format off */
+#define TRUNK \
+	{REAP_ROLE_EMBED, "model.embed_tokens.weight", {V, H}, BF16, NOT_ZERO, NULL}, \
+	{REAP_ROLE_FINAL_NORM, "model.norm.weight", {H}, SMALL, FINITE | NOT_ZERO, NULL}, \
+	{REAP_ROLE_LM_HEAD, "lm_head.weight", {V, H}, BF16, NOT_ZERO, NULL}, \
+	{REAP_ROLE_INPUT_NORM, LAYER "input_layernorm.weight", {H}, SMALL, FINITE | NOT_ZERO, NULL}, \
+	{REAP_ROLE_Q, LAYER "self_attn.q_proj.weight", {Q, H}, BF16, NOT_ZERO, NULL}, \
+	{REAP_ROLE_Q_BIAS, LAYER "self_attn.q_proj.bias", {Q}, SMALL, FINITE, has_biases}, \
+	{REAP_ROLE_K, LAYER "self_attn.k_proj.weight", {KV, H}, BF16, NOT_ZERO, NULL}, \
+	{REAP_ROLE_K_BIAS, LAYER "self_attn.k_proj.bias", {KV}, SMALL, FINITE, has_biases}, \
+	{REAP_ROLE_V, LAYER "self_attn.v_proj.weight", {KV, H}, BF16, NOT_ZERO, NULL}, \
+	{REAP_ROLE_V_BIAS, LAYER "self_attn.v_proj.bias", {KV}, SMALL, FINITE, has_biases}, \
+	{REAP_ROLE_O, LAYER "self_attn.o_proj.weight", {H, Q}, BF16, NOT_ZERO, NULL}, \
+	{REAP_ROLE_O_BIAS, LAYER "self_attn.o_proj.bias", {H}, SMALL, FINITE, has_biases}
+/* clang-format on */
 
 #endif
