@@ -1,7 +1,8 @@
 # reap: see README.md.  `make help` lists the targets.
 #
-# One library (lib/ -> libreap.a) and one program per file of cmd/ but
-# tool*.c (cmd/NAME.c -> bin/reap-NAME).  A new file needs no line here.
+# One library (lib/ -> libreap.a) and one program per file of cmd/ (cmd/NAME.c ->
+# bin/reap-NAME), but for tool.c and names with a "_", which are parts of programs.  A new
+# file needs no line here.
 # Objects lie in build/VARIANT/, so that sanitizer and clang builds do not
 # disturb the others.
 
@@ -43,7 +44,8 @@ ifeq ($(findstring x86_64,$(shell $(CC) -dumpmachine 2>/dev/null)),)
 LIB_SRC := $(filter-out $(wildcard lib/engine/*_avx*.c),$(LIB_SRC))
 endif
 LIB     := $B/libreap.a
-TOOLS   := $(patsubst cmd/%.c,$(BIN)/reap-%,$(filter-out cmd/tool%,$(wildcard cmd/*.c)))
+SHARED  := cmd/tool.c $(wildcard cmd/*_*.c)
+TOOLS   := $(patsubst cmd/%.c,$(BIN)/reap-%,$(filter-out $(SHARED),$(wildcard cmd/*.c)))
 UNITS   := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c))
 GENS    := $(patsubst tests/gen/%.c,$B/gen/%,$(wildcard tests/gen/*.c))
 FAULTS  := $B/faults/inject.so
@@ -57,8 +59,8 @@ all: tools
 
 tools: $(TOOLS)
 
-# What the tools share; an archive, so that each takes only what it needs.
-$B/cmd/tool.a: $(patsubst %.c,$B/%.o,$(wildcard cmd/tool*.c))
+# An archive, so that each tool takes only what it needs.
+$B/cmd/tool.a: $(SHARED:%.c=$B/%.o)
 	rm -f $@
 	$(AR) rcs $@ $^
 

@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cmd/tool.h"
 #include "lib/base/io.h"
@@ -188,13 +187,11 @@ static int add_dir(struct inputs *in, const char *dir, struct reap_err *e)
 
 static int find_inputs(struct inputs *in, int n, char **arg, struct reap_err *e)
 {
-	struct stat st;
 	int rc = n == 0 ? add_input(in, reap_strdup("-"), e) : REAP_OK;
 
 	for (int i = 0; i < n && rc == REAP_OK; i++)
-		rc = stat(arg[i], &st) == 0 && S_ISDIR(st.st_mode)
-			? add_dir(in, arg[i], e)
-			: add_input(in, reap_strdup(arg[i]), e);
+		rc = reap_is_folder(arg[i]) ? add_dir(in, arg[i], e)
+					    : add_input(in, reap_strdup(arg[i]), e);
 	return rc;
 }
 
@@ -203,14 +200,6 @@ static void free_inputs(struct inputs *in)
 	for (size_t i = 0; i < in->n; i++)
 		free(in->path[i]);
 	free(in->path);
-}
-
-static enum reap_rule parse_rule(const char *arg)
-{
-	for (int i = 0; i < REAP_RULES; i++)
-		if (strcmp(arg, reap_rule_names[i]) == 0)
-			return (enum reap_rule)i;
-	tool_usage("--rule: '%s' is not code, policy or none", arg);
 }
 
 int main(int argc, char **argv)
@@ -240,7 +229,7 @@ int main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "r:p" TOOL_SHORT, longs, NULL)) != -1) {
 		switch (c) {
 		case 'r':
-			o.rule = parse_rule(optarg);
+			o.rule = (enum reap_rule)tool_choice("--rule", optarg, "none|code|policy");
 			traces_only = "--rule";
 			break;
 		case OPT_CC:

@@ -443,23 +443,6 @@ out:
 
 /* ---- options ---- */
 
-static enum reap_round parse_round(const char *arg)
-{
-	static const char *const names[] = {"ceil", "floor", "nearest"};
-
-	for (int i = 0; i < 3; i++)
-		if (strcmp(arg, names[i]) == 0)
-			return (enum reap_round)i;
-	tool_usage("--round: '%s' is not ceil, floor or nearest", arg);
-}
-
-static bool parse_order(const char *arg)
-{
-	if (strcmp(arg, "ascending") == 0 || strcmp(arg, "rank") == 0)
-		return arg[0] == 'r';
-	tool_usage("--order: '%s' is not ascending or rank", arg);
-}
-
 static void check_options(const struct opts *o)
 {
 	const bool sized = is_sized(o), imports = o->import != NULL;
@@ -525,7 +508,8 @@ int main(int argc, char **argv)
 			o.sel.keep_frac = tool_f64("--keep-frac", optarg, 1e-6, 1);
 			break;
 		case OPT_ROUND:
-			o.round = parse_round(optarg);
+			o.round = (enum reap_round)tool_choice("--round", optarg,
+				"ceil|floor|nearest");
 			break;
 		case OPT_MULTIPLE:
 			o.sel.multiple_of =
@@ -540,7 +524,7 @@ int main(int argc, char **argv)
 				(uint32_t)tool_u64("--core-count", optarg, 0, REAP_MAX_EXPERTS);
 			break;
 		case OPT_ORDER:
-			o.sel.by_rank = parse_order(optarg);
+			o.sel.by_rank = tool_choice("--order", optarg, "ascending|rank") == 1;
 			break;
 		case OPT_REVERSE:
 			o.sel.reverse = true;

@@ -173,8 +173,7 @@ int main(int argc, char *argv[])
 			o.tokenizer = optarg;
 			break;
 		case OPT_RULE:
-			if (strcmp(optarg, "min") != 0 && strcmp(optarg, "max") != 0)
-				tool_usage("--rule: '%s' is neither min nor max", optarg);
+			(void)tool_choice("--rule", optarg, "min|max");
 			o.rule = optarg;
 			break;
 		default:

@@ -390,9 +390,7 @@ static void parse_option(int c, struct opts *o)
 		m->cc_quantile = tool_f64("--cc-quantile", optarg, 0, 1);
 		break;
 	case OPT_SCALE:
-		m->log_scale = strcmp(optarg, "log") == 0;
-		if (!m->log_scale && strcmp(optarg, "linear") != 0)
-			tool_usage("--prob-scale: '%s' is neither linear nor log", optarg);
+		m->log_scale = tool_choice("--prob-scale", optarg, "linear|log") == 1;
 		break;
 	case OPT_LOGP_MIN:
 		m->logp_min = tool_f64("--logp-min", optarg, -1000, 0);

@@ -5,9 +5,9 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "cmd/tool.h"
+#include "lib/base/io.h"
 #include "lib/base/mem.h"
 #include "lib/recipe/catalogue.h"
 #include "lib/recipe/recipe.h"
@@ -150,10 +150,9 @@ static int print_targets(const struct opts *o, const char *path, struct reap_err
 {
 	struct reap_catalogue c;
 	struct reap_target t;
-	struct stat st;
 	int rc;
 
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+	if (reap_is_folder(path)) {
 		if ((rc = reap_catalogue_read(path, o->shipped, &c, e)) != REAP_OK)
 			return rc;
 		(void)tell_broken(&c);

@@ -103,6 +103,8 @@ uint64_t tool_u64(const char *option, const char *arg, uint64_t min, uint64_t ma
 double tool_f64(const char *option, const char *arg, double min, double max);
 /* "I/N" with 1 <= I <= N: *i is counted from 0. */
 void tool_part(const char *option, const char *arg, uint64_t *i, uint64_t *n);
+/* Which of the choices "one|two|three" it is, counted from 0, or exit 2. */
+int tool_choice(const char *option, const char *arg, const char *choices);
 uint64_t tool_size(const char *option, const char *arg); /* K M G Ki Mi Gi, decimal K = 1000 */
 
 /* Lines on standard error, "reap-x: ...".  tool_info only without -q. */

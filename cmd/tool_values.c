@@ -85,6 +85,40 @@ uint64_t tool_size(const char *option, const char *arg)
 	return (uint64_t)(v * (double)unit);
 }
 
+/* ---- choices ---- */
+
+/* "one|two|three" in words. */
+static void list_choices(char *out, size_t size, const char *choices)
+{
+	size_t at = 0;
+
+	for (const char *p = choices; *p != '\0' && at + 1 < size; p++) {
+		const char *separator = strchr(p + 1, '|') != NULL ? ", " : " or ";
+
+		at += *p == '|' ? (size_t)snprintf(out + at, size - at, "%s", separator)
+				: (size_t)snprintf(out + at, size - at, "%c", *p);
+	}
+}
+
+int tool_choice(const char *option, const char *arg, const char *choices)
+{
+	const size_t n = strlen(arg);
+	const char *p = choices;
+	char list[200] = "";
+
+	for (int i = 0;; i++) {
+		size_t len = strcspn(p, "|");
+
+		if (len == n && memcmp(p, arg, n) == 0)
+			return i;
+		if (p[len] == '\0')
+			break;
+		p += len + 1;
+	}
+	list_choices(list, sizeof(list), choices);
+	tool_usage("%s: '%s' is not %s", option, arg, list);
+}
+
 /* ---- recipes ---- */
 
 void tool_recipe_parse(struct tool_recipe *r, const char *arg)

@@ -26,7 +26,7 @@ gate() {
 @test "wrong usage is exit 2" {
 	eval_of --blocks 2 >"$TMP/base"
 	fails 2 "two evals" reap-gate --gates "$GATES" "$TMP/base"
-	fails 2 "neither min nor max" reap-gate --gates "$GATES" --rule mean "$TMP/base" "$TMP/base"
+	fails 2 "--rule: 'mean' is not min or max" reap-gate --gates "$GATES" --rule mean "$TMP/base" "$TMP/base"
 	fails 2 "standard input" reap-gate --gates "$GATES" - -
 }
 

@@ -44,14 +44,14 @@ plain() {
 	fails 2 "only one of --blocks and --target-tokens" tok -m "$MODEL" -l 64 -b 1 --target-tokens 64 "$f"
 	fails 2 "--target-tokens: 63 is less than one block of 64" tok -m "$MODEL" -l 64 --target-tokens 63 "$f"
 	fails 2 "go with --sample" tok -m "$MODEL" --rows --seed 3 "$f"
-	fails 2 "--strategy: 'x' is none of" tok -m "$MODEL" --rows --sample 3 --strategy x "$f"
+	fails 2 "--strategy: 'x' is not per_file, per_file_weighted or global" tok -m "$MODEL" --rows --sample 3 --strategy x "$f"
 	fails 2 "--weights and --strategy per_file_weighted go together" tok -m "$MODEL" --rows --sample 3 --weights 1 "$f"
 	fails 2 "2 weights for 1 files" tok -m "$MODEL" --rows --sample 3 --strategy per_file_weighted --weights 1,2 "$f"
 	fails 2 "--weights: all are 0" tok -m "$MODEL" --rows --sample 3 --strategy per_file_weighted --weights 0 "$f"
 	fails 2 "--sample and --union" tok -m "$MODEL" --rows --sample 3 --union U "$f"
 	fails 2 "--holdout needs --split" tok -m "$MODEL" --rows --holdout .5 "$f"
 	fails 2 "is not between 0 and 1" tok -m "$MODEL" --rows --holdout 1 --split eval "$f"
-	fails 2 "neither calib nor eval" tok -m "$MODEL" --rows --holdout .5 --split test "$f"
+	fails 2 "--split: 'test' is not calib or eval" tok -m "$MODEL" --rows --holdout .5 --split test "$f"
 	fails 2 "--holdout-pack needs --split" tok -m "$MODEL" --rows --holdout-pack a a="$f"
 	fails 2 "only one of --holdout and --holdout-pack" tok -m "$MODEL" --rows --holdout .5 --holdout-pack a --split eval a="$f"
 	fails 2 "--holdout-pack: no pack is called 'b'" tok -m "$MODEL" --rows --holdout-pack b --split eval a="$f"
@@ -325,6 +325,10 @@ chat() {
 	# Standard input counts from where it stands.
 	{ read -r _; tok -m "$MODEL" --rows p=- >"$TMP/a"; } <"$f"
 	tail -n +2 "$f" | tok -m "$MODEL" --rows p=- >"$TMP/b"
+	cmp "$TMP/a" "$TMP/b"
+	# ... whatever folder is called so.
+	mkdir -p "$TMP/here/-"
+	(cd "$TMP/here" && tail -n +2 "$f" | tok -m "$MODEL" --rows p=-) >"$TMP/a"
 	cmp "$TMP/a" "$TMP/b"
 	# Nothing is left of what had to be copied.
 	mkdir "$TMP/t"
@@ -684,7 +688,7 @@ many() {
 	grep -q "the first bad row: $TMP/r: line 2: " "$TMP/err"
 	plain -q -m "$MODEL" --bad-rows skip --rows --sample 2 p="$TMP/r" >"$TMP/s"
 	[ "$(field "$TMP/s" skipped.bad)" = 2 ]
-	fails 2 "neither fail nor skip" tok -m "$MODEL" --bad-rows drop --rows "$TMP/r"
+	fails 2 "--bad-rows: 'drop' is not fail or skip" tok -m "$MODEL" --bad-rows drop --rows "$TMP/r"
 }
 
 # speaks TAG...: a tokenizer like that of the model, with these tags instead of Harmony's.

@@ -13,13 +13,6 @@
 
 static const char prefix[] = "models--";
 
-static bool is_dir(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 /* `first` and the rest, put together as paths are; NULL when one is missing or out of
  * memory.  Takes `first`. */
 static char *below(char *first, const char *name)
@@ -86,7 +79,7 @@ static int snapshot(const char *repo, char **dir, struct reap_err *e)
 			*dir = reap_path_join(snapshots, ref);
 			rc = *dir != NULL ? REAP_OK : reap_fail_memory(e, repo);
 		}
-		if (rc == REAP_OK && (ref[0] == '\0' || ref[0] == '.' || !is_dir(*dir)))
+		if (rc == REAP_OK && (ref[0] == '\0' || ref[0] == '.' || !reap_is_folder(*dir)))
 			rc = reap_fail(e, REAP_EFAIL, "%s: names %.80s, which is not in %s", main,
 				ref, snapshots);
 	} else {
@@ -150,11 +143,11 @@ int reap_hub_find(const char *name, char **dir, struct reap_err *e)
 
 	*dir = NULL;
 	/* What is no name of a repository is told to be missing when it is opened. */
-	if (is_dir(name) || !is_name(name))
+	if (reap_is_folder(name) || !is_name(name))
 		return find_dir(name, dir, e);
 	in = cache();
 	repo = in != NULL ? repository(in, name) : NULL;
-	rc = repo != NULL && is_dir(repo) ? snapshot(repo, dir, e) : REAP_OK;
+	rc = repo != NULL && reap_is_folder(repo) ? snapshot(repo, dir, e) : REAP_OK;
 	if (rc == REAP_OK && *dir == NULL)
 		rc = reap_fail(e, REAP_EFAIL,
 			"%s: no such directory, and no such model in the cache %s: hf download %s",

@@ -230,6 +230,13 @@ int reap_print_close(FILE *f)
 	return why == 0 ? 0 : -1;
 }
 
+bool reap_is_folder(const char *path)
+{
+	struct stat st;
+
+	return strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 char *reap_path_join(const char *dir, const char *name)
 {
 	size_t n = strlen(dir), m = strlen(name);

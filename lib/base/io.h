@@ -6,6 +6,7 @@
 #ifndef REAP_IO_H
 #define REAP_IO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -95,6 +96,9 @@ void reap_list_free(char **name, size_t n);
  * memory it leaves text out, in silence.) */
 FILE *reap_print_open(int fd);
 int reap_print_close(FILE *f);
+
+/* Whether there is a folder of that name; "-", standard input, is none. */
+bool reap_is_folder(const char *path);
 
 /* dir + "/" + name in a new string, NULL when out of memory. */
 char *reap_path_join(const char *dir, const char *name);

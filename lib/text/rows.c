@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "lib/base/io.h"
 #include "lib/base/json.h"
@@ -53,9 +52,7 @@ struct reap_cursor {
 /* The paths of the files that make up the input. */
 static int list_parts(struct reap_rows *r, const char *path, struct reap_err *e)
 {
-	struct stat st;
-
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+	if (reap_is_folder(path))
 		return reap_folder_rows(path, &r->path, &r->parts, e);
 	r->path = reap_calloc(1, sizeof(char *));
 	if (r->path == NULL || (r->path[0] = reap_strdup(path)) == NULL)

@@ -35,8 +35,7 @@ int reap_tokenizer_open(struct reap_tokenizer *t, const char *model, const char 
 	t->path = model != NULL ? reap_path_join(model, "tokenizer.json") : reap_strdup(file);
 	if (t->path == NULL)
 		return reap_fail_memory(e, "tokenizer");
-	if (model != NULL && stat(model, &st) == 0 && S_ISDIR(st.st_mode) &&
-		lstat(t->path, &st) != 0 && errno == ENOENT) {
+	if (model != NULL && reap_is_folder(model) && lstat(t->path, &st) != 0 && errno == ENOENT) {
 		snprintf(t->none, sizeof(t->none), "%.300s is missing", t->path);
 		return REAP_OK;
 	}
