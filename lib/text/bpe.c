@@ -167,17 +167,22 @@ static int merge_word(struct reap_bpe_work *w, const char *word, size_t n, struc
 	return REAP_OK;
 }
 
-static int put_token(struct reap_tokens *out, uint32_t id, size_t end, struct reap_err *e)
+static int put_token(struct reap_tokens *out, uint32_t id, size_t begin, size_t end,
+	struct reap_err *e)
 {
 	if (out->n == out->cap) {
-		size_t a = out->cap, b = out->cap;
+		uint32_t **const array[] = {&out->id, &out->begin, &out->end};
+		size_t cap = 0;
 
-		if (!reap_grow(&out->id, &a, out->n + 1, sizeof(*out->id)) ||
-			!reap_grow(&out->end, &b, out->n + 1, sizeof(*out->end)))
-			return reap_fail_memory(e, "tokens");
-		out->cap = b;
+		for (size_t i = 0; i < sizeof(array) / sizeof(*array); i++) {
+			cap = out->cap;
+			if (!reap_grow(array[i], &cap, out->n + 1, sizeof(**array[i])))
+				return reap_fail_memory(e, "tokens");
+		}
+		out->cap = cap;
 	}
 	out->id[out->n] = id;
+	out->begin[out->n] = (uint32_t)begin;
 	out->end[out->n++] = (uint32_t)end;
 	return REAP_OK;
 }
@@ -195,16 +200,18 @@ static int encode_word(struct reap_bpe_work *w, const char *word, size_t n, size
 		const struct vocab_entry *v = reap_bpe_vocab_find(w->bpe, word, n, hash);
 
 		if (v != NULL)
-			return put_token(out, v->id, at + n, e);
+			return put_token(out, v->id, at, at + n, e);
 	}
 	if (c->len == n && memcmp(c->text, word, n) == 0) {
 		for (unsigned i = 0; i < c->n && rc == REAP_OK; i++)
-			rc = put_token(out, c->id[i], at + c->end[i], e);
+			rc = put_token(out, c->id[i], at + (i > 0 ? c->end[i - 1] : 0),
+				at + c->end[i], e);
 		return rc;
 	}
 	rc = merge_word(w, word, n, e);
 	for (int32_t i = 0; i >= 0 && rc == REAP_OK; i = w->part[i].next)
-		rc = put_token(out, w->part[i].id, at + (size_t)i + w->part[i].len, e);
+		rc = put_token(out, w->part[i].id, at + (size_t)i, at + (size_t)i + w->part[i].len,
+			e);
 	if (rc != REAP_OK || n > CACHE_BYTES || out->n - first > CACHE_IDS)
 		return rc;
 	c->len = (uint8_t)n;
@@ -255,8 +262,10 @@ static int encode_plain(struct reap_bpe_work *w, const char *text, size_t n, siz
 	if (rc != REAP_OK || !changed)
 		return rc != REAP_OK ? rc : encode_piece(w, 0, text, n, at, out, e);
 	rc = encode_piece(w, 0, w->nfc.text, w->nfc.n, 0, out, e);
-	for (size_t i = first; i < out->n; i++)
-		out->end[i] = (uint32_t)at + w->nfc.at[out->end[i]];
+	for (size_t i = first; i < out->n; i++) {
+		out->begin[i] = (uint32_t)at + w->nfc.begin[out->begin[i]];
+		out->end[i] = (uint32_t)at + w->nfc.end[out->end[i] - 1];
+	}
 	return rc;
 }
 
@@ -342,7 +351,7 @@ int reap_bpe_encode_parts(struct reap_bpe_work *w, const char *text,
 				"the tokenizer has no token %.*s: chat rows are for "
 				"models that speak Harmony",
 				(int)n, text + from);
-		if ((rc = put_token(out, t->id, part[i].end, e)) != REAP_OK)
+		if ((rc = put_token(out, t->id, from, part[i].end, e)) != REAP_OK)
 			return rc;
 	}
 	return REAP_OK;
@@ -366,7 +375,7 @@ int reap_bpe_encode(struct reap_bpe_work *w, const char *text, size_t n, struct 
 			continue;
 		}
 		if ((rc = encode_plain(w, text + from, at - from, from, out, e)) != REAP_OK ||
-			(rc = put_token(out, t->id, at + t->len, e)) != REAP_OK)
+			(rc = put_token(out, t->id, at, at + t->len, e)) != REAP_OK)
 			return rc;
 		from = at += t->len;
 	}
@@ -376,6 +385,7 @@ int reap_bpe_encode(struct reap_bpe_work *w, const char *text, size_t n, struct 
 void reap_tokens_free(struct reap_tokens *t)
 {
 	free(t->id);
+	free(t->begin);
 	free(t->end);
 	*t = (struct reap_tokens){0};
 }
@@ -387,7 +397,13 @@ void reap_tokens_chars(const struct reap_tokens *t, const char *text, uint32_t *
 	size_t at = 0;
 
 	for (size_t i = 0; i < t->n; i++) {
-		begin[i] = reap_utf8_begins(text[at]) ? chars : chars - 1;
+		/* Tokens that share characters go back, by those of one character in normal
+		 * form. */
+		for (; at > t->begin[i]; at--)
+			chars -= reap_utf8_begins(text[at - 1]);
+		for (; at < t->begin[i]; at++)
+			chars += reap_utf8_begins(text[at]);
+		begin[i] = at == t->end[i] || reap_utf8_begins(text[at]) ? chars : chars - 1;
 		for (; at < t->end[i]; at++)
 			chars += reap_utf8_begins(text[at]);
 		end[i] = chars;

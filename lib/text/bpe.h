@@ -50,12 +50,12 @@ REAP_MUST_CHECK int reap_bpe_work_open(struct reap_bpe_work **w, const struct re
 	struct reap_err *e);
 void reap_bpe_work_close(struct reap_bpe_work *w); /* NULL allowed */
 
-/* Tokens of a text.  They tile it: token i is the bytes end[i-1] .. end[i], with
- * end[-1] = 0.  Where NFC changed the text, a token may have no bytes, and characters that
- * were joined to one before them belong to its token.  The arrays grow as needed; zero-initialise,
- * free when done. */
+/* Tokens of a text: token i is the bytes begin[i] .. end[i].  They tile it, but where NFC
+ * changed it: there each has the whole characters that its own stand for, which several tokens
+ * may share, and a character that was joined to the one before it is nobody's.  The arrays grow
+ * as needed; zero-initialise, free when done. */
 struct reap_tokens {
-	uint32_t *id, *end;
+	uint32_t *id, *begin, *end;
 	size_t n, cap;
 };
 void reap_tokens_free(struct reap_tokens *t);

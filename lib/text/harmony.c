@@ -144,15 +144,12 @@ int reap_harmony_spans(const char *text, size_t n, struct reap_spans *out, struc
 void reap_harmony_mark(const struct reap_spans *s, const char *text, const struct reap_tokens *t,
 	uint8_t *keep, uint8_t *channel)
 {
-	size_t begin = 0, k = 0;
+	size_t k = 0;
 
-	for (size_t i = 0; i < t->n; begin = t->end[i++]) {
-		size_t from = begin, to = t->end[i];
+	for (size_t i = 0; i < t->n; i++) {
+		size_t from = t->begin[i], to = t->end[i];
 
-		/* A token that holds part of a character, or none of the bytes that NFC
-		 * joined, stands for all of it. */
-		if (from == t->end[t->n - 1] && from > 0)
-			from--;
+		/* A token that holds part of a character stands for all of it. */
 		while (!reap_utf8_begins(text[from]))
 			from--;
 		for (; to < t->end[t->n - 1] && !reap_utf8_begins(text[to]); to++)

@@ -11,12 +11,19 @@
 
 #include "lib/base/err.h"
 
-/* A text in normal form: byte i of it comes from byte at[i] of the original, and n from its
- * end; at[] does not fall.  Zero-initialise; reused from text to text. */
+struct reap_nfc_char;
+
+/* A text in normal form: byte i of it comes from begin[i] .. end[i] of the original, which is a
+ * whole character where the text was changed, else a byte.  Zero-initialise; reused from text to
+ * text. */
 struct reap_nfc {
-	char *text;   /* (n) */
-	uint32_t *at; /* (n + 1) */
-	size_t n, text_cap, at_cap;
+	char *text;            /* (n) */
+	uint32_t *begin, *end; /* (n) */
+	size_t n, text_cap, begin_cap, end_cap;
+	/* Room for a segment. */
+	struct reap_nfc_char *chars;
+	uint32_t *place;
+	size_t chars_cap, place_cap;
 };
 void reap_nfc_free(struct reap_nfc *f);
 

@@ -38,12 +38,13 @@ static void check_marks(const char *text, const uint32_t *ends, size_t n, const 
 {
 	struct reap_spans s = {0};
 	struct reap_err e = {0};
-	uint32_t end[16];
+	uint32_t begin[16] = {0}, end[16];
 	uint8_t k[16], c[16];
-	struct reap_tokens t = {.end = end, .n = n};
+	struct reap_tokens t = {.begin = begin, .end = end, .n = n};
 	char got[2][17] = {"", ""};
 
 	memcpy(end, ends, n * sizeof(*ends));
+	memcpy(begin + 1, ends, (n - 1) * sizeof(*ends));
 	if (reap_harmony_spans(text, strlen(text), &s, &e) != REAP_OK)
 		ok(0, "%s", e.text);
 	reap_harmony_mark(&s, text, &t, k, c);
