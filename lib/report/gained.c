@@ -12,6 +12,7 @@ enum { CONTEXT = 8192 };
 
 struct size {
 	bool known, mxfp4;
+	const char *key; /* what config.json calls the number of experts */
 	uint32_t experts;
 	double parameters, active, bytes, memory;
 };
@@ -91,6 +92,7 @@ static int measure(const char *dir, const json_t *verdict, const char *side, str
 		(rc = weights_bytes(dir, &s->bytes, e)) == REAP_OK) {
 		s->known = true;
 		s->mxfp4 = m->cfg.format == &reap_format_mxfp4;
+		s->key = m->cfg.arch->count[0].key;
 		s->experts = m->cfg.experts;
 		count_parameters(&m->cfg, s);
 		s->memory = s->bytes + cache_bytes(&m->cfg);
@@ -114,8 +116,8 @@ int reap_report_gained(const char *source, const char *model, const json_t *verd
 	if ((rc = measure(source, verdict, "left", &a, e)) != REAP_OK ||
 		(rc = measure(model, verdict, "right", &b, e)) != REAP_OK)
 		return rc;
-	*out = json_pack("{s:o,s:o,s:o,s:o,s:o,s:i,s:b}", "experts",
-		pair(&a, &b, a.experts, b.experts), "parameters",
+	*out = json_pack("{s:s?,s:o,s:o,s:o,s:o,s:o,s:i,s:b}", "key", b.known ? b.key : a.key,
+		"experts", pair(&a, &b, a.experts, b.experts), "parameters",
 		pair(&a, &b, a.parameters, b.parameters), "active",
 		pair(&a, &b, a.active, b.active), "bytes", pair(&a, &b, a.bytes, b.bytes), "memory",
 		pair(&a, &b, a.memory, b.memory), "context", CONTEXT, "mxfp4",

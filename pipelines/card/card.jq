@@ -8,7 +8,7 @@ def word: if test("^[A-Za-z0-9._/:-]+$") then . else @json end;
 def lines: map(select(. != null)) | join("\n");
 
 input as $recipe | input as $id | input as $report | $report.gained as $size | input as $manifest | input as $packs | input as $verdicts |
-$config[0] as $config | ($config | .num_local_experts // .num_experts) as $keep | $manifest[0].model as $source |
+$config[0] as $config | $size.experts[1] as $keep | $manifest[0].model as $source |
 ($recipe.card.base_model // $recipe.model.base_model_id) as $base |
 
 # A verdict on the checkpoint, and against what it was made from?
@@ -59,7 +59,7 @@ else "None: nothing was dropped." end,
 "
 ## Use
 
-The files are those of any \(if $config.model_type == "gpt_oss" then "GPT-OSS" else $config.model_type end) checkpoint; `\(if $config.num_local_experts then "num_local_experts" else "num_experts" end)` is the only
+The files are those of any \(if $config.model_type == "gpt_oss" then "GPT-OSS" else $config.model_type end) checkpoint; `\($size.key)` is the only
 figure of `config.json` that differs.
 
 ```
