@@ -158,8 +158,10 @@ check_packs() {
 	for i in "${!PACK_FILES[@]}"; do
 		[ ! -e "${PACK_FILES[i]}" ] || continue
 		file=${ITEMS[i]#*=}
+		# A name without a suffix is that of a folder.
+		[[ ${file##*/} == *.* ]] || file="--include=$file/*"
 		fetch "$3" "$file" --repo-type dataset --local-dir "$PACKS/$3"
-		problem "$1.$2.$i" "no pack $file at ${PACK_FILES[i]}: $REPLY"
+		problem "$1.$2.$i" "no pack ${ITEMS[i]#*=} at ${PACK_FILES[i]}: $REPLY"
 	done
 }
 

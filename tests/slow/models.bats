@@ -1,0 +1,46 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# recipes/models.tsv against models of the true shapes, whose weights are holes in their files.
+load ../helpers
+
+# shape MODEL: what random_checkpoint makes it with.
+shape() {
+	case $1 in
+	*/gpt-oss-20b) echo --preset 20b ;;
+	*/gpt-oss-120b) echo --preset 120b ;;
+	Qwen/*-30B-A3B*) echo --arch qwen3_moe --layers 48 --hidden 2048 --inter 768 --experts 128 --top-k 8 --heads 32 \
+		--kv-heads 4 --head-dim 128 --vocab 151936 --context 40960 --shards 16 ;;
+	esac
+}
+
+# near NAME FIGURE TRUE SHARE
+near() {
+	awk -v a="$2" -v b="$3" -v share="$4" 'BEGIN { exit !(a > b * (1 - share) && a < b * (1 + share)) }' || {
+		echo "$1: $2, but it is $3"
+		return 1
+	}
+}
+
+@test "models.tsv says what models of these shapes take" {
+	local model experts all of_experts gflop trace memory bytes fewer bad=0 n=0
+	jq -cn 'range(8) as $b | {input_ids: [range(2048) | (. * 17 + $b * 91) % 100000]}' | reap-tokenize -q --rows >"$TMP/tokens"
+	while IFS=$'\t' read -r model experts all of_experts gflop trace memory; do
+		[[ $model != \#* ]] || continue
+		n=$((n + 1))
+		# shellcheck disable=SC2046 # words
+		"$REAP_BUILD/gen/random_checkpoint" $(shape "$model") --sparse "$TMP/m"
+		reap-route -q --dry-run --json --no-outcome --memory 2500M -m "$TMP/m" "$TMP/tokens" >"$TMP/route"
+		reap-ppl -q --dry-run --json --memory 2500M -m "$TMP/m" "$TMP/tokens" >"$TMP/ppl"
+		bytes=$(cat "$TMP"/m/*.safetensors | wc -c)
+		fewer=$(reap-rewrite -q --dry-run --json --force --first $((experts / 2)) -m "$TMP/m" | jq .bytes)
+		[ "$(reap-cut --check -m "$TMP/m" --keep-frac 1)" -eq "$experts" ] || bad=1
+		near "$model: size" "$all" "$(jq -n "$bytes / 1e9")" 0.01 || bad=1
+		near "$model: experts" "$of_experts" "$(jq -n "2 * ($bytes - $fewer) / 1e9")" 0.01 || bad=1
+		near "$model: GFLOP a token" "$gflop" "$(jq '.total / .tokens' "$TMP/ppl")" 0.05 || bad=1
+		near "$model: trace" "$trace" "$(jq '.disk / .tokens / 1e3' "$TMP/route")" 0.05 || bad=1
+		jq -e --argjson gib "$memory" '.memory <= $gib * pow(2; 30)' "$TMP/ppl" >/dev/null || { jq .memory "$TMP/ppl"; bad=1; }
+		rm -r "$TMP/m"
+	done <recipes/models.tsv
+	[ "$n" -ge 4 ]
+	[ "$bad" -eq 0 ]
+}
