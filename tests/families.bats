@@ -96,6 +96,31 @@ refused() {
 	fails 1 "config.json: $3" reap-show --id "$TMP/changed" || { echo "$2"; return 1; }
 }
 
+@test "prune: chats in the family's own tags to a verdict and a report, in one line" {
+	local f key row
+	seq 300 | jq -c '{messages: [{role: "user", content: "count \(.)"},
+		{role: "assistant", reasoning_content: "from \(. % 7)", content: ([range(. % 7; . % 7 + 9)] | join(" "))}]}' >"$TMP/chats.jsonl"
+	export PATH=$REAP_BIN:/usr/bin:$PATH # for a python3 that has Debian's jinja2
+	for f in "${FAMILIES[@]}"; do
+		tests/gen/family "$f" "$TMP/$f" --experts 12 --top-k 3 --layers 2 --hidden 32 --inter 32
+		pipelines/reap-run -q prune MODEL="$TMP/$f" DATA="$TMP/chats.jsonl" KEEP=8 HOLDOUT=0.5 OUT="$TMP/out-$f" THREADS=1 >"$TMP/said"
+		cat "$TMP/said"
+		grep -qE '^(PASS|FAIL|UNDECIDED) ' "$TMP/said"
+		cd "$TMP/out-$f/chats-keep8"
+		reap-report -m model | jq -e '.gained.experts[1] == 8'
+		jq -e '.keep[].keep_n == 8 and .keep[].num_experts == 12' manifest.json
+		key=$(reap-report -m model | jq -r .gained.key)
+		[ "$(jq ".$key" model/config.json)" -eq 8 ]
+		grep -qF "\`$key\` is the only" model/README.md
+		(cd model && sha256sum --quiet --strict -c SHA256SUMS)
+		[ -s report.html ]
+		# What is kept is what the assistant said and thought, and no tag of it.
+		row=$(reap-show --text model -t block calib.tokens | jq -rs '[.[] | select(.block == 0 and .kept) | .text] | join("") | gsub("[⏎␣]"; " ")')
+		[[ "$row" =~ ^\ *from\ [0-6]\ *[0-9\ ]+$ ]] || { echo "$f: $row"; return 1; }
+		cd "$ROOT"
+	done
+}
+
 @test "config.json: what is not computed is refused by name" {
 	refused qwen3_moe '.model_type = "llama"' 'model_type: "llama" is not supported, only gpt_oss, qwen3_moe'
 	refused qwen3_moe '.architectures = ["GptOssForCausalLM"]' 'architectures: does not hold Qwen3MoeForCausalLM'
