@@ -122,6 +122,7 @@ refused() {
 }
 
 @test "config.json: what is not computed is refused by name" {
+	local f key
 	refused qwen3_moe '.model_type = "llama"' 'model_type: "llama" is not supported, only gpt_oss, qwen3_moe'
 	refused qwen3_moe '.architectures = ["GptOssForCausalLM"]' 'architectures: does not hold Qwen3MoeForCausalLM'
 	refused qwen3_moe '.norm_topk_prob = false' 'norm_topk_prob: false is not supported, only true'
@@ -137,9 +138,19 @@ refused() {
 	refused qwen3_moe '.num_local_experts = 8 | .num_experts = 9' 'num_experts is 9, but num_local_experts is 8, and the router has 12'
 	refused qwen3_moe '.rope_scaling = {"rope_type": "linear", "factor": 2}' \
 		'rope_scaling: rope_type: "linear" is not supported'
-	# What has one meaning is taken: null for no window, both names of the number of experts.
+	refused qwen3_moe '.use_qk_norm = false' 'use_qk_norm: false is not supported, only true'
+	refused qwen3_moe '.qkv_bias = true' 'qkv_bias: true is not supported, only false'
+	refused qwen3_moe '.shared_expert_intermediate_size = 64' 'shared_expert_intermediate_size: 64 is not within 0..0'
+	for f in "${FAMILIES[@]}"; do
+		for key in auto_map final_logit_softcapping scoring_func attn_output_gate per_layer_config; do
+			refused "$f" ".$key = \"x\"" "$key: not known of $f, so what it changes is not computed"
+		done
+	done
+	# What has one meaning is taken: null for no window, both names of the number of experts,
+	# keys that Qwen3-Coder has, and whatever is null.
 	cp -r "$BATS_FILE_TMPDIR/qwen3_moe" "$TMP/both"
-	jq '.num_local_experts = 12 | .mlp_only_layers = null | del(.use_sliding_window)' \
+	jq '.num_local_experts = 12 | .mlp_only_layers = null | del(.use_sliding_window) |
+		.use_qk_norm = true | .qkv_bias = false | .shared_expert_intermediate_size = 0 | .auto_map = null' \
 		"$BATS_FILE_TMPDIR/qwen3_moe/config.json" >"$TMP/both/config.json"
 	[ "$(reap-show --id "$TMP/both" | cut -d ' ' -f 1)" = "$(reap-show --id "$BATS_FILE_TMPDIR/qwen3_moe" | cut -d ' ' -f 1)" ]
 	# A pruning of it says the new number under both.

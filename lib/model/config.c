@@ -8,6 +8,7 @@
 
 #include "lib/base/json.h"
 #include "lib/model/arch/arch.h"
+#include "lib/model/arch/keys.h"
 
 /* The architecture by model_type, which `architectures` may not contradict. */
 static int find_arch(const struct reap_arch **out, const json_t *root, const char *name,
@@ -49,7 +50,10 @@ int reap_config_parse(struct reap_config *cfg, const json_t *root, const char *n
 		return reap_fail(e, REAP_EFAIL, "%s: not an object", name);
 	if ((rc = find_arch(&cfg->arch, root, name, e)) != REAP_OK)
 		return rc;
-	return cfg->arch->parse(cfg, root, name, e);
+	/* What parse() refuses, it refuses with better words. */
+	if ((rc = cfg->arch->parse(cfg, root, name, e)) != REAP_OK)
+		return rc;
+	return reap_keys_known(root, cfg->arch, name, e);
 }
 
 int reap_config_settle(struct reap_config *c, const char *name, uint32_t experts,

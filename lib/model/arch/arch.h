@@ -105,6 +105,9 @@ struct reap_arch {
 	size_t specs;
 	/* The names of both numbers in messages come first. */
 	struct reap_count_key count[REAP_COUNT_KEYS];
+	/* Keys of config.json, up to NULL, that parse() reads or that change nothing: those
+	 * that not all families have. */
+	const char *const *keys;
 	/* Experts come in multiples of so many, unless none is pruned, which `why`.  1: in any
 	 * number. */
 	uint32_t multiple;

@@ -219,6 +219,9 @@ static int parse(struct reap_config *c, const json_t *root, const char *name, st
 	return reap_keys_common(c, root, name, 1e-5, e);
 }
 
+static const char *const keys[] = {"layer_types", "sliding_window", "swiglu_alpha", "swiglu_limit",
+	"quantization_config", NULL};
+
 /* ---- tensors ---- */
 
 static bool is_mxfp4(const struct reap_config *c)
@@ -257,6 +260,7 @@ const struct reap_arch reap_arch_gpt_oss = {.name = "gpt_oss",
 	.count = {{.key = "num_local_experts", .add = true},
 		{.key = "num_experts_per_tok", .top_k = true, .add = true}, {.key = "num_experts"},
 		{.key = "experts_per_token", .top_k = true, .add = true}},
+	.keys = keys,
 	.multiple = 4,
 	.why = "MXFP4 kernels of GPUs need",
 	.parse = parse};

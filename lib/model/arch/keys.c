@@ -147,3 +147,55 @@ int reap_keys_experts(struct reap_config *c, const json_t *root, const char *nam
 		c->experts = c->experts_too;
 	return REAP_OK;
 }
+
+/* What all families have: what is computed of them or compared with it; what the classes of
+ * transformers have for training, output and text; and what the tools of some who train
+ * leave. */
+static const char *const shared[] = {"model_type", "architectures", "num_hidden_layers",
+	"hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads",
+	"head_dim", "vocab_size", "max_position_embeddings", "hidden_act", "rms_norm_eps",
+	"attention_bias", "tie_word_embeddings", "rope_theta", "rope_scaling", "rope_parameters",
+	"partial_rotary_factor", "original_max_position_embeddings", "initial_context_length",
+	"bos_token_id", "eos_token_id", "pad_token_id", "dtype", "torch_dtype",
+	"transformers_version", "_name_or_path", "_commit_hash", "_attn_implementation",
+	"_attn_implementation_autoset", "_experts_implementation", "use_cache", "return_dict",
+	"output_attentions", "output_hidden_states", "output_router_logits", "router_aux_loss_coef",
+	"initializer_range", "attention_dropout", "chunk_size_feed_forward", "is_decoder",
+	"is_encoder_decoder", "add_cross_attention", "tie_encoder_decoder", "torchscript",
+	"pretraining_tp", "id2label", "label2id", "num_labels", "problem_type",
+	"task_specific_params", "finetuning_task", "tokenizer_class", "prefix", "sep_token_id",
+	"decoder_start_token_id", "do_sample", "temperature", "top_k", "top_p",
+	"repetition_penalty", "max_length", "max_new_tokens", "unsloth_fixed", "unsloth_version",
+	NULL};
+
+static bool holds(const char *const *list, const char *key)
+{
+	for (; list != NULL && *list != NULL; list++)
+		if (strcmp(*list, key) == 0)
+			return true;
+	return false;
+}
+
+static bool counts(const struct reap_arch *arch, const char *key)
+{
+	for (int i = 0; i < REAP_COUNT_KEYS; i++)
+		if (arch->count[i].key != NULL && strcmp(arch->count[i].key, key) == 0)
+			return true;
+	return false;
+}
+
+int reap_keys_known(const json_t *root, const struct reap_arch *arch, const char *name,
+	struct reap_err *e)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach ((json_t *)(uintptr_t)root, key, v)
+		if (!json_is_null(v) && !holds(shared, key) && !holds(arch->keys, key) &&
+			!counts(arch, key))
+			return reap_fail(e, REAP_EFAIL,
+				"%s: %s: not known of %s, so what it changes is not computed: "
+				"remove it if it changes nothing",
+				name, key, arch->name);
+	return REAP_OK;
+}

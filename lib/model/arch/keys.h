@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/model/arch/arch.h"
 #include "lib/model/model.h"
 
 /* Far above any model, and small enough that products of two fit 64 bits with room to
@@ -38,6 +39,11 @@ REAP_MUST_CHECK int reap_key_none(const json_t *o, const char *key, const char *
 /* What every family has: rms_norm_eps (`eps` when absent) and eos_token_id. */
 REAP_MUST_CHECK int reap_keys_common(struct reap_config *c, const json_t *root, const char *name,
 	double eps, struct reap_err *e);
+
+/* A key that is neither among those of the family nor among those that all have is an
+ * error unless it is null: what it changes would not be computed. */
+REAP_MUST_CHECK int reap_keys_known(const json_t *root, const struct reap_arch *arch,
+	const char *name, struct reap_err *e);
 
 /* Sizes that every family has; 0: must be said. */
 struct reap_sizes {

@@ -49,6 +49,7 @@ static int parse_sizes(struct reap_config *c, const json_t *root, const char *na
 static int parse(struct reap_config *c, const json_t *root, const char *name, struct reap_err *e)
 {
 	static const struct reap_rope_standard rope = {.theta = 10000};
+	uint32_t shared;
 	int rc;
 
 	c->activation = REAP_SWIGLU;
@@ -56,6 +57,10 @@ static int parse(struct reap_config *c, const json_t *root, const char *name, st
 		(rc = reap_key_must(root, "norm_topk_prob", name, false, true, e)) != REAP_OK ||
 		(rc = reap_key_must(root, "use_sliding_window", name, false, false, e)) !=
 			REAP_OK ||
+		(rc = reap_key_must(root, "use_qk_norm", name, true, true, e)) != REAP_OK ||
+		(rc = reap_key_must(root, "qkv_bias", name, false, false, e)) != REAP_OK ||
+		(rc = reap_key_u32(root, "shared_expert_intermediate_size", name, 0, 0, 0, &shared,
+			 e)) != REAP_OK ||
 		(rc = reap_key_none(root, "quantization_config", name, e)) != REAP_OK ||
 		(rc = refuse_dense(root, name, e)) != REAP_OK ||
 		(rc = parse_sizes(c, root, name, e)) != REAP_OK ||
@@ -70,6 +75,11 @@ static int parse(struct reap_config *c, const json_t *root, const char *name, st
 		return reap_fail_memory(e, name);
 	return reap_keys_common(c, root, name, 1e-6, e);
 }
+
+/* A window's keys do nothing without use_sliding_window. */
+static const char *const keys[] = {"norm_topk_prob", "use_sliding_window", "sliding_window",
+	"max_window_layers", "decoder_sparse_step", "mlp_only_layers", "moe_intermediate_size",
+	"use_qk_norm", "qkv_bias", "shared_expert_intermediate_size", NULL};
 
 /* ---- tensors ---- */
 
@@ -95,5 +105,6 @@ const struct reap_arch reap_arch_qwen3_moe = {.name = "qwen3_moe",
 	.count = {{.key = "num_experts", .add = true},
 		{.key = "num_experts_per_tok", .top_k = true, .add = true},
 		{.key = "num_local_experts"}},
+	.keys = keys,
 	.multiple = 1,
 	.parse = parse};
