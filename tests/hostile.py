@@ -252,8 +252,14 @@ kind("infinity-in-router-bias", "model.layers.0.mlp.router.bias: element 0 is in
 kind("nan-in-sinks", "model.layers.1.self_attn.sinks: element 1 is NaN")(lambda c: c.bytes("model.layers.1.self_attn.sinks", 2, b"\xff\xff"))
 kind("nan-in-norm", "model.layers.1.post_attention_layernorm.weight: element 63 is NaN")(lambda c: c.bytes("model.layers.1.post_attention_layernorm.weight", 126, b"\x81\x7f"))
 kind("nan-in-final-norm", "model.norm.weight: element 0 is NaN")(lambda c: c.bytes("model.norm.weight", 0, b"\xc0\x7f"))
-kind("check-nan-in-matrix", "model.layers.1.self_attn.v_proj.weight: element 9 is NaN")(lambda c: c.bytes("model.layers.1.self_attn.v_proj.weight", 18, b"\xc0\x7f"))
+kind("nan-in-matrix", "model.layers.1.self_attn.v_proj.weight: element 9 is NaN")(lambda c: c.bytes("model.layers.1.self_attn.v_proj.weight", 18, b"\xc0\x7f"))
+kind("infinity-in-embedding", "model.embed_tokens.weight: element 2 is infinite")(lambda c: c.bytes("model.embed_tokens.weight", 4, b"\x80\x7f"))
+kind("nan-in-bf16-expert", "model.layers.1.mlp.experts.gate_up_proj: element 24585 is NaN")(lambda c: c.bytes("model.layers.1.mlp.experts.gate_up_proj", 2 * 24585, b"\x81\xff"))
+kind("infinity-in-last-bf16-expert", "model.layers.0.mlp.experts.down_proj: element 32767 is infinite")(lambda c: c.bytes("model.layers.0.mlp.experts.down_proj", 2 * 32767, b"\x80\xff"))
+kind("nan-in-f32-bias", "model.layers.0.mlp.experts.gate_up_proj_bias: element 1023 is NaN")(lambda c: c.exchange("model.layers.0.mlp.experts.gate_up_proj_bias", "F32", bytes(4 * 1023) + b"\1\0\x80\x7f"))
+kind("infinity-in-f16-bias", "model.layers.1.mlp.experts.down_proj_bias: element 0 is infinite")(lambda c: c.exchange("model.layers.1.mlp.experts.down_proj_bias", "F16", b"\0\xfc" + bytes(2 * 511)))
 kind("scale-255", "model.layers.1.mlp.experts.down_proj_scales: expert 0: scale 5 is 255")(lambda c: c.bytes("model.layers.1.mlp.experts.down_proj_scales", 5, b"\xff"))
+kind("scale-253", "model.layers.0.mlp.experts.gate_up_proj_scales: expert 1: scale 0 is 253 (infinity)")(lambda c: c.bytes("model.layers.0.mlp.experts.gate_up_proj_scales", 256, b"\xfd"))
 
 # ---- the config ----
 kind("config-missing", "config.json: No such file")(lambda c: os.unlink(c.path("config.json")))
@@ -294,6 +300,9 @@ kind("config-rope-context-disagrees", "initial_context_length is 64, but origina
 kind("config-theta", "rope_theta: 0 is not above 1")(lambda c: c.config(rope_theta=0))
 kind("config-limit", "swiglu_limit: transformers 4 takes 7 whatever stands here, transformers 5 takes -1")(lambda c: c.config(swiglu_limit=-1))
 kind("config-eps", "rms_norm_eps: not a number")(lambda c: c.config(rms_norm_eps="small"))
+kind("config-own-code", "config.json: auto_map: not known of gpt_oss, so what it changes is not computed")(lambda c: c.config(auto_map={"AutoModelForCausalLM": "modeling_own.OwnForCausalLM"}))
+kind("config-softcapping", "final_logit_softcapping: not known of gpt_oss")(lambda c: c.config(final_logit_softcapping=30.0))
+kind("config-of-layers", "per_layer_config: not known of gpt_oss")(lambda c: c.config(per_layer_config={"0": {"sliding_window": 4}}))
 kind("config-eos", "eos_token_id")(lambda c: c.config(eos_token_id=257))
 
 
@@ -454,7 +463,7 @@ same("bf16-taken-stale-quantisation", "bf16", lambda c: c.config(quantization_co
 def main():
     base, bf16_base, out = os.path.realpath(sys.argv[1]), os.path.realpath(sys.argv[2]), sys.argv[3]
     for name, expect, change in KINDS:
-        change(Copy(bf16_base if name.startswith("bf16") else base, os.path.join(out, name)))
+        change(Copy(bf16_base if "bf16" in name else base, os.path.join(out, name)))
         print("%s\t%s" % (name, expect))
 
 

@@ -36,8 +36,9 @@ extern const struct reap_format reap_format_bf16, reap_format_small;
  * group a scale byte s that stands for 2^(s-127). */
 extern const struct reap_format reap_format_mxfp4;
 
-/* The scale byte that stands for NaN.  A finite BF16 value comes of every s <= 252. */
-enum { REAP_MXFP4_NAN = 255 };
+/* The largest scale byte with which every number is finite, in BF16 too, and the one that
+ * stands for NaN. */
+enum { REAP_MXFP4_MOST = 252, REAP_MXFP4_NAN = 255 };
 
 bool reap_format_takes(const struct reap_format *f, enum reap_weight_part p,
 	enum reap_st_dtype type);

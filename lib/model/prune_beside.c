@@ -26,7 +26,8 @@ static int copy_file(struct reap_prune *r, const char *path, const char *name, s
 	before = reap_stamp(&st);
 	if ((rc = reap_check_download_of(fd, path, e)) == REAP_OK &&
 		(rc = reap_prune_begin_file(r, name, e)) == REAP_OK &&
-		(rc = reap_pump_copy(r->pump, fd, path, 0, before.bytes, e)) == REAP_OK &&
+		(rc = reap_pump_copy(r->pump, fd, path, 0, before.bytes, NULL, NULL, e)) ==
+			REAP_OK &&
 		(rc = reap_prune_end_file(r, name, e)) == REAP_OK &&
 		(fstat(fd, &st) != 0 || reap_stamp_compare(&before, &st) == REAP_CHANGED))
 		rc = reap_fail(e, REAP_EFAIL, "%s: was changed while it was read", path);

@@ -172,27 +172,23 @@ int reap_pump_put(struct reap_pump *p, const void *bytes, size_t n, struct reap_
 }
 
 int reap_pump_copy(struct reap_pump *p, int fd, const char *name, uint64_t offset, uint64_t n,
-	struct reap_err *e)
+	reap_pump_look *look, void *arg, struct reap_err *e)
 {
 	while (n > 0) {
-		const size_t room = BUFFER - p->fill, step = n < room ? (size_t)n : room;
-		const ssize_t r =
-			pread(fd, p->buffer[p->put % BUFFERS] + p->fill, step, (off_t)offset);
+		const size_t room = BUFFER - p->fill,
+			     whole = look != NULL ? room & ~(size_t)7 : room;
+		const size_t step = n <= room ? (size_t)n : whole;
+		uint8_t *to = p->buffer[p->put % BUFFERS] + p->fill;
 		int rc;
 
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0)
-			return reap_fail_errno(e, "%s", name);
-		if (r == 0)
-			return reap_fail(e, REAP_EFAIL,
-				"%s: ends at byte %" PRIu64 ", it was longer when it was opened",
-				name, offset);
-		p->fill += (size_t)r;
-		p->read += (uint64_t)r;
-		offset += (uint64_t)r;
-		n -= (uint64_t)r;
-		if (p->fill == BUFFER && (rc = pass_on(p, e)) != REAP_OK)
+		if ((rc = reap_read_at(fd, name, to, step, offset, e)) != REAP_OK ||
+			(look != NULL && (rc = look(arg, to, step, e)) != REAP_OK))
+			return rc;
+		p->fill += step;
+		p->read += step;
+		offset += step;
+		n -= step;
+		if ((p->fill == BUFFER || n > 0) && (rc = pass_on(p, e)) != REAP_OK)
 			return rc;
 	}
 	return REAP_OK;

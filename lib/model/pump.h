@@ -24,12 +24,16 @@ void reap_pump_close(struct reap_pump *p); /* an unfinished file stays; NULL all
 /* Begin a new file, which must not exist. */
 REAP_MUST_CHECK int reap_pump_begin(struct reap_pump *p, const char *path, struct reap_err *e);
 
+/* Looks at bytes that are copied; an error ends the copying. */
+typedef int reap_pump_look(void *arg, const uint8_t *bytes, size_t n, struct reap_err *e);
+
 /* Append bytes from memory, or n bytes from `offset` on of the file fd, called
- * `name` in messages; fewer there than n is an error. */
+ * `name` in messages; fewer there than n is an error.  `look` (NULL: nobody) gets them in
+ * pieces of a multiple of 8 bytes but for the last. */
 REAP_MUST_CHECK int reap_pump_put(struct reap_pump *p, const void *bytes, size_t n,
 	struct reap_err *e);
 REAP_MUST_CHECK int reap_pump_copy(struct reap_pump *p, int fd, const char *name, uint64_t offset,
-	uint64_t n, struct reap_err *e);
+	uint64_t n, reap_pump_look *look, void *arg, struct reap_err *e);
 
 /* Write what is buffered, sync and close the file; its digest and size. */
 REAP_MUST_CHECK int reap_pump_end(struct reap_pump *p, char sha256[REAP_SHA256_HEX],

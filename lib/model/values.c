@@ -67,29 +67,6 @@ static size_t piece(const struct reap_tensor *t, uint64_t at)
 	return t->bytes - at < PIECE ? (size_t)(t->bytes - at) : PIECE;
 }
 
-int reap_values_finite(const struct reap_model *m, const struct reap_tensor *t, struct reap_err *e)
-{
-	const size_t size = reap_st_dtype_size(t->dtype);
-	uint8_t bytes[PIECE];
-	float value[PIECE / 2];
-	size_t n;
-	int rc;
-
-	if (t->dtype != REAP_ST_BF16 && t->dtype != REAP_ST_F16 && t->dtype != REAP_ST_F32)
-		return REAP_OK;
-	for (uint64_t at = 0; (n = piece(t, at)) > 0; at += n) {
-		if ((rc = reap_checkpoint_read(m->ckpt, t, at, bytes, n, e)) != REAP_OK)
-			return rc;
-		floats(t->dtype, bytes, n / size, value);
-		for (size_t i = 0; i < n / size; i++)
-			if (!isfinite(value[i]))
-				return reap_fail(e, REAP_EFAIL, "%s: %s: element %" PRIu64 " is %s",
-					file_of(m, t), t->name, at / size + i,
-					isnan(value[i]) ? "NaN" : "infinite");
-	}
-	return REAP_OK;
-}
-
 static int check_not_zero(const struct reap_model *m, const struct reap_tensor *t,
 	struct reap_err *e)
 {
@@ -140,74 +117,157 @@ int reap_values_check(const struct reap_model *m, struct reap_err *e)
 	return rc;
 }
 
-/* A part of one expert's weight, in pieces. */
-struct expert_check {
-	const char *path;
-	struct reap_share share;
-	uint32_t expert;
-	bool nan;       /* bytes of 255 are NaN */
-	bool seen;      /* something but 0 */
-	uint64_t bytes; /* looked at */
-};
+/* ---- while it is read ---- */
 
-static struct expert_check begin(const struct reap_model *m, const struct reap_bound *b,
-	enum reap_weight_part p, uint32_t expert)
+struct reap_watch reap_watch_tensor(const struct reap_model *m, const struct reap_tensor *t,
+	uint64_t from)
 {
-	return (struct expert_check){.path = file_of(m, b->part[p]),
-		.share = reap_expert_share(b, p, expert),
-		.expert = expert,
-		.nan = b->format == &reap_format_mxfp4 && p == REAP_SCALES};
+	return (struct reap_watch){.path = file_of(m, t),
+		.tensor = t,
+		.from = from,
+		.at = from,
+		.finite = true};
 }
 
-static int check_piece(struct expert_check *c, const uint8_t *p, size_t n, struct reap_err *e)
+struct reap_watch reap_watch_expert(const struct reap_model *m, const struct reap_bound *b,
+	enum reap_weight_part p, uint32_t expert)
 {
-	const uint8_t *bad = c->nan ? memchr(p, REAP_MXFP4_NAN, n) : NULL;
+	const struct reap_share s = reap_expert_share(b, p, expert);
+	struct reap_watch w = reap_watch_tensor(m, s.tensor, s.at);
+
+	w.expert = expert;
+	w.of_expert = true;
+	w.scales = b->format == &reap_format_mxfp4 && p == REAP_SCALES;
+	return w;
+}
+
+/* The bits of the exponents in eight bytes; all of them set is NaN or infinity.  0: a type
+ * without such. */
+static uint64_t exponents(enum reap_st_dtype type)
+{
+	switch (type) {
+	case REAP_ST_BF16:
+		return 0x7f807f807f807f80;
+	case REAP_ST_F16:
+		return 0x7c007c007c007c00;
+	case REAP_ST_F32:
+		return 0x7f8000007f800000;
+	default:
+		return 0;
+	}
+}
+
+/* Eight bytes at a time: one added to an exponent of ones carries into the place of the
+ * sign. */
+static bool all_finite(uint64_t exponent, const uint8_t *p, size_t n)
+{
+	const uint64_t one = exponent & ~(exponent << 1), sign = ~exponent & (exponent << 1);
+	uint64_t word, carried = 0;
+
+	for (; n >= sizeof(word); p += sizeof(word), n -= sizeof(word)) {
+		memcpy(&word, p, sizeof(word));
+		carried |= (word & exponent) + one;
+	}
+	word = 0;
+	memcpy(&word, p, n);
+	carried |= (word & exponent) + one;
+	return (carried & sign) == 0;
+}
+
+static int refuse_number(const struct reap_watch *w, const uint8_t *p, size_t n, struct reap_err *e)
+{
+	const size_t size = reap_st_dtype_size(w->tensor->dtype);
+	float v = 0;
+	size_t i = 0;
+
+	for (; i < n / size; i++) {
+		floats(w->tensor->dtype, p + i * size, 1, &v);
+		if (!isfinite(v))
+			break;
+	}
+	return reap_fail(e, REAP_EFAIL, "%s: %s: element %" PRIu64 " is %s", w->path,
+		w->tensor->name, w->at / size + i, isnan(v) ? "NaN" : "infinite");
+}
+
+/* A scale with which a number is not finite; NULL: none. */
+static const uint8_t *bad_scale(const uint8_t *p, size_t n)
+{
+	const uint8_t *bad = NULL;
+
+	for (int s = REAP_MXFP4_NAN; s > REAP_MXFP4_MOST && bad == NULL; s--)
+		bad = memchr(p, s, n);
+	return bad;
+}
+
+int reap_watch_look(void *watch, const uint8_t *p, size_t n, struct reap_err *e)
+{
+	struct reap_watch *w = watch;
+	const uint64_t exponent = w->finite ? exponents(w->tensor->dtype) : 0;
+	const uint8_t *bad = w->scales ? bad_scale(p, n) : NULL;
 
 	if (bad != NULL)
-		return reap_fail(e, REAP_EFAIL, "%s: %s: expert %u: scale %" PRIu64 " is 255 (NaN)",
-			c->path, c->share.tensor->name, c->expert, c->bytes + (uint64_t)(bad - p));
-	c->seen = c->seen || !all_zero(p, n);
-	c->bytes += n;
+		return reap_fail(e, REAP_EFAIL, "%s: %s: expert %u: scale %" PRIu64 " is %u (%s)",
+			w->path, w->tensor->name, w->expert, w->at - w->from + (uint64_t)(bad - p),
+			*bad, *bad == REAP_MXFP4_NAN ? "NaN" : "infinity");
+	if (exponent != 0 && !all_finite(exponent, p, n))
+		return refuse_number(w, p, n, e);
+	w->seen = w->seen || !all_zero(p, n);
+	w->at += n;
 	return REAP_OK;
 }
 
-static int check_seen(const struct expert_check *c, struct reap_err *e)
+int reap_watch_end(const struct reap_watch *w, struct reap_err *e)
 {
-	if (c->seen)
+	if (w->seen || !w->of_expert)
 		return REAP_OK;
 	return reap_fail(e, REAP_EFAIL,
-		"%s: %s: expert %u: all zero, as a hole in the file reads: it is damaged", c->path,
-		c->share.tensor->name, c->expert);
+		"%s: %s: expert %u: all zero, as a hole in the file reads: it is damaged", w->path,
+		w->tensor->name, w->expert);
+}
+
+int reap_values_finite(const struct reap_model *m, const struct reap_tensor *t, struct reap_err *e)
+{
+	struct reap_watch w = reap_watch_tensor(m, t, 0);
+	uint8_t bytes[PIECE];
+	size_t n;
+	int rc = REAP_OK;
+
+	while (exponents(t->dtype) != 0 && (n = piece(t, w.at)) > 0 && rc == REAP_OK)
+		if ((rc = reap_checkpoint_read(m->ckpt, t, w.at, bytes, n, e)) == REAP_OK)
+			rc = reap_watch_look(&w, bytes, n, e);
+	return rc;
 }
 
 int reap_values_check_expert(const struct reap_model *m, const struct reap_bound *b,
 	enum reap_weight_part p, uint32_t expert, struct reap_err *e)
 {
-	struct expert_check c = begin(m, b, p, expert);
+	struct reap_watch w = reap_watch_expert(m, b, p, expert);
+	const uint64_t end = w.at + reap_expert_share(b, p, expert).bytes;
 	uint8_t bytes[PIECE];
 	int rc;
 
 	/* Of codes, the first that is not 0 is enough. */
-	while (c.bytes < c.share.bytes && (c.nan || !c.seen)) {
-		const uint64_t left = c.share.bytes - c.bytes;
-		const size_t n = left < PIECE ? (size_t)left : PIECE;
+	while (w.at < end && (w.scales || !w.seen)) {
+		const size_t n = end - w.at < PIECE ? (size_t)(end - w.at) : PIECE;
 
-		if ((rc = reap_checkpoint_read(m->ckpt, c.share.tensor, c.share.at + c.bytes, bytes,
-			     n, e)) != REAP_OK ||
-			(rc = check_piece(&c, bytes, n, e)) != REAP_OK)
+		if ((rc = reap_checkpoint_read(m->ckpt, w.tensor, w.at, bytes, n, e)) != REAP_OK ||
+			(rc = reap_watch_look(&w, bytes, n, e)) != REAP_OK)
 			return rc;
 	}
-	return check_seen(&c, e);
+	return reap_watch_end(&w, e);
 }
 
-/* The same in the mapping. */
+/* The same in the mapping.  That numbers are finite shows in the results. */
 static int check_mapped(const struct reap_model *m, const struct reap_bound *b,
 	enum reap_weight_part p, uint32_t expert, struct reap_err *e)
 {
-	struct expert_check c = begin(m, b, p, expert);
-	int rc = check_piece(&c, c.share.tensor->data + c.share.at, c.share.bytes, e);
+	const struct reap_share s = reap_expert_share(b, p, expert);
+	struct reap_watch w = reap_watch_expert(m, b, p, expert);
+	int rc;
 
-	return rc == REAP_OK ? check_seen(&c, e) : rc;
+	w.finite = false;
+	rc = reap_watch_look(&w, s.tensor->data + s.at, s.bytes, e);
+	return rc == REAP_OK ? reap_watch_end(&w, e) : rc;
 }
 
 int reap_model_check_expert(const struct reap_model *m, const struct reap_layer *y, uint32_t expert,

@@ -85,13 +85,16 @@ static int get_scales(struct weighing *w, const struct reap_bound *b, uint32_t e
 	struct reap_err *e)
 {
 	const struct reap_share s = reap_expert_share(b, REAP_SCALES, expert);
-	int rc = reap_values_check_expert(w->m, b, REAP_SCALES, expert, e);
+	struct reap_watch watch = reap_watch_expert(w->m, b, REAP_SCALES, expert);
+	int rc;
 
-	if (rc != REAP_OK)
-		return rc;
 	if (!reap_grow(&w->scales, &w->scales_cap, s.bytes, 1))
 		return reap_fail_memory(e, s.tensor->name);
-	return reap_checkpoint_read(w->m->ckpt, s.tensor, s.at, w->scales, s.bytes, e);
+	if ((rc = reap_checkpoint_read(w->m->ckpt, s.tensor, s.at, w->scales, s.bytes, e)) !=
+			REAP_OK ||
+		(rc = reap_watch_look(&watch, w->scales, s.bytes, e)) != REAP_OK)
+		return rc;
+	return reap_watch_end(&watch, e);
 }
 
 /* One expert's matrix: MXFP4, else of floats. */
@@ -100,23 +103,23 @@ static int add_matrix(struct weighing *w, const struct reap_bound *b, uint32_t e
 {
 	const struct reap_share s = reap_expert_share(b, REAP_CODES, expert);
 	const bool mxfp4 = b->format == &reap_format_mxfp4;
-	int rc = reap_values_check_expert(w->m, b, REAP_CODES, expert, e);
+	struct reap_watch watch = reap_watch_expert(w->m, b, REAP_CODES, expert);
+	int rc = mxfp4 ? get_scales(w, b, expert, e) : REAP_OK;
 
-	if (rc == REAP_OK && mxfp4)
-		rc = get_scales(w, b, expert, e);
 	for (uint64_t at = 0; at < s.bytes && rc == REAP_OK; at += PIECE) {
 		const size_t n = s.bytes - at < PIECE ? (size_t)(s.bytes - at) : PIECE;
 
-		rc = reap_checkpoint_read(w->m->ckpt, s.tensor, s.at + at, w->bytes, n, e);
-		if (rc != REAP_OK)
-			break;
+		if ((rc = reap_checkpoint_read(w->m->ckpt, s.tensor, s.at + at, w->bytes, n, e)) !=
+				REAP_OK ||
+			(rc = reap_watch_look(&watch, w->bytes, n, e)) != REAP_OK)
+			return rc;
 		if (mxfp4)
 			add_blocks(w, n, w->scales + at / BLOCK, x);
 		else
 			add_values(w, s.tensor, n, x);
 		reap_tick(w->progress, w->done += n, w->total);
 	}
-	return rc;
+	return rc == REAP_OK ? reap_watch_end(&watch, e) : rc;
 }
 
 /* The matrices of one expert of a layer. */
