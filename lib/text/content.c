@@ -21,8 +21,8 @@ struct reap_content {
 	int fd;
 	bool own_fd;              /* not standard input */
 	struct reap_unzip *unzip; /* NULL: not compressed */
-	enum reap_table kind;     /* of a table */
-	pid_t child;              /* its reader, 0: none or gone */
+	enum reap_table kind;     /* of a table, and what reads it */
+	struct reap_child reader;
 	bool seekable, array;
 	uint64_t start; /* where the first byte lies: standard input may be part read */
 	uint64_t bytes;
@@ -31,7 +31,6 @@ struct reap_content {
 int reap_content_read(struct reap_content *c, void *buf, size_t n, uint64_t at, size_t *got,
 	struct reap_err *e)
 {
-	pid_t child = c->child;
 	ssize_t m;
 
 	if (c->unzip != NULL)
@@ -43,10 +42,9 @@ int reap_content_read(struct reap_content *c, void *buf, size_t n, uint64_t at, 
 	if (m < 0)
 		return reap_fail_errno(e, "%s", c->name);
 	*got = (size_t)m;
-	if (m > 0 || child == 0)
+	if (m > 0 || c->reader.pid == 0)
 		return REAP_OK;
-	c->child = 0;
-	return reap_table_wait(c->name, c->kind, child, e);
+	return reap_table_wait(c->name, c->kind, &c->reader, e);
 }
 
 /* Copy what can be read once to a file without a name. */
@@ -96,7 +94,7 @@ static int look_inside(struct reap_content *c, const char *column, struct reap_e
 	if (!reap_table_knows(head, (size_t)n, &c->kind))
 		return REAP_OK;
 	c->seekable = false;
-	rc = reap_table_start(c->name, c->kind, column, in, &c->fd, &c->child, e);
+	rc = reap_table_start(c->name, c->kind, column, in, &c->fd, &c->reader, e);
 	if (rc == REAP_OK && c->own_fd)
 		close(in);
 	if (rc == REAP_OK)
@@ -165,8 +163,7 @@ void reap_content_close(struct reap_content *c)
 		return;
 	if (c->own_fd && c->fd >= 0)
 		close(c->fd);
-	if (c->child != 0)
-		reap_table_stop(c->child);
+	reap_child_stop(&c->reader);
 	reap_unzip_close(c->unzip);
 	free(c->name);
 	free(c);

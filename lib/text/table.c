@@ -3,9 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -13,8 +10,6 @@
 
 #include "lib/base/embedded.h"
 #include "lib/base/mem.h"
-
-extern char **environ;
 
 enum { NO_MODULE = 97 };
 
@@ -116,27 +111,10 @@ static char *duckdb_statement(const char *const *name, size_t n)
 	return s;
 }
 
-/* Run argv with `in` and `out` as its standard input and output; 0 or an errno. */
-static int spawn(const char *const argv[], int in, int out, pid_t *child)
-{
-	posix_spawn_file_actions_t actions;
-	int rc = posix_spawn_file_actions_init(&actions);
-
-	if (rc != 0)
-		return rc;
-	rc = posix_spawn_file_actions_adddup2(&actions, in, 0);
-	if (rc == 0)
-		rc = posix_spawn_file_actions_adddup2(&actions, out, 1);
-	if (rc == 0)
-		rc = posix_spawnp(child, argv[0], &actions, NULL, (char *const *)argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	return rc;
-}
-
 /* The file is the child's standard input and the names of columns are literals or
  * arguments, so that no name is ever read as something else. */
 static int start(const char *path, enum reap_table kind, const char *column, int in, int out,
-	pid_t *child, struct reap_err *e)
+	struct reap_child *child, struct reap_err *e)
 {
 	const char *name[MAX_COLUMNS];
 	size_t n = wanted(column, name);
@@ -151,9 +129,9 @@ static int start(const char *path, enum reap_table kind, const char *column, int
 	if (statement == NULL)
 		return reap_fail_memory(e, path);
 	if (kind == REAP_TABLE_PARQUET)
-		why = spawn(by_duckdb, in, out, child);
+		why = reap_child_start(child, by_duckdb, in, out);
 	if (why == ENOENT)
-		why = spawn(by_python, in, out, child);
+		why = reap_child_start(child, by_python, in, out);
 	if (why == ENOENT) {
 		rc = no_reader(path, kind, e);
 	} else if (why != 0) {
@@ -165,7 +143,7 @@ static int start(const char *path, enum reap_table kind, const char *column, int
 }
 
 int reap_table_start(const char *path, enum reap_table kind, const char *column, int in, int *fd,
-	pid_t *child, struct reap_err *e)
+	struct reap_child *child, struct reap_err *e)
 {
 	int ends[2], rc;
 
@@ -182,29 +160,23 @@ int reap_table_start(const char *path, enum reap_table kind, const char *column,
 	return rc;
 }
 
-int reap_table_wait(const char *path, enum reap_table kind, pid_t child, struct reap_err *e)
+int reap_table_wait(const char *path, enum reap_table kind, struct reap_child *child,
+	struct reap_err *e)
 {
+	char said[300];
 	int status;
-	pid_t r;
 
-	while ((r = waitpid(child, &status, 0)) < 0 && errno == EINTR)
-		;
-	if (r < 0)
+	if (reap_child_end(child, &status, said, sizeof(said)) != 0)
 		return reap_fail_errno(e, "%s: its reader", path);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_MODULE)
 		return no_reader(path, kind, e);
 	if (WIFSIGNALED(status))
 		return reap_fail(e, REAP_EFAIL, "%s: its reader died of signal %d", path,
 			WTERMSIG(status));
+	if (WEXITSTATUS(status) != 0 && said[0] != '\0')
+		return reap_fail(e, REAP_EFAIL, "%s: its reader says: %s", path, said);
 	if (WEXITSTATUS(status) != 0)
 		return reap_fail(e, REAP_EFAIL, "%s: its reader failed with exit status %d", path,
 			WEXITSTATUS(status));
 	return REAP_OK;
-}
-
-void reap_table_stop(pid_t child)
-{
-	kill(child, SIGTERM);
-	while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
-		;
 }

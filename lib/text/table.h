@@ -9,8 +9,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
 
+#include "lib/base/child.h"
 #include "lib/base/err.h"
 
 enum reap_table { REAP_TABLE_PARQUET, REAP_TABLE_ARROW };
@@ -22,13 +22,10 @@ bool reap_table_knows(const void *head, size_t n, enum reap_table *kind);
  * JSON lines to *fd: input_ids, keep_mask and `column`, or for NULL all that rows can be
  * made of (lib/text/rows.h).  `path` stands in messages. */
 REAP_MUST_CHECK int reap_table_start(const char *path, enum reap_table kind, const char *column,
-	int in, int *fd, pid_t *child, struct reap_err *e);
+	int in, int *fd, struct reap_child *child, struct reap_err *e);
 
-/* Wait for it after the end of its output; an error when it failed. */
-REAP_MUST_CHECK int reap_table_wait(const char *path, enum reap_table kind, pid_t child,
-	struct reap_err *e);
-
-/* Stop one whose output is no longer wanted. */
-void reap_table_stop(pid_t child);
+/* Wait for it after the end of its output; an error, with what it said, when it failed. */
+REAP_MUST_CHECK int reap_table_wait(const char *path, enum reap_table kind,
+	struct reap_child *child, struct reap_err *e);
 
 #endif

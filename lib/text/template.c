@@ -3,26 +3,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/base/child.h"
 #include "lib/base/embedded.h"
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
-
-extern char **environ;
 
 enum { NO_MODULE = 97, CHUNK = 1 << 16, MAX_ANSWER = 1 << 30 };
 
 struct reap_template {
 	char *dir;
 	int fd; /* to and from the process; -1: not started */
-	pid_t child;
+	struct reap_child child;
 	char *buf; /* what it answered: n bytes */
 	size_t n, cap;
 	uint64_t rewritten;
@@ -45,11 +42,7 @@ void reap_template_close(struct reap_template *t)
 		return;
 	if (t->fd >= 0)
 		close(t->fd);
-	if (t->child > 0) {
-		kill(t->child, SIGTERM);
-		while (waitpid(t->child, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
+	reap_child_stop(&t->child);
 	free(t->buf);
 	free(t->dir);
 	free(t);
@@ -70,43 +63,35 @@ static int no_reader(const struct reap_template *t, struct reap_err *e)
 static int start(struct reap_template *t, struct reap_err *e)
 {
 	const char *argv[] = {"python3", "-c", reap_template_py, t->dir, NULL};
-	posix_spawn_file_actions_t actions;
 	int ends[2], why;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
 		return reap_fail_errno(e, "%s: chat template", t->dir);
 	fcntl(ends[0], F_SETFD, FD_CLOEXEC);
 	fcntl(ends[1], F_SETFD, FD_CLOEXEC);
-	if ((why = posix_spawn_file_actions_init(&actions)) == 0) {
-		why = posix_spawn_file_actions_adddup2(&actions, ends[1], 0);
-		if (why == 0)
-			why = posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-		if (why == 0)
-			why = posix_spawnp(&t->child, argv[0], &actions, NULL,
-				(char *const *)(uintptr_t)argv, environ);
-		posix_spawn_file_actions_destroy(&actions);
-	}
+	why = reap_child_start(&t->child, argv, ends[1], ends[1]);
 	close(ends[1]);
 	t->fd = ends[0];
 	if (why == 0)
 		return REAP_OK;
-	t->child = 0;
 	if (why == ENOENT)
 		return no_reader(t, e);
 	errno = why;
 	return reap_fail_errno(e, "%s: cannot start its chat template", t->dir);
 }
 
-/* It ended: what it had to say stands on standard error. */
 static int ended(struct reap_template *t, struct reap_err *e)
 {
+	char said[300];
 	int status = 0;
 
-	while (waitpid(t->child, &status, 0) < 0 && errno == EINTR)
-		;
-	t->child = 0;
+	if (reap_child_end(&t->child, &status, said, sizeof(said)) != 0)
+		return reap_fail_errno(e, "%s: its chat template", t->dir);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_MODULE)
 		return no_reader(t, e);
+	if (said[0] != '\0')
+		return reap_fail(e, REAP_EFAIL, "%s: its chat template cannot be run: %s", t->dir,
+			said);
 	return reap_fail(e, REAP_EFAIL, "%s: its chat template cannot be run (status %d)", t->dir,
 		status);
 }
@@ -197,7 +182,7 @@ int reap_template_render(struct reap_template *t, const json_t *messages, const 
 
 	if (rc == REAP_OK && t->fd < 0)
 		rc = start(t, e);
-	else if (rc == REAP_OK && t->child == 0)
+	else if (rc == REAP_OK && t->child.pid == 0)
 		rc = reap_fail(e, REAP_EFAIL, "%s: its chat template cannot be run", t->dir);
 	if (rc == REAP_OK && (rc = send_line(t, line, e)) == REAP_OK &&
 		(rc = read_line(t, e)) == REAP_OK) {
