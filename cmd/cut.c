@@ -133,7 +133,7 @@ static int cut(const struct opts *o, const struct reap_loaded *in, const char *n
 	int rc = how_many(o, &in->head.model, &sel.keep_n, e);
 
 	if (rc == REAP_OK && (rc = reap_select(&in->scores, &sel, name, p, e)) == REAP_OK)
-		rc = reap_scores_digest(&in->scores, &in->head.model, p->scores_sha256, e);
+		rc = reap_scores_digest(&in->scores, &in->head, p->scores_sha256, e);
 	return rc;
 }
 
@@ -360,9 +360,9 @@ static int check_halves(const struct sweep *s, struct reap_err *e)
 	char a[REAP_SHA256_HEX], b[REAP_SHA256_HEX];
 	int rc;
 
-	if ((rc = reap_scores_digest(&s->half[0].scores, &s->half[0].head.model, a, e)) ==
+	if ((rc = reap_scores_digest(&s->half[0].scores, &s->half[0].head, a, e)) ==
 			REAP_OK &&
-		(rc = reap_scores_digest(&s->half[1].scores, &s->half[1].head.model, b, e)) ==
+		(rc = reap_scores_digest(&s->half[1].scores, &s->half[1].head, b, e)) ==
 			REAP_OK &&
 		strcmp(a, b) == 0)
 		rc = reap_fail(e, REAP_EFAIL, "%s: the same scores as %s, not another half",
@@ -411,7 +411,9 @@ static int sweep(const struct opts *o, struct reap_err *e)
 	for (int i = 0; i < o->halves; i++)
 		if ((rc = load(o->half[i], 0, &s.half[i], &s.half_name[i], e)) != REAP_OK ||
 			(rc = reap_model_id_match(s.name, &s.in.head.model, s.half_name[i],
-				 &s.half[i].head.model, e)) != REAP_OK)
+				 &s.half[i].head.model, e)) != REAP_OK ||
+			(rc = reap_header_same_precision(s.half_name[i], &s.half[i].head, s.name,
+				 &s.in.head, e)) != REAP_OK)
 			goto out;
 	if (o->halves > 0 && (rc = check_halves(&s, e)) != REAP_OK)
 		goto out;

@@ -113,11 +113,12 @@ far() {
 	done
 }
 
+shard() { # NUMBER BACKEND: one of two
+	gen 2 8 2 10 4 "$1" 2 | reap-show | jq -c "if .reap then .backend = \"$2\" else . end" |
+		reap-show --encode trace --no-history
+}
+
 @test "traces of different arithmetic: added up, and said" {
-	shard() { # NUMBER BACKEND
-		gen 2 8 2 10 4 "$1" 2 | reap-show | jq -c "if .reap then .backend = \"$2\" else . end" |
-			reap-show --encode trace --no-history
-	}
 	shard 0 one >"$TMP/0"
 	shard 1 two >"$TMP/1"
 	reap-accum --no-history "$TMP/0" "$TMP/1" >"$TMP/mixed" 2>"$TMP/err"
@@ -125,6 +126,57 @@ far() {
 	shard 1 one >"$TMP/1"
 	reap-accum --no-history "$TMP/0" "$TMP/1" 2>"$TMP/err" | cmp - "$TMP/mixed"
 	[ ! -s "$TMP/err" ]
+}
+
+@test "inputs in 8 bits add up with their like only; all that is made of them says so" {
+	local not="not made with inputs of experts in 8 bits (REAP_GEMM=i8), but"
+	local f coarse="gemm: i8 (i8); kernels: avx2"
+	shard 0 "$coarse" >"$TMP/0"
+	shard 1 "$coarse" >"$TMP/1"
+	shard 1 one >"$TMP/other"
+	fails 1 "$TMP/other: $not $TMP/0 was" reap-accum -q "$TMP/0" "$TMP/other"
+	fails 1 "$TMP/0: ${not#not }" reap-accum -q "$TMP/other" "$TMP/0"
+	for f in 0 1 other; do accum --rule none "$TMP/$f" >"$TMP/s$f"; done
+	fails 1 "$TMP/sother: $not $TMP/s0 was" reap-accum --merge "$TMP/s0" "$TMP/sother"
+	reap-accum --merge "$TMP/s0" "$TMP/s1" >"$TMP/merged"
+	accum "$TMP/0" "$TMP/1" >"$TMP/saliency"
+	reap-rank -q "$TMP/saliency" >"$TMP/scores"
+	reap-rank -q --yaml "$TMP/saliency" >"$TMP/yaml"
+	reap-cut -q -n 4 "$TMP/yaml" >"$TMP/plan"
+	for f in merged saliency scores plan; do
+		reap-show "$TMP/$f" | jq -se '.[0].precision == "i8"' >/dev/null || { echo "$f"; return 1; }
+	done
+	grep -x '  precision: i8' "$TMP/yaml"
+	reap-show --summary "$TMP/plan" | grep -x 'precision i8'
+	reap-show "$TMP/saliency" | reap-show --encode saliency --no-history | cmp - "$TMP/saliency"
+	run jq -e .precision <(reap-show "$TMP/sother")
+	[ "$status" -ne 0 ]
+	# Neither the table nor a header can be made to say something else.
+	sed '/  precision: i8/d' "$TMP/yaml" >"$TMP/x"
+	fails 3 "scores_sha256" reap-cut -n 4 "$TMP/x"
+	sed 's/  precision: i8/  precision: i4/' "$TMP/yaml" >"$TMP/x"
+	fails 3 "precision: 'i4', not i8" reap-cut -n 4 "$TMP/x"
+	reap-show "$TMP/plan" | sed 's/"precision":"i8"/"precision":"i4"/' >"$TMP/x"
+	fails 1 "precision: 'i4', not i8" reap-show --encode plan "$TMP/x"
+	reap-show "$TMP/other" | sed '1s/"recipe"/"precision":"i8",&/' >"$TMP/x"
+	fails 1 "precision: not of a stream of kind trace" reap-show --encode trace "$TMP/x"
+	for f in 0 other; do reap-rank -q --method reap "$TMP/s$f" >"$TMP/h$f"; done
+	fails 1 "$TMP/hother: $not $TMP/scores was" reap-cut --sweep --half "$TMP/h0" --half "$TMP/hother" "$TMP/scores"
+}
+
+@test "digests in headers are digests" {
+	small | accum >"$TMP/s"
+	reap-show "$TMP/s" | sed '1s/"digest":"a/"digest":"x/' >"$TMP/x"
+	fails 1 "digest: not 64 lower-case hex digits" reap-show --encode saliency "$TMP/x"
+	reap-show "$TMP/s" | jq -c 'if .reap then .recipe = {name: "r", digest: "e"} else . end' >"$TMP/x"
+	fails 1 "digest: not 64 lower-case hex digits" reap-show --encode saliency "$TMP/x"
+	reap-rank -q --yaml "$TMP/s" >"$TMP/yaml"
+	for key in model_digest scores_sha256 tokens_sha256; do
+		sed "s/\($key: \"\)./\1-/" "$TMP/yaml" >"$TMP/x"
+		fails 3 "$key: not 64 lower-case hex digits" reap-cut -n 4 "$TMP/x"
+	done
+	sed 's/^  model_id: .*/&\n  recipe: {name: r, digest: e}/' "$TMP/yaml" >"$TMP/x"
+	fails 3 "digest: not 64 lower-case hex digits" reap-cut -n 4 "$TMP/x"
 }
 
 @test "--merge: exact, in any order, and careful about what it merges" {

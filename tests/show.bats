@@ -5,7 +5,7 @@ load helpers
 
 lines() {
 	cat <<-'END'
-	{"reap":2,"kind":"trace","model":{"id":"m","digest":"d","layers":2,"experts":8,"top_k":2},"recipe":null,"history":[]}
+	{"reap":2,"kind":"trace","model":{"id":"m","digest":"dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd","layers":2,"experts":8,"top_k":2},"recipe":null,"history":[]}
 	{"t":"route","block":0,"layer":0,"pack":"a","positions":[1,2],"experts":[[1,2],[3,4]],"gates":[[0.5,0.5],[0.1,0.9]],"norms":[[1.0,2.0],[3.0,4.5]],"outliers":0}
 	{"t":"outcome","block":0,"pack":"a","positions":[0,2],"logp":[null,-1.25],"entropy":[null,0.9],"top1":[0,1],"outliers":0}
 	{"t":"other","u":18446744073709551,"i":-5,"f":0.1,"s":"a\"\\\u0001é","b":true,"n":null,"l":[1,[2,{}]]}

@@ -29,11 +29,6 @@ int reap_agree_str(const char *what, const char *a_name, const char *a, const ch
 	return reap_fail(e, REAP_EFAIL, "%s: %s %s, but %s has %s", a_name, what, a, b_name, b);
 }
 
-bool reap_meta_is_coarse(const struct reap_eval_meta *m)
-{
-	return strstr(m->backend, "(i8)") != NULL;
-}
-
 int reap_agree_meta(const char *an, const struct reap_eval_meta *a, const char *bn,
 	const struct reap_eval_meta *b, struct reap_err *e)
 {
@@ -49,7 +44,7 @@ int reap_agree_meta(const char *an, const struct reap_eval_meta *a, const char *
 		(rc = reap_agree_str("prob_scale", an, a->log_scale ? "log" : "linear", bn,
 			 b->log_scale ? "log" : "linear", e)) != REAP_OK)
 		return rc;
-	if (reap_meta_is_coarse(a) != reap_meta_is_coarse(b))
+	if (reap_backend_is_coarse(a->backend) != reap_backend_is_coarse(b->backend))
 		return reap_agree_str("arithmetic", an, a->backend, bn, b->backend, e);
 	if (!a->log_scale)
 		return REAP_OK;

@@ -15,9 +15,6 @@ REAP_MUST_CHECK int reap_agree_f64(const char *what, const char *a_name, double 
 REAP_MUST_CHECK int reap_agree_str(const char *what, const char *a_name, const char *a,
 	const char *b_name, const char *b, struct reap_err *e);
 
-/* Were the inputs of experts rounded to 8 bits (REAP_GEMM=i8)? */
-bool reap_meta_is_coarse(const struct reap_eval_meta *m);
-
 /* The settings that change what a metric means: not shard, tokens and backend, but
  * whether both are coarse. */
 REAP_MUST_CHECK int reap_agree_meta(const char *a_name, const struct reap_eval_meta *a,

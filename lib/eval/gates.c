@@ -483,7 +483,7 @@ static void note_pair(const struct reap_pair *p, struct reap_verdict *v)
 			"the models were run with different arithmetic (%s and %s): the "
 			"differences contain that too",
 			p->left_meta.backend, p->right_meta.backend);
-	if (reap_meta_is_coarse(&p->left_meta))
+	if (reap_backend_is_coarse(p->left_meta.backend))
 		add_note(v,
 			"both models were run with inputs of experts in 8 bits (REAP_GEMM=i8), "
 			"coarser than bf16: the differences contain that too");

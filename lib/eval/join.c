@@ -181,7 +181,8 @@ int reap_eval_join(struct reap_writer *w, struct reap_eval_shard *shards, size_t
 		h[i].recount = (struct reap_recount){.meta = &shards[i].meta, .grid = &grid};
 		h[i].name = reap_reader_name(shards[i].reader);
 		if (strcmp(shards[i].meta.backend, meta.backend) != 0)
-			strcpy(meta.backend, reap_meta_is_coarse(&meta) ? "mixed (i8)" : "mixed");
+			strcpy(meta.backend,
+				reap_backend_is_coarse(meta.backend) ? "mixed (i8)" : "mixed");
 	}
 	if ((rc = check_set(h, n, e)) == REAP_OK &&
 		(rc = reap_grid_init(&grid, &meta, e)) == REAP_OK)

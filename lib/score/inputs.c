@@ -100,7 +100,9 @@ int reap_inputs_take_header(struct reap_inputs *s, struct reap_input *in,
 		return reap_header_init(&s->head, REAP_KIND_SALIENCY, h, e);
 	}
 	if ((rc = reap_model_id_match(s->in[0].name, &s->head.model, in->name, &h->model, e)) !=
-		REAP_OK)
+			REAP_OK ||
+		(rc = reap_header_same_precision(in->name, h, s->in[0].name, &s->head, e)) !=
+			REAP_OK)
 		return rc;
 	if (h->has_recipe != s->head.has_recipe ||
 		strcmp(h->recipe_digest, s->head.recipe_digest) != 0)

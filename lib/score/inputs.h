@@ -37,7 +37,7 @@ void reap_inputs_close(struct reap_inputs *s);
 REAP_MUST_CHECK int reap_input_begin(const struct reap_input *in, int *fd, struct reap_err *e);
 void reap_input_end(const struct reap_input *in, int fd);
 
-/* Take in the header of an input: the same model as the first's, one history of all,
+/* Take in the header of an input: model and precision are the first's; one history of all,
  * and a recipe only where all have the same. */
 REAP_MUST_CHECK int reap_inputs_take_header(struct reap_inputs *s, struct reap_input *in,
 	const struct reap_header *h, struct reap_err *e);

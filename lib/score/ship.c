@@ -75,14 +75,14 @@ int reap_ship_recipe(struct reap_prune_text *out, const char *path, const struct
 
 /* ---- the scores ---- */
 
-static int check_scores(const struct reap_scores *s, const struct reap_model_id *of,
-	const char *path, const struct reap_model *m, const struct reap_plan *plan,
-	const char *plan_name, struct reap_err *e)
+static int check_scores(const struct reap_scores *s, const struct reap_header *of, const char *path,
+	const struct reap_model *m, const struct reap_plan *plan, const char *plan_name,
+	struct reap_err *e)
 {
 	char sha256[REAP_SHA256_HEX];
 	int rc;
 
-	if ((rc = reap_model_id_match(path, of, m->dir, &m->id, e)) != REAP_OK ||
+	if ((rc = reap_model_id_match(path, &of->model, m->dir, &m->id, e)) != REAP_OK ||
 		(rc = reap_scores_digest(s, of, sha256, e)) != REAP_OK)
 		return rc;
 	if (strcmp(sha256, plan->scores_sha256) != 0)
@@ -109,7 +109,7 @@ int reap_ship_scores(struct reap_prune_text *out, const char *path, const struct
 			"%s: a record stream, but what ships is reap-scores.yaml (reap-rank --yaml)",
 			path);
 	if ((rc = reap_scores_parse_yaml(out->text, out->len, path, &h, &s, e)) == REAP_OK)
-		rc = check_scores(&s, &h.model, path, m, plan, plan_name, e);
+		rc = check_scores(&s, &h, path, m, plan, plan_name, e);
 	reap_header_free(&h);
 	reap_scores_free(&s);
 	return rc;

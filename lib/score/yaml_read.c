@@ -130,6 +130,18 @@ static int get_str(const struct yaml *y, const struct reap_node *map, const char
 	return REAP_OK;
 }
 
+/* The same of a SHA-256. */
+static int get_digest(const struct yaml *y, const struct reap_node *map, const char *key,
+	char out[REAP_SHA256_HEX])
+{
+	int rc = get_str(y, map, key, out, REAP_SHA256_HEX);
+
+	if (rc == REAP_OK && out[0] != '\0' &&
+		(strlen(out) != 64 || strspn(out, "0123456789abcdef") != 64))
+		return bad(y, reap_node_find(map, key), key, "not 64 lower-case hex digits");
+	return rc;
+}
+
 /* A figure that follows from others, where the file has it. */
 static int same_as(const struct yaml *y, const struct reap_node *map, const char *key, double is,
 	double tolerance)
@@ -194,6 +206,7 @@ static int get_model(const struct yaml *y, struct reap_header *h)
 {
 	const struct reap_node *summary = find(y->root, "summary"), *recipe;
 	struct reap_model_id *m = &h->model;
+	char precision[8];
 	int rc;
 
 	if (summary == NULL)
@@ -207,7 +220,7 @@ static int get_model(const struct yaml *y, struct reap_header *h)
 			REAP_OK ||
 		(rc = get_u32(y, y->meta, "top_k", REAP_MAX_TOP_K, &m->top_k)) != REAP_OK ||
 		(rc = get_str(y, y->meta, "model_id", m->id, sizeof(m->id))) != REAP_OK ||
-		(rc = get_str(y, y->meta, "model_digest", m->digest, sizeof(m->digest))) != REAP_OK)
+		(rc = get_digest(y, y->meta, "model_digest", m->digest)) != REAP_OK)
 		return rc;
 	if ((rc = same_count(y, y->root, "schema_version", 1)) != REAP_OK ||
 		(rc = same_count(y, y->meta, "num_layers", m->layers)) != REAP_OK ||
@@ -216,14 +229,21 @@ static int get_model(const struct yaml *y, struct reap_header *h)
 	if (m->layers == 0 || m->top_k == 0 || m->top_k > m->experts)
 		return bad(y, summary, "summary", "%u layers, %u experts, top_k %u", m->layers,
 			m->experts, m->top_k);
+	if ((rc = get_str(y, y->meta, "precision", precision, sizeof(precision))) != REAP_OK)
+		return rc;
+	h->coarse = precision[0] != '\0';
+	if (h->coarse && strcmp(precision, REAP_PRECISION_COARSE) != 0)
+		return bad(y, find(y->meta, "precision"), "precision", "'%s', not %s", precision,
+			REAP_PRECISION_COARSE);
 	recipe = find(y->meta, "recipe");
-	h->has_recipe = recipe != NULL;
 	if (recipe != NULL &&
 		((rc = get_str(y, recipe, "name", h->recipe_name, sizeof(h->recipe_name))) !=
 				REAP_OK ||
-			(rc = get_str(y, recipe, "digest", h->recipe_digest,
-				 sizeof(h->recipe_digest))) != REAP_OK))
+			(rc = get_digest(y, recipe, "digest", h->recipe_digest)) != REAP_OK))
 		return rc;
+	h->has_recipe = recipe != NULL;
+	if (recipe != NULL && h->recipe_digest[0] == '\0')
+		return bad(y, recipe, "recipe", "without its digest");
 	return get_history(y, h);
 }
 
@@ -301,13 +321,13 @@ static int get_sources(const struct yaml *y, struct reap_scores *s)
 		struct reap_scored *x = &s->scored[i];
 		char *sha = x->source.tokens_sha256;
 
-		if ((rc = get_str(y, o, "tokens_sha256", sha, REAP_SHA256_HEX)) != REAP_OK ||
+		if ((rc = get_digest(y, o, "tokens_sha256", sha)) != REAP_OK ||
 			(rc = get_count(y, o, "blocks", REAP_MAX_BLOCKS, &x->source.blocks)) !=
 				REAP_OK ||
 			(rc = get_count(y, o, "taken", x->source.blocks, &x->taken)) != REAP_OK)
 			return rc;
-		if (strlen(sha) != 64 || strspn(sha, "0123456789abcdef") != 64)
-			return bad(y, o, "tokens_sha256", "not 64 lower-case hex digits");
+		if (sha[0] == '\0')
+			return bad(y, o, "tokens_sha256", "missing");
 	}
 	return rc;
 }
@@ -522,22 +542,23 @@ static int get_ranking(const struct yaml *y, struct reap_scores *s)
 }
 
 /* The file's own digest, which it may be without. */
-static int check_digest(const struct yaml *y, const struct reap_model_id *m,
+static int check_digest(const struct yaml *y, const struct reap_header *h,
 	const struct reap_scores *s)
 {
 	char said[REAP_SHA256_HEX], is[REAP_SHA256_HEX];
-	int rc = get_str(y, y->root, "scores_sha256", said, sizeof(said));
+	int rc = get_digest(y, y->root, "scores_sha256", said);
 
 	if (rc != REAP_OK || said[0] == '\0')
 		return rc;
-	if ((rc = reap_scores_digest(s, m, is, y->e)) == REAP_OK && strcmp(said, is) != 0)
+	if ((rc = reap_scores_digest(s, h, is, y->e)) == REAP_OK && strcmp(said, is) != 0)
 		return bad(y, find(y->root, "scores_sha256"), "scores_sha256",
 			"%.16s..., but that of what the file says is %.16s...", said, is);
 	return rc;
 }
 
-static int get_scores(const struct yaml *y, const struct reap_model_id *m, struct reap_scores *s)
+static int get_scores(const struct yaml *y, const struct reap_header *h, struct reap_scores *s)
 {
+	const struct reap_model_id *m = &h->model;
 	const struct reap_node *layers = find(y->root, "layer_scores");
 	int rc;
 
@@ -560,7 +581,7 @@ static int get_scores(const struct yaml *y, const struct reap_model_id *m, struc
 	if ((rc = get_ranking(y, s)) != REAP_OK ||
 		(rc = reap_rank_check(s, m, y->name, y->e)) != REAP_OK)
 		return rc;
-	return check_digest(y, m, s);
+	return check_digest(y, h, s);
 }
 
 int reap_scores_parse_yaml(const char *text, size_t len, const char *name, struct reap_header *h,
@@ -600,7 +621,7 @@ int reap_scores_parse_yaml(const char *text, size_t len, const char *name, struc
 		goto out;
 	}
 	if ((rc = get_model(&y, h)) == REAP_OK)
-		rc = get_scores(&y, &h->model, s);
+		rc = get_scores(&y, h, s);
 out:
 	reap_node_free(root);
 	if (rc != REAP_OK) {

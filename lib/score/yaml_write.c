@@ -148,6 +148,8 @@ static bool put_meta(FILE *f, const struct reap_header *h, const struct reap_sco
 		put_digest(f, "  model_digest: ", h->model.digest);
 	fprintf(f, "  num_layers: %u\n  num_experts: %u\n  top_k: %u\n", h->model.layers,
 		h->model.experts, h->model.top_k);
+	if (h->coarse)
+		put_str(f, "  precision: ", REAP_PRECISION_COARSE);
 	if (h->has_recipe) {
 		put_str(f, "  recipe:\n    name: ", h->recipe_name);
 		put_digest(f, "    digest: ", h->recipe_digest);
@@ -263,7 +265,7 @@ int reap_scores_write_yaml(int fd, const char *name, const struct reap_header *h
 	const struct reap_scores *s, struct reap_err *e)
 {
 	char sha256[REAP_SHA256_HEX];
-	int rc = reap_scores_digest(s, &h->model, sha256, e);
+	int rc = reap_scores_digest(s, h, sha256, e);
 	FILE *f;
 
 	if (rc != REAP_OK)

@@ -35,6 +35,27 @@ enum reap_kind reap_kind_from_name(const char *name, size_t len)
 	return REAP_KIND_ANY;
 }
 
+bool reap_backend_is_coarse(const char *backend)
+{
+	return strstr(backend, "(i8)") != NULL;
+}
+
+static bool is_coarse(const struct reap_header *h)
+{
+	return h->coarse || (h->kind == REAP_KIND_TRACE && reap_backend_is_coarse(h->backend));
+}
+
+int reap_header_same_precision(const char *a_name, const struct reap_header *a, const char *b_name,
+	const struct reap_header *b, struct reap_err *e)
+{
+	static const char how[] = "made with inputs of experts in 8 bits (REAP_GEMM=i8)";
+
+	if (is_coarse(a) == is_coarse(b))
+		return REAP_OK;
+	return reap_fail(e, REAP_EFAIL, "%s: %s%s, but %s was%s", a_name,
+		is_coarse(a) ? "" : "not ", how, b_name, is_coarse(a) ? " not" : "");
+}
+
 int reap_header_init(struct reap_header *h, enum reap_kind kind, const struct reap_header *from,
 	struct reap_err *e)
 {
@@ -42,6 +63,7 @@ int reap_header_init(struct reap_header *h, enum reap_kind kind, const struct re
 	if (from != NULL) {
 		*h = *from;
 		h->history = NULL;
+		h->coarse = is_coarse(from);
 		h->backend[0] = '\0';
 		if (from->history_len > 0) {
 			h->history = reap_alloc(from->history_len, 1);

@@ -147,8 +147,7 @@ static int parse_model(const struct reap_rec *rec, struct reap_header *h, struct
 		return REAP_OK;
 	if ((rc = reap_rec_map(rec, NULL, "model", &o, e)) != REAP_OK ||
 		(rc = reap_rec_str_copy(rec, o, "id", m->id, sizeof(m->id), e)) != REAP_OK ||
-		(rc = reap_rec_str_copy(rec, o, "digest", m->digest, sizeof(m->digest), e)) !=
-			REAP_OK ||
+		(rc = reap_rec_digest(rec, o, "digest", 64, true, m->digest, e)) != REAP_OK ||
 		(rc = reap_rec_u32(rec, o, "layers", REAP_MAX_LAYERS, &m->layers, e)) != REAP_OK ||
 		(rc = reap_rec_u32(rec, o, "experts", REAP_MAX_EXPERTS, &m->experts, e)) !=
 			REAP_OK ||
@@ -174,7 +173,7 @@ static int parse_recipe(const struct reap_rec *rec, struct reap_header *h, struc
 		(rc = reap_rec_str_copy(rec, o, "name", h->recipe_name, sizeof(h->recipe_name),
 			 e)) != REAP_OK)
 		return rc;
-	return reap_rec_str_copy(rec, o, "digest", h->recipe_digest, sizeof(h->recipe_digest), e);
+	return reap_rec_digest(rec, o, "digest", 64, false, h->recipe_digest, e);
 }
 
 /* Of traces only, and not of those that were encoded from lines without it. */
@@ -183,6 +182,24 @@ static int parse_backend(const struct reap_rec *rec, struct reap_header *h, stru
 	if (reap_rec_find(rec, NULL, "backend") == NULL)
 		return REAP_OK;
 	return reap_rec_str_copy(rec, NULL, "backend", h->backend, sizeof(h->backend), e);
+}
+
+static int parse_precision(const struct reap_rec *rec, struct reap_header *h, struct reap_err *e)
+{
+	char said[8];
+	int rc;
+
+	h->coarse = reap_rec_find(rec, NULL, "precision") != NULL;
+	if (!h->coarse)
+		return REAP_OK;
+	if (h->kind == REAP_KIND_TOKENS || h->kind == REAP_KIND_TRACE || h->kind == REAP_KIND_EVAL)
+		return reap_rec_fail(rec, "precision", e, "not of a stream of kind %s",
+			reap_kind_name(h->kind));
+	rc = reap_rec_str_copy(rec, NULL, "precision", said, sizeof(said), e);
+	if (rc == REAP_OK && strcmp(said, REAP_PRECISION_COARSE) != 0)
+		rc = reap_rec_fail(rec, "precision", e, "'%s', not %s", said,
+			REAP_PRECISION_COARSE);
+	return rc;
 }
 
 static int parse_history(const struct reap_rec *rec, struct reap_header *h, struct reap_err *e)
@@ -256,7 +273,8 @@ int reap_header_parse(const struct reap_rec *rec, enum reap_kind want, struct re
 		(rc = check_values(rec, e)) != REAP_OK ||
 		(rc = parse_model(rec, h, e)) != REAP_OK ||
 		(rc = parse_recipe(rec, h, e)) != REAP_OK ||
-		(rc = parse_backend(rec, h, e)) != REAP_OK)
+		(rc = parse_backend(rec, h, e)) != REAP_OK ||
+		(rc = parse_precision(rec, h, e)) != REAP_OK)
 		return rc;
 	return parse_history(rec, h, e);
 }

@@ -78,16 +78,16 @@ static void hash_sums(struct reap_sha256 *h, const struct reap_sums *x)
 	reap_sha256_update(h, x->region_gn, sizeof(x->region_gn));
 }
 
-int reap_scores_digest(const struct reap_scores *s, const struct reap_model_id *m,
+int reap_scores_digest(const struct reap_scores *s, const struct reap_header *of,
 	char hex[REAP_SHA256_HEX], struct reap_err *e)
 {
-	const uint32_t shape[] = {s->layers, s->experts, m->top_k, s->known};
+	const uint32_t shape[] = {s->layers, s->experts, of->model.top_k, s->known};
 	size_t cells = (size_t)s->layers * s->experts;
 	struct reap_sha256 *h = reap_sha256_open();
 
 	if (h == NULL)
 		return reap_fail_memory(e, "SHA-256");
-	hash_str(h, m->digest);
+	hash_str(h, of->model.digest);
 	reap_sha256_update(h, shape, sizeof(shape));
 	hash_str(h, s->method);
 	for (int i = 0; i < REAP_REGIONS; i++)
@@ -105,6 +105,8 @@ int reap_scores_digest(const struct reap_scores *s, const struct reap_model_id *
 	reap_sha256_update(h, s->eaft, cells * sizeof(*s->eaft));
 	reap_sha256_update(h, s->score, cells * sizeof(*s->score));
 	reap_sha256_update(h, s->ranking, cells * sizeof(*s->ranking));
+	if (of->coarse)
+		hash_str(h, REAP_PRECISION_COARSE);
 	reap_sha256_finish(h, hex);
 	return REAP_OK;
 }

@@ -64,9 +64,9 @@ int64_t reap_scores_misranked(const struct reap_scores *s);
 /* Room for n sources, all zero. */
 REAP_MUST_CHECK int reap_scores_make_sources(struct reap_scores *s, uint32_t n, struct reap_err *e);
 
-/* SHA-256 of all that the scores say of the model `m` and of themselves, in whatever
- * form they are kept: plans name by it the scores that they were made from. */
-REAP_MUST_CHECK int reap_scores_digest(const struct reap_scores *s, const struct reap_model_id *m,
+/* SHA-256 of all that scores say of themselves, and their header of model and precision, in
+ * whatever form they are kept: plans name by it the scores that they were made from. */
+REAP_MUST_CHECK int reap_scores_digest(const struct reap_scores *s, const struct reap_header *of,
 	char hex[REAP_SHA256_HEX], struct reap_err *e);
 
 REAP_MUST_CHECK int reap_put_scores(struct reap_writer *w, const struct reap_scores *s,

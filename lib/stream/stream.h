@@ -45,17 +45,28 @@ struct reap_header {
 	char recipe_name[256];
 	char recipe_digest[65];
 	char backend[64]; /* of a trace: the arithmetic it was made with; else "" */
+	bool coarse;      /* it was made from what had inputs of experts in 8 bits */
 	uint8_t *history; /* the msgpack of each entry, one after the other; owned */
 	size_t history_len;
 	uint32_t history_count;
 };
 
-/* A header of `kind`; with `from` (may be NULL) it inherits model, recipe and
- * history, but not the backend, which is of the run that writes.  Free it with reap_header_free (an
- * all-zero header is fine too). */
+/* What a header says as its precision when it is coarse; else it says nothing. */
+#define REAP_PRECISION_COARSE "i8"
+
+/* Does the arithmetic of that name round inputs of experts to 8 bits (REAP_GEMM=i8)? */
+bool reap_backend_is_coarse(const char *backend);
+
+/* A header of `kind`; with `from` (may be NULL) it inherits model, recipe, history and
+ * whether it is coarse, but not the backend, which is of the run that writes.  Free it with
+ * reap_header_free (an all-zero header is fine too). */
 REAP_MUST_CHECK int reap_header_init(struct reap_header *h, enum reap_kind kind,
 	const struct reap_header *from, struct reap_err *e);
 void reap_header_free(struct reap_header *h);
+
+/* Error that names both when one of the two is coarse and the other is not. */
+REAP_MUST_CHECK int reap_header_same_precision(const char *a_name, const struct reap_header *a,
+	const char *b_name, const struct reap_header *b, struct reap_err *e);
 
 /* Append {tool, version, argv} to the history. */
 REAP_MUST_CHECK int reap_header_add_history(struct reap_header *h, const char *tool,

@@ -188,6 +188,8 @@ int reap_print_summary(struct reap_reader *r, FILE *f, struct reap_err *e)
 		print_named(f, "backend  ", h->backend);
 		putc('\n', f);
 	}
+	if (h->coarse)
+		fputs("precision " REAP_PRECISION_COARSE "\n", f);
 	if (!print_history(f, h))
 		return reap_fail_memory(e, "the history");
 	rc = print_records(r, f, tally, &n, &packs, &outliers, e);

@@ -72,7 +72,7 @@ static void put_header(struct reap_writer *w, const struct reap_header *h)
 {
 	msgpack_packer *pk = &w->pk;
 
-	msgpack_pack_map(pk, h->backend[0] != '\0' ? 6 : 5);
+	msgpack_pack_map(pk, 5 + (h->backend[0] != '\0') + h->coarse);
 	reap_put_u64(pk, "reap", REAP_STREAM_VERSION);
 	reap_put_str(pk, "kind", reap_kind_name(h->kind));
 	if (h->has_model) {
@@ -94,6 +94,8 @@ static void put_header(struct reap_writer *w, const struct reap_header *h)
 	}
 	if (h->backend[0] != '\0')
 		reap_put_str(pk, "backend", h->backend);
+	if (h->coarse)
+		reap_put_str(pk, "precision", REAP_PRECISION_COARSE);
 	reap_put_key(pk, "history");
 	msgpack_pack_array(pk, h->history_count);
 	reap_packing_write(&w->packed, (const char *)h->history, h->history_len);

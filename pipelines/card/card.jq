@@ -30,8 +30,8 @@ $config[0] as $config | $size.experts[1] as $keep | $manifest[0].model as $sourc
 	"| base model | \($base) |",
 	"| method | \(if $keep == $source.experts then "none: all experts are kept" else
 		"experts removed by `\($recipe.scoring.criterion // "the order in \($recipe.source.scores_yaml)")`; no fine-tuning" end) |",
-	if $recipe.profiling_data.precision == "fast" then
-		"| scores | of a fast calibration: inputs of experts rounded to 8 bits |" else empty end,
+	if $recipe.profiling_data.precision == "fast" or $manifest[0].precision == "i8" then
+		"| scores | of a fast calibration (i8): inputs of experts rounded to 8 bits |" else empty end,
 	"| experts in each layer | \($keep) of \($source.experts) |",
 	"| experts per token | \($config.num_experts_per_tok) |",
 	"| layers | \($config.num_hidden_layers // 36) |",

@@ -102,7 +102,8 @@ static char *write_text(const struct reap_scores *s, size_t *len)
 	struct reap_header h = {.kind = REAP_KIND_SCORES,
 		.has_model = true,
 		.model = {.id = "m",
-			.digest = "d",
+			.digest =
+				"dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd",
 			.layers = LAYERS,
 			.experts = EXPERTS,
 			.top_k = TOP_K}};
