@@ -3,11 +3,13 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd/tool.h"
 #include "lib/base/io.h"
 #include "lib/base/utf8.h"
+#include "lib/text/folder.h"
 
 const char tokenize_usage[] =
 	"usage: reap-tokenize [options] [NAME=]FILE...\n"
@@ -267,6 +269,26 @@ static void set_inputs(struct parsing *p, int argc, char **argv)
 	p->o->n_input = (size_t)argc;
 }
 
+/* What is held out must not be used as well, under another name or as a copy. */
+static void refuse_shared(const struct tokenize_opts *o, const bool *held_out)
+{
+	struct reap_err e = {0};
+	bool shared;
+
+	for (size_t i = 0; i < o->n_input; i++)
+		for (size_t k = 0; k < o->n_input; k++) {
+			if (!held_out[i] || held_out[k])
+				continue;
+			if (reap_rows_shared(o->input[i].path, o->input[k].path, &shared, &e) !=
+				REAP_OK)
+				exit(tool_report(&e));
+			if (shared)
+				tool_usage("--holdout-pack: %s has the same rows as %s (%s, %s)",
+					o->input[i].pack, o->input[k].pack, o->input[i].path,
+					o->input[k].path);
+		}
+}
+
 /* Leave only the packs of the part that is used, with their weights. */
 static void divide_packs(struct parsing *p)
 {
@@ -284,6 +306,7 @@ static void divide_packs(struct parsing *p)
 			tool_usage("--holdout-pack: no pack is called '%s'", p->held_out[i]);
 		held_out[k] = true;
 	}
+	refuse_shared(o, held_out);
 	for (size_t i = 0; i < o->n_input; i++)
 		if (held_out[i] == (o->split == REAP_PART_EVAL)) {
 			p->weight[left] = p->weight[i];

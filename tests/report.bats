@@ -59,9 +59,10 @@ report() {
 	echo '{"input_ids": [5, 6], "keep_mask": [0, 1]}' | reap-tokenize -q --rows '<few>=-' >"$TMP/calib" 2>/dev/null
 	report --calibration "$TMP/calib" --tokens "$TMP/calib"
 	jq -e '.warnings == [{of: "calibration", text: "pack <few>: only 1 rows"},
-		{of: "evaluation", text: "pack <few>: only 1 rows"}]' "$TMP/report/report.json"
-	grep -qF 'Calibrated on little: pack &lt;few&gt;: only 1 rows.' "$TMP/report.html"
-	grep -qF 'Judged on little: pack &lt;few&gt;: only 1 rows.' "$TMP/report.html"
+		{of: "evaluation", text: "pack <few>: only 1 rows"},
+		{of: "evaluation", text: "1 of its 1 rows are also among those of the calibration: they are not held out"}]' "$TMP/report/report.json"
+	grep -qF 'Calibration: pack &lt;few&gt;: only 1 rows.' "$TMP/report.html"
+	grep -qF 'Evaluation: pack &lt;few&gt;: only 1 rows.' "$TMP/report.html"
 }
 
 # A calibration of three layers of 16 experts, cut to 12.
@@ -112,6 +113,10 @@ is() {
 	document --plan "$TMP/plan" --scores "$TMP/scores" --saliency "$TMP/saliency" --half "$TMP/half1" \
 		--half "$TMP/half2" --cut "$TMP/other/plan" --cut-verdict "$TMP/verdict.json"
 	is '.kept | .keep_n == 12 and .experts == 16 and (.layers | length) == 3'
+	is '.warnings == []'
+	reap-show "$TMP/plan" | sed '1s/"recipe"/"precision":"i8",&/' | reap-show --encode plan >"$TMP/coarse"
+	reap-report --plan "$TMP/coarse" --scores "$TMP/scores" "$TMP/verdict.json" "$TMP/base.eval" "$TMP/pruned.eval" |
+		jq -e '.warnings == [{of: "calibration", text: "inputs of experts were rounded to 8 bits (REAP_GEMM=i8), which is coarser than bf16"}]'
 	is '[.kept.layers[] | select((.score | add | . - 16 | fabs) > 1e-9)] == []'
 	reap-show -t layer "$TMP/plan" | jq -sc '[.[] | .keep | sort]' >"$TMP/want"
 	jq -c '[.kept.layers[] | .kept | to_entries | map(select(.value).key)]' "$TMP/report.json" | cmp - "$TMP/want"

@@ -54,6 +54,12 @@ plain() {
 	fails 2 "--split: 'test' is not calib or eval" tok -m "$MODEL" --rows --holdout .5 --split test "$f"
 	fails 2 "--holdout-pack needs --split" tok -m "$MODEL" --rows --holdout-pack a a="$f"
 	fails 2 "only one of --holdout and --holdout-pack" tok -m "$MODEL" --rows --holdout .5 --holdout-pack a --split eval a="$f"
+	cp "$f" "$TMP/copy"
+	ln "$f" "$TMP/link" 2>/dev/null || ln -s "$f" "$TMP/link"
+	for other in "$f" "$TMP/copy" "$TMP/link"; do
+		fails 2 "--holdout-pack: a has the same rows as b ($f, $other)" \
+			tok -m "$MODEL" --rows --holdout-pack a --split eval a="$f" b="$other"
+	done
 	fails 2 "--holdout-pack: no pack is called 'b'" tok -m "$MODEL" --rows --holdout-pack b --split eval a="$f"
 	fails 2 "leaves no pack to --split calib" tok -m "$MODEL" --rows --holdout-pack a --split calib a="$f"
 	fails 2 "neither assistant nor all" tok -m "$MODEL" --rows --keep some "$f"
@@ -473,6 +479,15 @@ table() {
 	PATH=$TMP/fake:$PATH plain -m "$MODEL" --rows "$TMP/r.parquet" >"$TMP/s" 2>"$TMP/err" || status=$?
 	[ "$status" -eq 1 ]
 	grep -q "its reader died of signal 9" "$TMP/err"
+	# What it says is part of the one line, even if it says more than a pipe holds.
+	fake_duckdb '{ echo "Invalid Input: cut"; echo "LINE 1: COPY"; } >&2; exit 1'
+	run env PATH="$TMP/fake:$PATH" "$REAP_BIN/reap-tokenize" -q -m "$MODEL" --rows "$TMP/r.parquet"
+	[ "$status" -eq 1 ]
+	[ "$output" = "reap-tokenize: $TMP/r.parquet: its reader says: Invalid Input: cut" ]
+	fake_duckdb 'head -c 1000000 /dev/zero | tr "\\0" x >&2; exit 1'
+	run env PATH="$TMP/fake:$PATH" "$REAP_BIN/reap-tokenize" -q -m "$MODEL" --rows "$TMP/r.parquet"
+	[ "$status" -eq 1 ]
+	[[ $output == "reap-tokenize: $TMP/r.parquet: its reader says: xxx"* ]]
 	# More rows than are read ahead: the reader is stopped, which is no failure.
 	fake_duckdb 'while :; do echo "{\"text\": \"again and again\"}"; done'
 	PATH=$TMP/fake:$PATH plain -m "$MODEL" -l 2 -b 1 "$TMP/r.parquet" >"$TMP/s"

@@ -36,6 +36,11 @@ REAP_MUST_CHECK int reap_report_maps(const struct reap_report_inputs *in, const 
 REAP_MUST_CHECK int reap_report_kept(const struct reap_report_inputs *in, const char *pack,
 	uint32_t seq_len, json_t **out, struct reap_err *e);
 
+/* overlap.c: of the rows of the evaluation's tokens, those that are among the calibration's;
+ * 0 where chance alone may make as many look so. */
+REAP_MUST_CHECK int reap_report_overlap(const char *calibration, const char *evaluation,
+	uint64_t *rows, uint64_t *shared, struct reap_err *e);
+
 /* warnings.c: what is doubtful about the tokens of calibration and evaluation, as the
  * array `warnings` of the document. */
 REAP_MUST_CHECK int reap_report_warnings(const struct reap_report_inputs *in, json_t **out,

@@ -3,6 +3,8 @@
  * What is doubtful about the tokens that a model was pruned by, and judged on.
  */
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "lib/base/json.h"
@@ -40,14 +42,57 @@ static int add_notes(struct list *l, const char *path, struct reap_err *e)
 	return rc;
 }
 
+static int add_overlap(struct list *l, const struct reap_report_inputs *in, struct reap_err *e)
+{
+	uint64_t rows, shared;
+	char text[160];
+	int rc;
+
+	if (in->calibration == NULL || in->tokens == NULL)
+		return REAP_OK;
+	rc = reap_report_overlap(in->calibration, in->tokens, &rows, &shared, e);
+	if (rc != REAP_OK || shared == 0)
+		return rc;
+	snprintf(text, sizeof(text),
+		"%" PRIu64 " of its %" PRIu64 " rows are also among those of the calibration: they "
+		"are not held out",
+		shared, rows);
+	add(l, text);
+	return REAP_OK;
+}
+
+/* The plan says it of the scores that it was made from. */
+static int add_precision(struct list *l, const char *plan, struct reap_err *e)
+{
+	struct reap_reader *r = NULL;
+	int fd, rc;
+
+	if (plan == NULL)
+		return REAP_OK;
+	if ((fd = open(plan, O_RDONLY | O_CLOEXEC)) < 0)
+		return reap_fail_errno(e, "%s", plan);
+	rc = reap_reader_open(&r, fd, plan, REAP_KIND_PLAN, e);
+	if (rc == REAP_OK && reap_reader_header(r)->coarse)
+		add(l,
+			"inputs of experts were rounded to 8 bits (REAP_GEMM=i8), which is coarser "
+			"than bf16");
+	reap_reader_close(r);
+	close(fd);
+	return rc;
+}
+
 int reap_report_warnings(const struct reap_report_inputs *in, json_t **out, struct reap_err *e)
 {
 	struct list l = {json_array(), "calibration"};
 	int rc = add_notes(&l, in->calibration, e);
 
+	if (rc == REAP_OK)
+		rc = add_precision(&l, in->plan, e);
 	l.of = "evaluation";
 	if (rc == REAP_OK)
 		rc = add_notes(&l, in->tokens, e);
+	if (rc == REAP_OK)
+		rc = add_overlap(&l, in, e);
 	if (rc == REAP_OK && l.array == NULL)
 		rc = reap_fail_memory(e, "report");
 	if (rc == REAP_OK)

@@ -5,6 +5,7 @@
 #ifndef REAP_FOLDER_H
 #define REAP_FOLDER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "lib/base/err.h"
@@ -14,5 +15,10 @@
  * library keeps beside them is none, nor is what lies in folders within it.  No file is an
  * error that says what there is instead.  Free with reap_list_free in any case. */
 REAP_MUST_CHECK int reap_folder_rows(const char *dir, char ***path, size_t *n, struct reap_err *e);
+
+/* Do two inputs, files or folders of rows, have a file in common, or files of the same
+ * bytes?  What cannot be read is like nothing. */
+REAP_MUST_CHECK int reap_rows_shared(const char *a, const char *b, bool *shared,
+	struct reap_err *e);
 
 #endif

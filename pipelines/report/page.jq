@@ -127,7 +127,7 @@ def data: .verdict as $v | "<h2>Data</h2>" +
 	FAIL: "At least one figure is beyond its limit, its 95% interval included.",
 	UNDECIDED: "The interval of at least one figure holds its limit: more tokens would tell."}[.verdict.verdict])</span></div>
 <p class=soft>Judged by <code>\(.verdict.gates.name | h)</code>, rule \(.verdict.gates.rule | h), on the same tokens through both models.</p>
-\([.warnings[]? | "<p class=note>\({calibration: "Calibrated on", evaluation: "Judged on"}[.of]) little: \(.text | h).</p>"] | join("\n"))
+\([.warnings[]? | "<p class=note>\({calibration: "Calibration", evaluation: "Evaluation"}[.of]): \(.text | h).</p>"] | join("\n"))
 \(gained)
 \(lost)
 \(rows)
