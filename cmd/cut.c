@@ -360,10 +360,8 @@ static int check_halves(const struct sweep *s, struct reap_err *e)
 	char a[REAP_SHA256_HEX], b[REAP_SHA256_HEX];
 	int rc;
 
-	if ((rc = reap_scores_digest(&s->half[0].scores, &s->half[0].head, a, e)) ==
-			REAP_OK &&
-		(rc = reap_scores_digest(&s->half[1].scores, &s->half[1].head, b, e)) ==
-			REAP_OK &&
+	if ((rc = reap_scores_digest(&s->half[0].scores, &s->half[0].head, a, e)) == REAP_OK &&
+		(rc = reap_scores_digest(&s->half[1].scores, &s->half[1].head, b, e)) == REAP_OK &&
 		strcmp(a, b) == 0)
 		rc = reap_fail(e, REAP_EFAIL, "%s: the same scores as %s, not another half",
 			s->half_name[1], s->half_name[0]);

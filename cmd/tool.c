@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/tool.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/hub.h"
@@ -204,10 +206,27 @@ static int add_history(struct reap_header *h, struct reap_err *e)
 /* ---- signals ---- */
 
 static volatile sig_atomic_t caught;
+static int pipe_flags[3] = {-1, -1, -1}; /* of standard output and error that are pipes */
 
+/* Who writes into a pipe that nobody empties is woken, and waits no more: a write that is
+ * yet to come fails, too. */
 static void on_signal(int sig)
 {
+	const int saved = errno;
+
 	caught = sig;
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+		if (pipe_flags[fd] >= 0)
+			fcntl(fd, F_SETFL, pipe_flags[fd] | O_NONBLOCK);
+	errno = saved;
+}
+
+/* As they were: other processes may write into the same pipes. */
+static void restore_pipes(void)
+{
+	for (int fd = STDOUT_FILENO; caught != 0 && fd <= STDERR_FILENO; fd++)
+		if (pipe_flags[fd] >= 0)
+			fcntl(fd, F_SETFL, pipe_flags[fd]);
 }
 
 const volatile sig_atomic_t *tool_catch_signals(void)
@@ -217,7 +236,12 @@ const volatile sig_atomic_t *tool_catch_signals(void)
 	static const int ends[] = {SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGPROF, SIGQUIT, SIGTERM,
 		SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ};
 	struct sigaction a = {.sa_handler = on_signal}, old;
+	struct stat st;
 
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
+			pipe_flags[fd] = fcntl(fd, F_GETFL);
+	atexit(restore_pipes);
 	sigemptyset(&a.sa_mask);
 	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
 		if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
@@ -232,6 +256,7 @@ int tool_report(const struct reap_err *e)
 	if (e->text[0] != '\0' && caught != SIGPIPE)
 		fprintf(stderr, "%s: %s\n", tool.name, e->text);
 	if (caught != 0) {
+		restore_pipes();
 		signal(caught, SIG_DFL);
 		raise(caught);
 	}

@@ -485,6 +485,35 @@ fails_with_preload() {
 	[ "$killed" -gt 0 ]
 }
 
+@test "a signal ends a run that waits for whoever should read its output" {
+	local run status to
+	mkfifo "$TMP/pipe"
+	exec 9<>"$TMP/pipe"
+	timeout 10 head -c 65536 /dev/zero >&9 || true
+	for to in out err; do
+		rm -rf "$TMP/out"
+		if [ $to = out ]; then
+			reap-rewrite -q -m "$MODEL" -o "$TMP/out" "$PLAN" >&9 9>&- 2>"$TMP/err" &
+		else
+			reap-rewrite -m "$MODEL" -o "$TMP/out" "$PLAN" >"$TMP/m" 2>&9 9>&- &
+		fi
+		run=$!
+		# All but the end of the manifest, or the last words, is done.
+		until compgen -G "$TMP/out.tmp-*/*.index.json" >/dev/null || [ -e "$TMP/out/config.json" ]; do kill -0 $run; done
+		kill $run || true
+		for _ in {1..600}; do
+			kill -0 $run 2>/dev/null || break
+			sleep 0.1
+		done
+		kill -9 $run 2>/dev/null && { echo "$to: waits"; return 1; }
+		status=0
+		wait $run || status=$?
+		[ "$status" -eq 143 ] || [ $to$status = err0 ] || { echo "$to: $status"; return 1; }
+		[ "$status" -eq 0 ] || nothing_left out
+	done
+	exec 9>&-
+}
+
 # The run waits for a signal in the middle of its writing, at its first fsync(2).
 ended_by() {
 	ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0 env --default-signal LD_PRELOAD="$TMP/pause.so" \
