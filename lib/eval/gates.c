@@ -283,12 +283,19 @@ static void ask(struct reap_check *c, const struct reap_pair_row *r, const struc
 
 /* ---- one row ---- */
 
+/* Documents of about one length are worth as many as there are of them: the few tokens that
+ * they differ by are less than what one document more or less would be. */
+static bool enough_of_one_size(double sized)
+{
+	return round(sized) >= REAP_PASS_UNITS;
+}
+
 /* Of what a tenth of all units do, 40 show nothing in one case of 68; and that neighbours
  * are alike is known of many units only. */
 static bool enough_to_pass(const struct reap_pair_row *r, const struct reap_interval *ci)
 {
 	return r->identical ||
-		(ci->sized >= REAP_PASS_UNITS && ci->independent >= REAP_PASS_INDEPENDENT);
+		(enough_of_one_size(ci->sized) && ci->independent >= REAP_PASS_INDEPENDENT);
 }
 
 static void judge_difference(struct reap_check *c, const struct reap_interval *ci,
@@ -427,16 +434,16 @@ static void note_units(const struct reap_pair_row *r, struct reap_verdict *v)
 		sized = fmin(sized, ci[i]->sized);
 		independent = fmin(independent, ci[i]->independent);
 	}
-	if (sized >= REAP_PASS_UNITS && independent < REAP_PASS_INDEPENDENT)
+	if (enough_of_one_size(sized) && independent < REAP_PASS_INDEPENDENT)
 		add_note(v,
 			"%s %u: %" PRIu64 " %s whose neighbours are alike are worth %.0f that are "
 			"not, too few to pass, which takes %d",
 			r->left.pack, r->left.seq_len, r->units, reap_unit_name(r),
 			floor(independent), REAP_PASS_INDEPENDENT);
-	if (sized >= REAP_PASS_UNITS)
+	if (enough_of_one_size(sized))
 		return;
-	if (floor(sized) < (double)r->units)
-		snprintf(worth, sizeof(worth), ", worth %.0f of one size,", floor(sized));
+	if (round(sized) < (double)r->units)
+		snprintf(worth, sizeof(worth), ", worth %.0f of one size,", round(sized));
 	add_note(v, "%s %u: %" PRIu64 " %s%s are too few to pass, which takes %d%s", r->left.pack,
 		r->left.seq_len, r->units, reap_unit_name(r), worth, REAP_PASS_UNITS,
 		r->units < REAP_INTERVAL_MIN_UNITS ? ", and for an interval" : "");

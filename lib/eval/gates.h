@@ -9,10 +9,10 @@
  * The original compares the values.  Here a difference passes when its whole 95%
  * interval lies within the limit, fails when all of it lies beyond, and is
  * undecided otherwise.  js2d is biased upwards by sampling noise: its interval
- * begins lower by the larger noise floor.  Units that are worth
- * fewer than REAP_PASS_UNITS of one size pass nothing, whatever the interval.  The pair FAILs when
- * a figure fails, else is UNDECIDED when one is undecided, else PASSes.  Evals without tokens have
- * no intervals: then the values are compared, as in the original.
+ * begins lower by the larger noise floor.  Units that are worth fewer than REAP_PASS_UNITS of
+ * one size, rounded, pass nothing, whatever the interval.  The pair FAILs when a figure fails,
+ * else is UNDECIDED when one is undecided, else PASSes.  Evals without tokens have no
+ * intervals: then the values are compared, as in the original.
  */
 #ifndef REAP_GATES_H
 #define REAP_GATES_H
