@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Any bytes as a tokenizer.json; when it is one, text made of the same bytes is
- * tokenized with it, and the tokens must tile the text.
+ * tokenized with it, the tokens must tile the text, and what the assistant wrote, by the
+ * tags of the tokenizer's family, lies in it.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,9 +10,18 @@
 #include "lib/base/mem.h"
 #include "lib/base/utf8.h"
 #include "lib/text/bpe.h"
+#include "lib/text/family.h"
 #include "lib/text/harmony.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_spans(const struct reap_spans *s, size_t n)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->span[i].begin > s->span[i].end || s->span[i].end > n ||
+			(i > 0 && s->span[i].begin < s->span[i - 1].end))
+			abort();
+}
 
 static void encode(const struct reap_bpe *bpe, const char *text, size_t n)
 {
@@ -32,8 +42,9 @@ static void encode(const struct reap_bpe *bpe, const char *text, size_t n)
 		marks = reap_alloc(t.n, 2);
 		if (chars != NULL && marks != NULL) {
 			reap_tokens_chars(&t, text, chars, chars + t.n);
-			if (reap_harmony_spans(text, n, &s, &e) == REAP_OK)
+			if (reap_family_spans(reap_family_of(bpe), text, n, &s, &e) == REAP_OK)
 				reap_harmony_mark(&s, text, &t, marks, marks + t.n);
+			check_spans(&s, n);
 		}
 		free(chars);
 		free(marks);
@@ -46,7 +57,10 @@ static void encode(const struct reap_bpe *bpe, const char *text, size_t n)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char fixed[] = "<|start|>assistant<|channel|>final<|message|>It's 12345  \r\n"
-				    "\xe6\xbc\xa2 \xf0\x9f\x98\x80\xe2\x80\x8d<|end|>aaaaaaaa";
+				    "\xe6\xbc\xa2 \xf0\x9f\x98\x80\xe2\x80\x8d<|end|>aaaaaaaa"
+				    "<|im_start|>assistant\n<think>e\xcc\x81</think>x<|im_end|>"
+				    "<|assistant|>e\xcc\x81\xcc\xa3<tool_call>y</tool_call>"
+				    "<|user|>]~b]ai\nz[e~[\xe1\x84\x80\xe1\x85\xa1\xe1\x86\xa8";
 	struct reap_bpe *bpe;
 	struct reap_err e = {0};
 	const char *text = (const char *)data;
