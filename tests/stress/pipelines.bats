@@ -135,6 +135,7 @@ edited_meanwhile() {
 }
 
 @test "weights exchanged before, during or after any stage of an evaluated target: refused, or harmless" {
+	undrawn
 	mkdir -p "$TMP/models/mine" "$TMP/good"
 	echo 'model: {base_model_id: mine/m}' >>"$R/fast.yaml"
 	echo 'pair: {left: {model_id: mine/m}}' >>"$R/fast-eval.yaml"
@@ -158,11 +159,16 @@ edited_meanwhile() {
 				}
 				case " \$* " in *" --version "* | *" --check "* | *" --dry-run "*) exec "\$REAP_BIN/reap-$at" "\$@" ;; esac
 				[ $when != before ] || swap
-				[ $when != during ] || { sleep 0.05; swap; } &
 				status=0
-				"\$REAP_BIN/reap-$at" "\$@" || status=\$?
-				# Also when it failed: whoever runs next finds the model exchanged, not half of it.
-				wait
+				"\$REAP_BIN/reap-$at" "\$@" <&0 &
+				if [ $when = during ]; then
+					# While it has the model open, unless it is none of those that open it.
+					until ls -l /proc/\$!/fd 2>/dev/null | grep -q "\$TMP/models/mine/m/" || [[ \$(</proc/\$!/stat) == *') Z '* ]]; do :; done
+					kill -STOP \$!
+					swap
+					kill -CONT \$!
+				fi
+				wait \$! || status=\$?
 				[ $when != after ] || swap
 				exit \$status
 			END
