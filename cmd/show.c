@@ -21,6 +21,7 @@
 #include "lib/score/load.h"
 #include "lib/stream/encode.h"
 #include "lib/stream/print.h"
+#include "lib/stream/stream_id.h"
 #include "lib/stream/summary.h"
 #include "lib/text/token_lines.h"
 #include "lib/text/tokenizer.h"
@@ -204,12 +205,11 @@ static int encode(const struct opts *o, FILE *in, const char *name, struct reap_
 
 /* ---- identity ---- */
 
-/* Of a stream what its end record says, of any other file its SHA-256. */
+/* Of any file that is no stream, its SHA-256. */
 static int show_file_id(const char *path, struct reap_err *e)
 {
 	struct reap_reader *r = NULL;
-	struct reap_end end;
-	char first[16], hex[REAP_SHA256_HEX];
+	char first[16], id[REAP_STREAM_ID];
 	const char *name;
 	struct stat st;
 	ssize_t n;
@@ -222,12 +222,12 @@ static int show_file_id(const char *path, struct reap_err *e)
 	} else if ((n = pread(fd, first, sizeof(first), 0)) < 0) {
 		rc = reap_fail_errno(e, "%s", name);
 	} else if (!reap_stream_begins(first, (size_t)n)) {
-		if ((rc = reap_sha256_file(path, hex, e)) == REAP_OK)
-			printf("%s  %s\n", hex, path);
-	} else if ((rc = reap_reader_open(&r, fd, name, REAP_KIND_ANY, e)) == REAP_OK &&
-		(rc = reap_read_end(&end, fd, name, e)) == REAP_OK) {
-		printf("%08" PRIx32 "-%" PRIu64 "  %s\n", end.crc32c, end.bytes, path);
+		rc = reap_sha256_file(path, id, e);
+	} else if ((rc = reap_reader_open(&r, fd, name, REAP_KIND_ANY, e)) == REAP_OK) {
+		rc = reap_stream_id(r, fd, id, e);
 	}
+	if (rc == REAP_OK)
+		printf("%s  %s\n", id, path);
 	reap_reader_close(r);
 	close(fd);
 	return rc;

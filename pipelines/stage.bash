@@ -12,8 +12,9 @@
 #
 # A stage is known by what it computes: its key is the digest of the command, with what
 # each file holds in place of its path, and of the program's version.  So what has been
-# computed is found in the store (store.bash), whatever recipe asked for it.  A result
-# that was freed is made again when a stage that must run reads it.
+# computed is found in the store (store.bash), whatever recipe asked for it, and a stage
+# whose inputs come out as before is not run.  A key is not known before its inputs are
+# made.  A result that was freed is made again when a stage that must run reads it.
 #
 # MODE says what a stage does:
 #   run     make what is not there
@@ -60,7 +61,7 @@ work() {
 #   LIST=NAME.KEY  the recipe's list that is wrong if COMMAND fails
 stage() {
 	local accept=${ACCEPT:-0} again=${AGAIN:-} like=${LIKE:-} how=${HOW:-} restore=${RESTORE:-} list=${LIST:-}
-	local all=("$@") outs=() ins=() cmd=() words=() key='' known=1 word path title=${1#"$OUT"/}
+	local all=("$@") outs=() ins=() cmd=() words=() held=() key='' known=1 word path title=${1#"$OUT"/}
 	local -A stands=() # what stands for each path in the key
 	if [ "$MODE" = count ]; then
 		STEPS=$((STEPS + 1))
@@ -76,7 +77,8 @@ stage() {
 		ins+=("$1")
 		stand "$1"
 		[ -n "$REPLY" ] || known=0
-		stands["=/${1#*/}"]="<$REPLY>"
+		held+=("<$REPLY>")
+		stands["=/${1#*/}"]=${held[-1]}
 		shift
 	done
 	shift
@@ -94,7 +96,7 @@ stage() {
 			fi
 		done
 		version "${cmd[0]}"
-		key=$(printf '%s\0' "${cmd[0]##*/}" "${words[@]:1}" "$REPLY" "$again" | sha256sum)
+		key=$(printf '%s\0' "${cmd[0]##*/}" "${words[@]:1}" "${held[@]}" "$REPLY" "$again" | sha256sum)
 		key=${key%% *}
 	fi
 
@@ -118,17 +120,18 @@ forward() {
 	HOW=forward stage "$@"
 }
 
-# stand PATH: what stands for an input in a key.
+# stand PATH: what stands for an input in a key: what it holds.  What a forward pass made,
+# which is large and perhaps in shards, is known by the key of the pass; and that reads
+# only the data of tokens (see --id in reap-show(1)).
 stand() {
 	if [ -z "${MAKER_OF["=$1"]:-}" ]; then
 		digest "$1"
 		[ -n "$REPLY" ] || [ "$MODE" != run ] || fail "/${1#*/}: no such file"
-	elif [[ $1 == */model ]]; then
-		# A model is its weights, whatever made it.
-		REPLY=${HELD_OF["=$1"]}
 	else
-		REPLY=${PLACE_OF["=$1"]}
+		local -n by=MAKER_${MAKER_OF["=$1"]}
+		[ -n "${by[0]}" ] && REPLY=${PLACE_OF["=$1"]} || REPLY=${HELD_OF["=$1"]}
 	fi
+	[ -z "$how" ] || REPLY=${REPLY%%-*}
 }
 
 # ---- parts of `stage`, with its variables ----

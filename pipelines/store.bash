@@ -10,15 +10,15 @@
 # and they are linked to where people look for them.
 
 STORE=$OUT/.cache
-declare -A DIGEST_OF=()	 # =PATH: what held what no stage makes, when it was first read
-declare -A LOOK_OF=()	 # =FILE: its size and time then
-declare -A VERSION_OF=() # =PROGRAM
+declare -A IDENTITY_OF=() # what a file holds, by place on the disk, size and time
+declare -A DIGEST_OF=()	  # =PATH: what held what no stage makes, when it was first read
+declare -A VERSION_OF=()  # =PROGRAM
 
 # identity PATH: what it holds, in REPLY.  PATH is a file, a model, a folder of other files
 # (folders within it are passed over, as by reap-tokenize), tokenizer:FOLDER (only its
 # tokenizer) or recipe:FILE (with all that it extends).
 identity() {
-	local path=/${1#*/} f files=()
+	local path=/${1#*/} f files=() look=''
 	case $1 in
 	recipe:*)
 		REPLY=$(reap-recipe --id -- "$path") || return
@@ -36,31 +36,27 @@ identity() {
 			done
 			REPLY=$(cd -- "$path" && { [ ${#files[@]} -eq 0 ] || reap-show --id -- "${files[@]}"; } | sha256sum) || return
 		else
-			REPLY=$(reap-show --id -- "$path") || return
+			[ ! -f "$path" ] || look=$(stat -L -c '%d %i %s %z' -- "$path")
+			REPLY=${look:+${IDENTITY_OF[$look]:-}}
+			[ -n "$REPLY" ] || REPLY=$(reap-show --id -- "$path") || return
 		fi
 		;;
 	esac
 	REPLY=${REPLY%% *}
-}
-
-look() {
-	stat -L -c '%s %y' -- "$1" 2>/dev/null || true
+	[ -z "$look" ] || IDENTITY_OF[$look]=$REPLY
 }
 
 # digest PATH: its identity when it was first asked for; nothing if it is not there.
 digest() {
 	REPLY=${DIGEST_OF["=$1"]:-}
 	[ -z "$REPLY" ] && [ -e "/${1#*/}" ] || return 0
-	LOOK_OF["=$1"]=$(look "$1")
 	identity "$1" || exit 1
 	DIGEST_OF["=$1"]=$REPLY
 }
 
-# same PATH IDENTITY: it still holds that.  A file that looks as it did is not read again.
+# same PATH IDENTITY: it still holds that.
 same() {
-	[ -f "$1" ] && [ "${LOOK_OF["=$1"]:-}" = "$(look "$1")" ] || {
-		identity "$1" 2>/dev/null && [ "$REPLY" = "$2" ]
-	}
+	identity "$1" 2>/dev/null && [ "$REPLY" = "$2" ]
 }
 
 # version PROGRAM: of a tool its first line and the matrix-product backend; compiler and
@@ -101,7 +97,7 @@ state() {
 	for i in "${!HELD[@]}"; do
 		if [ ! -e "$STORE/$1/$i" ]; then
 			is=freed
-		elif ! identity "$STORE/$1/$i" 2>/dev/null || [ "$REPLY" != "${HELD[i]}" ]; then
+		elif ! same "$STORE/$1/$i" "${HELD[i]}"; then
 			is=no
 			break
 		fi

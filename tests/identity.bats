@@ -42,19 +42,21 @@ same() {
 	[ "$(id "$1")" = "$(id "$2")" ] || { echo "$1 is not $2"; return 1; }
 }
 
-@test "a line for each path: checkpoints by content, streams by their end record" {
-	cp "$TOKENS" "$TMP/copy"
-	reap-show --id "$MODEL" "$TOKENS" "$TMP/copy" >"$TMP/ids"
-	[ "$(wc -l <"$TMP/ids")" -eq 3 ]
+@test "a line for each path: checkpoints and streams by content, large ones by their end record" {
+	local trace=$BATS_FILE_TMPDIR/model.trace
+	cp "$trace" "$TMP/copy"
+	reap-show --id "$MODEL" "$TOKENS" "$trace" "$TMP/copy" >"$TMP/ids"
+	[ "$(wc -l <"$TMP/ids")" -eq 4 ]
 	grep -qE "^[0-9a-f]{64}  $MODEL\$" "$TMP/ids"
-	grep -qE "^[0-9a-f]{8}-[0-9]+  $TOKENS\$" "$TMP/ids"
-	[ "$(id "$TOKENS")" = "$(id "$TMP/copy")" ]
+	grep -qE "^[0-9a-f]{64}-[0-9a-f]{64}  $TOKENS\$" "$TMP/ids"
+	grep -qE "^[0-9a-f]{8}-[0-9]+  $trace\$" "$TMP/ids"
+	same "$trace" "$TMP/copy"
 	# Of what is no stream, its bytes.
 	: >"$TMP/nothing"
 	for f in README.md "$TMP/nothing" "$MODEL/config.json"; do
 		[ "$(id "$f")" = "$(sha256sum <"$f" | cut -c 1-64)" ]
 	done
-	[ "$(id "$TOKENS")" = "$(printf '%08x-%d' $(python3 -c '
+	[ "$(id "$trace")" = "$(printf '%08x-%d' $(python3 -c '
 import sys
 d = open(sys.argv[1], "rb").read()
 n = d.rindex(b"\x84\xa1t\xa3end")
@@ -63,17 +65,50 @@ for b in d[:n]:
     crc ^= b
     for _ in range(8):
         crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-print(crc ^ 0xffffffff, n)' "$TOKENS"))" ]
+print(crc ^ 0xffffffff, n)' "$trace"))" ]
+}
+
+@test "a stream is what it says: not its history; tokens are their data, and what was read besides" {
+	# as KIND STREAM FILTER...: the stream with other words in it, as $TMP/other.
+	as() {
+		reap-show "$2" | "${@:3}" | reap-show --encode "$1" >"$TMP/other"
+		run cmp -s "$2" "$TMP/other"
+		[ "$status" -eq 1 ]
+	}
+	data() {
+		id "$1" | cut -d - -f 1
+	}
+	as tokens "$TOKENS" cat
+	same "$TOKENS" "$TMP/other"
+	as tokens "$TOKENS" jq -c 'if .t == "pack" then .skipped.bad += 1 | .rows_read += 1 else . end'
+	differs "$TOKENS" "$TMP/other"
+	[ "$(data "$TOKENS")" = "$(data "$TMP/other")" ]
+	for change in '.t == "block" and .index == 1 then .channel[0] = 5 | del(.blocks_sha256)' '.t == "pack" then .split = "calib"' \
+		'.t == "pack" then .rows_sha256 |= sub("^..";"00")' '.t == "pack" then .rows_seen += 1 | .rows_read += 1'; do
+		as tokens "$TOKENS" jq -c "if $change else . end"
+		[ "$(data "$TOKENS")" != "$(data "$TMP/other")" ] || { echo "$change"; return 1; }
+	done
+	reap-accum -q "$BATS_FILE_TMPDIR/model.trace" | reap-rank -q >"$TMP/scores"
+	reap-cut -q --keep-n 24 "$TMP/scores" >"$TMP/plan"
+	as plan "$TMP/plan" sed '1s/"id":"model"/"id":"elsewhere"/'
+	same "$TMP/plan" "$TMP/other"
+	reap-cut -q --keep-n 24 --recipe-id "other:$(printf '0%.0s' {1..64})" "$TMP/scores" >"$TMP/other"
+	differs "$TMP/plan" "$TMP/other"
+	reap-cut -q --keep-n 24 --reverse "$TMP/scores" >"$TMP/other"
+	differs "$TMP/plan" "$TMP/other"
 }
 
 @test "what has no identity" {
 	fails 2 "of which" reap-show --id
 	fails 2 "no other option" reap-show --id -s "$TOKENS"
 	fails 1 "nothing here: No such file" reap-show --id "nothing here"
-	head -c -1 "$TOKENS" >"$TMP/cut"
-	fails 3 "no end record" reap-show --id "$TMP/cut"
-	cat "$TOKENS" "$TOKENS" >"$TMP/twice"
-	fails 3 "its end record is damaged" reap-show --id "$TMP/twice"
+	for f in "$TOKENS" "$BATS_FILE_TMPDIR/model.trace"; do
+		head -c -1 "$f" >"$TMP/cut"
+		fails 3 "truncated" reap-show --id "$TMP/cut"
+		cat "$f" "$f" >"$TMP/twice"
+		fails 3 "$TMP/twice: " reap-show --id "$TMP/twice"
+	done
+	grep -q "its end record is damaged" "$TMP/fails.err"
 	fails 1 "not a regular file" reap-show --id <(cat "$TOKENS")
 	fails 1 "not a regular file" reap-show --id - < <(cat "$TOKENS")
 	mkfifo "$TMP/fifo"

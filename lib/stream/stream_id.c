@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/stream/stream_id.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/stream/rec_tokens.h"
+
+static int id_of_end(int fd, const char *name, char id[REAP_STREAM_ID], struct reap_err *e)
+{
+	struct reap_end end;
+	int rc = reap_read_end(&end, fd, name, e);
+
+	if (rc == REAP_OK)
+		snprintf(id, REAP_STREAM_ID, "%08" PRIx32 "-%" PRIu64, end.crc32c, end.bytes);
+	return rc;
+}
+
+static void add_header(struct reap_sha256 *all, const struct reap_header *h)
+{
+	char line[1024];
+	const int n = snprintf(line, sizeof(line), "%s\n%s %u %u %u\n%s\n%s\n%s\n",
+		reap_kind_name(h->kind), h->model.digest, h->model.layers, h->model.experts,
+		h->model.top_k, h->recipe_name, h->recipe_digest, h->backend);
+
+	reap_sha256_update(all, line, (size_t)n);
+}
+
+static int add_pack(struct reap_sha256 *data, const struct reap_rec *rec, struct reap_err *e)
+{
+	struct reap_pack_info p = {0};
+	char line[512];
+	int n, rc = reap_get_pack(rec, &p, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	n = snprintf(line, sizeof(line), "%s\n%" PRIu32 " %s %" PRIu64 " %s\n", p.pack, p.seq_len,
+		p.split, p.rows_seen, p.rows_sha256);
+	reap_sha256_update(data, line, (size_t)n);
+	return REAP_OK;
+}
+
+/* The blocks of tokens go to `data`, when there is such, and all else to `rest`. */
+static int add_records(struct reap_reader *r, struct reap_sha256 *data, struct reap_sha256 *rest,
+	struct reap_err *e)
+{
+	struct reap_rec rec;
+	int rc;
+
+	while ((rc = reap_read(r, &rec, e)) > 0) {
+		if (data != NULL && reap_rec_is(&rec, "block")) {
+			reap_sha256_update(data, rec.raw, rec.len);
+			continue;
+		}
+		reap_sha256_update(rest, rec.raw, rec.len);
+		if (data != NULL && (rc = add_pack(data, &rec, e)) != REAP_OK)
+			return rc;
+	}
+	return rc;
+}
+
+int reap_stream_id(struct reap_reader *r, int fd, char id[REAP_STREAM_ID], struct reap_err *e)
+{
+	const struct reap_header *h = reap_reader_header(r);
+	const bool tokens = h->kind == REAP_KIND_TOKENS;
+	struct reap_sha256 *data = NULL, *rest = NULL;
+	int rc;
+
+	if (h->kind == REAP_KIND_TRACE || h->kind == REAP_KIND_EVAL)
+		return id_of_end(fd, reap_reader_name(r), id, e);
+	if ((tokens && (data = reap_sha256_open()) == NULL) ||
+		(rest = reap_sha256_open()) == NULL) {
+		reap_sha256_free(data);
+		return reap_fail_memory(e, "SHA-256");
+	}
+	add_header(rest, h);
+	if ((rc = add_records(r, data, rest, e)) != REAP_OK) {
+		reap_sha256_free(data);
+		reap_sha256_free(rest);
+		return rc;
+	}
+	if (tokens) {
+		reap_sha256_finish(data, id);
+		id += strlen(id);
+		*id++ = '-';
+	}
+	reap_sha256_finish(rest, id);
+	return REAP_OK;
+}
