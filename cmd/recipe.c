@@ -10,11 +10,12 @@
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
 #include "lib/recipe/catalogue.h"
+#include "lib/recipe/near.h"
 #include "lib/recipe/recipe.h"
 
 static const char usage[] =
 	"usage: reap-recipe [--yaml | --json | --words | --get KEY | --id | --check] FILE\n"
-	"       reap-recipe --targets PATH... | --find TARGET DIR...\n"
+	"       reap-recipe --targets PATH... | --find TARGET DIR... | --near WORD NAME...\n"
 	"       reap-recipe --schema\n"
 	"Resolve a recipe's extends, check it, and print it.\n"
 	"\n"
@@ -26,6 +27,7 @@ static const char usage[] =
 	"      --check       nothing: only the exit status\n"
 	"      --targets     for scripts: target, kind, file of each recipe, each ended by NUL\n"
 	"      --find TARGET ... of the one with this target, in the first folder that has it\n"
+	"      --near WORD   for scripts: which of the names WORD was meant to be\n"
 	"      --schema      every key that a recipe may have\n" TOOL_USAGE_STD;
 
 enum form {
@@ -37,12 +39,13 @@ enum form {
 	FORM_CHECK,
 	FORM_SCHEMA,
 	FORM_TARGETS,
-	FORM_FIND
+	FORM_FIND,
+	FORM_NEAR
 };
 
 struct opts {
 	enum form form;
-	const char *key; /* of --get; the target of --find */
+	const char *key; /* of --get; the target of --find, the word of --near */
 	const char *path;
 	const char *shipped;
 };
@@ -204,6 +207,16 @@ static int run_targets(const struct opts *o, char *const *path, int paths, struc
 	return rc == REAP_OK ? tool_close_stdout(e) : rc;
 }
 
+static int print_near(const char *word, char *const *name, int names, struct reap_err *e)
+{
+	const char *near = name[0];
+
+	for (int i = 1; i < names; i++)
+		near = reap_nearer(word, name[i], near);
+	puts(near);
+	return tool_close_stdout(e);
+}
+
 int main(int argc, char *argv[])
 {
 	enum {
@@ -214,14 +227,16 @@ int main(int argc, char *argv[])
 		OPT_CHECK,
 		OPT_SCHEMA,
 		OPT_TARGETS,
-		OPT_FIND
+		OPT_FIND,
+		OPT_NEAR
 	};
 	static const struct option longs[] = {TOOL_LONG, {"yaml", no_argument, NULL, OPT_YAML},
 		{"json", no_argument, NULL, OPT_JSON}, {"words", no_argument, NULL, OPT_WORDS},
 		{"get", required_argument, NULL, 'g'}, {"id", no_argument, NULL, OPT_ID},
 		{"check", no_argument, NULL, OPT_CHECK}, {"schema", no_argument, NULL, OPT_SCHEMA},
 		{"targets", no_argument, NULL, OPT_TARGETS},
-		{"find", required_argument, NULL, OPT_FIND}, {NULL, 0, NULL, 0}};
+		{"find", required_argument, NULL, OPT_FIND},
+		{"near", required_argument, NULL, OPT_NEAR}, {NULL, 0, NULL, 0}};
 	struct opts o = {.shipped = getenv("REAP_RECIPES")};
 	struct reap_err e = {0};
 	int c, rc, forms = 0;
@@ -259,6 +274,10 @@ int main(int argc, char *argv[])
 			o.form = FORM_FIND;
 			o.key = optarg;
 			break;
+		case OPT_NEAR:
+			o.form = FORM_NEAR;
+			o.key = optarg;
+			break;
 		default:
 			tool_option(c);
 		}
@@ -267,7 +286,7 @@ int main(int argc, char *argv[])
 	argv += optind;
 	if (forms > 1)
 		tool_usage(
-			"only one of --yaml, --json, --words, --get, --id, --check, --targets, --find and --schema");
+			"only one of --yaml, --json, --words, --get, --id, --check, --targets, --find, --near and --schema");
 	if (o.form == FORM_SCHEMA) {
 		if (argc != 0)
 			tool_usage("--schema is of all recipes");
@@ -277,6 +296,10 @@ int main(int argc, char *argv[])
 		if (argc == 0)
 			tool_usage("the folder of the recipes is wanted");
 		rc = run_targets(&o, argv, argc, &e);
+	} else if (o.form == FORM_NEAR) {
+		if (argc == 0)
+			tool_usage("the names are wanted, of which one was meant");
+		rc = print_near(o.key, argv, argc, &e);
 	} else {
 		if (argc != 1)
 			tool_usage("one recipe file is wanted");

@@ -153,7 +153,7 @@ static int print_layout(const struct reap_layout *l, struct reap_err *e)
 	return tool_close_stdout(e);
 }
 
-/* What was done. */
+/* What was done; where to, the caller has said, and may rename it. */
 static void tell(const struct opts *o, const struct reap_model *m, const struct reap_plan *plan,
 	const struct reap_layout *l)
 {
@@ -161,9 +161,9 @@ static void tell(const struct opts *o, const struct reap_model *m, const struct 
 
 	for (uint32_t i = 0; i < l->files; i++)
 		bytes += (double)l->file[i].bytes;
-	tool_info("%s%s: %u of %u experts in each of %u layers, %.3g GB in %u files%s", o->target,
-		o->prune.probe ? " (measured and removed)" : "", plan->keep_n, m->cfg.experts,
-		m->cfg.layers, bytes * 1e-9, l->files,
+	tool_info("%u of %u experts in each of %u layers, %.3g GB in %u files%s%s", plan->keep_n,
+		m->cfg.experts, m->cfg.layers, bytes * 1e-9, l->files,
+		o->prune.probe ? ", measured and removed" : "",
 		o->prune.verify ? ", every byte compared" : "");
 }
 

@@ -19,6 +19,20 @@ gates() {
 	GATES=$REPLY
 }
 
+# maker SIDE: the recipe that makes the model of a side, as MAKER, and its file in REPLY.
+maker() {
+	local file
+	beside "$EVALUATION" "${E[$1.made_by]}"
+	file=$REPLY
+	[ -e "$file" ] || {
+		problem "E.$1.made_by" "there is no recipe ${E[$1.made_by]}"
+		return 1
+	}
+	recipe MAKER "$file"
+	check_kind E "$1.made_by" "$file" MAKER reap_recipe
+	REPLY=$file
+}
+
 # Before any work.
 check_evaluation() {
 	packs E "${E[calib_packs.dataset_repo]}" calib_packs.pack_files

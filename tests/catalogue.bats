@@ -165,10 +165,14 @@ disagreements() {
 		sed -n 's/^reap: stage .*: noop\/\(.*\): .*/\1/p' "$TMP/said" | paste -sd ' '
 	}
 	[ "$(again)" = "recipe.yaml rewrite.manifest manifest.json model/README.md model/SHA256SUMS" ]
+	cp "$TMP/said" "$TMP/first"
 	for f in list stage.bash report/page.jq prune; do
 		echo '# edited' >>"$TMP/tree/pipelines/$f"
 	done
 	[ -z "$(again)" ]
+	# What a tool says names no file of the store.
+	grep '^reap-rewrite: 32 of 32 experts' "$TMP/first"
+	run ! grep -F .cache "$TMP/first"
 	echo '# edited' >>"$TMP/tree/pipelines/manifest"
 	[ "$(again)" = manifest.json ]
 	# What a script reads lies in its folder.
@@ -258,6 +262,18 @@ refused() {
 		[ "$status" -ne 0 ]
 		[ "${lines[-1]}" = "reap: $TMP/no-eval.yaml:2: pair.left.model_id: the base there is small, but tiny-keep24.yaml prunes tests/fixtures/model" ]
 	done
+	# One that judges what is made of another model, or what no recipe makes, by its own words.
+	printf '%s\n' 'extends: eval-tiny_keep24.yaml' 'pair: {right: {made_by: by.yaml}}' >"$TMP/no-eval.yaml"
+	printf '%s\n' 'extends: tiny-keep24.yaml' 'evaluation: {with: no-eval.yaml}' >"$TMP/no.yaml"
+	for n in -n -q; do
+		run pipelines/reap-run $n "$TMP/no.yaml" OUT="$TMP/o"
+		[ "$output" = "reap: $TMP/no-eval.yaml:2: pair.right.made_by: there is no recipe by.yaml" ]
+	done
+	printf '%s\n' 'extends: tiny-keep24.yaml' 'model: {base_model_id: small}' >"$TMP/by.yaml"
+	run pipelines/reap-run -n "$TMP/no.yaml" OUT="$TMP/o"
+	[ "$output" = "reap: $TMP/no-eval.yaml:2: pair.right.made_by: by.yaml prunes small, but no.yaml tests/fixtures/model" ]
+	sed -i '$d' "$TMP/by.yaml"
+	pipelines/reap-run -n "$TMP/no.yaml" OUT="$TMP/o" >"$TMP/n"
 	# Rows of which no token would count.
 	seq 40 | sed 's/.*/{"text": "plain &"}/' >"$TMP/p/plain.jsonl"
 	printf '%s\n' 'extends: tiny-keep24.yaml' 'evaluation: {with: ""}' \
@@ -316,6 +332,32 @@ refused() {
 	[ "${#lines[@]}" -eq 1 ]
 	: >"$TMP/file"
 	fails 1 "reap: $TMP/file/o/tiny-noop: cannot be made: Not a directory" pipelines/reap-run -q tiny-noop OUT="$TMP/file/o"
+}
+
+@test "a variable that nobody knows is said with the nearest name; the environment gives none" {
+	for by in pipelines/reap-run "make -s -C pipelines"; do
+		# shellcheck disable=SC2086
+		run env -u MAKELEVEL -u MAKEFLAGS $by list MODLES="$TMP/m" 'OUT=$(touch '"$TMP/x)"
+		[ "$status" -eq 2 ]
+		[ "${lines[0]}" = "reap-run: no variable MODLES; did you mean MODELS?" ]
+		# shellcheck disable=SC2086
+		NAME=mine OUT=$TMP/no ROWS=x MODELS=$TMP/no run $by -n tiny-noop OUT="$TMP/o"
+		[ "$status" -eq 0 ]
+		[[ "$output" != *"$TMP/no"* && "$output" == *" $TMP/o/tiny-noop"* ]]
+	done
+	[ ! -e "$TMP/x" ]
+	# What another make passes on is its own.
+	MAKELEVEL=1 make -s -C pipelines list SAN=asan | grep '^tiny-noop '
+}
+
+@test "a recipe's file may end in .yml" {
+	mkdir "$TMP/r"
+	sed '/^target:/d' recipes/tiny-noop.yaml >"$TMP/r/short.yml"
+	pipelines/reap-run -n short RECIPES="$TMP/r" OUT="$TMP/o" >"$TMP/n"
+	pipelines/reap-run -n "$TMP/r/short.yml" OUT="$TMP/o" | diff "$TMP/n" -
+	grep -F "$TMP/o/short/model" "$TMP/n"
+	echo 'target: listed' >>"$TMP/r/short.yml"
+	pipelines/reap-run list RECIPES="$TMP/r" | grep '^listed '
 }
 
 @test "a new recipe needs no new code" {

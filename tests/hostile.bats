@@ -150,7 +150,8 @@ together() {
 	together reap_recipe words | jq --arg w "$w" 'del(.target, .source.scores_yaml, .source.profile_of,
 			.profiling_data.holdout.packs) |
 		.source.manifest_json = $w + ".json" | .evaluation.with = $w + ".eval.yaml"' >"recipes/$w.yaml"
-	together eval_recipe words | jq --arg w "$w" 'del(.calib_packs.holdout.packs) | .collector_overrides = {seq_lens_csv: "512", num_blocks: 2}' >"recipes/$w.eval.yaml"
+	together eval_recipe words | jq --arg w "$w" 'del(.calib_packs.holdout.packs) | .collector_overrides = {seq_lens_csv: "512", num_blocks: 2} |
+		.pair.right.made_by = $w + ".yaml"' >"recipes/$w.eval.yaml"
 	# The pruned model by another recipe, found in its manifest.
 	jq --arg w "$w" 'del(.target) | .pair.right += {model_id: "absent", made_by: ($w + ".yaml"),
 		model_path_from_manifest: {manifest_json: ($w + ".json"), field: ("variants." + $w)}}' "recipes/$w.eval.yaml" >"recipes/$w.pair.yaml"

@@ -31,13 +31,21 @@ load pipeline
 	grep -q '| experts in each layer | 24 of 32 |' model/README.md
 	# No card tells of a verdict on another checkpoint, or against another base.
 	pipelines_card() {
-		"$ROOT/pipelines/card/card" --recipe recipe.yaml --manifest rewrite.manifest --model model --verdict "$1"
+		"$ROOT/pipelines/card/card" --recipe recipe.yaml --manifest rewrite.manifest --model model --verdict "$@"
 	}
 	pipelines_card verdict.json >/dev/null
 	for side in left right; do
 		jq ".$side.digest = \"0\"" verdict.json >"$TMP/other.json"
 		fails 1 "card: the verdict is of model against" pipelines_card "$TMP/other.json"
 	done
+	# A name of whatever letters is seen as it is, and does nothing.
+	reap-recipe --json recipe.yaml | jq --arg n '# _a_b_ <b>[x](y)|`c`' '.model.pruned_variant_name = $n | .name = $n | .card.base_model = "a/: [b" |
+		.card.license = "no" | .description = "- 1"' >"$TMP/odd.yaml"
+	pipelines_card verdict.json --recipe "$TMP/odd.yaml" >"$TMP/odd.md"
+	for line in '# \# \_a_b\_ \<b\>\[x\](y)\|\`c\`' 'base_model: ["a/: [b"]' 'license: "no"' '\- 1' '| base model | a/: \[b |'; do
+		grep -qxF -- "$line" "$TMP/odd.md"
+	done
+	grep -qF 'from the recipe `` # _a_b_ <b>[x](y)|`c`:' "$TMP/odd.md"
 	# Nothing is left of the making.
 	[ -z "$(find "$O" -name '*.part*' -o -name '*.resume' -o -name '*.new' -o -name '*.old')" ]
 }
@@ -209,6 +217,17 @@ load pipeline
 	mv "$O" "$TMP/one"
 	pipe fast SHARDS=3 >/dev/null
 	[ -e "$O/fast/calib.trace/3of3" ]
+	# By other words the same tokens: what they went through is not done again, in no shards.
+	printf '%s\n' 'extends: fast.yaml' 'target: same' 'profiling_data: {text_column: text}' 'evaluation: {with: same-eval.yaml}' >"$R/same.yaml"
+	printf '%s\n' 'extends: fast-eval.yaml' 'calib_packs: {text_column: ""}' >"$R/same-eval.yaml"
+	counted
+	[ "$(pipe -n same | grep -c '^reap-tokenize')" -eq 2 ]
+	pipe same BIN="$TMP/bin" >/dev/null
+	[[ "$(pipe -n same)" != *">"* ]]
+	cat "$TMP/runs"
+	[ "$(grep -v -- --check "$TMP/runs" | grep -oE '^reap-(tokenize|route|accum|rank|cut|rewrite|ppl|gate) ' | sort | uniq -c | xargs)" = \
+		"1 reap-cut 1 reap-rewrite 2 reap-tokenize" ]
+	[ "$O/same/base.eval" -ef "$O/fast/base.eval" ]
 	mv "$O" "$TMP/three"
 	same() {
 		for f in saliency scores plan base.eval pruned.eval; do
@@ -220,7 +239,7 @@ load pipeline
 	}
 	same "$TMP/three"
 	if command -v parallel >/dev/null; then
-		PARALLEL=-j2 pipe fast SHARDS=3 LAUNCHER=parallel >/dev/null
+		pipe fast SHARDS=3 LAUNCHER=parallel PARALLEL=-j2 >/dev/null
 		same "$O"
 		[ -z "$(find "$O" -name '*.part' -o -name '*.log')" ]
 	fi

@@ -77,8 +77,8 @@ short() {
 	for signal in INT TERM HUP; do
 		rm -f "$TMP/pids"
 		# In a group of its own, as a shell starts it, though a test under nohup does not; the run itself is told, not its children.
-		RECIPES=$R OUT=$O MODELS=$TMP/models PACKS=$TMP/packs BIN=$TMP/bin setsid \
-			perl -e '$SIG{INT} = $SIG{HUP} = "DEFAULT"; exec @ARGV' "${REAP_RUN:-$ROOT/pipelines/reap-run}" -q short >"$TMP/said" 2>&1 &
+		setsid perl -e '$SIG{INT} = $SIG{HUP} = "DEFAULT"; exec @ARGV' "${REAP_RUN:-$ROOT/pipelines/reap-run}" -q short \
+			RECIPES="$R" OUT="$O" MODELS="$TMP/models" PACKS="$TMP/packs" BIN="$TMP/bin" >"$TMP/said" 2>&1 &
 		until [ -s "$TMP/pids" ]; do sleep 0.1; done
 		kill -$signal $!
 		status=0
@@ -196,11 +196,16 @@ short() {
 		own "$name" >"$TMP/said"
 		grep -q '^reap-gate ' "$TMP/said"
 	done
+	(cd "$TMP/own" && find . | sort) >"$TMP/before"
 	for name in recipes list prune plan-x; do
 		run own "$name"
-		[ "$status" -eq 1 ]
-		[[ "$output" == *"$name is a word of reap-run"* ]]
+		[ "$status" -eq 2 ]
+		[[ "$output" == "reap-run: prune: NAME=$name: $name is a word of reap-run"* ]]
 	done
+	run own "$(printf 'x%.0s' {1..101})"
+	[ "$status" -eq 2 ]
+	[[ "$output" == "reap-run: prune: NAME=x"*": target: "* ]]
+	(cd "$TMP/own" && find . | sort) | diff "$TMP/before" -
 	echo mine >"$TMP/own/recipes/mine-eval.yaml"
 	run own mine
 	[ "$status" -eq 2 ]
@@ -223,6 +228,11 @@ short() {
 	no "DATA=$TMP/fifo: no such file or folder" DATA=fifo
 	no "DATA=$TMP/none: no such file or folder" DATA=none
 	no "ROWS=1: how many rows are sampled, two at least" ROWS=1
+	mkdir -p data/train
+	cp "$ROOT/tests/fixtures/packs/tool_agentic.calib.jsonl" data
+	cp data/*.jsonl data/train
+	"${REAP_RUN:-$ROOT/pipelines/reap-run}" -n prune MODEL="$ROOT/tests/fixtures/model" DATA=data KEEP=24 OUT=own 2>&1 >/dev/null |
+		grep -xF "reap-run: prune: DATA=$TMP/data: 1 files of rows in folders within it are left out"
 	no "OUT=$TMP/file: cannot be made: Not a directory" OUT=file
 	no "MODEL=$TMP/file: no config.json there" MODEL=file
 }

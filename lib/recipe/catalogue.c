@@ -8,18 +8,19 @@
 #include "lib/base/mem.h"
 #include "lib/recipe/near.h"
 
-static const char suffix[] = ".yaml";
-
 /* Targets that reap-run has without a recipe; `recipes` is a folder where it writes some. */
 static const char *const taken[] = {"criteria", "demo", "help", "list", "prune", "prune-cache",
 	"recipes"};
 enum { N_TAKEN = sizeof(taken) / sizeof(*taken), N_WORDS = N_TAKEN - 1 };
 
-static bool is_recipe(const char *name)
+/* The length of a file's name without the ending that makes it a recipe; else 0. */
+static size_t stem(const char *name)
 {
-	const size_t len = strlen(name), n = sizeof(suffix) - 1;
+	const char *dot = strrchr(name, '.');
 
-	return len > n && strcmp(name + len - n, suffix) == 0;
+	return dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0)
+		? (size_t)(dot - name)
+		: 0;
 }
 
 /* A word of reap-run as a target could not be run; a name that begins with a dot is no
@@ -46,10 +47,11 @@ static char *name_of(const struct reap_node *root, const char *file)
 {
 	const struct reap_node *target = reap_node_find(root, "target");
 	const char *slash = strrchr(file, '/'), *base = slash != NULL ? slash + 1 : file;
+	const size_t n = stem(base);
 
 	if (target != NULL && strcmp(target->file, file) == 0)
 		return reap_strdup(target->str);
-	return reap_strndup(base, strlen(base) - (is_recipe(base) ? sizeof(suffix) - 1 : 0));
+	return reap_strndup(base, n > 0 ? n : strlen(base));
 }
 
 static enum reap_recipe_kind kind_of(const struct reap_node *root)
@@ -144,7 +146,7 @@ int reap_catalogue_read(const char *dir, const char *shipped, struct reap_catalo
 
 	*c = (struct reap_catalogue){0};
 	for (size_t i = 0; i < n && rc == REAP_OK; i++)
-		if (is_recipe(name[i]))
+		if (stem(name[i]) > 0)
 			rc = add(c, dir, name[i], shipped, e);
 	reap_list_free(name, n);
 	if (rc != REAP_OK)
@@ -180,23 +182,12 @@ int reap_catalogue_find(const struct reap_catalogue *c, const char *name,
 const char *reap_catalogue_near(const struct reap_catalogue *c, size_t n, const char *name)
 {
 	const char *near = "list";
-	unsigned least = REAP_FAR;
 
 	for (size_t i = 0; i < n; i++)
-		for (size_t j = 0; j < c[i].n; j++) {
-			const char *its = c[i].target[j].name;
-			unsigned edits =
-				its != NULL ? reap_edits(name, its, strlen(its)) : REAP_FAR;
-
-			if (edits < least) {
-				least = edits;
-				near = its;
-			}
-		}
+		for (size_t j = 0; j < c[i].n; j++)
+			if (c[i].target[j].name != NULL)
+				near = reap_nearer(name, c[i].target[j].name, near);
 	for (size_t i = 0; i < N_WORDS; i++)
-		if (reap_edits(name, taken[i], strlen(taken[i])) < least) {
-			least = reap_edits(name, taken[i], strlen(taken[i]));
-			near = taken[i];
-		}
+		near = reap_nearer(name, taken[i], near);
 	return near;
 }

@@ -8,7 +8,7 @@
 #include "lib/recipe/recipe.h"
 
 struct reap_target {
-	char *name; /* the recipe's own `target`, else its file's name without .yaml */
+	char *name; /* the recipe's own `target`, else its file's name without .yaml or .yml */
 	char *file;
 	enum reap_recipe_kind kind;
 	struct reap_err why; /* if the recipe cannot be read: why, and no name */
@@ -20,8 +20,8 @@ REAP_MUST_CHECK int reap_target_read(const char *file, const char *shipped, stru
 	struct reap_err *e);
 void reap_target_free(struct reap_target *t);
 
-/* Those of all recipes *.yaml of a folder, by the names of the files.  What others extend is
- * left out. */
+/* Those of all recipes (*.yaml, *.yml) of a folder, by the names of the files.  What others extend
+ * is left out. */
 struct reap_catalogue {
 	struct reap_target *target;
 	size_t n, cap;

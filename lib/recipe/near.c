@@ -29,3 +29,8 @@ unsigned reap_edits(const char *a, const char *b, size_t b_len)
 	}
 	return row[b_len];
 }
+
+const char *reap_nearer(const char *word, const char *a, const char *b)
+{
+	return reap_edits(word, a, strlen(a)) < reap_edits(word, b, strlen(b)) ? a : b;
+}

@@ -12,4 +12,7 @@
 enum { REAP_FAR = 64 };
 unsigned reap_edits(const char *a, const char *b, size_t b_len);
 
+/* The nearer of a and b to the word; b when they are as near. */
+const char *reap_nearer(const char *word, const char *a, const char *b);
+
 #endif

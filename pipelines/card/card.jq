@@ -4,7 +4,13 @@
 # verdicts; $text of the verdict, $config of the model, and whether it has $scores.
 
 def millions: if . >= 1e9 then "\(. / 1e7 | round / 100) B" else "\(. / 1e4 | round / 100) M" end;
-def word: if test("^[A-Za-z0-9._/:-]+$") then . else @json end;
+# Names in YAML, in text and as code: whatever they hold, it is seen and does nothing.
+def word: if test("^[A-Za-z][A-Za-z0-9._/-]*$") and (test("^(y|n|yes|no|on|off|true|false|null)$"; "i") | not) then . else @json end;
+def line: gsub("[[:cntrl:]]+"; " ");
+def plain: line | gsub("(?<c>[\\\\`*\\[\\]<>|&#~$])"; "\\\(.c)") | gsub("(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"; "\\_") |
+	gsub("^(?<n>[0-9]*)(?<c>[-+.)=])"; "\(.n)\\\(.c)");
+def code: line | ("`" * (1 + ([match("`+"; "g").length] | max // 0))) as $fence |
+	"\($fence)\(if $fence == "`" then . else " \(.) " end)\($fence)";
 def lines: map(select(. != null)) | join("\n");
 
 input as $recipe | input as $id | input as $report | $report.gained as $size | input as $manifest | input as $packs | input as $verdicts |
@@ -21,15 +27,15 @@ $config[0] as $config | $size.experts[1] as $keep | $manifest[0].model as $sourc
 	($recipe.card.license_link // empty | "license_link: \(word)"),
 	"pipeline_tag: text-generation",
 	# Only what can be the name of a repository on the hub.
-	($base | select(test("^[^/]+/[^/]+$")) | "base_model: [\(.)]"),
+	($base | select(test("^[^/]+/[^/]+$")) | "base_model: [\(word)]"),
 	"tags: [\($config.model_type), moe, \(if $size.mxfp4 then "mxfp4, " else "" end)pruning, compression, reap]",
 	"---",
-	"# \($recipe.model.pruned_variant_name // $recipe.model.pruned_model_label // "pruned model")",
-	"", $recipe.description // "", "",
+	"# \($recipe.model.pruned_variant_name // $recipe.model.pruned_model_label // "pruned model" | plain)",
+	"", ($recipe.description // "" | plain), "",
 	"| | |", "|---|---|",
-	"| base model | \($base) |",
+	"| base model | \($base | plain) |",
 	"| method | \(if $keep == $source.experts then "none: all experts are kept" else
-		"experts removed by `\($recipe.scoring.criterion // "the order in \($recipe.source.scores_yaml)")`; no fine-tuning" end) |",
+		"experts removed by \($recipe.scoring.criterion // "the order in \($recipe.source.scores_yaml)" | code | gsub("\\|"; "\\|")); no fine-tuning" end) |",
 	if $recipe.profiling_data.precision == "fast" or $manifest[0].precision == "i8" then
 		"| scores | of a fast calibration (i8): inputs of experts rounded to 8 bits |" else empty end,
 	"| experts in each layer | \($keep) of \($source.experts) |",
@@ -49,11 +55,11 @@ else "Not evaluated yet." end,
 "\n## Calibration\n",
 if $packs != [] then
 	"| pack | rows | tokens | tokens that counted | part |", "|---|---:|---:|---:|---|",
-	($packs[] | "| \(.pack) | \(.rows_seen) | \(.tokens) | \(.kept) | \(.split) |"),
-	($report.warnings // [] | .[] | "\n**Warning:** \(.text)"),
+	($packs[] | "| \(.pack | plain) | \(.rows_seen) | \(.tokens) | \(.kept) | \(.split) |"),
+	($report.warnings // [] | .[] | "\n**Warning:** \(.text | plain)"),
 	if $recipe.profiling_data.holdout.split == "calib" then "\nThe rest of the rows was held out for evaluation." else empty end
 elif $recipe.source.scores_yaml then
-	"None of its own: cut from the scores in `reap-scores.yaml` (\($recipe.source.scores_yaml))."
+	"None of its own: cut from the scores in `reap-scores.yaml` (\($recipe.source.scores_yaml | plain))."
 else "None: nothing was dropped." end,
 
 "
@@ -72,12 +78,12 @@ if $config.model_type == "gpt_oss" and ($keep % 4 != 0 or $keep <= 4) then "\nGP
 ## Limits
 
 - Not fine-tuned after pruning. Languages, domains and tasks that the calibration rows lack may have lost more than the verdict shows.",
-($recipe.card.limits // [] | .[] | "- \(.)"),
+($recipe.card.limits // [] | .[] | "- \(line)"),
 
 "
 ## How it was made
 
-With reap from the recipe `\($id)`.
+With reap from the recipe \($id | code).
 
 | file | what it is |
 |---|---|
