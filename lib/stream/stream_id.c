@@ -17,14 +17,26 @@ static int id_of_end(int fd, const char *name, char id[REAP_STREAM_ID], struct r
 	return rc;
 }
 
-static void add_header(struct reap_sha256 *all, const struct reap_header *h)
+static int hash(void *h, const char *p, size_t n)
 {
-	char line[1024];
-	const int n = snprintf(line, sizeof(line), "%s\n%s %u %u %u\n%s\n%s\n%s\n",
-		reap_kind_name(h->kind), h->model.digest, h->model.layers, h->model.experts,
-		h->model.top_k, h->recipe_name, h->recipe_digest, h->backend);
+	reap_sha256_update(h, p, n);
+	return 0;
+}
 
-	reap_sha256_update(all, line, (size_t)n);
+/* All of a map but what has this key; of maps in it, all but their `id`. */
+static void add_map(msgpack_packer *pk, const msgpack_object *map, const char *but)
+{
+	for (uint32_t i = 0; i < map->via.map.size; i++) {
+		const msgpack_object *k = &map->via.map.ptr[i].key, *v = &map->via.map.ptr[i].val;
+
+		if (k->via.str.size == strlen(but) && memcmp(k->via.str.ptr, but, strlen(but)) == 0)
+			continue;
+		msgpack_pack_object(pk, *k);
+		if (v->type == MSGPACK_OBJECT_MAP)
+			add_map(pk, v, "id");
+		else
+			msgpack_pack_object(pk, *v);
+	}
 }
 
 static int add_pack(struct reap_sha256 *data, const struct reap_rec *rec, struct reap_err *e)
@@ -65,6 +77,7 @@ int reap_stream_id(struct reap_reader *r, int fd, char id[REAP_STREAM_ID], struc
 	const struct reap_header *h = reap_reader_header(r);
 	const bool tokens = h->kind == REAP_KIND_TOKENS;
 	struct reap_sha256 *data = NULL, *rest = NULL;
+	msgpack_packer pk;
 	int rc;
 
 	if (h->kind == REAP_KIND_TRACE || h->kind == REAP_KIND_EVAL)
@@ -74,7 +87,8 @@ int reap_stream_id(struct reap_reader *r, int fd, char id[REAP_STREAM_ID], struc
 		reap_sha256_free(data);
 		return reap_fail_memory(e, "SHA-256");
 	}
-	add_header(rest, h);
+	msgpack_packer_init(&pk, rest, hash);
+	add_map(&pk, reap_reader_head(r)->obj, "history");
 	if ((rc = add_records(r, data, rest, e)) != REAP_OK) {
 		reap_sha256_free(data);
 		reap_sha256_free(rest);
