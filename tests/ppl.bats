@@ -24,7 +24,7 @@ ppl() {
 	fails 2 "of the form XxY" reap-ppl -m "$MODEL" --bins 160 "$TOKENS"
 	fails 2 "within 1..2" reap-ppl -m "$MODEL" --shard 3/2 "$TOKENS"
 	fails 2 "0" reap-ppl -m "$MODEL" --shard 0/2 "$TOKENS"
-	fails 2 "neither linear nor log" reap-ppl -m "$MODEL" --prob-scale cubic "$TOKENS"
+	fails 2 "--prob-scale: 'cubic' is not linear or log" reap-ppl -m "$MODEL" --prob-scale cubic "$TOKENS"
 	fails 2 "not below" reap-ppl -m "$MODEL" --prob-scale log --logp-min -1 --logp-max -2 "$TOKENS"
 	fails 2 "one token stream" reap-ppl -m "$MODEL" "$TOKENS" "$TOKENS"
 	fails 2 "--merge" reap-ppl --merge
