@@ -125,31 +125,44 @@ out:
 	return rc;
 }
 
-/* For machines: what the weights of all files take. */
-static int print_layout_json(const struct reap_layout *l, struct reap_err *e)
+/* Files that would be written: their names, the number of their tensors, the bytes of those
+ * and of the files. */
+static void print_layout_json(const struct reap_layout *l, uint64_t bytes)
 {
-	uint64_t bytes = 0;
+	printf("{\"files\":%" PRIu32 ",\"tensors\":%zu,\"tensor_bytes\":%" PRIu64
+	       ",\"bytes\":%" PRIu64 ",\"each\":[",
+		l->files, l->tensors, l->total, bytes);
+	for (uint32_t i = 0; i < l->files; i++) {
+		const struct reap_layout_file *f = &l->file[i];
 
-	for (uint32_t i = 0; i < l->files; i++)
-		bytes += l->file[i].bytes;
-	printf("{\"files\":%" PRIu32 ",\"tensors\":%zu,\"bytes\":%" PRIu64 "}\n", l->files,
-		l->tensors, bytes);
-	return tool_close_stdout(e);
+		printf("%s{\"file\":\"%s\",\"tensors\":%zu,\"tensor_bytes\":%" PRIu64
+		       ",\"bytes\":%" PRIu64 "}",
+			i > 0 ? "," : "", f->name, f->tensors, f->bytes - f->header_len, f->bytes);
+	}
+	puts("]}");
+}
+
+static void print_file(const char *name, size_t tensors, uint64_t bytes)
+{
+	char size[40];
+
+	tool_figure(size, sizeof(size), (double)bytes, TOOL_BYTES);
+	printf("%-36s %6zu tensors %12s\n", name, tensors, size);
 }
 
 static int print_layout(const struct reap_layout *l, struct reap_err *e)
 {
 	uint64_t bytes = 0;
 
-	printf("%-36s %8s %16s %16s\n", "file", "tensors", "tensor_bytes", "bytes");
-	for (uint32_t i = 0; i < l->files; i++) {
-		const struct reap_layout_file *f = &l->file[i];
-
-		printf("%-36s %8zu %16" PRIu64 " %16" PRIu64 "\n", f->name, f->tensors,
-			f->bytes - f->header_len, f->bytes);
-		bytes += f->bytes;
+	for (uint32_t i = 0; i < l->files; i++)
+		bytes += l->file[i].bytes;
+	if (tool.json) {
+		print_layout_json(l, bytes);
+		return tool_close_stdout(e);
 	}
-	printf("%-36s %8zu %16" PRIu64 " %16" PRIu64 "\n", "total", l->tensors, l->total, bytes);
+	for (uint32_t i = 0; i < l->files; i++)
+		print_file(l->file[i].name, l->file[i].tensors, l->file[i].bytes);
+	print_file("total", l->tensors, bytes);
 	return tool_close_stdout(e);
 }
 
@@ -186,7 +199,7 @@ static int rewrite(struct opts *o, const struct reap_model *m, const struct reap
 		(rc = reap_prune_open(&r, m, plan, &o->prune, e)) != REAP_OK)
 		goto out;
 	if (o->dry_run) {
-		rc = (tool.json ? print_layout_json : print_layout)(reap_prune_layout(r), e);
+		rc = print_layout(reap_prune_layout(r), e);
 		goto out;
 	}
 	o->prune.progress = tool_progress("writing", "bytes");

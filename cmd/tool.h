@@ -107,6 +107,10 @@ void tool_part(const char *option, const char *arg, uint64_t *i, uint64_t *n);
 int tool_choice(const char *option, const char *arg, const char *choices);
 uint64_t tool_size(const char *option, const char *arg); /* K M G Ki Mi Gi, decimal K = 1000 */
 
+/* A figure for people, in a unit of its size: "4,961", "1.86 GiB", "3.20 TFLOP", "2.1 h". */
+enum tool_unit { TOOL_COUNT, TOOL_BYTES, TOOL_FLOP, TOOL_SECONDS };
+void tool_figure(char *out, size_t size, double v, enum tool_unit unit);
+
 /* Lines on standard error, "reap-x: ...".  tool_info only without -q. */
 void tool_info(const char *fmt, ...) REAP_PRINTF(1, 2);
 void tool_warn(const char *fmt, ...) REAP_PRINTF(1, 2);

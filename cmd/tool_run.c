@@ -21,13 +21,23 @@ void tool_outliers(uint64_t n)
 
 /* ---- dry runs ---- */
 
-/* One figure; `first` begins the object of --json. */
-static void figure(const char *name, int digits, double value, const char *unit, bool first)
+/* One figure, for people with what it counts, for machines in one unit; `first` begins
+ * the object of --json. */
+static void figure(const char *name, double value, enum tool_unit unit, const char *of, bool first)
 {
-	if (tool.json)
-		printf("%s\"%s\":%.*f", first ? "{" : ",", name, digits, value);
-	else
-		printf("%-16s %16.*f %s\n", name, digits, value, unit);
+	const bool flop = unit == TOOL_FLOP, time = unit == TOOL_SECONDS;
+	char words[40];
+
+	if (tool.json) {
+		printf("%s\"%s\":%.*f", first ? "{" : ",", name,
+			flop           ? 3
+				: time ? 1
+				       : 0,
+			flop ? value * 1e-9 : value);
+		return;
+	}
+	tool_figure(words, sizeof(words), value, unit);
+	printf("%-12s %s%s\n", name, words, of);
 }
 
 int tool_forecast(const struct reap_forecast *f, uint64_t bytes, struct reap_err *e)
@@ -35,29 +45,29 @@ int tool_forecast(const struct reap_forecast *f, uint64_t bytes, struct reap_err
 	static const unsigned shards[] = {4, 16};
 	const struct reap_work *w = &f->work;
 
-	figure("blocks", 0, (double)w->blocks, "blocks", true);
-	figure("longest", 0, (double)w->longest, "tokens", false);
-	figure("tokens", 0, (double)w->tokens, "tokens", false);
-	figure("kept", 0, (double)w->kept, "tokens", false);
-	figure("attention", 3, f->flops.attention * 1e-9, "GFLOP", false);
-	figure("router", 3, f->flops.router * 1e-9, "GFLOP", false);
-	figure("experts", 3, f->flops.experts * 1e-9, "GFLOP", false);
-	figure("lm_head", 3, f->flops.lm_head * 1e-9, "GFLOP", false);
-	figure("total", 3, reap_flops_total(&f->flops) * 1e-9, "GFLOP", false);
-	figure("speed", 3, f->rate * 1e-9, "GFLOP/s", false);
-	figure("time", 1, reap_forecast_seconds(f, 1), "s", false);
-	figure("memory", 0, (double)f->memory, "bytes", false);
-	figure("chunk", 0, (double)f->chunk, "tokens", false);
-	figure("chunks", 0, (double)w->chunks, "chunks", false);
-	figure("weights", 0, (double)f->weights * (double)w->chunks, "bytes", false);
-	figure("disk", 0, (double)bytes, "bytes", false);
+	figure("blocks", (double)w->blocks, TOOL_COUNT, "", true);
+	figure("longest", (double)w->longest, TOOL_COUNT, " tokens", false);
+	figure("tokens", (double)w->tokens, TOOL_COUNT, "", false);
+	figure("kept", (double)w->kept, TOOL_COUNT, " tokens", false);
+	figure("attention", f->flops.attention, TOOL_FLOP, "", false);
+	figure("router", f->flops.router, TOOL_FLOP, "", false);
+	figure("experts", f->flops.experts, TOOL_FLOP, "", false);
+	figure("lm_head", f->flops.lm_head, TOOL_FLOP, "", false);
+	figure("total", reap_flops_total(&f->flops), TOOL_FLOP, "", false);
+	figure("speed", f->rate, TOOL_FLOP, "/s", false);
+	figure("time", reap_forecast_seconds(f, 1), TOOL_SECONDS, "", false);
+	figure("memory", (double)f->memory, TOOL_BYTES, "", false);
+	figure("chunk", (double)f->chunk, TOOL_COUNT, " tokens", false);
+	figure("chunks", (double)w->chunks, TOOL_COUNT, "", false);
+	figure("weights", (double)f->weights * (double)w->chunks, TOOL_BYTES, " read", false);
+	figure("disk", (double)bytes, TOOL_BYTES, "", false);
 	for (size_t i = 0; i < sizeof(shards) / sizeof(*shards); i++) {
 		char name[32];
 
 		snprintf(name, sizeof(name), "time_of_%u", shards[i]);
-		figure(name, 1, reap_forecast_seconds(f, shards[i]), "s", false);
+		figure(name, reap_forecast_seconds(f, shards[i]), TOOL_SECONDS, " each", false);
 		snprintf(name, sizeof(name), "disk_of_%u", shards[i]);
-		figure(name, 0, (double)(bytes / shards[i]), "bytes", false);
+		figure(name, (double)(bytes / shards[i]), TOOL_BYTES, " each", false);
 	}
 	if (tool.json)
 		puts("}");

@@ -18,8 +18,8 @@ REAP_MUST_CHECK int tool_map_model(struct reap_model *m, struct reap_err *e);
 /* With -v, how many outliers records of a run told of (lib/stream/rec_trace.h). */
 void tool_outliers(uint64_t n);
 
-/* What a dry run foresees, on standard output, one "name value unit" a line, or with
- * --json one object of the names and values; `bytes` is the size of the stream. */
+/* What a dry run foresees, on standard output: a line for each figure, or with --json one
+ * object of the names and values; `bytes` is the size of the stream. */
 REAP_MUST_CHECK int tool_forecast(const struct reap_forecast *f, uint64_t bytes,
 	struct reap_err *e);
 

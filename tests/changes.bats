@@ -15,8 +15,8 @@ setup_file() {
 	for tool in reap-route reap-ppl; do
 		memory=$(least_memory "$tool" -q -m "$MODEL" "$TOKENS")
 		# The stream's beginning with one block more than a chunk takes.
-		blocks=$("$tool" -q -m "$MODEL" --memory "$memory" --dry-run "$TOKENS" |
-			awk '$1 == "chunk" { print int($2 / 128) + 1 }')
+		blocks=$("$tool" -q -m "$MODEL" --memory "$memory" --dry-run --json "$TOKENS" |
+			jq '.chunk / 128 | floor + 1')
 		[ "$blocks" -lt 24 ]
 		"$REAP_BUILD/gen/cuts" "$TOKENS" block | awk -v n="$blocks" '$2 == n { print $1; exit }' \
 			>"$BATS_FILE_TMPDIR/$tool.begin"

@@ -269,11 +269,11 @@ ppl() {
 
 # planned NAME: a figure of the dry run in $TMP/plan.
 planned() {
-	awk -v name="$1" '$1 == name { print $2 }' "$TMP/plan"
+	jq -r ".$1" "$TMP/plan"
 }
 
 @test "dry run: what is scored, how large the eval will be; nothing is written" {
-	ppl --dry-run "$TOKENS" >"$TMP/plan"
+	ppl --dry-run --json "$TOKENS" >"$TMP/plan"
 	! reap-show "$TMP/plan" 2>/dev/null || false
 	[ "$(planned blocks)" -eq "$(reap-show -t block "$TOKENS" | wc -l)" ]
 	# lm_head: twice hidden times vocabulary for each token of the eval.
@@ -285,7 +285,7 @@ planned() {
 	# Counts that no dry run knows are a few bytes longer or shorter.
 	local off=$(($(stat -c %s "$EVAL") - $(planned disk)))
 	[ "${off#-}" -le 128 ]
-	ppl --dry-run --no-tokens --prob-scale log --logp-min -3 --logp-max -1 "$TOKENS" >"$TMP/plan"
+	ppl --dry-run --json --no-tokens --prob-scale log --logp-min -3 --logp-max -1 "$TOKENS" >"$TMP/plan"
 	[ "$(planned disk)" -lt "$(stat -c %s "$EVAL")" ]
 }
 

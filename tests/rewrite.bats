@@ -112,12 +112,11 @@ nothing_left() {
 
 @test "real sizes: 13,242,242 bytes an expert, the original's shards of the 20B at keep 24" {
 	"$GEN" --sparse --preset 20b "$TMP/20b"
-	reap-rewrite -m "$TMP/20b" --first 24 --dry-run >"$TMP/plan"
-	reap-rewrite -m "$TMP/20b" --first 20 --dry-run >"$TMP/plan20"
-	[ "$(($(awk '/^total/ {print $3}' "$TMP/plan") - $(awk '/^total/ {print $3}' "$TMP/plan20")))" -eq \
-		$((24 * 4 * 13242242)) ]
+	reap-rewrite -m "$TMP/20b" --first 24 --dry-run --json >"$TMP/plan"
+	reap-rewrite -m "$TMP/20b" --first 20 --dry-run --json >"$TMP/plan20"
+	[ "$(($(jq .tensor_bytes "$TMP/plan") - $(jq .tensor_bytes "$TMP/plan20")))" -eq $((24 * 4 * 13242242)) ]
 	# UPSTREAM: 124 tensors ending in layer 15, then 68; without their headers.
-	awk '/^model/ {print $2, $3}' "$TMP/plan" | diff - <(printf '%s\n' "267 3591222912" \
+	jq -r '.each[] | "\(.tensors) \(.tensor_bytes)"' "$TMP/plan" | diff - <(printf '%s\n' "267 3591222912" \
 		"124 4873375440" "68 2754155952")
 }
 
@@ -308,10 +307,13 @@ nothing_left() {
 }
 
 @test "--dry-run: the very files, nothing written" {
-	reap-rewrite -m "$MODEL" --dry-run --max-shard-size 1MB "$PLAN" >"$TMP/list"
+	reap-rewrite -m "$MODEL" --dry-run --max-shard-size 1MB "$PLAN" >"$TMP/words"
+	reap-rewrite -m "$MODEL" --dry-run --json --max-shard-size 1MB "$PLAN" >"$TMP/list"
 	nothing_left out
+	diff <(awk '{ print $1, $2 }' "$TMP/words") <(jq -r '.each[], {file: "total", tensors} | "\(.file) \(.tensors)"' "$TMP/list")
+	grep -xE "total +$(jq .tensors "$TMP/list") tensors +[0-9]\.[0-9]{2} MiB" "$TMP/words"
 	reap-rewrite -q -m "$MODEL" -o "$TMP/out" --max-shard-size 1MB "$PLAN" >"$TMP/manifest"
-	diff <(awk '/^model/ {print $1, $4}' "$TMP/list") \
+	diff <(jq -r '.each[] | "\(.file) \(.bytes)"' "$TMP/list") \
 		<(cd "$TMP/out" && stat -c '%n %s' model-*.safetensors)
 }
 

@@ -368,7 +368,7 @@ route() {
 
 # planned NAME: a figure of the dry run in $TMP/plan.
 planned() {
-	awk -v name="$1" '$1 == name { print $2 }' "$TMP/plan"
+	jq -r ".$1" "$TMP/plan"
 }
 
 # operations MODEL TOKENS: attention, router, experts and lm_head in GFLOP of a run with
@@ -393,8 +393,7 @@ operations() {
 
 @test "dry run: the figures, counted another way" {
 	local attention router experts lm_head
-	route --dry-run --memory 1G "$TOKENS" >"$TMP/plan"
-	! grep -vxE '[a-z0-9_]+ +[0-9.]+ (blocks|tokens|chunks|bytes|GFLOP|GFLOP/s|s)' "$TMP/plan" || false
+	route --dry-run --json --memory 1G "$TOKENS" >"$TMP/plan"
 	[ "$(reap-show -t pack "$TOKENS" | jq -r '[.blocks, .tokens, .kept] | @tsv')" = \
 		"$(planned blocks)	$(planned tokens)	$(planned kept)" ]
 	[ "$(planned longest)" -eq 300 ]
@@ -411,27 +410,35 @@ operations() {
 	[ $(($(stat -c %s "$TRACE") - $(planned disk))) -le 64 ]
 }
 
+@test "dry run: for people, in units of their size" {
+	route --dry-run --memory 1G "$TOKENS" >"$TMP/plan"
+	! grep -vxE '(blocks|longest|tokens|kept|chunks?) +[0-9,]+( tokens)?|(attention|router|experts|lm_head|total|speed) +[0-9.]+ [kMGT]FLOP(/s)?|time(_of_(4|16))? +([0-9.]+ (s|h)|[0-9]+ min)( each)?|(memory|weights|disk(_of_(4|16))?) +[0-9.]+ ([KMG]iB|bytes)( read| each)?' \
+		"$TMP/plan" || false
+	[ "$(wc -l <"$TMP/plan")" -eq "$(route --dry-run --json --memory 1G "$TOKENS" | jq length)" ]
+	grep -xE "tokens +$(reap-show -t pack "$TOKENS" | jq .tokens | sed ':a; s/\B[0-9]\{3\}\>/,&/; ta')" "$TMP/plan"
+}
+
 @test "dry run: every chunk reads all tensors but the embedding; --memory decides how many" {
 	for shard in "$MODEL"/*.safetensors; do
 		head -c $((8 + $(od -An -tu8 -N8 "$shard"))) "$shard" | tail -c +9
 	done | jq -s '[.[] | to_entries[]
 		| select(.key != "__metadata__" and .key != "model.embed_tokens.weight")
 		| .value.data_offsets | .[1] - .[0]] | add' >"$TMP/tensors"
-	route --dry-run "$TOKENS" >"$TMP/plan"
+	route --dry-run --json "$TOKENS" >"$TMP/plan"
 	[ "$(planned chunks)" -eq 1 ]
 	[ "$(planned weights)" -eq "$(cat "$TMP/tensors")" ]
 	# A byte less than what one chunk needs makes it two.
 	local memory=$(($(planned memory) - 1))
-	route --dry-run --memory $memory "$TOKENS" >"$TMP/plan"
+	route --dry-run --json --memory $memory "$TOKENS" >"$TMP/plan"
 	[ "$(planned chunks)" -eq 2 ]
 	[ "$(planned weights)" -eq $((2 * $(cat "$TMP/tensors"))) ]
 	[ "$(planned memory)" -le $memory ]
 }
 
 @test "dry run: options count: layers, no outcomes, a shard" {
-	route --dry-run --no-outcome --layers 0-1 --shard 2/4 "$TOKENS" >"$TMP/plan"
+	route --dry-run --json --no-outcome --layers 0-1 --shard 2/4 "$TOKENS" >"$TMP/plan"
 	[ "$(planned blocks)" -eq 10 ]
-	[ "$(planned lm_head)" = 0.000 ]
+	[ "$(planned lm_head)" = 0 ]
 	route --no-outcome --layers 0-1 --shard 2/4 "$TOKENS" >"$TMP/trace"
 	[ $(($(stat -c %s "$TMP/trace") - $(planned disk))) -le 64 ]
 }

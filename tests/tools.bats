@@ -69,10 +69,10 @@ confined() {
 
 @test "threads and memory: what a control group leaves; -v tells what decided, options win" {
 	reap-tokenize -q -m "$MODEL" -l 16 --blocks 2 --keep all "$PACKS/calib_prompt.eval.jsonl" >"$TMP/tokens"
-	confined 1 $((600 << 20)) reap-route -v --dry-run -m "$MODEL" "$TMP/tokens" 2>"$TMP/said" >"$TMP/plan"
+	confined 1 $((600 << 20)) reap-route -v --dry-run --json -m "$MODEL" "$TMP/tokens" 2>"$TMP/said" >"$TMP/plan"
 	grep -q "^reap-route: threads: 1, as many as " "$TMP/said"
 	grep -q "^reap-route: memory: 300 MiB, half of the 600 MiB that /.*/memory\..* allows$" "$TMP/said"
-	[ "$(awk '$1 == "memory" { print $2 }' "$TMP/plan")" -le $((300 << 20)) ]
+	[ "$(jq .memory "$TMP/plan")" -le $((300 << 20)) ]
 	confined 1 $((600 << 20)) reap-route -v --threads 2 --memory 1G --dry-run -m "$MODEL" "$TMP/tokens" 2>"$TMP/said" >/dev/null
 	[ ! -s "$TMP/said" ]
 }
