@@ -100,13 +100,52 @@ static void warn(void *arg, const char *note)
 	tool_warn("%s", note);
 }
 
+/* What a pack's record says before its rows are counted.  Those of the files [from, to)
+ * may have been sampled. */
+static void begin_info(const struct state *s, struct reap_pack_info *p, const char *name,
+	size_t from, size_t to)
+{
+	const struct tokenize_opts *o = s->o;
+
+	*p = (struct reap_pack_info){0};
+	snprintf(p->pack, sizeof(p->pack), "%s", name);
+	snprintf(p->split, sizeof(p->split), "%s", reap_part_name(o->split));
+	if (s->tokenizer.bpe != NULL)
+		memcpy(p->tokenizer, reap_bpe_digest(s->tokenizer.bpe), sizeof(p->tokenizer));
+	if (o->sample.rows > 0)
+		add_unsampled(p, &s->sample, from, to);
+	memcpy(p->sample_hash, s->sample.hash, sizeof(p->sample_hash));
+	memcpy(p->prompt_sha256, s->sample.prompt_sha256, sizeof(p->prompt_sha256));
+}
+
+/* The first n packs are written: what became of them. */
+static int end_packs(struct state *s, size_t n, struct reap_err *e)
+{
+	const struct tokenize_opts *o = s->o;
+	const char *tags = reap_family_tags(reap_family_of(s->tokenizer.bpe));
+	const bool divided = o->sample.rows == 0 && o->rule.fraction > 0;
+	int rc = REAP_OK;
+
+	for (size_t i = 0; i < n && rc == REAP_OK; i++) {
+		const struct reap_pack_info *p = &s->info[i];
+
+		if (p->rows_seen == 0 && divided)
+			rc = reap_fail(e, REAP_EFAIL,
+				"pack %s: none of its rows lies in the split %s of --holdout %g",
+				p->pack, reap_part_name(o->split), o->rule.fraction);
+		else if (p->rows_seen > 0 && (rc = tell_pack(p, tags, e)) == REAP_OK)
+			rc = reap_pack_list_add(&s->written, p, e);
+	}
+	return rc;
+}
+
 /* The packs of one feed, at every length: n files with their own packs' records
  * when `separate`, else one pack called `name`. */
 static int run_packs(struct state *s, struct reap_rows *const *rows, size_t n, const char *name,
 	bool separate, struct reap_err *e)
 {
 	const struct tokenize_opts *o = s->o;
-	struct reap_feed_opts fo = {
+	const struct reap_feed_opts fo = {
 		.files = rows,
 		.n_files = n,
 		.sample = o->sample.rows > 0 ? &s->sample : NULL,
@@ -116,11 +155,11 @@ static int run_packs(struct state *s, struct reap_rows *const *rows, size_t n, c
 		.keep_all = o->keep_all,
 		.pool = s->pool,
 	};
-	size_t packs = separate ? n : 1;
+	const size_t packs = separate ? n : 1;
 	int rc = REAP_OK;
 
 	for (size_t l = 0; l < o->n_seq_len && rc == REAP_OK; l++) {
-		struct reap_pack_opts po = {
+		const struct reap_pack_opts po = {
 			.mode = o->mode,
 			.seq_len = o->seq_len[l],
 			.blocks = o->target_tokens ? o->target_tokens / o->seq_len[l] : o->blocks,
@@ -129,42 +168,16 @@ static int run_packs(struct state *s, struct reap_rows *const *rows, size_t n, c
 		};
 		struct reap_feed *feed;
 
-		for (size_t i = 0; i < packs; i++) {
-			struct reap_pack_info *p = &s->info[i];
-
-			*p = (struct reap_pack_info){0};
-			snprintf(p->pack, sizeof(p->pack), "%s",
-				separate ? o->input[i].pack : name);
-			snprintf(p->split, sizeof(p->split), "%s", reap_part_name(o->split));
-			if (s->tokenizer.bpe != NULL)
-				memcpy(p->tokenizer, reap_bpe_digest(s->tokenizer.bpe),
-					sizeof(p->tokenizer));
-			if (o->sample.rows > 0)
-				add_unsampled(p, &s->sample, separate ? i : 0,
-					separate ? i + 1 : n);
-			memcpy(p->sample_hash, s->sample.hash, sizeof(p->sample_hash));
-			memcpy(p->prompt_sha256, s->sample.prompt_sha256, sizeof(p->prompt_sha256));
-		}
+		for (size_t i = 0; i < packs; i++)
+			begin_info(s, &s->info[i], separate ? o->input[i].pack : name,
+				separate ? i : 0, separate ? i + 1 : n);
 		if ((rc = reap_feed_open(&feed, &fo, e)) != REAP_OK)
 			return rc;
 		rc = reap_pack_run(&po, feed, s->info, packs, &s->index, s->w, s->progress,
 			&s->tokens, e);
 		reap_feed_close(feed);
-		for (size_t i = 0;
-			i < packs && rc == REAP_OK && o->sample.rows == 0 && o->rule.fraction > 0;
-			i++)
-			if (s->info[i].rows_seen == 0)
-				rc = reap_fail(e, REAP_EFAIL,
-					"pack %s: none of its rows lies in the split"
-					" %s of --holdout %g",
-					s->info[i].pack, reap_part_name(o->split),
-					o->rule.fraction);
-		for (size_t i = 0; i < packs && rc == REAP_OK; i++)
-			if (s->info[i].rows_seen > 0 &&
-				(rc = tell_pack(&s->info[i],
-					 reap_family_tags(reap_family_of(s->tokenizer.bpe)), e)) ==
-					REAP_OK)
-				rc = reap_pack_list_add(&s->written, &s->info[i], e);
+		if (rc == REAP_OK)
+			rc = end_packs(s, packs, e);
 	}
 	return rc;
 }
@@ -227,7 +240,8 @@ static int run(const struct tokenize_opts *o, struct reap_err *e)
 		goto out;
 	}
 	if ((rc = reap_tokenizer_open(&s.tokenizer, o->model, o->tokenizer, e)) != REAP_OK ||
-		(rc = reap_tokenizer_template(&s.tokenizer, &s.chat.template, e)) != REAP_OK ||
+		(rc = reap_tokenizer_template(&s.tokenizer, &s.chat.template, e)) !=
+			REAP_OK ||
 		(o->mode != REAP_PACK_ROWS &&
 			(rc = reap_tokenizer_eos(&s.tokenizer, o->eos, &s.eos, e)) != REAP_OK) ||
 		(rc = reap_pool_open(&s.pool, tool.threads, e)) != REAP_OK)
