@@ -214,13 +214,16 @@ static void tell_template(const struct state *s)
 {
 	const uint64_t n = reap_template_rewritten(s->chat.template);
 	const struct reap_family *f = reap_family_of(s->tokenizer.bpe);
+	const char *told_by = reap_family_is_other(f)   ? reap_family_tags(f)
+		: reap_template_marks(s->chat.template) ? "{% generation %}"
+							: NULL;
 
 	if (n == 0)
 		return;
-	if (reap_family_is_other(f))
+	if (told_by != NULL)
 		tool_warn("the chat template rewrites turns once others follow, %" PRIu64
 			  " of them here: kept is what it then writes (%s)",
-			n, reap_family_tags(f));
+			n, told_by);
 	else
 		tool_warn("the chat template rewrites turns once others follow: %" PRIu64
 			  " of them are not kept",
@@ -240,7 +243,7 @@ static int run(const struct tokenize_opts *o, struct reap_err *e)
 		goto out;
 	}
 	if ((rc = reap_tokenizer_open(&s.tokenizer, o->model, o->tokenizer, e)) != REAP_OK ||
-		(rc = reap_tokenizer_template(&s.tokenizer, &s.chat.template, e)) !=
+		(rc = reap_tokenizer_template(&s.tokenizer, s.chat.date, &s.chat.template, e)) !=
 			REAP_OK ||
 		(o->mode != REAP_PACK_ROWS &&
 			(rc = reap_tokenizer_eos(&s.tokenizer, o->eos, &s.eos, e)) != REAP_OK) ||

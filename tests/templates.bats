@@ -74,9 +74,79 @@ TWO_TURNS='{messages: [{role: "user", content: "q"}, {role: "assistant", thinkin
 	grep -q 'the chat template rewrites turns once others follow: 1 of them are not kept' "$TMP/err"
 }
 
-# rendered: the row r as its template writes it.
+@test "templates shaped as those of Qwen3, GLM-4.5, MiniMax-M2 and Llama 3: texts and marks as transformers has them" {
+	local tags name
+	template </dev/null
+	echo '{"bos_token": "<s>"}' >"$TMP/tokenizer_config.json"
+	while read -r name tags; do
+		# shellcheck disable=SC2086 # words
+		speaks $tags
+		cp "tests/fixtures/templates/$name.jinja" "$TMP/chat_template.jinja"
+		jq -c --arg t "$name" 'select(.template == $t)' tests/fixtures/templates/vectors.jsonl >"$TMP/v"
+		[ "$(jq -c 'select(.text).row' "$TMP/v" | tee "$TMP/r" | wc -l)" -ge 5 ]
+		tok -t "$TMP/tokenizer.json" --rows --max-len 9999 --chat-date 2025-11-05 "$TMP/r" >"$TMP/s" 2>"$TMP/err"
+		# A token within a character is shown as U+FFFD, and a blank as a sign.
+		reap-show --text "$TMP/tokenizer.json" "$TMP/s" |
+			jq -cs 'group_by(.block)[] | {text: map(.text) | add, kept: map(if .kept then .text else "|" end) | add | [scan("[^|]+")]} |
+				map_values(tojson | gsub("\ufffd"; "") | gsub("␣"; " ") | fromjson)' >"$TMP/got"
+		jq -c 'select(.text) | {text: .text | gsub("\n"; "⏎"), kept: .marked | map(gsub("\n"; "⏎") | rtrimstr("[END]"))}' "$TMP/v" >"$TMP/want"
+		[ "$name" = marked ] || for f in got want; do jq -c .text "$TMP/$f" >"$TMP/texts" && mv "$TMP/texts" "$TMP/$f"; done
+		diff "$TMP/want" "$TMP/got"
+		# What a template refuses is refused.
+		jq -c 'select(.error)' "$TMP/v" | while read -r v; do
+			jq -c .row <<<"$v" >"$TMP/r"
+			fails 1 "chat template: $(jq -r .error <<<"$v")" tok -t "$TMP/tokenizer.json" --rows "$TMP/r"
+		done
+	done <<-'END'
+		chatml <|im_start|> <|im_end|>
+		glm <|user|> <|assistant|>
+		minimax ]~b] [e~[
+		dated <|start_header|> <|eot|>
+		marked [BOT] [END]
+	END
+}
+
+@test "what is kept by such templates, in which channel" {
+	template <tests/fixtures/templates/chatml.jinja
+	speaks '<|im_start|>' '<|im_end|>'
+	[ "$(turns "$TWO_TURNS")" = 'final:one analysis:/so/ final://two/ tool_call:/{"name": "f", "arguments": {"a": 1}}/' ]
+	template <tests/fixtures/templates/glm.jinja
+	speaks '<|user|>' '<|assistant|>'
+	turns "$TWO_TURNS"
+	[ "$(turns "$TWO_TURNS")" = 'final:/one analysis:so final:/two/ tool_call:f/<arg_key>a</arg_key>/<arg_value>1</arg_value>/' ]
+	template <tests/fixtures/templates/minimax.jinja
+	speaks ']~b]' '[e~['
+	[ "$(turns "$TWO_TURNS")" = 'final:one analysis:/so/ final://two/ tool_call:/<invoke name="f">/<parameter name="a">1</parameter>/</invoke>/' ]
+	template <tests/fixtures/templates/marked.jinja
+	speaks '[BOT]' '[END]'
+	[ "$(turns "$TWO_TURNS")" = 'final:one(so) two/f {"a":1}' ]
+	grep -q '1 of them here: kept is what it then writes ({% generation %})' "$TMP/err"
+	# An answer that nobody asked for: rendered without what is before it, it may be refused.
+	template <<<"{% if messages[0] is undefined %}{{ raise_exception('nobody asks') }}{% endif %}{% for m in messages %}[{{ m.role }}]{{ m.content }}[END]{% endfor %}"
+	[ "$(turns '{messages: [{role: "assistant", content: "a"}, {role: "user", content: "q"}, {role: "assistant", content: "b"}]}')" = 'final:[assistant]b' ]
+}
+
+@test "a template's date: what --chat-date says, else none" {
+	template <tests/fixtures/templates/dated.jinja
+	speaks '<|start_header|>' '<|eot|>'
+	jq -cn '{messages: [{role: "user", content: "q"}, {role: "assistant", content: "a"}]}' >"$TMP/r"
+	[[ "$(rendered)" == *"Today: 26 Jul 2024"* ]]
+	[[ "$(rendered --chat-date 2025-02-03)" == *"Today: 03 Feb 2025"* ]]
+	template <<<"{{ strftime_now('%Y') }}"
+	fails 1 "r: line 1: chat template: it asks for the date: give --chat-date" tok -t "$TMP/tokenizer.json" --rows "$TMP/r"
+	fails 1 "r: line 1: chat template: day is out of range for month" tok -t "$TMP/tokenizer.json" --chat-date 2025-02-30 --rows "$TMP/r"
+}
+
+@test "what a message holds besides its text reaches the template; tools get the form of OpenAI" {
+	speaks '<|im_start|>' '<|im_end|>'
+	template <<<"{% for m in messages %}<|im_start|>assistant{{ '\n' ~ m.thinking ~ m.reasoning ~ m.reasoning_content ~ m.mood ~ m.weight }}<|im_end|>{% endfor %}{{ tools | tojson }}{{ documents is none }}"
+	jq -cn '{messages: [{role: "assistant", content: "x", reasoning: "r", mood: "good", weight: 1, name: null}], tools: [{name: "f"}]}' >"$TMP/r"
+	[ "$(rendered)" = '<|im_start|>assistant⏎rrrgood1<|im_end|>[{"type": "function", "function": {"name": "f"}}]True' ]
+}
+
+# rendered [OPTION...]: the row r as its template writes it.
 rendered() {
-	tok -t "$TMP/tokenizer.json" --rows "$TMP/r" 2>/dev/null | reap-show --text "$TMP/tokenizer.json" - | jq -rj .text
+	tok -t "$TMP/tokenizer.json" --rows "$@" "$TMP/r" 2>/dev/null | reap-show --text "$TMP/tokenizer.json" - | jq -rj '.text | gsub("␣"; " ")'
 }
 
 @test "a template gets what transformers gives it" {
@@ -136,8 +206,7 @@ rendered() {
 	reap-tokenize -q -t "$TMP/tokenizer.json" --rows "$TMP/r" >"$TMP/s" 3>&- &
 	tool=$!
 	until child=$(cat /proc/$tool/task/*/children) && [ -n "$child" ]; do sleep 0.1; done
-	sleep 1
-	kill $tool
+	kill $tool # perhaps before the other has begun
 	wait $tool || status=$?
 	[ "$status" -eq 143 ]
 	# Within a minute, were the machine that busy; else it would be here for days.

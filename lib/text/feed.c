@@ -15,7 +15,6 @@ enum { BATCH_ROWS = 64, BATCH_BYTES = 1 << 20 };
 struct slot {
 	uint32_t file;
 	bool has_text;
-	bool spans_given;           /* by a template, not by the text's tags */
 	struct reap_bpe_part *part; /* of a rendered conversation; none: a text as it is */
 	size_t n_parts, parts_cap;
 	bool rendered; /* by a template: the spans are what it wrote */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,15 +18,17 @@
 enum { NO_MODULE = 97, CHUNK = 1 << 16, MAX_ANSWER = 1 << 30 };
 
 struct reap_template {
-	char *dir;
+	char *dir, *date;
 	int fd; /* to and from the process; -1: not started */
 	struct reap_child child;
 	char *buf; /* what it answered: n bytes */
 	size_t n, cap;
 	uint64_t rewritten;
+	bool marks;
 };
 
-int reap_template_open(struct reap_template **out, const char *dir, struct reap_err *e)
+int reap_template_open(struct reap_template **out, const char *dir, const char *date,
+	struct reap_err *e)
 {
 	struct reap_template *t = *out = reap_calloc(1, sizeof(*t));
 
@@ -33,7 +36,10 @@ int reap_template_open(struct reap_template **out, const char *dir, struct reap_
 		return reap_fail_memory(e, dir);
 	t->fd = -1;
 	t->dir = reap_strdup(dir);
-	return t->dir != NULL ? REAP_OK : reap_fail_memory(e, dir);
+	t->date = date != NULL ? reap_strdup(date) : NULL;
+	if (t->dir == NULL || (date != NULL && t->date == NULL))
+		return reap_fail_memory(e, dir);
+	return REAP_OK;
 }
 
 void reap_template_close(struct reap_template *t)
@@ -45,12 +51,18 @@ void reap_template_close(struct reap_template *t)
 	reap_child_stop(&t->child);
 	free(t->buf);
 	free(t->dir);
+	free(t->date);
 	free(t);
 }
 
 uint64_t reap_template_rewritten(const struct reap_template *t)
 {
 	return t->rewritten;
+}
+
+bool reap_template_marks(const struct reap_template *t)
+{
+	return t->marks;
 }
 
 static int no_reader(const struct reap_template *t, struct reap_err *e)
@@ -62,9 +74,11 @@ static int no_reader(const struct reap_template *t, struct reap_err *e)
 
 static int start(struct reap_template *t, struct reap_err *e)
 {
-	const char *argv[] = {"python3", "-c", reap_template_py, t->dir, NULL};
+	char parent[24];
+	const char *argv[] = {"python3", "-c", reap_template_py, parent, t->dir, t->date, NULL};
 	int ends[2], why;
 
+	snprintf(parent, sizeof(parent), "%ld", (long)getpid());
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
 		return reap_fail_errno(e, "%s: chat template", t->dir);
 	fcntl(ends[0], F_SETFD, FD_CLOEXEC);
@@ -168,6 +182,7 @@ static int take_answer(struct reap_template *t, const json_t *answer, struct rea
 	memcpy(out->text, json_string_value(text), out->len);
 	out->n_parts = out->spans.n = 0;
 	t->rewritten += (uint64_t)json_integer_value(json_object_get(answer, "rewritten"));
+	t->marks = t->marks || json_is_true(json_object_get(answer, "marked"));
 	return put_spans(json_object_get(answer, "spans"), out, e);
 }
 

@@ -13,8 +13,9 @@
 
 struct reap_template;
 
-/* The template of the model in a directory.  Nothing is started or read yet. */
-REAP_MUST_CHECK int reap_template_open(struct reap_template **t, const char *dir,
+/* The template of the model in a directory, and the date (YYYY-MM-DD) that it takes for
+ * today's, NULL: none.  Nothing is started or read yet. */
+REAP_MUST_CHECK int reap_template_open(struct reap_template **t, const char *dir, const char *date,
 	struct reap_err *e);
 void reap_template_close(struct reap_template *t); /* NULL allowed */
 
@@ -26,5 +27,8 @@ REAP_MUST_CHECK int reap_template_render(struct reap_template *t, const json_t *
 /* Turns of the assistant so far that the template wrote otherwise once others followed:
  * rendering prefixes does not find them. */
 uint64_t reap_template_rewritten(const struct reap_template *t);
+
+/* Whether the template itself said so far what the assistant wrote ({% generation %}). */
+bool reap_template_marks(const struct reap_template *t);
 
 #endif

@@ -1,42 +1,49 @@
 # SPDX-License-Identifier: MIT
 """Conversations by a model's own chat template: a row of JSON in, an answer of JSON out.
 
-template.py FOLDER: of the model.  Row: {"messages": [...], "tools": [...] or null}.  Answer:
-{"text", "spans": what the assistant wrote, in bytes, "rewritten": turns that the template
+template.py PARENT FOLDER [DATE]: the process to work for, the folder of the model, and what the
+template takes for today.  Row:
+{"messages": [...], "tools": [...] or null}.  Answer: {"text", "spans": what the assistant wrote,
+in bytes, "marked": whether the template itself marks it, "rewritten": turns that the template
 writes otherwise once others follow}, or {"error"}.  reap runs this text (python3 -c).
+
+A template sees what transformers gives to it (apply_chat_template), but for the date: it is none
+or a fixed one, so that runs repeat.
 """
 import sys
 
 sys.path[:] = [p for p in sys.path if p]  # no module of the folder in which reap runs
 
+import datetime
+import itertools
 import json
 import os
 import signal
 
 NO_MODULE = 97
+FOLDER, DATE = sys.argv[2], sys.argv[3:]
 ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "model": "assistant", "bot": "assistant",
          "function_call": "call", "tool_call": "call", "function": "tool", "function_response": "tool",
          "tool_response": "tool", "observation": "tool", "developer": "system"}
+REASONING = ["thinking", "reasoning", "reasoning_content"]
+TRANSLATED = ["role", "from", "content", "value", "tool_calls", "function_call", *REASONING]
 
 try:
     import jinja2
-    from jinja2.ext import loopcontrols
+    from jinja2.ext import Extension, loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 except ImportError:
     raise SystemExit(NO_MODULE)
 
 
-PARENT = os.getppid()
-
-
 def follow(*_):
     """A template may loop for ever, but not for nobody."""
-    if os.getppid() != PARENT:
+    if os.getppid() != int(sys.argv[1]):
         os._exit(1)
 
 
 def load(name):
-    path = os.path.join(sys.argv[1], name)
+    path = os.path.join(FOLDER, name)
     if not os.path.lexists(path):
         return None
     if not os.path.isfile(path):
@@ -48,7 +55,7 @@ def load(name):
 
 
 def load_config():
-    path = os.path.join(sys.argv[1], "tokenizer_config.json")
+    path = os.path.join(FOLDER, "tokenizer_config.json")
     try:
         config = json.loads(load("tokenizer_config.json") or "{}")
     except json.JSONDecodeError as e:
@@ -56,6 +63,30 @@ def load_config():
     if not isinstance(config, dict):
         raise ValueError("%s: not an object" % path)
     return config
+
+
+MARK = "<%s>" % os.urandom(16).hex()  # nobody writes it
+
+
+class Generation(Extension):
+    """{% generation %} ... {% endgeneration %} around what the assistant writes."""
+
+    tags = {"generation"}
+
+    def parse(self, parser):
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
+        return jinja2.nodes.CallBlock(self.call_method("mark"), [], [], body).set_lineno(line)
+
+    def mark(self, caller):
+        return MARK + caller() + MARK
+
+
+def unmarked(text):
+    """The text without marks, and what stood between each two of them: spans in bytes."""
+    pieces = [p.encode() for p in text.split(MARK)]
+    ends = list(itertools.accumulate(map(len, pieces)))
+    return b"".join(pieces).decode(), [list(span) for span in zip(ends[0::2], ends[1::2])]
 
 
 def refuse(what):
@@ -79,18 +110,21 @@ def texts_of(config):
 
 def templates():
     config = load_config()
-    env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
     env.filters["tojson"] = tojson
     env.globals["raise_exception"] = refuse
+    for date in DATE:
+        env.globals["strftime_now"] = datetime.date.fromisoformat(date).strftime
     for name, token in config.items():
-        if name.endswith("_token") and token:
-            env.globals[name] = token["content"] if isinstance(token, dict) else token
+        token = token.get("content") if isinstance(token, dict) else token
+        if name.endswith("_token") and isinstance(token, str):
+            env.globals[name] = token
     out = {}
     for name, text in texts_of(config).items():
         try:
             out[name] = env.from_string(text)
         except jinja2.exceptions.TemplateSyntaxError as e:
-            raise ValueError("%s, line %d of the template '%s': %s" % (sys.argv[1], e.lineno, name, e))
+            raise ValueError("%s, line %d of the template '%s': %s" % (FOLDER, e.lineno, name, e))
     return out
 
 
@@ -99,7 +133,7 @@ def template_for(tools):
     found = TEMPLATES.get("tool_use") if tools else None
     found = found or TEMPLATES.get("default")
     if not found:
-        raise ValueError("no chat template in %s" % sys.argv[1])
+        raise ValueError("no chat template in %s" % FOLDER)
     return found
 
 
@@ -130,36 +164,39 @@ def message_of(m):
         call = json.loads(content)
         return {"role": "assistant", "content": "", "tool_calls": calls_of({"tool_calls": call if isinstance(call, list) else [call]})}
     out = {"role": role, "content": text_of(content)}
-    thinking = m.get("thinking") or m.get("reasoning") or m.get("reasoning_content")
+    out.update((k, v) for k, v in m.items() if v is not None and k not in TRANSLATED)
+    thinking = next((m[k] for k in REASONING if m.get(k)), None)
     if role == "assistant" and thinking:
-        out["reasoning_content"] = text_of(thinking)
+        out.update((k, text_of(thinking)) for k in REASONING)
     if role == "assistant" and calls_of(m):
         out["tool_calls"] = calls_of(m)
-    for key in "name", "tool_call_id":
-        if m.get(key):
-            out[key] = m[key]
     return out
+
+
+def tool_of(tool):
+    return tool if "function" in tool else {"type": "function", "function": tool}
 
 
 def answer(row):
     messages = [message_of(m) for m in row["messages"]]
-    tools = row.get("tools") or None
+    tools = [tool_of(t) for t in row.get("tools") or []] or None
     template = template_for(tools)
 
     def render(n, prompt=False):
-        return template.render(messages=messages[:n], tools=tools, add_generation_prompt=prompt)
+        return unmarked(template.render(messages=messages[:n], tools=tools, documents=None, add_generation_prompt=prompt))
 
-    whole = render(len(messages))
-    spans, rewritten = [], 0
-    for i, m in enumerate(messages):
-        if m["role"] != "assistant":
-            continue
-        before, after = render(i, True), render(i + 1)
-        if after.startswith(before) and whole.startswith(after):
-            spans.append([len(before.encode()), len(after.encode())])
-        else:
-            rewritten += 1
-    return {"text": whole, "spans": spans, "rewritten": rewritten}
+    def begins(i):
+        """Where answer i stands in the whole, if the template does not rewrite it."""
+        try:
+            before, after = render(i, True)[0], render(i + 1)[0]
+        except jinja2.exceptions.TemplateError:  # such as one that asks for a user's message
+            return None
+        return [len(before.encode()), len(after.encode())] if after.startswith(before) and whole.startswith(after) else None
+
+    whole, marked = render(len(messages))
+    found = [begins(i) for i, m in enumerate(messages) if m["role"] == "assistant"]
+    return {"text": whole, "spans": marked or [span for span in found if span], "marked": bool(marked),
+            "rewritten": found.count(None)}
 
 
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback
@@ -174,6 +211,8 @@ for line in sys.stdin.buffer:
         out = answer(json.loads(line))
     except KeyError as e:
         out = {"error": "%s is missing" % e}
+    except jinja2.exceptions.UndefinedError as e:
+        out = {"error": "it asks for the date: give --chat-date" if "'strftime_now'" in str(e) else str(e)}
     except Exception as e:
         out = {"error": (str(e) or repr(e)).splitlines()[0]}
     sys.stdout.write(json.dumps(out) + "\n")

@@ -102,8 +102,8 @@ int reap_tokenizer_eos(const struct reap_tokenizer *t, const char *eos, uint32_t
 	return rc;
 }
 
-int reap_tokenizer_template(const struct reap_tokenizer *t, struct reap_template **out,
-	struct reap_err *e)
+int reap_tokenizer_template(const struct reap_tokenizer *t, const char *date,
+	struct reap_template **out, struct reap_err *e)
 {
 	static const char tag[] = "<|message|>";
 	char *config, *slash;
@@ -121,7 +121,7 @@ int reap_tokenizer_template(const struct reap_tokenizer *t, struct reap_template
 	slash = strrchr(config, '/');
 	if (slash != NULL && slash != config && slash[1] == '\0')
 		*slash = '\0';
-	rc = reap_template_open(out, config, e);
+	rc = reap_template_open(out, config, date, e);
 	free(config);
 	return rc;
 }

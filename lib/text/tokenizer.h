@@ -34,9 +34,9 @@ char *reap_tokenizer_beside(const char *tokenizer, const char *name);
 REAP_MUST_CHECK int reap_tokenizer_eos(const struct reap_tokenizer *t, const char *eos,
 	uint32_t *id, struct reap_err *e);
 
-/* The chat template of the model in *out, when its tokens are not those of Harmony; NULL:
- * Harmony, or there is no tokenizer. */
-REAP_MUST_CHECK int reap_tokenizer_template(const struct reap_tokenizer *t,
+/* The chat template of the model in *out, with the date or NULL, when its tokens are not
+ * those of Harmony; NULL: Harmony, or there is no tokenizer. */
+REAP_MUST_CHECK int reap_tokenizer_template(const struct reap_tokenizer *t, const char *date,
 	struct reap_template **out, struct reap_err *e);
 
 #endif
