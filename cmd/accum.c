@@ -60,8 +60,9 @@ static void say_what_came(const struct reap_collected *c, const struct reap_inpu
 		return;
 	tool_info("%" PRIu64 " blocks, %" PRIu64 " kept tokens, %" PRIu64 " of them scored",
 		c->blocks, t->tokens, t->samples);
-	if (c->layers < in->head.model.layers)
-		tool_info("routes for %u of %u layers", c->layers, in->head.model.layers);
+	if (c->layers < in->head.model.layers - in->head.model.dense)
+		tool_info("routes for %u of %u layers", c->layers,
+			in->head.model.layers - in->head.model.dense);
 	if (t->rule != REAP_RULE_NONE)
 		tool_info("p_lo %.6g, h_lo %.6g, h_hi %.6g: %" PRIu64 " good, %" PRIu64
 			  " uncertain, %" PRIu64 " conflict",

@@ -155,18 +155,19 @@ static int write_plan(struct reap_header *h, const struct reap_plan *p, struct r
 /* What was done; a share that rounds up to all experts is hardly meant. */
 static void tell(const struct reap_plan *p)
 {
+	const uint32_t layers = p->layers - p->dense;
 	double mass = 0;
 
-	for (uint32_t l = 0; l < p->layers; l++)
-		mass += p->kept_mass[l] / p->layers;
+	for (uint32_t l = p->dense; l < p->layers; l++)
+		mass += p->kept_mass[l] / layers;
 	if (p->keep_n == p->experts)
 		tool_warn("all %u experts stay: nothing is cut", p->experts);
 	else if (p->scores_sha256[0] == '\0')
 		tool_info("%u of %u experts stay in each of %u layers (%s)", p->keep_n, p->experts,
-			p->layers, p->method);
+			layers, p->method);
 	else
 		tool_info("%u of %u experts stay in each of %u layers, %.1f%% of the scores (%s)",
-			p->keep_n, p->experts, p->layers, 100 * mass, p->method);
+			p->keep_n, p->experts, layers, 100 * mass, p->method);
 }
 
 /* ---- plans of others ---- */
@@ -286,12 +287,12 @@ static int compare(const struct opts *o, struct reap_err *e)
 	if (tool.verbose)
 		tool_info("%s (%s) and %s (%s)", a_name, a.plan.label, b_name, b.plan.label);
 	printf("layer\tkept_both\tkept_share\tdropped_both\tdropped_share\n");
-	for (uint32_t l = 0; l < a.plan.layers; l++) {
+	for (uint32_t l = a.plan.dense; l < a.plan.layers; l++) {
 		x = agreement(&a.plan, &b.plan, l, l + 1);
 		printf("%u\t%.0f\t%.4f\t%.0f\t%.4f\n", l, x.kept, x.kept_share, x.dropped,
 			x.dropped_share);
 	}
-	x = agreement(&a.plan, &b.plan, 0, a.plan.layers);
+	x = agreement(&a.plan, &b.plan, a.plan.dense, a.plan.layers);
 	printf("mean\t%.2f\t%.4f\t%.2f\t%.4f\n", x.kept, x.kept_share, x.dropped, x.dropped_share);
 	rc = tool_close_stdout(e);
 out:
@@ -302,9 +303,13 @@ out:
 
 /* ---- sweeping ---- */
 
-/* Bytes of the checkpoint's tensors, and of one expert in all layers. */
+/* Bytes of the checkpoint's tensors: see lib/model/model.h. */
+struct sizes {
+	uint64_t all, expert, ahead;
+};
+
 static int find_sizes(const char *dir, const struct reap_loaded *in, const char *name,
-	uint64_t *all, uint64_t *expert, struct reap_err *e)
+	struct sizes *s, struct reap_err *e)
 {
 	struct reap_model *m;
 	int rc = reap_model_open(&m, dir, e);
@@ -312,7 +317,7 @@ static int find_sizes(const char *dir, const struct reap_loaded *in, const char 
 	if (rc != REAP_OK)
 		return rc;
 	rc = reap_model_id_match(dir, &m->id, name, &in->head.model, e);
-	reap_model_bytes(m, all, expert);
+	reap_model_bytes(m, &s->all, &s->expert, &s->ahead);
 	reap_model_close(m);
 	return rc;
 }
@@ -321,19 +326,20 @@ struct sweep {
 	struct reap_loaded in, half[2];
 	const char *name, *half_name[2];
 	double *count, *gn; /* (layers, experts) */
-	uint64_t all_bytes, expert_bytes;
+	struct sizes bytes;
 };
 
 static void print_row(const struct opts *o, const struct sweep *s, const struct reap_plan *p,
 	const struct reap_plan half[2])
 {
+	const uint32_t layers = p->layers - p->dense;
 	double mean = 0, least = 2, count = 0, gn = 0;
 	uint32_t weakest = 0;
 
-	for (uint32_t l = 0; l < p->layers; l++) {
-		mean += p->kept_mass[l] / p->layers;
-		count += reap_select_share(p, l, s->count) / p->layers;
-		gn += reap_select_share(p, l, s->gn) / p->layers;
+	for (uint32_t l = p->dense; l < p->layers; l++) {
+		mean += p->kept_mass[l] / layers;
+		count += reap_select_share(p, l, s->count) / layers;
+		gn += reap_select_share(p, l, s->gn) / layers;
 		if (p->kept_mass[l] < least) {
 			least = p->kept_mass[l];
 			weakest = l;
@@ -345,9 +351,11 @@ static void print_row(const struct opts *o, const struct sweep *s, const struct 
 	else
 		printf("\t%.4f\t%.4f", gn, 1 - count);
 	if (o->model != NULL)
-		printf("\t%" PRIu64, s->all_bytes - (p->experts - p->keep_n) * s->expert_bytes);
+		printf("\t%" PRIu64,
+			s->bytes.all + (p->keep_n == p->experts ? s->bytes.ahead : 0) -
+				(p->experts - p->keep_n) * s->bytes.expert);
 	if (o->halves > 0) {
-		struct agreement x = agreement(&half[0], &half[1], 0, p->layers);
+		struct agreement x = agreement(&half[0], &half[1], p->dense, p->layers);
 
 		printf("\t%.4f\t%.4f", x.kept_share, x.dropped_share);
 	}
@@ -415,9 +423,7 @@ static int sweep(const struct opts *o, struct reap_err *e)
 			goto out;
 	if (o->halves > 0 && (rc = check_halves(&s, e)) != REAP_OK)
 		goto out;
-	if (o->model != NULL &&
-		(rc = find_sizes(o->model, &s.in, s.name, &s.all_bytes, &s.expert_bytes, e)) !=
-			REAP_OK)
+	if (o->model != NULL && (rc = find_sizes(o->model, &s.in, s.name, &s.bytes, e)) != REAP_OK)
 		goto out;
 	cells = (size_t)s.in.scores.layers * s.in.scores.experts;
 	s.count = reap_alloc(cells, sizeof(double));

@@ -28,7 +28,7 @@ static const char usage[] =
 	"      --layers LIST          only the experts of these layers (0-3,7), a file each\n"
 	"      --verify               read all back and compare every byte with the source\n"
 	"      --probe                measure, leave nothing, estimate the full job\n"
-	"                             (layer 0 unless --layers says otherwise)\n"
+	"                             (the first with experts unless --layers says)\n"
 	"  -n, --dry-run              print the files that would be written, and stop\n"
 	"      --json                 ... their number and size as JSON, for machines\n"
 	"  -f, --force                also write a number of experts that GPU kernels refuse\n"
@@ -43,31 +43,37 @@ struct opts {
 	bool dry_run, force;
 };
 
-static uint32_t layer_number(const char **p, uint32_t layers)
+static uint32_t layer_number(const char **p, const struct reap_config *c)
 {
 	char *end;
 	unsigned long v = strtoul(*p, &end, 10);
 
-	if (**p < '0' || **p > '9' || v >= layers)
-		tool_usage("--layers: '%s' does not begin with a layer below %u", *p, layers);
+	if (**p < '0' || **p > '9' || v >= c->layers)
+		tool_usage("--layers: '%s' does not begin with a layer below %u", *p, c->layers);
+	if (v < c->dense)
+		tool_usage("--layers: layer %lu has no experts", v);
 	*p = end;
 	return (uint32_t)v;
 }
 
-/* "0-3,7": ranges either way round. */
-static bool *parse_layers(const char *list, uint32_t layers)
+/* "0-3,7": ranges either way round.  NULL: the first layer that has experts. */
+static bool *parse_layers(const char *list, const struct reap_config *c)
 {
-	bool *want = reap_calloc(layers, sizeof(*want));
+	bool *want = reap_calloc(c->layers, sizeof(*want));
 	const char *p = list;
 
 	if (want == NULL)
 		return NULL;
+	if (list == NULL) {
+		want[c->dense] = true;
+		return want;
+	}
 	for (;;) {
-		uint32_t a = layer_number(&p, layers), b = a;
+		uint32_t a = layer_number(&p, c), b = a;
 
 		if (*p == '-') {
 			p++;
-			b = layer_number(&p, layers);
+			b = layer_number(&p, c);
 		}
 		for (uint32_t l = a < b ? a : b; l <= (a < b ? b : a); l++)
 			want[l] = true;
@@ -87,7 +93,7 @@ static int make_plan(const struct opts *o, const struct reap_model *m, struct re
 	if (o->first > m->cfg.experts)
 		return reap_fail(e, REAP_EFAIL, "%s: --first %u, but it has %u experts", m->dir,
 			o->first, m->cfg.experts);
-	if ((rc = reap_plan_init(plan, m->cfg.layers, m->cfg.experts, o->first, e)) != REAP_OK)
+	if ((rc = reap_plan_init(plan, &m->id, o->first, e)) != REAP_OK)
 		return rc;
 	for (uint32_t i = 0; i < m->cfg.layers * o->first; i++)
 		plan->keep[i] = i % o->first;
@@ -175,7 +181,7 @@ static void tell(const struct opts *o, const struct reap_model *m, const struct 
 	for (uint32_t i = 0; i < l->files; i++)
 		bytes += (double)l->file[i].bytes;
 	tool_info("%u of %u experts in each of %u layers, %.3g GB in %u files%s%s", plan->keep_n,
-		m->cfg.experts, m->cfg.layers, bytes * 1e-9, l->files,
+		m->cfg.experts, m->cfg.layers - m->cfg.dense, bytes * 1e-9, l->files,
 		o->prune.probe ? ", measured and removed" : "",
 		o->prune.verify ? ", every byte compared" : "");
 }
@@ -188,10 +194,8 @@ static int rewrite(struct opts *o, const struct reap_model *m, const struct reap
 	bool *layers = NULL;
 	int rc;
 
-	if (o->prune.probe && o->layers == NULL)
-		o->layers = "0";
-	if (o->layers != NULL) {
-		o->prune.layers = layers = parse_layers(o->layers, m->cfg.layers);
+	if (o->prune.probe || o->layers != NULL) {
+		o->prune.layers = layers = parse_layers(o->layers, &m->cfg);
 		if (layers == NULL)
 			return reap_fail_memory(e, "--layers");
 	}

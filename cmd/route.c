@@ -55,7 +55,7 @@ struct resume {
 
 struct run {
 	const struct opts *o;
-	uint32_t last_layer;
+	uint32_t first_layer, last_layer; /* whose routes are wanted */
 	struct reap_reader *in;
 	struct reap_model *model;
 	struct reap_engine_opts opts;
@@ -143,7 +143,7 @@ static int on_block(void *arg, const struct reap_block *b, bool *skip, struct re
 {
 	struct run *run = arg;
 	struct resume *r = &run->resume;
-	uint32_t layers = run->last_layer - run->o->first_layer + 1;
+	uint32_t layers = run->last_layer - run->first_layer + 1;
 	size_t want = layers + run->o->outcome, at = 0;
 	int rc;
 
@@ -151,7 +151,7 @@ static int on_block(void *arg, const struct reap_block *b, bool *skip, struct re
 	for (r->records = 0; r->records < want; r->records++, tool_resume_next(&r->from)) {
 		if (r->from.reader == NULL)
 			return REAP_OK;
-		rc = check_next(run, b, run->o->first_layer + (uint32_t)r->records,
+		rc = check_next(run, b, run->first_layer + (uint32_t)r->records,
 			r->records == layers, e);
 		if (rc != REAP_OK)
 			return rc;
@@ -180,7 +180,7 @@ static int on_route(void *arg, const struct reap_block *b, const struct reap_rou
 	struct run *run = arg;
 
 	(void)b;
-	if (r->layer < run->o->first_layer || r->layer > run->last_layer)
+	if (r->layer < run->first_layer || r->layer > run->last_layer)
 		return REAP_OK;
 	run->outliers += r->outliers;
 	return reap_put_route(run->out, r, e);
@@ -252,6 +252,13 @@ static int open_model(struct run *run, struct reap_err *e)
 				o->last_layer, run->model->cfg.layers);
 		run->last_layer = o->last_layer;
 	}
+	/* The first layers may have no experts. */
+	run->first_layer = o->first_layer;
+	if (run->first_layer < run->model->cfg.dense)
+		run->first_layer = run->model->cfg.dense;
+	if (run->first_layer > run->last_layer)
+		return reap_fail(e, REAP_EUSAGE, "--layers: layer %u has no experts",
+			run->last_layer);
 	run->opts = (struct reap_engine_opts){.threads = tool.threads,
 		.memory = tool.memory,
 		.layers = run->last_layer + 1,

@@ -40,28 +40,37 @@ static void norm_heads(const struct reap_engine *g, float *x, size_t n, const fl
 		reap_norm_row(g, x + i, x + i, w, width);
 }
 
+/* Rotate the first numbers of each of n heads; all of it is times `scale`. */
+static void rotate_heads(const struct reap_engine *g, float *x, size_t n, size_t pos, float scale)
+{
+	const size_t dim = g->cfg->head_dim, half = g->rope.half, rest = dim - 2 * half;
+
+	for (size_t h = 0; h < n; h++, x += dim) {
+		g->kern->rotate(x, x, g->rope.cosine + pos * half, g->rope.sine + pos * half, scale,
+			half);
+		if (rest > 0 && scale != 1)
+			g->kern->scale(x + 2 * half, scale, rest);
+	}
+}
+
 /* Norm and rotate queries and keys, and cache keys and values. */
 static void rope_task(void *arg, size_t piece, int thread)
 {
 	const struct attention *a = arg;
 	struct reap_engine *g = a->g;
 	const struct reap_piece *p = &a->piece[piece];
-	size_t dim = g->cfg->head_dim, half = g->rope.half;
+	size_t dim = g->cfg->head_dim;
 	float scale = (float)(1 / sqrt((double)dim));
 
 	(void)thread;
 	for (size_t pos = p->pos; pos < p->pos + p->n; pos++) {
 		size_t token = p->token + pos, i = token - a->first_token;
-		const float *cosine = g->rope.cosine + pos * half,
-			    *sine = g->rope.sine + pos * half;
 		float *q = g->q + i * g->q_dim, *k = g->k + i * g->kv_dim;
 
 		norm_heads(g, q, g->q_dim, g->w.q_norm, g->w.q_norm_width);
 		norm_heads(g, k, g->kv_dim, g->w.k_norm, g->w.k_norm_width);
-		for (size_t h = 0; h < g->cfg->heads; h++)
-			g->kern->rotate(q + h * dim, q + h * dim, cosine, sine, scale, half);
-		for (size_t h = 0; h < g->cfg->kv_heads; h++)
-			g->kern->rotate(k + h * dim, k + h * dim, cosine, sine, 1, half);
+		rotate_heads(g, q, g->cfg->heads, pos, scale);
+		rotate_heads(g, k, g->cfg->kv_heads, pos, 1);
 		if (g->attend->store(g->keys + token * g->cache_row, k, g->cfg->kv_heads, dim,
 			    g->kern))
 			reap_mark(g->c.uneven + token);

@@ -21,10 +21,19 @@ size_t reap_group_rows(const struct reap_engine *g, size_t tokens)
 	return rows < pairs ? rows : pairs;
 }
 
+uint64_t reap_act_bytes(const struct reap_engine *g, uint64_t cap)
+{
+	const uint64_t rows = cap < REAP_COMMON_ROWS ? cap : REAP_COMMON_ROWS;
+	const uint64_t common = rows * reap_operand_bytes(g->gemm.gemm->operand, g->common);
+	const uint64_t experts = reap_group_rows(g, cap) * g->act_row;
+
+	return common > experts ? common : experts;
+}
+
 static size_t scratch_bytes(const struct reap_engine *g)
 {
-	size_t rows = REAP_ROW_TASK * (g->hidden + g->experts16) * sizeof(float);
-	size_t inter = g->inter * sizeof(float);
+	size_t rows = (REAP_ROW_TASK * (g->hidden + g->experts16) + g->experts16) * sizeof(float);
+	size_t inter = (g->common > g->inter ? g->common : g->inter) * sizeof(float);
 	size_t n = g->attend->scratch_bytes(g->cfg->heads / g->cfg->kv_heads, g->cfg->head_dim);
 
 	n = n > rows ? n : rows;
@@ -77,6 +86,8 @@ static size_t list(const struct reap_engine *g, uint64_t cap, struct buffer *b)
 	FLOATS(w.sinks, 1, c->heads);
 	FLOATS(w.router, g->hidden, g->experts16);
 	FLOATS(w.router_bias, 1, g->experts16);
+	FLOATS(w.choice_bias, 1, g->experts16);
+	FLOATS(w.no_bias, 2, g->common);
 	FLOATS(w.gate_up_bias, c->experts, 2 * g->inter);
 	FLOATS(w.down_bias, c->experts, g->hidden);
 
@@ -106,7 +117,7 @@ static size_t list(const struct reap_engine *g, uint64_t cap, struct buffer *b)
 	ARRAY(row, pairs);
 	ARRAY(pair, pairs);
 	BUFFER(gathered, group, g->xn_row);
-	BUFFER(act, group, g->act_row);
+	BUFFER(act, 1, reap_act_bytes(g, cap));
 	FLOATS(y, group, g->hidden);
 
 	ARRAY(c.kept, cap);
@@ -138,13 +149,12 @@ static bool size_of(const struct buffer *b, uint64_t *bytes)
 
 uint64_t reap_buffers_bytes(const struct reap_engine *g, uint64_t cap)
 {
-	const size_t max_k = g->hidden > g->inter ? g->hidden : g->inter;
 	struct buffer b[MOST_BUFFERS];
 	const size_t n = list(g, cap, b);
 	/* The rotary tables, if the chunk is one block, and what the products take. */
 	uint64_t one,
 		sum = cap * 2 * g->rope.half * sizeof(float) +
-		reap_gemm_memory(g->gemm.gemm, g->o.threads, max_k) +
+		reap_gemm_memory(g->gemm.gemm, g->o.threads, g->max_k) +
 		reap_gemm_memory(g->attn_gemm.gemm, g->o.threads, 0);
 
 	for (size_t i = 0; i < n; i++)
@@ -209,6 +219,7 @@ int reap_buffers_open(struct reap_engine *g, struct reap_err *e)
 		set(g, &b[i], p);
 	}
 	memset(g->c.uneven, 0, g->cap * sizeof(*g->c.uneven));
+	memset(g->w.no_bias, 0, 2 * g->common * sizeof(*g->w.no_bias));
 	return REAP_OK;
 }
 

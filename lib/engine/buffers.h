@@ -26,4 +26,11 @@ void reap_buffers_close(struct reap_engine *g);
  * within bounds, so that the groups are few and the buffers small. */
 size_t reap_group_rows(const struct reap_engine *g, size_t tokens);
 
+/* Tokens that g->act holds at least behind the widest network that all pass, if a chunk has
+ * as many. */
+enum { REAP_COMMON_ROWS = 512 };
+
+/* Bytes of g->act for chunks of `cap` tokens. */
+uint64_t reap_act_bytes(const struct reap_engine *g, uint64_t cap);
+
 #endif

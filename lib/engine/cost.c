@@ -38,10 +38,22 @@ void reap_work_cut(struct reap_work *w)
 	w->open_chunk = 0;
 }
 
-/* Of the weights, what a token's way through a layer multiplies with: numbers of the
- * matrices of attention, of the router, and of the experts that it takes. */
+/* The config with the layers alone that are run. */
+static struct reap_config config_of(const struct reap_cost_run *run)
+{
+	struct reap_config c = *run->cfg;
+
+	c.layers = run->layers;
+	if (c.dense > c.layers)
+		c.dense = c.layers;
+	return c;
+}
+
+/* Of the weights, what a token's way through the layers multiplies with: numbers of the
+ * matrices of attention, of the router, of the networks that all tokens pass, and, in one
+ * layer, of the experts that it takes. */
 struct matrices {
-	double attention, router, experts;
+	double attention, router, common, experts;
 };
 
 static struct matrices matrices(const struct reap_config *c)
@@ -50,33 +62,38 @@ static struct matrices matrices(const struct reap_config *c)
 
 	for (size_t i = 0; i < c->arch->specs; i++) {
 		const struct reap_spec *r = &c->arch->spec[i];
-		const double numbers = (double)reap_spec_numbers(r, c);
+		const double numbers = (double)reap_spec_numbers(r, c),
+			     all = numbers * reap_spec_times(r, c);
 
 		if (!reap_spec_holds(r, c))
 			continue;
 		if (r->flags & REAP_SPEC_EXPERT)
 			m.experts += numbers / c->experts * c->top_k;
 		else if (r->role == REAP_ROLE_ROUTER)
-			m.router += numbers;
+			m.router += all;
+		else if (r->role == REAP_ROLE_COMMON_GATE || r->role == REAP_ROLE_COMMON_UP ||
+			r->role == REAP_ROLE_COMMON_DOWN)
+			m.common += all;
 		else if (r->role == REAP_ROLE_Q || r->role == REAP_ROLE_K ||
 			r->role == REAP_ROLE_V || r->role == REAP_ROLE_O)
-			m.attention += numbers;
+			m.attention += all;
 	}
 	return m;
 }
 
 struct reap_flops reap_cost_flops(const struct reap_cost_run *run, const struct reap_work *w)
 {
-	const struct reap_config *c = run->cfg;
-	const struct matrices m = matrices(c);
-	double rows = (double)w->tokens * run->layers, d = (double)c->heads * c->head_dim;
+	const struct reap_config c = config_of(run);
+	const struct matrices m = matrices(&c);
+	const double tokens = (double)w->tokens, d = (double)c.heads * c.head_dim;
+	const double chosen =
+		c.layers > c.dense ? tokens * (c.layers - c.dense - 1) + (double)w->last : 0;
 
 	return (struct reap_flops){
-		.attention = rows * 2 * m.attention + 4 * d * (double)w->pairs,
-		.router = rows * 2 * m.router,
-		.experts =
-			((double)w->tokens * (run->layers - 1) + (double)w->last) * 2 * m.experts,
-		.lm_head = run->outcomes ? (double)w->predicted * 2 * c->hidden * c->vocab : 0,
+		.attention = tokens * 2 * m.attention + 4 * d * (double)w->pairs,
+		.router = tokens * 2 * m.router,
+		.experts = tokens * 2 * m.common + chosen * 2 * m.experts,
+		.lm_head = run->outcomes ? (double)w->predicted * 2 * c.hidden * c.vocab : 0,
 	};
 }
 
@@ -87,20 +104,18 @@ double reap_flops_total(const struct reap_flops *f)
 
 uint64_t reap_cost_weights(const struct reap_cost_run *run)
 {
-	const struct reap_config *c = run->cfg;
+	const struct reap_config c = config_of(run);
 	uint64_t bytes = 0;
 
-	for (size_t i = 0; i < c->arch->specs; i++) {
-		const struct reap_spec *r = &c->arch->spec[i];
+	for (size_t i = 0; i < c.arch->specs; i++) {
+		const struct reap_spec *r = &c.arch->spec[i];
 		const uint64_t size =
-			reap_format_bytes(reap_spec_format(r, c), reap_spec_numbers(r, c));
+			reap_format_bytes(reap_spec_format(r, &c), reap_spec_numbers(r, &c));
 
-		if (!reap_spec_holds(r, c))
+		if (!reap_spec_holds(r, &c))
 			continue;
-		if (reap_spec_of_layer(r))
-			bytes += run->layers * size;
-		else if (run->outcomes && r->role != REAP_ROLE_EMBED)
-			bytes += size;
+		if (reap_spec_of_layer(r) || (run->outcomes && r->role != REAP_ROLE_EMBED))
+			bytes += reap_spec_times(r, &c) * size;
 	}
 	return bytes;
 }

@@ -37,10 +37,10 @@ void reap_work_cut(struct reap_work *w);
 
 /* Floating-point operations, a multiplication and an addition being two.  A token takes
  * two for each number of the matrices that it passes: of attention, of the router, of the
- * experts that it takes, and of lm_head, once for each predicted token.  And 4 heads *
- * head_dim for each visible key: its product with the query, and its value's part of the
- * sum.  Visible are the token itself and those before it, in a sliding layer `window` at
- * most.  Norms, rotary embedding, softmax and activations, well below one percent of the
+ * experts that it takes and the networks that all pass, and of lm_head, once for each predicted
+ * token.  And 4 heads * head_dim for each visible key: its product with the query, and its value's
+ * part of the sum.  Visible are the token itself and those before it, in a sliding layer `window`
+ * at most.  Norms, rotary embedding, softmax and activations, well below one percent of the
  * operations, are left out. */
 struct reap_flops {
 	double attention, router, experts, lm_head;

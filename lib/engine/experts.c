@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The mixture of experts of one layer, for a whole chunk: route every token, order
+ * The experts of one layer, for a whole chunk whose tokens have chosen theirs: order
  * the (token, slot) pairs by expert, and run groups of experts whose rows fit the
  * buffers: gather, gate and up, SwiGLU, down, and the weighted sum into the
  * residual, per token in ascending order of experts.
@@ -12,71 +12,6 @@
 #include "lib/engine/buffers.h"
 #include "lib/engine/state.h"
 #include "lib/engine/weights.h"
-
-enum { ROUTER_DEPTH = 192 }; /* inputs per partial sum of a router logit */
-
-struct experts {
-	struct reap_engine *g;
-	const struct reap_layer *l;
-	bool last; /* only needed tokens go through the experts */
-};
-
-/* The k largest logits, falling, ties to the lower id; softmax over them. */
-static void choose(const float *logits, size_t experts, size_t k, uint16_t *id, float *gate)
-{
-	float sum = 0;
-
-	for (size_t n = 0, e = 0; e < experts; e++) {
-		size_t i = n;
-
-		if (n == k && !(logits[e] > logits[id[k - 1]]))
-			continue;
-		i = n < k ? n++ : k - 1;
-		for (; i > 0 && logits[e] > logits[id[i - 1]]; i--)
-			id[i] = id[i - 1];
-		id[i] = (uint16_t)e;
-	}
-	for (size_t i = 0; i < k; i++) {
-		gate[i] = expf(logits[id[i]] - logits[id[0]]);
-		sum += gate[i];
-	}
-	for (size_t i = 0; i < k; i++)
-		gate[i] /= sum;
-}
-
-/* Norm and route a few tokens. */
-static void route_task(void *arg, size_t task, int thread)
-{
-	const struct experts *a = arg;
-	struct reap_engine *g = a->g;
-	const struct reap_rows in = {.type = g->gemm.gemm->operand,
-		.k = g->hidden,
-		.precise = g->cfg->format == &reap_format_bf16};
-	size_t first = task * REAP_ROW_TASK, n = g->c.tokens - first, k = g->cfg->top_k;
-	float *rows = (float *)(void *)reap_thread_scratch(g, thread);
-	float *logits = rows + REAP_ROW_TASK * g->hidden;
-
-	if (n > REAP_ROW_TASK)
-		n = REAP_ROW_TASK;
-	for (size_t i = 0; i < n; i++) {
-		size_t t = first + i;
-
-		reap_norm_row(g, rows + i * g->hidden, g->x + t * g->hidden, g->w.post_norm,
-			g->hidden);
-		if (reap_operand_put(&in, g->xn + t * g->xn_row, 0, rows + i * g->hidden, g->hidden,
-			    g->kern))
-			reap_mark(g->c.uneven + t);
-		memcpy(logits + i * g->experts16, g->w.router_bias, g->experts16 * sizeof(*logits));
-	}
-	/* Partial sums keep the rounding of a long sum small. */
-	for (size_t d = 0; d < g->hidden; d += ROUTER_DEPTH)
-		g->kern->matmul(logits, g->experts16, rows + d, g->hidden,
-			g->w.router + d * g->experts16, g->experts16, n, g->experts16,
-			g->hidden - d < ROUTER_DEPTH ? g->hidden - d : ROUTER_DEPTH, 1);
-	for (size_t i = 0; i < n; i++)
-		choose(logits + i * g->experts16, g->cfg->experts, k, g->expert + (first + i) * k,
-			g->gate + (first + i) * k);
-}
 
 /* ---- groups of experts ---- */
 
@@ -114,20 +49,6 @@ static void gather_task(void *arg, size_t task, int thread)
 	}
 }
 
-/* Of n / 2 pairs with their biases. */
-static void activate(const struct reap_engine *g, float *row, const float *pairs, const float *bias,
-	size_t n)
-{
-	switch (g->cfg->activation) {
-	case REAP_SWIGLU_CLAMPED:
-		g->kern->swiglu(row, pairs, bias, (float)g->cfg->swiglu_limit, n / 2);
-		break;
-	case REAP_SWIGLU:
-		g->kern->silu(row, pairs, bias, n / 2);
-		break;
-	}
-}
-
 static void activate_tile(void *arg, const struct reap_tile *t)
 {
 	const struct act_sink *s = arg;
@@ -139,7 +60,7 @@ static void activate_tile(void *arg, const struct reap_tile *t)
 	float *row = (float *)(void *)reap_thread_scratch(g, t->thread);
 
 	for (size_t r = 0; r < t->rows; r++) {
-		activate(g, row, t->c + r * t->ldc, s->bias + t->n0, t->n);
+		reap_activate(g, row, t->c + r * t->ldc, s->bias + t->n0, t->n);
 		if (reap_operand_put(&act, g->act + (t->row + r) * g->act_row, t->n0 / 2, row,
 			    t->n / 2, g->kern))
 			reap_mark(g->c.uneven + s->pair[t->row + r] / g->cfg->top_k);
@@ -161,6 +82,7 @@ static void combine_task(void *arg, size_t task, int thread)
 	const struct group *q = arg;
 	struct reap_engine *g = q->g;
 	size_t end = (task + 1) * REAP_ROW_TASK, k = g->cfg->top_k;
+	const float factor = (float)g->cfg->gate_factor;
 
 	(void)thread;
 	for (size_t t = task * REAP_ROW_TASK; t < end && t < g->c.tokens; t++) {
@@ -181,7 +103,7 @@ static void combine_task(void *arg, size_t task, int thread)
 			g->norm[t * k + next] = sqrtf(g->kern->combine(g->x + t * g->hidden,
 				g->y + (size_t)row * g->hidden,
 				g->w.down_bias + (size_t)g->expert[t * k + next] * g->hidden,
-				g->gate[t * k + next], g->hidden));
+				g->gate[t * k + next] * factor, g->hidden));
 		}
 	}
 }
@@ -299,11 +221,12 @@ static int check_finite(const struct reap_engine *g, uint32_t layer, struct reap
 int reap_engine_experts(struct reap_engine *g, uint32_t layer, struct reap_err *e)
 {
 	size_t experts = g->cfg->experts, k = g->cfg->top_k;
-	/* Where a row's bits depend on those beside it, all tokens go, so that records do
-	 * not depend on which others are asked for. */
-	struct experts a = {g, &g->m->layer[layer],
-		layer + 1 == g->layers && !g->gemm.gemm->by_block};
-	struct group q = {.g = g, .l = a.l, .most = reap_group_rows(g, g->c.tokens)};
+	const struct reap_layer *l = &g->m->layer[layer];
+	/* Of the last layer only needed tokens go through the experts.  Where a row's bits
+	 * depend on those beside it, all go, so that records do not depend on which others
+	 * are asked for. */
+	const bool last = layer + 1 == g->layers && !g->gemm.gemm->by_block;
+	struct group q = {.g = g, .l = l, .most = reap_group_rows(g, g->c.tokens)};
 	size_t *start = reap_calloc(experts + 2, sizeof(*start));
 	int rc = REAP_OK;
 
@@ -318,25 +241,23 @@ int reap_engine_experts(struct reap_engine *g, uint32_t layer, struct reap_err *
 		goto out;
 	}
 
-	reap_pool_run(g->pool, (g->c.tokens + REAP_ROW_TASK - 1) / REAP_ROW_TASK, route_task, &a);
-
 	/* Counting sort of the pairs by expert; tokens stay in order. */
 	for (size_t t = 0; t < g->c.tokens; t++)
-		for (size_t i = 0; i < k && (!a.last || g->c.need[t]); i++)
+		for (size_t i = 0; i < k && (!last || g->c.need[t]); i++)
 			start[g->expert[t * k + i] + 2]++;
 	for (size_t i = 2; i < experts + 2; i++)
 		start[i] += start[i - 1];
 	for (size_t t = 0; t < g->c.tokens; t++)
 		for (size_t i = 0; i < k; i++) {
 			g->row[t * k + i] = REAP_NO_ROW;
-			if (!a.last || g->c.need[t])
+			if (!last || g->c.need[t])
 				g->pair[start[g->expert[t * k + i] + 1]++] = (uint32_t)(t * k + i);
 		}
 
 	for (uint32_t i = 0; i < experts; i++) {
 		if (start[i] == start[i + 1])
 			continue;
-		if ((rc = reap_model_check_expert(g->m, a.l, i, e)) != REAP_OK)
+		if ((rc = reap_model_check_expert(g->m, l, i, e)) != REAP_OK)
 			goto out;
 		add_expert(&q, i, start[i], start[i + 1]);
 	}

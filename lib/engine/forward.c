@@ -10,6 +10,11 @@
 #include "lib/engine/buffers.h"
 #include "lib/engine/state.h"
 
+static size_t max_of(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
 int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 	const struct reap_engine_opts *o, struct reap_err *e)
 {
@@ -27,6 +32,9 @@ int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 	g->layers = o->layers == 0 || o->layers > c->layers || o->outcomes ? c->layers : o->layers;
 	g->hidden = c->hidden;
 	g->inter = c->inter;
+	g->common =
+		c->dense > 0 && c->dense_inter > c->shared_inter ? c->dense_inter : c->shared_inter;
+	g->max_k = max_of(g->hidden, max_of(g->inter, g->common));
 	g->q_dim = (size_t)c->heads * c->head_dim;
 	g->kv_dim = (size_t)c->kv_heads * c->head_dim;
 	g->experts16 = ((size_t)c->experts + 15) / 16 * 16;
@@ -53,8 +61,7 @@ int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 	if ((rc = reap_rope_init(&g->rope, c, e)) != REAP_OK ||
 		(rc = reap_buffers_choose(g, e)) != REAP_OK ||
 		(rc = reap_pool_open(&g->pool, o->threads, e)) != REAP_OK ||
-		(rc = reap_gemm_open(&g->gemm, gemm, g->kern, g->pool,
-			 g->hidden > g->inter ? g->hidden : g->inter, e)) != REAP_OK ||
+		(rc = reap_gemm_open(&g->gemm, gemm, g->kern, g->pool, g->max_k, e)) != REAP_OK ||
 		(rc = reap_gemm_open(&g->attn_gemm, attn, g->kern, g->pool, 0, e)) != REAP_OK ||
 		(rc = reap_buffers_open(g, e)) != REAP_OK)
 		goto fail;
@@ -200,12 +207,13 @@ static void load_small(struct reap_engine *g, const struct reap_layer *l)
 	load_sinks(g, reap_tensor_of(l, REAP_ROLE_SINKS));
 	memset(g->w.router_bias, 0, g->experts16 * sizeof(float));
 	small(g, g->w.router_bias, reap_tensor_of(l, REAP_ROLE_ROUTER_BIAS), 0, experts);
+	small(g, g->w.choice_bias, reap_tensor_of(l, REAP_ROLE_CHOICE_BIAS), 0, experts);
 	small(g, g->w.gate_up_bias, reap_tensor_of(l, REAP_ROLE_GATE_UP_BIAS), 0,
 		experts * 2 * g->inter);
 	small(g, g->w.down_bias, reap_tensor_of(l, REAP_ROLE_DOWN_BIAS), 0, experts * g->hidden);
 
 	memset(g->w.router, 0, g->hidden * g->experts16 * sizeof(float));
-	for (size_t i = 0; i < experts; i++) {
+	for (size_t i = 0; i < experts && reap_tensor_of(l, REAP_ROLE_ROUTER) != NULL; i++) {
 		small(g, row, reap_tensor_of(l, REAP_ROLE_ROUTER), i * g->hidden, g->hidden);
 		g->kern->transpose(g->w.router + i, g->experts16, row, g->hidden, 1, g->hidden);
 	}
@@ -235,6 +243,7 @@ static void count_outliers(struct reap_engine *g, uint32_t row, size_t back)
 
 static int deliver(struct reap_engine *g, const struct reap_engine_sink *sink, struct reap_err *e)
 {
+	const uint32_t dense = g->cfg->dense;
 	size_t k = g->cfg->top_k, from = 0, to;
 	uint32_t *positions = g->row; /* free by now; chunk positions -> block positions */
 	int rc;
@@ -252,7 +261,7 @@ static int deliver(struct reap_engine *g, const struct reap_engine_sink *sink, s
 		memcpy(o.pack, block->pack, sizeof(o.pack));
 		memcpy(r.block_sha256, block->sha256, sizeof(r.block_sha256));
 		memcpy(o.block_sha256, block->sha256, sizeof(o.block_sha256));
-		for (uint32_t l = 0; g->o.routes && l < g->layers; l++) {
+		for (uint32_t l = dense; g->o.routes && l < g->layers; l++) {
 			size_t at = (l * g->cap + from) * k;
 
 			r.layer = l;
@@ -269,8 +278,9 @@ static int deliver(struct reap_engine *g, const struct reap_engine_sink *sink, s
 			o.top1 = g->top1 + from;
 			o.best = g->best + from;
 			/* Of lm_head, and of layers that no route tells of. */
-			for (uint32_t l = g->o.routes ? g->layers : 0; l <= g->layers; l++)
-				o.outliers += g->outliers[l * g->cap + b];
+			for (uint32_t l = 0; l <= g->layers; l++)
+				if (l < dense || l == g->layers || !g->o.routes)
+					o.outliers += g->outliers[l * g->cap + b];
 			if ((rc = sink->outcome(sink->arg, &o, e)) != REAP_OK)
 				return rc;
 		}
@@ -293,8 +303,10 @@ int reap_engine_run(struct reap_engine *g, const struct reap_block *blocks, size
 			each_big(&g->m->layer[l + 1], reap_tensor_prefetch);
 		load_small(g, &g->m->layer[l]);
 		reap_engine_attention(g, l);
-		if ((rc = reap_engine_experts(g, l, e)) != REAP_OK)
+		reap_engine_route(g, &g->m->layer[l]);
+		if (l >= g->cfg->dense && (rc = reap_engine_experts(g, l, e)) != REAP_OK)
 			return rc;
+		reap_engine_common(g, &g->m->layer[l]);
 		count_outliers(g, l, 0);
 		each_big(&g->m->layer[l], reap_tensor_release);
 		reap_tick(p, g->c.tokens * (l + 1) / (layers + g->o.outcomes), g->c.tokens);

@@ -12,7 +12,7 @@ static const double two_pi = 6.283185307179586;
  * context. */
 static double turning_dim(const struct reap_config *c, double turns)
 {
-	return c->head_dim * log(c->yarn_original_context / (turns * two_pi)) /
+	return c->rotary_dim * log(c->yarn_original_context / (turns * two_pi)) /
 		(2 * log(c->rope_theta));
 }
 
@@ -20,7 +20,7 @@ int reap_rope_init(struct reap_rope *r, const struct reap_config *c, struct reap
 {
 	double low = 0, high = 1;
 
-	*r = (struct reap_rope){.half = c->head_dim / 2, .factor = 1};
+	*r = (struct reap_rope){.half = c->rotary_dim / 2, .factor = 1};
 	r->inv_freq = reap_alloc(r->half, sizeof(*r->inv_freq));
 	if (r->inv_freq == NULL)
 		return reap_fail_memory(e, "rotary frequencies");
@@ -32,7 +32,7 @@ int reap_rope_init(struct reap_rope *r, const struct reap_config *c, struct reap
 			high = ceil(high);
 		}
 		low = fmax(low, 0);
-		high = fmin(high, c->head_dim - 1.0);
+		high = fmin(high, c->rotary_dim - 1.0);
 		if (low == high)
 			high += 0.001;
 		if (c->yarn_factor > 1)
@@ -41,7 +41,7 @@ int reap_rope_init(struct reap_rope *r, const struct reap_config *c, struct reap
 	/* Single precision throughout, in the order of the references: the angles
 	 * at high positions show the last bit of these. */
 	for (size_t i = 0; i < r->half; i++) {
-		float f = powf((float)c->rope_theta, (float)(2 * i) / (float)c->head_dim);
+		float f = powf((float)c->rope_theta, (float)(2 * i) / (float)c->rotary_dim);
 		float slow = 0;
 
 		if (c->yarn) {

@@ -16,7 +16,7 @@
  * single-precision product, as in the reference implementations: at position
  * 131071 an exact one would differ from theirs by 5e-3. */
 struct reap_rope {
-	size_t half;     /* head_dim / 2 */
+	size_t half;     /* rotary_dim / 2 */
 	size_t length;   /* positions in the tables */
 	float *inv_freq; /* (half) */
 	double factor;

@@ -46,10 +46,11 @@ struct reap_small {
 	float *q_bias, *k_bias, *v_bias, *o_bias;
 	float *q_norm, *k_norm; /* of so many numbers each; 0: there is none */
 	size_t q_norm_width, k_norm_width;
-	float *sinks;                    /* (heads) */
-	float *router;                   /* (hidden, experts16): turned, zero-padded */
-	float *router_bias;              /* (experts16) */
-	float *gate_up_bias, *down_bias; /* (experts, 2 inter), (experts, hidden) */
+	float *sinks;                     /* (heads) */
+	float *router;                    /* (hidden, experts16): turned, zero-padded */
+	float *router_bias, *choice_bias; /* (experts16) */
+	float *gate_up_bias, *down_bias;  /* (experts, 2 inter), (experts, hidden) */
+	float *no_bias;                   /* (2 common) zeros */
 };
 
 /* Per row whose next token is asked for. */
@@ -77,6 +78,8 @@ struct reap_engine {
 	size_t cap;
 	uint32_t layers; /* that are run */
 	size_t hidden, inter, q_dim, kv_dim, experts16;
+	size_t common; /* the widest network that every token passes; 0: there is none */
+	size_t max_k;  /* inputs of a weight that is not packed beforehand, at most */
 
 	struct reap_small w;
 	uint8_t *packed_q, *packed_k, *packed_v, *packed_o;
@@ -101,7 +104,7 @@ struct reap_engine {
 	uint32_t *row;     /* row of the pair in the group in work, or REAP_NO_ROW */
 	uint32_t *pair;    /* pairs token * top_k + slot, ordered by expert, then token */
 	uint8_t *gathered; /* operands (group_rows, hidden) */
-	uint8_t *act;      /* operands (group_rows, inter) */
+	uint8_t *act;      /* operands (group_rows, inter), or common.c's */
 	size_t act_row;    /* bytes of one */
 	float *y;          /* (group_rows, hidden); group_rows: reap_group_rows() */
 
@@ -142,8 +145,26 @@ static inline void reap_norm_row(const struct reap_engine *g, float *out, const 
 	g->kern->norm_apply(out, x, w, (float)scale, n);
 }
 
+/* The input of down, from n / 2 pairs of gate and up with their biases. */
+static inline void reap_activate(const struct reap_engine *g, float *row, const float *pairs,
+	const float *bias, size_t n)
+{
+	switch (g->cfg->activation) {
+	case REAP_SWIGLU_CLAMPED:
+		g->kern->swiglu(row, pairs, bias, (float)g->cfg->swiglu_limit, n / 2);
+		break;
+	case REAP_SWIGLU:
+		g->kern->silu(row, pairs, bias, n / 2);
+		break;
+	}
+}
+
 /* The parts of a layer, and what follows the last one. */
 void reap_engine_attention(struct reap_engine *g, uint32_t layer);
+/* Norm for the networks behind attention, and each token's experts where there are any. */
+void reap_engine_route(struct reap_engine *g, const struct reap_layer *l);
+/* The network that every token passes, where there is one. */
+void reap_engine_common(struct reap_engine *g, const struct reap_layer *l);
 REAP_MUST_CHECK int reap_engine_experts(struct reap_engine *g, uint32_t layer, struct reap_err *e);
 REAP_MUST_CHECK int reap_engine_outcomes(struct reap_engine *g, struct reap_err *e);
 

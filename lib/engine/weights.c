@@ -29,16 +29,21 @@ struct reap_weight reap_weight_of(const struct reap_config *c, const struct reap
 	};
 }
 
+struct reap_weight reap_pair_of(const struct reap_config *c, const struct reap_bound *even,
+	const struct reap_bound *odd, uint32_t expert)
+{
+	struct reap_weight w = reap_weight_of(c, even, expert);
+
+	w.layout = REAP_W_BF16_PAIRS;
+	w.odd = data(odd, REAP_CODES, expert);
+	w.n *= 2;
+	return w;
+}
+
 struct reap_weight reap_gate_up_of(const struct reap_config *c, const struct reap_layer *y,
 	uint32_t expert)
 {
-	struct reap_weight w;
-
 	if (y->of[REAP_ROLE_GATE_UP] != NULL)
 		return reap_weight_of(c, y->of[REAP_ROLE_GATE_UP], expert);
-	w = reap_weight_of(c, y->of[REAP_ROLE_GATE], expert);
-	w.layout = REAP_W_BF16_PAIRS;
-	w.odd = data(y->of[REAP_ROLE_UP], REAP_CODES, expert);
-	w.n *= 2;
-	return w;
+	return reap_pair_of(c, y->of[REAP_ROLE_GATE], y->of[REAP_ROLE_UP], expert);
 }

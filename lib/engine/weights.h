@@ -12,6 +12,10 @@
 struct reap_weight reap_weight_of(const struct reap_config *c, const struct reap_bound *b,
 	uint32_t expert);
 
+/* Two matrices as one, row by row in turn. */
+struct reap_weight reap_pair_of(const struct reap_config *c, const struct reap_bound *even,
+	const struct reap_bound *odd, uint32_t expert);
+
 /* Gate and up of an expert, row by row in turn. */
 struct reap_weight reap_gate_up_of(const struct reap_config *c, const struct reap_layer *y,
 	uint32_t expert);

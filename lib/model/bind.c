@@ -77,7 +77,8 @@ static int bind_specs(struct walk *w, struct reap_layer *y, bool of_layer, uint3
 	*y = (struct reap_layer){.first = w->next};
 	for (size_t i = 0; i < a->specs && rc == REAP_OK; i++)
 		if (reap_spec_of_layer(&a->spec[i]) == of_layer &&
-			reap_spec_holds(&a->spec[i], &w->m->cfg))
+			reap_spec_holds(&a->spec[i], &w->m->cfg) &&
+			(!of_layer || reap_spec_in(&a->spec[i], &w->m->cfg, layer)))
 			rc = bind_spec(w, y, layer, &a->spec[i], e);
 	return rc;
 }
@@ -91,7 +92,7 @@ int reap_bind(struct reap_model *m, reap_find *find, void *arg, struct reap_err 
 	for (size_t i = 0; i < c->arch->specs; i++)
 		if (reap_spec_holds(&c->arch->spec[i], c))
 			m->bounds += (size_t)times(&c->arch->spec[i], c) *
-				(reap_spec_of_layer(&c->arch->spec[i]) ? c->layers : 1);
+				reap_spec_times(&c->arch->spec[i], c);
 	m->bound = reap_calloc(m->bounds, sizeof(*m->bound));
 	m->layer = reap_calloc(c->layers, sizeof(*m->layer));
 	if (m->bound == NULL || m->layer == NULL)
@@ -211,6 +212,19 @@ static bool is_cache_scale(const struct reap_model *m, const struct reap_tensor 
 	return false;
 }
 
+bool reap_tensor_ahead(const struct reap_config *c, const struct reap_tensor *t)
+{
+	static const char layers[] = "model.layers.";
+	const size_t n = sizeof(layers) - 1;
+	char *end;
+	unsigned long layer;
+
+	if (strncmp(t->name, layers, n) != 0 || t->name[n] < '0' || t->name[n] > '9')
+		return false;
+	layer = strtoul(t->name + n, &end, 10);
+	return *end == '.' && layer >= c->layers && layer - c->layers < c->ahead;
+}
+
 int reap_bind_checkpoint(struct reap_model *m, struct reap_err *e)
 {
 	struct claims k = {m, reap_calloc(m->ckpt->tensors, sizeof(*k.used))};
@@ -221,7 +235,8 @@ int reap_bind_checkpoint(struct reap_model *m, struct reap_err *e)
 	if ((rc = reap_bind(m, claim, &k, e)) == REAP_OK)
 		rc = check_tied(m, e);
 	for (size_t i = 0; i < m->ckpt->tensors && rc == REAP_OK; i++)
-		if (!k.used[i] && !is_cache_scale(m, &m->ckpt->tensor[i]))
+		if (!k.used[i] && !is_cache_scale(m, &m->ckpt->tensor[i]) &&
+			!reap_tensor_ahead(&m->cfg, &m->ckpt->tensor[i]))
 			rc = reap_fail(e, REAP_EFAIL,
 				"%s: %s: %s with this config.json has no such tensor",
 				file_of(m, &m->ckpt->tensor[i]), m->ckpt->tensor[i].name,
@@ -244,11 +259,14 @@ struct reap_share reap_expert_share(const struct reap_bound *b, enum reap_weight
 	return (struct reap_share){t, each * expert, each};
 }
 
-void reap_model_bytes(const struct reap_model *m, uint64_t *all, uint64_t *expert)
+void reap_model_bytes(const struct reap_model *m, uint64_t *all, uint64_t *expert, uint64_t *ahead)
 {
-	*all = *expert = 0;
-	for (size_t i = 0; i < m->ckpt->tensors; i++)
-		*all += m->ckpt->tensor[i].bytes;
+	*all = *expert = *ahead = 0;
+	for (size_t i = 0; i < m->ckpt->tensors; i++) {
+		const struct reap_tensor *t = &m->ckpt->tensor[i];
+
+		*(reap_tensor_ahead(&m->cfg, t) ? ahead : all) += t->bytes;
+	}
 	for (size_t i = 0; i < m->bounds; i++)
 		for (int p = 0; p < REAP_WEIGHT_PARTS && reap_bound_has(&m->bound[i], 0); p++)
 			if (m->bound[i].part[p] != NULL)

@@ -31,4 +31,9 @@ void reap_unbind(struct reap_model *m);
  * type or shape, or no spec asks for. */
 REAP_MUST_CHECK int reap_bind_checkpoint(struct reap_model *m, struct reap_err *e);
 
+/* Is it of a layer that predicts further tokens from what the last one gives?  Such a layer
+ * drafts for those who decode speculatively, and what the model computes does not depend
+ * on it.  Its experts are as many as those of the others, but no trace tells of them. */
+bool reap_tensor_ahead(const struct reap_config *c, const struct reap_tensor *t);
+
 #endif

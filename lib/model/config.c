@@ -45,7 +45,7 @@ int reap_config_parse(struct reap_config *cfg, const json_t *root, const char *n
 {
 	int rc;
 
-	*cfg = (struct reap_config){.format = &reap_format_bf16};
+	*cfg = (struct reap_config){.format = &reap_format_bf16, .gate_factor = 1};
 	if (!json_is_object(root))
 		return reap_fail(e, REAP_EFAIL, "%s: not an object", name);
 	if ((rc = find_arch(&cfg->arch, root, name, e)) != REAP_OK)
@@ -82,6 +82,13 @@ int reap_config_settle(struct reap_config *c, const char *name, uint32_t experts
 			"remove it",
 			name, c->unconverted);
 	c->format = format;
+	if (c->groups > 0 &&
+		(c->experts % c->groups != 0 || c->experts / c->groups < 2 ||
+			c->groups_taken > c->groups ||
+			c->experts / c->groups * c->groups_taken < c->top_k))
+		return reap_fail(e, REAP_EFAIL,
+			"%s: n_group %u and topk_group %u: of %u experts no %u can be chosen so",
+			name, c->groups, c->groups_taken, c->experts, c->top_k);
 	if (format == &reap_format_mxfp4 && (c->hidden % 32 != 0 || c->inter % 32 != 0))
 		return reap_fail(e, REAP_EFAIL,
 			"%s: quantization_config: mxfp4 needs hidden_size %u and intermediate_size %u to be "
@@ -123,6 +130,19 @@ void reap_config_digest(const struct reap_config *c, struct reap_sha256 *h)
 		feed(h, "yarn %.17g %.17g %.17g %.17g %d\n", c->yarn_factor, c->yarn_beta_fast,
 			c->yarn_beta_slow, c->yarn_original_context, c->yarn_truncate);
 	/* Digests of gpt_oss were made when there was no other. */
-	if (c->arch != &reap_arch_gpt_oss)
-		feed(h, "arch %s\n", c->arch->name);
+	if (c->arch == &reap_arch_gpt_oss)
+		return;
+	feed(h, "arch %s\n", c->arch->name);
+	if (c->dense > 0)
+		feed(h, "dense %u %u\n", c->dense, c->dense_inter);
+	if (c->shared_inter > 0)
+		feed(h, "shared %u\n", c->shared_inter);
+	if (c->free_gates)
+		feed(h, "free_gates\n");
+	if (c->groups > 0)
+		feed(h, "groups %u %u\n", c->groups, c->groups_taken);
+	if (c->gate_factor != 1)
+		feed(h, "gate_factor %.17g\n", c->gate_factor);
+	if (c->rotary_dim != c->head_dim)
+		feed(h, "rotary %u\n", c->rotary_dim);
 }

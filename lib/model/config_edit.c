@@ -152,8 +152,8 @@ int reap_config_edit(const char *text, size_t len, const char *name,
 	for (int i = 0; i < REAP_COUNT_KEYS; i++) {
 		const struct reap_count_key *k = &c->arch->count[i];
 
-		edits[i] = (struct edit){k->key != NULL ? k->key : "",
-			k->top_k ? c->top_k : c->experts, .add = k->add, .done = k->key == NULL};
+		edits[i] = (struct edit){k->key != NULL ? k->key : "", c->count[k->of],
+			.add = k->add, .done = k->key == NULL};
 	}
 	for (int i = 0; i < EDITS; i++)
 		if (edits[i].drop && !edits[i].done)

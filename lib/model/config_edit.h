@@ -15,8 +15,8 @@
 
 struct reap_config_change {
 	const struct reap_arch *arch;
-	uint32_t experts, top_k;
-	bool drop_quantisation; /* no tensor is quantised: quantization_config goes */
+	uint32_t count[REAP_COUNTS]; /* by what a key is of */
+	bool drop_quantisation;      /* no tensor is quantised: quantization_config goes */
 };
 
 /* The keys with which the architecture counts experts get the new numbers, and are added

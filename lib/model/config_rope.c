@@ -20,7 +20,7 @@ struct reading {
 struct source {
 	const json_t *root;
 	const char *file;
-	double max_context, theta;
+	double max_context, theta, rotated;
 };
 
 /* A number; *out stays when the key is absent. */
@@ -109,7 +109,7 @@ static int read_as(const struct source *s, const json_t *dict, const char *name,
 	const char *type = NULL, *legacy = NULL;
 	int rc;
 
-	*r = (struct reading){.theta = s->theta, .rotated = 1};
+	*r = (struct reading){.theta = s->theta, .rotated = s->rotated};
 	if ((rc = number(s->root, "rope_theta", s->file, &r->theta, e)) != REAP_OK ||
 		(rc = number(s->root, "partial_rotary_factor", s->file, &r->rotated, e)) != REAP_OK)
 		return rc;
@@ -179,8 +179,28 @@ static json_t *yarn_of_gpt_oss(void)
 		"original_max_position_embeddings", 4096.0);
 }
 
+/* In whole numbers of a head, as transformers has it. */
+static int take_rotated(struct reap_config *c, const struct reading *r, const struct source *s,
+	bool any, struct reap_err *e)
+{
+	c->rotary_dim = c->head_dim;
+	if (r->rotated == 1)
+		return REAP_OK;
+	if (!any)
+		return reap_fail(e, REAP_EFAIL,
+			"%s: partial_rotary_factor: %g is not supported, only 1", s->file,
+			r->rotated);
+	if (!(r->rotated > 0 && r->rotated < 1) || (uint32_t)(c->head_dim * r->rotated) % 2 != 0 ||
+		(uint32_t)(c->head_dim * r->rotated) == 0)
+		return reap_fail(e, REAP_EFAIL,
+			"%s: partial_rotary_factor: %g of %u is no even number above 0", s->file,
+			r->rotated, c->head_dim);
+	c->rotary_dim = (uint32_t)(c->head_dim * r->rotated);
+	return REAP_OK;
+}
+
 static int take(struct reap_config *c, const struct reading *r, const struct source *s,
-	const char *name, struct reap_err *e)
+	const char *name, bool any_part, struct reap_err *e)
 {
 	double initial = r->original;
 	int rc;
@@ -189,12 +209,8 @@ static int take(struct reap_config *c, const struct reading *r, const struct sou
 	if (!(r->theta > 1)) /* YaRN divides by its logarithm */
 		return reap_fail(e, REAP_EFAIL, "%s: rope_theta: %g is not above 1", s->file,
 			r->theta);
-	if (r->rotated != 1)
-		return reap_fail(e, REAP_EFAIL,
-			"%s: partial_rotary_factor: %g is not supported, only 1", s->file,
-			r->rotated);
-	if (!r->yarn)
-		return REAP_OK;
+	if ((rc = take_rotated(c, r, s, any_part, e)) != REAP_OK || !r->yarn)
+		return rc;
 	if (!(r->factor >= 1))
 		return reap_fail(e, REAP_EFAIL, "%s: factor: %g is below 1", name, r->factor);
 	if (!(r->beta_slow > 0) || !(r->beta_fast > r->beta_slow))
@@ -224,7 +240,8 @@ static int take(struct reap_config *c, const struct reading *r, const struct sou
 int reap_config_rope(struct reap_config *c, const json_t *root, const char *file,
 	const struct reap_rope_standard *standard, struct reap_err *e)
 {
-	const struct source s = {root, file, c->max_context, standard->theta};
+	const struct source s = {root, file, c->max_context, standard->theta,
+		standard->rotated > 0 ? standard->rotated : 1};
 	const json_t *scaling = json_object_get(root, "rope_scaling");
 	const json_t *parameters = json_object_get(root, "rope_parameters"), *as4, *as5;
 	char name[512], four[200], five[200];
@@ -272,7 +289,7 @@ int reap_config_rope(struct reap_config *c, const json_t *root, const char *file
 			goto out;
 		}
 	}
-	rc = take(c, &r5, &s, name, e);
+	rc = take(c, &r5, &s, name, standard->rotated > 0, e);
 out:
 	json_decref(unsaid);
 	return rc;

@@ -15,11 +15,12 @@
 /* What an architecture has when nothing is said. */
 struct reap_rope_standard {
 	double theta;
-	bool yarn; /* as gpt_oss has it */
+	bool yarn;      /* as gpt_oss has it */
+	double rotated; /* part of each head; 0: all of it, and no other part is computed */
 };
 
-/* Fills rope_theta and the yarn fields; max_context must be there.  `file` stands in
- * messages. */
+/* Fills rope_theta, rotary_dim and the yarn fields; max_context and head_dim must be there.  `file`
+ * stands in messages. */
 REAP_MUST_CHECK int reap_config_rope(struct reap_config *c, const json_t *root, const char *file,
 	const struct reap_rope_standard *standard, struct reap_err *e);
 

@@ -35,8 +35,10 @@ static int make_id(struct reap_model *m, struct reap_err *e)
 	if (rc != REAP_OK)
 		return rc;
 	m->id.layers = m->cfg.layers;
+	m->id.dense = m->cfg.dense;
 	m->id.experts = m->cfg.experts;
 	m->id.top_k = m->cfg.top_k;
+	m->id.free_gates = m->cfg.free_gates;
 	return reap_identify(&m->cfg, m->ckpt, m->id.digest, e);
 }
 
@@ -51,13 +53,14 @@ const char *reap_model_overridden(const char *dir)
 	return there ? name : NULL;
 }
 
-/* Is there the tensor of layer 0 with the codes of a weight in that format? */
+/* Is there the tensor with the codes of a weight in that format, of the first layer that has
+ * experts? */
 static const struct reap_tensor *first_of(const struct reap_model *m, const struct reap_spec *r,
 	const struct reap_format *f)
 {
 	char name[REAP_SPEC_NAME];
 
-	reap_spec_name(r, f, REAP_CODES, 0, 0, name);
+	reap_spec_name(r, f, REAP_CODES, m->cfg.dense, 0, name);
 	return reap_checkpoint_find(m->ckpt, name);
 }
 

@@ -23,6 +23,15 @@ enum reap_activation {
 	REAP_SWIGLU,         /* u g sigmoid(g) */
 };
 
+/* What becomes of a router's logits.  The scores of the chosen experts are their gates,
+ * divided by their sum unless free_gates. */
+enum reap_router {
+	REAP_SOFTMAX, /* over all experts */
+	REAP_SIGMOID, /* of each; those are chosen whose score with the bias is largest */
+};
+
+enum { REAP_MAX_GROUPS = 256 };
+
 /* The fields of config.json that change the computation (HF key in brackets
  * where the name differs). */
 struct reap_config {
@@ -33,8 +42,16 @@ struct reap_config {
 	uint32_t experts;     /* num_local_experts */
 	uint32_t experts_too; /* num_experts; the same once the tensors were looked at */
 	uint32_t top_k;       /* num_experts_per_tok */
-	uint32_t heads;       /* num_attention_heads (query heads) */
-	uint32_t kv_heads;    /* num_key_value_heads */
+	uint32_t dense;       /* the first so many layers have one network instead of experts */
+	uint32_t dense_inter, shared_inter; /* inner width of that, and of the shared experts */
+	uint32_t ahead; /* layers behind the last one that predict further tokens */
+	enum reap_router router;
+	bool free_gates;
+	/* Only experts of the groups_taken best of so many groups are chosen; 0: no groups. */
+	uint32_t groups, groups_taken;
+	double gate_factor; /* of all gates, beyond what a trace says */
+	uint32_t heads;     /* num_attention_heads (query heads) */
+	uint32_t kv_heads;  /* num_key_value_heads */
 	uint32_t head_dim;
 	uint32_t vocab;       /* vocab_size */
 	uint32_t window;      /* sliding_window: visible keys, the token itself included */
@@ -44,6 +61,7 @@ struct reap_config {
 	enum reap_activation activation;
 	double swiglu_limit; /* of REAP_SWIGLU_CLAMPED */
 	double rope_theta;
+	uint32_t rotary_dim; /* of each head, the first so many numbers are rotated */
 	/* YaRN (rope_scaling or rope_parameters); yarn false: plain RoPE. */
 	bool yarn, yarn_truncate;
 	double yarn_factor, yarn_beta_fast, yarn_beta_slow;
@@ -51,6 +69,7 @@ struct reap_config {
 	const struct reap_format *format; /* of the experts */
 	char unconverted[128]; /* of modules_to_not_convert what takes in experts, or "" */
 	bool attention_bias;
+	bool qk_norm;         /* use_qk_norm */
 	bool tied;            /* tie_word_embeddings: lm_head is the embedding */
 	int64_t eos_token_id; /* -1: none */
 };
@@ -137,8 +156,9 @@ struct reap_share reap_expert_share(const struct reap_bound *b, enum reap_weight
 REAP_MUST_CHECK int reap_model_check_expert(const struct reap_model *m, const struct reap_layer *y,
 	uint32_t expert, struct reap_err *e);
 
-/* Bytes of all tensors, and of those only that belong to one expert in every layer. */
-void reap_model_bytes(const struct reap_model *m, uint64_t *all, uint64_t *expert);
+/* Bytes of the tensors that the model computes with; of them those that belong to one
+ * expert in every layer; and of layers that predict further tokens (lib/model/bind.h). */
+void reap_model_bytes(const struct reap_model *m, uint64_t *all, uint64_t *expert, uint64_t *ahead);
 
 /* n elements from `first` on of a BF16, F16 or F32 tensor. */
 void reap_tensor_floats(const struct reap_tensor *t, uint64_t first, size_t n, float *out);

@@ -42,6 +42,13 @@ struct reap_prune {
 	bool *touched;       /* (shards) */
 };
 
+/* Do layers that predict further tokens go?  Loaders give every layer the same number of
+ * experts, and which of theirs should stay, no trace tells. */
+static inline bool reap_prune_drops_ahead(const struct reap_prune *r)
+{
+	return r->plan->keep_n < r->m->cfg.experts;
+}
+
 /* A stretch of source bytes. */
 struct prune_run {
 	uint64_t offset, bytes; /* in the source file */

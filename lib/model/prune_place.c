@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
+#include "lib/model/bind.h"
 #include "lib/model/checkpoint.h"
 
 static int by_place(const void *a, const void *b)
@@ -80,6 +81,9 @@ static int make_parts(struct reap_prune *r, size_t *n, struct reap_err *e)
 	r->parts = c->tensors;
 	for (size_t i = 0; i < c->tensors; i++)
 		r->part[i] = (struct prune_part){.src = &c->tensor[i], .name = c->tensor[i].name};
+	for (size_t i = 0; i < c->tensors; i++)
+		if (reap_prune_drops_ahead(r) && reap_tensor_ahead(&r->m->cfg, &c->tensor[i]))
+			r->part[i].src = NULL;
 	for (size_t i = 0; i < r->m->bounds && rc == REAP_OK; i++)
 		rc = prune_bound(r, &r->m->bound[i], e);
 	if (rc != REAP_OK)

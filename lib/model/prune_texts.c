@@ -17,7 +17,7 @@ int reap_prune_write_mapping(struct reap_prune *r, struct reap_err *e)
 	char *text = NULL, key[16];
 	int bad = root == NULL, rc;
 
-	for (uint32_t l = 0; l < r->plan->layers && !bad; l++) {
+	for (uint32_t l = r->plan->dense; l < r->plan->layers && !bad; l++) {
 		json_t *map = json_object();
 
 		if (r->o->layers != NULL && !r->o->layers[l]) {
@@ -50,8 +50,11 @@ static uint32_t new_top_k(const struct reap_prune *r)
 
 int reap_prune_write_config(struct reap_prune *r, struct reap_err *e)
 {
-	const struct reap_config_change change = {r->m->cfg.arch, r->plan->keep_n, new_top_k(r),
-		r->m->cfg.format == &reap_format_bf16};
+	const struct reap_config_change change = {.arch = r->m->cfg.arch,
+		.count = {[REAP_COUNT_EXPERTS] = r->plan->keep_n,
+			[REAP_COUNT_TOP_K] = new_top_k(r),
+			[REAP_COUNT_AHEAD] = reap_prune_drops_ahead(r) ? 0 : r->m->cfg.ahead},
+		.drop_quantisation = r->m->cfg.format == &reap_format_bf16};
 	char *edited;
 	size_t len;
 	int rc = reap_config_edit(r->m->config_text, r->m->config_len, r->m->config, &change,

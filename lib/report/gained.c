@@ -22,10 +22,8 @@ static void count_parameters(const struct reap_config *c, struct size *s)
 {
 	for (size_t i = 0; i < c->arch->specs; i++) {
 		const struct reap_spec *r = &c->arch->spec[i];
-		const double n =
-			(double)reap_spec_numbers(r, c) * (reap_spec_of_layer(r) ? c->layers : 1);
-		const bool chosen = reap_spec_of_experts(r) && r->role != REAP_ROLE_ROUTER &&
-			r->role != REAP_ROLE_ROUTER_BIAS;
+		const double n = (double)reap_spec_numbers(r, c) * reap_spec_times(r, c);
+		const bool chosen = reap_spec_of_experts(r) && !reap_spec_of_router(r);
 
 		if (!reap_spec_holds(r, c) || (c->tied && r->role == REAP_ROLE_LM_HEAD))
 			continue;

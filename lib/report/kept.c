@@ -63,7 +63,7 @@ static json_t *layers_of(const struct reap_scores *s, const struct reap_plan *p)
 {
 	json_t *layers = json_array();
 
-	for (uint32_t l = 0; l < s->layers; l++)
+	for (uint32_t l = s->dense; l < s->layers; l++)
 		json_array_append_new(layers, layer_of(s, p, l));
 	return layers;
 }
@@ -85,10 +85,10 @@ static int overlap(json_t *list, struct reap_loaded *sums, const struct reap_cri
 		return unknown.memory ? reap_fail_memory(e, name) : REAP_OK;
 	if ((rc = reap_select(&sums->scores, &sel, name, &other, e)) != REAP_OK)
 		return rc;
-	for (uint32_t l = 0; l < plan->layers; l++) {
+	for (uint32_t l = plan->dense; l < plan->layers; l++) {
 		uint32_t both = reap_select_common(plan, &other, l);
 
-		mean += (double)both / plan->layers;
+		mean += (double)both / (plan->layers - plan->dense);
 		least = both < least ? both : least;
 	}
 	reap_plan_free(&other);
@@ -148,10 +148,10 @@ static int sweep(const struct reap_scores *s, const char *name, uint32_t top_k, 
 			continue;
 		if ((rc = reap_select(s, &sel, name, &p, e)) != REAP_OK)
 			return rc;
-		for (uint32_t l = 0; l < s->layers; l++) {
+		for (uint32_t l = s->dense; l < s->layers; l++) {
 			double dropped = 1 - reap_select_share(&p, l, s->score);
 
-			mean += dropped / s->layers;
+			mean += dropped / (s->layers - s->dense);
 			most = dropped > most ? dropped : most;
 		}
 		reap_plan_free(&p);

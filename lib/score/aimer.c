@@ -143,7 +143,7 @@ static int weigh(struct weighing *w, struct reap_scores *s, struct reap_err *e)
 	for (size_t i = 0; i < m->bounds; i++)
 		if (m->bound[i].spec->flags & REAP_SPEC_EXPERT)
 			w->total += m->bound[i].part[REAP_CODES]->bytes;
-	for (uint32_t l = 0; l < m->cfg.layers; l++)
+	for (uint32_t l = m->cfg.dense; l < m->cfg.layers; l++)
 		for (uint32_t i = 0; i < m->cfg.experts; i++) {
 			struct moments x = {0};
 
@@ -159,7 +159,7 @@ int reap_aimer(const struct reap_model *m, struct reap_scores *s, struct reap_pr
 {
 	const struct reap_criterion c = {.method = REAP_AIMER};
 	struct weighing w = {.m = m, .progress = p};
-	int rc = reap_scores_init(s, m->cfg.layers, m->cfg.experts, e);
+	int rc = reap_scores_init(s, &m->id, e);
 
 	if (rc != REAP_OK)
 		return rc;

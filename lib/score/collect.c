@@ -474,8 +474,7 @@ static int second_pass(struct run *r, struct reap_err *e)
 
 	r->e = e;
 	if ((rc = open_reader(r)) != REAP_OK ||
-		(rc = reap_tally_open(&r->tally, r->in->head.model.layers,
-			 r->in->head.model.experts, e)) != REAP_OK)
+		(rc = reap_tally_open(&r->tally, &r->in->head.model, e)) != REAP_OK)
 		return rc;
 	for (int i = 0; i < 2; i++) {
 		r->batch[i].item = reap_calloc(r->in->head.model.layers, sizeof(struct item));

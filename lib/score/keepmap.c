@@ -20,7 +20,7 @@ struct layer {
 
 struct map {
 	const char *path;
-	uint32_t layers, experts;
+	uint32_t layers, dense, experts;
 	bool of_pruned;      /* the file names those that go */
 	struct layer *layer; /* (layers) */
 	struct reap_err *e;
@@ -217,18 +217,24 @@ static uint32_t stay(const struct map *m, uint32_t layer)
 
 static int check_numbers(const struct map *m)
 {
-	for (uint32_t l = 0; l < m->layers; l++) {
+	const uint32_t first = m->dense;
+
+	for (uint32_t l = 0; l < first; l++)
+		if (m->layer[l].named != NOT_THERE && m->layer[l].named != 0)
+			return reap_fail(m->e, REAP_EFAIL, "%s: layer %u has no experts", m->path,
+				l);
+	for (uint32_t l = first; l < m->layers; l++) {
 		if (m->layer[l].named == NOT_THERE)
 			return reap_fail(m->e, REAP_EFAIL,
 				"%s: no word of layer %u; the model has %u", m->path, l, m->layers);
-		if (stay(m, l) != stay(m, 0))
+		if (stay(m, l) != stay(m, first))
 			return reap_fail(m->e, REAP_EFAIL,
-				"%s: layer %u keeps %u experts, but layer 0 keeps %u: loaders want"
+				"%s: layer %u keeps %u experts, but layer %u keeps %u: loaders want"
 				" the same number in each",
-				m->path, l, stay(m, l), stay(m, 0));
+				m->path, l, stay(m, l), first, stay(m, first));
 	}
-	return stay(m, 0) > 0 ? REAP_OK
-			      : reap_fail(m->e, REAP_EFAIL, "%s: no expert stays", m->path);
+	return stay(m, first) > 0 ? REAP_OK
+				  : reap_fail(m->e, REAP_EFAIL, "%s: no expert stays", m->path);
 }
 
 static void fill_layer(const struct map *m, uint32_t layer, struct reap_plan *p)
@@ -245,7 +251,7 @@ static void fill_layer(const struct map *m, uint32_t layer, struct reap_plan *p)
 
 static bool ascending(const struct reap_plan *p)
 {
-	for (uint32_t l = 0; l < p->layers; l++)
+	for (uint32_t l = p->dense; l < p->layers; l++)
 		for (uint32_t i = 1; i < p->keep_n; i++)
 			if (p->keep[(size_t)l * p->keep_n + i] <
 				p->keep[(size_t)l * p->keep_n + i - 1])
@@ -253,13 +259,13 @@ static bool ascending(const struct reap_plan *p)
 	return true;
 }
 
-static int make_plan(const struct map *m, struct reap_plan *p)
+static int make_plan(const struct map *m, const struct reap_model_id *id, struct reap_plan *p)
 {
-	int rc = reap_plan_init(p, m->layers, m->experts, stay(m, 0), m->e);
+	int rc = reap_plan_init(p, id, stay(m, m->dense), m->e);
 
 	if (rc != REAP_OK)
 		return rc;
-	for (uint32_t l = 0; l < m->layers; l++) {
+	for (uint32_t l = m->dense; l < m->layers; l++) {
 		fill_layer(m, l, p);
 		p->kept_mass[l] = 1; /* of no scores */
 	}
@@ -275,7 +281,11 @@ int reap_keepmap_read(struct reap_plan *p, const char *path, const struct reap_m
 	struct reap_err *e)
 {
 	const size_t cells = (size_t)id->layers * id->experts;
-	struct map m = {.path = path, .layers = id->layers, .experts = id->experts, .e = e};
+	struct map m = {.path = path,
+		.layers = id->layers,
+		.dense = id->dense,
+		.experts = id->experts,
+		.e = e};
 	uint32_t *ids = reap_calloc(cells, sizeof(*ids));
 	bool *named = reap_calloc(cells, sizeof(*named));
 	json_t *root = NULL;
@@ -292,7 +302,7 @@ int reap_keepmap_read(struct reap_plan *p, const char *path, const struct reap_m
 			named + (size_t)l * m.experts};
 	if ((rc = reap_json_load(path, MAX_BYTES, &root, e)) == REAP_OK &&
 		(rc = get_map(&m, root)) == REAP_OK && (rc = check_numbers(&m)) == REAP_OK)
-		rc = make_plan(&m, p);
+		rc = make_plan(&m, id, p);
 out:
 	json_decref(root);
 	free(m.layer);
@@ -303,10 +313,10 @@ out:
 
 void reap_keepmap_print(const struct reap_plan *p, FILE *f)
 {
-	for (uint32_t l = 0; l < p->layers; l++) {
+	for (uint32_t l = p->dense; l < p->layers; l++) {
 		const uint32_t *keep = p->keep + (size_t)l * p->keep_n;
 
-		fprintf(f, "%s\"%u\":[", l == 0 ? "{\n" : ",\n", l);
+		fprintf(f, "%s\"%u\":[", l == p->dense ? "{\n" : ",\n", l);
 		for (uint32_t i = 0; i < p->keep_n; i++)
 			fprintf(f, "%s%u", i == 0 ? "" : ",", keep[i]);
 		fputc(']', f);

@@ -217,10 +217,13 @@ static bool merge_cells(struct reap_sums *out, const struct reap_saliency *in, s
 int reap_saliency_merge(struct reap_saliency *out, const struct reap_saliency *in,
 	const char *const name[], size_t n, struct reap_err *e)
 {
-	size_t cells = (size_t)in[0].layers * in[0].experts;
+	const struct reap_model_id m = {.layers = in[0].layers,
+		.dense = in[0].dense,
+		.experts = in[0].experts};
+	size_t cells = (size_t)m.layers * m.experts;
 	int rc;
 
-	if ((rc = reap_saliency_init(out, in[0].layers, in[0].experts, 1, e)) != REAP_OK)
+	if ((rc = reap_saliency_init(out, &m, 1, e)) != REAP_OK)
 		return rc;
 	out->thresholds = in[0].thresholds;
 	for (size_t k = 1; k < n && rc == REAP_OK; k++) {

@@ -180,7 +180,7 @@ static int check_of_weights(const struct reap_scores *s, const char *name, struc
 	if (s->thresholds.tokens != 0 || s->sources != 0 || s->pack[0] != '\0' || s->seed != 0)
 		return reap_fail(e, REAP_ESTREAM, "%s: method %s looks at no tokens, but there are",
 			name, s->method);
-	for (size_t i = 0; i < cells; i++) {
+	for (size_t i = (size_t)s->dense * s->experts; i < cells; i++) {
 		if (memcmp(&s->sums[i], &none, sizeof(none)) != 0)
 			return reap_fail(e, REAP_ESTREAM,
 				"%s: layer %zu, expert %zu: sums, but method %s looks at no tokens",
@@ -205,6 +205,7 @@ int reap_rank_check(const struct reap_scores *s, const struct reap_model_id *m, 
 		.layers = s->layers,
 		.experts = s->experts,
 		.top_k = m->top_k,
+		.free_gates = m->free_gates,
 		.all = s->pack[0] == '\0' ? &s->thresholds : NULL,
 		.known = s->known,
 		.tolerance = whole ? 1e-12 : 1e-6};
@@ -228,7 +229,7 @@ int reap_rank_check(const struct reap_scores *s, const struct reap_model_id *m, 
 		return reap_fail(e, REAP_ESTREAM, "%s: seed %" PRIu64 ", but method %s has none",
 			name, s->seed, s->method);
 	memcpy(c.weights, s->weights, sizeof(c.weights));
-	for (uint32_t l = 0; l < s->layers; l++)
+	for (uint32_t l = s->dense; l < s->layers; l++)
 		for (uint32_t x = 0; x < s->experts; x++) {
 			double said = s->score[(size_t)l * s->experts + x];
 			double is = score_of(s, &c, l, x);
@@ -280,7 +281,7 @@ int reap_rank_scores(struct reap_scores *s, const struct reap_criterion *c, cons
 	snprintf(s->definition, sizeof(s->definition), "%s", methods[c->method].definition);
 	memcpy(s->weights, c->weights, sizeof(s->weights));
 	s->seed = c->method == REAP_RANDOM ? c->seed : 0;
-	for (uint32_t l = 0; l < s->layers && rc == REAP_OK; l++) {
+	for (uint32_t l = s->dense; l < s->layers && rc == REAP_OK; l++) {
 		size_t at = (size_t)l * s->experts;
 
 		for (uint32_t x = 0; x < s->experts; x++)
@@ -301,7 +302,7 @@ int reap_rank(struct reap_scores *s, const struct reap_criterion *c, const char 
 	assert(c->method < REAP_AIMER);
 	if (rc != REAP_OK)
 		return rc;
-	for (uint32_t l = 0; l < s->layers; l++) {
+	for (uint32_t l = s->dense; l < s->layers; l++) {
 		size_t at = (size_t)l * s->experts;
 		uint64_t chosen = 0;
 
@@ -321,6 +322,9 @@ int reap_rank(struct reap_scores *s, const struct reap_criterion *c, const char 
 int reap_rank_take(const struct reap_saliency *in, const char *pack, const char *name,
 	struct reap_scores *s, struct reap_err *e)
 {
+	const struct reap_model_id m = {.layers = in->layers,
+		.dense = in->dense,
+		.experts = in->experts};
 	size_t cells = (size_t)in->layers * in->experts;
 	uint32_t set = 0;
 	int rc;
@@ -330,7 +334,7 @@ int reap_rank_take(const struct reap_saliency *in, const char *pack, const char 
 	if (set == in->sets)
 		return reap_fail(e, REAP_EFAIL, "%s: no sums of pack '%s' (%s)", name, pack,
 			in->sets > 1 ? in->pack[1] : "reap-accum --by-pack makes them");
-	if ((rc = reap_scores_init(s, in->layers, in->experts, e)) != REAP_OK)
+	if ((rc = reap_scores_init(s, &m, e)) != REAP_OK)
 		return rc;
 	snprintf(s->pack, sizeof(s->pack), "%s", pack);
 	s->thresholds = in->thresholds;

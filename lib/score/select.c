@@ -157,7 +157,10 @@ int reap_select(const struct reap_scores *s, const struct reap_selection *sel, c
 	struct reap_plan *p, struct reap_err *e)
 {
 	char seed[24] = "";
-	int rc = reap_plan_init(p, s->layers, s->experts, sel->keep_n, e);
+	const struct reap_model_id m = {.layers = s->layers,
+		.dense = s->dense,
+		.experts = s->experts};
+	int rc = reap_plan_init(p, &m, sel->keep_n, e);
 
 	if (rc == REAP_OK && (sel->core_pos > 0 || sel->core_count > 0) && reap_rank_by_weights(s))
 		rc = reap_fail(e, REAP_EFAIL,
@@ -169,7 +172,7 @@ int reap_select(const struct reap_scores *s, const struct reap_selection *sel, c
 			"%s: core experts by positive mass need sums by"
 			" region, which this table lacks",
 			name);
-	for (uint32_t l = 0; rc == REAP_OK && l < s->layers; l++) {
+	for (uint32_t l = s->dense; rc == REAP_OK && l < s->layers; l++) {
 		rc = select_layer(s, sel, l, name, p->keep + (size_t)l * p->keep_n, e);
 		p->kept_mass[l] = reap_select_share(p, l, s->score);
 	}
@@ -260,7 +263,7 @@ int reap_select_same(const struct reap_scores *s, const char *scores_name,
 	if (strcmp(made.label, p->label) != 0)
 		rc = reap_fail(e, REAP_EFAIL, "%s: label: '%s', but %s makes it '%s'", name,
 			p->label, scores_name, made.label);
-	for (uint32_t l = 0; rc == REAP_OK && l < p->layers; l++)
+	for (uint32_t l = p->dense; rc == REAP_OK && l < p->layers; l++)
 		if (made.kept_mass[l] != p->kept_mass[l] ||
 			memcmp(made.keep + (size_t)l * p->keep_n, p->keep + (size_t)l * p->keep_n,
 				bytes) != 0)

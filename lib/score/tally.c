@@ -24,21 +24,23 @@ struct set {
 };
 
 struct reap_tally {
-	uint32_t layers, experts;
+	struct reap_model_id model;
+	uint32_t layers, experts; /* the same as there */
 	/* Of fixed length, because a set may be made while routes are added. */
 	struct set *set[REAP_MAX_SETS];
 	uint32_t sets;
 };
 
-int reap_tally_open(struct reap_tally **out, uint32_t layers, uint32_t experts, struct reap_err *e)
+int reap_tally_open(struct reap_tally **out, const struct reap_model_id *m, struct reap_err *e)
 {
 	struct reap_tally *t = reap_calloc(1, sizeof(*t));
 
 	*out = t;
 	if (t == NULL)
 		return reap_fail_memory(e, "sums");
-	t->layers = layers;
-	t->experts = experts;
+	t->model = *m;
+	t->layers = m->layers;
+	t->experts = m->experts;
 	return REAP_OK;
 }
 
@@ -170,7 +172,7 @@ int reap_tally_finish(struct reap_tally *t, bool by_pack, struct reap_saliency *
 	int rc;
 
 	qsort(t->set, t->sets, sizeof(*t->set), by_name);
-	rc = reap_saliency_init(s, t->layers, t->experts, by_pack ? t->sets + 1 : 1, e);
+	rc = reap_saliency_init(s, &t->model, by_pack ? t->sets + 1 : 1, e);
 	if (rc != REAP_OK)
 		return rc;
 	out = s->sums;

@@ -14,7 +14,7 @@ enum { REAP_NO_REGION = REAP_REGIONS };
 
 struct reap_tally; /* opaque; 4.4 KiB per pack, layer and expert */
 
-REAP_MUST_CHECK int reap_tally_open(struct reap_tally **t, uint32_t layers, uint32_t experts,
+REAP_MUST_CHECK int reap_tally_open(struct reap_tally **t, const struct reap_model_id *m,
 	struct reap_err *e);
 void reap_tally_close(struct reap_tally *t); /* NULL allowed */
 

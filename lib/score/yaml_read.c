@@ -202,6 +202,19 @@ static int get_history(const struct yaml *y, struct reap_header *h)
 	return rc;
 }
 
+/* What most models have not is said of those that have it. */
+static int get_model_more(const struct yaml *y, struct reap_model_id *m)
+{
+	uint64_t dense = 0, free_gates = 0;
+	int rc = get_opt_count(y, y->meta, "num_dense_layers", m->layers - 1, &dense);
+
+	if (rc == REAP_OK)
+		rc = get_opt_count(y, y->meta, "free_gates", 1, &free_gates);
+	m->dense = (uint32_t)dense;
+	m->free_gates = free_gates != 0;
+	return rc;
+}
+
 static int get_model(const struct yaml *y, struct reap_header *h)
 {
 	const struct reap_node *summary = find(y->root, "summary"), *recipe;
@@ -235,6 +248,8 @@ static int get_model(const struct yaml *y, struct reap_header *h)
 	if (h->coarse && strcmp(precision, REAP_PRECISION_COARSE) != 0)
 		return bad(y, find(y->meta, "precision"), "precision", "'%s', not %s", precision,
 			REAP_PRECISION_COARSE);
+	if ((rc = get_model_more(y, m)) != REAP_OK)
+		return rc;
 	recipe = find(y->meta, "recipe");
 	if (recipe != NULL &&
 		((rc = get_str(y, recipe, "name", h->recipe_name, sizeof(h->recipe_name))) !=
@@ -498,8 +513,8 @@ static int get_layer(const struct yaml *y, const struct reap_node *map, uint32_t
 	if (experts == NULL || experts->kind != REAP_NODE_LIST || experts->count != s->experts)
 		return bad(y, map, "experts", "not a list of the %u experts", s->experts);
 	for (size_t i = 0; i < experts->count; i++)
-		if ((rc = get_expert(y, experts->child[i], layer, layer == 0 && i == 0, seen, s)) !=
-			REAP_OK)
+		if ((rc = get_expert(y, experts->child[i], layer, layer == s->dense && i == 0, seen,
+			     s)) != REAP_OK)
 			return rc;
 	return REAP_OK;
 }
@@ -511,11 +526,13 @@ static int get_ranking(const struct yaml *y, struct reap_scores *s)
 	int64_t misranked;
 	int rc;
 
-	if (layers != NULL && (layers->kind != REAP_NODE_LIST || layers->count != s->layers))
-		return bad(y, layers, "ranking_by_layer", "not a list of %u layers", s->layers);
-	for (uint32_t l = 0; l < s->layers; l++) {
+	if (layers != NULL &&
+		(layers->kind != REAP_NODE_LIST || layers->count != s->layers - s->dense))
+		return bad(y, layers, "ranking_by_layer", "not a list of %u layers",
+			s->layers - s->dense);
+	for (uint32_t l = s->dense; l < s->layers; l++) {
 		uint32_t *ranking = s->ranking + (size_t)l * s->experts;
-		const struct reap_node *list = layers != NULL ? layers->child[l] : NULL;
+		const struct reap_node *list = layers != NULL ? layers->child[l - s->dense] : NULL;
 
 		if (list == NULL) {
 			if ((rc = reap_rank_order(s->score + (size_t)l * s->experts, s->experts,
@@ -562,21 +579,23 @@ static int get_scores(const struct yaml *y, const struct reap_header *h, struct 
 	const struct reap_node *layers = find(y->root, "layer_scores");
 	int rc;
 
-	if (layers == NULL || layers->kind != REAP_NODE_LIST || layers->count != m->layers)
-		return bad(y, layers, "layer_scores", "not a list of the %u layers", m->layers);
-	if ((rc = reap_scores_init(s, m->layers, m->experts, y->e)) != REAP_OK ||
-		(rc = get_meta(y, s)) != REAP_OK)
+	if (layers == NULL || layers->kind != REAP_NODE_LIST ||
+		layers->count != m->layers - m->dense)
+		return bad(y, layers, "layer_scores", "not a list of the %u layers",
+			m->layers - m->dense);
+	if ((rc = reap_scores_init(s, m, y->e)) != REAP_OK || (rc = get_meta(y, s)) != REAP_OK)
 		return rc;
-	for (uint32_t l = 0; l < s->layers; l++)
-		if ((rc = get_layer(y, layers->child[l], l, s)) != REAP_OK)
+	for (uint32_t l = s->dense; l < s->layers; l++)
+		if ((rc = get_layer(y, layers->child[l - s->dense], l, s)) != REAP_OK)
 			return rc;
 	if (s->thresholds.tokens == 0) {
 		/* Published tables do not say how many tokens they are of. */
 		for (uint32_t i = 0; i < s->experts; i++)
-			s->thresholds.tokens += s->sums[i].count;
+			s->thresholds.tokens += s->sums[(size_t)s->dense * s->experts + i].count;
 		s->thresholds.tokens /= m->top_k;
 		if (s->thresholds.samples > s->thresholds.tokens)
-			return bad(y, y->meta, "samples", "more than the tokens of layer 0");
+			return bad(y, y->meta, "samples", "more than the tokens of layer %u",
+				s->dense);
 	}
 	if ((rc = get_ranking(y, s)) != REAP_OK ||
 		(rc = reap_rank_check(s, m, y->name, y->e)) != REAP_OK)

@@ -150,6 +150,10 @@ static bool put_meta(FILE *f, const struct reap_header *h, const struct reap_sco
 		h->model.experts, h->model.top_k);
 	if (h->coarse)
 		put_str(f, "  precision: ", REAP_PRECISION_COARSE);
+	if (h->model.dense > 0)
+		fprintf(f, "  num_dense_layers: %u\n", h->model.dense);
+	if (h->model.free_gates)
+		fputs("  free_gates: 1\n", f);
 	if (h->has_recipe) {
 		put_str(f, "  recipe:\n    name: ", h->recipe_name);
 		put_digest(f, "    digest: ", h->recipe_digest);
@@ -246,14 +250,14 @@ static bool put_all(FILE *f, const struct reap_header *h, const struct reap_scor
 		return false;
 	fprintf(f, "summary:\n  num_layers: %u\n  num_experts: %u\n", s->layers, s->experts);
 	fputs("ranking_by_layer:\n", f);
-	for (uint32_t l = 0; l < s->layers; l++) {
+	for (uint32_t l = s->dense; l < s->layers; l++) {
 		for (uint32_t i = 0; i < s->experts; i++)
 			fprintf(f, "%s%u", i == 0 ? "  - [" : ", ",
 				s->ranking[(size_t)l * s->experts + i]);
 		fputs("]\n", f);
 	}
 	fputs("layer_scores:\n", f);
-	for (uint32_t l = 0; l < s->layers; l++) {
+	for (uint32_t l = s->dense; l < s->layers; l++) {
 		fprintf(f, "  - layer: %u\n    experts:\n", l);
 		for (uint32_t i = 0; i < s->experts; i++)
 			put_expert(f, s, l, s->ranking[(size_t)l * s->experts + i]);

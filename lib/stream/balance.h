@@ -11,6 +11,7 @@
 struct reap_balance {
 	const char *name, *pack; /* of the stream and of the set, for messages */
 	uint32_t layers, experts, top_k;
+	bool free_gates;                   /* those of a token need not sum to 1 */
 	const struct reap_thresholds *all; /* when the set is all tokens; else NULL */
 	unsigned known;                    /* REAP_KNOWN_* */
 	double tolerance;                  /* relative, of a sum */

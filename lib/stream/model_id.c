@@ -9,12 +9,20 @@ int reap_model_id_match(const char *a_name, const struct reap_model_id *a, const
 	if (a->layers != b->layers)
 		return reap_fail(e, REAP_EFAIL, "%s: %u layers, but %s has %u", a_name, a->layers,
 			b_name, b->layers);
+	if (a->dense != b->dense)
+		return reap_fail(e, REAP_EFAIL, "%s: %u layers without experts, but %s has %u",
+			a_name, a->dense, b_name, b->dense);
 	if (a->experts != b->experts)
 		return reap_fail(e, REAP_EFAIL, "%s: %u experts, but %s has %u", a_name, a->experts,
 			b_name, b->experts);
 	if (a->top_k != b->top_k)
 		return reap_fail(e, REAP_EFAIL, "%s: top_k %u, but %s has %u", a_name, a->top_k,
 			b_name, b->top_k);
+	if (a->free_gates != b->free_gates)
+		return reap_fail(e, REAP_EFAIL,
+			"%s: the gates of a token %s sum to 1, but those of %s %s", a_name,
+			a->free_gates ? "need not" : "must", b_name,
+			b->free_gates ? "need not" : "must");
 	/* Published score tables name no digest: then the shape has to do. */
 	if (a->digest[0] != '\0' && b->digest[0] != '\0' && strcmp(a->digest, b->digest) != 0)
 		return reap_fail(e, REAP_EFAIL, "%s: model digest %.16s..., but %s has %.16s...",

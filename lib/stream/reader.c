@@ -134,6 +134,22 @@ static struct reap_rec as_rec(const struct reap_reader *r, const uint8_t *raw, s
 		.len = len};
 }
 
+/* What most models have not is said of those that have it. */
+static int parse_model_more(const struct reap_rec *rec, const msgpack_object *o,
+	struct reap_model_id *m, struct reap_err *e)
+{
+	uint32_t free_gates = 0;
+	int rc = REAP_OK;
+
+	m->dense = 0;
+	if (reap_rec_find(rec, o, "dense") != NULL)
+		rc = reap_rec_u32(rec, o, "dense", m->layers - 1, &m->dense, e);
+	if (rc == REAP_OK && reap_rec_find(rec, o, "free_gates") != NULL)
+		rc = reap_rec_u32(rec, o, "free_gates", 1, &free_gates, e);
+	m->free_gates = free_gates != 0;
+	return rc;
+}
+
 static int parse_model(const struct reap_rec *rec, struct reap_header *h, struct reap_err *e)
 {
 	const msgpack_object *o = reap_rec_find(rec, NULL, "model");
@@ -156,7 +172,7 @@ static int parse_model(const struct reap_rec *rec, struct reap_header *h, struct
 	if (m->layers == 0 || m->experts == 0 || m->top_k == 0 || m->top_k > m->experts)
 		return reap_rec_fail(rec, "model", e, "%u layers, %u experts, top_k %u", m->layers,
 			m->experts, m->top_k);
-	return REAP_OK;
+	return parse_model_more(rec, o, m, e);
 }
 
 static int parse_recipe(const struct reap_rec *rec, struct reap_header *h, struct reap_err *e)

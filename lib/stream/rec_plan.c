@@ -8,12 +8,15 @@
 
 #include "lib/base/mem.h"
 
-int reap_plan_init(struct reap_plan *p, uint32_t layers, uint32_t experts, uint32_t keep_n,
+int reap_plan_init(struct reap_plan *p, const struct reap_model_id *m, uint32_t keep_n,
 	struct reap_err *e)
 {
-	*p = (struct reap_plan){.layers = layers, .experts = experts, .keep_n = keep_n};
-	p->keep = reap_calloc((size_t)layers * keep_n, sizeof(*p->keep));
-	p->kept_mass = reap_calloc(layers, sizeof(*p->kept_mass));
+	*p = (struct reap_plan){.layers = m->layers,
+		.dense = m->dense,
+		.experts = m->experts,
+		.keep_n = keep_n};
+	p->keep = reap_calloc((size_t)m->layers * keep_n, sizeof(*p->keep));
+	p->kept_mass = reap_calloc(m->layers, sizeof(*p->kept_mass));
 	if (p->keep == NULL || p->kept_mass == NULL) {
 		reap_plan_free(p);
 		return reap_fail_memory(e, "a plan");
@@ -44,7 +47,7 @@ int reap_put_plan(struct reap_writer *w, const struct reap_plan *p, struct reap_
 	reap_put_u64(pk, "multiple_of", p->multiple_of);
 	reap_put_f64(pk, "keep_frac", p->keep_frac);
 	rc = reap_record_end(w, e);
-	for (uint32_t l = 0; l < p->layers && rc == REAP_OK; l++) {
+	for (uint32_t l = p->dense; l < p->layers && rc == REAP_OK; l++) {
 		pk = reap_record_begin(w, "layer");
 		reap_put_u64(pk, "layer", l);
 		reap_put_array(pk, "keep", REAP_U32, 1, shape, p->keep + (size_t)l * p->keep_n);
@@ -70,7 +73,7 @@ static int get_meta(const struct reap_rec *rec, const struct reap_model_id *m, s
 		return rc;
 	if (keep_n == 0)
 		return reap_rec_fail(rec, "keep_n", e, "is 0");
-	if ((rc = reap_plan_init(p, m->layers, m->experts, keep_n, e)) != REAP_OK ||
+	if ((rc = reap_plan_init(p, m, keep_n, e)) != REAP_OK ||
 		(rc = reap_rec_digest(rec, NULL, "scores_sha256", 64, true, p->scores_sha256, e)) !=
 			REAP_OK ||
 		(rc = reap_rec_str_copy(rec, NULL, "method", p->method, sizeof(p->method), e)) !=
@@ -145,7 +148,7 @@ int reap_get_plan(struct reap_reader *r, struct reap_plan *p, struct reap_err *e
 {
 	const struct reap_header *h = reap_reader_header(r);
 	struct reap_rec rec;
-	uint32_t layer = 0;
+	uint32_t layer = h->model.dense;
 	int rc;
 
 	*p = (struct reap_plan){0};
@@ -161,7 +164,7 @@ int reap_get_plan(struct reap_reader *r, struct reap_plan *p, struct reap_err *e
 			if ((rc = get_layer(&rec, layer++, p, e)) != REAP_OK)
 				break;
 	if (rc == REAP_OK && layer != p->layers)
-		rc = reap_fail(e, REAP_ESTREAM, "%s: has %u layers, the model %u",
+		rc = reap_fail(e, REAP_ESTREAM, "%s: ends before layer %u, the model has %u",
 			reap_reader_name(r), layer, p->layers);
 	if (rc != REAP_OK)
 		reap_plan_free(p);

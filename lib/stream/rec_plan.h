@@ -6,7 +6,7 @@
  *          rec_scores.h; "": of none), method (ranking method, e.g. "eaft_sum"), order
  * ("ascending", "rank"), label (variant name, e.g. "keep24of32_k75_eaft_sum"), core_pos,
  *          core_count, multiple_of, keep_frac (requested; 0 when keep_n was given)
- *   layer: layer (0, 1, ... in order, all of them), keep u32[keep_n] (old expert
+ *   layer: layer (in order, all that have experts), keep u32[keep_n] (old expert
  *          ids in their new order, distinct), kept_mass (share of the layer's
  *          score mass that stays, in [0,1]; 1 in a plan made of no scores)
  */
@@ -18,6 +18,7 @@
 
 struct reap_plan {
 	uint32_t layers, experts, keep_n;
+	uint32_t dense; /* layers without experts, the first ones: nothing is said of them */
 	char scores_sha256[REAP_SHA256_HEX];
 	char method[32], order[16], label[128];
 	uint32_t core_pos, core_count, multiple_of;
@@ -27,7 +28,7 @@ struct reap_plan {
 };
 
 /* Allocates keep and kept_mass for a model; free with reap_plan_free. */
-REAP_MUST_CHECK int reap_plan_init(struct reap_plan *p, uint32_t layers, uint32_t experts,
+REAP_MUST_CHECK int reap_plan_init(struct reap_plan *p, const struct reap_model_id *m,
 	uint32_t keep_n, struct reap_err *e);
 void reap_plan_free(struct reap_plan *p);
 

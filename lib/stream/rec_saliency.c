@@ -24,12 +24,15 @@ const char *const reap_rule_names[REAP_RULES] = {
 	[REAP_RULE_POLICY] = "policy",
 };
 
-int reap_saliency_init(struct reap_saliency *s, uint32_t layers, uint32_t experts, uint32_t sets,
+int reap_saliency_init(struct reap_saliency *s, const struct reap_model_id *m, uint32_t sets,
 	struct reap_err *e)
 {
-	*s = (struct reap_saliency){.layers = layers, .experts = experts, .sets = sets};
+	*s = (struct reap_saliency){.layers = m->layers,
+		.dense = m->dense,
+		.experts = m->experts,
+		.sets = sets};
 	s->pack = reap_calloc(sets, sizeof(*s->pack));
-	s->sums = reap_calloc((size_t)sets * layers * experts, sizeof(*s->sums));
+	s->sums = reap_calloc((size_t)sets * m->layers * m->experts, sizeof(*s->sums));
 	if (s->pack == NULL || s->sums == NULL) {
 		reap_saliency_free(s);
 		return reap_fail_memory(e, "saliency");
@@ -246,7 +249,7 @@ static int put_expert(struct reap_writer *w, uint32_t layer, uint32_t expert, co
 int reap_put_saliency(struct reap_writer *w, const struct reap_saliency *s, struct reap_err *e)
 {
 	msgpack_packer *pk = reap_record_begin(w, "thresholds");
-	const struct reap_sums *sums = s->sums;
+	const size_t cells = (size_t)s->layers * s->experts;
 	int rc;
 
 	reap_put_thresholds(pk, &s->thresholds);
@@ -258,9 +261,10 @@ int reap_put_saliency(struct reap_writer *w, const struct reap_saliency *s, stru
 	for (uint32_t i = 0; i < s->sources && rc == REAP_OK; i++)
 		rc = put_source(w, &s->taken[i], e);
 	for (uint32_t i = 0; i < s->sets; i++)
-		for (uint32_t l = 0; l < s->layers; l++)
+		for (uint32_t l = s->dense; l < s->layers; l++)
 			for (uint32_t x = 0; x < s->experts && rc == REAP_OK; x++)
-				rc = put_expert(w, l, x, s->pack[i], sums++, e);
+				rc = put_expert(w, l, x, s->pack[i],
+					&s->sums[i * cells + (size_t)l * s->experts + x], e);
 	return rc;
 }
 
@@ -344,7 +348,7 @@ static int get_source(const struct reap_rec *rec, struct reap_saliency *s, struc
 
 /* The first record.  Only set 0 is made: memory for the others is taken when they
  * come, not because a list names them. */
-static int get_first(const struct reap_rec *rec, uint32_t layers, uint32_t experts,
+static int get_first(const struct reap_rec *rec, const struct reap_model_id *m,
 	struct reap_saliency *s, char (*pack)[REAP_PACK_NAME], uint32_t *packs, struct reap_err *e)
 {
 	struct reap_thresholds t = {0};
@@ -374,7 +378,7 @@ static int get_first(const struct reap_rec *rec, uint32_t layers, uint32_t exper
 			if (strcmp(pack[i], pack[j]) == 0)
 				return reap_rec_fail(rec, "packs", e, "'%s' comes twice", pack[i]);
 	}
-	if ((rc = reap_saliency_init(s, layers, experts, 1, e)) == REAP_OK)
+	if ((rc = reap_saliency_init(s, m, 1, e)) == REAP_OK)
 		s->thresholds = t;
 	return rc;
 }
@@ -384,11 +388,11 @@ static int get_first(const struct reap_rec *rec, uint32_t layers, uint32_t exper
 static int get_set(struct reap_reader *r, struct reap_rec *rec, int rc, struct reap_saliency *s,
 	uint32_t set, struct reap_err *e)
 {
-	struct reap_sums *sums = s->sums + (size_t)set * s->layers * s->experts;
+	struct reap_sums *sums = s->sums + ((size_t)set * s->layers + s->dense) * s->experts;
 
-	for (uint32_t l = 0; l < s->layers; l++)
+	for (uint32_t l = s->dense; l < s->layers; l++)
 		for (uint32_t x = 0; x < s->experts; x++) {
-			if ((l > 0 || x > 0) && (rc = reap_read(r, rec, e)) < 0)
+			if ((l > s->dense || x > 0) && (rc = reap_read(r, rec, e)) < 0)
 				return rc;
 			if (rc == 0)
 				return reap_fail(e, REAP_ESTREAM,
@@ -415,8 +419,7 @@ static int get_all(struct reap_reader *r, struct reap_saliency *s, char (*pack)[
 		return rc;
 	if (rc == 0)
 		return reap_fail(e, REAP_ESTREAM, "%s: no thresholds record", name);
-	if ((rc = get_first(&rec, h->model.layers, h->model.experts, s, pack, &packs, e)) !=
-		REAP_OK)
+	if ((rc = get_first(&rec, &h->model, s, pack, &packs, e)) != REAP_OK)
 		return rc;
 	while ((rc = reap_read(r, &rec, e)) > 0 && reap_rec_is(&rec, "source"))
 		if ((rc = get_source(&rec, s, e)) != REAP_OK)
@@ -484,10 +487,12 @@ static int check_packs(const struct reap_saliency *s, const char *name, struct r
 static int check_sums(const struct reap_saliency *s, const struct reap_reader *r,
 	struct reap_err *e)
 {
+	const struct reap_model_id *m = &reap_reader_header(r)->model;
 	struct reap_balance b = {.name = reap_reader_name(r),
 		.layers = s->layers,
 		.experts = s->experts,
-		.top_k = reap_reader_header(r)->model.top_k,
+		.top_k = m->top_k,
+		.free_gates = m->free_gates,
 		.known = REAP_KNOWN_ALL,
 		.tolerance = TOLERANCE};
 	uint64_t blocks = 0;

@@ -2,8 +2,9 @@
  *
  * kind `saliency`: the sums over a trace from which every ranking follows.  One
  * `thresholds` record, a `source` record per token stream, then one `expert` record
- * per set of tokens, layer and expert, in that order.  Set 0 is all tokens; with --by-pack one set
- * per pack follows.  g is the gate of a token's choice, n the norm of the expert's output.
+ * per set of tokens, layer with experts and expert, in that order.  Set 0 is all tokens; with
+ * --by-pack one set per pack follows.  g is the gate of a token's choice, n the norm of the
+ * expert's output.
  *
  *   thresholds: rule ("none", "code", "policy"), cc_quantile, uncertain_quantile,
  *               p_lo, h_lo, h_hi (nil with rule "none", and when streams that
@@ -61,7 +62,8 @@ uint64_t reap_taken_count(const struct reap_taken *t);
 
 struct reap_saliency {
 	uint32_t layers, experts;
-	uint32_t sets; /* at least 1 */
+	uint32_t dense; /* layers without experts, the first ones: all is 0 there */
+	uint32_t sets;  /* at least 1 */
 	struct reap_thresholds thresholds;
 	uint32_t sources;             /* at least 1 in a stream */
 	struct reap_taken *taken;     /* (sources); owned */
@@ -69,8 +71,8 @@ struct reap_saliency {
 	struct reap_sums *sums;       /* (sets, layers, experts); owned */
 };
 
-/* All zero sums for `sets` sets, names empty; free with reap_saliency_free. */
-REAP_MUST_CHECK int reap_saliency_init(struct reap_saliency *s, uint32_t layers, uint32_t experts,
+/* All zero sums for `sets` sets of a model, names empty; free with reap_saliency_free. */
+REAP_MUST_CHECK int reap_saliency_init(struct reap_saliency *s, const struct reap_model_id *m,
 	uint32_t sets, struct reap_err *e);
 void reap_saliency_free(struct reap_saliency *s);
 

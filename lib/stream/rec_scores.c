@@ -8,11 +8,11 @@
 
 #include "lib/base/mem.h"
 
-int reap_scores_init(struct reap_scores *s, uint32_t layers, uint32_t experts, struct reap_err *e)
+int reap_scores_init(struct reap_scores *s, const struct reap_model_id *m, struct reap_err *e)
 {
-	size_t cells = (size_t)layers * experts;
+	size_t cells = (size_t)m->layers * m->experts;
 
-	*s = (struct reap_scores){.layers = layers, .experts = experts};
+	*s = (struct reap_scores){.layers = m->layers, .dense = m->dense, .experts = m->experts};
 	s->sums = reap_calloc(cells, sizeof(*s->sums));
 	s->eaft = reap_calloc(cells, sizeof(*s->eaft));
 	s->score = reap_calloc(cells, sizeof(*s->score));
@@ -113,7 +113,7 @@ int reap_scores_digest(const struct reap_scores *s, const struct reap_header *of
 
 int64_t reap_scores_misranked(const struct reap_scores *s)
 {
-	for (uint32_t l = 0; l < s->layers; l++) {
+	for (uint32_t l = s->dense; l < s->layers; l++) {
 		const uint32_t *rank = s->ranking + (size_t)l * s->experts;
 		const double *score = s->score + (size_t)l * s->experts;
 
@@ -264,7 +264,7 @@ int reap_put_scores(struct reap_writer *w, const struct reap_scores *s, struct r
 {
 	int rc = put_meta(w, s, e);
 
-	for (uint32_t l = 0; l < s->layers && rc == REAP_OK; l++)
+	for (uint32_t l = s->dense; l < s->layers && rc == REAP_OK; l++)
 		rc = put_layer(w, s, l, e);
 	return rc;
 }
@@ -361,10 +361,10 @@ static int get_layer(const struct reap_rec *rec, uint32_t due, struct reap_score
 		(is_nil(rec, "max_n") ? 0U : REAP_KNOWN_MAX) |
 		(is_nil(rec, "regions") ? 0U : REAP_KNOWN_REGIONS) |
 		(is_nil(rec, "eaft") ? 0U : REAP_KNOWN_EAFT);
-	if (due == 0)
+	if (due == s->dense)
 		s->known = known;
 	if (known != s->known)
-		return reap_rec_fail(rec, "layer", e, "other sums than layer 0");
+		return reap_rec_fail(rec, "layer", e, "other sums than layer %u", s->dense);
 	if ((known & REAP_KNOWN_REGIONS) && (known & REAP_KNOWN_EAFT))
 		return reap_rec_fail(rec, "eaft", e, "beside regions");
 	if ((rc = reap_rec_array(rec, NULL, "ranking", REAP_U32, 1, want, shape, &ranking, e)) !=
@@ -405,7 +405,7 @@ static int get_all(struct reap_reader *r, struct reap_scores *s, struct reap_err
 		return reap_fail(e, REAP_ESTREAM, "%s: no meta record", name);
 	if ((rc = get_meta(&rec, s, e)) != REAP_OK)
 		return rc;
-	for (uint32_t l = 0; l < s->layers; l++) {
+	for (uint32_t l = s->dense; l < s->layers; l++) {
 		if ((rc = reap_read(r, &rec, e)) < 0)
 			return rc;
 		if (rc == 0)
@@ -432,7 +432,7 @@ int reap_get_scores(struct reap_reader *r, struct reap_scores *s, struct reap_er
 	if (!h->has_model)
 		return reap_fail(e, REAP_ESTREAM, "%s: header: model: missing",
 			reap_reader_name(r));
-	if ((rc = reap_scores_init(s, h->model.layers, h->model.experts, e)) != REAP_OK)
+	if ((rc = reap_scores_init(s, &h->model, e)) != REAP_OK)
 		return rc;
 	rc = get_all(r, s, e);
 	if (rc != REAP_OK)

@@ -9,7 +9,7 @@
  *          sources [{tokens_sha256, blocks, taken (how many of them)}, ...] (empty
  *          where a published table does not say, and in scores of weights, whose counts
  *          and sums are 0)
- *   layer: layer (0, 1, ... in order, all of them), ranking u32[E] (expert ids, best
+ *   layer: layer (in order, all that have experts), ranking u32[E] (expert ids, best
  *          first), and by expert id: score f64[E], count i64[E], sum_g, sum_n, sum_gn
  *          f64[E]; nil where a published table lacks them: sum_n2, sum_gn2, max_n
  *          f64[E], regions {good: {count i64[E], sum_gn f64[E]}, ...}; and eaft f64[E],
@@ -39,6 +39,7 @@ struct reap_scored {
 
 struct reap_scores {
 	uint32_t layers, experts;
+	uint32_t dense; /* layers without experts, the first ones: all is 0 there */
 	char method[32], definition[256], pack[REAP_PACK_NAME];
 	double weights[REAP_REGIONS];
 	uint64_t seed;
@@ -53,7 +54,7 @@ struct reap_scores {
 };
 
 /* All zero, for a model; free with reap_scores_free. */
-REAP_MUST_CHECK int reap_scores_init(struct reap_scores *s, uint32_t layers, uint32_t experts,
+REAP_MUST_CHECK int reap_scores_init(struct reap_scores *s, const struct reap_model_id *m,
 	struct reap_err *e);
 void reap_scores_free(struct reap_scores *s);
 

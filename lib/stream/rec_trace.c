@@ -79,8 +79,8 @@ static int check_positions(const struct reap_rec *rec, const uint32_t *pos, uint
 	return REAP_OK;
 }
 
-static int check_choice(const struct reap_rec *rec, const struct reap_route *r, uint32_t experts,
-	struct reap_err *e)
+static int check_choice(const struct reap_rec *rec, const struct reap_route *r,
+	const struct reap_model_id *m, struct reap_err *e)
 {
 	for (uint32_t i = 0; i < r->n; i++) {
 		const uint16_t *id = r->experts + (size_t)i * r->k;
@@ -89,9 +89,9 @@ static int check_choice(const struct reap_rec *rec, const struct reap_route *r, 
 		float sum = 0;
 
 		for (uint32_t j = 0; j < r->k; j++) {
-			if (id[j] >= experts)
+			if (id[j] >= m->experts)
 				return reap_rec_fail(rec, "experts", e,
-					"expert %u of a model with %u", id[j], experts);
+					"expert %u of a model with %u", id[j], m->experts);
 			for (uint32_t l = 0; l < j; l++)
 				if (id[l] == id[j])
 					return reap_rec_fail(rec, "experts", e,
@@ -106,7 +106,7 @@ static int check_choice(const struct reap_rec *rec, const struct reap_route *r, 
 					(double)y[j]);
 			sum += g[j];
 		}
-		if (!(fabsf(sum - 1) <= GATES_TOLERANCE))
+		if (!m->free_gates && !(fabsf(sum - 1) <= GATES_TOLERANCE))
 			return reap_rec_fail(rec, "gates", e, "those of position %u sum to %.9g",
 				r->positions[i], (double)sum);
 	}
@@ -131,6 +131,8 @@ int reap_get_route(const struct reap_rec *rec, const struct reap_model_id *model
 	if (r->layer >= model->layers)
 		return reap_rec_fail(rec, "layer", e, "layer %u of a model with %u", r->layer,
 			model->layers);
+	if (r->layer < model->dense)
+		return reap_rec_fail(rec, "layer", e, "layer %u has no experts", r->layer);
 
 	one[0] = REAP_ANY_EXTENT;
 	if ((rc = reap_rec_array(rec, NULL, "positions", REAP_U32, 1, one, one, &pos, e)) !=
@@ -168,7 +170,7 @@ int reap_get_route(const struct reap_rec *rec, const struct reap_model_id *model
 
 	if ((rc = check_positions(rec, r->positions, r->n, e)) != REAP_OK)
 		return rc;
-	return check_choice(rec, r, model->experts, e);
+	return check_choice(rec, r, model, e);
 }
 
 static int check_outcome(const struct reap_rec *rec, const struct reap_outcome *o,

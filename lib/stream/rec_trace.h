@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
  * kind `trace`: what reap-route saw.  For every block, in stream order: one
- * `route` per layer in ascending order, then one `outcome` (absent with
+ * `route` per layer with experts in ascending order, then one `outcome` (absent with
  * --no-outcome); after all blocks one `source`.  n is the number of kept tokens of
  * the block, ascending; block_sha256 is the block's (rec_tokens.h).
  *
- *   route:   block, block_sha256, layer, pack, positions u32[n], experts u16[n,k] (by falling
- *            logit), gates f32[n,k] (softmax over the k, sums to 1), norms
+ *   route:   block, block_sha256, layer, pack, positions u32[n], experts u16[n,k] (the
+ *            likeliest choice first), gates f32[n,k] (what multiplies the experts' outputs, but
+ *            for a factor that all have; sum to 1 unless the model says free_gates), norms
  *            f32[n,k] (2-norm of the expert's output, bias in, before the gate),
  *            outliers (how many of the n tokens had numbers in this layer that the
  *            fixed point of some products could not hold, so that they were multiplied

@@ -176,8 +176,10 @@ int reap_print_summary(struct reap_reader *r, FILE *f, struct reap_err *e)
 	fprintf(f, "kind     %s\n", reap_kind_name(h->kind));
 	if (h->has_model) {
 		print_named(f, "model    ", h->model.id);
-		fprintf(f, ", %u layers, %u experts, top_k %u", h->model.layers, h->model.experts,
-			h->model.top_k);
+		fprintf(f, ", %u layers", h->model.layers);
+		if (h->model.dense > 0)
+			fprintf(f, " (%u without experts)", h->model.dense);
+		fprintf(f, ", %u experts, top_k %u", h->model.experts, h->model.top_k);
 		print_digest(f, h->model.digest);
 	}
 	if (h->has_recipe) {

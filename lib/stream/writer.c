@@ -76,12 +76,16 @@ static void put_header(struct reap_writer *w, const struct reap_header *h)
 	reap_put_u64(pk, "reap", REAP_STREAM_VERSION);
 	reap_put_str(pk, "kind", reap_kind_name(h->kind));
 	if (h->has_model) {
-		reap_put_map(pk, "model", 5);
+		reap_put_map(pk, "model", 5U + (h->model.dense > 0) + h->model.free_gates);
 		reap_put_str(pk, "id", h->model.id);
 		reap_put_str(pk, "digest", h->model.digest);
 		reap_put_u64(pk, "layers", h->model.layers);
+		if (h->model.dense > 0)
+			reap_put_u64(pk, "dense", h->model.dense);
 		reap_put_u64(pk, "experts", h->model.experts);
 		reap_put_u64(pk, "top_k", h->model.top_k);
+		if (h->model.free_gates)
+			reap_put_u64(pk, "free_gates", 1);
 	} else {
 		reap_put_nil(pk, "model");
 	}

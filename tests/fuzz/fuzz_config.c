@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		reap_config_digest(&cfg, h);
 		reap_sha256_finish(h, hex);
 		if (reap_config_edit((const char *)data, size, "c",
-			    &(struct reap_config_change){cfg.arch, 4, 2, true}, &edited, &len,
+			    &(struct reap_config_change){cfg.arch, {4, 2, 0}, true}, &edited, &len,
 			    &e) == REAP_OK)
 			free(edited);
 	}

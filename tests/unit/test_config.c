@@ -308,7 +308,9 @@ static void edits(const char *text, const char *want, const char *what)
 	struct reap_err e = {0};
 	char *out;
 	size_t n;
-	const struct reap_config_change c = {&reap_arch_gpt_oss, 24, 4, true};
+	const struct reap_config_change c = {.arch = &reap_arch_gpt_oss,
+		.count = {24, 4},
+		.drop_quantisation = true};
 	int rc = reap_config_edit(text, strlen(text), "c", &c, &out, &n, &e);
 
 	if (want == NULL)

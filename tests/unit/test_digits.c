@@ -47,7 +47,8 @@ static void make_scores(struct reap_scores *s, enum reap_method method)
 	struct reap_err e = {0};
 
 	srand(1);
-	if (reap_scores_init(s, LAYERS, EXPERTS, &e) != REAP_OK ||
+	if (reap_scores_init(s, &(struct reap_model_id){.layers = LAYERS, .experts = EXPERTS},
+		    &e) != REAP_OK ||
 		reap_scores_make_sources(s, 1, &e) != REAP_OK)
 		exit(1);
 	s->known = REAP_KNOWN_ALL;

@@ -24,7 +24,7 @@ static void test_round_trip(const char *path)
 	struct reap_err e = {0};
 	int fd;
 
-	if (!ok(reap_plan_init(&p, 3, 5, 4, &e) == REAP_OK, "a plan"))
+	if (!ok(reap_plan_init(&p, &h.model, 4, &e) == REAP_OK, "a plan"))
 		return;
 	strcpy(p.method, "reap");
 	strcpy(p.order, "rank");

@@ -47,7 +47,7 @@ static struct reap_scores make(unsigned known, enum reap_rule rule)
 	struct reap_scores s;
 	struct reap_err e = {0};
 
-	if (reap_scores_init(&s, 1, E, &e) != REAP_OK)
+	if (reap_scores_init(&s, &(struct reap_model_id){.layers = 1, .experts = E}, &e) != REAP_OK)
 		return s;
 	memcpy(s.sums, table, sizeof(table));
 	s.known = known;

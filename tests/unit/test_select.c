@@ -59,7 +59,7 @@ static struct reap_scores make(void)
 	struct reap_scores s;
 	struct reap_err e = {0};
 
-	if (reap_scores_init(&s, 2, E, &e) != REAP_OK)
+	if (reap_scores_init(&s, &(struct reap_model_id){.layers = 2, .experts = E}, &e) != REAP_OK)
 		return s;
 	s.known = REAP_KNOWN_ALL;
 	memcpy(s.weights, (const double[]){1, 0.25, -2}, sizeof(s.weights));

@@ -113,8 +113,11 @@ static int make(const char *path, int n)
 	if (reap_header_init(&h, REAP_KIND_TRACE, NULL, &e) != REAP_OK)
 		return -1;
 	h.has_model = true;
-	h.model = (struct reap_model_id){"m",
-		"dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd", 2, 8, 4};
+	h.model = (struct reap_model_id){.id = "m",
+		.digest = "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd",
+		.layers = 2,
+		.experts = 8,
+		.top_k = 4};
 	if (reap_header_add_history(&h, "reap-test", "0", 2, argv, &e) != REAP_OK ||
 		reap_writer_open(&w, open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600), path, &h,
 			&e) != REAP_OK)

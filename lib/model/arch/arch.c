@@ -6,7 +6,8 @@
 
 #include "lib/model/model.h"
 
-static const struct reap_arch *const all[] = {&reap_arch_gpt_oss, &reap_arch_qwen3_moe};
+static const struct reap_arch *const all[] = {&reap_arch_gpt_oss, &reap_arch_qwen3_moe,
+	&reap_arch_glm4_moe};
 
 enum { ARCHS = sizeof(all) / sizeof(*all) };
 
@@ -29,6 +30,20 @@ void reap_arch_names(char *out, size_t size)
 bool reap_spec_holds(const struct reap_spec *r, const struct reap_config *c)
 {
 	return r->when == NULL || r->when(c);
+}
+
+bool reap_spec_in(const struct reap_spec *r, const struct reap_config *c, uint32_t layer)
+{
+	return !(r->flags & (layer < c->dense ? REAP_SPEC_MOE : REAP_SPEC_DENSE));
+}
+
+uint32_t reap_spec_times(const struct reap_spec *r, const struct reap_config *c)
+{
+	if (!reap_spec_of_layer(r))
+		return 1;
+	return r->flags & REAP_SPEC_MOE      ? c->layers - c->dense
+		: r->flags & REAP_SPEC_DENSE ? c->dense
+					     : c->layers;
 }
 
 const struct reap_format *reap_spec_format(const struct reap_spec *r, const struct reap_config *c)
@@ -67,6 +82,10 @@ static uint64_t extent(enum reap_dim d, const struct reap_config *c)
 		return c->inter;
 	case REAP_DIM_INTER2:
 		return 2 * (uint64_t)c->inter;
+	case REAP_DIM_SHARED:
+		return c->shared_inter;
+	case REAP_DIM_DENSE:
+		return c->dense_inter;
 	}
 	return 0;
 }

@@ -38,7 +38,8 @@ enum reap_role {
 	REAP_ROLE_SINKS,
 	REAP_ROLE_POST_NORM,
 	REAP_ROLE_ROUTER,
-	REAP_ROLE_ROUTER_BIAS,
+	REAP_ROLE_ROUTER_BIAS, /* added to the logits */
+	REAP_ROLE_CHOICE_BIAS, /* added to the scores for the choice alone */
 	/* Gate and up of the experts: in one, a row of each in turn, or two. */
 	REAP_ROLE_GATE_UP,
 	REAP_ROLE_GATE,
@@ -46,6 +47,10 @@ enum reap_role {
 	REAP_ROLE_GATE_UP_BIAS,
 	REAP_ROLE_DOWN,
 	REAP_ROLE_DOWN_BIAS,
+	/* What every token passes: shared experts, and the network of a layer without others. */
+	REAP_ROLE_COMMON_GATE,
+	REAP_ROLE_COMMON_UP,
+	REAP_ROLE_COMMON_DOWN,
 	REAP_ROLES
 };
 
@@ -61,6 +66,8 @@ enum reap_dim {
 	REAP_DIM_EXPERTS,
 	REAP_DIM_INTER,
 	REAP_DIM_INTER2, /* gate and up */
+	REAP_DIM_SHARED, /* of all shared experts together */
+	REAP_DIM_DENSE,  /* of a layer without experts */
 };
 
 enum {
@@ -75,6 +82,9 @@ enum {
 	REAP_SPEC_TURNED = 8,
 	/* Each expert has a tensor of its own. */
 	REAP_SPEC_APART = 16,
+	/* Only in layers with experts, and only in those without. */
+	REAP_SPEC_MOE = 32,
+	REAP_SPEC_DENSE = 64,
 };
 
 enum { REAP_SPEC_DIMS = 3 };
@@ -89,10 +99,13 @@ struct reap_spec {
 	bool (*when)(const struct reap_config *c); /* NULL: always */
 };
 
-/* A key of config.json that says how many experts there are, or how many a token takes. */
+enum reap_count { REAP_COUNT_EXPERTS, REAP_COUNT_TOP_K, REAP_COUNT_AHEAD, REAP_COUNTS };
+
+/* A key of config.json that says how many experts there are, or how many a token takes, or
+ * how many layers behind the last one predict further tokens (lib/model/bind.h). */
 struct reap_count_key {
 	const char *key;
-	bool top_k;
+	enum reap_count of;
 	bool add; /* a pruned model says it even where its source does not */
 };
 
@@ -118,7 +131,7 @@ struct reap_arch {
 		struct reap_err *e);
 };
 
-extern const struct reap_arch reap_arch_gpt_oss, reap_arch_qwen3_moe;
+extern const struct reap_arch reap_arch_gpt_oss, reap_arch_qwen3_moe, reap_arch_glm4_moe;
 
 /* The architecture of that model_type, NULL when it is none of these. */
 const struct reap_arch *reap_arch_find(const char *name);
@@ -139,7 +152,18 @@ static inline bool reap_spec_of_experts(const struct reap_spec *r)
 	return r->dim[0] == REAP_DIM_EXPERTS || (r->flags & REAP_SPEC_APART);
 }
 
+static inline bool reap_spec_of_router(const struct reap_spec *r)
+{
+	return r->role == REAP_ROLE_ROUTER || r->role == REAP_ROLE_ROUTER_BIAS ||
+		r->role == REAP_ROLE_CHOICE_BIAS;
+}
+
 bool reap_spec_holds(const struct reap_spec *r, const struct reap_config *c);
+
+/* Of a spec that holds: does a layer have it, and how many times is it in the model? */
+bool reap_spec_in(const struct reap_spec *r, const struct reap_config *c, uint32_t layer);
+uint32_t reap_spec_times(const struct reap_spec *r, const struct reap_config *c);
+
 const struct reap_format *reap_spec_format(const struct reap_spec *r, const struct reap_config *c);
 
 /* The spec of a role that holds, NULL: none. */

@@ -201,6 +201,7 @@ static int parse(struct reap_config *c, const json_t *root, const char *name, st
 {
 	int rc;
 
+	c->router = REAP_SOFTMAX;
 	c->activation = REAP_SWIGLU_CLAMPED;
 	c->swiglu_limit = SWIGLU_LIMIT;
 	if ((rc = reap_key_only(root, "hidden_act", name, "silu", e)) != REAP_OK ||
@@ -239,6 +240,7 @@ static bool is_bf16(const struct reap_config *c)
  * outputs). */
 static const struct reap_spec specs[] = {
 	TRUNK,
+	{REAP_ROLE_O_BIAS, LAYER "self_attn.o_proj.bias", {H}, SMALL, FINITE, has_biases},
 	{REAP_ROLE_SINKS, LAYER "self_attn.sinks", {HEADS}, SMALL, FINITE, NULL},
 	{REAP_ROLE_POST_NORM, LAYER "post_attention_layernorm.weight", {H}, SMALL,
 		FINITE | NOT_ZERO, NULL},
@@ -258,8 +260,9 @@ const struct reap_arch reap_arch_gpt_oss = {.name = "gpt_oss",
 	.spec = specs,
 	.specs = sizeof(specs) / sizeof(*specs),
 	.count = {{.key = "num_local_experts", .add = true},
-		{.key = "num_experts_per_tok", .top_k = true, .add = true}, {.key = "num_experts"},
-		{.key = "experts_per_token", .top_k = true, .add = true}},
+		{.key = "num_experts_per_tok", .of = REAP_COUNT_TOP_K, .add = true},
+		{.key = "num_experts"},
+		{.key = "experts_per_token", .of = REAP_COUNT_TOP_K, .add = true}},
 	.keys = keys,
 	.multiple = 4,
 	.why = "MXFP4 kernels of GPUs need",

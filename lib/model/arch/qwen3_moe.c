@@ -44,17 +44,17 @@ static int parse_sizes(struct reap_config *c, const json_t *root, const char *na
 	return reap_key_u32(root, "num_experts_per_tok", name, 0, 1, REAP_MAX_TOP_K, &c->top_k, e);
 }
 
-/* The weights of a token's experts sum to 1: the softmax over all experts, divided by its
- * sum over those that were chosen, is the softmax over these. */
 static int parse(struct reap_config *c, const json_t *root, const char *name, struct reap_err *e)
 {
 	static const struct reap_rope_standard rope = {.theta = 10000};
 	uint32_t shared;
+	bool normed;
 	int rc;
 
+	c->router = REAP_SOFTMAX;
 	c->activation = REAP_SWIGLU;
 	if ((rc = reap_key_only(root, "hidden_act", name, "silu", e)) != REAP_OK ||
-		(rc = reap_key_must(root, "norm_topk_prob", name, false, true, e)) != REAP_OK ||
+		(rc = reap_key_bool(root, "norm_topk_prob", name, false, &normed, e)) != REAP_OK ||
 		(rc = reap_key_must(root, "use_sliding_window", name, false, false, e)) !=
 			REAP_OK ||
 		(rc = reap_key_must(root, "use_qk_norm", name, true, true, e)) != REAP_OK ||
@@ -70,6 +70,7 @@ static int parse(struct reap_config *c, const json_t *root, const char *name, st
 		(rc = reap_key_bool(root, "tie_word_embeddings", name, false, &c->tied, e)) !=
 			REAP_OK)
 		return rc;
+	c->free_gates = !normed;
 	c->sliding = reap_calloc(c->layers, sizeof(*c->sliding));
 	if (c->sliding == NULL)
 		return reap_fail_memory(e, name);
@@ -83,11 +84,9 @@ static const char *const keys[] = {"norm_topk_prob", "use_sliding_window", "slid
 
 /* ---- tensors ---- */
 
-#define ATTENTION LAYER "self_attn."
-#define APART_EXPERT LAYER "mlp.experts.{expert}."
-
 static const struct reap_spec specs[] = {
 	TRUNK,
+	{REAP_ROLE_O_BIAS, ATTENTION "o_proj.bias", {H}, SMALL, FINITE, has_biases},
 	{REAP_ROLE_Q_NORM, ATTENTION "q_norm.weight", {HEAD}, SMALL, FINITE | NOT_ZERO, NULL},
 	{REAP_ROLE_K_NORM, ATTENTION "k_norm.weight", {HEAD}, SMALL, FINITE | NOT_ZERO, NULL},
 	{REAP_ROLE_POST_NORM, LAYER "post_attention_layernorm.weight", {H}, SMALL,
@@ -103,7 +102,7 @@ const struct reap_arch reap_arch_qwen3_moe = {.name = "qwen3_moe",
 	.spec = specs,
 	.specs = sizeof(specs) / sizeof(*specs),
 	.count = {{.key = "num_experts", .add = true},
-		{.key = "num_experts_per_tok", .top_k = true, .add = true},
+		{.key = "num_experts_per_tok", .of = REAP_COUNT_TOP_K, .add = true},
 		{.key = "num_local_experts"}},
 	.keys = keys,
 	.multiple = 1,

@@ -9,6 +9,8 @@
 #include "lib/model/model.h"
 
 #define LAYER "model.layers.{layer}."
+#define ATTENTION LAYER "self_attn."
+#define APART_EXPERT LAYER "mlp.experts.{expert}."
 #define BF16 &reap_format_bf16
 #define SMALL &reap_format_small
 #define FINITE REAP_SPEC_FINITE
@@ -16,6 +18,8 @@
 #define EXPERT REAP_SPEC_EXPERT
 #define TURNED REAP_SPEC_TURNED
 #define APART REAP_SPEC_APART
+#define MOE REAP_SPEC_MOE
+#define DENSE REAP_SPEC_DENSE
 #define V REAP_DIM_VOCAB
 #define H REAP_DIM_HIDDEN
 #define HEADS REAP_DIM_HEADS
@@ -25,6 +29,8 @@
 #define E REAP_DIM_EXPERTS
 #define I REAP_DIM_INTER
 #define I2 REAP_DIM_INTER2
+#define I_SHARED REAP_DIM_SHARED
+#define I_DENSE REAP_DIM_DENSE
 
 static inline bool has_biases(const struct reap_config *c)
 {
@@ -44,8 +50,7 @@ static inline bool has_biases(const struct reap_config *c)
 	{REAP_ROLE_K_BIAS, LAYER "self_attn.k_proj.bias", {KV}, SMALL, FINITE, has_biases}, \
 	{REAP_ROLE_V, LAYER "self_attn.v_proj.weight", {KV, H}, BF16, NOT_ZERO, NULL}, \
 	{REAP_ROLE_V_BIAS, LAYER "self_attn.v_proj.bias", {KV}, SMALL, FINITE, has_biases}, \
-	{REAP_ROLE_O, LAYER "self_attn.o_proj.weight", {H, Q}, BF16, NOT_ZERO, NULL}, \
-	{REAP_ROLE_O_BIAS, LAYER "self_attn.o_proj.bias", {H}, SMALL, FINITE, has_biases}
+	{REAP_ROLE_O, LAYER "self_attn.o_proj.weight", {H, Q}, BF16, NOT_ZERO, NULL}
 /* clang-format on */
 
 #endif
