@@ -6,12 +6,12 @@
 load helpers
 
 GEN=$REAP_BUILD/gen/random_checkpoint
-FAMILIES=(qwen3_moe)
+FAMILIES=(qwen3_moe glm4_moe)
 
 setup_file() {
 	local f
 	for f in "${FAMILIES[@]}"; do
-		"$GEN" --arch "$f" --shards 3 --experts 12 --top-k 3 --layers 3 "$BATS_FILE_TMPDIR/$f" ||
+		"$GEN" --arch "$f" --shards 3 --experts 12 --top-k 3 --layers 3 --ahead 1 "$BATS_FILE_TMPDIR/$f" ||
 			return 1
 	done
 	jq -cn '[range(0; 40) | {input_ids: [range(. * 7; . * 7 + 20) | . % 257]}][]' \
@@ -125,8 +125,6 @@ refused() {
 	local f key
 	refused qwen3_moe '.model_type = "llama"' 'model_type: "llama" is not supported, only gpt_oss, qwen3_moe'
 	refused qwen3_moe '.architectures = ["GptOssForCausalLM"]' 'architectures: does not hold Qwen3MoeForCausalLM'
-	refused qwen3_moe '.norm_topk_prob = false' 'norm_topk_prob: false is not supported, only true'
-	refused qwen3_moe 'del(.norm_topk_prob)' 'norm_topk_prob: false is not supported'
 	refused qwen3_moe '.mlp_only_layers = [0]' 'mlp_only_layers: not supported unless empty'
 	refused qwen3_moe '.decoder_sparse_step = 2' 'decoder_sparse_step: 2 is not supported, only 1'
 	refused qwen3_moe '.use_sliding_window = true' 'use_sliding_window: true is not supported'
@@ -142,10 +140,18 @@ refused() {
 	refused qwen3_moe '.qkv_bias = true' 'qkv_bias: true is not supported, only false'
 	refused qwen3_moe '.shared_expert_intermediate_size = 64' 'shared_expert_intermediate_size: 64 is not within 0..0'
 	for f in "${FAMILIES[@]}"; do
-		for key in auto_map final_logit_softcapping scoring_func attn_output_gate per_layer_config; do
+		for key in auto_map final_logit_softcapping router_softcapping attn_output_gate per_layer_config; do
 			refused "$f" ".$key = \"x\"" "$key: not known of $f, so what it changes is not computed"
 		done
 	done
+	refused glm4_moe '.quantization_config = {"quant_method": "fp8"}' 'quantization_config: not supported'
+	refused glm4_moe '.first_k_dense_replace = 3' 'first_k_dense_replace: 3 is not within 0..2'
+	refused glm4_moe '.routed_scaling_factor = 0' 'routed_scaling_factor: 0 is not above 0'
+	refused glm4_moe '.n_group = 5' 'n_group 5 and topk_group 1: of 12 experts no 3 can be chosen so'
+	refused glm4_moe '.n_group = 6' 'n_group 6 and topk_group 1: of 12 experts no 3 can be chosen so'
+	refused glm4_moe '.n_group = 2 | .topk_group = 3' 'n_group 2 and topk_group 3: of 12 experts'
+	refused glm4_moe '.partial_rotary_factor = 0.1' 'partial_rotary_factor: 0.1 of 32 is no even number'
+	refused glm4_moe 'del(.moe_intermediate_size)' 'moe_intermediate_size: missing'
 	# What has one meaning is taken: null for no window, both names of the number of experts,
 	# keys that Qwen3-Coder has, and whatever is null.
 	cp -r "$BATS_FILE_TMPDIR/qwen3_moe" "$TMP/both"
@@ -158,15 +164,108 @@ refused() {
 	jq -e '.num_local_experts == 8 and .num_experts == 8 and .num_experts_per_tok == 3' "$TMP/pruned/config.json"
 }
 
+# numbers DIR: how many its three layers and what belongs to none have.
+numbers() {
+	python3 - "$1" <<-'END'
+		import glob, json, math, struct, sys
+		n = 0
+		for path in glob.glob(sys.argv[1] + "/*.safetensors"):
+		    with open(path, "rb") as f:
+		        head = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
+		    n += sum(math.prod(t["shape"]) for k, t in head.items() if k != "__metadata__" and ".layers.3." not in k)
+		print(n)
+	END
+}
+
+@test "layers without experts are named and passed over" {
+	local m=$BATS_FILE_TMPDIR/glm4_moe t=$BATS_FILE_TMPDIR/tokens
+	reap-route -q -m "$m" "$t" >"$TMP/trace"
+	[ "$(reap-show "$TMP/trace" | jq -r 'select(.t == "route").layer' | sort -u | paste -sd ' ')" = "1 2" ]
+	reap-show --summary "$TMP/trace" | grep -F '3 layers (1 without experts), 12 experts'
+	# Asked for with others, they have no routes either; alone, there is nothing to ask for.
+	reap-route -q --layers 0-1 -m "$m" "$t" >"$TMP/some"
+	[ "$(reap-show "$TMP/some" | jq -r 'select(.t == "route").layer' | sort -u)" = 1 ]
+	fails 2 '--layers: layer 0 has no experts' reap-route -q --layers 0-0 -m "$m" "$t"
+	fails 2 '--layers: layer 0 has no experts' reap-rewrite -q --first 8 --layers 0 -m "$m" -o "$TMP/out"
+	# Sums, scores in both forms, plans and keep maps.
+	reap-accum -q "$TMP/trace" >"$TMP/saliency"
+	[ "$(reap-show "$TMP/saliency" | jq -r 'select(.t == "expert").layer' | sort -u | paste -sd ' ')" = "1 2" ]
+	reap-rank -q "$TMP/saliency" >"$TMP/scores"
+	reap-rank -q --yaml "$TMP/saliency" >"$TMP/scores.yaml"
+	grep -Fx '  num_dense_layers: 1' "$TMP/scores.yaml"
+	reap-cut -q --keep-n 8 "$TMP/scores" | reap-show | grep '"t":"layer"' >"$TMP/a"
+	reap-cut -q --keep-n 8 "$TMP/scores.yaml" | reap-show | grep '"t":"layer"' >"$TMP/b"
+	[ "$(jq -r .layer "$TMP/a" | paste -sd ' ')" = "1 2" ]
+	cmp "$TMP/a" "$TMP/b"
+	reap-cut -q --keep-n 8 "$TMP/scores" >"$TMP/plan"
+	reap-cut -q --export "$TMP/plan" >"$TMP/map.json"
+	[ "$(jq -r 'keys | join(" ")' "$TMP/map.json")" = "1 2" ]
+	reap-cut -q --import "$TMP/map.json" -m "$m" | reap-show | jq -c 'select(.t == "layer") | [.layer, .keep]' >"$TMP/c"
+	jq -c '[.layer, .keep]' "$TMP/a" | cmp - "$TMP/c"
+	jq '. + {"0": .["1"]}' "$TMP/map.json" >"$TMP/more.json"
+	fails 1 'layer 0 has no experts' reap-cut -q --import "$TMP/more.json" -m "$m"
+	reap-cut -q --compare "$TMP/plan" "$TMP/plan" | cut -f 1 | paste -sd ' ' | grep -Fx 'layer 1 2 mean'
+	reap-rank -q --method aimer -m "$m" | reap-cut -q --keep-n 8 | reap-show | grep -c '"t":"layer"' | grep -Fx 2
+	# A record of one is an error.
+	reap-show "$TMP/trace" | sed 's/"layer":1,/"layer":0,/' | reap-show --encode trace >"$TMP/bad"
+	fails 3 'layer 0 has no experts' reap-accum -q "$TMP/bad"
+}
+
+@test "layers that predict further tokens go with the first expert" {
+	local m=$BATS_FILE_TMPDIR/glm4_moe
+	reap-rewrite -q --first 12 -m "$m" -o "$TMP/all" >"$TMP/manifest"
+	jq -e '.num_nextn_predict_layers == 1' "$TMP/all/config.json"
+	jq -e '.weight_map | has("model.layers.3.eh_proj.weight")' "$TMP/all/model.safetensors.index.json"
+	reap-rewrite -q --first 11 -m "$m" -o "$TMP/fewer" >"$TMP/manifest"
+	jq -e '.num_nextn_predict_layers == 0' "$TMP/fewer/config.json"
+	jq -e '[.weight_map | keys[] | select(startswith("model.layers.3."))] == []' \
+		"$TMP/fewer/model.safetensors.index.json"
+	# Nobody counts them: then they are tensors that the model does not have.
+	cp -r "$m" "$TMP/none"
+	jq 'del(.num_nextn_predict_layers)' "$m/config.json" >"$TMP/none/config.json"
+	fails 1 'model.layers.3.eh_proj.weight: glm4_moe with this config.json has no such tensor' reap-show --id "$TMP/none"
+}
+
+@test "groups of experts stay groups" {
+	"$GEN" --arch glm4_moe --experts 12 --top-k 3 --groups 3 --groups-taken 2 "$TMP/m"
+	jq -n '{"1": [0, 2, 3, 4, 5, 6, 8, 9, 10]}' >"$TMP/good.json"
+	jq -n '{"1": [0, 1, 2, 3, 4, 5, 8, 9, 10]}' >"$TMP/bad.json"
+	for f in good bad; do
+		reap-cut -q --multiple-of 1 --import "$TMP/$f.json" -m "$TMP/m" >"$TMP/$f"
+	done
+	reap-rewrite -q --verify -m "$TMP/m" -o "$TMP/out" "$TMP/good" >"$TMP/manifest"
+	tests/loaders/check_checkpoint.py --source "$TMP/m" "$TMP/out"
+	fails 1 'plan: layer 1: the router chooses among 3 groups' reap-rewrite -q --force -m "$TMP/m" -o "$TMP/no" "$TMP/bad"
+	fails 1 'no token could choose 2 of 3 groups of such a size' reap-rewrite -q --force --first 4 -m "$TMP/m" -o "$TMP/no"
+}
+
+@test "gates that need not sum to 1 are said to be free" {
+	local f
+	for f in qwen3_moe glm4_moe; do
+		rm -rf "$TMP/m" "$TMP/out"
+		"$GEN" --arch "$f" --norm-topk 0 "$TMP/m"
+		reap-route -q -m "$TMP/m" "$BATS_FILE_TMPDIR/tokens" >"$TMP/trace"
+		reap-show "$TMP/trace" | jq -s -e '.[0].model.free_gates == 1 and
+			([.[] | select(.t == "route").gates[] | add - 1 | fabs] | min > 1e-4)'
+		reap-accum -q "$TMP/trace" | reap-rank -q --yaml >"$TMP/scores.yaml"
+		grep -Fx '  free_gates: 1' "$TMP/scores.yaml"
+		reap-cut -q --keep-n 6 --multiple-of 1 "$TMP/scores.yaml" >"$TMP/plan"
+		reap-rewrite -q --verify -m "$TMP/m" -o "$TMP/out" "$TMP/plan" >"$TMP/manifest"
+		tests/loaders/check_checkpoint.py --source "$TMP/m" "$TMP/out"
+		# Who does not say so must have gates that do.
+		reap-show "$TMP/trace" | sed '1s/,"free_gates":1//' | reap-show --encode trace >"$TMP/bad"
+		fails 3 'sum to' reap-accum -q "$TMP/bad"
+	done
+}
+
 @test "a forecast, and the figures of a report" {
 	local f
 	for f in "${FAMILIES[@]}"; do
 		reap-route -q --dry-run -m "$BATS_FILE_TMPDIR/$f" "$BATS_FILE_TMPDIR/tokens" >"$TMP/dry" 2>&1
 		grep -i 'memory' "$TMP/dry"
-		# Parameters are what the files hold, two bytes each.
+		# Parameters are what the files hold, but for layers that predict further tokens.
 		reap-report --model "$BATS_FILE_TMPDIR/$f" >"$TMP/report"
-		jq -e --slurpfile i "$BATS_FILE_TMPDIR/$f/model.safetensors.index.json" \
-			'.gained.parameters[1] * 2 == $i[0].metadata.total_size' "$TMP/report"
+		jq -e --argjson n "$(numbers "$BATS_FILE_TMPDIR/$f")" '.gained.parameters[1] == $n' "$TMP/report"
 		rm -rf "$TMP/out"
 		reap-rewrite -q --first 6 -m "$BATS_FILE_TMPDIR/$f" -o "$TMP/out" >"$TMP/manifest"
 		pipelines/card/card --recipe recipes/tiny-keep24.yaml --manifest "$TMP/manifest" --model "$TMP/out" >"$TMP/card"

@@ -22,16 +22,18 @@ GEN=$REAP_BUILD/gen/random_checkpoint
 OUTLIERS=(outliers_residual outliers_norm outliers_norm_weights outliers_final_norm outliers_head
 	outliers_keys outliers_queries_keys outliers_values)
 
+FAMILIES=(qwen3_moe qwen3_moe_free_gates glm4_moe glm4_moe_groups)
+
 setup_file() {
 	local case args
 	cd "$ROOT" || return 1
-	for case in mxfp4 bf16 tiny_embeddings qwen3_moe "${OUTLIERS[@]}"; do
+	for case in mxfp4 bf16 tiny_embeddings "${FAMILIES[@]}" "${OUTLIERS[@]}"; do
 		args=$(jq -r .checkpoint "tests/oracle/$case.json")
 		# shellcheck disable=SC2086 # the arguments are words
 		"$GEN" $args "$BATS_FILE_TMPDIR/$case" || return 1
 	done
 	ln -s "$MODEL" "$BATS_FILE_TMPDIR/embedded"
-	for case in mxfp4 bf16 tiny_embeddings embedded qwen3_moe "${OUTLIERS[@]}"; do
+	for case in mxfp4 bf16 tiny_embeddings embedded "${FAMILIES[@]}" "${OUTLIERS[@]}"; do
 		jq '.blocks = [.sample.ids[] | {ids: ., keep: map(1)}]' "tests/oracle/$case.json" \
 			>"$BATS_FILE_TMPDIR/$case.sample.json"
 		tokens "$BATS_FILE_TMPDIR/$case.sample.json" >"$BATS_FILE_TMPDIR/$case.sample.tokens" ||
@@ -128,6 +130,12 @@ everywhere() {
 
 @test "qwen3_moe" {
 	everywhere qwen3_moe
+	everywhere qwen3_moe_free_gates
+}
+
+@test "glm4_moe" {
+	everywhere glm4_moe
+	everywhere glm4_moe_groups
 }
 
 @test "the embedded model" {

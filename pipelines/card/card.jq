@@ -66,7 +66,8 @@ else "None: nothing was dropped." end,
 ## Use
 
 The files are those of any \(if $config.model_type == "gpt_oss" then "GPT-OSS" else $config.model_type end) checkpoint; `\($size.key)` is the only
-figure of `config.json` that differs.
+figure of `config.json` that differs\(if $config.num_nextn_predict_layers == 0 then " (and `num_nextn_predict_layers`, if the base model
+has layers that predict further tokens: they are left out)" else "" end).
 
 ```
 vllm serve .

@@ -35,15 +35,21 @@
 #include "lib/model/safetensors.h"
 
 static const char usage[] =
-	"usage: random_checkpoint [--arch gpt_oss|qwen3_moe] [--preset 20b|120b] [--layers N] [--hidden N] [--inter N]\n"
+	"usage: random_checkpoint [--arch gpt_oss|qwen3_moe|glm4_moe] [--preset 20b|120b] [--layers N] [--hidden N] [--inter N]\n"
 	"       [--experts N] [--top-k N] [--heads N] [--kv-heads N] [--head-dim N] [--vocab N]\n"
 	"       [--window N] [--context N] [--factor F] [--theta F] [--truncate 0|1]\n"
 	"       [--format mxfp4|bf16] [--shards N] [--seed N] [--embed-std F] [--logit-std F]\n"
+	"       [--norm-topk 0|1] [--dense N] [--dense-inter N] [--shared N] [--ahead N]\n"
+	"       [--groups N] [--groups-taken N] [--gate-factor F] [--qk-norm 0|1] [--biases 0|1] [--rotary F]\n"
 	"       [--sparse] [--scale NAME:row|column:FIRST/STEP:FACTOR]... DIR\n";
 
 struct shape {
 	uint64_t layers, hidden, inter, experts, top_k, heads, kv_heads, head_dim, vocab, window,
 		context, truncate, shards, seed;
+	/* Of glm4_moe, and norm_topk also of qwen3_moe. */
+	uint64_t norm_topk, dense, dense_inter, shared, ahead, groups, groups_taken, qk_norm,
+		biases;
+	double gate_factor, rotary;
 	double factor, theta, embed_std, logit_std;
 	bool bf16, sparse;
 	const struct arch *arch;
@@ -54,8 +60,9 @@ struct job;
 /* What an architecture has beside what all have. */
 struct arch {
 	const char *name;
-	void (*add_layer)(struct job *j, const char *stem);
+	void (*add_layer)(struct job *j, const char *stem, uint64_t layer);
 	void (*write_config)(FILE *f, const struct shape *s);
+	bool ahead; /* has layers behind the last one */
 };
 
 enum { MOST_SCALES = 32 };
@@ -68,7 +75,7 @@ struct scale {
 	int power; /* of two */
 };
 
-enum fill { NORMAL, CODES, SCALES };
+enum fill { NORMAL, NORMAL_F32, CODES, SCALES };
 
 struct spec {
 	char name[96];
@@ -167,14 +174,14 @@ static void normal_quantiles(double *q)
 	}
 }
 
-static void fill_normal(uint8_t *buf, size_t n, const uint16_t *table)
+static void fill_normal(uint8_t *buf, size_t n, const uint8_t *table, size_t size)
 {
 	uint64_t r = 0;
 
-	for (size_t i = 0; i < n / 2; i++) {
+	for (size_t i = 0; i < n / size; i++) {
 		if (i % 5 == 0)
 			r = next();
-		memcpy(buf + 2 * i, &table[r % QUANTILES], 2);
+		memcpy(buf + size * i, table + r % QUANTILES * size, size);
 		r /= QUANTILES;
 	}
 }
@@ -214,7 +221,8 @@ static void rescale(const struct spec *s, const struct scale *c, uint8_t *buf, u
 	const uint64_t rows = t->shape[t->ndim > 1 ? t->ndim - 2 : 0];
 	const size_t size = s->fill == NORMAL ? 2 : 1;
 
-	if (s->fill == CODES || (c->column && t->ndim == 1) || strstr(s->name, c->name) == NULL)
+	if (s->fill == CODES || s->fill == NORMAL_F32 || (c->column && t->ndim == 1) ||
+		strstr(s->name, c->name) == NULL)
 		return;
 	for (size_t i = 0; i < n / size; i++) {
 		uint64_t at = first + i, line = c->column ? at % columns : at / columns % rows;
@@ -235,17 +243,22 @@ static void rescale(const struct spec *s, const struct scale *c, uint8_t *buf, u
 static void write_tensor(int fd, const struct spec *s, uint64_t bytes, const struct job *j,
 	const double *quantile, uint8_t *buf)
 {
-	uint16_t table[QUANTILES];
+	static uint16_t table[QUANTILES];
+	static float table_f32[QUANTILES];
 	uint64_t at = 0;
 
-	for (int i = 0; i < QUANTILES; i++)
+	for (int i = 0; i < QUANTILES; i++) {
+		table_f32[i] = (float)(s->mean + s->std * quantile[i]);
 		table[i] = to_bf16(s->mean + s->std * quantile[i]);
+	}
 	seed_for(j->s.seed, s->name);
 	while (bytes > 0) {
 		size_t n = bytes < BUFFER ? (size_t)bytes : BUFFER;
 
 		if (s->fill == NORMAL)
-			fill_normal(buf, n, table);
+			fill_normal(buf, n, (const uint8_t *)table, sizeof(*table));
+		else if (s->fill == NORMAL_F32)
+			fill_normal(buf, n, (const uint8_t *)table_f32, sizeof(*table_f32));
 		else if (s->fill == CODES)
 			fill_codes(buf, n);
 		else
@@ -264,7 +277,9 @@ static void write_tensor(int fd, const struct spec *s, uint64_t bytes, const str
 static void add(struct job *j, const char *name, enum fill fill, double mean, double std, int ndim,
 	const uint64_t *shape)
 {
-	const enum reap_st_dtype dtype = fill == NORMAL ? REAP_ST_BF16 : REAP_ST_U8;
+	const enum reap_st_dtype dtype = fill == NORMAL ? REAP_ST_BF16
+		: fill == NORMAL_F32                    ? REAP_ST_F32
+							: REAP_ST_U8;
 	struct spec *s;
 	struct reap_tensor *t;
 	uint64_t bytes = reap_st_dtype_size(dtype);
@@ -333,15 +348,52 @@ static void attention(struct job *j, const char *stem)
 	vector(j, stem, "post_attention_layernorm.weight", 1, 0.2, h);
 }
 
-static void add_gpt_oss(struct job *j, const char *stem)
+static void biases(struct job *j, const char *stem)
 {
-	const struct shape *s = &j->s;
-	const uint64_t h = s->hidden, q = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim;
-	const double in = 1 / sqrt((double)h);
+	const uint64_t q = j->s.heads * j->s.head_dim, kv = j->s.kv_heads * j->s.head_dim;
 
 	vector(j, stem, "self_attn.q_proj.bias", 0, 0.3, q);
 	vector(j, stem, "self_attn.k_proj.bias", 0, 0.3, kv);
 	vector(j, stem, "self_attn.v_proj.bias", 0, 0.3, kv);
+}
+
+static void norms(struct job *j, const char *stem)
+{
+	vector(j, stem, "self_attn.q_norm.weight", 1.5, 0.3, j->s.head_dim);
+	vector(j, stem, "self_attn.k_norm.weight", 1.5, 0.3, j->s.head_dim);
+}
+
+static void swiglu(struct job *j, const char *stem, uint64_t inter)
+{
+	const uint64_t h = j->s.hidden;
+	const double in = 1 / sqrt((double)h);
+
+	matrix(j, stem, "gate_proj.weight", 3 * in, inter, h);
+	matrix(j, stem, "up_proj.weight", 3 * in, inter, h);
+	matrix(j, stem, "down_proj.weight", 0.3 / sqrt((double)inter), h, inter);
+}
+
+/* Router and experts, each of which has tensors of its own. */
+static void moe(struct job *j, const char *stem)
+{
+	const struct shape *s = &j->s;
+	char name[80];
+
+	matrix(j, stem, "mlp.gate.weight", 1.5 / sqrt((double)s->hidden), s->experts, s->hidden);
+	for (uint64_t e = 0; e < s->experts; e++) {
+		snprintf(name, sizeof(name), "%smlp.experts.%" PRIu64 ".", stem, e);
+		swiglu(j, name, s->inter);
+	}
+}
+
+static void add_gpt_oss(struct job *j, const char *stem, uint64_t layer)
+{
+	const struct shape *s = &j->s;
+	const uint64_t h = s->hidden;
+	const double in = 1 / sqrt((double)h);
+
+	(void)layer;
+	biases(j, stem);
 	vector(j, stem, "self_attn.o_proj.bias", 0, 0.1, h);
 	vector(j, stem, "self_attn.sinks", 0, 1.5, s->heads);
 	matrix(j, stem, "mlp.router.weight", 1.5 * in, s->experts, h);
@@ -352,22 +404,41 @@ static void add_gpt_oss(struct job *j, const char *stem)
 	matrix(j, stem, "mlp.experts.down_proj_bias", 0.1, s->experts, h);
 }
 
-static void add_qwen3_moe(struct job *j, const char *stem)
+static void add_qwen3_moe(struct job *j, const char *stem, uint64_t layer)
+{
+	(void)layer;
+	norms(j, stem);
+	moe(j, stem);
+}
+
+static void add_glm4_moe(struct job *j, const char *stem, uint64_t layer)
 {
 	const struct shape *s = &j->s;
-	const double in = 1 / sqrt((double)s->hidden);
 	char name[80];
 
-	vector(j, stem, "self_attn.q_norm.weight", 1.5, 0.3, s->head_dim);
-	vector(j, stem, "self_attn.k_norm.weight", 1.5, 0.3, s->head_dim);
-	matrix(j, stem, "mlp.gate.weight", 1.5 * in, s->experts, s->hidden);
-	for (uint64_t e = 0; e < s->experts; e++) {
-		snprintf(name, sizeof(name), "%smlp.experts.%" PRIu64 ".", stem, e);
-		matrix(j, name, "gate_proj.weight", 3 * in, s->inter, s->hidden);
-		matrix(j, name, "up_proj.weight", 3 * in, s->inter, s->hidden);
-		matrix(j, name, "down_proj.weight", 0.3 / sqrt((double)s->inter), s->hidden,
-			s->inter);
+	if (s->biases)
+		biases(j, stem);
+	if (s->qk_norm)
+		norms(j, stem);
+	if (layer < s->dense) {
+		snprintf(name, sizeof(name), "%smlp.", stem);
+		swiglu(j, name, s->dense_inter);
+		return;
 	}
+	moe(j, stem);
+	/* Wide enough to change who is chosen. */
+	snprintf(name, sizeof(name), "%smlp.gate.e_score_correction_bias", stem);
+	add(j, name, NORMAL_F32, 0.1, 0.2, 1, &s->experts);
+	snprintf(name, sizeof(name), "%smlp.shared_experts.", stem);
+	swiglu(j, name, s->shared * s->inter);
+	if (layer < s->layers)
+		return;
+	/* It predicts the token after the next one. */
+	vector(j, stem, "enorm.weight", 1, 0.2, s->hidden);
+	vector(j, stem, "hnorm.weight", 1, 0.2, s->hidden);
+	vector(j, stem, "shared_head.norm.weight", 1, 0.2, s->hidden);
+	matrix(j, stem, "eh_proj.weight", 1 / sqrt(2.0 * (double)s->hidden), s->hidden,
+		2 * s->hidden);
 }
 
 static int by_name(const void *a, const void *b)
@@ -380,12 +451,12 @@ static void list_tensors(struct job *j)
 	const struct shape *s = &j->s;
 
 	matrix(j, "", "model.embed_tokens.weight", s->embed_std, s->vocab, s->hidden);
-	for (uint64_t l = 0; l < s->layers; l++) {
+	for (uint64_t l = 0; l < s->layers + (s->arch->ahead ? s->ahead : 0); l++) {
 		char stem[48];
 
 		snprintf(stem, sizeof(stem), "model.layers.%" PRIu64 ".", l);
 		attention(j, stem);
-		s->arch->add_layer(j, stem);
+		s->arch->add_layer(j, stem, l);
 	}
 	vector(j, "", "model.norm.weight", 1, 0.2, s->hidden);
 	matrix(j, "", "lm_head.weight", s->logit_std / sqrt((double)s->hidden), s->vocab,
@@ -456,7 +527,7 @@ static void config_qwen3_moe(FILE *f, const struct shape *s)
 		s->vocab - 1, s->head_dim, s->hidden, 8 * s->inter, s->context, s->layers,
 		s->inter);
 	fprintf(f,
-		"  \"norm_topk_prob\": true,\n  \"num_attention_heads\": %" PRIu64 ",\n"
+		"  \"norm_topk_prob\": %s,\n  \"num_attention_heads\": %" PRIu64 ",\n"
 		"  \"num_experts\": %" PRIu64 ",\n  \"num_experts_per_tok\": %" PRIu64 ",\n"
 		"  \"num_hidden_layers\": %" PRIu64 ",\n  \"num_key_value_heads\": %" PRIu64 ",\n"
 		"  \"output_router_logits\": false,\n  \"rms_norm_eps\": 1e-06,\n"
@@ -465,7 +536,39 @@ static void config_qwen3_moe(FILE *f, const struct shape *s)
 		"  \"tie_word_embeddings\": false,\n  \"torch_dtype\": \"bfloat16\",\n"
 		"  \"use_cache\": true,\n  \"use_sliding_window\": false,\n"
 		"  \"vocab_size\": %" PRIu64 "\n}\n",
-		s->heads, s->experts, s->top_k, s->layers, s->kv_heads, s->theta, s->vocab);
+		s->norm_topk ? "true" : "false", s->heads, s->experts, s->top_k, s->layers,
+		s->kv_heads, s->theta, s->vocab);
+}
+
+static void config_glm4_moe(FILE *f, const struct shape *s)
+{
+	fprintf(f,
+		"{\n  \"architectures\": [\n    \"Glm4MoeForCausalLM\"\n  ],\n"
+		"  \"attention_bias\": %s,\n  \"attention_dropout\": 0.0,\n"
+		"  \"eos_token_id\": [\n    %" PRIu64 "\n  ],\n"
+		"  \"first_k_dense_replace\": %" PRIu64 ",\n  \"head_dim\": %" PRIu64 ",\n"
+		"  \"hidden_act\": \"silu\",\n  \"hidden_size\": %" PRIu64 ",\n"
+		"  \"initializer_range\": 0.02,\n  \"intermediate_size\": %" PRIu64 ",\n"
+		"  \"max_position_embeddings\": %" PRIu64 ",\n"
+		"  \"model_type\": \"glm4_moe\",\n  \"moe_intermediate_size\": %" PRIu64
+		",\n  \"n_group\": %" PRIu64 ",\n  \"n_routed_experts\": %" PRIu64 ",\n",
+		s->biases ? "true" : "false", s->vocab - 1, s->dense, s->head_dim, s->hidden,
+		s->dense_inter, s->context, s->inter, s->groups, s->experts);
+	fprintf(f,
+		"  \"n_shared_experts\": %" PRIu64 ",\n  \"norm_topk_prob\": %s,\n"
+		"  \"num_attention_heads\": %" PRIu64 ",\n  \"num_experts_per_tok\": %" PRIu64
+		",\n  \"num_hidden_layers\": %" PRIu64 ",\n"
+		"  \"num_key_value_heads\": %" PRIu64 ",\n"
+		"  \"num_nextn_predict_layers\": %" PRIu64 ",\n"
+		"  \"partial_rotary_factor\": %.17g,\n  \"rms_norm_eps\": 1e-05,\n"
+		"  \"rope_scaling\": null,\n  \"rope_theta\": %.17g,\n"
+		"  \"routed_scaling_factor\": %.2f,\n  \"tie_word_embeddings\": false,\n"
+		"  \"topk_group\": %" PRIu64 ",\n  \"torch_dtype\": \"bfloat16\",\n"
+		"  \"use_cache\": true,\n  \"use_qk_norm\": %s,\n"
+		"  \"vocab_size\": %" PRIu64 "\n}\n",
+		s->shared, s->norm_topk ? "true" : "false", s->heads, s->top_k, s->layers,
+		s->kv_heads, s->ahead, s->rotary, s->theta, s->gate_factor, s->groups_taken,
+		s->qk_norm ? "true" : "false", s->vocab);
 }
 
 static void write_config(const char *dir, const struct shape *s)
@@ -481,8 +584,9 @@ static void write_config(const char *dir, const struct shape *s)
 	free(path);
 }
 
-static const struct arch archs[] = {{"gpt_oss", add_gpt_oss, config_gpt_oss},
-	{"qwen3_moe", add_qwen3_moe, config_qwen3_moe}};
+static const struct arch archs[] = {{"gpt_oss", add_gpt_oss, config_gpt_oss, false},
+	{"qwen3_moe", add_qwen3_moe, config_qwen3_moe, false},
+	{"glm4_moe", add_glm4_moe, config_glm4_moe, true}};
 
 static const struct arch *find_arch(const char *name)
 {
@@ -594,6 +698,15 @@ static const struct shape small = {.arch = archs,
 	.context = 64,
 	.shards = 1,
 	.seed = 1,
+	.norm_topk = 1,
+	.dense = 1,
+	.dense_inter = 160,
+	.shared = 1,
+	.groups = 1,
+	.groups_taken = 1,
+	.biases = 1,
+	.gate_factor = 1,
+	.rotary = 0.5,
 	.factor = 32,
 	.theta = 150000,
 	.embed_std = 1,
@@ -665,8 +778,14 @@ int main(int argc, char **argv)
 		{"vocab", &s->vocab, NULL}, {"window", &s->window, NULL},
 		{"context", &s->context, NULL}, {"truncate", &s->truncate, NULL},
 		{"shards", &s->shards, NULL}, {"seed", &s->seed, NULL},
-		{"factor", NULL, &s->factor}, {"theta", NULL, &s->theta},
-		{"embed-std", NULL, &s->embed_std}, {"logit-std", NULL, &s->logit_std}};
+		{"norm-topk", &s->norm_topk, NULL}, {"dense", &s->dense, NULL},
+		{"dense-inter", &s->dense_inter, NULL}, {"shared", &s->shared, NULL},
+		{"ahead", &s->ahead, NULL}, {"groups", &s->groups, NULL},
+		{"groups-taken", &s->groups_taken, NULL}, {"qk-norm", &s->qk_norm, NULL},
+		{"biases", &s->biases, NULL}, {"gate-factor", NULL, &s->gate_factor},
+		{"rotary", NULL, &s->rotary}, {"factor", NULL, &s->factor},
+		{"theta", NULL, &s->theta}, {"embed-std", NULL, &s->embed_std},
+		{"logit-std", NULL, &s->logit_std}};
 	enum { OPTS = sizeof(opts) / sizeof(opts[0]), PRESET = OPTS, FORMAT, SPARSE, SCALE, ARCH };
 	struct option longopts[OPTS + 6] = {[PRESET] = {"preset", required_argument, NULL, PRESET},
 		[FORMAT] = {"format", required_argument, NULL, FORMAT},

@@ -22,11 +22,16 @@ MATRIX, SMALL, CODES = ("BF16",), ("BF16", "F16", "F32"), ("U8",)
 DEFAULTS = {"gpt_oss": {"num_hidden_layers": 36, "hidden_size": 2880, "intermediate_size": 2880, "num_attention_heads": 64,
             "num_key_value_heads": 8, "head_dim": 64, "vocab_size": 201088, "attention_bias": True,
             "tie_word_embeddings": False},
-            "qwen3_moe": {"attention_bias": False, "tie_word_embeddings": False}}
-CAUSAL = {"gpt_oss": "GptOssForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM"}
+            "qwen3_moe": {"attention_bias": False, "tie_word_embeddings": False},
+            "glm4_moe": {"attention_bias": False, "tie_word_embeddings": False, "use_qk_norm": False,
+                         "first_k_dense_replace": 1, "n_shared_experts": 1, "num_nextn_predict_layers": 0}}
+CAUSAL = {"gpt_oss": "GptOssForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM", "glm4_moe": "Glm4MoeForCausalLM"}
 # The keys that count experts, and experts per token.
 COUNTS = {"gpt_oss": (["num_local_experts"], ["num_experts_per_tok", "experts_per_token"]),
-          "qwen3_moe": (["num_experts"], ["num_experts_per_tok"])}
+          "qwen3_moe": (["num_experts"], ["num_experts_per_tok"]),
+          "glm4_moe": (["n_routed_experts"], ["num_experts_per_tok"])}
+# Layers that predict further tokens: dropped when experts go.
+AHEAD = "num_nextn_predict_layers"
 FAULTS = []
 
 
@@ -105,7 +110,7 @@ class Checkpoint:
         return self.shards[self.where[tensor]].tensors[tensor]
 
 
-def attention_tensors(c):
+def attention_tensors(c, biases):
     h = c["hidden_size"]
     q, kv = c["num_attention_heads"] * c["head_dim"], c["num_key_value_heads"] * c["head_dim"]
     t = {
@@ -114,25 +119,45 @@ def attention_tensors(c):
         "self_attn.v_proj.weight": (MATRIX, [kv, h]), "self_attn.o_proj.weight": (MATRIX, [h, q]),
     }
     if c["attention_bias"]:
-        for p, n in (("q", q), ("k", kv), ("v", kv), ("o", h)):
-            t["self_attn.%s_proj.bias" % p] = (SMALL, [n])
+        for p in biases:
+            t["self_attn.%s_proj.bias" % p] = (SMALL, [{"q": q, "o": h}.get(p, kv)])
     return t
 
 
-def qwen3_moe_tensors(c):
-    e, h, i = c["num_experts"], c["hidden_size"], c["moe_intermediate_size"]
-    t = {"self_attn.q_norm.weight": (SMALL, [c["head_dim"]]), "self_attn.k_norm.weight": (SMALL, [c["head_dim"]]),
-         "mlp.gate.weight": (SMALL, [e, h])}
+def swiglu(stem, i, h):
+    return {stem + "gate_proj.weight": (MATRIX, [i, h]), stem + "up_proj.weight": (MATRIX, [i, h]),
+            stem + "down_proj.weight": (MATRIX, [h, i])}
+
+
+def head_norms(c):
+    return {"self_attn.%s_norm.weight" % p: (SMALL, [c["head_dim"]]) for p in "qk"}
+
+
+def apart_experts(c, e):
+    h = c["hidden_size"]
+    t = {"mlp.gate.weight": (SMALL, [e, h])}
     for x in range(e):
-        t["mlp.experts.%d.gate_proj.weight" % x] = (MATRIX, [i, h])
-        t["mlp.experts.%d.up_proj.weight" % x] = (MATRIX, [i, h])
-        t["mlp.experts.%d.down_proj.weight" % x] = (MATRIX, [h, i])
+        t.update(swiglu("mlp.experts.%d." % x, c["moe_intermediate_size"], h))
     return t
 
 
-def gpt_oss_tensors(c):
+def qwen3_moe_tensors(c, _layer):
+    return {**attention_tensors(c, "qkvo"), **head_norms(c), **apart_experts(c, c["num_experts"])}
+
+
+def glm4_moe_tensors(c, layer):
+    e, h, i = c["n_routed_experts"], c["hidden_size"], c["moe_intermediate_size"]
+    t = {**attention_tensors(c, "qkv"), **(head_norms(c) if c["use_qk_norm"] else {})}
+    if layer < c["first_k_dense_replace"]:
+        return {**t, **swiglu("mlp.", c["intermediate_size"], h)}
+    return {**t, **apart_experts(c, e), **swiglu("mlp.shared_experts.", c["n_shared_experts"] * i, h),
+            "mlp.gate.e_score_correction_bias": (SMALL, [e])}
+
+
+def gpt_oss_tensors(c, _layer):
     e, h, i = c["num_local_experts"], c["hidden_size"], c["intermediate_size"]
     t = {
+        **attention_tensors(c, "qkvo"),
         "self_attn.sinks": (SMALL, [c["num_attention_heads"]]),
         "mlp.router.weight": (SMALL, [e, h]), "mlp.router.bias": (SMALL, [e]),
         "mlp.experts.gate_up_proj_bias": (SMALL, [e, 2 * i]), "mlp.experts.down_proj_bias": (SMALL, [e, h]),
@@ -150,8 +175,13 @@ def gpt_oss_tensors(c):
 
 def layer_tensors(family, c, layer):
     """Name -> (dtypes, shape)."""
-    own = {"gpt_oss": gpt_oss_tensors, "qwen3_moe": qwen3_moe_tensors}[family](c)
-    return {"model.layers.%d.%s" % (layer, n): v for n, v in {**attention_tensors(c), **own}.items()}
+    own = {"gpt_oss": gpt_oss_tensors, "qwen3_moe": qwen3_moe_tensors, "glm4_moe": glm4_moe_tensors}[family](c, layer)
+    return {"model.layers.%d.%s" % (layer, n): v for n, v in own.items()}
+
+
+def is_ahead(c, name):
+    m = re.match(r"model\.layers\.(\d+)\.", name)
+    return m is not None and c["num_hidden_layers"] <= int(m[1]) < c["num_hidden_layers"] + c.get(AHEAD, 0)
 
 
 def is_pruned(name):
@@ -197,6 +227,8 @@ def check_tensors(ck):
         dtype, shape = ck.info(t)[:2]
         if t not in want and re.search(r"\.self_attn\.[kv]_scale$", t) and math.prod(shape) == 1:
             continue  # of the key-value cache: no part of the model
+        if is_ahead(c, t):
+            continue
         types, size = want.pop(t, ((), None))
         check(dtype in types and shape == size, "%s: is %s %s, should be %s %s" % (t, dtype, shape, types, size))
     for t in want:
@@ -235,36 +267,44 @@ def check_order(ck):
             if t.endswith("_blocks"):
                 mate = t[:-7] + "_scales"
                 check(order[i + 1:i + 2] == [mate], "%s: %s does not follow %s" % (name, mate, t))
+    kinds = [is_pruned(t) and not is_ahead(ck.figures, t) for t in every]
     for pruned in (False, True):
-        part = [t for t in every if is_pruned(t) == pruned]
+        part = [t for t, kind in zip(every, kinds) if kind == pruned]
         check(part == sorted(part, key=natural), "tensors are not in the order of their names")
-    kinds = [is_pruned(t) for t in every]
     check(kinds == sorted(kinds), "tensors that no plan changes do not come first")
 
 
 def check_source(ck, src):
     c, s = dict(ck.config), dict(src.config)
     mapping = load_json(os.path.join(ck.dir, "expert_mapping.json"))
-    for key in ("num_local_experts", "num_experts", "num_experts_per_tok", "experts_per_token"):
+    kept = ck.config[COUNTS[ck.family][0][0]]
+    fewer = kept < src.config[COUNTS[ck.family][0][0]]
+    if fewer and AHEAD in s:
+        check(c[AHEAD] == 0, "config: %s is not 0" % AHEAD)
+        c[AHEAD] = s[AHEAD]
+    for key in ("num_local_experts", "num_experts", "n_routed_experts", "num_experts_per_tok", "experts_per_token"):
         c.pop(key, None)
         s.pop(key, None)
     if not any(t.endswith("_blocks") for t in src.where):
         s.pop("quantization_config", None)  # left over, and so left out
     check(c == s, "config: other keys differ from the source's")
     check(list(c) == list(s), "config: the order of keys differs from the source's")
-    check(sorted(mapping) == sorted(str(i) for i in range(src.figures["num_hidden_layers"])), "mapping: layers")
-    kept = ck.config[COUNTS[ck.family][0][0]]
+    layers = range(src.figures.get("first_k_dense_replace", 0), src.figures["num_hidden_layers"])
+    check(sorted(mapping) == sorted(str(i) for i in layers), "mapping: layers")
     for where in mapping.values():
         check(sorted(where.values()) == list(range(kept)), "mapping: numbers are not 0 to %d" % (kept - 1))
-    gone = {name for name in src.where if apart(name)[0]
+    ahead = {name for name in src.where if is_ahead(src.figures, name)}
+    gone = {name for name in set(src.where) - ahead if apart(name)[0]
             and str(apart(name)[1]) not in mapping[name.split(".")[2]]}
+    gone |= ahead if fewer else set()
     check(len(ck.where) == len(src.where) - len(gone), "%d tensors, should be %d" % (
         len(ck.where), len(src.where) - len(gone)))
     for t in src.where:
-        check(t in ck.where or apart(t)[0], "%s is missing" % t)
+        check(t in ck.where or t in gone or apart(t)[0], "%s is missing" % t)
     for t in ck.where:
-        where = mapping[t.split(".")[2]] if is_pruned(t) else None
-        stem, number = apart(t)
+        pruned = is_pruned(t) and t not in ahead
+        where = mapping[t.split(".")[2]] if pruned else None
+        stem, number = apart(t) if pruned else (None, None)
         if stem:
             old_name = stem % next(int(o) for o, n in where.items() if n == number)
             check(src.shards[src.where[old_name]].read(old_name) == ck.shards[ck.where[t]].read(t),
@@ -272,7 +312,7 @@ def check_source(ck, src):
             continue
         old = src.shards[src.where[t]]
         new = ck.shards[ck.where[t]].read(t)
-        if not is_pruned(t):
+        if not pruned:
             check(old.read(t) == new, "%s differs from the source" % t)
             continue
         each = old.tensors[t][3] // old.tensors[t][1][0]

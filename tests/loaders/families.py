@@ -15,6 +15,7 @@ with the pruned checkpoint.
 import json
 import math
 import os
+import re
 import sys
 
 import torch
@@ -30,12 +31,19 @@ def records(path, kind):
         return [r for r in map(json.loads, f) if r.get("t") == kind]
 
 
+def is_ahead(config, key):
+    m = re.match(r"model\.layers\.(\d+)\.", key)
+    return m is not None and int(m[1]) >= config.num_hidden_layers
+
+
 def load(directory, dtype):
     model, info = transformers.AutoModelForCausalLM.from_pretrained(
         directory, dtype=dtype, attn_implementation="eager", output_loading_info=True)
     for key in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if info[key]:
-            sys.exit("%s: %s: %s" % (directory, key, sorted(info[key])[:5]))
+        # What predicts further tokens is no part of the model.
+        wrong = sorted(k for k in info[key] if not is_ahead(model.config, k))
+        if wrong:
+            sys.exit("%s: %s: %s" % (directory, key, wrong[:5]))
     return model
 
 
@@ -43,18 +51,40 @@ def routers(model):
     return [m for n, m in model.named_modules() if n.endswith("mlp.gate") and hasattr(m, "weight")]
 
 
+def lead(x, k):
+    """Of the k-th largest over the next."""
+    top = x.topk(min(k + 1, x.shape[-1])).values
+    return top[..., k - 1] - top[..., k] if k < top.shape[-1] else torch.full(top.shape[:-1], math.inf)
+
+
+def race(router, inputs, outputs):
+    """How close each token's choice was, and the experts chosen."""
+    scores, chosen = outputs[0].float(), outputs[-1]
+    bias = inputs[1] if len(inputs) > 1 else getattr(router, "e_score_correction_bias", None)
+    groups, taken = getattr(router, "num_group", 1), getattr(router, "topk_group", 1)
+    close = torch.tensor(math.inf)
+    if bias is not None:
+        scores = scores.sigmoid() + bias
+    if groups > 1:
+        of_group = scores.view(len(scores), groups, -1).topk(2).values.sum(-1)
+        close = lead(of_group, taken)
+        stays = torch.zeros_like(of_group).scatter(1, of_group.topk(taken).indices, 1).bool()
+        scores = scores.masked_fill(~stays.repeat_interleave(scores.shape[1] // groups, 1), -math.inf)
+    return torch.minimum(lead(scores, chosen.shape[-1]), close), chosen
+
+
 @torch.inference_mode()
 def run(model, blocks):
-    """log p of every token but the first of each block, and per layer each token's scores
-    for the choice and the experts chosen."""
+    """log p of every token but the first of each block, and per layer with experts how close
+    each token's choice was, and the experts chosen."""
     seen = []
-    hooks = [r.register_forward_hook(lambda m, i, o: seen.append(o)) for r in routers(model)]
+    hooks = [r.register_forward_hook(lambda *x: seen.append(race(*x))) for r in routers(model)]
     logp, chosen = [], []
     for ids in blocks:
         seen.clear()
         lp = torch.log_softmax(model(torch.tensor([ids])).logits[0].double(), -1)
         logp += [lp[p - 1, ids[p]].item() for p in range(1, len(ids))]
-        chosen.append([(o[0].float(), o[-1]) for o in seen])
+        chosen.append(list(seen))
     for h in hooks:
         h.remove()
     return logp, chosen
@@ -63,13 +93,15 @@ def run(model, blocks):
 def delete_experts(model, mapping):
     """What pruning means, in torch: rows of the router and of what belongs to an expert."""
     for layer, m in enumerate(model.model.layers):
-        keep = [None] * len(mapping[str(layer)])
-        for old, new in mapping[str(layer)].items():
+        keep = [None] * len(mapping.get(str(layer), {}))
+        for old, new in mapping.get(str(layer), {}).items():
             keep[new] = int(old)
         keep = torch.tensor(keep)
-        for owner in (m.mlp.gate, m.mlp.experts):
+        for owner in (m.mlp.gate, m.mlp.experts, m.mlp) if len(keep) > 0 else ():
             for name, p in list(owner.named_parameters(recurse=False)):
                 setattr(owner, name, torch.nn.Parameter(p.data[keep], requires_grad=False))
+            for name, p in list(owner.named_buffers(recurse=False)):
+                setattr(owner, name, p[keep])
             for attribute in ("num_experts", "n_routed_experts"):
                 if hasattr(owner, attribute):
                     setattr(owner, attribute, len(keep))
@@ -91,12 +123,12 @@ def outcomes(path):
 def compare_sets(path, chosen):
     """Sets of experts in all, and of those that differ."""
     sets = differ = 0
+    first = min(r["layer"] for r in records(path, "route"))  # with experts
     for r in records(path, "route"):
-        scores, experts = chosen[r["block"]][r["layer"]]
+        close, experts = chosen[r["block"]][r["layer"] - first]
         for t, mine in enumerate(r["experts"]):
             sets += 1
-            top = scores[t].topk(len(mine) + 1).values
-            if sorted(mine) != sorted(experts[t].tolist()) and top[-2] - top[-1] > CLOSE:
+            if sorted(mine) != sorted(experts[t].tolist()) and close[t] > CLOSE:
                 differ += 1
     return sets, differ
 
