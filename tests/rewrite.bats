@@ -383,7 +383,7 @@ fails_with_preload() {
 	bad "expert 31 is there twice" '3s/17/31/'
 	bad "expert 32, but there are 32" '3s/31/32/'
 	bad "layer: 3, expected 2" '/"layer":2/d'
-	bad "has 3 layers, the model 4" '/"layer":3/d'
+	bad "ends before layer 3, the model has 4" '/"layer":3/d'
 	bad "keep_n: is 0" 's/"keep_n":24/"keep_n":0/'
 	bad "keep_n" 's/"keep_n":24/"keep_n":33/'
 	bad "keep" 's/"keep_n":24/"keep_n":23/'
