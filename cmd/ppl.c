@@ -33,7 +33,9 @@ static const char usage[] =
 	"                          range of log10 p with log bins (default -12 and 0)\n"
 	"      --no-tokens         leave the tokens out: no intervals in reap-gate\n"
 	"      --shard I/N         only the I-th of every N blocks\n"
-	"      --resume FILE       take over what an interrupted eval holds\n"
+	"      --look N            only the first eighth (1), quarter (2) or half (3) of the blocks\n"
+	"      --resume FILE       take over what an interrupted eval, or an earlier look, holds;\n"
+	"                          both, if given twice\n"
 	"      --merge             join the N shards of an eval\n" TOOL_USAGE_HISTORY TOOL_USAGE_RUN
 		TOOL_USAGE_DRY_RUN TOOL_USAGE_STD;
 
@@ -45,20 +47,28 @@ enum {
 	OPT_LOGP_MAX,
 	OPT_NO_TOKENS,
 	OPT_SHARD,
+	OPT_LOOK,
 	OPT_RESUME,
 	OPT_MERGE
 };
 
+/* What an interrupted run left, and an earlier look. */
+enum { MAX_RESUMES = 2 };
+
 struct opts {
-	const char *model, *input, *resume;
+	const char *model, *input, *resume[MAX_RESUMES];
+	int resumes;
 	bool merge;
 	struct reap_eval_meta meta;
 };
 
-/* An interrupted eval.  With tokens its records are taken over one by one, read one
- * ahead; without tokens, the metrics of its finished packs, all read at once. */
+/* An eval of which blocks are taken over.  With tokens its records are taken over one by
+ * one, read one ahead; without tokens, the metrics of its finished packs, all read at once. */
 struct resume {
 	struct tool_resume from;
+	struct reap_eval_meta meta;
+	bool has_block; /* the next record is one of a block of this run: */
+	struct reap_eval_tokens block;
 	struct reap_eval_storage storage;
 	struct reap_metrics *metrics; /* (packs); owned */
 	size_t packs, cap;
@@ -72,36 +82,56 @@ struct run {
 	struct reap_engine *engine;
 	struct reap_writer *w;
 	struct reap_scorer scorer;
-	struct resume resume;
+	struct resume resume[MAX_RESUMES];
+	uint64_t queued;   /* blocks to be computed of which the outcome is still to come */
 	uint64_t outliers; /* in the blocks that this run has computed */
 };
 
 /* ---- resuming ---- */
 
-/* An eval of the same model and settings. */
-static int resume_check(struct run *s, struct reap_err *e)
+/* An eval of the same model and settings; of the same blocks, or of all, or of fewer, where
+ * its records tell which. */
+static int resume_check(const struct run *s, struct resume *r, struct reap_err *e)
 {
-	const struct reap_eval_meta *mine = &s->o->meta;
-	struct resume *r = &s->resume;
-	struct reap_eval_meta meta;
+	const struct reap_eval_meta *mine = &s->o->meta, *its = &r->meta;
 	int rc;
 
-	if ((rc = reap_get_eval_meta(&r->from.rec, &meta, e)) != REAP_OK ||
-		(rc = reap_agree_meta(r->from.name, &meta, "this run", mine, e)) != REAP_OK ||
-		(rc = reap_agree_u64("tokens", r->from.name, meta.tokens, "this run", mine->tokens,
-			 e)) != REAP_OK ||
-		(rc = reap_agree_u64("shard", r->from.name, meta.shard, "this run", mine->shard,
-			 e)) != REAP_OK ||
-		(rc = reap_agree_u64("shards", r->from.name, meta.shards, "this run", mine->shards,
+	if ((rc = reap_get_eval_meta(&r->from.rec, &r->meta, e)) != REAP_OK ||
+		(rc = reap_agree_meta(r->from.name, its, "this run", mine, e)) != REAP_OK ||
+		(rc = reap_agree_u64("tokens", r->from.name, its->tokens, "this run", mine->tokens,
 			 e)) != REAP_OK)
 		return rc;
-	return reap_agree_str("arithmetic", r->from.name, meta.backend, "this run", mine->backend,
+	if ((its->shards != 1 || !its->tokens) &&
+		((rc = reap_agree_u64("shard", r->from.name, its->shard, "this run", mine->shard,
+			  e)) != REAP_OK ||
+			(rc = reap_agree_u64("shards", r->from.name, its->shards, "this run",
+				 mine->shards, e)) != REAP_OK))
+		return rc;
+	return reap_agree_str("arithmetic", r->from.name, its->backend, "this run", mine->backend,
 		e);
 }
 
-static int resume_packs(struct run *s, struct reap_err *e)
+/* Go to the next record but those of blocks that this run does not score. */
+static int resume_next(const struct run *s, struct resume *r, struct reap_err *e)
 {
-	struct resume *r = &s->resume;
+	const struct reap_eval_meta *m = &s->o->meta;
+	int rc;
+
+	do {
+		r->has_block = false;
+		tool_resume_next(&r->from);
+		if (r->from.reader == NULL || !reap_rec_is(&r->from.rec, "tokens"))
+			return REAP_OK;
+		if ((rc = reap_get_eval_tokens(&r->from.rec, &r->block, &r->storage, e)) != REAP_OK)
+			return rc;
+		r->has_block = true;
+	} while (r->block.block % m->shards != m->shard - 1 ||
+		!reap_look_has(m->look, r->block.block));
+	return REAP_OK;
+}
+
+static int resume_packs(const struct run *s, struct resume *r, struct reap_err *e)
+{
 	struct reap_grid grid;
 	struct reap_recount recount = {.meta = &s->o->meta, .grid = &grid};
 	int rc = reap_grid_init(&grid, &s->o->meta, e);
@@ -119,23 +149,15 @@ static int resume_packs(struct run *s, struct reap_err *e)
 	return rc;
 }
 
-static int resume_open(struct run *s, struct reap_err *e)
+static int resume_open(const struct run *s, struct resume *r, const char *path, struct reap_err *e)
 {
-	struct resume *r = &s->resume;
-	int rc;
+	int rc = tool_resume_open(&r->from, path, REAP_KIND_EVAL, s->o->model, &s->model->id, e);
 
-	if (s->o->resume == NULL)
-		return REAP_OK;
-	rc = tool_resume_open(&r->from, s->o->resume, REAP_KIND_EVAL, s->o->model, &s->model->id,
-		e);
-	if (rc != REAP_OK)
+	if (rc != REAP_OK || r->from.reader == NULL)
 		return rc;
-	if (r->from.reader == NULL)
-		return REAP_OK;
-	if ((rc = resume_check(s, e)) != REAP_OK)
+	if ((rc = resume_check(s, r, e)) != REAP_OK || (rc = resume_next(s, r, e)) != REAP_OK)
 		return rc;
-	tool_resume_next(&r->from);
-	return s->o->meta.tokens ? REAP_OK : resume_packs(s, e);
+	return r->meta.tokens ? REAP_OK : resume_packs(s, r, e);
 }
 
 static void resume_close(struct resume *r)
@@ -147,41 +169,58 @@ static void resume_close(struct resume *r)
 	tool_resume_close(&r->from);
 }
 
-static const struct reap_metrics *finished(const struct resume *r, const char *pack,
-	uint32_t seq_len)
+/* Take the block over if this eval has it; *taken: another one had it. */
+static int resume_block(struct run *s, struct resume *r, const struct reap_block *b, bool *taken,
+	struct reap_err *e)
 {
-	for (size_t i = 0; i < r->packs; i++)
-		if (r->metrics[i].seq_len == seq_len && strcmp(r->metrics[i].pack, pack) == 0)
-			return &r->metrics[i];
+	int rc;
+
+	if (r->from.reader == NULL)
+		return REAP_OK;
+	if (!r->has_block || r->block.block != b->index)
+		return !reap_look_has(r->meta.look, b->index)
+			? REAP_OK
+			: reap_rec_fail(&r->from.rec, "t", e,
+				  "block %" PRIu64 " of the token stream is not there", b->index);
+	if (!*taken) {
+		rc = reap_scorer_tokens(&s->scorer, b, &r->from.rec, &r->block, e);
+		if (rc != REAP_OK ||
+			(s->queued == 0 && (rc = reap_scorer_catch_up(&s->scorer, e)) != REAP_OK))
+			return rc;
+		*taken = true;
+		r->blocks++;
+	}
+	return resume_next(s, r, e);
+}
+
+/* The metrics that an eval without tokens has of a pack. */
+static const struct reap_metrics *finished(const struct run *s, const char *pack, uint32_t seq_len,
+	const char **name)
+{
+	for (int i = 0; i < s->o->resumes; i++)
+		for (size_t p = 0; p < s->resume[i].packs; p++) {
+			const struct reap_metrics *m = &s->resume[i].metrics[p];
+
+			*name = s->resume[i].from.name;
+			if (m->seq_len == seq_len && strcmp(m->pack, pack) == 0)
+				return m;
+		}
 	return NULL;
 }
 
 /* ---- running ---- */
 
-/* Does the interrupted eval have this block? */
 static int on_block(void *arg, const struct reap_block *b, bool *skip, struct reap_err *e)
 {
 	struct run *s = arg;
-	struct resume *r = &s->resume;
-	struct reap_eval_tokens t;
-	int rc;
+	const char *name;
+	int rc = REAP_OK;
 
-	*skip = finished(r, b->pack, b->seq_len) != NULL;
-	if (*skip || r->from.reader == NULL)
-		return REAP_OK;
-	if (!reap_rec_is(&r->from.rec, "tokens"))
-		return reap_rec_fail(&r->from.rec, "t", e,
-			"block %" PRIu64 " of the token stream is not "
-			"there",
-			b->index);
-	if ((rc = reap_get_eval_tokens(&r->from.rec, &t, &r->storage, e)) != REAP_OK)
-		return rc;
-	if ((rc = reap_scorer_tokens(&s->scorer, b, r->from.name, &t, e)) != REAP_OK)
-		return rc;
-	*skip = true;
-	r->blocks++;
-	tool_resume_next(&r->from);
-	return REAP_OK;
+	*skip = finished(s, b->pack, b->seq_len, &name) != NULL;
+	for (int i = 0; i < s->o->resumes && rc == REAP_OK; i++)
+		rc = resume_block(s, &s->resume[i], b, skip, e);
+	s->queued += !*skip;
+	return rc;
 }
 
 static int on_outcome(void *arg, const struct reap_block *b, const struct reap_outcome *o,
@@ -189,6 +228,7 @@ static int on_outcome(void *arg, const struct reap_block *b, const struct reap_o
 {
 	struct run *s = arg;
 
+	s->queued--;
 	s->outliers += o->outliers;
 	return reap_scorer_outcome(&s->scorer, b, o, e);
 }
@@ -196,23 +236,27 @@ static int on_outcome(void *arg, const struct reap_block *b, const struct reap_o
 static int on_chunk(void *arg, struct reap_err *e)
 {
 	struct run *s = arg;
+	int rc = reap_scorer_catch_up(&s->scorer, e);
 
-	return reap_writer_flush(s->w, e);
+	return rc == REAP_OK ? reap_writer_flush(s->w, e) : rc;
 }
 
 static int on_pack(void *arg, const struct reap_pack_info *p, struct reap_err *e)
 {
 	struct run *s = arg;
-	struct resume *r = &s->resume;
-	const struct reap_metrics *m = finished(r, p->pack, p->seq_len);
+	const char *name;
+	const struct reap_metrics *m = finished(s, p->pack, p->seq_len, &name);
 	int rc;
 
 	if (m != NULL)
-		rc = reap_scorer_metrics(&s->scorer, p, r->from.name, m, e);
+		rc = reap_scorer_metrics(&s->scorer, p, name, m, e);
 	else
 		rc = reap_scorer_pack(&s->scorer, p, e);
-	if (r->from.reader != NULL && reap_rec_is(&r->from.rec, "metrics"))
-		tool_resume_next(&r->from); /* the same figures follow from its tokens */
+	/* The metrics of an eval with tokens follow from these, or are those of fewer blocks. */
+	for (int i = 0; i < s->o->resumes && rc == REAP_OK; i++)
+		if (s->resume[i].from.reader != NULL &&
+			reap_rec_is(&s->resume[i].from.rec, "metrics"))
+			rc = resume_next(s, &s->resume[i], e);
 	return rc == REAP_OK ? reap_writer_flush(s->w, e) : rc;
 }
 
@@ -262,13 +306,15 @@ static int run(const struct opts *o, struct reap_err *e)
 		.memory = tool.memory,
 		.outcomes = true,
 		.entropy_topk = o->meta.entropy_topk};
-	struct run s = {.o = o, .resume.from.fd = -1};
+	struct run s = {.o = o};
 	const struct reap_intake_calls calls = {.block = on_block,
 		.outcome = on_outcome,
 		.pack = on_pack,
 		.chunk = on_chunk,
 		.arg = &s};
-	struct reap_intake_opts intake = {.shard = o->meta.shard, .shards = o->meta.shards};
+	struct reap_intake_opts intake = {.shard = o->meta.shard,
+		.shards = o->meta.shards,
+		.look = o->meta.look};
 	const char *name;
 	struct stat st;
 	int fd = -1, rc;
@@ -281,7 +327,10 @@ static int run(const struct opts *o, struct reap_err *e)
 		rc = foresee(&s, &engine, &intake, &calls, e);
 		goto out;
 	}
-	if ((rc = resume_open(&s, e)) != REAP_OK || (rc = tool_map_model(s.model, e)) != REAP_OK ||
+	for (int i = 0; i < o->resumes; i++)
+		if ((rc = resume_open(&s, &s.resume[i], o->resume[i], e)) != REAP_OK)
+			goto out;
+	if ((rc = tool_map_model(s.model, e)) != REAP_OK ||
 		(rc = reap_engine_open(&s.engine, s.model, &engine, e)) != REAP_OK ||
 		(rc = open_output(&s, e)) != REAP_OK)
 		goto out;
@@ -289,15 +338,17 @@ static int run(const struct opts *o, struct reap_err *e)
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
 		intake.stream_bytes = (uint64_t)st.st_size;
 	rc = reap_intake_run(s.engine, s.model, s.in, &intake, &calls, e);
-	if (rc == REAP_OK && s.resume.blocks + s.resume.packs > 0)
-		tool_info("%s: took over %" PRIu64 " blocks, %zu finished packs",
-			s.resume.from.name, s.resume.blocks, s.resume.packs);
+	for (int i = 0; i < o->resumes; i++)
+		if (rc == REAP_OK && s.resume[i].blocks + s.resume[i].packs > 0)
+			tool_info("%s: took over %" PRIu64 " blocks, %zu finished packs",
+				s.resume[i].from.name, s.resume[i].blocks, s.resume[i].packs);
 out:
 	rc = finish(s.w, rc, e);
 	if (rc == REAP_OK && !tool.dry_run)
 		tool_outliers(s.outliers);
 	reap_scorer_close(&s.scorer);
-	resume_close(&s.resume);
+	for (int i = 0; i < o->resumes; i++)
+		resume_close(&s.resume[i]);
 	reap_engine_close(s.engine);
 	reap_model_close(s.model);
 	reap_reader_close(s.in);
@@ -404,8 +455,13 @@ static void parse_option(int c, struct opts *o)
 	case OPT_SHARD:
 		parse_shard(optarg, m);
 		break;
+	case OPT_LOOK:
+		m->look = (uint32_t)tool_u64("--look", optarg, 1, REAP_LOOKS - 1);
+		break;
 	case OPT_RESUME:
-		o->resume = optarg;
+		if (o->resumes == MAX_RESUMES)
+			tool_usage("--resume: %d evals at most", MAX_RESUMES);
+		o->resume[o->resumes++] = optarg;
 		tool_forget();
 		break;
 	case OPT_MERGE:
@@ -436,6 +492,7 @@ int main(int argc, char *argv[])
 		{"logp-max", required_argument, NULL, OPT_LOGP_MAX},
 		{"no-tokens", no_argument, NULL, OPT_NO_TOKENS},
 		{"shard", required_argument, NULL, OPT_SHARD},
+		{"look", required_argument, NULL, OPT_LOOK},
 		{"resume", required_argument, NULL, OPT_RESUME},
 		{"merge", no_argument, NULL, OPT_MERGE},
 		TOOL_LONG_RUN,
@@ -464,13 +521,16 @@ int main(int argc, char *argv[])
 	if (o.meta.logp_min >= o.meta.logp_max)
 		tool_usage("--logp-min: %g is not below --logp-max, %g", o.meta.logp_min,
 			o.meta.logp_max);
+	if (o.meta.look != 0 && !o.meta.tokens)
+		tool_usage(
+			"--look: without tokens there are no intervals, and nothing is decided early");
 	if (o.merge && (argc == 0 || o.model != NULL))
 		tool_usage("--merge: name the shards, and no model");
 	if (!o.merge && o.model == NULL)
 		tool_usage("--model: which checkpoint?");
 	if (tool.json && !tool.dry_run)
 		tool_usage("--json belongs to --dry-run");
-	if (tool.dry_run && (o.merge || o.resume != NULL))
+	if (tool.dry_run && (o.merge || o.resumes > 0))
 		tool_usage("--dry-run: for a run from the beginning, not with %s",
 			o.merge ? "--merge" : "--resume");
 	if (!o.merge && argc > 1)

@@ -182,9 +182,17 @@ void tool_option(int c)
 
 void tool_forget(void)
 {
-	tool.forgotten[0] = tool.argv[optind - 1];
-	if (optarg == tool.argv[optind - 1])
-		tool.forgotten[1] = tool.argv[optind - 2];
+	memcpy(tool.forgotten[1], tool.forgotten[0], sizeof(tool.forgotten[1]));
+	tool.forgotten[0][0] = tool.argv[optind - 1];
+	tool.forgotten[0][1] = optarg == tool.argv[optind - 1] ? tool.argv[optind - 2] : NULL;
+}
+
+static bool is_forgotten(const char *word)
+{
+	for (int i = 0; i < 2; i++)
+		if (word == tool.forgotten[i][0] || word == tool.forgotten[i][1])
+			return true;
+	return false;
 }
 
 /* Add the command line, without the forgotten words, to the history. */
@@ -196,7 +204,7 @@ static int add_history(struct reap_header *h, struct reap_err *e)
 	if (argv == NULL)
 		return reap_fail_memory(e, "the command line");
 	for (int i = 0; i < tool.argc; i++)
-		if (tool.argv[i] != tool.forgotten[0] && tool.argv[i] != tool.forgotten[1])
+		if (!is_forgotten(tool.argv[i]))
 			argv[argc++] = tool.argv[i];
 	rc = reap_header_add_history(h, tool.name, REAP_VERSION, argc, argv, e);
 	free(argv);

@@ -72,8 +72,9 @@ struct tool {
 	bool json;    /* what a dry run prints is for machines */
 	int threads;  /* set by option, else by tool_means(), as is memory */
 	uint64_t memory;
-	/* Words of the command line that the history leaves out: tool_forget(). */
-	const char *forgotten[2];
+	/* Words of the command line that the history leaves out: those of the last two
+	 * options of tool_forget(). */
+	const char *forgotten[2][2];
 	struct reap_claims claims; /* of tool_reads() and its like */
 	/* Extra lines for -V (GEMM backend and kernel level), set by tools that compute. */
 	const char *(*version_extra)(bool verbose);

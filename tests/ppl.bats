@@ -30,6 +30,9 @@ ppl() {
 	fails 2 "--merge" reap-ppl --merge
 	fails 2 "--merge" reap-ppl --merge -m "$MODEL" "$EVAL"
 	fails 2 "--entropy-topk" reap-ppl -m "$MODEL" -k 1 "$TOKENS"
+	fails 2 "'4' is not a number within 1..3" reap-ppl -m "$MODEL" --look 4 "$TOKENS"
+	fails 2 "--look: without tokens" reap-ppl -m "$MODEL" --look 1 --no-tokens "$TOKENS"
+	fails 2 "--resume: 2 evals at most" reap-ppl -m "$MODEL" --resume "$EVAL" --resume "$EVAL" --resume "$EVAL" "$TOKENS"
 }
 
 @test "what is scored: the kept tokens but position 0, with their ids and channels" {
@@ -170,9 +173,99 @@ ppl() {
 	done
 }
 
+# blocks EVAL
+blocks() {
+	reap-show -t tokens "$1" | jq .block
+}
+
+@test "looks: an eighth, a quarter and half of the blocks, each with those before" {
+	for l in 1 2 3; do
+		ppl --look $l "$TOKENS" >"$TMP/$l"
+		[ "$(reap-show -t meta "$TMP/$l" | jq .look)" -eq $l ]
+		blocks "$TMP/$l" | sort >"$TMP/$l.blocks"
+		# Of the 24 blocks that fill groups of eight.
+		[ "$(awk '$1 < 24' "$TMP/$l.blocks" | wc -l)" -eq $((3 << (l - 1))) ]
+		# Their records are those of the whole.
+		reap-show -t tokens "$EVAL" | jq -c --slurpfile b "$TMP/$l.blocks" 'select(.block as $n | $b | any(. == $n))' |
+			diff - <(reap-show -t tokens "$TMP/$l" | jq -c .)
+	done
+	[ "$(comm -13 "$TMP/2.blocks" "$TMP/1.blocks")$(comm -13 "$TMP/3.blocks" "$TMP/2.blocks")" = "" ]
+	# What the metrics say of the data is said of all.
+	reap-show -t metrics "$TMP/1" | jq -c '[.pack, .seq_len, .blocks, .tokens, .kept, .blocks_sha256]' |
+		diff - <(reap-show -t metrics "$EVAL" | jq -c '[.pack, .seq_len, .blocks, .tokens, .kept, .blocks_sha256]')
+	[ "$(reap-show -t metrics "$TMP/1" | jq -s 'map(.scored_blocks) | add')" -eq "$(wc -l <"$TMP/1.blocks")" ]
+	[ "$(ppl --dry-run --look 2 "$TOKENS" | awk '$1 == "blocks" { print $2 }')" -eq "$(wc -l <"$TMP/2.blocks")" ]
+}
+
+# took TEXT: of --resume, on standard error of the command in $TMP/said.
+took() {
+	grep -c "took over $1 blocks" "$TMP/said"
+}
+
+@test "looks: going on gives the bytes of a run from the beginning" {
+	local memory
+	memory=$(least_memory ppl "$TOKENS")
+	for l in 1 2 3; do
+		reap-ppl -m "$MODEL" --look $l "$TOKENS" >"$TMP/$l" 2>/dev/null
+	done
+	reap-ppl -m "$MODEL" "$TOKENS" >"$TMP/4" 2>/dev/null
+	reap-ppl -m "$MODEL" --look 2 --resume "$TMP/1" "$TOKENS" 2>"$TMP/said" | cmp - "$TMP/2"
+	took "$(blocks "$TMP/1" | wc -l)"
+	# In chunks of few blocks, and all at once.
+	for m in "$memory" 1G; do
+		reap-ppl -m "$MODEL" --no-history --memory "$m" --resume "$TMP/3" "$TOKENS" 2>"$TMP/said" | cmp - "$EVAL"
+		took "$(blocks "$TMP/3" | wc -l)"
+	done
+	reap-ppl -m "$MODEL" --resume "$TMP/3" "$TOKENS" 2>/dev/null | cmp - "$TMP/4"
+	# Of what is there already, nothing is computed.
+	reap-ppl -m "$MODEL" --look 1 --resume "$TMP/4" "$TOKENS" 2>"$TMP/said" | cmp - "$TMP/1"
+	took "$(blocks "$TMP/1" | wc -l)"
+	# And of an interrupted run, too; neither shows in the history.
+	size=$(stat -c %s "$TMP/4")
+	for at in 500 $((size / 3)) $((size - 1)); do
+		head -c "$at" "$TMP/4" >"$TMP/part"
+		reap-ppl -m "$MODEL" --resume "$TMP/part" --resume "$TMP/2" "$TOKENS" 2>/dev/null | cmp - "$TMP/4"
+		reap-ppl -m "$MODEL" --resume "$TMP/2" --resume "$TMP/part" "$TOKENS" 2>/dev/null | cmp - "$TMP/4"
+	done
+	# Half of a whole run is not an earlier look.
+	reap-show "$TMP/4" | jq -c 'select(.block == 3 | not)' | reap-show --encode eval >"$TMP/hole"
+	run bash -c "reap-ppl -q -m $MODEL --resume $TMP/hole $TOKENS >$TMP/out"
+	[ "$status" -eq 3 ]
+	[[ "$output" == *"block 3 of the token stream is not there"* ]]
+}
+
+@test "looks in shards: joined they are the look; one look is taken over by shards of the next" {
+	for l in 1 2; do
+		ppl --look $l "$TOKENS" >"$TMP/look$l"
+		for i in 1 2 3; do
+			ppl --look $l --shard $i/3 "$TOKENS" >"$TMP/$l.$i"
+		done
+		reap-ppl --merge --no-history "$TMP/$l".? | cmp - "$TMP/look$l"
+	done
+	for i in 1 2 3; do
+		ppl --shard $i/3 --resume "$TMP/look2" "$TOKENS" >"$TMP/$i"
+		ppl --shard $i/3 --resume "$TMP/2.$i" "$TOKENS" | cmp - "$TMP/$i"
+	done
+	reap-ppl --merge --no-history "$TMP/1" "$TMP/2" "$TMP/3" | cmp - "$EVAL"
+	fails 1 "$TMP/2.3: blocks: of look 2, but $TMP/1.1 has of look 1" reap-ppl --merge "$TMP/1.1" "$TMP/1.2" "$TMP/2.3"
+}
+
+@test "an eval that has other blocks than its look is refused" {
+	ppl --look 1 "$TOKENS" >"$TMP/look"
+	reap-show "$EVAL" | jq -c 'if .t == "meta" then .look = 1 else . end' | reap-show --encode eval >"$TMP/all"
+	fails 3 "is not among the blocks of look 1" reap-gate "$TMP/look" "$TMP/all"
+	reap-show "$TMP/look" | jq -c 'if .t == "meta" then .look = 4 else . end' | reap-show --encode eval >"$TMP/four"
+	fails 3 "look" reap-gate "$TMP/four" "$TMP/four"
+	reap-show "$TMP/look" | jq -c 'if .t == "meta" then .tokens = 0 else select(.t != "tokens") end' | reap-show --encode eval >"$TMP/bare"
+	fails 3 "look: 1, without tokens" reap-gate "$TMP/bare" "$TMP/bare"
+}
+
 @test "resuming from another run is refused" {
 	fails 1 "bins" reap-ppl -m "$MODEL" --bins 8x8 --resume "$EVAL" "$TOKENS"
-	fails 1 "shard" reap-ppl -m "$MODEL" --shard 2/2 --resume "$EVAL" "$TOKENS"
+	ppl --shard 1/2 "$TOKENS" >"$TMP/shard"
+	fails 1 "shard 1, but this run has 2" reap-ppl -m "$MODEL" --shard 2/2 --resume "$TMP/shard" "$TOKENS"
+	ppl --no-tokens "$TOKENS" >"$TMP/bare"
+	fails 1 "shards 1, but this run has 2" reap-ppl -m "$MODEL" --no-tokens --shard 1/2 --resume "$TMP/bare" "$TOKENS"
 	local other
 	other=$(other_backend reap-ppl)
 	REAP_GEMM=$other REAP_CPU=scalar fails 1 \

@@ -127,7 +127,7 @@ static int take_block(struct intake *in, const struct reap_rec *rec, struct reap
 		(rc = reap_get_block(rec, &b, &in->storage[in->n], e)) != REAP_OK ||
 		(rc = reap_book_block(in->book, rec->stream, &b, e)) != REAP_OK)
 		return rc;
-	if (b.index % in->o->shards != in->o->shard - 1)
+	if (b.index % in->o->shards != in->o->shard - 1 || !reap_look_has(in->o->look, b.index))
 		return REAP_OK;
 	if (b.len > in->model->cfg.max_context)
 		return reap_fail(e, REAP_EFAIL,

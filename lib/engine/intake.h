@@ -9,12 +9,13 @@
 
 #include "lib/base/hash.h"
 #include "lib/engine/engine.h"
+#include "lib/stream/look.h"
 #include "lib/stream/source.h"
 
 /* What the caller does with it; NULL where it does nothing.  Calls come in stream
  * order. */
 struct reap_intake_calls {
-	/* A block of the shard, before it is queued; with *skip set it is not run. */
+	/* A block of the shard and look, before it is queued; with *skip set it is not run. */
 	int (*block)(void *arg, const struct reap_block *b, bool *skip, struct reap_err *e);
 	/* Of block b. */
 	int (*route)(void *arg, const struct reap_block *b, const struct reap_route *r,
@@ -32,6 +33,7 @@ struct reap_intake_calls {
 
 struct reap_intake_opts {
 	uint32_t shard, shards;  /* blocks with index % shards == shard - 1 */
+	uint32_t look;           /* and of this look (lib/stream/look.h); 0: all */
 	struct reap_progress *p; /* NULL allowed; told of tokens of the whole run */
 	uint64_t stream_bytes;   /* of the token stream, to foresee the end; 0: not known */
 };

@@ -53,6 +53,19 @@ int reap_agree_meta(const char *an, const struct reap_eval_meta *a, const char *
 	return reap_agree_f64("logp_max", an, a->logp_max, bn, b->logp_max, e);
 }
 
+static const char *look_name(const struct reap_eval_meta *m)
+{
+	static const char *const names[REAP_LOOKS] = {"all", "of look 1", "of look 2", "of look 3"};
+
+	return names[m->look];
+}
+
+int reap_agree_look(const char *an, const struct reap_eval_meta *a, const char *bn,
+	const struct reap_eval_meta *b, struct reap_err *e)
+{
+	return reap_agree_str("blocks:", an, look_name(a), bn, look_name(b), e);
+}
+
 int reap_agree_data(const char *an, const struct reap_metrics *a, const char *bn,
 	const struct reap_metrics *b, struct reap_err *e)
 {

@@ -15,9 +15,13 @@ REAP_MUST_CHECK int reap_agree_f64(const char *what, const char *a_name, double 
 REAP_MUST_CHECK int reap_agree_str(const char *what, const char *a_name, const char *a,
 	const char *b_name, const char *b, struct reap_err *e);
 
-/* The settings that change what a metric means: not shard, tokens and backend, but
+/* The settings that change what a metric means: not shard, look, tokens and backend, but
  * whether both are coarse. */
 REAP_MUST_CHECK int reap_agree_meta(const char *a_name, const struct reap_eval_meta *a,
+	const char *b_name, const struct reap_eval_meta *b, struct reap_err *e);
+
+/* The look whose blocks there are. */
+REAP_MUST_CHECK int reap_agree_look(const char *a_name, const struct reap_eval_meta *a,
 	const char *b_name, const struct reap_eval_meta *b, struct reap_err *e);
 
 /* The data of a (pack, seq_len), whatever part of it was scored. */

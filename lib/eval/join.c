@@ -72,6 +72,7 @@ static int check_set(const struct head *h, size_t n, struct reap_err *e)
 			     &reap_reader_header(h[i].shard->reader)->model, h[0].name,
 			     &reap_reader_header(h[0].shard->reader)->model, e)) != REAP_OK ||
 			(rc = reap_agree_meta(h[i].name, m, h[0].name, first, e)) != REAP_OK ||
+			(rc = reap_agree_look(h[i].name, m, h[0].name, first, e)) != REAP_OK ||
 			(rc = reap_agree_u64("tokens", h[i].name, m->tokens, h[0].name,
 				 first->tokens, e)) != REAP_OK ||
 			(rc = reap_agree_u64("shards", h[i].name, m->shards, h[0].name,
@@ -114,10 +115,10 @@ static int merge_metrics(struct reap_writer *w, const struct reap_eval_meta *met
 			reap_metrics_merge(&sum, g, &part);
 		reap_metrics_free(&part);
 	}
-	if (rc == REAP_OK && sum.kept_tokens == 0)
+	if (rc == REAP_OK && sum.kept_tokens == 0 && reap_meta_is_whole(meta))
 		rc = reap_fail(e, REAP_EFAIL, "%s, length %u: no token to score", sum.pack,
 			sum.seq_len);
-	if (rc == REAP_OK)
+	if (rc == REAP_OK && reap_meta_is_whole(meta))
 		rc = reap_agree_u64("scored_blocks", "the shards together", sum.scored_blocks,
 			"the token stream", sum.blocks, e);
 	if (rc == REAP_OK) {

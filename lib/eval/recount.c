@@ -67,6 +67,10 @@ int reap_recount_tokens(struct reap_recount *r, const struct reap_rec *rec,
 	if (!r->meta->tokens)
 		return reap_rec_fail(rec, "t", e,
 			"tokens in an eval whose meta says there are none");
+	if (!reap_look_has(r->meta->look, t->block))
+		return reap_rec_fail(rec, "block", e,
+			"%llu is not among the blocks of look %u, which the meta names",
+			(unsigned long long)t->block, r->meta->look);
 	if ((c = find(r, t->pack, t->seq_len, e)) == NULL)
 		return e->code;
 	for (uint32_t i = 0; i < t->n; i++)
@@ -132,7 +136,7 @@ static int check_tokens(const struct reap_recount *r, const struct reap_rec *rec
 		what = "sums";
 	else if (memcmp(m->hist2d, is->hist2d, bins * sizeof(*m->hist2d)) != 0)
 		what = "hist2d";
-	else if (r->meta->shards == 1 && strcmp(m->blocks_sha256, hex) != 0)
+	else if (reap_meta_is_whole(r->meta) && strcmp(m->blocks_sha256, hex) != 0)
 		what = "blocks_sha256";
 	return what == NULL
 		? REAP_OK

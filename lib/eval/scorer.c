@@ -9,6 +9,11 @@
 #include "lib/base/mem.h"
 #include "lib/eval/agree.h"
 
+struct reap_held {
+	uint64_t block;
+	size_t bytes;
+};
+
 int reap_scorer_open(struct reap_scorer *s, struct reap_writer *w,
 	const struct reap_eval_meta *meta, struct reap_err *e)
 {
@@ -30,6 +35,8 @@ void reap_scorer_close(struct reap_scorer *s)
 	free(s->entropy);
 	free(s->best);
 	free(s->channel);
+	free(s->held);
+	free(s->held_raw);
 	for (size_t i = 0; i < s->open_count; i++)
 		reap_metrics_free(&s->open[i]);
 	free(s->open);
@@ -85,7 +92,45 @@ static int add_tokens(struct reap_scorer *s, const struct reap_eval_tokens *t, s
 		reap_metrics_add(m, &s->grid, t->nll[i], t->entropy[i], t->best[i] == t->ids[i]);
 	m->scored_blocks++;
 	m->outliers += t->outliers;
-	return s->meta.tokens ? reap_put_eval_tokens(s->w, t, e) : REAP_OK;
+	return REAP_OK;
+}
+
+static int hold(struct reap_scorer *s, uint64_t block, const struct reap_rec *rec,
+	struct reap_err *e)
+{
+	if (!reap_grow(&s->held, &s->held_cap, s->held_count + 1, sizeof(*s->held)) ||
+		!reap_grow(&s->held_raw, &s->held_raw_cap, s->held_bytes + rec->len, 1))
+		return reap_fail_memory(e, "the blocks that are taken over");
+	memcpy(s->held_raw + s->held_bytes, rec->raw, rec->len);
+	s->held_bytes += rec->len;
+	s->held[s->held_count++] = (struct reap_held){block, rec->len};
+	return REAP_OK;
+}
+
+/* Pass on what is held of blocks before this one. */
+static int release(struct reap_scorer *s, uint64_t before, struct reap_err *e)
+{
+	size_t n = 0, bytes = 0;
+	int rc = REAP_OK;
+
+	for (; n < s->held_count && s->held[n].block < before && rc == REAP_OK; n++) {
+		const struct reap_rec rec = {.raw = s->held_raw + bytes, .len = s->held[n].bytes};
+
+		rc = reap_write_raw(s->w, &rec, e);
+		bytes += rec.len;
+	}
+	if (n == 0)
+		return rc;
+	s->held_count -= n;
+	s->held_bytes -= bytes;
+	memmove(s->held, s->held + n, s->held_count * sizeof(*s->held));
+	memmove(s->held_raw, s->held_raw + bytes, s->held_bytes);
+	return rc;
+}
+
+int reap_scorer_catch_up(struct reap_scorer *s, struct reap_err *e)
+{
+	return release(s, UINT64_MAX, e);
 }
 
 /* The record of a block that has no tokens yet, with room for n of them. */
@@ -118,8 +163,8 @@ static void put_token(struct reap_scorer *s, const struct reap_block *b, uint32_
 	t->n++;
 }
 
-int reap_scorer_tokens(struct reap_scorer *s, const struct reap_block *b, const char *name,
-	const struct reap_eval_tokens *t, struct reap_err *e)
+int reap_scorer_tokens(struct reap_scorer *s, const struct reap_block *b,
+	const struct reap_rec *rec, const struct reap_eval_tokens *t, struct reap_err *e)
 {
 	struct reap_eval_tokens mine;
 	int rc = begin_tokens(s, b, b->len, &mine, e);
@@ -129,8 +174,10 @@ int reap_scorer_tokens(struct reap_scorer *s, const struct reap_block *b, const 
 	for (uint32_t pos = 1; pos < b->len; pos++)
 		if (b->keep[pos])
 			put_token(s, b, pos, &mine);
-	rc = reap_agree_tokens(name, t, "the token stream", &mine, e);
-	return rc == REAP_OK ? add_tokens(s, t, e) : rc;
+	if ((rc = reap_agree_tokens(rec->stream, t, "the token stream", &mine, e)) != REAP_OK ||
+		(rc = add_tokens(s, t, e)) != REAP_OK)
+		return rc;
+	return hold(s, b->index, rec, e);
 }
 
 int reap_scorer_outcome(struct reap_scorer *s, const struct reap_block *b,
@@ -159,7 +206,9 @@ int reap_scorer_outcome(struct reap_scorer *s, const struct reap_block *b,
 		s->best[t.n] = o->best[i];
 		put_token(s, b, pos, &t);
 	}
-	return add_tokens(s, &t, e);
+	if ((rc = release(s, b->index, e)) != REAP_OK || (rc = add_tokens(s, &t, e)) != REAP_OK)
+		return rc;
+	return s->meta.tokens ? reap_put_eval_tokens(s->w, &t, e) : REAP_OK;
 }
 
 static void describe(struct reap_metrics *m, const struct reap_pack_info *p)
@@ -176,22 +225,24 @@ static void describe(struct reap_metrics *m, const struct reap_pack_info *p)
 int reap_scorer_pack(struct reap_scorer *s, const struct reap_pack_info *p, struct reap_err *e)
 {
 	struct reap_metrics *m = find(s, p->pack, p->seq_len, e);
+	const bool whole = reap_meta_is_whole(&s->meta);
 	int rc;
 
 	if (m == NULL)
 		return e->code;
 	describe(m, p);
-	if (m->scored_blocks > m->blocks || (s->meta.shards == 1 && m->scored_blocks != m->blocks))
+	if (m->scored_blocks > m->blocks || (whole && m->scored_blocks != m->blocks))
 		return reap_fail(e, REAP_ESTREAM,
 			"%s, length %u: %" PRIu64 " blocks came, its pack record says %" PRIu64,
 			p->pack, p->seq_len, m->scored_blocks, m->blocks);
-	if (m->kept_tokens == 0 && s->meta.shards == 1)
+	if (m->kept_tokens == 0 && whole)
 		return reap_fail(e, REAP_EFAIL,
 			"%s, length %u: no token to score (%" PRIu64 " kept, %" PRIu64
 			" outside the range)",
 			p->pack, p->seq_len, p->kept, m->dropped_tokens);
 	reap_metrics_finish(m, &s->grid, s->meta.cc_quantile);
-	if ((rc = reap_put_metrics(s->w, &s->meta, m, e)) != REAP_OK)
+	if ((rc = reap_scorer_catch_up(s, e)) != REAP_OK ||
+		(rc = reap_put_metrics(s->w, &s->meta, m, e)) != REAP_OK)
 		return rc;
 	reap_metrics_free(m);
 	*m = s->open[--s->open_count];

@@ -23,6 +23,12 @@ struct reap_scorer {
 	uint32_t *best;
 	uint8_t *channel;
 	size_t cap;
+	/* Records of an earlier run, one after the other: blocks before them are still to come;
+	 * owned. */
+	struct reap_held *held;
+	size_t held_count, held_cap;
+	uint8_t *held_raw;
+	size_t held_bytes, held_raw_cap;
 };
 
 /* Writes the meta record. */
@@ -36,14 +42,17 @@ void reap_scorer_close(struct reap_scorer *s); /* an all-zero one is fine */
 REAP_MUST_CHECK int reap_scorer_outcome(struct reap_scorer *s, const struct reap_block *b,
 	const struct reap_outcome *o, struct reap_err *e);
 
-/* The same for a block whose record an earlier run, called `name` in messages, has
- * written: it must speak of the same tokens. */
+/* The same for a block whose record an earlier run has written: `rec`, which is `t`.  It
+ * must speak of the same tokens.  It is passed on when the outcome of a later block comes,
+ * the pack closes, or by reap_scorer_catch_up(), which is to be called as soon as no outcome
+ * of an earlier block is missing. */
 REAP_MUST_CHECK int reap_scorer_tokens(struct reap_scorer *s, const struct reap_block *b,
-	const char *name, const struct reap_eval_tokens *t, struct reap_err *e);
+	const struct reap_rec *rec, const struct reap_eval_tokens *t, struct reap_err *e);
+REAP_MUST_CHECK int reap_scorer_catch_up(struct reap_scorer *s, struct reap_err *e);
 
 /* Close a pack: write its metrics.  The blocks must be as many as the pack says, or
- * in a shard no more.  Without any token scored this is an error,
- * unless this is one shard of several. */
+ * in a shard or a look no more.  Without any token scored this is an error,
+ * unless this is one shard of several or a look before the last. */
 REAP_MUST_CHECK int reap_scorer_pack(struct reap_scorer *s, const struct reap_pack_info *p,
 	struct reap_err *e);
 

@@ -10,6 +10,11 @@
 
 /* ---- meta ---- */
 
+bool reap_meta_is_whole(const struct reap_eval_meta *m)
+{
+	return m->shards == 1 && m->look == 0;
+}
+
 int reap_put_eval_meta(struct reap_writer *w, const struct reap_eval_meta *m, struct reap_err *e)
 {
 	msgpack_packer *pk = reap_record_begin(w, "meta");
@@ -25,6 +30,8 @@ int reap_put_eval_meta(struct reap_writer *w, const struct reap_eval_meta *m, st
 	reap_put_u64(pk, "shard", m->shard);
 	reap_put_u64(pk, "shards", m->shards);
 	reap_put_str(pk, "backend", m->backend);
+	if (m->look != 0)
+		reap_put_u64(pk, "look", m->look);
 	return reap_record_end(w, e);
 }
 
@@ -52,7 +59,10 @@ int reap_get_eval_meta(const struct reap_rec *rec, struct reap_eval_meta *m, str
 		(rc = reap_rec_u32(rec, NULL, "shards", REAP_MAX_SHARDS, &m->shards, e)) !=
 			REAP_OK ||
 		(rc = reap_rec_str_copy(rec, NULL, "backend", m->backend, sizeof m->backend, e)) !=
-			REAP_OK)
+			REAP_OK ||
+		(reap_rec_find(rec, NULL, "look") != NULL &&
+			(rc = reap_rec_u32(rec, NULL, "look", REAP_LOOKS - 1, &m->look, e)) !=
+				REAP_OK))
 		return rc;
 	m->tokens = tokens == 1;
 	m->log_scale = strcmp(scale, "log") == 0;
@@ -68,6 +78,8 @@ int reap_get_eval_meta(const struct reap_rec *rec, struct reap_eval_meta *m, str
 	if (!isfinite(m->logp_min) || !isfinite(m->logp_max) || m->logp_min >= m->logp_max)
 		return reap_rec_fail(rec, "logp_min", e, "%g..%g is no range", m->logp_min,
 			m->logp_max);
+	if (m->look != 0 && !m->tokens)
+		return reap_rec_fail(rec, "look", e, "%u, without tokens", m->look);
 	if (m->shard < 1 || m->shard > m->shards)
 		return reap_rec_fail(rec, "shard", e, "%u is not within 1..%u", m->shard,
 			m->shards);
@@ -355,7 +367,7 @@ static int check_metrics(const struct reap_rec *rec, const struct reap_eval_meta
 	if (m->scored_blocks > m->blocks)
 		return reap_rec_fail(rec, "scored_blocks", e, "%" PRIu64 " of %" PRIu64,
 			m->scored_blocks, m->blocks);
-	if (meta->shards == 1 && m->scored_blocks != m->blocks)
+	if (reap_meta_is_whole(meta) && m->scored_blocks != m->blocks)
 		return reap_rec_fail(rec, "scored_blocks", e,
 			"only %" PRIu64 " of %" PRIu64 " in an eval that is no shard",
 			m->scored_blocks, m->blocks);

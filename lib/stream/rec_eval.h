@@ -5,7 +5,7 @@
  *   meta:    first: entropy_topk, xbins, ybins, cc_quantile, prob_scale ("linear",
  *            "log"), logp_min, logp_max (the x range when log: log10 p), tokens
  *            (1: `tokens` records follow), shard, shards (1 of 1: whole), backend
- *            (what multiplied the matrices)
+ *            (what multiplied the matrices), look (lib/stream/look.h; absent: all blocks)
  *   tokens:  per block, in stream order: block, block_sha256 (rec_tokens.h), pack,
  *            seq_len, positions u32[n], ids u32[n], nll f32[n], entropy f32[n], best
  *            u32[n] (the argmax), channel u8[n], outliers, and rows u32[m], starts u32[m] where the
@@ -16,6 +16,7 @@
 #ifndef REAP_REC_EVAL_H
 #define REAP_REC_EVAL_H
 
+#include "lib/stream/look.h"
 #include "lib/stream/rec_tokens.h"
 #include "lib/stream/stream.h"
 
@@ -33,8 +34,12 @@ struct reap_eval_meta {
 	double logp_min, logp_max; /* its range then; [0, 1] otherwise */
 	bool tokens;
 	uint32_t shard, shards; /* shard 1..shards */
+	uint32_t look;          /* 1..REAP_LOOKS-1: only the blocks that it has; 0: all */
 	char backend[64];
 };
+
+/* Are all blocks of the token stream scored? */
+bool reap_meta_is_whole(const struct reap_eval_meta *m);
 
 struct reap_eval_tokens {
 	uint64_t block; /* index in the tokens stream */
@@ -67,7 +72,7 @@ struct reap_metrics {
 	uint64_t blocks, rows_seen, tokens, kept;
 	char blocks_sha256[REAP_SHA256_HEX];
 	char rows_sha256[65];
-	/* what was scored: all blocks, or those of the shard */
+	/* what was scored: all blocks, or those of the shard and the look */
 	uint64_t scored_blocks;
 	uint64_t kept_tokens;    /* in the statistics */
 	uint64_t dropped_tokens; /* outside the x range (log scale only): in none */
