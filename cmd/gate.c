@@ -22,16 +22,18 @@ static const char usage[] =
 	"      --tokens FILE    the token stream that both evals were made from, and\n"
 	"  -t, --tokenizer FILE the tokenizer.json, or model, that reads it: the worst tokens\n"
 	"                       with their text\n"
+	"      --last-look      the evals of all blocks end looks that could have decided before\n"
 	"      --rule min|max   of the absolute and the relative limit of dPPL the\n"
 	"                       smaller or the larger (default: the gates file's)\n" TOOL_USAGE_STD
 	"Exit status: 0 PASS, 4 FAIL or UNDECIDED.\n";
 
-enum { OPT_RULE = TOOL_OWN, OPT_TOKENS };
+enum { OPT_RULE = TOOL_OWN, OPT_TOKENS, OPT_LAST_LOOK };
 
 struct opts {
 	const char *gates, *markdown, *json, *rule;
 	const char *tokens, *tokenizer;
 	const char *base, *pruned;
+	bool last_look;
 };
 
 typedef int report_fn(FILE *f, const struct reap_pair *p, const struct reap_gates *g,
@@ -72,7 +74,7 @@ static int read_pair(const struct opts *o, struct reap_pair *p, struct reap_err 
 		(rc = tool_input(o->pruned, &pruned, &name, e)) != REAP_OK ||
 		(rc = reap_reader_open(&right, pruned, name, REAP_KIND_EVAL, e)) != REAP_OK)
 		goto out;
-	rc = reap_pair_read(p, left, right, e);
+	rc = reap_pair_read(p, left, right, o->last_look, e);
 out:
 	reap_reader_close(left);
 	reap_reader_close(right);
@@ -146,6 +148,7 @@ int main(int argc, char *argv[])
 		{"json", required_argument, NULL, 'j'},
 		{"tokens", required_argument, NULL, OPT_TOKENS},
 		{"tokenizer", required_argument, NULL, 't'},
+		{"last-look", no_argument, NULL, OPT_LAST_LOOK},
 		{"rule", required_argument, NULL, OPT_RULE},
 		TOOL_LONG,
 		{NULL, 0, NULL, 0},
@@ -171,6 +174,9 @@ int main(int argc, char *argv[])
 			break;
 		case 't':
 			o.tokenizer = optarg;
+			break;
+		case OPT_LAST_LOOK:
+			o.last_look = true;
 			break;
 		case OPT_RULE:
 			(void)tool_choice("--rule", optarg, "min|max");

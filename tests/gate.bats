@@ -114,6 +114,61 @@ with_rows() {
 	done
 }
 
+@test "looks: wider intervals, units of the look, and what was seen is said" {
+	local l
+	for l in 1 2 3 0; do
+		eval_of --seq-lens 1024 --blocks 400 --look $l >"$TMP/base"
+		eval_of --seq-lens 1024 --blocks 400 --look $l --id pruned --shift 0.02 --noise 0.1 >"$TMP/pruned"
+		gate "$TMP/base" "$TMP/pruned" --json "$TMP/$l" --markdown "$TMP/$l.md"
+		echo "$output" >"$TMP/$l.txt"
+	done
+	gate --last-look "$TMP/base" "$TMP/pruned" --json "$TMP/4" --markdown "$TMP/4.md"
+	echo "$output" >"$TMP/4.txt"
+	jq -e '.look == null' "$TMP/0"
+	run grep -i look "$TMP/0.txt" "$TMP/0.md"
+	[ "$status" -eq 1 ]
+	grep -q '| 95% interval |' "$TMP/0.md"
+	[ "$(jq -c '[.look.number, .look.of, .rows[0].units, (.look.level * 1e4 | round)]' "$TMP"/{1,2,3,4} | paste -sd' ')" = \
+		"[1,4,50,9978] [2,4,100,9971] [3,4,200,9916] [4,4,400,9634]" ]
+	jq -se 'map(.look.of_tokens) | unique | length == 1' "$TMP"/{1,2,3,4}
+	jq -e '.look.tokens == .rows[0].left.kept_tokens and (.look.tokens / .look.of_tokens * 8 | . > 0.95 and . < 1.05)' "$TMP/1"
+	jq -e '.look.tokens == .look.of_tokens' "$TMP/4"
+	[ "$(sed -n 's/^\(look . of 4: \).*tokens, /\1/p' "$TMP"/{1,4}.txt | paste -sd' ')" = \
+		"look 1 of 4: intervals of 99.78% look 4 of 4: intervals of 96.34%" ]
+	grep -q '^At look 1 of 4: .* tokens, intervals of 99.78%.$' "$TMP/1.md"
+	grep -q '| 99.78% interval |' "$TMP/1.md"
+	# The same units, judged once and at the last look: the same values, 7% wider.
+	jq -se '.[0].checks[0].value == .[1].checks[0].value and
+		([.[].rows[0] | .d_ppl_ci[1] - .d_ppl] | .[1] / .[0] | . > 1.06 and . < 1.1)' "$TMP/0" "$TMP/4"
+}
+
+@test "looks: too few units pass nothing yet; a pack of which nothing was scored is undecided" {
+	loss=(--seq-lens 1024 --shift 0.0001 --noise 0)
+	jq '.thresholds.max_js2d = 0.5' "$GATES" >"$TMP/gates"
+	for l in 1 2; do
+		eval_of --seq-lens 1024 --blocks 200 --look $l >"$TMP/base"
+		eval_of --blocks 200 --look $l "${loss[@]}" >"$TMP/pruned"
+		run reap-gate -g "$TMP/gates" "$TMP/base" "$TMP/pruned"
+		[[ "${lines[0]}" == "$([ $l -eq 1 ] && echo UNDECIDED || echo PASS)"* ]]
+	done
+	eval_of --seq-lens 1024,2048 --blocks 3 --look 1 >"$TMP/base"
+	eval_of --seq-lens 1024,2048 --blocks 3 --look 1 --shift 0.5 >"$TMP/pruned"
+	[ "$(reap-show -t tokens "$TMP/base" | jq .seq_len)" = 2048 ]
+	gate "$TMP/base" "$TMP/pruned" --json "$TMP/j" --markdown "$TMP/md"
+	[ "$status" -eq 4 ]
+	[[ "${lines[0]}" == UNDECIDED* ]]
+	[[ "$output" == *"undecided: none of its tokens was scored yet"* ]]
+	jq -e '.checks[0] | .seq_len == 1024 and .verdict == "UNDECIDED" and .interval == null' "$TMP/j"
+}
+
+@test "looks of a pair: both the same, and with tokens" {
+	eval_of --seq-lens 1024 --blocks 20 >"$TMP/base"
+	eval_of --seq-lens 1024 --blocks 20 --look 3 >"$TMP/half"
+	fails 1 "half: blocks: of look 3, but $TMP/base has all" reap-gate "$TMP/base" "$TMP/half"
+	eval_of --seq-lens 1024 --blocks 20 --no-tokens >"$TMP/bare"
+	fails 1 "bare: holds no tokens" reap-gate --last-look "$TMP/bare" "$TMP/bare"
+}
+
 @test "both gate rules: min and max of the absolute and the relative limit" {
 	# ppl of the base is about 7: 5% of it is 0.35, the absolute limit 0.25
 	pair

@@ -277,8 +277,8 @@ static void ask(struct reap_check *c, const struct reap_pair_row *r, const struc
 			c->more_tokens = (uint64_t)(ceil(more / unit) * unit);
 			break;
 		}
-	c->more_blocks =
-		(uint64_t)ceil((double)c->more_tokens * (double)r->left.blocks / (double)r->tokens);
+	c->more_blocks = (uint64_t)ceil(
+		(double)c->more_tokens * (double)r->left.scored_blocks / (double)r->tokens);
 }
 
 /* ---- one row ---- */
@@ -301,10 +301,6 @@ static bool enough_to_pass(const struct reap_pair_row *r, const struct reap_inte
 static void judge_difference(struct reap_check *c, const struct reap_interval *ci,
 	const struct reap_pair_row *r, struct outlook o)
 {
-	if (!r->paired) {
-		c->code = c->value_ok ? REAP_PASS : REAP_FAIL;
-		return;
-	}
 	c->has_interval = ci->known;
 	c->lo = ci->lo;
 	c->hi = ci->hi;
@@ -325,10 +321,6 @@ static void judge_js2d(struct reap_check *c, const struct reap_pair_row *r)
 	double floor = fmax(r->floor_left, r->floor_right);
 	struct outlook o = {.noise = r->js2d_noise, .floor = floor};
 
-	if (!r->paired) {
-		c->code = c->value_ok ? REAP_PASS : REAP_FAIL;
-		return;
-	}
 	c->has_interval = ci->known;
 	c->lo = fmax(0, ci->lo - floor);
 	c->hi = ci->hi;
@@ -341,7 +333,8 @@ static void judge_js2d(struct reap_check *c, const struct reap_pair_row *r)
 		ask(c, r, ci, &o);
 }
 
-static void judge_row(const struct reap_gates *g, const struct reap_pair_row *r,
+/* `look`: that of the pair, which may have nothing of a row yet. */
+static void judge_row(const struct reap_gates *g, const struct reap_pair_row *r, uint32_t look,
 	struct reap_judged *j)
 {
 	const double value[REAP_CHECKS] = {r->d_ppl, r->d_cc, r->d_mean_p, r->js2d};
@@ -355,13 +348,16 @@ static void judge_row(const struct reap_gates *g, const struct reap_pair_row *r,
 		c->value = value[i];
 		c->limit = limit[i];
 		c->value_ok = fabs(value[i]) <= limit[i];
-		if (i == REAP_CHECK_JS2D)
+		if (!r->paired)
+			c->code = look != 0 ? REAP_UNDECIDED : c->value_ok ? REAP_PASS : REAP_FAIL;
+		else if (i == REAP_CHECK_JS2D)
 			judge_js2d(c, r);
 		else
 			judge_difference(c, ci[i], r,
 				i == REAP_CHECK_CC
 					? (struct outlook){.moves = r->cc_moves,
-						  .rare = 1.01 * REAP_PAIR_RARE / (double)r->tokens}
+						  .rare = 1.01 * reap_pair_rare(ci[i]->z) /
+							  (double)r->tokens}
 					: (struct outlook){.rare = 0});
 	}
 }
@@ -533,8 +529,8 @@ int reap_gates_judge(const struct reap_gates *g, const struct reap_pair *p, stru
 		if (!chosen(g, &p->rows[i], c))
 			continue;
 		v->judged[v->count].row = i;
-		v->intervals &= p->rows[i].paired;
-		judge_row(g, &p->rows[i], &v->judged[v->count++]);
+		v->intervals &= p->rows[i].paired || p->look != 0;
+		judge_row(g, &p->rows[i], p->look, &v->judged[v->count++]);
 	}
 	settle(v);
 	note_pair(p, v);

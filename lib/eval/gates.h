@@ -6,13 +6,13 @@
  * js2d.  The limit of |d_ppl| is the smaller (gate_rule "min", the original's) or
  * the larger ("max") of max_abs_delta_ppl and max_rel_delta_ppl * ppl of the base.
  *
- * The original compares the values.  Here a difference passes when its whole 95%
- * interval lies within the limit, fails when all of it lies beyond, and is
- * undecided otherwise.  js2d is biased upwards by sampling noise: its interval
- * begins lower by the larger noise floor.  Units that are worth fewer than REAP_PASS_UNITS of
- * one size, rounded, pass nothing, whatever the interval.  The pair FAILs when a figure fails,
- * else is UNDECIDED when one is undecided, else PASSes.  Evals without tokens have no
- * intervals: then the values are compared, as in the original.
+ * The original compares the values.  Here a difference passes when its whole interval (of 95%,
+ * or what its look asks for: lib/eval/spending.h) lies within the limit, fails when all of it
+ * lies beyond, and is undecided otherwise.  js2d is biased upwards by sampling noise: its
+ * interval begins lower by the larger noise floor.  Units that are worth fewer than
+ * REAP_PASS_UNITS of one size, rounded, pass nothing, whatever the interval.  The pair FAILs
+ * when a figure fails, else is UNDECIDED when one is undecided, else PASSes.  Evals without
+ * tokens have no intervals: then the values are compared, as in the original.
  */
 #ifndef REAP_GATES_H
 #define REAP_GATES_H
@@ -54,7 +54,7 @@ const char *reap_check_name(int check);                    /* "dPPL", "dCC", "dm
 struct reap_check {
 	double value; /* signed; js2d is >= 0 */
 	bool has_interval;
-	double lo, hi; /* 95% */
+	double lo, hi;
 	double limit;
 	bool value_ok; /* |value| <= limit: the original's answer */
 	enum reap_outcome_code code;

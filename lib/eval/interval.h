@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * How sure a figure is: 95% intervals from the units that a row of a comparison is
- * made of.
+ * How sure a figure is: intervals from the units that a row of a comparison is made of, of
+ * 95% or, where a verdict is looked for more than once, of more (lib/eval/spending.h).
  *
  * Tokens of a document share their text, so units (documents, or blocks where the
  * documents are not known), not tokens, are what is independent.  A figure follows
@@ -46,8 +46,9 @@ enum {
 };
 
 struct reap_interval {
-	bool known;         /* there are enough units, and more than one matters */
-	double lo, hi;      /* 95% */
+	bool known; /* there are enough units, and more than one matters */
+	double lo, hi;
+	double z;           /* the ends of a normal one are so many standard errors off */
 	double se;          /* standard error; NaN when fewer than 3 units have something */
 	double units;       /* that have something for the figure */
 	double sized;       /* as many of one size are they worth */
@@ -60,9 +61,10 @@ struct reap_interval {
 typedef void (*reap_figures_fn)(const double *sums, double *figures);
 
 /* rows: (units, columns), neighbours one after the other; column `size` is how large a unit
- * is.  Fills out[figures], figures <= REAP_INTERVAL_MAX_FIGURES. */
+ * is; z as above.  Fills out[figures], figures <= REAP_INTERVAL_MAX_FIGURES. */
 REAP_MUST_CHECK int reap_intervals(const double *rows, size_t units, size_t columns, size_t size,
-	reap_figures_fn fn, size_t figures, struct reap_interval *out, struct reap_err *e);
+	reap_figures_fn fn, size_t figures, double z, struct reap_interval *out,
+	struct reap_err *e);
 
 /* How far above (side 1) or below (-1) the figure the interval of `times` as many units
  * of the same kind would end. */

@@ -9,6 +9,7 @@
 #include "lib/base/mem.h"
 #include "lib/eval/agree.h"
 #include "lib/eval/recount.h"
+#include "lib/eval/spending.h"
 
 /* One stream while it is read. */
 struct side {
@@ -32,12 +33,28 @@ struct desk {
 
 static int check_metas(const struct side s[SIDES], struct reap_err *e)
 {
+	int rc;
+
 	for (int i = 0; i < SIDES; i++)
 		if (s[i].meta->shards != 1)
 			return reap_fail(e, REAP_EFAIL,
 				"%s: is shard %u of %u: join the shards with reap-ppl --merge",
 				s[i].name, s[i].meta->shard, s[i].meta->shards);
-	return reap_agree_meta(s[RIGHT].name, s[RIGHT].meta, s[LEFT].name, s[LEFT].meta, e);
+	if ((rc = reap_agree_meta(s[RIGHT].name, s[RIGHT].meta, s[LEFT].name, s[LEFT].meta, e)) !=
+		REAP_OK)
+		return rc;
+	return reap_agree_look(s[RIGHT].name, s[RIGHT].meta, s[LEFT].name, s[LEFT].meta, e);
+}
+
+/* A look judges by intervals. */
+static int check_tokens(const struct side s[SIDES], struct reap_err *e)
+{
+	for (int i = 0; i < SIDES; i++)
+		if (!s[i].meta->tokens)
+			return reap_fail(e, REAP_EFAIL,
+				"%s: holds no tokens, and without intervals no look decides",
+				s[i].name);
+	return REAP_OK;
 }
 
 static int read_meta(struct side *s, struct reap_err *e)
@@ -99,7 +116,7 @@ static int add_block(struct desk *d, struct side s[SIDES], struct reap_err *e)
 }
 
 static int finish_row(struct reap_pair_row *row, struct desk *d, struct side s[SIDES], bool paired,
-	struct reap_err *e)
+	double z, struct reap_err *e)
 {
 	struct reap_metrics *l = &row->left, *r = &row->right;
 	struct reap_pair_work *w;
@@ -117,11 +134,11 @@ static int finish_row(struct reap_pair_row *row, struct desk *d, struct side s[S
 		return REAP_OK;
 	if ((w = find_work(d, l->pack, l->seq_len)) == NULL)
 		return reap_fail_memory(e, "a row");
-	if (w->blocks != l->blocks || w->tokens != l->kept_tokens + l->dropped_tokens)
+	if (w->blocks != l->scored_blocks || w->tokens != l->kept_tokens + l->dropped_tokens)
 		return reap_rec_fail(&s[LEFT].rec, "kept_tokens", e,
 			"%s %u: %zu blocks with %zu tokens came before", l->pack, l->seq_len,
 			w->blocks, w->tokens);
-	rc = reap_pair_row_units(row, w, &d->grid, s[LEFT].meta->cc_quantile, e);
+	rc = reap_pair_row_units(row, w, &d->grid, s[LEFT].meta->cc_quantile, z, e);
 	reap_pair_work_free(w);
 	*w = d->work[--d->count];
 	return rc;
@@ -167,13 +184,14 @@ static int read_rows(struct reap_pair *p, struct side s[SIDES], struct desk *d, 
 			continue;
 		}
 		if ((rc = add_row(p, &cap, &row, e)) != REAP_OK ||
-			(rc = finish_row(row, d, s, paired, e)) != REAP_OK)
+			(rc = finish_row(row, d, s, paired, reap_spending_z(p->look), e)) !=
+				REAP_OK)
 			return rc;
 	}
 }
 
 int reap_pair_read(struct reap_pair *p, struct reap_reader *left, struct reap_reader *right,
-	struct reap_err *e)
+	bool last_look, struct reap_err *e)
 {
 	struct side s[SIDES] = {
 		{.reader = left, .name = reap_reader_name(left), .meta = &p->left_meta},
@@ -191,8 +209,13 @@ int reap_pair_read(struct reap_pair *p, struct reap_reader *left, struct reap_re
 	snprintf(p->right_file, sizeof(p->right_file), "%s", s[RIGHT].name);
 	if ((rc = read_meta(&s[LEFT], e)) == REAP_OK && (rc = read_meta(&s[RIGHT], e)) == REAP_OK &&
 		(rc = check_metas(s, e)) == REAP_OK &&
-		(rc = reap_grid_init(&d.grid, &p->left_meta, e)) == REAP_OK &&
-		(rc = read_rows(p, s, &d, e)) == REAP_OK && p->count == 0)
+		(rc = reap_grid_init(&d.grid, &p->left_meta, e)) == REAP_OK) {
+		p->look = p->left_meta.look == 0 && last_look ? REAP_LOOKS : p->left_meta.look;
+		rc = p->look == 0 ? REAP_OK : check_tokens(s, e);
+		if (rc == REAP_OK)
+			rc = read_rows(p, s, &d, e);
+	}
+	if (rc == REAP_OK && p->count == 0)
 		rc = reap_fail(e, REAP_ESTREAM, "%s: an eval without a metrics record",
 			s[LEFT].name);
 	for (size_t i = 0; i < d.count; i++)
@@ -206,6 +229,15 @@ int reap_pair_read(struct reap_pair *p, struct reap_reader *left, struct reap_re
 	if (rc != REAP_OK)
 		reap_pair_free(p);
 	return rc;
+}
+
+void reap_pair_seen(const struct reap_pair *p, uint64_t *seen, uint64_t *all)
+{
+	*seen = *all = 0;
+	for (size_t i = 0; i < p->count; i++) {
+		*seen += p->rows[i].left.kept_tokens + p->rows[i].left.dropped_tokens;
+		*all += p->rows[i].left.kept;
+	}
 }
 
 void reap_pair_free(struct reap_pair *p)

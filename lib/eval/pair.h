@@ -21,7 +21,6 @@
 enum {
 	REAP_PAIR_POSITIONS = 17, /* 1-15, 16-31, 32-63, ... by powers of two */
 	REAP_PAIR_WORST = 12,
-	REAP_PAIR_RARE = 3, /* the rule of three: none seen in n leaves 3/n possible at 95% */
 };
 
 /* A part of a row's tokens: a channel or a range of positions. */
@@ -46,7 +45,7 @@ struct reap_pair_row {
 	double d_ppl, d_cc, d_mean_p, js2d;
 	double cc_at_base, d_cc_at_base; /* the right model at the left's thresholds */
 
-	bool paired;    /* the rest is filled in: both evals hold tokens */
+	bool paired;    /* the rest is filled in: both evals hold tokens of it */
 	bool identical; /* every token has the same nll, entropy and argmax */
 	uint64_t tokens;
 	uint64_t units;
@@ -69,6 +68,7 @@ struct reap_pair {
 	struct reap_model_id left_model, right_model;
 	char left_file[256], right_file[256]; /* the streams' names, cut to fit */
 	struct reap_eval_meta left_meta, right_meta;
+	uint32_t look; /* of a verdict that may stop, 1..REAP_LOOKS; 0: it is looked for once */
 	struct reap_pair_row *rows; /* as in the streams; owned */
 	size_t count;
 	bool words; /* the worst tokens have theirs */
@@ -76,13 +76,21 @@ struct reap_pair {
 
 /* Read both streams after their headers.  Refused, naming both values, unless
  * entropy_topk, bins, scale, quantile, packs, sequence lengths, rows_sha256,
- * blocks and tokens agree; so is a single shard. */
+ * blocks, looks and tokens agree; so is a single shard.  `last_look`: evals of all blocks end
+ * looks that could have decided before. */
 REAP_MUST_CHECK int reap_pair_read(struct reap_pair *p, struct reap_reader *left,
-	struct reap_reader *right, struct reap_err *e);
+	struct reap_reader *right, bool last_look, struct reap_err *e);
 /* The text of the worst tokens, from the token stream that both evals were made from. */
 REAP_MUST_CHECK int reap_pair_words(struct reap_pair *p, struct reap_reader *tokens,
 	const struct reap_bpe *bpe, struct reap_err *e);
 void reap_pair_free(struct reap_pair *p); /* an all-zero one is fine */
+
+/* How many tokens were scored, and how many the token stream has to score; of all rows. */
+void reap_pair_seen(const struct reap_pair *p, uint64_t *seen, uint64_t *all);
+
+/* Where none of n tokens is seen, so many in n may still be: by the rule of three 3 at 95%,
+ * and accordingly more where intervals are wider (struct reap_interval). */
+double reap_pair_rare(double z);
 
 /* First position of bucket i, and one past its last. */
 uint32_t reap_pair_position_from(unsigned bucket);

@@ -2,7 +2,7 @@
  *
  * What a comparison is made of: sums over units (pair_work.c), the figures and intervals
  * of a row, which follow from these (pair_row.c), and the streams that they are read from
- * (pair.c).  Nobody else includes this.
+ * (pair.c).  Nobody else includes this but tests.
  */
 #ifndef REAP_PAIR_PARTS_H
 #define REAP_PAIR_PARTS_H
@@ -71,8 +71,8 @@ void reap_pair_work_finish(struct reap_pair_work *w, const struct reap_grid *g,
 /* What the metrics of both sides alone tell. */
 void reap_pair_row_metrics(struct reap_pair_row *row, const struct reap_grid *g);
 
-/* What the units tell. */
+/* What the units tell, with intervals of this z. */
 REAP_MUST_CHECK int reap_pair_row_units(struct reap_pair_row *row, struct reap_pair_work *w,
-	const struct reap_grid *g, double cc_quantile, struct reap_err *e);
+	const struct reap_grid *g, double cc_quantile, double z, struct reap_err *e);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/eval/js2d.h"
+#include "lib/eval/spending.h"
 
 enum {
 	FIG_PPL,
@@ -89,12 +90,17 @@ static void fill_group(struct reap_pair_group *g, const double *sums, int group,
 	g->d_nll = (col[2] - col[1]) / col[0];
 }
 
+double reap_pair_rare(double z)
+{
+	return 3 * (log(erfc(z / sqrt(2))) / log(erfc(reap_spending_z(0) / sqrt(2))));
+}
+
 /* Rates of rare tokens: where n tokens show none, or no change, there can still be a
  * few in n, which the units do not know. */
 static void widen_rate(struct reap_interval *i, double value, double n)
 {
-	i->lo = fmin(i->lo, value - REAP_PAIR_RARE / n);
-	i->hi = fmax(i->hi, value + REAP_PAIR_RARE / n);
+	i->lo = fmin(i->lo, value - reap_pair_rare(i->z) / n);
+	i->hi = fmax(i->hi, value + reap_pair_rare(i->z) / n);
 }
 
 /* How far the two models are apart in each half of the units, and each from itself in the
@@ -132,7 +138,7 @@ static void fill_intervals(struct reap_pair_row *row, const struct reap_interval
 }
 
 int reap_pair_row_units(struct reap_pair_row *row, struct reap_pair_work *w,
-	const struct reap_grid *g, double cc_quantile, struct reap_err *e)
+	const struct reap_grid *g, double cc_quantile, double z, struct reap_err *e)
 {
 	double sums[COLUMNS] = {0}, value[FIGURES];
 	struct reap_interval ci[FIGURES];
@@ -144,9 +150,9 @@ int reap_pair_row_units(struct reap_pair_row *row, struct reap_pair_work *w,
 	reap_pair_work_finish(w, g, row);
 	if (w->identical) /* nothing could differ, however few the units */
 		for (int f = 0; f < FIGURES; f++)
-			ci[f] = (struct reap_interval){.known = true};
+			ci[f] = (struct reap_interval){.known = true, .z = z};
 	else if ((rc = reap_intervals(w->sums, w->units.count, COLUMNS, COL_TOKENS, figures,
-			  FIGURES, ci, e)) != REAP_OK)
+			  FIGURES, z, ci, e)) != REAP_OK)
 		return rc;
 	for (size_t u = 0; u < w->units.count; u++)
 		for (int c = 0; c < COLUMNS; c++)

@@ -9,6 +9,7 @@
 
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
+#include "lib/eval/spending.h"
 #include "lib/text/visible.h"
 
 /* Room for an interval or a count as text. */
@@ -67,12 +68,32 @@ static struct text positions(unsigned bucket)
 	return t;
 }
 
-/* What must still be said about an undecided figure, or nothing. */
-static void print_need(FILE *f, const struct reap_check *c)
+/* The share of intervals that hold the truth, in percent. */
+static double percent(const struct reap_pair *p)
+{
+	return 100 * reap_spending_level(p->look);
+}
+
+/* What a verdict that may stop has seen, or nothing; between two texts. */
+static void print_look(FILE *f, const struct reap_pair *p, const char *before, const char *after)
+{
+	uint64_t seen, all;
+
+	if (p->look == 0)
+		return;
+	reap_pair_seen(p, &seen, &all);
+	fprintf(f, "%slook %" PRIu32 " of %d: %s of %s tokens, intervals of %.4g%%%s", before,
+		p->look, REAP_LOOKS, grouped(seen).s, grouped(all).s, percent(p), after);
+}
+
+/* What must still be said about an undecided figure of a row, or nothing. */
+static void print_need(FILE *f, const struct reap_check *c, const struct reap_pair_row *r)
 {
 	if (c->code != REAP_UNDECIDED)
 		return;
-	if (c->more_tokens == 0)
+	if (!r->paired)
+		fprintf(f, "none of its tokens was scored yet");
+	else if (c->more_tokens == 0)
 		fprintf(f, "no number of tokens decides what lies on the limit");
 	else
 		fprintf(f, "about %s more tokens (%s blocks) should decide it",
@@ -90,11 +111,13 @@ void reap_report_text(FILE *f, const struct reap_pair *p, const struct reap_gate
 		reap_outcome_name(v->code), reap_path_shown(p->right_file), p->right_model.id,
 		p->right_model.experts, reap_path_shown(p->left_file), p->left_model.id,
 		p->left_model.experts, g->name);
+	print_look(f, p, "", "\n");
 	for (size_t i = 0; i < v->count; i++) {
 		const struct reap_pair_row *r = &p->rows[v->judged[i].row];
 
 		fprintf(f, "%s, length %s: %s tokens in %" PRIu64 " blocks", r->left.pack,
-			length(r->left.seq_len).s, grouped(r->left.kept_tokens).s, r->left.blocks);
+			length(r->left.seq_len).s, grouped(r->left.kept_tokens).s,
+			r->left.scored_blocks);
 		if (r->paired && r->units_are_rows)
 			fprintf(f, " of %s documents", grouped(r->units).s);
 		fprintf(f, ", ppl %.4f -> %.4f\n", r->left.ppl, r->right.ppl);
@@ -107,7 +130,7 @@ void reap_report_text(FILE *f, const struct reap_pair *p, const struct reap_gate
 				k->code == REAP_PASS           ? "pass"
 					: k->code == REAP_FAIL ? "FAIL"
 							       : "undecided: ");
-			print_need(f, k);
+			print_need(f, k, r);
 			putc('\n', f);
 		}
 		if (r->paired)
@@ -229,12 +252,13 @@ static const char *intervals_said(const struct reap_pair *p)
 static void print_verdict(FILE *f, const struct reap_pair *p, const struct reap_verdict *v)
 {
 	fprintf(f, "\n## Verdict: %s\n\n", reap_outcome_name(v->code));
+	print_look(f, p, "At ", ".\n\n");
 	for (uint32_t i = 0; i < v->notes; i++)
 		fprintf(f, "- Note: %s\n", v->note[i]);
 	fprintf(f,
-		"%s| pack | seq | figure | value | 95%% interval | limit | verdict |\n"
+		"%s| pack | seq | figure | value | %.4g%% interval | limit | verdict |\n"
 		"|---|---:|---|---:|---:|---:|---|\n",
-		v->notes > 0 ? "\n" : "");
+		v->notes > 0 ? "\n" : "", percent(p));
 	for (size_t i = 0; i < v->count; i++) {
 		const struct reap_pair_row *r = &p->rows[v->judged[i].row];
 
@@ -245,7 +269,7 @@ static void print_verdict(FILE *f, const struct reap_pair *p, const struct reap_
 				length(r->left.seq_len).s, reap_check_name(c), k->value,
 				interval(k->has_interval, k->lo, k->hi, 1, 5).s, k->limit,
 				reap_outcome_name(k->code), k->code == REAP_UNDECIDED ? ": " : "");
-			print_need(f, k);
+			print_need(f, k, r);
 			fprintf(f, " |\n");
 		}
 	}
@@ -260,10 +284,11 @@ static void print_paired(FILE *f, const struct reap_pair *p,
 	const struct reap_pair_row *const *rows)
 {
 	fprintf(f,
-		"\n## Paired Differences (same tokens, 95%% intervals)\n\n"
+		"\n## Paired Differences (same tokens, %.4g%% intervals)\n\n"
 		"| pack | seq | units | tokens | ΔNLL | interval | Δppl interval | Δmean_p interval | "
 		"top1_L | top1_R | top-1 agreement |\n"
-		"|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n");
+		"|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+		percent(p));
 	for (size_t i = 0; i < p->count; i++) {
 		const struct reap_pair_row *r = rows[i];
 
@@ -366,6 +391,8 @@ static void print_worst(FILE *f, const struct reap_pair *p, const struct reap_ve
 {
 	const struct reap_pair_row *w = worst_row(p);
 
+	if (w == NULL)
+		return;
 	fprintf(f,
 		"\n## Worst Pack and Tokens\n\n- Worst pack: %s at %s, ΔNLL %+.5f (%s)\n\n"
 		"| pack | seq | block | position | channel | token id | nll_L | nll_R | Δ |%s\n"

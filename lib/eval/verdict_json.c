@@ -8,6 +8,7 @@
 
 #include "lib/base/io.h"
 #include "lib/base/json.h"
+#include "lib/eval/spending.h"
 #include "lib/eval/verdict.h"
 
 /* The object with a member more, which it takes, or with those of another. */
@@ -190,13 +191,26 @@ static json_t *side(const char *file, const struct reap_model_id *m,
 		(int)m->experts, "arithmetic", meta->backend);
 }
 
+/* What a verdict that may stop has seen; null where it was looked for once. */
+static json_t *look(const struct reap_pair *p)
+{
+	uint64_t seen, all;
+
+	if (p->look == 0)
+		return json_null();
+	reap_pair_seen(p, &seen, &all);
+	return json_pack("{s:i,s:i,s:f,s:I,s:I}", "number", (int)p->look, "of", (int)REAP_LOOKS,
+		"level", reap_spending_level(p->look), "tokens", (json_int_t)seen, "of_tokens",
+		(json_int_t)all);
+}
+
 int reap_report_json(FILE *f, const struct reap_pair *p, const struct reap_gates *g,
 	const struct reap_verdict *v, struct reap_err *e)
 {
 	const struct reap_eval_meta *m = &p->left_meta;
 	json_t *root =
-		json_pack("{s:s,s:o,s:o,s:{s:s,s:o,s:s},s:{s:i,s:i,s:i,s:f,s:s},s:o,s:o,s:o}",
-			"verdict", reap_outcome_name(v->code), "left",
+		json_pack("{s:s,s:o,s:o,s:o,s:{s:s,s:o,s:s},s:{s:i,s:i,s:i,s:f,s:s},s:o,s:o,s:o}",
+			"verdict", reap_outcome_name(v->code), "look", look(p), "left",
 			side(p->left_file, &p->left_model, &p->left_meta), "right",
 			side(p->right_file, &p->right_model, &p->right_meta), "gates", "name",
 			g->name, "path", reap_json_text(reap_path_shown(g->path)), "rule",

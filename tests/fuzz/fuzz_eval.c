@@ -86,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	for (int i = 0; i < 3; i++)
 		r[i] = open_eval(data, size, &fd[i]);
-	if (r[0] != NULL && r[1] != NULL && reap_pair_read(&p, r[0], r[1], &e) == REAP_OK) {
+	if (r[0] != NULL && r[1] != NULL && reap_pair_read(&p, r[0], r[1], false, &e) == REAP_OK) {
 		judge(&p);
 		reap_pair_free(&p);
 	}

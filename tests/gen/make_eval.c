@@ -5,7 +5,7 @@
  *
  *   make_eval [--packs A,B] [--seq-lens 64,128] [--blocks N] [--shift NATS]
  *	[--noise NATS] [--seed S] [--id NAME] [--split eval] [--bins 160x120]
- *	[--topk 20] [--rows SHA] [--no-tokens] [--shard I/N] >stream
+ *	[--topk 20] [--rows SHA] [--no-tokens] [--shard I/N] [--look N] >stream
  */
 #include <getopt.h>
 #include <math.h>
@@ -108,7 +108,8 @@ static int put_section(const struct opts *o, struct reap_writer *w, const struct
 		m.kept += t.n;
 		rc = reap_sha256_buf(t.ids, t.n * sizeof(*t.ids), t.block_sha256, e);
 		reap_sha256_update(blocks, t.block_sha256, strlen(t.block_sha256));
-		if (st->block % o->meta.shards != o->meta.shard - 1)
+		if (st->block % o->meta.shards != o->meta.shard - 1 ||
+			!reap_look_has(o->meta.look, st->block))
 			continue;
 		m.scored_blocks++;
 		snprintf(t.pack, sizeof(t.pack), "%s", pack);
@@ -168,7 +169,7 @@ int main(int argc, char *argv[])
 		{"noise", 1, NULL, 'n'}, {"seed", 1, NULL, 'S'}, {"id", 1, NULL, 'i'},
 		{"split", 1, NULL, 'x'}, {"bins", 1, NULL, 'B'}, {"topk", 1, NULL, 'k'},
 		{"rows", 1, NULL, 'r'}, {"no-tokens", 0, NULL, 'N'}, {"shard", 1, NULL, 'I'},
-		{NULL, 0, NULL, 0}};
+		{"look", 1, NULL, 'L'}, {NULL, 0, NULL, 0}};
 	char packs[] = "UNION", lens[] = "64";
 	struct opts o = {.packs = packs,
 		.seq_lens = lens,
@@ -228,6 +229,9 @@ int main(int argc, char *argv[])
 			break;
 		case 'I':
 			sscanf(optarg, "%u/%u", &o.meta.shard, &o.meta.shards);
+			break;
+		case 'L':
+			o.meta.look = (uint32_t)atoi(optarg);
 			break;
 		default:
 			return 2;

@@ -60,6 +60,7 @@ int main(void)
 								     : 0;
 		right &= fabs(fabs(share - meta.cc_quantile) - missing[k]) < 1e-12;
 		move[i].share = (struct reap_interval){.known = true,
+			.z = 1.959963984540054,
 			.se = 0.02,
 			.units = 50,
 			.sized = 50,

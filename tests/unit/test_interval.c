@@ -14,6 +14,8 @@
 /* Columns: tokens, sum of nll left, sum of nll right. */
 enum { SIZE, LEFT, RIGHT, COLUMNS };
 
+static const double Z = 1.959963984540054; /* 95% */
+
 static void figures(const double *s, double *f)
 {
 	f[0] = s[0] > 0 ? (s[2] - s[1]) / s[0] : NAN;
@@ -49,7 +51,7 @@ static void test_misses(size_t units)
 
 	for (int t = 0; t < TRIALS; t++) {
 		draw_units(rows, units, &state, truth);
-		if (reap_intervals(rows, units, COLUMNS, SIZE, figures, 2, ci, &e) != REAP_OK)
+		if (reap_intervals(rows, units, COLUMNS, SIZE, figures, 2, Z, ci, &e) != REAP_OK)
 			exit(1);
 		for (int f = 0; f < 2; f++) {
 			above[f] += !(truth[f] <= ci[f].hi);
@@ -83,7 +85,7 @@ static void test_against_theory(void)
 	for (int i = 0; i < N; i++)
 		var += pow(rows[i * COLUMNS + 2] - mean, 2) / (N - 1);
 	se = sqrt(var / N);
-	if (reap_intervals(rows, N, COLUMNS, SIZE, figures, 2, ci, &e) != REAP_OK)
+	if (reap_intervals(rows, N, COLUMNS, SIZE, figures, 2, Z, ci, &e) != REAP_OK)
 		exit(1);
 	ok(fabs(ci[0].se / se - 1) < 1e-9, "the jackknife's error of a mean is the usual one");
 	ok(fabs((ci[0].hi - mean) / (1.96 * se) - 1) < 0.02 &&
@@ -103,25 +105,28 @@ static void test_edges(void)
 		rows[i * COLUMNS + 1] = i;
 		rows[i * COLUMNS + 2] = i;
 	}
-	ok(reap_intervals(rows, 10, COLUMNS, SIZE, figures, 2, ci, &e) == REAP_OK && ci[0].known &&
-			ci[0].lo == 0 && ci[0].hi == 0 && ci[1].lo == 0 && ci[1].hi == 0,
+	ok(reap_intervals(rows, 10, COLUMNS, SIZE, figures, 2, Z, ci, &e) == REAP_OK &&
+			ci[0].known && ci[0].lo == 0 && ci[0].hi == 0 && ci[1].lo == 0 &&
+			ci[1].hi == 0,
 		"no difference anywhere: exactly zero");
 	for (int i = 0; i < 10; i++)
 		rows[i * COLUMNS + 2] += 0.1 * i;
-	ok(reap_intervals(rows, 10, COLUMNS, SIZE, figures, 2, ci, &e) == REAP_OK &&
-			reap_intervals(rows, 10, COLUMNS, SIZE, figures, 2, again, &e) == REAP_OK &&
+	ok(reap_intervals(rows, 10, COLUMNS, SIZE, figures, 2, Z, ci, &e) == REAP_OK &&
+			reap_intervals(rows, 10, COLUMNS, SIZE, figures, 2, Z, again, &e) ==
+				REAP_OK &&
 			ci[1].lo == again[1].lo && ci[1].hi == again[1].hi,
 		"the same units give the same interval");
-	ok(reap_intervals(rows, REAP_INTERVAL_MIN_UNITS - 1, COLUMNS, SIZE, figures, 2, ci, &e) ==
-				REAP_OK &&
+	ok(reap_intervals(rows, REAP_INTERVAL_MIN_UNITS - 1, COLUMNS, SIZE, figures, 2, Z, ci,
+		   &e) == REAP_OK &&
 			!ci[0].known && ci[0].se > 0,
 		"too few units: an error, but no interval");
-	ok(reap_intervals(rows, 1, COLUMNS, SIZE, figures, 2, ci, &e) == REAP_OK && !ci[0].known &&
-			isnan(ci[0].se),
+	ok(reap_intervals(rows, 1, COLUMNS, SIZE, figures, 2, Z, ci, &e) == REAP_OK &&
+			!ci[0].known && isnan(ci[0].se),
 		"one unit: neither");
 	for (int i = 0; i < 10; i++)
 		rows[i * COLUMNS] = i == 0 ? 10 : 0;
-	ok(reap_intervals(rows, 10, COLUMNS, SIZE, figures, 2, ci, &e) == REAP_OK && !ci[0].known,
+	ok(reap_intervals(rows, 10, COLUMNS, SIZE, figures, 2, Z, ci, &e) == REAP_OK &&
+			!ci[0].known,
 		"a figure that only one unit has something for: no interval");
 }
 
@@ -136,7 +141,7 @@ static struct reap_interval interval_of(const double *value, size_t n)
 		rows[i * COLUMNS] = 1;
 		rows[i * COLUMNS + 2] = value[i];
 	}
-	if (reap_intervals(rows, n, COLUMNS, SIZE, figures, 2, ci, &e) != REAP_OK)
+	if (reap_intervals(rows, n, COLUMNS, SIZE, figures, 2, Z, ci, &e) != REAP_OK)
 		exit(1);
 	free(rows);
 	return ci[0];
@@ -199,7 +204,7 @@ static void test_sizes(void)
 		rows[i * COLUMNS + SIZE] = i % 2 == 0 ? 1 : 3;
 		rows[i * COLUMNS + RIGHT] = rows[i * COLUMNS + SIZE] * random_normal(&state);
 	}
-	if (reap_intervals(rows, N, COLUMNS, SIZE, figures, 2, ci, &e) != REAP_OK)
+	if (reap_intervals(rows, N, COLUMNS, SIZE, figures, 2, Z, ci, &e) != REAP_OK)
 		exit(1);
 	ok(ci[0].units == N && fabs(ci[0].sized - 80) < 1e-9 && ci[0].independent <= 80,
 		"50 of size 1 and 50 of size 3 are worth %g of one size", ci[0].sized);

@@ -147,7 +147,7 @@ static int read_pair(struct reap_pair *p, change_fn *left, change_fn *right,
 	if (reap_reader_open(&r[0], fileno(f[0]), "left", REAP_KIND_EVAL, e) != REAP_OK ||
 		reap_reader_open(&r[1], fileno(f[1]), "right", REAP_KIND_EVAL, e) != REAP_OK)
 		exit(1);
-	rc = reap_pair_read(p, r[0], r[1], e);
+	rc = reap_pair_read(p, r[0], r[1], false, e);
 	for (int i = 0; i < 2; i++) {
 		reap_reader_close(r[i]);
 		fclose(f[i]);

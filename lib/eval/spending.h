@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How sure a verdict must be at each look of an evaluation that may stop (lib/stream/look.h).
+ *
+ * Who looks four times at 2.5% is lucky more often than in 2.5% of cases.  So the 2.5% are
+ * spent over the looks (Lan and DeMets 1983): when the share t of the blocks has been seen,
+ *
+ *   0.025 (exp(2 t) - 1) / (exp(2) - 1)
+ *
+ * have been (the family of Hwang, Shih and DeCani 1990 with gamma = -2, between the bounds of
+ * O'Brien and Fleming, which stop late, and of Pocock, which ask for many more tokens in the
+ * end).  Each look is judged by an interval that errs, on either side, by what it adds: 0.00111,
+ * 0.00143, 0.00419 and 0.01828.  These sum up to 2.5% however the looks depend on each other,
+ * so nothing is assumed of that; as they share blocks, less is spent than that.
+ */
+#ifndef REAP_SPENDING_H
+#define REAP_SPENDING_H
+
+#include <stdint.h>
+
+/* How many standard errors off the ends of a normal interval are: of one that is looked at
+ * once (look 0), and of look 1..REAP_LOOKS of a verdict that could have stopped before. */
+double reap_spending_z(uint32_t look);
+
+/* The share of intervals that hold the truth: 0.95 for look 0. */
+double reap_spending_level(uint32_t look);
+
+#endif
