@@ -4,28 +4,31 @@
  * tokens that an undecided verdict asks for decide it?
  *
  * Pairs of evals are made up whose units (documents, or blocks where no rows are known)
- * lose more or less by some law.  They are read, compared and judged by the library, as
- * reap-gate does it, with limits that are the figures of very many units of that kind: so
- * whatever passes does so by luck.
+ * lose more or less by some law.  They are compared and judged by the library, as reap-gate
+ * does it once it has read them, with limits that are the figures of very many units of that kind:
+ * so whatever passes does so by luck.
  *
  *   luck			how many kinds there are
  *   luck KIND RUNS ASKED	a line for this kind; exit 1 when it is too bad
+ *   luck KIND RUNS		the same of verdicts that may stop at each of their looks
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "lib/base/hash.h"
+#include "lib/base/mem.h"
 #include "lib/eval/gates.h"
 #include "lib/eval/js2d.h"
-#include "lib/eval/metrics.h"
+#include "lib/eval/pair_parts.h"
+#include "lib/eval/spending.h"
 #include "tests/gen/random.h"
 
-enum { BASE, PRUNED, SIDES };
+enum { BASE = LEFT, PRUNED = RIGHT };
 enum { COARSE_XBINS = 20, COARSE_YBINS = 15 };
 enum { TOKENS = 12, MAX_TOKENS = 8 * TOKENS, BLOCK = 32, TRUTH_UNITS = 150000 };
+
+#define PACK "UNION"
 
 static const double LOSS = 0.2, SPREAD = 0.1; /* nats: of the mean unit, and between units */
 
@@ -201,6 +204,37 @@ struct figures {
 	double v[REAP_CHECKS];
 };
 
+static _Noreturn void give_up(const char *why)
+{
+	fprintf(stderr, "luck: %s\n", why);
+	exit(2);
+}
+
+/* Units, to be looked at more than once. */
+static struct {
+	const struct kind *k;
+	uint64_t seed, count;
+	struct token *token; /* (count, MAX_TOKENS) */
+	uint32_t *n;         /* (count) */
+	size_t token_cap, n_cap;
+} units;
+
+static void draw(const struct kind *k, uint64_t seed, uint64_t count)
+{
+	struct source s = {.k = k, .random = seed};
+
+	if (units.k == k && units.seed == seed && units.count == count)
+		return;
+	if (!reap_grow(&units.token, &units.token_cap, count * MAX_TOKENS, sizeof(*units.token)) ||
+		!reap_grow(&units.n, &units.n_cap, count, sizeof(*units.n)))
+		give_up("out of memory");
+	for (uint64_t u = 0; u < count; u++)
+		units.n[u] = next_unit(&s, units.token + u * MAX_TOKENS);
+	units.k = k;
+	units.seed = seed;
+	units.count = count;
+}
+
 /* The figures of very many units. */
 static struct figures truth_of(const struct kind *k, const struct reap_grid *g)
 {
@@ -233,164 +267,132 @@ static struct figures truth_of(const struct kind *k, const struct reap_grid *g)
 	return f;
 }
 
-/* ---- streams ---- */
+/* ---- pairs ---- */
 
-struct pen {
-	struct reap_writer *w;
-	struct reap_metrics m;
-	struct reap_sha256 *blocks;
+/* A comparison while it is made. */
+struct pair {
+	struct reap_pair_work work;
+	struct reap_pair_row row;
+	uint32_t look; /* the blocks that are scored; 0: all */
 };
 
 static uint32_t positions[BLOCK], ids[BLOCK];
 static uint8_t none[BLOCK];
 
-static int put_block(struct pen pen[SIDES], const struct reap_grid *g, const struct token *t,
-	uint32_t n, uint64_t index, struct reap_parts parts, struct reap_err *e)
+static void put_block(struct pair *p, const struct reap_grid *g, const struct token *t, uint32_t n,
+	uint64_t index, struct reap_parts parts)
 {
-	int rc = REAP_OK;
+	struct reap_metrics *m[SIDES] = {&p->row.left, &p->row.right};
+	float nll[SIDES][BLOCK], entropy[SIDES][BLOCK];
+	struct reap_eval_tokens r[SIDES];
 
-	for (int side = 0; side < SIDES && rc == REAP_OK; side++) {
-		struct reap_metrics *m = &pen[side].m;
-		float nll[BLOCK], entropy[BLOCK];
-		uint32_t best[BLOCK];
-		struct reap_eval_tokens r = {.block = index,
-			.pack = "UNION",
+	for (int side = 0; side < SIDES; side++)
+		m[side]->blocks++;
+	if (!reap_look_has(p->look, index))
+		return;
+	for (int side = 0; side < SIDES; side++) {
+		m[side]->scored_blocks++;
+		for (uint32_t i = 0; i < n; i++) {
+			nll[side][i] = t[i].nll[side];
+			entropy[side][i] = t[i].entropy[side];
+			reap_metrics_add(m[side], g, nll[side][i], entropy[side][i], true);
+		}
+		r[side] = (struct reap_eval_tokens){.block = index,
 			.n = n,
 			.positions = positions,
 			.ids = ids,
-			.nll = nll,
-			.entropy = entropy,
-			.best = best,
+			.nll = nll[side],
+			.entropy = entropy[side],
+			.best = ids,
 			.channel = none,
 			.parts = parts};
-
-		for (uint32_t i = 0; i < n; i++) {
-			nll[i] = t[i].nll[side];
-			entropy[i] = t[i].entropy[side];
-			best[i] = ids[i] + (nll[i] >= 0.69F);
-			reap_metrics_add(m, g, nll[i], entropy[i], best[i] == ids[i]);
-		}
-		snprintf(r.block_sha256, sizeof(r.block_sha256), "%064llx",
-			(unsigned long long)index);
-		reap_sha256_update(pen[side].blocks, r.block_sha256, 64);
-		m->blocks++;
-		m->scored_blocks++;
-		m->tokens += n + 1;
-		m->kept += n;
-		rc = reap_put_eval_tokens(pen[side].w, &r, e);
 	}
-	return rc;
+	if (!reap_pair_work_add(&p->work, g, r))
+		give_up("out of memory");
 }
 
-static int put_units(struct source *s, uint64_t units, struct pen pen[SIDES],
-	const struct reap_grid *g, struct reap_err *e)
+static void put_units(struct pair *pair, const struct reap_grid *g)
 {
-	struct token t[MAX_TOKENS], block[BLOCK];
+	struct token block[BLOCK];
 	uint32_t row[BLOCK], start[BLOCK];
 	struct reap_parts p = {.row = row, .start = start};
 	uint64_t index = 0;
 	uint32_t fill = 0;
-	int rc = REAP_OK;
 
-	for (uint64_t u = 0; u < units && rc == REAP_OK; u++) {
-		uint32_t n = next_unit(s, t), i = 0;
+	for (uint64_t u = 0; u < units.count; u++) {
+		const struct token *t = units.token + u * MAX_TOKENS;
+		uint32_t n = units.n[u], i = 0;
 
-		if (s->k->layout != DOCUMENTS) {
-			rc = put_block(pen, g, t, n, index++, (struct reap_parts){.n = 0}, e);
+		if (units.k->layout != DOCUMENTS) {
+			put_block(pair, g, t, n, index++, (struct reap_parts){.n = 0});
 			continue;
 		}
-		while (i < n && rc == REAP_OK) {
+		while (i < n) {
 			row[p.n] = (uint32_t)u + 1;
 			start[p.n++] = fill > 0 ? fill + 1 : 0; /* positions begin at 1 */
 			while (i < n && fill < BLOCK)
 				block[fill++] = t[i++];
-			if (fill < BLOCK && u + 1 < units)
+			if (fill < BLOCK && u + 1 < units.count)
 				break;
-			rc = put_block(pen, g, block, fill, index++, p, e);
+			put_block(pair, g, block, fill, index++, p);
 			p.n = fill = 0;
 		}
 	}
-	return rc;
 }
 
-/* Write both evals of so many units. */
-static int write_pair(const struct kind *k, uint64_t seed, uint64_t units, FILE *f[SIDES],
-	const struct reap_grid *g, struct reap_err *e)
+/* The checks at a look, 1..REAP_LOOKS, or with all units at once, 0; how many blocks there
+ * are. */
+static uint64_t judge(const struct kind *k, uint64_t seed, uint64_t count, uint32_t look,
+	const struct figures *limit, const struct reap_grid *g, struct reap_check *check)
 {
-	struct source s = {.k = k, .random = seed};
-	struct pen pen[SIDES] = {{.w = NULL}};
-	struct reap_header h;
-	int rc = reap_header_init(&h, REAP_KIND_EVAL, NULL, e);
-
-	for (int i = 0; i < SIDES && rc == REAP_OK; i++) {
-		rewind(f[i]);
-		if (ftruncate(fileno(f[i]), 0) != 0)
-			rc = REAP_EFAIL;
-		if (rc == REAP_OK &&
-			(rc = reap_writer_open(&pen[i].w, dup(fileno(f[i])), "luck", &h, e)) ==
-				REAP_OK &&
-			(rc = reap_put_eval_meta(pen[i].w, &meta, e)) == REAP_OK)
-			rc = reap_metrics_alloc(&pen[i].m, &meta, e);
-		strcpy(pen[i].m.pack, "UNION");
-		strcpy(pen[i].m.split, "eval");
-		if ((pen[i].blocks = reap_sha256_open()) == NULL)
-			rc = REAP_EFAIL;
-	}
-	if (rc == REAP_OK)
-		rc = put_units(&s, units, pen, g, e);
-	for (int i = 0; i < SIDES && rc == REAP_OK; i++) {
-		reap_sha256_finish(pen[i].blocks, pen[i].m.blocks_sha256);
-		memcpy(pen[i].m.rows_sha256, pen[i].m.blocks_sha256, sizeof(pen[i].m.rows_sha256));
-		reap_metrics_finish(&pen[i].m, g, meta.cc_quantile);
-		if ((rc = reap_put_metrics(pen[i].w, &meta, &pen[i].m, e)) == REAP_OK)
-			rc = reap_writer_finish(pen[i].w, e);
-		reap_metrics_free(&pen[i].m);
-	}
-	reap_header_free(&h);
-	return rc;
-}
-
-static uint64_t judge(const struct kind *k, uint64_t seed, uint64_t units,
-	const struct figures *limit, FILE *f[SIDES], const struct reap_grid *g,
-	struct reap_check *check)
-{
-	struct reap_gates gates = {.primary_pack = "UNION",
+	struct reap_gates gates = {.primary_pack = PACK,
 		.rule_max = true,
 		.max_abs_delta_ppl = fabs(limit->v[REAP_CHECK_PPL]),
 		.max_abs_delta_cc_rate = fabs(limit->v[REAP_CHECK_CC]),
 		.max_abs_delta_mean_prob = fabs(limit->v[REAP_CHECK_MEAN_P]),
 		.max_js2d = limit->v[REAP_CHECK_JS2D]};
-	struct reap_reader *r[SIDES] = {NULL, NULL};
-	struct reap_pair p;
+	static struct pair pair; /* a large one */
+	struct reap_pair p = {.left_meta = meta,
+		.right_meta = meta,
+		.look = look,
+		.rows = &pair.row,
+		.count = 1};
+	struct reap_metrics *m[SIDES] = {&pair.row.left, &pair.row.right};
 	struct reap_verdict v;
 	struct reap_err e = {0};
 	uint64_t blocks;
 
-	if (write_pair(k, seed, units, f, g, &e) != REAP_OK)
-		goto bad;
+	memset(&pair, 0, sizeof(pair));
+	pair.look = look % REAP_LOOKS;
+	if (!reap_pair_work_init(&pair.work, g, PACK, 0))
+		give_up("out of memory");
+	for (int i = 0; i < SIDES; i++) {
+		if (reap_metrics_alloc(m[i], &meta, &e) != REAP_OK)
+			give_up(e.text);
+		strcpy(m[i]->pack, PACK);
+		strcpy(m[i]->split, "eval");
+	}
+	draw(k, seed, count);
+	put_units(&pair, g);
 	for (int i = 0; i < SIDES; i++)
-		if (lseek(fileno(f[i]), 0, SEEK_SET) != 0 ||
-			reap_reader_open(&r[i], fileno(f[i]), "luck", REAP_KIND_EVAL, &e) !=
-				REAP_OK)
-			goto bad;
-	if (reap_pair_read(&p, r[BASE], r[PRUNED], &e) != REAP_OK ||
+		reap_metrics_finish(m[i], g, meta.cc_quantile);
+	reap_pair_row_metrics(&pair.row, g);
+	if (reap_pair_row_units(&pair.row, &pair.work, g, meta.cc_quantile, reap_spending_z(look),
+		    &e) != REAP_OK ||
 		reap_gates_judge(&gates, &p, &v, &e) != REAP_OK)
-		goto bad;
+		give_up(e.text);
 	memcpy(check, v.judged[0].check, sizeof(v.judged[0].check));
-	blocks = p.rows[0].left.blocks;
+	blocks = pair.row.left.blocks;
 	reap_verdict_free(&v);
-	reap_pair_free(&p);
+	reap_pair_work_free(&pair.work);
 	for (int i = 0; i < SIDES; i++)
-		reap_reader_close(r[i]);
+		reap_metrics_free(m[i]);
 	return blocks;
-bad:
-	fprintf(stderr, "luck: %s\n", e.text);
-	exit(2);
 }
 
 /* ---- tables ---- */
 
-static const double MOST_LUCK = 3.5, LEAST_DECIDED = 88; /* per cent */
+static const double MOST_LUCK = 3.5, MOST_LUCK_OF_LOOKS = 2.5, LEAST_DECIDED = 88; /* per cent */
 
 static double share(unsigned hits, unsigned of)
 {
@@ -405,7 +407,7 @@ static bool within(const struct reap_check *c)
 /* Limits that are the truth: of the figure with most, the share of runs that pass, and
  * behind it of those that would if the number of units did not matter. */
 static bool print_luck(const struct kind *k, unsigned runs, const struct figures *truth,
-	FILE *f[SIDES], const struct reap_grid *g)
+	const struct reap_grid *g)
 {
 	static const unsigned sizes[] = {8, 16, 24, 40, 64};
 	bool good = true;
@@ -417,7 +419,7 @@ static bool print_luck(const struct kind *k, unsigned runs, const struct figures
 		unsigned n = sizes[z] < REAP_PASS_UNITS ? runs / 4 : runs;
 
 		for (unsigned r = 0; r < n; r++) {
-			judge(k, 1000003 * r + z, sizes[z], truth, f, g, check);
+			judge(k, 1000003 * r + z, sizes[z], 0, truth, g, check);
 			for (int i = 0; i < REAP_CHECKS; i++) {
 				pass[i] += check[i].code == REAP_PASS;
 				inside[i] += within(&check[i]);
@@ -436,7 +438,7 @@ static bool print_luck(const struct kind *k, unsigned runs, const struct figures
 /* Limits beside the truth: of the runs that leave dPPL or dmean_p open, the share that as
  * many more tokens as are asked for decide. */
 static bool print_asked(const struct kind *k, unsigned runs, const struct figures *truth,
-	FILE *f[SIDES], const struct reap_grid *g)
+	const struct reap_grid *g)
 {
 	enum { MAX_UNITS = 8000 }; /* more take too long here */
 	static const double of_truth[] = {0.5, 0.7, 0.85, 1.15, 1.5, 2.5};
@@ -448,21 +450,20 @@ static bool print_asked(const struct kind *k, unsigned runs, const struct figure
 		for (unsigned r = 0; r < runs; r++) {
 			struct reap_check check[REAP_CHECKS], again[REAP_CHECKS];
 			struct figures limit = *truth;
-			uint64_t seed = 7000003 * r + z, units, blocks;
+			uint64_t seed = 7000003 * r + z, more, blocks;
 
 			for (int i = 0; i < REAP_CHECKS; i++)
 				limit.v[i] *= of_truth[r % (sizeof(of_truth) / sizeof(*of_truth))];
-			blocks = judge(k, seed, sizes[z], &limit, f, g, check);
+			blocks = judge(k, seed, sizes[z], 0, &limit, g, check);
 			for (int i = 0; i < 2; i++) {
 				const struct reap_check *c = &check[figure[i]];
 
 				if (c->code != REAP_UNDECIDED)
 					continue;
-				units = sizes[z] +
-					(sizes[z] * c->more_blocks + blocks - 1) / blocks;
-				if (units > MAX_UNITS)
+				more = sizes[z] + (sizes[z] * c->more_blocks + blocks - 1) / blocks;
+				if (more > MAX_UNITS)
 					continue;
-				judge(k, seed, units, &limit, f, g, again);
+				judge(k, seed, more, 0, &limit, g, again);
 				open++;
 				decided += again[figure[i]].code != REAP_UNDECIDED;
 			}
@@ -471,14 +472,65 @@ static bool print_asked(const struct kind *k, unsigned runs, const struct figure
 	return !(share(decided, open) < LEAST_DECIDED);
 }
 
+/* Limits that are the truth: of the figure with most, the share of runs that pass at one of
+ * the looks, and limits beside the truth: how much of the blocks a verdict
+ * on dPPL takes. */
+static bool print_looks(const struct kind *k, unsigned runs, const struct figures *truth,
+	const struct reap_grid *g)
+{
+	static const unsigned sizes[] = {64, 400};
+	static const double of_truth[] = {4.0 / 3, 0.75};
+	bool good = true;
+
+	for (size_t z = 0; z < sizeof(sizes) / sizeof(*sizes); z++) {
+		unsigned pass[REAP_CHECKS] = {0}, most = 0;
+		struct reap_check check[REAP_CHECKS];
+
+		for (unsigned r = 0; r < runs; r++) {
+			bool passed[REAP_CHECKS] = {false};
+
+			for (uint32_t look = 1; look <= REAP_LOOKS; look++) {
+				judge(k, 1000003 * r + z, sizes[z], look, truth, g, check);
+				for (int i = 0; i < REAP_CHECKS; i++)
+					passed[i] |= check[i].code == REAP_PASS;
+			}
+			for (int i = 0; i < REAP_CHECKS; i++)
+				pass[i] += passed[i];
+		}
+		for (int i = 0; i < REAP_CHECKS; i++)
+			most = pass[i] > most ? pass[i] : most;
+		printf("%10.2f", share(most, runs));
+		good &= share(most, runs) <= MOST_LUCK_OF_LOOKS;
+	}
+	for (int t = 0; t < 2; t++) {
+		enum { UNITS = 800 };
+		struct figures limit = *truth;
+		double taken = 0;
+		unsigned n = runs / 40;
+
+		limit.v[REAP_CHECK_PPL] *= of_truth[t];
+		for (unsigned r = 0; r < n; r++) {
+			struct reap_check check[REAP_CHECKS];
+			uint32_t look = 0;
+
+			do
+				judge(k, 9000011 * r + (unsigned)t, UNITS, ++look, &limit, g,
+					check);
+			while (look < REAP_LOOKS && check[REAP_CHECK_PPL].code == REAP_UNDECIDED);
+			taken += 0.125 * (1 << (look - 1));
+		}
+		printf("%10.0f", 100 * taken / n);
+	}
+	return good || k->hopeless;
+}
+
 int main(int argc, char *argv[])
 {
 	const struct kind *k;
 	struct figures truth;
 	struct reap_grid g;
 	struct reap_err e = {0};
-	FILE *f[SIDES] = {tmpfile(), tmpfile()};
-	unsigned number = argc == 4 ? (unsigned)atoi(argv[1]) : KINDS;
+	unsigned number = argc > 2 ? (unsigned)atoi(argv[1]) : KINDS;
 	bool good;
 
 	if (argc == 1) {
@@ -489,17 +541,20 @@ int main(int argc, char *argv[])
 		meta.xbins = COARSE_XBINS;
 		meta.ybins = COARSE_YBINS;
 	}
-	if (number >= KINDS || f[BASE] == NULL || f[PRUNED] == NULL ||
-		reap_grid_init(&g, &meta, &e) != REAP_OK)
+	if (number >= KINDS || reap_grid_init(&g, &meta, &e) != REAP_OK)
 		return 2;
 	for (uint32_t i = 0; i < BLOCK; i++)
 		positions[i] = i + 1;
 	k = &kinds[number];
 	truth = truth_of(k, &g);
 	printf("%2u  %-32s", number, k->name);
-	good = print_luck(k, (unsigned)atoi(argv[2]), &truth, f, &g);
-	if (!k->hopeless)
-		good &= print_asked(k, (unsigned)atoi(argv[3]), &truth, f, &g);
+	if (argc == 3) {
+		good = print_looks(k, (unsigned)atoi(argv[2]), &truth, &g);
+	} else {
+		good = print_luck(k, (unsigned)atoi(argv[2]), &truth, &g);
+		if (!k->hopeless)
+			good &= print_asked(k, (unsigned)atoi(argv[3]), &truth, &g);
+	}
 	printf("%s\n",
 		k->hopeless    ? "  (not to be known)"
 			: good ? ""
