@@ -129,17 +129,17 @@ with_rows() {
 	[ "$status" -eq 1 ]
 	grep -q '| 95% interval |' "$TMP/0.md"
 	[ "$(jq -c '[.look.number, .look.of, .rows[0].units, (.look.level * 1e4 | round)]' "$TMP"/{1,2,3,4} | paste -sd' ')" = \
-		"[1,4,50,9978] [2,4,100,9971] [3,4,200,9916] [4,4,400,9634]" ]
+		"[1,4,50,9982] [2,4,100,9977] [3,4,200,9933] [4,4,400,9708]" ]
 	jq -se 'map(.look.of_tokens) | unique | length == 1' "$TMP"/{1,2,3,4}
 	jq -e '.look.tokens == .rows[0].left.kept_tokens and (.look.tokens / .look.of_tokens * 8 | . > 0.95 and . < 1.05)' "$TMP/1"
 	jq -e '.look.tokens == .look.of_tokens' "$TMP/4"
 	[ "$(sed -n 's/^\(look . of 4: \).*tokens, /\1/p' "$TMP"/{1,4}.txt | paste -sd' ')" = \
-		"look 1 of 4: intervals of 99.78% look 4 of 4: intervals of 96.34%" ]
-	grep -q '^At look 1 of 4: .* tokens, intervals of 99.78%.$' "$TMP/1.md"
-	grep -q '| 99.78% interval |' "$TMP/1.md"
-	# The same units, judged once and at the last look: the same values, 7% wider.
+		"look 1 of 4: intervals of 99.82% look 4 of 4: intervals of 97.08%" ]
+	grep -q '^At look 1 of 4: .* tokens, intervals of 99.82%.$' "$TMP/1.md"
+	grep -q '| 99.82% interval |' "$TMP/1.md"
+	# The same units, judged once and at the last look: the same values, a tenth wider.
 	jq -se '.[0].checks[0].value == .[1].checks[0].value and
-		([.[].rows[0] | .d_ppl_ci[1] - .d_ppl] | .[1] / .[0] | . > 1.06 and . < 1.1)' "$TMP/0" "$TMP/4"
+		([.[].rows[0] | .d_ppl_ci[1] - .d_ppl] | .[1] / .[0] | . > 1.11 and . < 1.15)' "$TMP/0" "$TMP/4"
 }
 
 @test "looks: too few units pass nothing yet; a pack of which nothing was scored is undecided" {
@@ -153,12 +153,12 @@ with_rows() {
 	done
 	eval_of --seq-lens 1024,2048 --blocks 3 --look 1 >"$TMP/base"
 	eval_of --seq-lens 1024,2048 --blocks 3 --look 1 --shift 0.5 >"$TMP/pruned"
-	[ "$(reap-show -t tokens "$TMP/base" | jq .seq_len)" = 2048 ]
+	[ "$(reap-show -t tokens "$TMP/base" | jq .seq_len)" = 1024 ]
 	gate "$TMP/base" "$TMP/pruned" --json "$TMP/j" --markdown "$TMP/md"
 	[ "$status" -eq 4 ]
 	[[ "${lines[0]}" == UNDECIDED* ]]
 	[[ "$output" == *"undecided: none of its tokens was scored yet"* ]]
-	jq -e '.checks[0] | .seq_len == 1024 and .verdict == "UNDECIDED" and .interval == null' "$TMP/j"
+	jq -e '.checks[-1] | .seq_len == 2048 and .verdict == "UNDECIDED" and .interval == null' "$TMP/j"
 }
 
 @test "looks of a pair: both the same, and with tokens" {

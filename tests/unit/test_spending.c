@@ -9,10 +9,10 @@
 #include "lib/stream/look.h"
 #include "tests/unit/tap.h"
 
-/* What has been spent of 2.5% when the share t of the blocks was seen. */
+/* What has been spent of 2% when the share t of the blocks was seen. */
 static double spent(double t)
 {
-	return 0.025 * (exp(2 * t) - 1) / (exp(2) - 1);
+	return 0.02 * (exp(2 * t) - 1) / (exp(2) - 1);
 }
 
 static void test_error(void)
@@ -30,7 +30,7 @@ static void test_error(void)
 		last = spent(share);
 		sum += tail;
 	}
-	ok(fabs(sum - 0.025) < 1e-15, "in all 2.5%%");
+	ok(fabs(sum - 0.02) < 1e-15, "in all 2%%");
 	ok(fabs(reap_spending_level(0) - 0.95) < 1e-15, "whoever looks once has 95%%");
 }
 
