@@ -9,6 +9,7 @@ the tokenizer, which the converter tells by the ids of a real vocabulary only.  
 is that of the package cyllama.
 """
 import json
+import logging
 import math
 import os
 import runpy
@@ -28,11 +29,20 @@ def records(path, kind):
 
 
 def convert(source, pre, model, out):
+    logging.disable(logging.INFO)
+    os.environ["TQDM_DISABLE"] = "1"
     sys.path[:0] = [source, os.path.join(source, "gguf-py")]
     import conversion.base
     conversion.base.TextModel.get_vocab_base_pre = lambda self, tokenizer: pre
     sys.argv = ["convert_hf_to_gguf.py", model, "--outfile", out, "--outtype", "f32"]
     runpy.run_path(os.path.join(source, sys.argv[0]), run_name="__main__")
+
+
+class Model(llama.LlamaModel):
+    @property
+    def n_vocab(self):
+        """Which the context asks for, and LlamaModel of 0.2.18 does not have."""
+        return self.get_vocab().n_vocab
 
 
 class Llama:
@@ -43,7 +53,7 @@ class Llama:
         p.n_threads = p.n_threads_batch = len(os.sched_getaffinity(0))
         p.type_k = p.type_v = 0  # F32
         p.flash_attn_type = 0  # no
-        self.model = llama.LlamaModel(path_model=path, params=llama.LlamaModelParams(), verbose=False)
+        self.model = Model(path_model=path, params=llama.LlamaModelParams(), verbose=False)
         self.context = llama.LlamaContext(model=self.model, params=p, verbose=False)
 
     def logits(self, ids):

@@ -31,7 +31,7 @@ near() {
 		"$REAP_BUILD/gen/random_checkpoint" $(shape "$model") --sparse "$TMP/m"
 		reap-route -q --dry-run --json --no-outcome --memory 2500M -m "$TMP/m" "$TMP/tokens" >"$TMP/route"
 		reap-ppl -q --dry-run --json --memory 2500M -m "$TMP/m" "$TMP/tokens" >"$TMP/ppl"
-		bytes=$(cat "$TMP"/m/*.safetensors | wc -c)
+		bytes=$(stat -c %s "$TMP"/m/*.safetensors | jq -s add)
 		fewer=$(reap-rewrite -q --dry-run --json --force --first $((experts / 2)) -m "$TMP/m" | jq .bytes)
 		[ "$(reap-cut --check -m "$TMP/m" --keep-frac 1)" -eq "$experts" ] || bad=1
 		near "$model: size" "$all" "$(jq -n "$bytes / 1e9")" 0.01 || bad=1
