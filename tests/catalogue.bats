@@ -89,6 +89,9 @@ disagreements() {
 	grep -Eq '^20b-keep24-from-snapshot .* 11 GB +minutes ' "$TMP/list"
 	grep -Eq '^qwen3-30b-keep64 +prune +Qwen/Qwen3-30B-A3B +61 GB +4 GiB +[0-9]+ GB +hours +Qwen/Qwen3-30B-A3B, 3 packs ' "$TMP/list"
 	grep -Eq '^qwen3-coder-30b-keep64 .* 1 pack$' "$TMP/list"
+	# Of every model but the embedded ones.
+	awk '$3 !~ /^(tests|MODEL)/ && ($4 == "-" || $0 ~ / (prune|compare|measure) .* -  *- /)' "$TMP/list" >"$TMP/unknown"
+	[ ! -s "$TMP/unknown" ]
 	grep -Eq '^tiny-keep24 .* -$' "$TMP/list"
 	# What is there is not missing.
 	mkdir -p "$TMP/m/openai/gpt-oss-20b"

@@ -10,6 +10,9 @@ shape() {
 	*/gpt-oss-120b) echo --preset 120b ;;
 	Qwen/*-30B-A3B*) echo --arch qwen3_moe --layers 48 --hidden 2048 --inter 768 --experts 128 --top-k 8 --heads 32 \
 		--kv-heads 4 --head-dim 128 --vocab 151936 --context 40960 --shards 16 ;;
+	*/GLM-4.5-Air) echo --arch glm4_moe --layers 46 --hidden 4096 --inter 1408 --experts 128 --top-k 8 --heads 96 \
+		--kv-heads 8 --head-dim 128 --vocab 151552 --context 131072 --dense 1 --dense-inter 10944 --shared 1 --ahead 1 \
+		--biases 1 --qk-norm 0 --shards 47 ;;
 	esac
 }
 
