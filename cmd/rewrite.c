@@ -177,11 +177,13 @@ static void tell(const struct opts *o, const struct reap_model *m, const struct 
 	const struct reap_layout *l)
 {
 	double bytes = 0;
+	char size[40];
 
 	for (uint32_t i = 0; i < l->files; i++)
 		bytes += (double)l->file[i].bytes;
-	tool_info("%u of %u experts in each of %u layers, %.3g GB in %u files%s%s", plan->keep_n,
-		m->cfg.experts, m->cfg.layers - m->cfg.dense, bytes * 1e-9, l->files,
+	tool_figure(size, sizeof(size), bytes, TOOL_BYTES);
+	tool_info("%u of %u experts in each of %u layers, %s in %u files%s%s", plan->keep_n,
+		m->cfg.experts, m->cfg.layers - m->cfg.dense, size, l->files,
 		o->prune.probe ? ", measured and removed" : "",
 		o->prune.verify ? ", every byte compared" : "");
 }

@@ -56,7 +56,7 @@ static void add_count(char *list, size_t size, const char *name, uint64_t n)
  * any tool further down. */
 static int tell_pack(const struct reap_pack_info *p, const char *tags, struct reap_err *e)
 {
-	char skipped[200] = "", channels[200] = "";
+	char skipped[200] = "", channels[200] = "", length[24] = "";
 
 	for (int i = 0; i < REAP_SKIP_COUNT; i++)
 		add_count(skipped, sizeof(skipped), reap_skip_name((enum reap_skip)i),
@@ -64,21 +64,18 @@ static int tell_pack(const struct reap_pack_info *p, const char *tags, struct re
 	for (int i = 0; i < REAP_CHANNEL_COUNT; i++)
 		add_count(channels, sizeof(channels), reap_channel_name((enum reap_channel)i),
 			p->channels[i]);
-	if (tool.verbose) {
-		tool_info("pack %s, %u: %" PRIu64 " blocks, %" PRIu64 " tokens, %" PRIu64
-			  " kept%s%s%s",
-			p->pack, p->seq_len, p->blocks, p->tokens, p->kept, *channels ? " (" : "",
-			channels, *channels ? ")" : "");
-		tool_info("pack %s, %u: %" PRIu64 " rows read, %" PRIu64 " tokenized, %" PRIu64
-			  " with something kept%s%s",
-			p->pack, p->seq_len, reap_pack_rows_read(p), p->rows_seen, p->rows_kept,
-			*skipped ? "; skipped: " : "", skipped);
-		if (p->completions > 0 || p->cut_off > 0)
-			tool_info("pack %s, %u: %" PRIu64
-				  " rows begin with <|channel|>, taken as the "
-				  "assistant's; %" PRIu64 " end in an answer without an end, kept",
-				p->pack, p->seq_len, p->completions, p->cut_off);
-	}
+	if (p->seq_len > 0)
+		snprintf(length, sizeof(length), ", length %u", p->seq_len);
+	tool_info("pack %s%s: %" PRIu64 " rows read, %" PRIu64 " with something kept%s%s; %" PRIu64
+		  " of %" PRIu64 " tokens kept%s%s%s",
+		p->pack, length, reap_pack_rows_read(p), p->rows_kept,
+		*skipped ? "; skipped: " : "", skipped, p->kept, p->tokens, *channels ? " (" : "",
+		channels, *channels ? ")" : "");
+	if (p->completions > 0 || p->cut_off > 0)
+		tool_info("pack %s%s: %" PRIu64
+			  " rows begin with <|channel|>, taken as the assistant's; %" PRIu64
+			  " end in an answer without an end, kept",
+			p->pack, length, p->completions, p->cut_off);
 	if (p->kept == 0 && p->rows_kept > 0)
 		return reap_fail(e, REAP_EFAIL,
 			"pack %s: nothing is kept in its %" PRIu64 " blocks: what the "

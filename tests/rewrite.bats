@@ -663,7 +663,7 @@ change_meanwhile() {
 
 @test "the last line says what was written" {
 	reap-rewrite -m "$MODEL" -o "$TMP/out" --first 24 --verify 2>"$TMP/said.txt" >"$TMP/manifest"
-	tail -n 1 "$TMP/said.txt" | grep -xE "reap-rewrite: 24 of 32 experts in each of 4 layers, [0-9.]+ GB in [0-9]+ files, every byte compared"
+	tail -n 1 "$TMP/said.txt" | grep -xE "reap-rewrite: 24 of 32 experts in each of 4 layers, [0-9.]+ MiB in [0-9]+ files, every byte compared"
 	reap-rewrite -q -m "$MODEL" -o "$TMP/quiet" --first 24 2>"$TMP/said.txt" >"$TMP/manifest"
 	[ ! -s "$TMP/said.txt" ]
 }

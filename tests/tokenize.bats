@@ -584,7 +584,7 @@ warning  pack q: only 1 rows" ]
 	grep -qxF '**Warning:** pack q: only 1 rows' "$TMP/card"
 }
 
-@test "what became of the rows: in the pack record, with -v, in a summary" {
+@test "what became of the rows: in the pack record, on standard error, in a summary" {
 	local end='<|end|>' a='<|start|>assistant<|channel|>'
 	{
 		rows "<|start|>user<|message|>q$end${a}final<|message|>whole<|return|>"
@@ -593,13 +593,13 @@ warning  pack q: only 1 rows" ]
 		rows "nobody's" " "
 		echo '{"body": "no text"}'
 	} >"$TMP/r"
-	said -v -m "$MODEL" --rows p="$TMP/r" >"$TMP/err"
+	said -m "$MODEL" --rows p="$TMP/r" >"$TMP/err"
 	reap-show -t pack "$TMP/s" | jq -e '.rows_read == 6 and .rows_seen == 4 and .rows_kept == 3 and
 		.skipped == {no_text: 2, bad: 0, other_part: 0, not_sampled: 0} and
 		.completions == 1 and .cut_off == 1 and .channels.analysis > 0 and .channels.other == 0 and
 		([.channels[]] | add) == .kept'
-	grep -q 'pack p, 0: 6 rows read, 4 tokenized, 3 with something kept; skipped: no_text 2' "$TMP/err"
-	grep -q 'kept (analysis [0-9]*, final [0-9]*)' "$TMP/err"
+	grep -q 'pack p: 6 rows read, 3 with something kept; skipped: no_text 2; [0-9]* of [0-9]* tokens kept (analysis [0-9]*, final [0-9]*)' "$TMP/err"
+	[ "$(said -q -m "$MODEL" --rows p="$TMP/r")" = "reap-tokenize: pack p: only 4 rows" ]
 	grep -q '1 rows begin with <|channel|>.*; 1 end in' "$TMP/err"
 	reap-show -s "$TMP/s" | grep '^pack ' | grep -q ' skipped.no_text=2 .* channels.final='
 	# Read no further than the block needs: the rows ahead do not count.

@@ -4,6 +4,7 @@
 # verdicts; $text of the verdict, $config of the model, and whether it has $scores.
 
 def millions: if . >= 1e9 then "\(. / 1e7 | round / 100) B" else "\(. / 1e4 | round / 100) M" end;
+def bytes: if . >= 1e9 then "\(. / 1e7 | round / 100) GB" else "\(. / 1e4 | round / 100) MB" end;
 # Names in YAML, in text and as code: whatever they hold, it is seen and does nothing.
 def word: if test("^[A-Za-z][A-Za-z0-9._/-]*$") and (test("^(y|n|yes|no|on|off|true|false|null)$"; "i") | not) then . else @json end;
 def line: gsub("[[:cntrl:]]+"; " ");
@@ -42,7 +43,7 @@ $config[0] as $config | $size.experts[1] as $keep | $manifest[0].model as $sourc
 	"| experts per token | \($config.num_experts_per_tok) |",
 	"| layers | \($config.num_hidden_layers // 36) |",
 	"| parameters, in all and per token | \($size.parameters[1] | millions) and \($size.active[1] | millions) |",
-	"| size of the weights | \($size.bytes[1]) bytes |",
+	"| size of the weights | \($size.bytes[1] | bytes) |",
 	"| context | \($config.max_position_embeddings // 131072) tokens |"] | lines),
 
 "\n## Quality\n",

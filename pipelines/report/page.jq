@@ -56,6 +56,7 @@ def lost: .verdict as $v | "<h2>What was lost</h2>\n" +
 		table(["pack", "n:length", "figure", "n:value", "n:95% interval", "n:limit", "verdict"])) +
 	([$v.notes[] | "<p class=note>Note: \(h).</p>"] | join("\n")) + "
 <dl>
+<dt>pack</dt><dd>A file or folder of rows. UNION: all packs together, a row of each in turn.</dd>
 <dt>dPPL</dt><dd>How much the perplexity rose: e to the mean loss, roughly among how many tokens the model wavers.</dd>
 <dt>dCC</dt><dd>Confident conflict: the share of tokens where the model was sure of something else. How much that share rose.</dd>
 <dt>dmean_p</dt><dd>How much the mean probability of the right token changed.</dd>
@@ -123,9 +124,9 @@ def data: .verdict as $v | "<h2>Data</h2>" +
 <h1>\(.subject | h)</h1>
 <p>\(.verdict.right.experts) experts a layer, against \(.verdict.left.model | h) with \(.verdict.left.experts).</p>
 <div class=verdict><span class=\"stamp \(.verdict.verdict)\">\(.verdict.verdict)</span><span>\({
-	PASS: "Every figure keeps its limit, its 95% interval included.",
-	FAIL: "At least one figure is beyond its limit, its 95% interval included.",
-	UNDECIDED: "The interval of at least one figure holds its limit: more tokens would tell."}[.verdict.verdict])</span></div>
+	PASS: "Every figure is within its limit, with its whole 95% interval.",
+	FAIL: "At least one figure is beyond its limit, with its whole 95% interval.",
+	UNDECIDED: "The limit of at least one figure lies within its 95% interval: more tokens would decide."}[.verdict.verdict])</span></div>
 <p class=soft>Judged by <code>\(.verdict.gates.name | h)</code>, rule \(.verdict.gates.rule | h), on the same tokens through both models.</p>
 \([.warnings[]? | "<p class=note>\({calibration: "Calibration", evaluation: "Evaluation"}[.of]): \(.text | h).</p>"] | join("\n"))
 \(gained)
