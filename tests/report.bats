@@ -58,11 +58,11 @@ report() {
 	judge
 	echo '{"input_ids": [5, 6], "keep_mask": [0, 1]}' | reap-tokenize -q --rows '<few>=-' >"$TMP/calib" 2>/dev/null
 	report --calibration "$TMP/calib" --tokens "$TMP/calib"
-	jq -e '.warnings == [{of: "calibration", text: "pack <few>: only 1 rows"},
-		{of: "evaluation", text: "pack <few>: only 1 rows"},
+	jq -e '.warnings == [{of: "calibration", text: "pack <few>: only 1 row, which may speak for no others"},
+		{of: "evaluation", text: "pack <few>: only 1 row, which may speak for no others"},
 		{of: "evaluation", text: "1 of its 1 rows are also among those of the calibration: they are not held out"}]' "$TMP/report/report.json"
-	grep -qF 'Calibration: pack &lt;few&gt;: only 1 rows.' "$TMP/report.html"
-	grep -qF 'Evaluation: pack &lt;few&gt;: only 1 rows.' "$TMP/report.html"
+	grep -qF 'Calibration: pack &lt;few&gt;: only 1 row, which may speak for no others.' "$TMP/report.html"
+	grep -qF 'Evaluation: pack &lt;few&gt;: only 1 row, which may speak for no others.' "$TMP/report.html"
 }
 
 # A calibration of three layers of 16 experts, cut to 12.

@@ -64,11 +64,19 @@ static bool came_before(const struct reap_pack_list *l, size_t i)
 	return false;
 }
 
+/* "only 34 rows, ..." */
+static const char *few_rows(char *text, size_t size, uint64_t n)
+{
+	snprintf(text, size, "only %" PRIu64 " row%s, which may speak for no others", n,
+		n == 1 ? "" : "s");
+	return text;
+}
+
 static void note_sample(const struct reap_pack_list *l, reap_note_fn *say, void *arg)
 {
 	uint64_t rows = 0;
 	size_t packs = 0;
-	char text[80];
+	char few[80], text[90];
 
 	for (size_t i = 0; i < l->n; i++)
 		if (!came_before(l, i)) {
@@ -78,16 +86,17 @@ static void note_sample(const struct reap_pack_list *l, reap_note_fn *say, void 
 	if (rows >= REAP_FEW_ROWS)
 		return;
 	if (packs == 1) {
-		say_of(&l->pack[0], say, arg, "only %" PRIu64 " rows", rows);
+		say_of(&l->pack[0], say, arg, "%s", few_rows(few, sizeof(few), rows));
 		return;
 	}
-	snprintf(text, sizeof(text), "sample: only %" PRIu64 " rows", rows);
+	snprintf(text, sizeof(text), "sample: %s", few_rows(few, sizeof(few), rows));
 	say(arg, text);
 }
 
 void reap_pack_notes(const struct reap_pack_list *l, reap_note_fn *say, void *arg)
 {
 	const bool sampled = l->n > 0 && l->pack[0].sample_hash[0] != '\0';
+	char few[80];
 
 	for (size_t i = 0; i < l->n; i++) {
 		const struct reap_pack_info *p = &l->pack[i];
@@ -99,7 +108,7 @@ void reap_pack_notes(const struct reap_pack_list *l, reap_note_fn *say, void *ar
 			say_of(p, say, arg, "only %" PRIu64 " of its %" PRIu64 " tokens are kept",
 				p->kept, p->tokens);
 		if (!sampled && p->rows_seen < REAP_FEW_ROWS && !came_before(l, i))
-			say_of(p, say, arg, "only %" PRIu64 " rows", p->rows_seen);
+			say_of(p, say, arg, "%s", few_rows(few, sizeof(few), p->rows_seen));
 	}
 	if (sampled)
 		note_sample(l, say, arg);
