@@ -99,6 +99,8 @@ static int ended(struct reap_template *t, struct reap_err *e)
 	char said[300];
 	int status = 0;
 
+	/* It may wait for another row. */
+	shutdown(t->fd, SHUT_RDWR);
 	if (reap_child_end(&t->child, &status, said, sizeof(said)) != 0)
 		return reap_fail_errno(e, "%s: its chat template", t->dir);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_MODULE)
@@ -108,6 +110,15 @@ static int ended(struct reap_template *t, struct reap_err *e)
 			said);
 	return reap_fail(e, REAP_EFAIL, "%s: its chat template cannot be run (status %d)", t->dir,
 		status);
+}
+
+/* What it answers to a row from now on would be taken for the answer to another. */
+static int broken(struct reap_template *t, struct reap_err *e)
+{
+	const int rc = reap_fail_errno(e, "%s: its chat template", t->dir);
+
+	reap_child_stop(&t->child);
+	return rc;
 }
 
 static int send_line(struct reap_template *t, const char *line, struct reap_err *e)
@@ -121,6 +132,8 @@ static int send_line(struct reap_template *t, const char *line, struct reap_err 
 
 		if (m < 0 && errno == EINTR)
 			continue;
+		if (m < 0 && errno != EPIPE && errno != ECONNRESET)
+			return broken(t, e);
 		if (m < 0)
 			return ended(t, e);
 		at += (size_t)m;
@@ -133,11 +146,15 @@ static int read_line(struct reap_template *t, struct reap_err *e)
 	for (t->n = 0; t->n == 0 || t->buf[t->n - 1] != '\n';) {
 		ssize_t m;
 
-		if (t->n > MAX_ANSWER || !reap_grow(&t->buf, &t->cap, t->n + CHUNK, 1))
+		if (t->n > MAX_ANSWER || !reap_grow(&t->buf, &t->cap, t->n + CHUNK, 1)) {
+			reap_child_stop(&t->child);
 			return reap_fail_memory(e, t->dir);
+		}
 		m = read(t->fd, t->buf + t->n, t->cap - t->n);
 		if (m < 0 && errno == EINTR)
 			continue;
+		if (m < 0 && errno != ECONNRESET)
+			return broken(t, e);
 		if (m <= 0)
 			return ended(t, e);
 		t->n += (size_t)m;
