@@ -47,22 +47,33 @@ load helpers
 	done
 }
 
-@test "zsh: options of a tool" {
+# zsh_completes WORDS SEEN: a real completion in a pseudo-terminal: zpty types the words and
+# a tab.
+zsh_completes() {
 	command -v zsh >/dev/null || skip "zsh is not installed"
-	# A real completion in a pseudo-terminal: zpty types --su and a tab.
 	run zsh -f -c '
 		zmodload zsh/zpty
 		zpty z zsh -f
 		zpty -w z "fpath=($PWD/cmd/completion \$fpath); autoload -U compinit; compinit -u -D; PS1="
 		sleep 1
-		zpty -w -n z $'\''reap-show --su\t'\''
+		zpty -w -n z "$1"$'\''\t'\''
 		for i in {1..50}; do
 			sleep 0.1
 			zpty -r -t z line && out+=$line
-			[[ $out == *--summary* ]] && { echo found; exit 0; }
+			[[ $out == *$2* ]] && { echo found; exit 0; }
 		done
-		print -r -- "$out"; exit 1'
+		print -r -- "$out"; exit 1' zsh "$@"
 	[[ "$output" == *found* ]]
+}
+
+@test "zsh: options of a tool, choices of an option, backends" {
+	zsh_completes "reap-show --su" --summary
+	zsh_completes "reap-rank --method weigh" weighted_ean_sum
+	zsh_completes "reap-show --encode sal" saliency
+	zsh_completes "reap-accum --rule po" policy
+	zsh_completes "reap-tokenize --strategy gl" global
+	zsh_completes "REAP_GEMM=open" openblas
+	zsh_completes "REAP_CPU=sca" scalar
 }
 
 @test "fish: options of a tool" {
