@@ -51,8 +51,8 @@ static void say_what_came(const struct reap_collected *c, const struct reap_inpu
 	if (c->no_outcomes)
 		tool_info("no outcomes in the trace: no regions");
 	if (in->mixed)
-		tool_info("the traces were made with different arithmetic: their sums are those of "
-			  "no single run to the last bit");
+		tool_info("the traces were made with different arithmetic: no single run gives "
+			  "these sums to the last bit");
 	if (c->blocks < c->all)
 		tool_info("%" PRIu64 " of the %" PRIu64 " blocks of the token stream are missing",
 			c->all - c->blocks, c->all);

@@ -289,7 +289,7 @@ int main(int argc, char *argv[])
 			"only one of --yaml, --json, --words, --get, --id, --check, --targets, --find, --near and --schema");
 	if (o.form == FORM_SCHEMA) {
 		if (argc != 0)
-			tool_usage("--schema is of all recipes");
+			tool_usage("--schema takes no file: it is the same for all recipes");
 		reap_recipe_print_schema(stdout);
 		rc = tool_close_stdout(&e);
 	} else if (o.form == FORM_TARGETS || o.form == FORM_FIND) {
@@ -298,7 +298,7 @@ int main(int argc, char *argv[])
 		rc = run_targets(&o, argv, argc, &e);
 	} else if (o.form == FORM_NEAR) {
 		if (argc == 0)
-			tool_usage("the names are wanted, of which one was meant");
+			tool_usage("which names may have been meant?");
 		rc = print_near(o.key, argv, argc, &e);
 	} else {
 		if (argc != 1)

@@ -79,7 +79,7 @@ static int tell_pack(const struct reap_pack_info *p, const char *tags, struct re
 	if (p->kept == 0 && p->rows_kept > 0)
 		return reap_fail(e, REAP_EFAIL,
 			"pack %s: nothing is kept in its %" PRIu64 " blocks: what the "
-			"assistant wrote in its rows lies behind them: ask for more or longer blocks",
+			"assistant wrote in its rows comes after them: ask for more or longer blocks",
 			p->pack, p->blocks);
 	if (p->kept == 0)
 		return reap_fail(e, REAP_EFAIL,
@@ -218,12 +218,12 @@ static void tell_template(const struct state *s)
 	if (n == 0)
 		return;
 	if (told_by != NULL)
-		tool_warn("the chat template rewrites turns once others follow, %" PRIu64
-			  " of them here: kept is what it then writes (%s)",
+		tool_warn("the chat template rewrites a turn once others follow, %" PRIu64
+			  " turns here: what is kept of them is what it then writes (%s)",
 			n, told_by);
 	else
-		tool_warn("the chat template rewrites turns once others follow: %" PRIu64
-			  " of them are not kept",
+		tool_warn("the chat template rewrites a turn once others follow: nothing is kept "
+			  "of %" PRIu64 " such turns",
 			n);
 }
 

@@ -236,7 +236,7 @@ nothing_left() {
 	bad "keep_frac: 0.54 of 32 experts, a multiple of 2, are not 20" '.keep_frac = 0.54 | .multiple_of = 2'
 	edited() {
 		reap-show "$TMP/plan" | jq -c "$1" | reap-show --encode plan >"$TMP/bad"
-		fails 1 "$TMP/bad: layer 1: keeps not what $TMP/y" reap-rewrite -n -m "$MODEL" --scores "$TMP/y" "$TMP/bad"
+		fails 1 "$TMP/bad: layer 1: the experts that it keeps are not those that $TMP/y" reap-rewrite -n -m "$MODEL" --scores "$TMP/y" "$TMP/bad"
 	}
 	edited 'if .layer == 1 then .kept_mass = 0.5 else . end'
 	edited 'if .layer == 1 then .keep = ([range(32)] - .keep)[:12] + .keep[:8] | .keep |= sort else . end'

@@ -231,7 +231,7 @@ stream() {
 	reap-tokenize -q -m "$MODEL" --rows p=<(tail -n 1 "$TMP/r") >"$TMP/other" 2>/dev/null
 	run reap-show --text "$MODEL" --tokens "$TMP/other" "$TMP/trace"
 	[ "$status" -eq 1 ]
-	[[ $output == *"other: block 0 is another: "* ]]
+	[[ $output == *"other: block 0 is another one: "* ]]
 }
 
 @test "reap-scores.yaml is shown as the stream that it would be" {

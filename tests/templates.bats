@@ -33,7 +33,7 @@ TWO_TURNS='{messages: [{role: "user", content: "q"}, {role: "assistant", thinkin
 		{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}
 	END
 	[ "$(turns "$TWO_TURNS")" = 'final:one analysis:so final:two tool_call:f {"a": 1}' ]
-	grep -q 'the chat template rewrites turns once others follow, 1 of them here: kept is what it then writes (<|im_start|>assistant)' "$TMP/err"
+	grep -q 'the chat template rewrites a turn once others follow, 1 turns here: what is kept of them is what it then writes (<|im_start|>assistant)' "$TMP/err"
 	# The same from other forms of rows; the tags are tokens, as the model is served them.
 	[ "$(turns '{prompt: "q", completion: "yes"}')" = "final:yes" ]
 	[ "$(turns '{conversations: [{from: "human", value: "q"}, {from: "gpt", value: "yes"}]}')" = "final:yes" ]
@@ -71,7 +71,7 @@ TWO_TURNS='{messages: [{role: "user", content: "q"}, {role: "assistant", thinkin
 		{%- endfor %}
 	END
 	[ "$(turns "$TWO_TURNS")" = 'final:two' ]
-	grep -q 'the chat template rewrites turns once others follow: 1 of them are not kept' "$TMP/err"
+	grep -q 'the chat template rewrites a turn once others follow: nothing is kept of 1 such turns' "$TMP/err"
 }
 
 @test "templates shaped as those of Qwen3, GLM-4.5, MiniMax-M2 and Llama 3: texts and marks as transformers has them" {
@@ -120,7 +120,7 @@ TWO_TURNS='{messages: [{role: "user", content: "q"}, {role: "assistant", thinkin
 	template <tests/fixtures/templates/marked.jinja
 	speaks '[BOT]' '[END]'
 	[ "$(turns "$TWO_TURNS")" = 'final:one(so) two/f {"a":1}' ]
-	grep -q '1 of them here: kept is what it then writes ({% generation %})' "$TMP/err"
+	grep -q '1 turns here: what is kept of them is what it then writes ({% generation %})' "$TMP/err"
 	# An answer that nobody asked for: rendered without what is before it, it may be refused.
 	template <<<"{% if messages[0] is undefined %}{{ raise_exception('nobody asks') }}{% endif %}{% for m in messages %}[{{ m.role }}]{{ m.content }}[END]{% endfor %}"
 	[ "$(turns '{messages: [{role: "assistant", content: "a"}, {role: "user", content: "q"}, {role: "assistant", content: "b"}]}')" = 'final:[assistant]b' ]

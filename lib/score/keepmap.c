@@ -174,11 +174,12 @@ static int get_layers(struct map *m, json_t *v)
 		return rc;
 	}
 	if (!json_is_object(v))
-		return reap_fail(m->e, REAP_EFAIL, "%s: not the experts of layers", m->path);
+		return reap_fail(m->e, REAP_EFAIL,
+			"%s: no keep map: neither a list nor an object of layers", m->path);
 	json_object_foreach (v, key, layer) {
 		if (!layer_number(key, &number))
 			return reap_fail(m->e, REAP_EFAIL,
-				"%s: '%.40s' is not a layer, and no keep map is known by it"
+				"%s: '%.40s' is neither a layer nor a key of a keep map"
 				" (layers, kept_experts, pruned_experts)",
 				m->path, key);
 		if ((rc = get_layer(m, number, layer)) != REAP_OK)

@@ -268,7 +268,7 @@ int reap_select_same(const struct reap_scores *s, const char *scores_name,
 			memcmp(made.keep + (size_t)l * p->keep_n, p->keep + (size_t)l * p->keep_n,
 				bytes) != 0)
 			rc = reap_fail(e, REAP_EFAIL,
-				"%s: layer %u: keeps not what %s and its options make it keep",
+				"%s: layer %u: the experts that it keeps are not those that %s and the plan's options give",
 				name, l, scores_name);
 	reap_plan_free(&made);
 	return rc;

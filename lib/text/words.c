@@ -61,7 +61,7 @@ int reap_find_block(struct reap_block_finder *f, uint64_t index, const char *sha
 			reap_reader_name(f->r), index, f->block.index);
 	if (sha256[0] != '\0' && strcmp(sha256, f->block.sha256) != 0)
 		return reap_fail(e, REAP_EFAIL,
-			"%s: block %" PRIu64 " is another: %.16s..., not %.16s...",
+			"%s: block %" PRIu64 " is another one: %.16s..., not %.16s...",
 			reap_reader_name(f->r), index, f->block.sha256, sha256);
 	return REAP_OK;
 }
