@@ -41,7 +41,7 @@ LIB_SRC := $(wildcard lib/*/*.c lib/*/*/*.c)
 # Kernels for x86-64 stay out of a library for another machine.  A compiler that is
 # still missing (`make deps` installs it) is no error here.
 ifeq ($(findstring x86_64,$(shell $(CC) -dumpmachine 2>/dev/null)),)
-LIB_SRC := $(filter-out $(wildcard lib/engine/*_avx*.c),$(LIB_SRC))
+LIB_SRC := $(filter-out $(wildcard lib/engine/*_avx*.c lib/engine/*_amx.c),$(LIB_SRC))
 endif
 LIB     := $B/libreap.a
 SHARED  := cmd/tool.c $(wildcard cmd/*_*.c)
@@ -84,6 +84,8 @@ $(LIB): $(LIB_SRC:%.c=$B/%.o) $B/embedded.o
 $B/lib/engine/%_avx2.o: ISA = -mavx2 -mfma -mf16c
 $B/lib/engine/%_avxvnni.o: ISA = -mavx2 -mfma -mf16c -mavxvnni
 $B/lib/engine/%_avx512.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma
+$B/lib/engine/kernels_amx.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma
+$B/lib/engine/gemm_bf16_amx.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -mamx-tile -mamx-bf16
 $B/lib/engine/%_avx512bf16.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mavx2 -mfma
 $B/lib/engine/%_avx512vnni.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma
 $B/cmd/tool.o: ISA = -DREAP_FLAGS='"$(strip $(CFLAGS) $(SAN_$(SAN)))"'

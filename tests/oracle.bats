@@ -12,6 +12,8 @@
 # nothing can be compared number by number; so the rms difference of log p, over a
 # thousand tokens, must be at most half of what the reference's own bf16 run shows on
 # the same tokens.
+# bf16x2: so few tokens are moved that one of them makes the rms; so the median must be at
+# most a fiftieth, the 99th percentile at most half of the rms that that run shows.
 # i8: at most what that run shows, where experts are in MXFP4; outliers are no case for it.
 # outliers_*: numbers that dwarf those beside them.  Whatever the arithmetic, median, 99th
 # percentile and rms of the difference must be no larger than the reference's in bf16; in
@@ -80,11 +82,15 @@ off() {
 check() {
 	local got share=0.1 most=0.5
 	if [[ $1 == outliers_* ]]; then
-		! reap-route -V | grep -E '\((bf16|i16)\)' >/dev/null || share=1
+		! reap-route -V | grep -E '\((bf16|bf16x2|i16)\)' >/dev/null || share=1
 		got=$(off "$1") &&
 			jq -e --argjson share $share '.tokens == 597 and
 				.rms <= $share * .hf_bf16_rms and .median <= $share * .hf_bf16_median and
 				.p99 <= $share * .hf_bf16_p99' <<<"$got" >/dev/null
+	elif reap-route -V | grep -F '(bf16x2)' >/dev/null; then
+		got=$(off "$1") &&
+			jq -e '.tokens == 1020 and .median <= 0.02 * .hf_bf16_rms and
+				.p99 <= 0.5 * .hf_bf16_rms' <<<"$got" >/dev/null
 	elif reap-route -V | grep -E '\((bf16|i16|i8)\)' >/dev/null; then
 		! reap-route -V | grep -F '(i8)' >/dev/null || most=1
 		got=$(off "$1") &&
@@ -103,7 +109,7 @@ everywhere() {
 	local cpu gemm all checked=0
 	unset REAP_CPU REAP_GEMM # with those of the last case there might be no list
 	all=$(reap-route -vV | sed -n 's/^gemm backends (REAP_GEMM): //p' | sed 's/ ([^)]*)//g; s/,//g')
-	for cpu in scalar avx2 avxvnni avx512; do
+	for cpu in scalar avx2 avxvnni avx512 amx; do
 		for gemm in $all; do
 			export REAP_CPU=$cpu REAP_GEMM=$gemm
 			# What this machine lacks is refused before anything is read.

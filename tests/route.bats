@@ -49,7 +49,7 @@ route() {
 }
 
 @test "the version names backend and kernel level" {
-	reap-route -V | grep -qE '^gemm: [a-z0-9]+ \((bf16|i16|f32)\); kernels: (scalar|avx2|avxvnni|avx512)$'
+	reap-route -V | grep -qE '^gemm: [a-z0-9]+ \((bf16|i16|f32)\); kernels: (scalar|avx2|avxvnni|avx512|amx)$'
 	REAP_CPU=scalar REAP_GEMM=openblas reap-route -V | grep -q '^gemm: openblas (f32); kernels: scalar$'
 	reap-route -vV | grep -q 'openblas'
 }
@@ -82,7 +82,7 @@ route() {
 
 @test "the same bytes whatever threads and memory" {
 	local gemm little
-	for gemm in bf16 i16 i8 f32 openblas onednn; do
+	for gemm in bf16 bf16x2 i16 i8 f32 openblas onednn; do
 		REAP_GEMM=$gemm reap-route -V | grep -q "^gemm: $gemm" || continue
 		export REAP_GEMM=$gemm
 		route "$TOKENS" >"$TMP/a"
@@ -97,7 +97,7 @@ route() {
 	local cpu
 	for REAP_GEMM in i16 i8; do
 		export REAP_GEMM
-		for cpu in avx2 avxvnni avx512; do
+		for cpu in avx2 avxvnni avx512 amx; do
 			REAP_CPU=$cpu reap-route -V 2>&1 | grep "^gemm: $REAP_GEMM .*kernels: $cpu" >/dev/null || continue
 			REAP_CPU=$cpu route "$TOKENS" | reap-show | jq -c 'select(has("block"))' >"$TMP/$cpu"
 			[ -s "$TMP/$cpu" ]
@@ -120,7 +120,7 @@ route() {
 	"$REAP_BUILD/gen/random_checkpoint" --layers 2 --hidden 128 --experts 4 --head-dim 32 \
 		--vocab 2048 --scale layers.1.self_attn.k_proj:row:3/32:131072 "$TMP/model"
 	MODEL=$TMP/model
-	for gemm in bf16 i16 f32; do
+	for gemm in bf16 bf16x2 i16 f32; do
 		REAP_GEMM=$gemm reap-route -V | grep "^gemm: $gemm" >/dev/null || continue
 		export REAP_GEMM=$gemm
 		route "$TOKENS" >"$TMP/a"

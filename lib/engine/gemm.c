@@ -14,18 +14,23 @@
 
 #if defined(__x86_64__)
 /* REAP_CPU below avx512 rules it out, so that a level can be tested as a whole. */
-static const char *bf16_lacks(const struct reap_kern *kern)
+static const char *avx512bf16_lacks(const struct reap_kern *kern)
 {
-	return strcmp(kern->level, "avx512") == 0 && __builtin_cpu_supports("avx512bf16")
+	return reap_kern_has_avx512(kern) && __builtin_cpu_supports("avx512bf16")
 		? NULL
 		: REAP_GEMM_NOT_HERE;
 }
 
 static const char *avx512vnni_lacks(const struct reap_kern *kern)
 {
-	return strcmp(kern->level, "avx512") == 0 && __builtin_cpu_supports("avx512vnni")
+	return reap_kern_has_avx512(kern) && __builtin_cpu_supports("avx512vnni")
 		? NULL
 		: REAP_GEMM_NOT_HERE;
+}
+
+static const char *amx_lacks(const struct reap_kern *kern)
+{
+	return strcmp(kern->level, "amx") == 0 ? avx512vnni_lacks(kern) : REAP_GEMM_NOT_HERE;
 }
 
 static const char *avxvnni_lacks(const struct reap_kern *kern)
@@ -38,8 +43,8 @@ static const char *avx2_lacks(const struct reap_kern *kern)
 	return strcmp(kern->level, "scalar") != 0 ? NULL : REAP_GEMM_NOT_HERE;
 }
 
-/* Intel multiplies words four times as fast (Sapphire Rapids, from registers: VDPBF16PS 86,
- * VPDPWSSD 332 GFLOP/s a core), AMD equally fast (Zen 5). */
+/* Without AMX, Intel multiplies words four times as fast (Sapphire Rapids, from registers:
+ * VDPBF16PS 86, VPDPWSSD 332 GFLOP/s a core), AMD equally fast (Zen 5). */
 static bool best_in_bf16(const struct reap_kern *kern)
 {
 	(void)kern;
@@ -72,7 +77,9 @@ static const struct {
 	bool (*chosen)(const struct reap_kern *kern);       /* without REAP_GEMM; NULL: always */
 } backends[] = {
 #if defined(__x86_64__)
-	{&reap_gemm_bf16, bf16_lacks, best_in_bf16},
+	{&reap_gemm_bf16_amx, amx_lacks, NULL},
+	{&reap_gemm_bf16_avx512bf16, avx512bf16_lacks, best_in_bf16},
+	{&reap_gemm_bf16x2_amx, amx_lacks, only_asked},
 	{&reap_gemm_i16_avx512vnni, avx512vnni_lacks, NULL},
 	{&reap_gemm_i16_avxvnni, avxvnni_lacks, NULL},
 	{&reap_gemm_i16_avx2, avx2_lacks, best_with_avx2},
@@ -111,9 +118,6 @@ int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern, 
 
 	if (wish != NULL && wish[0] == '\0')
 		wish = NULL;
-	/* Of all, only oneDNN uses AMX. */
-	if (wish == NULL && reap_gemm_onednn_has_amx() && reap_gemm_onednn_bf16_lacks(kern) == NULL)
-		wish = reap_gemm_onednn_bf16.name;
 	for (size_t i = 0; i < BACKENDS; i++) {
 		if (wish != NULL ? strcmp(wish, backends[i].gemm->name) != 0
 				 : backends[i].chosen != NULL && !backends[i].chosen(kern))

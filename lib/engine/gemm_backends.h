@@ -9,7 +9,9 @@
 extern const struct reap_gemm reap_gemm_openblas, reap_gemm_f32;
 extern const struct reap_gemm reap_gemm_onednn_bf16, reap_gemm_onednn_f32;
 #if defined(__x86_64__)
-extern const struct reap_gemm reap_gemm_bf16;
+/* Not the same bits. */
+extern const struct reap_gemm reap_gemm_bf16_avx512bf16, reap_gemm_bf16_amx;
+extern const struct reap_gemm reap_gemm_bf16x2_amx;
 /* The same bits by each instruction set. */
 extern const struct reap_gemm reap_gemm_i16_avx2, reap_gemm_i16_avxvnni, reap_gemm_i16_avx512vnni;
 extern const struct reap_gemm reap_gemm_i8_avx2, reap_gemm_i8_avxvnni, reap_gemm_i8_avx512vnni;
@@ -21,8 +23,5 @@ extern const struct reap_gemm reap_gemm_i8_avx2, reap_gemm_i8_avxvnni, reap_gemm
 const char *reap_gemm_openblas_lacks(const struct reap_kern *kern);
 const char *reap_gemm_onednn_bf16_lacks(const struct reap_kern *kern);
 const char *reap_gemm_onednn_f32_lacks(const struct reap_kern *kern);
-
-/* Whether this processor and libdnnl have AMX for bf16. */
-bool reap_gemm_onednn_has_amx(void);
 
 #endif

@@ -22,10 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-
 #include "lib/base/mem.h"
 #include "lib/engine/gemm_backends.h"
 
@@ -50,7 +46,6 @@ enum {
 	DNNL_RUNTIME_OMP = 2,
 	/* Bits that an instruction set has in common with those that include it. */
 	DNNL_ISA_AVX512_BF16 = 0xe7,
-	DNNL_ISA_AMX = 0x2e7,
 };
 
 struct dnnl_version {
@@ -235,7 +230,7 @@ const char *reap_gemm_onednn_bf16_lacks(const struct reap_kern *kern)
 
 	if (what != NULL)
 		return what;
-	return strcmp(kern->level, "avx512") == 0 && has_bf16() ? NULL : REAP_GEMM_NOT_HERE;
+	return reap_kern_has_avx512(kern) && has_bf16() ? NULL : REAP_GEMM_NOT_HERE;
 }
 
 const char *reap_gemm_onednn_f32_lacks(const struct reap_kern *kern)
@@ -245,21 +240,6 @@ const char *reap_gemm_onednn_f32_lacks(const struct reap_kern *kern)
 	if (what != NULL)
 		return what;
 	return reap_gemm_onednn_bf16_lacks(kern) != NULL ? NULL : "bf16 is used";
-}
-
-/* The processor is asked first: the library is big. */
-bool reap_gemm_onednn_has_amx(void)
-{
-#if defined(__x86_64__)
-	enum { AMX_BF16 = 1 << 22 };
-	unsigned a, b, c, d;
-
-	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & AMX_BF16) &&
-		library_lacks() == NULL &&
-		(dnnl.get_effective_cpu_isa() & DNNL_ISA_AMX) == DNNL_ISA_AMX;
-#else
-	return false;
-#endif
 }
 
 /* ---- memory descriptors ---- */
@@ -329,6 +309,12 @@ static size_t elem(bool bf16)
 static size_t weights_bytes(bool bf16, size_t n, size_t k)
 {
 	return (n + 63) / 64 * 64 * ((k + 63) / 64 * 64) * elem(bf16);
+}
+
+/* Bytes of a row of inputs. */
+static size_t row_bytes(const struct key *key)
+{
+	return reap_operand_bytes(key->bf16 ? REAP_OP_BF16 : REAP_OP_F32, key->k);
 }
 
 static bool make_attr(void **attr)
@@ -425,7 +411,7 @@ static const struct product *get_locked(const struct key *key)
 	if (p == NULL)
 		return NULL;
 	p->key = *key;
-	good = md_strides(&p->src, type, key->m, key->k, key->k, 1) &&
+	good = md_strides(&p->src, type, key->m, key->k, row_bytes(key) / elem(key->bf16), 1) &&
 		md_strides(&p->dst, DNNL_F32, key->m, key->n, key->ldc, 1);
 	if (good && leads)
 		good = md_any(&any, type, key->k, key->n) && make_matmul(p, md_of(&any)) &&
@@ -546,7 +532,7 @@ static void multiply(bool bf16, float *c, size_t ldc, const void *a, const void 
 		for (; m - done >= key.m; done += key.m) {
 			float *to = c + done * ldc;
 
-			if (multiply_piece(&key, to, from + done * key.k * elem(bf16), slab))
+			if (multiply_piece(&key, to, from + done * row_bytes(&key), slab))
 				continue;
 			for (size_t i = 0; i < key.m; i++)
 				memset(to + i * ldc, 0xff, n * sizeof(float));

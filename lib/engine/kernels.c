@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+#define _DEFAULT_SOURCE /* syscall */
 #include "lib/engine/kernels.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <asm/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 #if defined(__x86_64__)
@@ -15,6 +20,27 @@ static bool has_avxvnni(void)
 	unsigned a = 0, b, c, d;
 
 	return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4) != 0;
+}
+
+static bool has_avx512(void)
+{
+	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+		__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+
+/* The 8 KiB of the tiles' state are for processes that ask Linux for them, which it may
+ * refuse; once they have been granted, all threads have them. */
+static bool has_amx(void)
+{
+#if defined(__linux__)
+	enum { BF16 = 1 << 22, TILE = 1 << 24, STATE = 18 };
+	unsigned a, b, c, d = 0;
+
+	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & BF16) != 0 && (d & TILE) != 0 &&
+		syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, STATE) == 0;
+#else
+	return false;
+#endif
 }
 #endif
 
@@ -32,10 +58,10 @@ static const struct reap_kern *best(const char *wish)
 	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_avxvnni() &&
 		(wish == NULL || strcmp(wish, "avxvnni") == 0))
 		found = &reap_kern_avxvnni;
-	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-		__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-		(wish == NULL || strcmp(wish, "avx512") == 0))
+	if (has_avx512() && (wish == NULL || strcmp(wish, "avx512") == 0))
 		found = &reap_kern_avx512;
+	if (has_avx512() && (wish == NULL || strcmp(wish, "amx") == 0) && has_amx())
+		found = &reap_kern_amx;
 #endif
 	return found;
 }
@@ -43,6 +69,11 @@ static const struct reap_kern *best(const char *wish)
 const struct reap_kern *reap_kern_level(const char *level)
 {
 	return best(level);
+}
+
+bool reap_kern_has_avx512(const struct reap_kern *kern)
+{
+	return strcmp(kern->level, "avx512") == 0 || strcmp(kern->level, "amx") == 0;
 }
 
 int reap_kern_pick(const struct reap_kern **kern, struct reap_err *e)
@@ -54,7 +85,8 @@ int reap_kern_pick(const struct reap_kern **kern, struct reap_err *e)
 	*kern = best(wish);
 	if (*kern == NULL)
 		return reap_fail(e, REAP_EUSAGE,
-			"REAP_CPU: %s: not a level of this processor (scalar, avx2, avxvnni, avx512)",
+			"REAP_CPU: %s: not a level of this processor (scalar, avx2, avxvnni, avx512, "
+			"amx)",
 			wish);
 	return REAP_OK;
 }

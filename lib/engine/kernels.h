@@ -12,17 +12,22 @@
 #ifndef REAP_KERNELS_H
 #define REAP_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "lib/base/err.h"
 
 struct reap_kern {
-	const char *level; /* "scalar", "avx2", "avxvnni" (the same kernels), "avx512" */
+	const char *level; /* "scalar", "avx2", "avxvnni" (the same kernels), "avx512",
+			    * "amx" (those of "avx512") */
 
 	/* Exact, and to the nearest (ties to even; NaN stays NaN). */
 	void (*bf16_to_f32)(float *dst, const uint16_t *src, size_t n);
 	void (*f32_to_bf16)(uint16_t *dst, const float *src, size_t n);
+
+	/* hi = src, and lo = src - hi, to the nearest; NaN both times where hi is not finite. */
+	void (*f32_to_bf16x2)(uint16_t *hi, uint16_t *lo, const float *src, size_t n);
 
 	/* src = dst * the scale that is returned, dst to the nearest and at most `limit`
 	 * (below 2^15) in size.  Numbers all below 1e-30 become 0; if one is not finite, the
@@ -104,12 +109,15 @@ struct reap_kern {
  * is an error.  The tables are constant. */
 REAP_MUST_CHECK int reap_kern_pick(const struct reap_kern **kern, struct reap_err *e);
 
+/* Is AVX-512 part of it? */
+bool reap_kern_has_avx512(const struct reap_kern *kern);
+
 /* A level by name for tests, NULL when this processor or build lacks it. */
 const struct reap_kern *reap_kern_level(const char *level);
 
 extern const struct reap_kern reap_kern_scalar;
 #if defined(__x86_64__)
-extern const struct reap_kern reap_kern_avx2, reap_kern_avxvnni, reap_kern_avx512;
+extern const struct reap_kern reap_kern_avx2, reap_kern_avxvnni, reap_kern_avx512, reap_kern_amx;
 #endif
 
 #endif

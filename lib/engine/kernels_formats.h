@@ -50,6 +50,18 @@ static void f32_to_bf16(uint16_t *dst, const float *src, size_t n)
 	}
 }
 
+static void f32_to_bf16x2(uint16_t *hi, uint16_t *lo, const float *src, size_t n)
+{
+	for (size_t i = 0; i < n; i += LANES) {
+		size_t bytes = (n - i < LANES ? n - i : LANES) * sizeof(*hi);
+		vf x = load_at(src, i, n, 0);
+		vh up = to_bf16(x), rest = to_bf16(x - (vf)(widen(up) << 16));
+
+		memcpy(hi + i, &up, bytes);
+		memcpy(lo + i, &rest, bytes);
+	}
+}
+
 static float f32_to_i16(int16_t *dst, const float *src, int limit, size_t n)
 {
 	const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer, which

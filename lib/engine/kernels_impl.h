@@ -17,6 +17,7 @@ const struct reap_kern CAT(reap_kern_, LEVEL) = {
 	.level = STR(LEVEL),
 	.bf16_to_f32 = bf16_to_f32,
 	.f32_to_bf16 = f32_to_bf16,
+	.f32_to_bf16x2 = f32_to_bf16x2,
 	.f32_to_i16 = f32_to_i16,
 	.i16_rest = i16_rest,
 	.i16_to_f32 = i16_to_f32,

@@ -10,6 +10,7 @@ const char *reap_operand_name(enum reap_operand type)
 {
 	static const char *const name[] = {[REAP_OP_F32] = "f32",
 		[REAP_OP_BF16] = "bf16",
+		[REAP_OP_BF16X2] = "bf16x2",
 		[REAP_OP_I16] = "i16",
 		[REAP_OP_I8] = "i8"};
 
@@ -28,13 +29,20 @@ static size_t low_at(size_t k)
 	return low_marks_at(k) + reap_i16_groups(k) * sizeof(float);
 }
 
+static size_t round_bf16(size_t k)
+{
+	return (k + REAP_BF16_GROUP - 1) / REAP_BF16_GROUP * REAP_BF16_GROUP;
+}
+
 size_t reap_operand_bytes(enum reap_operand type, size_t k)
 {
 	switch (type) {
 	case REAP_OP_F32:
 		return k * sizeof(float);
 	case REAP_OP_BF16:
-		return k * sizeof(uint16_t);
+		return round_bf16(k) * sizeof(uint16_t);
+	case REAP_OP_BF16X2:
+		return round_bf16(k) * 2 * sizeof(uint16_t);
 	case REAP_OP_I8:
 		return reap_i8_sides_at(k) + k / REAP_I8_GROUP * sizeof(struct reap_i8_side);
 	case REAP_OP_I16:
@@ -129,6 +137,27 @@ static void put_i8(const struct reap_rows *r, uint8_t *row, size_t first, const 
 	}
 }
 
+static void put_bf16(const struct reap_rows *r, uint16_t *row, size_t first, const float *src,
+	size_t n, const struct reap_kern *kern)
+{
+	kern->f32_to_bf16(row + first, src, n);
+	if (first + n == r->k)
+		memset(row + r->k, 0, (round_bf16(r->k) - r->k) * sizeof(*row));
+}
+
+static void put_bf16x2(uint16_t *row, size_t first, const float *src, size_t n,
+	const struct reap_kern *kern)
+{
+	for (size_t i = 0; i < n; i += REAP_BF16_GROUP) {
+		uint16_t *hi = row + 2 * (first + i), *lo = hi + REAP_BF16_GROUP;
+		size_t m = n - i < REAP_BF16_GROUP ? n - i : REAP_BF16_GROUP;
+
+		kern->f32_to_bf16x2(hi, lo, src + i, m);
+		memset(hi + m, 0, (REAP_BF16_GROUP - m) * sizeof(*hi));
+		memset(lo + m, 0, (REAP_BF16_GROUP - m) * sizeof(*lo));
+	}
+}
+
 bool reap_operand_put(const struct reap_rows *r, void *row, size_t first, const float *src,
 	size_t n, const struct reap_kern *kern)
 {
@@ -137,7 +166,10 @@ bool reap_operand_put(const struct reap_rows *r, void *row, size_t first, const 
 		memcpy((float *)row + first, src, n * sizeof(*src));
 		break;
 	case REAP_OP_BF16:
-		kern->f32_to_bf16((uint16_t *)row + first, src, n);
+		put_bf16(r, row, first, src, n, kern);
+		break;
+	case REAP_OP_BF16X2:
+		put_bf16x2(row, first, src, n, kern);
 		break;
 	case REAP_OP_I8:
 		put_i8(r, row, first, src, n, kern);

@@ -2,6 +2,11 @@
  *
  * How a row of inputs lies in memory for a matrix product.
  *
+ * REAP_OP_BF16 is padded with zeros to a multiple of REAP_BF16_GROUP inputs.
+ * REAP_OP_BF16X2 is twice that: each group of inputs rounded to bf16, and behind it what
+ * this rounding left, in bf16 too.  The two have 16 bits of every number, whatever stands
+ * beside it; NaN stands for one that is too large for bf16.
+ *
  * REAP_OP_I16 is fixed point in groups of REAP_I16_GROUP inputs: whole numbers of at
  * most REAP_I16_LIMIT in size, and behind them one f32 scale per group.  Products
  * of such rows with weights of the same form are summed exactly in 32 bits within a
@@ -33,10 +38,12 @@
 enum reap_operand {
 	REAP_OP_F32,
 	REAP_OP_BF16,
+	REAP_OP_BF16X2,
 	REAP_OP_I16,
 	REAP_OP_I8,
 };
 
+enum { REAP_BF16_GROUP = 32 };
 enum { REAP_I16_GROUP = 128, REAP_I16_LIMIT = 4095 };
 enum { REAP_I8_GROUP = 32, REAP_I8_LIMIT = 127 };
 
@@ -53,14 +60,14 @@ struct reap_rows {
 	bool precise; /* second words for all, because the weights may need them */
 };
 
-/* "f32", "bf16", "i16" or "i8". */
+/* "f32", "bf16", "bf16x2", "i16" or "i8". */
 const char *reap_operand_name(enum reap_operand type);
 
 /* Bytes of a row of k inputs. */
 size_t reap_operand_bytes(enum reap_operand type, size_t k);
 
-/* Write inputs first .. first + n - 1 of a row.  REAP_OP_I16 and REAP_OP_I8: `first` is a
- * multiple of the group, and first + n one or k; of REAP_OP_I8 k is one, too.  True if some of them
+/* Write inputs first .. first + n - 1 of a row.  `first` is a multiple of the group, if the
+ * form has one, and first + n one or k; of REAP_OP_I8 k is one, too.  True if some of them
  * are uneven. */
 bool reap_operand_put(const struct reap_rows *r, void *row, size_t first, const float *src,
 	size_t n, const struct reap_kern *kern);

@@ -84,10 +84,37 @@ LOOP(dpbusd_512, "zmm", DPBUSD_512)
 LOOP(maddwd_256, "ymm", MADDWD_256)
 LOOP(maddubsw_256, "ymm", MADDUBSW_256)
 
+/* Four tiles of sums, of factors that are 0: no processor takes less time for these. */
+static void dpbf16_tiles(size_t n)
+{
+	static const struct {
+		uint8_t palette, start_row, zero[14];
+		uint16_t row_bytes[16];
+		uint8_t rows[16];
+	} config = {.palette = 1,
+		.row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+		.rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+
+	__asm__ volatile("ldtilecfg %1\n"
+			 "1:\n\t"
+			 "tdpbf16ps %%tmm6, %%tmm4, %%tmm0\n\t"
+			 "tdpbf16ps %%tmm7, %%tmm4, %%tmm1\n\t"
+			 "tdpbf16ps %%tmm6, %%tmm5, %%tmm2\n\t"
+			 "tdpbf16ps %%tmm7, %%tmm5, %%tmm3\n\t"
+			 "dec %0\n\t"
+			 "jnz 1b\n\t"
+			 "tilerelease"
+			 : "+r"(n)
+			 : "m"(config)
+			 : "cc");
+}
+
 enum {
 	FMA_256_,
 	FMA_512_,
 	BF16_512_,
+	BF16_TILES_,
+	BF16X2_TILES_,
 	I16_256_,
 	I16_VNNI_256_,
 	I16_VNNI_512_,
@@ -101,6 +128,9 @@ static const struct peak peaks[PEAKS] = {
 	[FMA_256_] = {"f32_fma_256", "fma", 12 * 8 * 2, fma_256},
 	[FMA_512_] = {"f32_fma_512", "avx512f", 12 * 16 * 2, fma_512},
 	[BF16_512_] = {"bf16_vdpbf16ps_512", "avx512bf16", 12 * 32 * 2, dpbf16_512},
+	[BF16_TILES_] = {"bf16_tdpbf16ps", "amx", 4 * 16 * 16 * 32 * 2, dpbf16_tiles},
+	/* Of two halves of the inputs. */
+	[BF16X2_TILES_] = {"bf16x2_tdpbf16ps", "amx", 4 * 16 * 16 * 32, dpbf16_tiles},
 	[I16_256_] = {"i16_vpmaddwd_vpaddd_256", "avx2", 12 * 16 * 2, maddwd_256},
 	[I16_VNNI_256_] = {"i16_vpdpwssd_256", "avxvnni", 12 * 16 * 2, dpwssd_256},
 	[I16_VNNI_512_] = {"i16_vpdpwssd_512", "avx512vnni", 12 * 32 * 2, dpwssd_512},
@@ -112,6 +142,7 @@ static const struct peak peaks[PEAKS] = {
 static bool processor_has(const char *cpu)
 {
 	return strcmp(cpu, "avxvnni") == 0       ? reap_kern_level("avxvnni") != NULL
+		: strcmp(cpu, "amx") == 0        ? reap_kern_level("amx") != NULL
 		: strcmp(cpu, "fma") == 0        ? __builtin_cpu_supports("fma")
 		: strcmp(cpu, "avx2") == 0       ? __builtin_cpu_supports("avx2")
 		: strcmp(cpu, "avx512f") == 0    ? __builtin_cpu_supports("avx512f")
@@ -125,7 +156,11 @@ static const struct peak *peak_of(const struct reap_gemm *gemm, const struct rea
 	/* OpenBLAS asks the processor, not us. */
 	if (gemm == &reap_gemm_openblas)
 		kern = reap_kern_level(NULL);
-	if (gemm == &reap_gemm_bf16)
+	if (gemm == &reap_gemm_bf16_amx)
+		return &peaks[BF16_TILES_];
+	if (gemm == &reap_gemm_bf16x2_amx)
+		return &peaks[BF16X2_TILES_];
+	if (gemm == &reap_gemm_bf16_avx512bf16)
 		return &peaks[BF16_512_];
 	if (gemm == &reap_gemm_i16_avx512vnni)
 		return &peaks[I16_VNNI_512_];
@@ -141,7 +176,7 @@ static const struct peak *peak_of(const struct reap_gemm *gemm, const struct rea
 		return &peaks[I8_256_];
 	if (gemm->operand != REAP_OP_F32 || kern == &reap_kern_scalar)
 		return NULL;
-	return &peaks[kern == &reap_kern_avx512 ? FMA_512_ : FMA_256_];
+	return &peaks[reap_kern_has_avx512(kern) ? FMA_512_ : FMA_256_];
 }
 #else
 enum { PEAKS = 0 };
@@ -172,7 +207,7 @@ static void run_rounds(void *arg, size_t task, int thread)
 	r->peak->rounds(r->n);
 }
 
-/* GFLOP/s of all threads together, each about 20 ms long. */
+/* GFLOP/s of all threads together, each some tens of ms long. */
 static double peak_rate(const struct peak *peak, struct reap_pool *pool)
 {
 	struct rounds r = {peak, 4000000};

@@ -365,7 +365,7 @@ static void plain_c(const char *name, const struct reap_attend *at, const struct
 
 int main(void)
 {
-	static const char *const levels[] = {"scalar", "avx2", "avxvnni", "avx512"};
+	static const char *const levels[] = {"scalar", "avx2", "avxvnni", "avx512", "amx"};
 	const struct reap_kern *kern;
 	const struct reap_gemm *gemm;
 

@@ -127,6 +127,15 @@ static void back(enum reap_operand type, float *x, const uint8_t *row, size_t k)
 		if (type == REAP_OP_BF16)
 			reap_kern_scalar.bf16_to_f32(&x[i], (const uint16_t *)(const void *)row + i,
 				1);
+		if (type == REAP_OP_BF16X2) {
+			const uint16_t *hi = (const uint16_t *)(const void *)row +
+				i / REAP_BF16_GROUP * 2 * REAP_BF16_GROUP + i % REAP_BF16_GROUP;
+			float rest;
+
+			reap_kern_scalar.bf16_to_f32(&x[i], hi, 1);
+			reap_kern_scalar.bf16_to_f32(&rest, hi + REAP_BF16_GROUP, 1);
+			x[i] += rest;
+		}
 		if (type == REAP_OP_I16)
 			reap_i16_get(&x[i], row, k, i, 1, &reap_kern_scalar);
 		if (type == REAP_OP_I8)
@@ -241,7 +250,8 @@ static void outliers(const struct reap_gemm_ctx *g, enum reap_weight_layout layo
 			}
 			worst = fmax(worst, fabs(want - (double)c[i * N + j]) / size);
 		}
-	ok(worst < 0x1p-8 && uneven == (gemm->operand == REAP_OP_I16 ? (M + 2) / 3 : 0),
+	ok(worst < (gemm->operand == REAP_OP_BF16X2 ? 0x1p-16 : 0x1p-8) &&
+			uneven == (gemm->operand == REAP_OP_I16 ? (M + 2) / 3 : 0),
 		"%s/%s: %g times the others: within %.2g of the sum in double, %zu rows uneven",
 		gemm->name, g->kern->level, (double)ratio, worst, uneven);
 	for (size_t i = 0; !gemm->by_block && i < M; i += 7) {
@@ -297,11 +307,33 @@ static float plain_i8(const uint8_t *row, const float *w, const uint8_t *scales,
 	return c;
 }
 
-/* Fixed point bit by bit against plain C, from buffers that end at a guard page. */
+/* A row of `words` halves in bf16 as TDPBF16PS multiplies it: of 32 inputs the even ones' and
+ * the odd ones' products are sums of their own. */
+static float plain_tiles(const uint8_t *row, const float *w, size_t k, size_t words)
+{
+	float c = 0;
+
+	for (size_t g = 0; g < k; g += REAP_BF16_GROUP)
+		for (size_t i = 0; i < words; i++, row += REAP_BF16_GROUP * 2) {
+			float x[REAP_BF16_GROUP], sum[2] = {0};
+
+			reap_kern_scalar.bf16_to_f32(x, (const uint16_t *)(const void *)row,
+				REAP_BF16_GROUP);
+			for (size_t l = g; l < k && l < g + REAP_BF16_GROUP; l++)
+				sum[(l - g) % 2] = fmaf(x[l - g], w[l], sum[(l - g) % 2]);
+			c += sum[0] + sum[1];
+		}
+	return c;
+}
+
+/* Bit by bit against plain C, from buffers that end at a guard page; VDPBF16PS adds in another
+ * order than TDPBF16PS. */
 static void plain_c(const struct reap_gemm *gemm, const struct reap_kern *kern)
 {
 	static const size_t shapes[][3] = {{1, 64, 32}, {7, 96, 64}, {13, 200, 96}, {5, 64, 1024},
-		{11, 250, 1600}, {4, 17, 2880}, {4, 17, 33}, {3, 16, 129}, {2, 5, 127}};
+		{11, 250, 1600}, {4, 17, 2880}, {4, 17, 33}, {3, 16, 129}, {2, 5, 127},
+		{39, 40, 544}, {60, 18, 1056}};
+	const bool tiles = gemm->attention != NULL && gemm->attention->operand == REAP_OP_BF16X2;
 	size_t differ = 0;
 
 	for (size_t i = 0; i < LAYOUTS * sizeof(shapes) / sizeof(*shapes); i++) {
@@ -330,11 +362,29 @@ static void plain_c(const struct reap_gemm *gemm, const struct reap_kern *kern)
 		for (size_t r = 0; r < m; r++)
 			for (size_t j = 0; j < n; j++) {
 				const float *w = x.plain + j * k;
-				float want = gemm->operand == REAP_OP_I16
-					? plain_i16(a + r * row, w, k)
-					: plain_i8(a + r * row, w, x.scales + j * (k / 32), k);
+				float want = 0;
 
-				differ += memcmp(&want, &c[r * ldc + j], 4) != 0;
+				switch (gemm->operand) {
+				case REAP_OP_F32:
+					break;
+				case REAP_OP_BF16:
+					want = plain_tiles(a + r * row, w, k, 1);
+					break;
+				case REAP_OP_BF16X2:
+					want = plain_tiles(a + r * row, w, k, 2);
+					break;
+				case REAP_OP_I16:
+					want = plain_i16(a + r * row, w, k);
+					break;
+				case REAP_OP_I8:
+					want = plain_i8(a + r * row, w, x.scales + j * (k / 32), k);
+					break;
+				}
+				if (gemm->operand == REAP_OP_BF16 && !tiles)
+					differ +=
+						!(fabsf(want - c[r * ldc + j]) <= 1e-5f * (float)k);
+				else
+					differ += memcmp(&want, &c[r * ldc + j], 4) != 0;
 			}
 		drop(&x);
 		release(a, m * row), release(slab, gemm->slab_bytes(n, k));
@@ -373,7 +423,7 @@ static void backend(const struct reap_gemm *gemm, const struct reap_kern *kern)
 			ok(alone == 0, "%s/%s, %s: a row does not see the rows beside it",
 				gemm->name, kern->level, layouts[l]);
 	}
-	if (gemm->operand == REAP_OP_I16 || gemm->operand == REAP_OP_I8)
+	if (gemm->operand != REAP_OP_F32 && !gemm->by_block)
 		plain_c(gemm, kern);
 	if (!gemm->mxfp4_only) {
 		outliers(&g, REAP_W_BF16, 1000);
@@ -428,8 +478,8 @@ static void extremes(void)
 			run(&g, &x, NULL, op, 0, 1, c);
 			for (size_t r = 0; r < 64; r++) {
 				reap_kern_scalar.mxfp4_to_f32(want, blocks + 16 * r, scales + r, 1);
-				/* VDPBF16PS takes subnormal numbers for 0; in fixed point
-				 * one is 4095 times the float next to 1 / 4095. */
+				/* VDPBF16PS and TDPBF16PS take subnormal numbers for 0; in fixed
+				 * point one is 4095 times the float next to 1 / 4095. */
 				if (fabsf(c[r] - want[l]) >
 						(gemm->operand == REAP_OP_I16 ||
 									gemm->operand == REAP_OP_I8
@@ -448,7 +498,7 @@ static void extremes(void)
 
 int main(void)
 {
-	static const char *const levels[] = {"scalar", "avx2", "avxvnni", "avx512"};
+	static const char *const levels[] = {"scalar", "avx2", "avxvnni", "avx512", "amx"};
 	const struct reap_gemm *gemm;
 	const struct reap_kern *kern;
 	struct reap_err e = {0};

@@ -101,6 +101,19 @@ static void formats(const struct reap_kern *k)
 		{
 			int16_t *hi = (int16_t *)h, *lo = guarded(n * 2), *want = guarded(n * 2);
 
+			k->f32_to_bf16x2((uint16_t *)hi, (uint16_t *)lo, x, n);
+			ref->f32_to_bf16x2(i, (uint16_t *)want, x, n);
+			same(hi, i, n * 2);
+			same(lo, want, n * 2);
+			for (size_t j = 0; j < n; j++) {
+				float half[2];
+
+				ref->bf16_to_f32(&half[0], (uint16_t *)hi + j, 1);
+				ref->bf16_to_f32(&half[1], (uint16_t *)lo + j, 1);
+				differ += !(fabsf(half[0] + half[1] - x[j]) <=
+					0x1p-17f * fabsf(x[j]) + 1e-40f);
+			}
+			k->f32_to_i16(hi, x, 4095, n);
 			differ += k->count_above(x, 0.5f, n) != ref->count_above(x, 0.5f, n);
 			k->i16_rest(lo, hi, x, 0.001f, n);
 			ref->i16_rest(want, hi, x, 0.001f, n);
@@ -374,7 +387,7 @@ static void formulas(void)
 
 int main(void)
 {
-	static const char *const levels[] = {"scalar", "avx2", "avxvnni", "avx512"};
+	static const char *const levels[] = {"scalar", "avx2", "avxvnni", "avx512", "amx"};
 	struct reap_err e = {0};
 	const struct reap_kern *k;
 
