@@ -80,3 +80,30 @@ zeros() {
 	[ "$(jq .num_local_experts model/config.json)" -eq 24 ]
 	jq -e '.variants.calib_union_keep24of32_k75_eaftreap' manifest_eaftreap_keepfrac.json
 }
+
+@test "the prunings by REAP with all their figures, on stand-ins with their numbers of experts" {
+	local packs=$TMP/packs/open-r1/Mixture-of-Thoughts target model arch experts keep pack
+	export PATH=$REAP_BIN:/usr/bin:$PATH # for a python3 that has Debian's jinja2
+	mkdir -p "$packs"/{code,math,science}
+	for pack in code math science; do
+		seq 1300 | jq -c --arg p $pack '{messages: [{role: "user", content: "\($p) \(.)"},
+			{role: "assistant", content: "<think>\nit is \(.)\n</think>\n\n\($p) \(. * 7)"}]}' >"$packs/$pack/train.jsonl"
+	done
+	while read -r target model arch experts keep; do
+		mkdir -p "$TMP/models/${model%/*}"
+		tests/gen/family "$arch" "$TMP/models/$model" --experts "$experts" --top-k 8 --layers 2 --hidden 32 --inter 32
+		pipe "plan-$target" MODELS="$TMP/models" PACKS="$TMP/packs" | tee "$TMP/plan"
+		grep -qE '^  [0-9,]+ tokens, .* of memory, .* of disk$|: is there$' "$TMP/plan"
+		pipe "$target" MODELS="$TMP/models" PACKS="$TMP/packs"
+		[ "$(reap-show -t block "$O/$target/calib.tokens" | wc -l)" -eq 1024 ]
+		[ "$(reap-report -m "$O/$target/model" | jq '.gained.experts[1]')" -eq "$keep" ]
+		[ "$(reap-show "$O/$target/scores" | jq -rn 'first(inputs | .method // empty)')" = reap ]
+		pipe -n "eval-$target" MODELS="$TMP/models" PACKS="$TMP/packs" >"$TMP/shown"
+		grep -q 'reap-gate --gates .*near_lossless_gates.json' "$TMP/shown"
+	done <<-END
+		qwen3-30b-keep96 Qwen/Qwen3-30B-A3B qwen3_moe 128 96
+		qwen3-30b-keep64 Qwen/Qwen3-30B-A3B qwen3_moe 128 64
+		qwen3-coder-30b-keep64 Qwen/Qwen3-Coder-30B-A3B-Instruct qwen3_moe 128 64
+		glm-4-5-air-keep96 zai-org/GLM-4.5-Air glm4_moe 128 96
+	END
+}
