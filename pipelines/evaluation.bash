@@ -35,10 +35,13 @@ maker() {
 
 # Before any work.
 check_evaluation() {
+	local said
 	packs E "${E[calib_packs.dataset_repo]}" calib_packs.pack_files
 	check_packs E calib_packs.pack_files "${E[calib_packs.dataset_repo]}"
 	gates
-	check_file E paths.gates_json "$GATES"
+	# It reads the gates before the evals, of which there is none here.
+	said=$(reap-gate --gates "$GATES" -- /dev/null /dev/null 2>&1) || [[ $said != *"$GATES"* ]] ||
+		problem E.paths.gates_json "${said#reap-gate: }"
 }
 
 # eval_tokens F MODEL: the packs as blocks, with the model's tokenizer.
@@ -83,11 +86,18 @@ eval_verdict() {
 		--tokens "$1/eval.tokens" --tokenizer "$2/tokenizer.json" -- "$1/base.eval" "$1/pruned.eval"
 }
 
-# eval_pair F LEFT RIGHT: both and the verdict.  One model twice is run twice: what
-# differs then is noise.
+# eval_pair F LEFT RIGHT: both and the verdict.  One model twice, or one whose rewrite holds
+# the same, is run twice: what differs then is noise.
 eval_pair() {
-	local again=''
-	[ "$2" != "$3" ] || again=2
+	local again='' how='' left
+	stand "$2"
+	left=$REPLY
+	stand "$3"
+	if [ "$2" = "$3" ]; then
+		again=2
+	elif [ "$left" = "$REPLY" ]; then
+		again=rewritten
+	fi
 	eval_model "$1" base "$2"
 	AGAIN=$again LIKE=$1/base.eval eval_model "$1" pruned "$3"
 	eval_verdict "$1" "$2"

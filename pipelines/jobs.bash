@@ -60,7 +60,7 @@ trap 'stop 15' TERM
 # started meanwhile, nobody else holds FILE.
 hold() {
 	local fd status=0
-	exec {fd}>>"$1"
+	{ exec {fd}>>"$1"; } 2>/dev/null || fail "${1%/*}: cannot be written"
 	flock -n "$fd" || status=$?
 	if [ "$status" -eq 1 ]; then
 		say "$2 is in use by $(<"$1"): waiting"

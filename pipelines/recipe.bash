@@ -128,7 +128,7 @@ target() {
 
 # problem NAME.KEY WHY: said with the recipe's line; all are said before the end.
 problem() {
-	say "${AT["=$1"]:-recipe}: ${1#*.}: $2"
+	say "${AT["=$1"]:-${AT["=$1.count"]:-recipe}}: ${1#*.}: $2"
 	PROBLEMS=1
 }
 

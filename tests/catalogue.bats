@@ -243,6 +243,20 @@ refused() {
 	cp tests/fixtures/model/tokenizer.json "$TMP/m/torn"
 	refused 2 "model.base_model_id: $TMP/m/torn/config.json: line 2: string or '}' expected near end of file" \
 		'model: {base_model_id: torn}' 'evaluation: {with: ""}'
+	# What the last stages could not do.
+	refused 2 "grid.keep_n.1: keep_n 40: the model has 32 experts" 'grid: {keep_n: [16, 40]}'
+	echo '{' >"$TMP/torn.json"
+	for gates in torn.json:"$TMP/torn.json: line 2: string or '}' expected near end of file" nobody.json:"$TMP/nobody.json: No such file or directory" .:"$TMP/.: is a directory"; do
+		printf '%s\n' 'extends: eval-tiny_keep24.yaml' "paths: {gates_json: ${gates%%:*}}" >"$TMP/no-eval.yaml"
+		printf '%s\n' 'extends: tiny-keep24.yaml' 'evaluation: {with: no-eval.yaml}' >"$TMP/no.yaml"
+		run pipelines/reap-run "$TMP/no.yaml" OUT="$TMP/o"
+		[ "$output" = "reap: $TMP/no-eval.yaml:2: paths.gates_json: ${gates#*:}" ] || { echo "$output"; return 1; }
+	done
+	printf '%s\n' 'extends: tiny-keep24.yaml' 'profiling_data: {sampling: {num_rows: 1}}' >"$TMP/no.yaml"
+	run pipelines/reap-run -q "$TMP/no.yaml" OUT="$TMP/o"
+	[ "$status" -eq 1 ]
+	[[ "${lines[-1]}" == *"tiny-keep24.yaml:28: profiling_data.pack_files: one block of rows, of which the report would compare halves" ]]
+	[ ! -e "$TMP/o/no/calib.trace" ]
 	# Files that it names.
 	refused 2 "evaluation.with: no such file: nobody.yaml" 'evaluation: {with: nobody.yaml}'
 	refused 3 "source.scores_yaml: no such file: nobody.yaml" 'source:' '  scores_yaml: nobody.yaml'
@@ -353,12 +367,13 @@ refused() {
 	MAKELEVEL=1 make -s -C pipelines list SAN=asan | grep '^tiny-noop '
 }
 
-@test "a recipe's file may end in .yml" {
+@test "a recipe's file may end in .yml, and have a = in its name" {
 	mkdir "$TMP/r"
 	sed '/^target:/d' recipes/tiny-noop.yaml >"$TMP/r/short.yml"
 	pipelines/reap-run -n short RECIPES="$TMP/r" OUT="$TMP/o" >"$TMP/n"
 	pipelines/reap-run -n "$TMP/r/short.yml" OUT="$TMP/o" | diff "$TMP/n" -
 	grep -F "$TMP/o/short/model" "$TMP/n"
+	(cd "$TMP/r" && cp short.yml a=b.yml && "$ROOT/pipelines/reap-run" -n ./a=b.yml OUT="$TMP/o") | grep -F "$TMP/o/a=b/model"
 	echo 'target: listed' >>"$TMP/r/short.yml"
 	pipelines/reap-run list RECIPES="$TMP/r" | grep '^listed '
 }

@@ -141,6 +141,12 @@ single() {
 	run pipe fast-made
 	failed
 	[[ "$output" == *"made.yaml:6: model.made_by: there is no recipe nobody.yaml"* ]]
+	# Nor can one folder be that of both.
+	single fast.yaml
+	sed -i 's/^target:.*/target: fast/' "$R/made.yaml"
+	run timeout 60 "${REAP_RUN:-pipelines/reap-run}" "$R/made.yaml" OUT="$O" RECIPES="$R" MODELS="$TMP/models" PACKS="$TMP/packs"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"made.yaml:6: model.made_by: fast.yaml and made.yaml are both target fast" ]]
 	[ ! -e "$O/fast-made/eval.tokens" ]
 }
 

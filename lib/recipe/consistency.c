@@ -190,17 +190,62 @@ static int check_criterion(const struct reap_node *root, struct reap_err *e)
 	return REAP_OK;
 }
 
+static bool is_true(const struct reap_node *root, const char *path)
+{
+	const struct reap_node *n = reap_node_at(root, path);
+
+	return n != NULL && n->kind == REAP_NODE_BOOL && n->boolean;
+}
+
+/* A criterion that weighs tokens by their regions, of which there are none without a rule. */
+static int check_regions(const struct reap_node *root, struct reap_err *e)
+{
+	const struct reap_node *rule = reap_node_at(root, "scoring.region_rule");
+	const struct reap_node *grid = reap_node_at(root, "grid.criteria");
+	const char *one = get_str(root, "scoring.criterion");
+	bool weighs = one != NULL && strncmp(one, "eaft", 4) == 0;
+
+	for (size_t i = 0; grid != NULL && i < grid->count; i++)
+		weighs = weighs || strncmp(grid->child[i]->str, "eaft", 4) == 0;
+	return rule != NULL && strcmp(rule->str, "none") == 0 && weighs
+		? reap_node_fail(rule, "scoring.region_rule", e,
+			  "none, but a criterion is eaft, which weighs regions", "")
+		: REAP_OK;
+}
+
+/* What a tool could say only when the model has been run. */
+static int check_stages(const struct reap_node *root, bool rows, struct reap_err *e)
+{
+	static const char *const core[] = {"selection_constraints.core_experts.core_pos_top_m",
+		"selection_constraints.core_experts.core_count_top_m"};
+	int64_t keep_n, m;
+
+	if (is_true(root, "profiling_data.packing.enabled") &&
+		!get_int(root, "profiling_data.packing.block_size", &m))
+		return conflict(root, "profiling_data.packing.enabled", e, "without a block_size");
+	if (!rows && reap_node_at(root, "grid.keep_n") != NULL)
+		return conflict(root, "grid.keep_n", e, "cuts of what rows rank, of which there are none");
+	for (size_t i = 0; i < 2; i++)
+		if (is_true(root, "selection_constraints.core_experts.applied") &&
+			get_int(root, "model.keep_n", &keep_n) && get_int(root, core[i], &m) &&
+			m > keep_n)
+			return conflict(root, core[i], e, "more than model.keep_n");
+	return rows ? check_regions(root, e) : REAP_OK;
+}
+
 static int check_prune(const struct reap_node *root, struct reap_err *e)
 {
 	static const char core[] = "selection_constraints.core_experts";
 	const struct reap_node *experts = reap_node_at(root, core);
 	int64_t keep_n = 0, num_experts = -1;
+	bool rows;
 	int rc;
 
 	/* Scores come from a file, from rows, or are not needed. */
 	(void)get_int(root, "model.keep_n", &keep_n);
 	(void)get_int(root, "model.num_experts", &num_experts);
-	if (get_str(root, "source.scores_yaml") == NULL && keep_n != num_experts) {
+	rows = get_str(root, "source.scores_yaml") == NULL && keep_n != num_experts;
+	if (rows) {
 		if (reap_node_at(root, "profiling_data.pack_files") == NULL)
 			return reap_node_fail(root, "profiling_data.pack_files", e,
 				"missing (or source.scores_yaml, to start from scores)", "");
@@ -210,6 +255,7 @@ static int check_prune(const struct reap_node *root, struct reap_err *e)
 	if (experts != NULL && reap_node_find(experts, "applied") == NULL)
 		return reap_node_fail(experts, core, e, "does not say whether it is applied", "");
 	if ((rc = check_keep_n(root, e)) != REAP_OK || (rc = check_twins(root, e)) != REAP_OK ||
+		(rc = check_stages(root, rows, e)) != REAP_OK ||
 		(rc = check_outcome(root, e)) != REAP_OK ||
 		(rc = check_sampling(root, e)) != REAP_OK ||
 		(rc = check_holdout(root, "profiling_data.holdout", e)) != REAP_OK)
@@ -265,8 +311,11 @@ static int check_collector(const struct reap_node *root, struct reap_err *e)
 static int check_eval(const struct reap_node *root, struct reap_err *e)
 {
 	double lo, hi;
+	int64_t bins;
 	int rc;
 
+	if (get_int(root, "eaft.prob_bins", &bins) != get_int(root, "eaft.entropy_bins", &bins))
+		return conflict(root, "eaft", e, "prob_bins and entropy_bins go together");
 	if (get_real(root, "eaft.logp_min", &lo) && get_real(root, "eaft.logp_max", &hi) &&
 		lo >= hi)
 		return conflict(root, "eaft.logp_min", e, "not below logp_max");

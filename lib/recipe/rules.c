@@ -52,6 +52,7 @@ enum {
 	MAX_LAYERS = 1024,
 	MAX_TOP_K = 64,
 	MAX_VOCAB = 1 << 24,
+	MAX_BINS = 1024, /* REAP_MAX_BINS */
 };
 
 #define CRITERIA \
@@ -222,8 +223,8 @@ const struct reap_rule reap_rules[] = {
 	WORD(EVALS, "eaft.prob_scale", 0, "linear|log"),
 	REAL(EVALS, "eaft.logp_min", 0, -1e4, 0),
 	REAL(EVALS, "eaft.logp_max", 0, -1e4, 0),
-	INT(EVALS, "eaft.prob_bins", 0, 1, 65536),
-	INT(EVALS, "eaft.entropy_bins", 0, 1, 65536),
+	INT(EVALS, "eaft.prob_bins", 0, 1, MAX_BINS),
+	INT(EVALS, "eaft.entropy_bins", 0, 1, MAX_BINS),
 	WORD(EVALS, "gate.rule", 0, "min|max"),
 	COLLECTOR(EVALS, "collector_defaults", 0),
 	COLLECTOR(EVALS, "collector_overrides", 0),
