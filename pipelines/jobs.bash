@@ -56,11 +56,17 @@ trap 'stop 1' HUP
 trap 'stop 2' INT
 trap 'stop 15' TERM
 
+# open_lock FILE: its descriptor, in REPLY.
+open_lock() {
+	{ exec {REPLY}>>"$1"; } 2>/dev/null || fail "${1%/*}: cannot be written"
+}
+
 # hold FILE WHAT: until the descriptor in REPLY is closed, here and in all that was
 # started meanwhile, nobody else holds FILE.
 hold() {
 	local fd status=0
-	{ exec {fd}>>"$1"; } 2>/dev/null || fail "${1%/*}: cannot be written"
+	open_lock "$1"
+	fd=$REPLY
 	flock -n "$fd" || status=$?
 	if [ "$status" -eq 1 ]; then
 		say "$2 is in use by $(<"$1"): waiting"

@@ -42,8 +42,8 @@ work() {
 		hold "$D/.lock" "$D"
 		# Shared: prune-cache takes it alone.
 		folder "$STORE"
-		exec {used}>>"$STORE/.lock"
-		flock -s "$used" || true
+		open_lock "$STORE/.lock"
+		flock -s "$REPLY" || true
 		rm -f "$D/.stages.new"
 	fi
 	MODE=count
