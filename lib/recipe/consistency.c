@@ -224,7 +224,8 @@ static int check_stages(const struct reap_node *root, bool rows, struct reap_err
 		!get_int(root, "profiling_data.packing.block_size", &m))
 		return conflict(root, "profiling_data.packing.enabled", e, "without a block_size");
 	if (!rows && reap_node_at(root, "grid.keep_n") != NULL)
-		return conflict(root, "grid.keep_n", e, "cuts of what rows rank, of which there are none");
+		return conflict(root, "grid.keep_n", e,
+			"cuts of what rows rank, of which there are none");
 	for (size_t i = 0; i < 2; i++)
 		if (is_true(root, "selection_constraints.core_experts.applied") &&
 			get_int(root, "model.keep_n", &keep_n) && get_int(root, core[i], &m) &&
