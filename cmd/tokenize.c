@@ -86,7 +86,7 @@ static int tell_pack(const struct reap_pack_info *p, const char *tags, struct re
 			"pack %s: nothing is kept of its %" PRIu64 " rows: no text "
 			"of an assistant (%s), and no 1 "
 			"in a keep_mask: give chat rows, such as messages or prompt and completion, or "
-			"--keep all",
+			"--keep all (of reap-run prune: TOKENS=all)",
 			p->pack, p->rows_seen, tags);
 	return REAP_OK;
 }

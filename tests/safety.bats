@@ -173,6 +173,23 @@ short() {
 	[[ "$output" == *"MODEL=DIR, DATA=FILE and KEEP=N are wanted"* ]]
 }
 
+@test "prune: rows of plain text, all of whose tokens count" {
+	seq 40 | jq -c '{text: "line \(.) of a text that nobody said"}' >"$TMP/plain.jsonl"
+	plain() {
+		pipelines/reap-run -q prune MODEL="$MODEL" DATA="$TMP/plain.jsonl" KEEP=24 HOLDOUT=0.5 OUT="$TMP/out" "$@" 2>"$TMP/err"
+	}
+	run plain
+	[ "$status" -eq 1 ]
+	grep -F 'nothing is kept of its' "$TMP/err" | grep -F 'TOKENS=all'
+	run plain TOKENS=some
+	[ "$status" -eq 2 ]
+	grep -F "TOKENS=some: assistant or all" "$TMP/err"
+	# Far too few tokens for a block of a thousand: the recipe is written, and goes that far.
+	run plain TOKENS=all
+	[ "$(reap-recipe --get profiling_data.keep "$TMP/out/recipes/plain-keep24.yaml"),$(reap-recipe --get calib_packs.keep "$TMP/out/recipes/plain-keep24-eval.yaml")" = all,all ]
+	reap-show -t pack "$TMP/out/plain-keep24/calib.tokens" | jq -e '.kept == .tokens'
+}
+
 @test "a recipe's file whose name would be OUT itself, what is above it or the store: refused" {
 	short
 	mkdir "$TMP/here"
