@@ -169,6 +169,13 @@ with_rows() {
 	fails 1 "bare: holds no tokens" reap-gate --last-look "$TMP/bare" "$TMP/bare"
 }
 
+@test "an eval of no model is none" {
+	eval_of | reap-show | sed '1s/"model":{[^}]*}/"model":null/' | reap-show --encode eval >"$TMP/none"
+	eval_of >"$TMP/base"
+	fails 3 "none: header: model: missing" reap-gate -g "$GATES" "$TMP/base" "$TMP/none"
+	fails 3 "none: header: model: missing" reap-ppl --merge "$TMP/none"
+}
+
 @test "both gate rules: min and max of the absolute and the relative limit" {
 	# ppl of the base is about 7: 5% of it is 0.35, the absolute limit 0.25
 	pair
@@ -368,7 +375,7 @@ with_figures() {
 	bad 'hist_x' 'if .t == "metrics" then .hist_x[0] += 1 | .hist_x[1] -= 1 else . end'
 	bad 'ppl' 'if .t == "metrics" then .ppl = "much" else . end'
 	bad 'first record' 'select(.t != "meta")'
-	reap-show "$TMP/base" | jq -c 'select(.t == "meta")' | reap-show --encode eval >"$TMP/bad"
+	reap-show "$TMP/base" | jq -c 'select(.reap or .t == "meta")' | reap-show --encode eval >"$TMP/bad"
 	fails 3 'without a metrics record' reap-gate --gates "$GATES" "$TMP/bad" "$TMP/bad"
 	bad 'prob_scale' 'if .t == "meta" then .prob_scale = "cubic" else . end'
 }

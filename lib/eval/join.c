@@ -65,6 +65,8 @@ static int check_set(const struct head *h, size_t n, struct reap_err *e)
 	if (first->shards != n)
 		return reap_fail(e, REAP_EFAIL, "%s: is shard %u of %u, but %zu were named",
 			h[0].name, first->shard, first->shards, n);
+	if ((rc = reap_reader_of_model(h[0].shard->reader, e)) != REAP_OK)
+		return rc;
 	for (size_t i = 1; i < n; i++) {
 		const struct reap_eval_meta *m = &h[i].shard->meta;
 

@@ -207,8 +207,10 @@ int reap_pair_read(struct reap_pair *p, struct reap_reader *left, struct reap_re
 	p->right_model = reap_reader_header(right)->model;
 	snprintf(p->left_file, sizeof(p->left_file), "%s", s[LEFT].name);
 	snprintf(p->right_file, sizeof(p->right_file), "%s", s[RIGHT].name);
-	if ((rc = read_meta(&s[LEFT], e)) == REAP_OK && (rc = read_meta(&s[RIGHT], e)) == REAP_OK &&
-		(rc = check_metas(s, e)) == REAP_OK &&
+	if ((rc = reap_reader_of_model(left, e)) == REAP_OK &&
+		(rc = reap_reader_of_model(right, e)) == REAP_OK &&
+		(rc = read_meta(&s[LEFT], e)) == REAP_OK &&
+		(rc = read_meta(&s[RIGHT], e)) == REAP_OK && (rc = check_metas(s, e)) == REAP_OK &&
 		(rc = reap_grid_init(&d.grid, &p->left_meta, e)) == REAP_OK) {
 		p->look = p->left_meta.look == 0 && last_look ? REAP_LOOKS : p->left_meta.look;
 		rc = p->look == 0 ? REAP_OK : check_tokens(s, e);

@@ -368,6 +368,13 @@ const struct reap_header *reap_reader_header(const struct reap_reader *r)
 	return &r->header;
 }
 
+int reap_reader_of_model(const struct reap_reader *r, struct reap_err *e)
+{
+	return r->header.has_model
+		? REAP_OK
+		: reap_fail(e, REAP_ESTREAM, "%s: header: model: missing", reap_reader_name(r));
+}
+
 const struct reap_rec *reap_reader_head(const struct reap_reader *r)
 {
 	return &r->head;

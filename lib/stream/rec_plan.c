@@ -152,9 +152,8 @@ int reap_get_plan(struct reap_reader *r, struct reap_plan *p, struct reap_err *e
 	int rc;
 
 	*p = (struct reap_plan){0};
-	if (!h->has_model)
-		return reap_fail(e, REAP_ESTREAM, "%s: header: a plan without a model",
-			reap_reader_name(r));
+	if ((rc = reap_reader_of_model(r, e)) != REAP_OK)
+		return rc;
 	if ((rc = reap_read(r, &rec, e)) > 0)
 		rc = get_meta(&rec, &h->model, p, e);
 	else if (rc == 0)

@@ -413,9 +413,7 @@ static int get_all(struct reap_reader *r, struct reap_saliency *s, char (*pack)[
 	struct reap_rec rec;
 	int rc;
 
-	if (!h->has_model)
-		return reap_fail(e, REAP_ESTREAM, "%s: header: model: missing", name);
-	if ((rc = reap_read(r, &rec, e)) < 0)
+	if ((rc = reap_reader_of_model(r, e)) != REAP_OK || (rc = reap_read(r, &rec, e)) < 0)
 		return rc;
 	if (rc == 0)
 		return reap_fail(e, REAP_ESTREAM, "%s: no thresholds record", name);

@@ -429,10 +429,8 @@ int reap_get_scores(struct reap_reader *r, struct reap_scores *s, struct reap_er
 	int rc;
 
 	*s = (struct reap_scores){0};
-	if (!h->has_model)
-		return reap_fail(e, REAP_ESTREAM, "%s: header: model: missing",
-			reap_reader_name(r));
-	if ((rc = reap_scores_init(s, &h->model, e)) != REAP_OK)
+	if ((rc = reap_reader_of_model(r, e)) != REAP_OK ||
+		(rc = reap_scores_init(s, &h->model, e)) != REAP_OK)
 		return rc;
 	rc = get_all(r, s, e);
 	if (rc != REAP_OK)

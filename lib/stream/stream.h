@@ -101,6 +101,9 @@ REAP_MUST_CHECK int reap_reader_open(struct reap_reader **r, int fd, const char 
 	enum reap_kind kind, struct reap_err *e);
 void reap_reader_close(struct reap_reader *r); /* NULL allowed */
 const struct reap_header *reap_reader_header(const struct reap_reader *r);
+
+/* Error when the header names no model, for a kind that is of one. */
+REAP_MUST_CHECK int reap_reader_of_model(const struct reap_reader *r, struct reap_err *e);
 const char *reap_reader_name(const struct reap_reader *r);
 
 /* The header as it stands there, as a record; borrowed until the first reap_read(). */

@@ -44,6 +44,8 @@ static FILE *make_stream(change_fn *change, const struct reap_eval_meta *meta)
 	struct reap_err e = {0};
 	int rc = f == NULL ? REAP_EFAIL : reap_header_init(&h, REAP_KIND_EVAL, NULL, &e);
 
+	h.has_model = true;
+	h.model = (struct reap_model_id){.id = "m", .layers = 2, .experts = 8, .top_k = 4};
 	if (rc != REAP_OK || reap_writer_open(&w, dup(fileno(f)), "test", &h, &e) != REAP_OK ||
 		reap_put_eval_meta(w, meta, &e) != REAP_OK ||
 		reap_grid_init(&g, meta, &e) != REAP_OK ||
