@@ -89,8 +89,6 @@ static const struct {
 #endif
 	{&reap_gemm_f32, NULL, best_without_avx},
 	{&reap_gemm_openblas, reap_gemm_openblas_lacks, NULL},
-	{&reap_gemm_onednn_bf16, reap_gemm_onednn_bf16_lacks, NULL},
-	{&reap_gemm_onednn_f32, reap_gemm_onednn_f32_lacks, NULL},
 };
 
 enum { BACKENDS = sizeof(backends) / sizeof(*backends) };
@@ -184,30 +182,6 @@ void reap_weight_to_f32(float *dst, size_t ld, const struct reap_weight *w, size
 	}
 }
 
-void reap_weight_to_bf16(uint16_t *dst, const struct reap_weight *w, size_t n0, size_t n,
-	const struct reap_kern *kern)
-{
-	size_t groups = w->k / 32;
-
-	switch (w->layout) {
-	case REAP_W_BF16:
-	case REAP_W_BF16_PAIRS:
-		for (size_t i = 0; i < n; i++)
-			memcpy(dst + i * w->k, bf16_row(w, n0 + i), w->k * sizeof(*dst));
-		break;
-	case REAP_W_MXFP4:
-		kern->mxfp4_to_bf16(dst, w->data + n0 * groups * 16, w->scales + n0 * groups,
-			n * groups);
-		break;
-	case REAP_W_BF16_TURNED:
-		for (size_t k0 = 0; k0 < w->k; k0 += TURN)
-			for (size_t i = 0; i < n; i++)
-				for (size_t k = k0; k < k0 + TURN && k < w->k; k++)
-					dst[i * w->k + k] = bf16_at(w, k * w->n + n0 + i);
-		break;
-	}
-}
-
 /* ---- the driver ---- */
 
 static size_t round64(size_t n)
@@ -229,11 +203,9 @@ static size_t thread_floats(const struct reap_gemm *gemm)
 
 uint64_t reap_gemm_memory(const struct reap_gemm *gemm, int threads, size_t max_k)
 {
-	size_t work = gemm->work_bytes != NULL ? gemm->work_bytes(max_k) : 0;
-
 	return (uint64_t)threads *
 		(round64(gemm->slab_bytes(gemm->slab, max_k)) +
-			thread_floats(gemm) * sizeof(float) + work);
+			thread_floats(gemm) * sizeof(float));
 }
 
 /* Could what the library will take be had?  Taken and given back at once. */

@@ -9,8 +9,8 @@
  * A row of the result must not depend on what else is multiplied beside it,
  * because a block's trace may not depend on its chunk.  The kernels of this
  * project sum every element in one order.  OpenBLAS does not promise that (on its
- * Haswell kernels a row's bits depend on its place in the call), nor does oneDNN, so
- * there a call never crosses the border of a block (by_block).
+ * Haswell kernels a row's bits depend on its place in the call), so there a call never
+ * crosses the border of a block (by_block).
  */
 #ifndef REAP_GEMM_H
 #define REAP_GEMM_H
@@ -59,10 +59,6 @@ struct reap_gemm {
 	/* Bytes that n <= slab packed columns of k inputs take. */
 	size_t (*slab_bytes)(size_t n, size_t k);
 
-	/* Bytes that a thread allocates at most during pack() and multiply(), for k
-	 * up to max_k; NULL: none. */
-	size_t (*work_bytes)(size_t max_k);
-
 	/* Pack the columns n0 .. n0 + n - 1. */
 	void (*pack)(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 		const struct reap_kern *kern);
@@ -92,10 +88,6 @@ const char *reap_gemm_lacks(const struct reap_gemm *gemm, const struct reap_kern
 void reap_weight_to_f32(float *dst, size_t ld, const struct reap_weight *w, size_t n0, size_t n,
 	size_t k0, size_t k, const struct reap_kern *kern);
 
-/* The same rows whole as bf16 (n, k). */
-void reap_weight_to_bf16(uint16_t *dst, const struct reap_weight *w, size_t n0, size_t n,
-	const struct reap_kern *kern);
-
 /* ---- the driver ---- */
 
 /* Memory of the threads for one engine: a slab and a tile of c each. */
@@ -113,7 +105,7 @@ REAP_MUST_CHECK int reap_gemm_open(struct reap_gemm_ctx *g, const struct reap_ge
 	const struct reap_kern *kern, struct reap_pool *pool, size_t max_k, struct reap_err *e);
 void reap_gemm_close(struct reap_gemm_ctx *g);
 
-/* Bytes that reap_gemm_open takes, and the threads at work. */
+/* Bytes that reap_gemm_open takes. */
 uint64_t reap_gemm_memory(const struct reap_gemm *gemm, int threads, size_t max_k);
 
 /* c (m, n) = a (m, k) w^T for the columns n0 .. n0 + n - 1 of w, which slab holds, by

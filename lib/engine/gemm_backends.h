@@ -7,7 +7,6 @@
 #include "lib/engine/gemm.h"
 
 extern const struct reap_gemm reap_gemm_openblas, reap_gemm_f32;
-extern const struct reap_gemm reap_gemm_onednn_bf16, reap_gemm_onednn_f32;
 #if defined(__x86_64__)
 /* Not the same bits. */
 extern const struct reap_gemm reap_gemm_bf16_avx512bf16, reap_gemm_bf16_amx;
@@ -19,9 +18,7 @@ extern const struct reap_gemm reap_gemm_i8_avx2, reap_gemm_i8_avxvnni, reap_gemm
 
 #define REAP_GEMM_NOT_HERE "not on this processor at this kernel level"
 
-/* What is lacking to use them, or NULL.  These open libopenblas and libdnnl. */
+/* What is lacking to use it, or NULL.  This opens libopenblas. */
 const char *reap_gemm_openblas_lacks(const struct reap_kern *kern);
-const char *reap_gemm_onednn_bf16_lacks(const struct reap_kern *kern);
-const char *reap_gemm_onednn_f32_lacks(const struct reap_kern *kern);
 
 #endif

@@ -56,9 +56,9 @@ static const struct {
 	[STAT] = {"stat", EIO},
 };
 
-/* What is left out is others' own: OpenBLAS, oneDNN and the runtimes of Fortran, C++
- * and OpenMP end the process themselves when they have no memory.  So does libcrypto
- * (3.0) while it prepares itself, hence prepare_crypto(); what it does then counts. */
+/* What is left out is others' own: OpenBLAS and the runtime of Fortran end the process
+ * themselves when they have no memory.  So does libcrypto (3.0) while it prepares itself,
+ * hence prepare_crypto(); what it does then counts. */
 static const char *const counted[] = {"/libc.so", "/libmsgpack", "/libyaml", "/libjansson",
 	"/libpcre2", "/libb2", "/libcrypto", "/libisal", "/libz"};
 
