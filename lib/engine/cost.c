@@ -109,13 +109,11 @@ uint64_t reap_cost_weights(const struct reap_cost_run *run)
 
 	for (size_t i = 0; i < c.arch->specs; i++) {
 		const struct reap_spec *r = &c.arch->spec[i];
-		const uint64_t size =
-			reap_format_bytes(reap_spec_format(r, &c), reap_spec_numbers(r, &c));
 
 		if (!reap_spec_holds(r, &c))
 			continue;
 		if (reap_spec_of_layer(r) || (run->outcomes && r->role != REAP_ROLE_EMBED))
-			bytes += reap_spec_times(r, &c) * size;
+			bytes += reap_spec_times(r, &c) * reap_spec_bytes(r, &c);
 	}
 	return bytes;
 }

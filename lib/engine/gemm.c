@@ -151,6 +151,33 @@ static const uint16_t *bf16_row(const struct reap_weight *w, size_t i)
 	return (const uint16_t *)(const void *)rows + (pairs ? i / 2 : i) * w->k;
 }
 
+enum { TILE = 128 }; /* numbers of FP8 that share a scale, both ways */
+
+float reap_fp8_codes(float *dst, const struct reap_weight *w, size_t i, size_t k0, size_t k,
+	const struct reap_kern *kern)
+{
+	const bool pairs = w->layout == REAP_W_FP8_PAIRS, odd = pairs && i % 2 != 0;
+	const size_t row = pairs ? i / 2 : i, wide = (w->k + TILE - 1) / TILE;
+	float scale;
+
+	memcpy(&scale,
+		(odd ? w->odd_scales : w->scales) + (row / TILE * wide + k0 / TILE) * sizeof(scale),
+		sizeof(scale));
+	kern->fp8_to_f32(dst, (odd ? w->odd : w->data) + row * w->k + k0, k);
+	return scale;
+}
+
+/* Inputs of a row of FP8, rounded to f32 once. */
+static void fp8_row(float *dst, const struct reap_weight *w, size_t i, size_t k0, size_t k,
+	const struct reap_kern *kern)
+{
+	for (size_t at = k0, n; at < k0 + k; at += n, dst += n) {
+		n = TILE - at % TILE;
+		n = n < k0 + k - at ? n : k0 + k - at;
+		kern->scale(dst, reap_fp8_codes(dst, w, i, at, n, kern), n);
+	}
+}
+
 void reap_weight_to_f32(float *dst, size_t ld, const struct reap_weight *w, size_t n0, size_t n,
 	size_t k0, size_t k, const struct reap_kern *kern)
 {
@@ -168,6 +195,11 @@ void reap_weight_to_f32(float *dst, size_t ld, const struct reap_weight *w, size
 
 			kern->mxfp4_to_f32(dst + i * ld, w->data + at * 16, w->scales + at, k / 32);
 		}
+		break;
+	case REAP_W_FP8:
+	case REAP_W_FP8_PAIRS:
+		for (size_t i = 0; i < n; i++)
+			fp8_row(dst + i * ld, w, n0 + i, k0, k, kern);
 		break;
 	case REAP_W_BF16_TURNED:
 		for (size_t l0 = 0; l0 < k; l0 += TURN)

@@ -30,13 +30,15 @@ enum reap_weight_layout {
 	REAP_W_BF16_TURNED, /* bf16 (k, n) */
 	REAP_W_BF16_PAIRS,  /* bf16 (n/2, k) twice: even rows, and odd rows */
 	REAP_W_MXFP4,       /* blocks (n, k/32, 16), scales (n, k/32) */
+	REAP_W_FP8,         /* E4M3 (n, k), float scales of 128 x 128 each */
+	REAP_W_FP8_PAIRS,   /* both (n/2, k) twice: even rows, and odd rows */
 };
 
 struct reap_weight {
 	enum reap_weight_layout layout;
-	const uint8_t *data, *scales; /* scales: MXFP4 only */
+	const uint8_t *data, *scales; /* scales: MXFP4 and FP8 only */
 	size_t n, k;
-	const uint8_t *odd; /* REAP_W_BF16_PAIRS only */
+	const uint8_t *odd, *odd_scales; /* REAP_W_*_PAIRS only */
 };
 
 struct reap_gemm {
@@ -87,6 +89,11 @@ const char *reap_gemm_lacks(const struct reap_gemm *gemm, const struct reap_kern
  * 32, k one or up to the end), in rows of ld; for backends' pack(). */
 void reap_weight_to_f32(float *dst, size_t ld, const struct reap_weight *w, size_t n0, size_t n,
 	size_t k0, size_t k, const struct reap_kern *kern);
+
+/* The inputs k0 .. k0 + k - 1 of row i of weights in FP8, all within one scale: their codes
+ * as f32, and the scale that multiplies them. */
+float reap_fp8_codes(float *dst, const struct reap_weight *w, size_t i, size_t k0, size_t k,
+	const struct reap_kern *kern);
 
 /* ---- the driver ---- */
 

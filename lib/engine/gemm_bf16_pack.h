@@ -164,6 +164,26 @@ static void pack_mxfp4(uint32_t *dst, const uint8_t *const row[16], const uint8_
 	}
 }
 
+/* FP8: n <= 16 columns, rounded to bf16. */
+static void pack_fp8(uint32_t *dst, const struct reap_weight *w, size_t n0, size_t n,
+	const struct reap_kern *kern)
+{
+	enum { INPUTS = 64 };
+	float v[16 * INPUTS] = {0};
+	uint16_t h[16 * INPUTS];
+
+	for (size_t k0 = 0, k; k0 < w->k; k0 += k, dst += INPUTS / 2 * PANEL) {
+		k = w->k - k0 < INPUTS ? w->k - k0 : INPUTS;
+		if (k < INPUTS)
+			memset(v, 0, sizeof(v));
+		reap_weight_to_f32(v, INPUTS, w, n0, n, k0, k, kern);
+		kern->f32_to_bf16(h, v, 16 * INPUTS);
+		for (size_t p = 0; p < (k + 1) / 2; p++)
+			for (size_t i = 0; i < 16; i++)
+				memcpy(dst + p * PANEL + i, h + i * INPUTS + 2 * p, 4);
+	}
+}
+
 /* The n <= 16 columns from n0 on; what lies in other lanes is not looked at. */
 static void pack_columns(uint32_t *dst, const struct reap_weight *w, size_t n0, size_t n,
 	const struct reap_kern *kern)
@@ -186,6 +206,10 @@ static void pack_columns(uint32_t *dst, const struct reap_weight *w, size_t n0, 
 			break;
 		case REAP_W_BF16_TURNED:
 			pack_turned(dst, w->data + at * 2, n, w->n, w->k);
+			return;
+		case REAP_W_FP8:
+		case REAP_W_FP8_PAIRS:
+			pack_fp8(dst, w, n0, n, kern);
 			return;
 		}
 	}

@@ -10,8 +10,8 @@
  * pair of inputs the columns' pairs; behind all panels their scales, PANEL for each
  * group.  A column's scale is a power of two, so that MXFP4 and bf16 weights keep their
  * exact values unless one is over 2^8 (bf16: 2^4) times smaller than the largest of its
- * group; those are rounded at 2^-12 of the largest, and where they are many, the group is
- * left to f32.
+ * group; so do codes of FP8, whose own scale then multiplies the sum over a group; those are
+ * rounded at 2^-12 of the largest, and where they are many, the group is left to f32.
  */
 #include "lib/engine/i16_vec.h"
 
@@ -136,13 +136,19 @@ INLINE bool pack_column(int16_t *dst, float *scale, const struct reap_weight *w,
 	size_t k0, size_t k, const struct reap_kern *kern)
 {
 	const size_t at = (n0 * w->k + k0) / 32;
-	float row[GROUP];
+	float row[GROUP], factor = 1;
+	size_t small;
 
 	if (w->layout == REAP_W_MXFP4 &&
 		blocks_to_whole(dst, scale, w->data + at * 16, w->scales + at, k / 32))
 		return false;
-	reap_weight_to_f32(row, GROUP, w, n0, 1, k0, k, kern);
-	return to_whole(dst, scale, row, k) * 8 > 3 * k;
+	if (w->layout == REAP_W_FP8 || w->layout == REAP_W_FP8_PAIRS)
+		factor = reap_fp8_codes(row, w, n0, k0, k, kern);
+	else
+		reap_weight_to_f32(row, GROUP, w, n0, 1, k0, k, kern);
+	small = to_whole(dst, scale, row, k);
+	*scale *= factor;
+	return small * 8 > 3 * k;
 }
 
 /* One group of n <= TURN columns.  True if some are uneven. */

@@ -47,6 +47,9 @@ struct reap_kern {
 	void (*mxfp4_to_bf16)(uint16_t *dst, const uint8_t *blocks, const uint8_t *scales,
 		size_t groups);
 
+	/* E4M3 without infinities, exactly: 0x7f and 0xff make NaN. */
+	void (*fp8_to_f32)(float *dst, const uint8_t *src, size_t n);
+
 	/* Sum of squares. */
 	float (*sumsq)(const float *x, size_t n);
 

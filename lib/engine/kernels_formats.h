@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Kernels: bf16, fixed point and MXFP4 (see kernels_impl.h).
+ * Kernels: bf16, fixed point, MXFP4 and FP8 (see kernels_impl.h).
  */
 #ifndef REAP_KERNELS_FORMATS_H
 #define REAP_KERNELS_FORMATS_H
@@ -247,5 +247,39 @@ static void mxfp4_to_bf16(uint16_t *dst, const uint8_t *blocks, const uint8_t *s
 	}
 }
 #endif
+
+/* LANES bytes. */
+INLINE vu widen_bytes(const uint8_t *p)
+{
+#if defined(__AVX512F__)
+	return (vu)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+#elif defined(__AVX2__)
+	return (vu)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+#else
+	return (vu){p[0], p[1], p[2], p[3]};
+#endif
+}
+
+/* The exponent's bias is 7, a float's 127: the bits at a float's places are the number times
+ * 2^-120, also where it is subnormal. */
+INLINE vf from_fp8(vu u)
+{
+	vf x = (vf)((u & 0x7f) << 20 | (u & 0x80) << 24) * 0x1p120f;
+
+	return choose((vi)((u & 0x7f) == 0x7f), splat(NAN), x);
+}
+
+static void fp8_to_f32(float *dst, const uint8_t *src, size_t n)
+{
+	uint8_t last[LANES] = {0};
+	size_t i;
+
+	for (i = 0; i + LANES <= n; i += LANES)
+		store(dst + i, from_fp8(widen_bytes(src + i)));
+	if (i < n) {
+		memcpy(last, src + i, n - i);
+		store_part(dst + i, from_fp8(widen_bytes(last)), n - i);
+	}
+}
 
 #endif

@@ -23,6 +23,7 @@ const struct reap_kern CAT(reap_kern_, LEVEL) = {
 	.i16_to_f32 = i16_to_f32,
 	.mxfp4_to_f32 = mxfp4_to_f32,
 	.mxfp4_to_bf16 = mxfp4_to_bf16,
+	.fp8_to_f32 = fp8_to_f32,
 	.sumsq = sumsq,
 	.norm_apply = norm_apply,
 	.add = add,

@@ -20,6 +20,7 @@ struct reap_weight reap_weight_of(const struct reap_config *c, const struct reap
 
 	return (struct reap_weight){
 		.layout = b->format == &reap_format_mxfp4 ? REAP_W_MXFP4
+			: b->format == &reap_format_fp8   ? REAP_W_FP8
 			: turned                          ? REAP_W_BF16_TURNED
 							  : REAP_W_BF16,
 		.data = data(b, REAP_CODES, expert),
@@ -34,8 +35,9 @@ struct reap_weight reap_pair_of(const struct reap_config *c, const struct reap_b
 {
 	struct reap_weight w = reap_weight_of(c, even, expert);
 
-	w.layout = REAP_W_BF16_PAIRS;
+	w.layout = w.layout == REAP_W_FP8 ? REAP_W_FP8_PAIRS : REAP_W_BF16_PAIRS;
 	w.odd = data(odd, REAP_CODES, expert);
+	w.odd_scales = data(odd, REAP_SCALES, expert);
 	w.n *= 2;
 	return w;
 }

@@ -75,6 +75,11 @@ int reap_config_settle(struct reap_config *c, const char *name, uint32_t experts
 			"%s: quantization_config: missing, though experts are MXFP4: transformers makes up "
 			"experts at random, others take those: add {\"quant_method\": \"mxfp4\"}",
 			name);
+	if ((format == &reap_format_fp8) != (c->format == &reap_format_fp8))
+		return reap_fail(e, REAP_EFAIL,
+			"%s: quantization_config: says %s, but experts are %s: loaders take them for "
+			"what it says",
+			name, c->format->name, format->name);
 	if (format == &reap_format_mxfp4 && c->unconverted[0] != '\0')
 		return reap_fail(e, REAP_EFAIL,
 			"%s: quantization_config: modules_to_not_convert: \"%s\" takes in the "

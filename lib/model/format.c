@@ -20,6 +20,11 @@ const struct reap_format reap_format_mxfp4 = {.name = "MXFP4",
 	.group = 32,
 	.group_bytes = 16};
 
+const struct reap_format reap_format_fp8 = {.name = "FP8",
+	.part = {{.ending = "", .types = "F8_E4M3", .of = {REAP_ST_F8_E4M3}, .kinds = 1},
+		{.ending = "_scale_inv", .types = "F32", .of = {REAP_ST_F32}, .kinds = 1}},
+	.tile = REAP_FP8_TILE};
+
 bool reap_format_takes(const struct reap_format *f, enum reap_weight_part p,
 	enum reap_st_dtype type)
 {
@@ -33,6 +38,9 @@ int reap_format_shape(const struct reap_format *f, enum reap_weight_part p, cons
 	int n, uint64_t *shape)
 {
 	memcpy(shape, dim, (size_t)n * sizeof(*dim));
+	if (f->tile > 0 && p == REAP_SCALES)
+		for (int i = n - 2; i < n; i++)
+			shape[i] = (shape[i] + f->tile - 1) / f->tile;
 	if (f->group == 0)
 		return n;
 	shape[n - 1] /= f->group;
@@ -41,12 +49,17 @@ int reap_format_shape(const struct reap_format *f, enum reap_weight_part p, cons
 	return n;
 }
 
-uint64_t reap_format_bytes(const struct reap_format *f, uint64_t numbers)
+uint64_t reap_format_bytes(const struct reap_format *f, const uint64_t *dim, int n)
 {
-	const uint64_t size = reap_st_dtype_size(f->part[REAP_CODES].of[0]);
+	uint64_t shape[REAP_ST_MAX_DIMS], sum = 0;
 
-	if (f->group == 0)
-		return numbers * size;
-	return numbers / f->group *
-		(f->group_bytes * size + reap_st_dtype_size(f->part[REAP_SCALES].of[0]));
+	for (int p = 0; p < REAP_WEIGHT_PARTS; p++) {
+		const int dims = reap_format_shape(f, (enum reap_weight_part)p, dim, n, shape);
+		uint64_t bytes = f->part[p].kinds > 0 ? reap_st_dtype_size(f->part[p].of[0]) : 0;
+
+		for (int i = 0; i < dims; i++)
+			bytes *= shape[i];
+		sum += bytes;
+	}
+	return sum;
 }

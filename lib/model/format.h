@@ -26,6 +26,7 @@ struct reap_format {
 	/* Numbers of a row that share a scale, and the bytes of their codes, which are a
 	 * dimension of their own; 0: every number is an element. */
 	uint32_t group, group_bytes;
+	uint32_t tile; /* numbers of so many rows and columns share a scale; 0: they do not */
 };
 
 /* BF16 is computed with where it lies; a small weight (a norm, a bias, a router) may have
@@ -35,6 +36,12 @@ extern const struct reap_format reap_format_bf16, reap_format_small;
 /* OCP Microscaling Formats 1.0: groups of 32 numbers of 4 bits, two a byte, and for each
  * group a scale byte s that stands for 2^(s-127). */
 extern const struct reap_format reap_format_mxfp4;
+
+enum { REAP_FP8_TILE = 128 };
+
+/* E4M3 of OCP 8-bit Floating Point 1.0, without infinities: of each 128 x 128 numbers of a
+ * matrix, the last ones of a side fewer, the scale is a float that multiplies them. */
+extern const struct reap_format reap_format_fp8;
 
 /* The largest scale byte with which every number is finite, in BF16 too, and the one that
  * stands for NaN. */
@@ -47,7 +54,7 @@ bool reap_format_takes(const struct reap_format *f, enum reap_weight_part p,
 int reap_format_shape(const struct reap_format *f, enum reap_weight_part p, const uint64_t *dim,
 	int n, uint64_t *shape);
 
-/* Bytes of all parts of so many numbers in the usual types. */
-uint64_t reap_format_bytes(const struct reap_format *f, uint64_t numbers);
+/* Bytes of all parts of such a weight in the usual types. */
+uint64_t reap_format_bytes(const struct reap_format *f, const uint64_t *dim, int n);
 
 #endif

@@ -53,8 +53,8 @@ const char *reap_model_overridden(const char *dir)
 	return there ? name : NULL;
 }
 
-/* Is there the tensor with the codes of a weight in that format, of the first layer that has
- * experts? */
+/* The tensor with the codes of a weight, if it were in that format, of the first layer that
+ * has experts. */
 static const struct reap_tensor *first_of(const struct reap_model *m, const struct reap_spec *r,
 	const struct reap_format *f)
 {
@@ -71,12 +71,18 @@ static int settle_config(struct reap_model *m, struct reap_err *e)
 	const struct reap_spec *down = reap_spec_find(&m->cfg, REAP_ROLE_DOWN);
 	const struct reap_tensor *rows = first_of(m, router, router->format);
 	const struct reap_format *format = m->cfg.format,
-				 *const any[] = {&reap_format_bf16, &reap_format_mxfp4};
+				 *const any[] = {&reap_format_bf16, &reap_format_mxfp4,
+					 &reap_format_fp8};
 
 	/* Where there is none, the config says which one is missing. */
-	for (size_t i = 0; i < sizeof(any) / sizeof(*any); i++)
-		if (first_of(m, down, any[i]) != NULL)
+	for (size_t i = 0; i < sizeof(any) / sizeof(*any) && down->format == NULL; i++) {
+		const struct reap_tensor *t = first_of(m, down, any[i]);
+
+		if (t != NULL &&
+			(any[i] != &reap_format_fp8 ||
+				reap_format_takes(any[i], REAP_CODES, t->dtype)))
 			format = any[i];
+	}
 	return reap_config_settle(&m->cfg, m->config,
 		rows != NULL && rows->ndim == 2 ? (uint32_t)rows->shape[0] : 0, format, e);
 }

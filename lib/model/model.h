@@ -160,7 +160,7 @@ REAP_MUST_CHECK int reap_model_check_expert(const struct reap_model *m, const st
  * expert in every layer; and of layers that predict further tokens (lib/model/bind.h). */
 void reap_model_bytes(const struct reap_model *m, uint64_t *all, uint64_t *expert, uint64_t *ahead);
 
-/* n elements from `first` on of a BF16, F16 or F32 tensor. */
+/* n elements from `first` on of a BF16, F16, F32 or F8_E4M3 tensor. */
 void reap_tensor_floats(const struct reap_tensor *t, uint64_t first, size_t n, float *out);
 
 /* Tell the kernel that the pages of a tensor will be, or are no longer, needed

@@ -22,6 +22,7 @@ static const struct {
 	[REAP_ST_I32] = {"I32", 4},
 	[REAP_ST_I64] = {"I64", 8},
 	[REAP_ST_BOOL] = {"BOOL", 1},
+	[REAP_ST_F8_E4M3] = {"F8_E4M3", 1},
 };
 enum { DTYPES = sizeof(dtypes) / sizeof(dtypes[0]) };
 

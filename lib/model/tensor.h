@@ -17,7 +17,8 @@ enum reap_st_dtype {
 	REAP_ST_I16,
 	REAP_ST_I32,
 	REAP_ST_I64,
-	REAP_ST_BOOL
+	REAP_ST_BOOL,
+	REAP_ST_F8_E4M3
 };
 
 enum { REAP_ST_MAX_DIMS = 8 };

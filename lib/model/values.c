@@ -42,13 +42,26 @@ static float from_f16(uint16_t h)
 	return from_bits(sign | (exponent + 112) << 23 | mantissa << 13);
 }
 
+/* E4M3 without infinities. */
+static float from_fp8(uint8_t b)
+{
+	const int exponent = b >> 3 & 15, mantissa = b & 7;
+	const float size = (b & 127) == 127 ? NAN
+		: exponent == 0             ? ldexpf((float)mantissa, -9)
+					    : ldexpf((float)(8 + mantissa), exponent - 10);
+
+	return b & 128 ? -size : size;
+}
+
 static void floats(enum reap_st_dtype type, const uint8_t *p, size_t n, float *out)
 {
 	if (type == REAP_ST_F32) {
 		memcpy(out, p, n * sizeof(*out));
 		return;
 	}
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; type == REAP_ST_F8_E4M3 && i < n; i++)
+		out[i] = from_fp8(p[i]);
+	for (size_t i = 0; type != REAP_ST_F8_E4M3 && i < n; i++) {
 		uint16_t v;
 
 		memcpy(&v, p + 2 * i, sizeof(v));
@@ -152,6 +165,8 @@ static uint64_t exponents(enum reap_st_dtype type)
 		return 0x7c007c007c007c00;
 	case REAP_ST_F32:
 		return 0x7f8000007f800000;
+	case REAP_ST_F8_E4M3: /* has no infinity, and one mantissa of NaN */
+		return 0x7f7f7f7f7f7f7f7f;
 	default:
 		return 0;
 	}

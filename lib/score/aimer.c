@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/mem.h"
 #include "lib/model/checkpoint.h"
@@ -20,7 +21,7 @@ struct weighing {
 	struct reap_progress *progress;
 	uint64_t done, total; /* bytes */
 	uint8_t *bytes;       /* (PIECE) */
-	float *value;         /* (PIECE / 2) */
+	float *value;         /* (PIECE) */
 	uint8_t *scales;      /* of one expert's matrix */
 	size_t scales_cap;
 	/* Of the two weights in a byte of a block, in units of half the scale: sums of
@@ -80,7 +81,28 @@ static void add_values(struct weighing *w, const struct reap_tensor *t, size_t n
 	x->n += (double)n;
 }
 
-/* The scales of an expert's matrix, for add_blocks(). */
+/* n bytes of FP8 from byte `at` of a matrix of `columns` on. */
+static void add_fp8(struct weighing *w, size_t n, uint64_t at, uint64_t columns, struct moments *x)
+{
+	const struct reap_tensor piece = {.dtype = REAP_ST_F8_E4M3, .data = w->bytes};
+	const uint64_t wide = (columns + REAP_FP8_TILE - 1) / REAP_FP8_TILE;
+
+	reap_tensor_floats(&piece, 0, n, w->value);
+	for (size_t i = 0; i < n; i++, at++) {
+		const uint64_t row = at / columns / REAP_FP8_TILE,
+			       column = at % columns / REAP_FP8_TILE;
+		float scale;
+		double v;
+
+		memcpy(&scale, w->scales + (row * wide + column) * sizeof(scale), sizeof(scale));
+		v = (double)w->value[i] * (double)scale;
+		x->abs += fabs(v);
+		x->squares += v * v;
+	}
+	x->n += (double)n;
+}
+
+/* The scales of an expert's matrix, for add_blocks() and add_fp8(). */
 static int get_scales(struct weighing *w, const struct reap_bound *b, uint32_t expert,
 	struct reap_err *e)
 {
@@ -104,7 +126,7 @@ static int add_matrix(struct weighing *w, const struct reap_bound *b, uint32_t e
 	const struct reap_share s = reap_expert_share(b, REAP_CODES, expert);
 	const bool mxfp4 = b->format == &reap_format_mxfp4;
 	struct reap_watch watch = reap_watch_expert(w->m, b, REAP_CODES, expert);
-	int rc = mxfp4 ? get_scales(w, b, expert, e) : REAP_OK;
+	int rc = b->part[REAP_SCALES] != NULL ? get_scales(w, b, expert, e) : REAP_OK;
 
 	for (uint64_t at = 0; at < s.bytes && rc == REAP_OK; at += PIECE) {
 		const size_t n = s.bytes - at < PIECE ? (size_t)(s.bytes - at) : PIECE;
@@ -115,6 +137,8 @@ static int add_matrix(struct weighing *w, const struct reap_bound *b, uint32_t e
 			return rc;
 		if (mxfp4)
 			add_blocks(w, n, w->scales + at / BLOCK, x);
+		else if (b->format == &reap_format_fp8)
+			add_fp8(w, n, at, s.tensor->shape[s.tensor->ndim - 1], x);
 		else
 			add_values(w, s.tensor, n, x);
 		reap_tick(w->progress, w->done += n, w->total);
@@ -172,7 +196,7 @@ int reap_aimer(const struct reap_model *m, struct reap_scores *s, struct reap_pr
 		.h_hi = NAN};
 	fill_tables(&w);
 	w.bytes = reap_alloc(PIECE, 1);
-	w.value = reap_alloc(PIECE / 2, sizeof(*w.value));
+	w.value = reap_alloc(PIECE, sizeof(*w.value));
 	rc = w.bytes != NULL && w.value != NULL ? weigh(&w, s, e) : reap_fail_memory(e, "weights");
 	if (rc == REAP_OK && (rc = reap_scores_make_sources(s, 0, e)) == REAP_OK)
 		rc = reap_rank_scores(s, &c, m->dir, e);

@@ -27,7 +27,12 @@ static float value(void)
 	return (float)(rnd() % 20001) / 5000.0f - 2.0f;
 }
 
-enum { LAYOUTS = REAP_W_MXFP4 + 1 };
+enum { LAYOUTS = REAP_W_MXFP4 + 1, TILE = 128 };
+
+static bool is_fp8(enum reap_weight_layout l)
+{
+	return l == REAP_W_FP8 || l == REAP_W_FP8_PAIRS;
+}
 
 /* Weights (n, k) in a layout, and what they are in f32. */
 struct weights {
@@ -43,10 +48,46 @@ static size_t place(enum reap_weight_layout layout, size_t n, size_t k, size_t i
 	case REAP_W_BF16_TURNED:
 		return j * n + i;
 	case REAP_W_BF16_PAIRS:
+	case REAP_W_FP8_PAIRS:
 		return (i / 2 + i % 2 * (n / 2)) * k + j;
 	default:
 		return i * k + j;
 	}
+}
+
+/* Codes and scales of an odd kind, and what they are. */
+static void make_fp8(struct weights *x)
+{
+	const bool pairs = x->w.layout == REAP_W_FP8_PAIRS;
+	const size_t n = x->w.n, k = x->w.k, rows = pairs ? n / 2 : n;
+	const size_t wide = (k + TILE - 1) / TILE, tiles = (rows + TILE - 1) / TILE * wide;
+
+	x->scales = reap_alloc(2 * tiles, sizeof(float));
+	for (size_t i = 0; i < 2 * tiles; i++) {
+		const float s = 0.001f + (float)(rnd() % 1000) / 3000.0f;
+
+		memcpy(x->scales + i * sizeof(s), &s, sizeof(s));
+	}
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < k; j++) {
+			const size_t at = place(x->w.layout, n, k, i, j), row = pairs ? i / 2 : i;
+			float code, s;
+
+			/* Some of any size, more of sizes that fit fixed point. */
+			do
+				x->data[at] = (uint8_t)(rnd() | (k > 100 ? 0x40 : 0));
+			while ((x->data[at] & 127) == 127);
+			reap_kern_scalar.fp8_to_f32(&code, x->data + at, 1);
+			memcpy(&s,
+				x->scales +
+					((pairs && i % 2 ? tiles : 0) + row / TILE * wide +
+						j / TILE) *
+						sizeof(s),
+				sizeof(s));
+			x->plain[i * k + j] = code * s;
+		}
+	x->w.odd = x->data + rows * k;
+	x->w.odd_scales = x->scales + tiles * sizeof(float);
 }
 
 static struct weights make(enum reap_weight_layout layout, size_t n, size_t k)
@@ -55,6 +96,12 @@ static struct weights make(enum reap_weight_layout layout, size_t n, size_t k)
 
 	x.plain = reap_alloc(n * k, sizeof(float));
 	x.data = reap_alloc(n * k, 2);
+	if (is_fp8(layout)) {
+		make_fp8(&x);
+		x.w.data = x.data;
+		x.w.scales = x.scales;
+		return x;
+	}
 	x.scales = reap_alloc(n * (k / 32) + 1, 1);
 	if (layout == REAP_W_MXFP4) {
 		for (size_t i = 0; i < n * k / 2; i++)
@@ -193,9 +240,12 @@ static void shape(const struct reap_gemm_ctx *g, enum reap_weight_layout layout,
 }
 
 /* Sums in f32 of exact products: some roundings of 2^-24 each, far fewer than terms add
- * up.  In fixed point small bf16 weights are rounded too, at 2^-13 of the largest. */
+ * up.  In fixed point small bf16 weights are rounded too, at 2^-13 of the largest, and in
+ * BF16 those of FP8. */
 static double bound(const struct reap_gemm *gemm, enum reap_weight_layout layout)
 {
+	if (is_fp8(layout) && (gemm->operand == REAP_OP_BF16 || gemm->operand == REAP_OP_BF16X2))
+		return 0x1p-8;
 	return gemm->operand == REAP_OP_I16 && layout != REAP_W_MXFP4 ? 0x1p-12 : 3e-6;
 }
 
@@ -397,7 +447,8 @@ static void backend(const struct reap_gemm *gemm, const struct reap_kern *kern)
 {
 	static const size_t shapes[][3] = {{1, 64, 32}, {7, 96, 64}, {13, 200, 96}, {50, 64, 1024},
 		{130, 1000, 160}, {1700, 70, 64}, {5, 6, 2880}};
-	static const char *const layouts[] = {"bf16", "turned bf16", "bf16 in pairs", "mxfp4"};
+	static const char *const layouts[] = {"bf16", "turned bf16", "bf16 in pairs", "mxfp4",
+		"fp8", "fp8 in pairs"};
 	struct reap_err e = {0};
 	struct reap_pool *pool;
 	struct reap_gemm_ctx g;
@@ -405,7 +456,7 @@ static void backend(const struct reap_gemm *gemm, const struct reap_kern *kern)
 	if (reap_pool_open(&pool, 2, &e) != REAP_OK ||
 		reap_gemm_open(&g, gemm, kern, pool, 2880, &e) != REAP_OK)
 		abort();
-	for (int l = REAP_W_BF16; l <= REAP_W_MXFP4; l++) {
+	for (int l = REAP_W_BF16; l <= REAP_W_FP8_PAIRS; l++) {
 		double worst = 0;
 		int alone = 0, prepacked = 0;
 

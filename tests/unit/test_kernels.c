@@ -148,6 +148,24 @@ static void formats(const struct reap_kern *k)
 		release(g, n * 128), release(h, n * 64), release(i, n * 64);
 	}
 	ok(differ == 0, "%s: mxfp4 as it is defined, exactly", k->level);
+
+	differ = 0;
+	for (size_t n = 0; n < 300; n++) {
+		uint8_t *src = guarded(n);
+		float *f = floats(n), *g = floats(n);
+
+		for (size_t j = 0; j < n; j++) {
+			const int e = (int)(j >> 3 & 15), m = (int)(j & 7);
+
+			src[j] = (uint8_t)j;
+			g[j] = ldexpf((float)(e == 0 ? m : 8 + m), e == 0 ? -9 : e - 10);
+			g[j] = (j & 127) == 127 ? NAN : j & 128 ? -g[j] : g[j];
+		}
+		k->fp8_to_f32(f, src, n);
+		same(f, g, n * 4);
+		release(src, n), release(f, n * 4), release(g, n * 4);
+	}
+	ok(differ == 0, "%s: fp8 as it is defined, exactly", k->level);
 }
 
 static void rows(const struct reap_kern *k)

@@ -109,6 +109,15 @@ uint64_t reap_spec_numbers(const struct reap_spec *r, const struct reap_config *
 	return numbers;
 }
 
+uint64_t reap_spec_bytes(const struct reap_spec *r, const struct reap_config *c)
+{
+	uint64_t dim[REAP_SPEC_DIMS];
+	const int n = reap_spec_shape(r, c, dim);
+
+	return reap_format_bytes(reap_spec_format(r, c), dim, n) *
+		(r->flags & REAP_SPEC_APART ? c->experts : 1);
+}
+
 void reap_spec_name(const struct reap_spec *r, const struct reap_format *f, enum reap_weight_part p,
 	uint32_t layer, uint32_t expert, char out[REAP_SPEC_NAME])
 {

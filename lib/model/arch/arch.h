@@ -94,7 +94,7 @@ struct reap_spec {
 	enum reap_role role;
 	const char *name; /* {layer} and {expert} stand for numbers */
 	enum reap_dim dim[REAP_SPEC_DIMS];
-	const struct reap_format *format; /* NULL: the config's */
+	const struct reap_format *format; /* NULL: that of the experts */
 	unsigned flags;
 	bool (*when)(const struct reap_config *c); /* NULL: always */
 };
@@ -173,6 +173,9 @@ const struct reap_spec *reap_spec_find(const struct reap_config *c, enum reap_ro
  * are in a layer. */
 int reap_spec_shape(const struct reap_spec *r, const struct reap_config *c, uint64_t *dim);
 uint64_t reap_spec_numbers(const struct reap_spec *r, const struct reap_config *c);
+
+/* Their bytes, in the usual types. */
+uint64_t reap_spec_bytes(const struct reap_spec *r, const struct reap_config *c);
 
 enum { REAP_SPEC_NAME = 128 };
 

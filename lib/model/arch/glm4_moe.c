@@ -110,7 +110,7 @@ static bool has_qk_norm(const struct reap_config *c)
 #define SHARED MLP "shared_experts."
 
 static const struct reap_spec specs[] = {
-	TRUNK,
+	TRUNK(BF16),
 	{REAP_ROLE_Q_NORM, ATTENTION "q_norm.weight", {HEAD}, SMALL, FINITE | NOT_ZERO,
 		has_qk_norm},
 	{REAP_ROLE_K_NORM, ATTENTION "k_norm.weight", {HEAD}, SMALL, FINITE | NOT_ZERO,

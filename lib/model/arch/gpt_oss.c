@@ -239,7 +239,7 @@ static bool is_bf16(const struct reap_config *c)
  * ones.  MXFP4 experts lie (experts, outputs, inputs), BF16 ones (experts, inputs,
  * outputs). */
 static const struct reap_spec specs[] = {
-	TRUNK,
+	TRUNK(BF16),
 	{REAP_ROLE_O_BIAS, LAYER "self_attn.o_proj.bias", {H}, SMALL, FINITE, has_biases},
 	{REAP_ROLE_SINKS, LAYER "self_attn.sinks", {HEADS}, SMALL, FINITE, NULL},
 	{REAP_ROLE_POST_NORM, LAYER "post_attention_layernorm.weight", {H}, SMALL,

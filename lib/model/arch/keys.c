@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/model/arch/keys.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/base/json.h"
@@ -197,5 +198,36 @@ int reap_keys_known(const json_t *root, const struct reap_arch *arch, const char
 				"%s: %s: not known of %s, so what it changes is not computed: "
 				"remove it if it changes nothing",
 				name, key, arch->name);
+	return REAP_OK;
+}
+
+int reap_keys_fp8(struct reap_config *c, const json_t *root, const char *file, struct reap_err *e)
+{
+	const json_t *q = json_object_get(root, "quantization_config");
+	const json_t *block = json_object_get(q, "weight_block_size");
+	const char *method = NULL, *fmt = "e4m3";
+	char name[512];
+	int rc;
+
+	if (q == NULL || json_is_null(q))
+		return REAP_OK;
+	snprintf(name, sizeof(name), "%s: quantization_config", file);
+	if (!json_is_object(q))
+		return reap_fail(e, REAP_EFAIL, "%s: not an object", name);
+	if ((rc = reap_json_str(q, "quant_method", name, &method, e)) != REAP_OK ||
+		(rc = reap_json_opt_str(q, "fmt", name, &fmt, e)) != REAP_OK ||
+		(rc = reap_key_only(q, "activation_scheme", name, "dynamic", e)) != REAP_OK)
+		return rc;
+	if (strcmp(method, "fp8") != 0)
+		return reap_fail(e, REAP_EFAIL, "%s: quant_method: \"%s\" is not supported", name,
+			method);
+	if (strcmp(fmt, "e4m3") != 0 && strcmp(fmt, "float8_e4m3fn") != 0)
+		return reap_fail(e, REAP_EFAIL, "%s: fmt: \"%s\" is not supported", name, fmt);
+	for (size_t i = 0; i < 2; i++)
+		if (json_array_size(block) != 2 ||
+			json_integer_value(json_array_get(block, i)) != REAP_FP8_TILE)
+			return reap_fail(e, REAP_EFAIL, "%s: weight_block_size: is not [%d, %d]",
+				name, REAP_FP8_TILE, REAP_FP8_TILE);
+	c->format = &reap_format_fp8;
 	return REAP_OK;
 }

@@ -52,6 +52,11 @@ struct reap_sizes {
 REAP_MUST_CHECK int reap_keys_sizes(struct reap_config *c, const json_t *root, const char *name,
 	const struct reap_sizes *standard, struct reap_err *e);
 
+/* quantization_config, if it is there: FP8 as reap_format_fp8 has it.  Which modules it
+ * leaves out, the tensors say. */
+REAP_MUST_CHECK int reap_keys_fp8(struct reap_config *c, const json_t *root, const char *name,
+	struct reap_err *e);
+
 /* The number of experts, under two names.  Where they disagree the tensors decide. */
 REAP_MUST_CHECK int reap_keys_experts(struct reap_config *c, const json_t *root, const char *name,
 	const char *key, const char *alias, uint32_t standard, struct reap_err *e);

@@ -85,7 +85,7 @@ static const char *const keys[] = {"norm_topk_prob", "use_sliding_window", "slid
 /* ---- tensors ---- */
 
 static const struct reap_spec specs[] = {
-	TRUNK,
+	TRUNK(BF16),
 	{REAP_ROLE_O_BIAS, ATTENTION "o_proj.bias", {H}, SMALL, FINITE, has_biases},
 	{REAP_ROLE_Q_NORM, ATTENTION "q_norm.weight", {HEAD}, SMALL, FINITE | NOT_ZERO, NULL},
 	{REAP_ROLE_K_NORM, ATTENTION "k_norm.weight", {HEAD}, SMALL, FINITE | NOT_ZERO, NULL},

@@ -37,20 +37,21 @@ static inline bool has_biases(const struct reap_config *c)
 	return c->attention_bias;
 }
 
-/* What all architectures call alike: the ends of the model, and the projections of attention. */
+/* What all architectures call alike: the ends of the model, and the projections of attention,
+ * which are in a format of theirs. */
 /* clang-format off */
-#define TRUNK \
+#define TRUNK(format) \
 	{REAP_ROLE_EMBED, "model.embed_tokens.weight", {V, H}, BF16, NOT_ZERO, NULL}, \
 	{REAP_ROLE_FINAL_NORM, "model.norm.weight", {H}, SMALL, FINITE | NOT_ZERO, NULL}, \
 	{REAP_ROLE_LM_HEAD, "lm_head.weight", {V, H}, BF16, NOT_ZERO, NULL}, \
 	{REAP_ROLE_INPUT_NORM, LAYER "input_layernorm.weight", {H}, SMALL, FINITE | NOT_ZERO, NULL}, \
-	{REAP_ROLE_Q, LAYER "self_attn.q_proj.weight", {Q, H}, BF16, NOT_ZERO, NULL}, \
-	{REAP_ROLE_Q_BIAS, LAYER "self_attn.q_proj.bias", {Q}, SMALL, FINITE, has_biases}, \
-	{REAP_ROLE_K, LAYER "self_attn.k_proj.weight", {KV, H}, BF16, NOT_ZERO, NULL}, \
-	{REAP_ROLE_K_BIAS, LAYER "self_attn.k_proj.bias", {KV}, SMALL, FINITE, has_biases}, \
-	{REAP_ROLE_V, LAYER "self_attn.v_proj.weight", {KV, H}, BF16, NOT_ZERO, NULL}, \
-	{REAP_ROLE_V_BIAS, LAYER "self_attn.v_proj.bias", {KV}, SMALL, FINITE, has_biases}, \
-	{REAP_ROLE_O, LAYER "self_attn.o_proj.weight", {H, Q}, BF16, NOT_ZERO, NULL}
+	{REAP_ROLE_Q, ATTENTION "q_proj.weight", {Q, H}, format, NOT_ZERO, NULL}, \
+	{REAP_ROLE_Q_BIAS, ATTENTION "q_proj.bias", {Q}, SMALL, FINITE, has_biases}, \
+	{REAP_ROLE_K, ATTENTION "k_proj.weight", {KV, H}, format, NOT_ZERO, NULL}, \
+	{REAP_ROLE_K_BIAS, ATTENTION "k_proj.bias", {KV}, SMALL, FINITE, has_biases}, \
+	{REAP_ROLE_V, ATTENTION "v_proj.weight", {KV, H}, format, NOT_ZERO, NULL}, \
+	{REAP_ROLE_V_BIAS, ATTENTION "v_proj.bias", {KV}, SMALL, FINITE, has_biases}, \
+	{REAP_ROLE_O, ATTENTION "o_proj.weight", {H, Q}, format, NOT_ZERO, NULL}
 /* clang-format on */
 
 #endif
