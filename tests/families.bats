@@ -6,7 +6,7 @@
 load helpers
 
 GEN=$REAP_BUILD/gen/random_checkpoint
-FAMILIES=(qwen3_moe glm4_moe)
+FAMILIES=(qwen3_moe glm4_moe minimax_m2)
 
 setup_file() {
 	local f
@@ -140,7 +140,7 @@ refused() {
 	refused qwen3_moe '.qkv_bias = true' 'qkv_bias: true is not supported, only false'
 	refused qwen3_moe '.shared_expert_intermediate_size = 64' 'shared_expert_intermediate_size: 64 is not within 0..0'
 	for f in "${FAMILIES[@]}"; do
-		for key in auto_map final_logit_softcapping router_softcapping attn_output_gate per_layer_config; do
+		for key in logits_scaling final_logit_softcapping router_softcapping attn_output_gate per_layer_config; do
 			refused "$f" ".$key = \"x\"" "$key: not known of $f, so what it changes is not computed"
 		done
 	done
@@ -152,6 +152,23 @@ refused() {
 	refused glm4_moe '.n_group = 2 | .topk_group = 3' 'n_group 2 and topk_group 3: of 12 experts'
 	refused glm4_moe '.partial_rotary_factor = 0.1' 'partial_rotary_factor: 0.1 of 32 is no even number'
 	refused glm4_moe 'del(.moe_intermediate_size)' 'moe_intermediate_size: missing'
+	refused minimax_m2 '.attn_type_list[1] = 0' 'attn_type_list: entry 1 is not 1, full attention'
+	refused minimax_m2 '.scoring_func = "softmax"' 'scoring_func: "softmax" is not supported, only "sigmoid"'
+	refused minimax_m2 '.qk_norm_type = "per_head"' 'qk_norm_type: "per_head" is not supported'
+	refused minimax_m2 '.use_routing_bias = false' 'use_routing_bias: false is not supported'
+	refused minimax_m2 '.shared_intermediate_size = 64' 'shared_intermediate_size: 64 is not supported'
+	refused minimax_m2 '.layernorm_mlp_beta = 2' 'layernorm_mlp_beta: 2 is not supported, only 1'
+	refused minimax_m2 '.sliding_window = 128' 'sliding_window: not supported'
+	refused minimax_m2 '.partial_rotary_factor = 0.25' 'rotary_dim is 16, but partial_rotary_factor makes it 8'
+	refused minimax_m2 '.rotary_dim = 48' 'rotary_dim: 48 is not within 2..32'
+	refused minimax_m2 '.quantization_config = {"quant_method": "gptq"}' 'quantization_config: quant_method: "gptq" is not supported'
+	refused minimax_m2 '.quantization_config = {"quant_method": "fp8", "fmt": "e5m2"}' 'quantization_config: fmt: "e5m2" is not supported'
+	refused minimax_m2 '.quantization_config = {"quant_method": "fp8", "activation_scheme": "static"}' \
+		'quantization_config: activation_scheme: "static" is not supported'
+	refused minimax_m2 '.quantization_config = {"quant_method": "fp8", "weight_block_size": [64, 128]}' \
+		'quantization_config: weight_block_size: is not [128, 128]'
+	refused minimax_m2 '.quantization_config = {"quant_method": "fp8", "weight_block_size": [128, 128]}' \
+		'quantization_config: says FP8, but experts are BF16'
 	# What has one meaning is taken: null for no window, both names of the number of experts,
 	# keys that Qwen3-Coder has, and whatever is null.
 	cp -r "$BATS_FILE_TMPDIR/qwen3_moe" "$TMP/both"
@@ -209,6 +226,73 @@ numbers() {
 	# A record of one is an error.
 	reap-show "$TMP/trace" | sed 's/"layer":1,/"layer":0,/' | reap-show --encode trace >"$TMP/bad"
 	fails 3 'layer 0 has no experts' reap-accum -q "$TMP/bad"
+}
+
+@test "experts in FP8 keep their bytes and scales; damage to either is named" {
+	local m=$TMP/m name=model.layers.1.block_sparse_moe.experts.5.w2.weight
+	# More than one scale each way, and the last ones of fewer numbers.
+	"$GEN" --arch minimax_m2 --format fp8 --hidden 160 --inter 192 --experts 8 --shards 2 "$m"
+	reap-route -q -m "$m" "$BATS_FILE_TMPDIR/tokens" >"$TMP/trace"
+	reap-accum -q "$TMP/trace" | reap-rank -q | reap-cut -q --keep-n 6 --multiple-of 1 >"$TMP/plan"
+	reap-rewrite -q --verify -m "$m" -o "$TMP/out" "$TMP/plan" >"$TMP/manifest"
+	tests/loaders/check_checkpoint.py --source "$m" "$TMP/out"
+	jq -e '.quantization_config.quant_method == "fp8"' "$TMP/out/config.json"
+	[ "$(reap-accum -q "$TMP/trace" | reap-rank -q | reap-cut -q --sweep --multiple-of 1 -m "$m" | awk '$1 == 6 { print $7 }')" -eq \
+		"$(jq .metadata.total_size "$TMP/out/model.safetensors.index.json")" ]
+	# Weighed without tokens: as the same numbers in float would be.
+	reap-rank -q --method aimer -m "$m" | reap-show | jq -s '[.[] | select(.t == "layer").score[]]' >"$TMP/aimer"
+	[ "$(jq length "$TMP/aimer")" -eq 16 ]
+	python3 - "$m" "$TMP/aimer" <<-'END'
+		import glob, json, math, struct, sys
+		at = {}
+		for path in glob.glob(sys.argv[1] + "/*.safetensors"):
+		    with open(path, "rb") as f:
+		        (n,) = struct.unpack("<Q", f.read(8))
+		        for k, t in json.loads(f.read(n)).items():
+		            if k != "__metadata__":
+		                f.seek(8 + n + t["data_offsets"][0])
+		                at[k] = t["shape"], f.read(t["data_offsets"][1] - t["data_offsets"][0])
+		def fp8(b):
+		    e, m = b >> 3 & 15, b & 7
+		    return m * 2.0 ** -9 if e == 0 else (8 + m) * 2.0 ** (e - 10)
+		table = [fp8(b) for b in range(256)]
+		for i, got in enumerate(json.load(open(sys.argv[2]))):
+		    stem = "model.layers.%d.block_sparse_moe.experts.%d." % (i // 8, i % 8)
+		    n = a = q = 0
+		    for w in ("w1", "w2", "w3"):
+		        (rows, columns), raw = at[stem + w + ".weight"]
+		        (_, wide), s = at[stem + w + ".weight_scale_inv"]
+		        s = struct.unpack("<%df" % (len(s) // 4), s)
+		        for j, b in enumerate(raw):
+		            v = table[b] * s[j // columns // 128 * wide + j % columns // 128]
+		            a, q = a + v, q + v * v
+		        n += len(raw)
+		    assert abs(math.sqrt(q * n) / a / got - 1) < 1e-9, (i, got)
+	END
+	# poke NAME BYTE: a copy whose first byte of the tensor is that.
+	poke() {
+		rm -rf "$TMP/bad"
+		cp -r "$m" "$TMP/bad"
+		python3 - "$TMP/bad" "$1" "$2" <<-'END'
+			import glob, json, struct, sys
+			for path in glob.glob(sys.argv[1] + "/*.safetensors"):
+			    with open(path, "r+b") as f:
+			        (n,) = struct.unpack("<Q", f.read(8))
+			        t = json.loads(f.read(n)).get(sys.argv[2])
+			        if t:
+			            f.seek(8 + n + t["data_offsets"][0])
+			            f.write(bytes.fromhex(sys.argv[3]))
+		END
+	}
+	poke $name ff
+	fails 1 "$name: element 0 is NaN" reap-rewrite -q --first 6 --force -m "$TMP/bad" -o "$TMP/no"
+	poke "${name}_scale_inv" 0000807f
+	fails 1 "${name}_scale_inv: element 0 is infinite" reap-rewrite -q --first 6 --force -m "$TMP/bad" -o "$TMP/no"
+	fails 1 'numbers are not finite' reap-route -q -m "$TMP/bad" "$BATS_FILE_TMPDIR/tokens"
+	# Codes without a config that says so.
+	cp -r "$m" "$TMP/unsaid"
+	jq 'del(.quantization_config)' "$m/config.json" >"$TMP/unsaid/config.json"
+	fails 1 'quantization_config: says BF16, but experts are FP8' reap-show --id "$TMP/unsaid"
 }
 
 @test "layers that predict further tokens go with the first expert" {

@@ -35,10 +35,10 @@
 #include "lib/model/safetensors.h"
 
 static const char usage[] =
-	"usage: random_checkpoint [--arch gpt_oss|qwen3_moe|glm4_moe] [--preset 20b|120b] [--layers N] [--hidden N] [--inter N]\n"
+	"usage: random_checkpoint [--arch gpt_oss|qwen3_moe|glm4_moe|minimax_m2] [--preset 20b|120b] [--layers N] [--hidden N] [--inter N]\n"
 	"       [--experts N] [--top-k N] [--heads N] [--kv-heads N] [--head-dim N] [--vocab N]\n"
 	"       [--window N] [--context N] [--factor F] [--theta F] [--truncate 0|1]\n"
-	"       [--format mxfp4|bf16] [--shards N] [--seed N] [--embed-std F] [--logit-std F]\n"
+	"       [--format mxfp4|bf16|fp8] [--shards N] [--seed N] [--embed-std F] [--logit-std F]\n"
 	"       [--norm-topk 0|1] [--dense N] [--dense-inter N] [--shared N] [--ahead N]\n"
 	"       [--groups N] [--groups-taken N] [--gate-factor F] [--qk-norm 0|1] [--biases 0|1] [--rotary F]\n"
 	"       [--sparse] [--scale NAME:row|column:FIRST/STEP:FACTOR]... DIR\n";
@@ -46,12 +46,12 @@ static const char usage[] =
 struct shape {
 	uint64_t layers, hidden, inter, experts, top_k, heads, kv_heads, head_dim, vocab, window,
 		context, truncate, shards, seed;
-	/* Of glm4_moe, and norm_topk also of qwen3_moe. */
+	/* Of glm4_moe; norm_topk also of qwen3_moe, ahead and rotary also of minimax_m2. */
 	uint64_t norm_topk, dense, dense_inter, shared, ahead, groups, groups_taken, qk_norm,
 		biases;
 	double gate_factor, rotary;
 	double factor, theta, embed_std, logit_std;
-	bool bf16, sparse;
+	bool bf16, fp8, sparse;
 	const struct arch *arch;
 };
 
@@ -75,7 +75,7 @@ struct scale {
 	int power; /* of two */
 };
 
-enum fill { NORMAL, NORMAL_F32, CODES, SCALES };
+enum fill { NORMAL, NORMAL_F32, NORMAL_FP8, CODES, SCALES };
 
 struct spec {
 	char name[96];
@@ -156,6 +156,20 @@ static double from_bf16(uint16_t v)
 	return (double)f;
 }
 
+/* The nearest E4M3, of numbers up to 448. */
+static uint8_t to_fp8(double v)
+{
+	const uint8_t sign = v < 0 ? 0x80 : 0;
+	int e;
+
+	v = fabs(v);
+	frexp(v, &e); /* v < 2^e */
+	if (e < -5)
+		e = -5;
+	/* Steps of 2^(e-4); where they round up to 2^e, the next number of the format is that. */
+	return (uint8_t)(sign | ((e + 5) * 8 + (int)lround(ldexp(v, 4 - e))));
+}
+
 /* Quantiles of the normal distribution, by bisection. */
 static void normal_quantiles(double *q)
 {
@@ -221,8 +235,8 @@ static void rescale(const struct spec *s, const struct scale *c, uint8_t *buf, u
 	const uint64_t rows = t->shape[t->ndim > 1 ? t->ndim - 2 : 0];
 	const size_t size = s->fill == NORMAL ? 2 : 1;
 
-	if (s->fill == CODES || s->fill == NORMAL_F32 || (c->column && t->ndim == 1) ||
-		strstr(s->name, c->name) == NULL)
+	if (s->fill == CODES || s->fill == NORMAL_F32 || s->fill == NORMAL_FP8 ||
+		(c->column && t->ndim == 1) || strstr(s->name, c->name) == NULL)
 		return;
 	for (size_t i = 0; i < n / size; i++) {
 		uint64_t at = first + i, line = c->column ? at % columns : at / columns % rows;
@@ -245,10 +259,12 @@ static void write_tensor(int fd, const struct spec *s, uint64_t bytes, const str
 {
 	static uint16_t table[QUANTILES];
 	static float table_f32[QUANTILES];
+	static uint8_t table_fp8[QUANTILES];
 	uint64_t at = 0;
 
 	for (int i = 0; i < QUANTILES; i++) {
 		table_f32[i] = (float)(s->mean + s->std * quantile[i]);
+		table_fp8[i] = s->fill == NORMAL_FP8 ? to_fp8(s->std * quantile[i]) : 0;
 		table[i] = to_bf16(s->mean + s->std * quantile[i]);
 	}
 	seed_for(j->s.seed, s->name);
@@ -259,6 +275,8 @@ static void write_tensor(int fd, const struct spec *s, uint64_t bytes, const str
 			fill_normal(buf, n, (const uint8_t *)table, sizeof(*table));
 		else if (s->fill == NORMAL_F32)
 			fill_normal(buf, n, (const uint8_t *)table_f32, sizeof(*table_f32));
+		else if (s->fill == NORMAL_FP8)
+			fill_normal(buf, n, table_fp8, sizeof(*table_fp8));
 		else if (s->fill == CODES)
 			fill_codes(buf, n);
 		else
@@ -279,6 +297,7 @@ static void add(struct job *j, const char *name, enum fill fill, double mean, do
 {
 	const enum reap_st_dtype dtype = fill == NORMAL ? REAP_ST_BF16
 		: fill == NORMAL_F32                    ? REAP_ST_F32
+		: fill == NORMAL_FP8                    ? REAP_ST_F8_E4M3
 							: REAP_ST_U8;
 	struct spec *s;
 	struct reap_tensor *t;
@@ -317,6 +336,23 @@ static void matrix(struct job *j, const char *stem, const char *name, double std
 	add(j, full, NORMAL, 0, std, 2, (uint64_t[]){rows, columns});
 }
 
+/* In BF16, or in FP8 with a scale for each 128 x 128. */
+static void quantised(struct job *j, const char *stem, const char *name, double std, uint64_t rows,
+	uint64_t columns)
+{
+	char full[96];
+
+	if (!j->s.fp8) {
+		matrix(j, stem, name, std, rows, columns);
+		return;
+	}
+	snprintf(full, sizeof(full), "%s%s", stem, name);
+	add(j, full, NORMAL_FP8, 0, 100, 2, (uint64_t[]){rows, columns});
+	snprintf(full, sizeof(full), "%s%s_scale_inv", stem, name);
+	add(j, full, NORMAL_F32, std / 100, std / 500, 2,
+		(uint64_t[]){(rows + 127) / 128, (columns + 127) / 128});
+}
+
 static void expert(struct job *j, const char *stem, const char *name, double std, uint64_t out,
 	uint64_t in)
 {
@@ -341,10 +377,10 @@ static void attention(struct job *j, const char *stem)
 	const double in = 1 / sqrt((double)h);
 
 	vector(j, stem, "input_layernorm.weight", 1, 0.2, h);
-	matrix(j, stem, "self_attn.q_proj.weight", 1.5 * in, q, h);
-	matrix(j, stem, "self_attn.k_proj.weight", 1.5 * in, kv, h);
-	matrix(j, stem, "self_attn.v_proj.weight", 1.5 * in, kv, h);
-	matrix(j, stem, "self_attn.o_proj.weight", 1 / sqrt((double)q), h, q);
+	quantised(j, stem, "self_attn.q_proj.weight", 1.5 * in, q, h);
+	quantised(j, stem, "self_attn.k_proj.weight", 1.5 * in, kv, h);
+	quantised(j, stem, "self_attn.v_proj.weight", 1.5 * in, kv, h);
+	quantised(j, stem, "self_attn.o_proj.weight", 1 / sqrt((double)q), h, q);
 	vector(j, stem, "post_attention_layernorm.weight", 1, 0.2, h);
 }
 
@@ -439,6 +475,26 @@ static void add_glm4_moe(struct job *j, const char *stem, uint64_t layer)
 	vector(j, stem, "shared_head.norm.weight", 1, 0.2, s->hidden);
 	matrix(j, stem, "eh_proj.weight", 1 / sqrt(2.0 * (double)s->hidden), s->hidden,
 		2 * s->hidden);
+}
+
+static void add_minimax_m2(struct job *j, const char *stem, uint64_t layer)
+{
+	const struct shape *s = &j->s;
+	const double in = 1 / sqrt((double)s->hidden);
+	char name[80];
+
+	(void)layer;
+	vector(j, stem, "self_attn.q_norm.weight", 1.5, 0.3, s->heads * s->head_dim);
+	vector(j, stem, "self_attn.k_norm.weight", 1.5, 0.3, s->kv_heads * s->head_dim);
+	matrix(j, stem, "block_sparse_moe.gate.weight", 1.5 * in, s->experts, s->hidden);
+	snprintf(name, sizeof(name), "%sblock_sparse_moe.e_score_correction_bias", stem);
+	add(j, name, NORMAL_F32, 0.1, 0.2, 1, &s->experts);
+	for (uint64_t e = 0; e < s->experts; e++) {
+		snprintf(name, sizeof(name), "%sblock_sparse_moe.experts.%" PRIu64 ".", stem, e);
+		quantised(j, name, "w1.weight", 3 * in, s->inter, s->hidden);
+		quantised(j, name, "w3.weight", 3 * in, s->inter, s->hidden);
+		quantised(j, name, "w2.weight", 0.3 / sqrt((double)s->inter), s->hidden, s->inter);
+	}
 }
 
 static int by_name(const void *a, const void *b)
@@ -571,6 +627,43 @@ static void config_glm4_moe(FILE *f, const struct shape *s)
 		s->qk_norm ? "true" : "false", s->vocab);
 }
 
+static void config_minimax_m2(FILE *f, const struct shape *s)
+{
+	fputs("{\n  \"architectures\": [\n    \"MiniMaxM2ForCausalLM\"\n  ],\n  \"attn_type_list\": [",
+		f);
+	for (uint64_t l = 0; l < s->layers; l++)
+		fprintf(f, "%s\n    1", l ? "," : "");
+	fprintf(f,
+		"\n  ],\n  \"eos_token_id\": %" PRIu64 ",\n  \"head_dim\": %" PRIu64 ",\n"
+		"  \"hidden_act\": \"silu\",\n  \"hidden_size\": %" PRIu64 ",\n"
+		"  \"initializer_range\": 0.02,\n  \"intermediate_size\": %" PRIu64 ",\n"
+		"  \"max_position_embeddings\": %" PRIu64 ",\n"
+		"  \"model_type\": \"minimax_m2\",\n  \"mtp_transformer_layers\": 1,\n"
+		"  \"num_attention_heads\": %" PRIu64 ",\n  \"num_experts_per_tok\": %" PRIu64
+		",\n  \"num_hidden_layers\": %" PRIu64 ",\n"
+		"  \"num_key_value_heads\": %" PRIu64 ",\n  \"num_local_experts\": %" PRIu64
+		",\n  \"num_mtp_modules\": %" PRIu64 ",\n  \"output_router_logits\": false,\n"
+		"  \"qk_norm_type\": \"per_layer\",\n",
+		s->vocab - 1, s->head_dim, s->hidden, s->inter, s->context, s->heads, s->top_k,
+		s->layers, s->kv_heads, s->experts, s->ahead);
+	if (s->fp8)
+		fputs("  \"quantization_config\": {\n    \"activation_scheme\": \"dynamic\",\n"
+		      "    \"fmt\": \"float8_e4m3fn\",\n    \"modules_to_not_convert\": [\n"
+		      "      \"gate\",\n      \"e_score_correction_bias\",\n      \"lm_head\"\n"
+		      "    ],\n    \"quant_method\": \"fp8\",\n    \"weight_block_size\": [\n"
+		      "      128,\n      128\n    ]\n  },\n",
+			f);
+	fprintf(f,
+		"  \"rms_norm_eps\": 1e-06,\n  \"rope_theta\": %.17g,\n  \"rotary_dim\": %.0f,\n"
+		"  \"router_aux_loss_coef\": 0.001,\n  \"router_jitter_noise\": 0.0,\n"
+		"  \"scoring_func\": \"sigmoid\",\n  \"shared_intermediate_size\": 0,\n"
+		"  \"shared_moe_mode\": \"sigmoid\",\n  \"sliding_window\": null,\n"
+		"  \"tie_word_embeddings\": false,\n  \"use_cache\": true,\n"
+		"  \"use_mtp\": true,\n  \"use_qk_norm\": true,\n"
+		"  \"use_routing_bias\": true,\n  \"vocab_size\": %" PRIu64 "\n}\n",
+		s->theta, s->rotary * (double)s->head_dim, s->vocab);
+}
+
 static void write_config(const char *dir, const struct shape *s)
 {
 	char *path = reap_path_join(dir, "config.json");
@@ -586,7 +679,8 @@ static void write_config(const char *dir, const struct shape *s)
 
 static const struct arch archs[] = {{"gpt_oss", add_gpt_oss, config_gpt_oss, false},
 	{"qwen3_moe", add_qwen3_moe, config_qwen3_moe, false},
-	{"glm4_moe", add_glm4_moe, config_glm4_moe, true}};
+	{"glm4_moe", add_glm4_moe, config_glm4_moe, true},
+	{"minimax_m2", add_minimax_m2, config_minimax_m2, false}};
 
 static const struct arch *find_arch(const char *name)
 {
@@ -801,8 +895,11 @@ int main(int argc, char **argv)
 
 		if (c == PRESET && preset(s, optarg))
 			continue;
-		if (c == FORMAT && (strcmp(optarg, "bf16") == 0 || strcmp(optarg, "mxfp4") == 0)) {
+		if (c == FORMAT &&
+			(strcmp(optarg, "bf16") == 0 || strcmp(optarg, "mxfp4") == 0 ||
+				strcmp(optarg, "fp8") == 0)) {
 			s->bf16 = optarg[0] == 'b';
+			s->fp8 = optarg[0] == 'f';
 			continue;
 		}
 		if (c == ARCH) {

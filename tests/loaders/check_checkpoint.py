@@ -15,8 +15,8 @@ import re
 import struct
 import sys
 
-SIZES = {"BF16": 2, "F16": 2, "F32": 4, "U8": 1}
-MATRIX, SMALL, CODES = ("BF16",), ("BF16", "F16", "F32"), ("U8",)
+SIZES = {"BF16": 2, "F16": 2, "F32": 4, "U8": 1, "F8_E4M3": 1}
+MATRIX, SMALL, CODES, FP8 = ("BF16",), ("BF16", "F16", "F32"), ("U8",), ("F8_E4M3",)
 
 # What transformers has where config.json says nothing.
 DEFAULTS = {"gpt_oss": {"num_hidden_layers": 36, "hidden_size": 2880, "intermediate_size": 2880, "num_attention_heads": 64,
@@ -24,14 +24,17 @@ DEFAULTS = {"gpt_oss": {"num_hidden_layers": 36, "hidden_size": 2880, "intermedi
             "tie_word_embeddings": False},
             "qwen3_moe": {"attention_bias": False, "tie_word_embeddings": False},
             "glm4_moe": {"attention_bias": False, "tie_word_embeddings": False, "use_qk_norm": False,
-                         "first_k_dense_replace": 1, "n_shared_experts": 1, "num_nextn_predict_layers": 0}}
-CAUSAL = {"gpt_oss": "GptOssForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM", "glm4_moe": "Glm4MoeForCausalLM"}
+                         "first_k_dense_replace": 1, "n_shared_experts": 1, "num_nextn_predict_layers": 0},
+            "minimax_m2": {"attention_bias": False, "tie_word_embeddings": False}}
+CAUSAL = {"gpt_oss": "GptOssForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM", "glm4_moe": "Glm4MoeForCausalLM",
+          "minimax_m2": "MiniMaxM2ForCausalLM"}
 # The keys that count experts, and experts per token.
 COUNTS = {"gpt_oss": (["num_local_experts"], ["num_experts_per_tok", "experts_per_token"]),
           "qwen3_moe": (["num_experts"], ["num_experts_per_tok"]),
-          "glm4_moe": (["n_routed_experts"], ["num_experts_per_tok"])}
+          "glm4_moe": (["n_routed_experts"], ["num_experts_per_tok"]),
+          "minimax_m2": (["num_local_experts"], ["num_experts_per_tok"])}
 # Layers that predict further tokens: dropped when experts go.
-AHEAD = "num_nextn_predict_layers"
+AHEAD = ("num_nextn_predict_layers", "num_mtp_modules")
 FAULTS = []
 
 
@@ -154,6 +157,22 @@ def glm4_moe_tensors(c, layer):
             "mlp.gate.e_score_correction_bias": (SMALL, [e])}
 
 
+def minimax_m2_tensors(c, _layer):
+    h, i, e = c["hidden_size"], c["intermediate_size"], c["num_local_experts"]
+    t = attention_tensors(c, "")
+    for x in range(e):
+        stem = "block_sparse_moe.experts.%d." % x
+        t.update({stem + "w1.weight": (MATRIX, [i, h]), stem + "w3.weight": (MATRIX, [i, h]),
+                  stem + "w2.weight": (MATRIX, [h, i])})
+    if c.get("quantization_config"):
+        for name, (_, shape) in [(n, v) for n, v in t.items() if v[0] == MATRIX]:
+            t[name] = (FP8, shape)
+            t[name + "_scale_inv"] = (("F32",), [-(-n // 128) for n in shape])
+    for p, heads in (("q", "num_attention_heads"), ("k", "num_key_value_heads")):
+        t["self_attn.%s_norm.weight" % p] = (SMALL, [c[heads] * c["head_dim"]])
+    return {**t, "block_sparse_moe.gate.weight": (SMALL, [e, h]), "block_sparse_moe.e_score_correction_bias": (SMALL, [e])}
+
+
 def gpt_oss_tensors(c, _layer):
     e, h, i = c["num_local_experts"], c["hidden_size"], c["intermediate_size"]
     t = {
@@ -175,17 +194,19 @@ def gpt_oss_tensors(c, _layer):
 
 def layer_tensors(family, c, layer):
     """Name -> (dtypes, shape)."""
-    own = {"gpt_oss": gpt_oss_tensors, "qwen3_moe": qwen3_moe_tensors, "glm4_moe": glm4_moe_tensors}[family](c, layer)
+    own = {"gpt_oss": gpt_oss_tensors, "qwen3_moe": qwen3_moe_tensors, "glm4_moe": glm4_moe_tensors,
+           "minimax_m2": minimax_m2_tensors}[family](c, layer)
     return {"model.layers.%d.%s" % (layer, n): v for n, v in own.items()}
 
 
 def is_ahead(c, name):
     m = re.match(r"model\.layers\.(\d+)\.", name)
-    return m is not None and c["num_hidden_layers"] <= int(m[1]) < c["num_hidden_layers"] + c.get(AHEAD, 0)
+    ahead = sum(c.get(key, 0) for key in AHEAD)
+    return m is not None and c["num_hidden_layers"] <= int(m[1]) < c["num_hidden_layers"] + ahead
 
 
 def is_pruned(name):
-    return re.search(r"\.mlp\.(router|gate|experts)\.", name) is not None
+    return re.search(r"\.mlp\.(router|gate|experts)\.|\.block_sparse_moe\.", name) is not None
 
 
 def apart(name):
@@ -211,7 +232,7 @@ def check_config(ck, any_count):
         check(e % 4 == 0 and e > k and k <= 8 and e <= 512, "config: GPU kernels refuse %d experts, top %d" % (e, k))
     q = c.get("quantization_config")
     if q is not None:
-        check(q.get("quant_method") == "mxfp4", "config: quant_method")
+        check(q.get("quant_method") == {"minimax_m2": "fp8"}.get(ck.family, "mxfp4"), "config: quant_method")
         check("modules_to_not_convert" in q, "config: modules_to_not_convert")
 
 
@@ -279,13 +300,13 @@ def check_source(ck, src):
     mapping = load_json(os.path.join(ck.dir, "expert_mapping.json"))
     kept = ck.config[COUNTS[ck.family][0][0]]
     fewer = kept < src.config[COUNTS[ck.family][0][0]]
-    if fewer and AHEAD in s:
-        check(c[AHEAD] == 0, "config: %s is not 0" % AHEAD)
-        c[AHEAD] = s[AHEAD]
+    for key in [key for key in AHEAD if fewer and key in s]:
+        check(c[key] == 0, "config: %s is not 0" % key)
+        c[key] = s[key]
     for key in ("num_local_experts", "num_experts", "n_routed_experts", "num_experts_per_tok", "experts_per_token"):
         c.pop(key, None)
         s.pop(key, None)
-    if not any(t.endswith("_blocks") for t in src.where):
+    if not any(t.endswith(("_blocks", "_scale_inv")) for t in src.where):
         s.pop("quantization_config", None)  # left over, and so left out
     check(c == s, "config: other keys differ from the source's")
     check(list(c) == list(s), "config: the order of keys differs from the source's")

@@ -7,7 +7,7 @@
 #include "lib/model/model.h"
 
 static const struct reap_arch *const all[] = {&reap_arch_gpt_oss, &reap_arch_qwen3_moe,
-	&reap_arch_glm4_moe};
+	&reap_arch_glm4_moe, &reap_arch_minimax_m2};
 
 enum { ARCHS = sizeof(all) / sizeof(*all) };
 

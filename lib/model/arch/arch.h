@@ -131,7 +131,8 @@ struct reap_arch {
 		struct reap_err *e);
 };
 
-extern const struct reap_arch reap_arch_gpt_oss, reap_arch_qwen3_moe, reap_arch_glm4_moe;
+extern const struct reap_arch reap_arch_gpt_oss, reap_arch_qwen3_moe, reap_arch_glm4_moe,
+	reap_arch_minimax_m2;
 
 /* The architecture of that model_type, NULL when it is none of these. */
 const struct reap_arch *reap_arch_find(const char *name);
