@@ -173,7 +173,7 @@ refused() {
 	# keys that Qwen3-Coder has, and whatever is null.
 	cp -r "$BATS_FILE_TMPDIR/qwen3_moe" "$TMP/both"
 	jq '.num_local_experts = 12 | .mlp_only_layers = null | del(.use_sliding_window) |
-		.use_qk_norm = true | .qkv_bias = false | .shared_expert_intermediate_size = 0 | .auto_map = null' \
+		.use_qk_norm = true | .qkv_bias = false | .shared_expert_intermediate_size = 0 | .auto_map = null | .pruned_heads = {} | .num_beams = 1' \
 		"$BATS_FILE_TMPDIR/qwen3_moe/config.json" >"$TMP/both/config.json"
 	[ "$(reap-show --id "$TMP/both" | cut -d ' ' -f 1)" = "$(reap-show --id "$BATS_FILE_TMPDIR/qwen3_moe" | cut -d ' ' -f 1)" ]
 	# A pruning of it says the new number under both.

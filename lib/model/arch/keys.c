@@ -166,8 +166,11 @@ static const char *const shared[] = {"model_type", "architectures", "num_hidden_
 	"pretraining_tp", "id2label", "label2id", "num_labels", "problem_type",
 	"task_specific_params", "finetuning_task", "tokenizer_class", "prefix", "sep_token_id",
 	"decoder_start_token_id", "do_sample", "temperature", "top_k", "top_p",
-	"repetition_penalty", "max_length", "max_new_tokens", "unsloth_fixed", "unsloth_version",
-	NULL};
+	"repetition_penalty", "max_length", "max_new_tokens", "min_length", "early_stopping",
+	"num_beams", "num_beam_groups", "typical_p", "length_penalty", "diversity_penalty",
+	"no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "num_return_sequences",
+	"output_scores", "return_dict_in_generate", "remove_invalid_values", "tf_legacy_loss",
+	"use_bfloat16", "unsloth_fixed", "unsloth_version", NULL};
 
 static bool holds(const char *const *list, const char *key)
 {
@@ -185,6 +188,13 @@ static bool counts(const struct reap_arch *arch, const char *key)
 	return false;
 }
 
+/* As pruned_heads, of a config that transformers wrote with all that it knows. */
+static bool says_nothing(const json_t *v)
+{
+	return json_is_null(v) || (json_is_object(v) && json_object_size(v) == 0) ||
+		(json_is_array(v) && json_array_size(v) == 0);
+}
+
 int reap_keys_known(const json_t *root, const struct reap_arch *arch, const char *name,
 	struct reap_err *e)
 {
@@ -192,7 +202,7 @@ int reap_keys_known(const json_t *root, const struct reap_arch *arch, const char
 	json_t *v;
 
 	json_object_foreach ((json_t *)(uintptr_t)root, key, v)
-		if (!json_is_null(v) && !holds(shared, key) && !holds(arch->keys, key) &&
+		if (!says_nothing(v) && !holds(shared, key) && !holds(arch->keys, key) &&
 			!counts(arch, key))
 			return reap_fail(e, REAP_EFAIL,
 				"%s: %s: not known of %s, so what it changes is not computed: "

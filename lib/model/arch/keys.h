@@ -41,7 +41,7 @@ REAP_MUST_CHECK int reap_keys_common(struct reap_config *c, const json_t *root, 
 	double eps, struct reap_err *e);
 
 /* A key that is neither among those of the family nor among those that all have is an
- * error unless it is null: what it changes would not be computed. */
+ * error unless it is null or empty: what it changes would not be computed. */
 REAP_MUST_CHECK int reap_keys_known(const json_t *root, const struct reap_arch *arch,
 	const char *name, struct reap_err *e);
 
