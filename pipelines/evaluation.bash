@@ -62,7 +62,7 @@ eval_tokens() {
 		reap-tokenize -m "$2" "${O[@]}" -- "${PACK_WORDS[@]}"
 }
 
-# eval_model F NAME MODEL: one model on the tokens, as F/NAME.eval.
+# eval_model F NAME MODEL [LOOK]: one model on the tokens, as F/NAME.eval.
 eval_model() {
 	local O=()
 	opt --entropy-topk "${E[eaft.entropy_topk]:-}"
@@ -73,12 +73,12 @@ eval_model() {
 		opt --logp-min "${E[eaft.logp_min]:-}"
 		opt --logp-max "${E[eaft.logp_max]:-}"
 	fi
-	forward "$1/$2.eval" from "$3" "$1/eval.tokens" run reap-ppl -m "$3" "${O[@]}" -- "$1/eval.tokens"
+	forward "$1/$2.eval" from "$3" "$1/eval.tokens" run reap-ppl ${4:+--look "$4"} -m "$3" "${O[@]}" -- "$1/eval.tokens"
 }
 
-# eval_verdict F MODEL: FAIL and UNDECIDED (4) are results, not failures.
+# eval_verdict F MODEL [OPTION]: FAIL and UNDECIDED (4) are results, not failures.
 eval_verdict() {
-	local O=()
+	local O=("${@:3}")
 	gates
 	opt --rule "${E[gate.rule]:-}"
 	ACCEPT=4 stage "$1/verdict.txt" "$1/verdict.md" "$1/verdict.json" from "$1/base.eval" "$1/pruned.eval" "$1/eval.tokens" "$2/tokenizer.json" "$GATES" run \
@@ -86,8 +86,8 @@ eval_verdict() {
 		--tokens "$1/eval.tokens" --tokenizer "$2/tokenizer.json" -- "$1/base.eval" "$1/pruned.eval"
 }
 
-# eval_pair F LEFT RIGHT: both and the verdict.  One model twice, or one whose rewrite holds
-# the same, is run twice: what differs then is noise.
+# eval_pair F LEFT RIGHT [LOOK [OPTION]]: both, or a look at them, and the verdict.  One model
+# twice, or one whose rewrite holds the same, is run twice: what differs then is noise.
 eval_pair() {
 	local again='' how='' left
 	stand "$2"
@@ -98,9 +98,33 @@ eval_pair() {
 	elif [ "$left" = "$REPLY" ]; then
 		again=rewritten
 	fi
-	eval_model "$1" base "$2"
-	AGAIN=$again LIKE=$1/base.eval eval_model "$1" pruned "$3"
-	eval_verdict "$1" "$2"
+	eval_model "$1" base "$2" "${4:-}"
+	AGAIN=$again LIKE=$1/base.eval eval_model "$1" pruned "$3" "${4:-}"
+	eval_verdict "$1" "$2" "${@:5}"
+}
+
+# decided F LOOK: by a verdict at this look.
+decided() {
+	jq -e --argjson look "$2" '.look.number == $look and .verdict != "UNDECIDED"' "$1/verdict.json" >/dev/null 2>&1
+}
+
+# eval_looks F LEFT RIGHT: both and the verdict, with STOP=decided at the first look that
+# decides.  Each takes the place of the one before.  What is not run is said of the look that
+# has decided, else of all blocks, which is the most that it takes.
+eval_looks() {
+	local look
+	[ -n "$STOP" ] || {
+		eval_pair "$@"
+		return
+	}
+	for look in 1 2 3; do
+		[[ $MODE == @(run|count) ]] || decided "$1" $look || continue
+		eval_pair "$@" $look
+		[ "$MODE" != count ] && decided "$1" $look || continue
+		STEPS=$((STEPS - 3 * (4 - look)))
+		return
+	done
+	eval_pair "$@" '' --last-look
 }
 
 # finish_model FOLDER FROM [VERDICT.md OPTION...]: the card and the checksums of

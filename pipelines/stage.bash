@@ -61,7 +61,7 @@ work() {
 #   LIST=NAME.KEY  the recipe's list that is wrong if COMMAND fails
 stage() {
 	local accept=${ACCEPT:-0} again=${AGAIN:-} like=${LIKE:-} how=${HOW:-} restore=${RESTORE:-} list=${LIST:-}
-	local all=("$@") outs=() ins=() cmd=() words=() held=() key='' known=1 word path title=${1#"$OUT"/}
+	local all=("$@") outs=() ins=() cmd=() words=() held=() named=() key='' known=1 word path title=${1#"$OUT"/}
 	local -A stands=() # what stands for each path in the key
 	if [ "$MODE" = count ]; then
 		STEPS=$((STEPS + 1))
@@ -95,9 +95,9 @@ stage() {
 				words+=("$word")
 			fi
 		done
-		version "${cmd[0]}"
-		key=$(printf '%s\0' "${cmd[0]##*/}" "${words[@]:1}" "${held[@]}" "$REPLY" "$again" | sha256sum)
-		key=${key%% *}
+		named=("${words[@]:1}")
+		key_of "${named[@]}"
+		key=$REPLY
 	fi
 
 	if [ -z "$restore" ]; then
@@ -113,6 +113,13 @@ stage() {
 	plan:*) plan_stage ;;
 	show:*) show_stage ;;
 	esac
+}
+
+# key_of WORD...: the key of a stage whose command has these words behind its name.
+key_of() {
+	version "${cmd[0]}"
+	REPLY=$(printf '%s\0' "${cmd[0]##*/}" "$@" "${held[@]}" "$REPLY" "$again" | sha256sum)
+	REPLY=${REPLY%% *}
 }
 
 # A stage that runs the model: in shards, by the launcher, resumed.
@@ -240,11 +247,28 @@ produce() {
 	write_record
 }
 
+# other_look: of an eval, in REPLY, the one of the same with the most blocks that the store
+# has, at whatever look; nothing if it has none.
+other_look() {
+	local look other words=("${named[@]}")
+	if [ "${cmd[0]}" = reap-ppl ]; then
+		[ "${words[0]}" != --look ] || words=("${words[@]:2}")
+		for look in '' 3 2 1; do
+			key_of ${look:+--look "$look"} "${words[@]}"
+			other=$REPLY
+			state "$other"
+			[ "$REPLY" != yes ] || { REPLY=$STORE/$other/0 && return; }
+		done
+	fi
+	REPLY=''
+}
+
 # A forward pass is one file, or a folder with that of each shard; evals are joined.
 produce_parts() {
-	local parts=$store/parts f
+	local parts=$store/parts
 	mkdir -p "$parts"
-	attend "$here/launch" "$parts" "${words[@]}" || return $?
+	other_look
+	attend "$here/launch" "$parts" "${words[0]}" ${REPLY:+--resume "$REPLY"} "${words[@]:1}" || return $?
 	rm -rf "$store/0.part"
 	if [ "$SHARDS" -eq 1 ]; then
 		mv "$parts/1of1" "$store/0.part"

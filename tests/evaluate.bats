@@ -59,6 +59,78 @@ load pipeline
 	state "$O" | diff "$TMP/before" -
 }
 
+# sums: of what the evaluation of hard made, in $O.
+sums() {
+	(cd "$O/hard" && sha256sum base.eval pruned.eval verdict.json verdict.md)
+}
+
+@test "STOP=decided: the first look that decides; going on makes what there would have been at once" {
+	undrawn
+	cat >"$R/hard.yaml" <<-END
+		extends: fast.yaml
+		schema_version: 1
+		kind: reap_recipe
+		name: hard
+		target: hard
+		model: {keep_n: 8, pruned_model_label: hard}
+		evaluation: {with: hard-eval.yaml}
+	END
+	cat >"$R/hard-eval.yaml" <<-END
+		extends: fast-eval.yaml
+		schema_version: 1
+		kind: eval_recipe
+		name: hard_eval
+		pair: {right: {model_id: hard, made_by: hard.yaml}}
+		collector_overrides: {seq_lens_csv: "128", num_blocks: 64}
+	END
+	pipe hard >"$TMP/all" 2>/dev/null
+	grep -q '^FAIL ' "$TMP/all"
+	run grep look "$TMP/all"
+	[ "$status" -eq 1 ]
+	sums >"$TMP/sums"
+	# Of the evals of all blocks every look is there.
+	pipe hard STOP=decided >"$TMP/said" 2>"$TMP/err"
+	grep -q '^FAIL ' "$TMP/said"
+	grep '^look 3 of 4: 5,[0-9]* of 11,[0-9]* tokens, intervals of 99.33%$' "$TMP/said"
+	[ "$(sed -n 's/^.*took over \([0-9]*\) blocks.*/\1/p' "$TMP/err" | paste -sd' ')" = "32 32 64 64 128 128" ]
+	for f in base pruned; do
+		[ "$(reap-show -t tokens "$O/hard/$f.eval" | wc -l)" -eq 128 ]
+	done
+	grep -q '^look 3 of 4: ' "$O/hard/model/README.md"
+	grep -q 'At look 3 of 4, when 5[^<]* of 11[^<]* tokens had been scored' "$O/hard/report.html"
+	grep -q '99.33% interval' "$O/hard/report.html"
+	run ! grep '95% interval' "$O/hard/report.html"
+	state "$O" >"$TMP/before"
+	pipe hard STOP=decided >/dev/null
+	state "$O" | diff "$TMP/before" -
+	[ "$(pipe plan-hard STOP=decided | tail -n 1)" = "no forward pass" ]
+	# From nothing, in shards, and then all of it in one piece.
+	rm -rf "$O"
+	pipe hard STOP=decided SHARDS=2 >"$TMP/again" 2>/dev/null
+	diff "$TMP/said" "$TMP/again"
+	pipe hard >"$TMP/again" 2>"$TMP/err"
+	[ "$(grep -c 'took over 128 blocks' "$TMP/err")" -eq 2 ]
+	diff "$TMP/all" "$TMP/again"
+	sums | diff "$TMP/sums" -
+	run pipe hard STOP=now
+	failed
+	[[ "$output" == *"STOP=now: decided, or nothing"* ]]
+}
+
+@test "a look that another kind of processor made is not taken over" {
+	reap-tokenize -m "$MODEL" --seq-len 64 --blocks 9 "$PACKS/tool_agentic.eval.jsonl" >"$TMP/tokens"
+	reap-ppl -q -m "$MODEL" --look 3 "$TMP/tokens" >"$TMP/look"
+	mkdir "$TMP/parts"
+	pipelines/task 1 1 "$TMP/parts" reap-ppl --resume "$TMP/look" -m "$MODEL" "$TMP/tokens" 2>"$TMP/said"
+	grep -q 'took over' "$TMP/said"
+	reap-ppl -m "$MODEL" "$TMP/tokens" 2>/dev/null | cmp - "$TMP/parts/1of1"
+	rm "$TMP/parts/1of1"
+	REAP_CPU=scalar REAP_GEMM=$(other_backend reap-ppl) pipelines/task 1 1 "$TMP/parts" reap-ppl --resume "$TMP/look" -m "$MODEL" "$TMP/tokens" 2>"$TMP/said"
+	run grep 'took over' "$TMP/said"
+	[ "$status" -eq 1 ]
+	[ "$(reap-show -t tokens "$TMP/parts/1of1" | wc -l)" -eq 9 ]
+}
+
 @test "one model, no pair; the cost probe" {
 	cat >"$R/single.yaml" <<-END
 		extends: eval-tiny_single.yaml

@@ -20,6 +20,8 @@ def unit($names): if . == null then "–" elif . >= 1e9 then "\(. / 1e9 | digits
 	elif . >= 1e6 then "\(. / 1e6 | digits(1)) \($names[1])" else "\(. / 1e3 | digits(0)) \($names[0])" end;
 def bytes: unit(["kB", "MB", "GB"]);
 def count: unit(["thousand", "million", "billion"]);
+# The share of intervals that hold the truth.
+def level: (.verdict.look.level // 0.95) * 1e4 | round / 100 | "\(.)%";
 # A token, so that a blank and a line's end can be seen.
 def shown: h | gsub("\n"; "⏎") | gsub("\t"; "⇥") | gsub("\r"; "␍");
 def token: if test("^\\s*$") then shown | gsub(" "; "␣") | gsub("\u00a0"; "⍽") else shown end;
@@ -48,12 +50,12 @@ def gained: if .gained == null then "" else .gained as $g |
 		line("parameters that a token uses"; "active"; count)
 	] | table(["", "n:before", "n:after", "n:change"])) end;
 
-def lost: .verdict as $v | "<h2>What was lost</h2>\n" +
-	figure("lost"; "each figure as percent of its limit"; "Each judged figure as percent of its limit, with its 95% interval. The whole bar must lie on the near side of the orange line.") +
+def lost: .verdict as $v | level as $level | "<h2>What was lost</h2>\n" +
+	figure("lost"; "each figure as percent of its limit"; "Each judged figure as percent of its limit, with its \($level) interval. The whole bar must lie on the near side of the orange line.") +
 	([$v.checks[] | [(.pack | h), (.seq_len | len), (.figure | h), (.value | signed(5)), (.interval | interval(5)), (.limit | digits(4)),
 		"<span class=\(.verdict)>\(.verdict | ascii_downcase)</span>" + (if .more_tokens > 0 then
 			" about \(.more_tokens | grouped) more tokens (\(.more_blocks | grouped) blocks)" else "" end)]] |
-		table(["pack", "n:length", "figure", "n:value", "n:95% interval", "n:limit", "verdict"])) +
+		table(["pack", "n:length", "figure", "n:value", "n:\($level) interval", "n:limit", "verdict"])) +
 	([$v.notes[] | "<p class=note>Note: \(h).</p>"] | join("\n")) + "
 <dl>
 <dt>pack</dt><dd>A file or folder of rows. UNION: all packs together, a row of each in turn.</dd>
@@ -65,11 +67,11 @@ def lost: .verdict as $v | "<h2>What was lost</h2>\n" +
 <dt>top-1</dt><dd>The share of tokens for which both models put the same token first.</dd>
 </dl>";
 
-def rows: "<h2>All packs</h2>" +
+def rows: level as $level | "<h2>All packs</h2>" +
 	([.verdict.rows[] | [(.pack | h), (.seq_len | len), (.left.ppl | digits(4)), (.right.ppl | digits(4)),
 		(.d_ppl | signed(4)), (.d_ppl_ci | interval(4)), (.d_nll | signed(5)), (.d_nll_ci | interval(5)),
 		(if .top1_agreement == null then "–" else 100 * .top1_agreement | digits(2) end)]] |
-		table(["pack", "n:length", "n:ppl base", "n:ppl pruned", "n:dPPL", "n:95% interval", "n:dNLL", "n:95% interval", "n:top-1, %"])) +
+		table(["pack", "n:length", "n:ppl base", "n:ppl pruned", "n:dPPL", "n:\($level) interval", "n:dNLL", "n:\($level) interval", "n:top-1, %"])) +
 	([.verdict.rows[] | [(.pack | h), (.seq_len | len), (.left.mean_prob | digits(4)), (.right.mean_prob | digits(4)),
 		(100 * .left.cc_rate | digits(3)), (100 * .right.cc_rate | digits(3)), (100 * .cc_at_base | digits(3)),
 		(.js2d | digits(4)), (.js2d_floor_left | digits(4))]] |
@@ -78,7 +80,7 @@ def rows: "<h2>All packs</h2>" +
 def where: "\(.row.pack | h) at \(.row.seq_len | len)";
 
 def parts: if $figure.packs == null then "" else "<h2>Where it lost</h2>\n" +
-	figure("packs"; "loss by pack"; "Mean difference of −ln p of a token, the same tokens through both models, with 95% intervals. Right of zero the pruned model is worse.") +
+	figure("packs"; "loss by pack"; "Mean difference of −ln p of a token, the same tokens through both models, with \(level) intervals. Right of zero the pruned model is worse.") +
 	"<div class=row>" + figure("channels"; "loss by channel"; "By channel, \(where).") +
 	figure("positions"; "loss by position"; "By position in the block, \(where).") + "</div>" end;
 
@@ -124,10 +126,11 @@ def data: .verdict as $v | "<h2>Data</h2>" +
 <h1>\(.subject | h)</h1>
 <p>\(.verdict.right.experts) experts a layer, against \(.verdict.left.model | h) with \(.verdict.left.experts).</p>
 <div class=verdict><span class=\"stamp \(.verdict.verdict)\">\(.verdict.verdict)</span><span>\({
-	PASS: "Every figure is within its limit, with its whole 95% interval.",
-	FAIL: "At least one figure is beyond its limit, with its whole 95% interval.",
-	UNDECIDED: "The limit of at least one figure lies within its 95% interval: more tokens would decide."}[.verdict.verdict])</span></div>
-<p class=soft>Judged by <code>\(.verdict.gates.name | h)</code>, rule \(.verdict.gates.rule | h), on the same tokens through both models.</p>
+	PASS: "Every figure is within its limit, with its whole \(level) interval.",
+	FAIL: "At least one figure is beyond its limit, with its whole \(level) interval.",
+	UNDECIDED: "The limit of at least one figure lies within its \(level) interval: more tokens would decide."}[.verdict.verdict])</span></div>
+<p class=soft>Judged by <code>\(.verdict.gates.name | h)</code>, rule \(.verdict.gates.rule | h), on the same tokens through both models.\(.verdict.look | if . == null then "" else
+	" At look \(.number) of \(.of), when \(.tokens | grouped) of \(.of_tokens | grouped) tokens had been scored." end)</p>
 \([.warnings[]? | "<p class=note>\({calibration: "Calibration", evaluation: "Evaluation"}[.of]): \(.text | h).</p>"] | join("\n"))
 \(gained)
 \(lost)
