@@ -363,6 +363,10 @@ refused() {
 		[[ "$output" != *"$TMP/no"* && "$output" == *" $TMP/o/tiny-noop"* ]]
 	done
 	[ ! -e "$TMP/x" ]
+	for word in model MODLE; do
+		run pipelines/reap-run prune $word=x
+		[ "${lines[0]}" = "reap-run: no variable $word; did you mean MODEL?" ]
+	done
 	# What another make passes on is its own.
 	MAKELEVEL=1 make -s -C pipelines list SAN=asan | grep '^tiny-noop '
 }

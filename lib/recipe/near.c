@@ -30,7 +30,15 @@ unsigned reap_edits(const char *a, const char *b, size_t b_len)
 	return row[b_len];
 }
 
+/* Two letters exchanged are two edits, and leave the length. */
+static size_t distance(const char *word, const char *name)
+{
+	const size_t n = strlen(name);
+
+	return 2 * reap_edits(word, name, n) + (strlen(word) != n);
+}
+
 const char *reap_nearer(const char *word, const char *a, const char *b)
 {
-	return reap_edits(word, a, strlen(a)) < reap_edits(word, b, strlen(b)) ? a : b;
+	return distance(word, a) < distance(word, b) ? a : b;
 }

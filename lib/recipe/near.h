@@ -12,7 +12,7 @@
 enum { REAP_FAR = 64 };
 unsigned reap_edits(const char *a, const char *b, size_t b_len);
 
-/* The nearer of a and b to the word; b when they are as near. */
+/* The nearer of a and b to the word, of two that are as near that of its length; else b. */
 const char *reap_nearer(const char *word, const char *a, const char *b);
 
 #endif
