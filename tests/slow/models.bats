@@ -13,6 +13,8 @@ shape() {
 	*/GLM-4.5-Air) echo --arch glm4_moe --layers 46 --hidden 4096 --inter 1408 --experts 128 --top-k 8 --heads 96 \
 		--kv-heads 8 --head-dim 128 --vocab 151552 --context 131072 --dense 1 --dense-inter 10944 --shared 1 --ahead 1 \
 		--biases 1 --qk-norm 0 --shards 47 ;;
+	*/MiniMax-M2) echo --arch minimax_m2 --layers 62 --hidden 3072 --inter 1536 --experts 256 --top-k 8 --heads 48 \
+		--kv-heads 8 --head-dim 128 --vocab 200064 --context 196608 --rotary 0.5 --format fp8 --shards 125 ;;
 	esac
 }
 

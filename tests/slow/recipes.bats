@@ -109,5 +109,6 @@ zeros() {
 		qwen3-30b-keep64 Qwen/Qwen3-30B-A3B qwen3_moe 128 64
 		qwen3-coder-30b-keep64 Qwen/Qwen3-Coder-30B-A3B-Instruct qwen3_moe 128 64
 		glm-4-5-air-keep96 zai-org/GLM-4.5-Air glm4_moe 128 96
+		minimax-m2-keep192 MiniMaxAI/MiniMax-M2 minimax_m2 256 192
 	END
 }
