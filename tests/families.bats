@@ -114,6 +114,10 @@ refused() {
 		grep -qF "\`$key\` is the only" model/README.md
 		(cd model && sha256sum --quiet --strict -c SHA256SUMS)
 		[ -s report.html ]
+		# In the drawing a layer has the number that it has in the files.
+		jq -r -f "$ROOT/pipelines/report/figures.jq" report/report.json | awk -F '\t' '$1 == "by_expert.rows" { print $3 }' |
+			sort -nu >"$TMP/layers"
+		reap-show scores | jq 'select(.t == "layer").layer' | cmp - "$TMP/layers"
 		# What is kept is what the assistant said and thought, and no tag of it.
 		row=$(reap-show --text model -t block calib.tokens | jq -rs '[.[] | select(.block == 0 and .kept) | .text] | join("") | gsub("[⏎␣]"; " ")')
 		[[ "$row" =~ ^\ *from\ [0-6]\ *[0-9\ ]+$ ]] || { echo "$f: $row"; return 1; }

@@ -219,6 +219,7 @@ int reap_report_kept(const struct reap_report_inputs *in, const char *pack, uint
 		(rc = load(in->plan, REAP_LOAD_PLAN, &plan, e)) != REAP_OK)
 		goto out;
 	if (!plan.is_plan || plan.plan.layers != scores.scores.layers ||
+		plan.plan.dense != scores.scores.dense ||
 		plan.plan.experts != scores.scores.experts) {
 		rc = reap_fail(e, REAP_EFAIL, "%s: no plan for the scores %s", in->plan,
 			in->scores);
@@ -235,7 +236,11 @@ int reap_report_kept(const struct reap_report_inputs *in, const char *pack, uint
 		"experts", (json_int_t)plan.plan.experts, "layers",
 		layers_of(&scores.scores, &plan.plan), "overlap", overlap_list, "sweep", sweep_list,
 		"measured", measured_list);
-	if (*out == NULL)
+	/* The number of the first of `layers`, where it is not 0. */
+	if (*out == NULL ||
+		(plan.plan.dense > 0 &&
+			json_object_set_new(*out, "first_layer", json_integer(plan.plan.dense)) !=
+				0))
 		rc = reap_fail_memory(e, "report");
 out:
 	json_decref(overlap_list);

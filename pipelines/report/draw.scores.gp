@@ -8,7 +8,7 @@ set lmargin 8
 set rmargin 16
 set cbrange [0:2]
 set cblabel "score over the layer's mean" tc rgb soft
-set yrange [layers - 0.5:-0.5]
+set yrange [first + layers - 0.5:first - 0.5]
 set ylabel "layer"
 if (layers <= 8) { set ytics 1 }
 if (by_rank) {

@@ -25,10 +25,10 @@ def map($title; $value; $count): .maps as $m |
 		most: ([$m.points[] | .[2], .[3]] | max)} +
 		(if $count == 1 then {x: ($m[$title][0]), h: ($m[$title][1])} else {x: -99, h: -99} end))};
 
-def scores($by): .kept as $k | ($k.layers | length) as $layers |
-	{drawing: "scores", set: {experts: $k.experts, keep: $k.keep_n, layers: $layers, by_rank: $by},
+def scores($by): .kept as $k | ($k.layers | length) as $layers | ($k.first_layer // 0) as $first |
+	{drawing: "scores", set: {experts: $k.experts, keep: $k.keep_n, layers: $layers, first: $first, by_rank: $by},
 	rows: [range($layers) as $l | [range($k.experts) as $x | $k.layers[$l] |
-		[(if $by == 1 then .rank[$x] else $x end), $l, .score[$x], (if .kept[$x] then 1 else 0 end)]] |
+		[(if $by == 1 then .rank[$x] else $x end), $l + $first, .score[$x], (if .kept[$x] then 1 else 0 end)]] |
 		sort[]]};
 
 def figures: . as $all | [.verdict.checks[] | [.pack, .seq_len]] as $judged |
