@@ -163,10 +163,10 @@ edited_meanwhile() {
 				"\$REAP_BIN/reap-$at" "\$@" <&0 &
 				if [ $when = during ]; then
 					# While it has the model open, unless it is none of those that open it.
-					until ls -l /proc/\$!/fd 2>/dev/null | grep -q "\$TMP/models/mine/m/" || [[ \$(</proc/\$!/stat) == *') Z '* ]]; do :; done
-					kill -STOP \$!
+					until ls -l /proc/\$!/fd 2>/dev/null | grep -q "\$TMP/models/mine/m/" || ! kill -0 \$! 2>/dev/null; do :; done
+					kill -STOP \$! 2>/dev/null
 					swap
-					kill -CONT \$!
+					kill -CONT \$! 2>/dev/null
 				fi
 				wait \$! || status=\$?
 				[ $when != after ] || swap
