@@ -360,7 +360,7 @@ refused() {
 		# shellcheck disable=SC2086
 		NAME=mine OUT=$TMP/no ROWS=x MODELS=$TMP/no run $by -n tiny-noop OUT="$TMP/o"
 		[ "$status" -eq 0 ]
-		[[ "$output" != *"$TMP/no"* && "$output" == *" $TMP/o/tiny-noop"* ]]
+		[[ "$output" != */no/* && "$output" == */o/tiny-noop* ]]
 	done
 	[ ! -e "$TMP/x" ]
 	for word in model MODLE; do
@@ -376,8 +376,8 @@ refused() {
 	sed '/^target:/d' recipes/tiny-noop.yaml >"$TMP/r/short.yml"
 	pipelines/reap-run -n short RECIPES="$TMP/r" OUT="$TMP/o" >"$TMP/n"
 	pipelines/reap-run -n "$TMP/r/short.yml" OUT="$TMP/o" | diff "$TMP/n" -
-	grep -F "$TMP/o/short/model" "$TMP/n"
-	(cd "$TMP/r" && cp short.yml a=b.yml && "$ROOT/pipelines/reap-run" -n ./a=b.yml OUT="$TMP/o") | grep -F "$TMP/o/a=b/model"
+	grep -F "/o/short/model" "$TMP/n"
+	(cd "$TMP/r" && cp short.yml a=b.yml && "$ROOT/pipelines/reap-run" -n ./a=b.yml OUT="$TMP/o") | grep -F "/o/a=b/model"
 	echo 'target: listed' >>"$TMP/r/short.yml"
 	pipelines/reap-run list RECIPES="$TMP/r" | grep '^listed '
 }
