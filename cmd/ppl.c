@@ -301,7 +301,7 @@ static int foresee(struct run *s, const struct reap_engine_opts *engine,
 	return rc == REAP_OK ? tool_forecast(&f, reap_writer_bytes(s->w), e) : rc;
 }
 
-static int run(const struct opts *o, struct reap_err *e)
+static int run(struct opts *o, struct reap_err *e)
 {
 	const struct reap_engine_opts engine = {.threads = tool.threads,
 		.memory = tool.memory,
@@ -324,6 +324,7 @@ static int run(const struct opts *o, struct reap_err *e)
 		(rc = reap_reader_open(&s.in, fd, name, REAP_KIND_TOKENS, e)) != REAP_OK ||
 		(rc = tool_open_model(&s.model, o->model, e)) != REAP_OK)
 		goto out;
+	reap_engine_describe(o->meta.backend, sizeof(o->meta.backend), &s.model->cfg, false);
 	if (tool.dry_run) {
 		rc = foresee(&s, &engine, &intake, &calls, e);
 		goto out;
@@ -477,7 +478,7 @@ static const char *describe(bool verbose)
 {
 	static char text[512];
 
-	reap_engine_describe(text, sizeof(text), verbose);
+	reap_engine_describe(text, sizeof(text), NULL, verbose);
 	return text;
 }
 
@@ -514,7 +515,6 @@ int main(int argc, char *argv[])
 
 	tool_begin("reap-ppl", usage, argc, argv);
 	tool.version_extra = describe;
-	reap_engine_describe(o.meta.backend, sizeof(o.meta.backend), false);
 	while ((c = getopt_long(argc, argv, "m:k:" TOOL_SHORT, longopts, NULL)) != -1)
 		parse_option(c, &o);
 	argc -= optind;

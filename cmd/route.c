@@ -295,11 +295,11 @@ static int route(const struct opts *o, struct reap_err *e)
 	struct stat st;
 	int fd = -1, rc;
 
-	reap_engine_describe(run.backend, sizeof(run.backend), false);
 	if ((rc = tool_input(o->tokens, &fd, &name, e)) != REAP_OK ||
 		(rc = reap_reader_open(&run.in, fd, name, REAP_KIND_TOKENS, e)) != REAP_OK ||
 		(rc = open_model(&run, e)) != REAP_OK)
 		goto out;
+	reap_engine_describe(run.backend, sizeof(run.backend), &run.model->cfg, false);
 	if (tool.dry_run) {
 		rc = foresee(&run, &intake, &calls, e);
 		goto out;
@@ -352,7 +352,7 @@ static const char *describe(bool verbose)
 {
 	static char text[512];
 
-	reap_engine_describe(text, sizeof(text), verbose);
+	reap_engine_describe(text, sizeof(text), NULL, verbose);
 	return text;
 }
 

@@ -243,6 +243,8 @@ numbers() {
 	jq -e '.quantization_config.quant_method == "fp8"' "$TMP/out/config.json"
 	[ "$(reap-accum -q "$TMP/trace" | reap-rank -q | reap-cut -q --sweep --multiple-of 1 -m "$m" | awk '$1 == 6 { print $7 }')" -eq \
 		"$(jq .metadata.total_size "$TMP/out/model.safetensors.index.json")" ]
+	# Unasked, no backend that would round weights to BF16, and the record says which.
+	reap-show "$TMP/trace" | jq -s -e '.[0].backend | test("\\(bf16") | not'
 	# Weighed without tokens: as the same numbers in float would be.
 	reap-rank -q --method aimer -m "$m" | reap-show | jq -s '[.[] | select(.t == "layer").score[]]' >"$TMP/aimer"
 	[ "$(jq length "$TMP/aimer")" -eq 16 ]

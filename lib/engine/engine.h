@@ -63,8 +63,8 @@ REAP_MUST_CHECK int reap_engine_check_block(const struct reap_engine *eng,
 REAP_MUST_CHECK int reap_engine_run(struct reap_engine *eng, const struct reap_block *blocks,
 	size_t n, const struct reap_engine_sink *sink, struct reap_progress *p, struct reap_err *e);
 
-/* The GEMM backend and kernel level that reap_engine_open would choose now, for
- * --version: "openblas (f32), avx512".  `verbose` lists the alternatives too. */
-void reap_engine_describe(char *text, size_t size, bool verbose);
+/* The GEMM backend and kernel level that reap_engine_open would choose now for a model, or
+ * (NULL) for most: "openblas (f32), avx512".  `verbose` lists the alternatives too. */
+void reap_engine_describe(char *text, size_t size, const struct reap_config *c, bool verbose);
 
 #endif

@@ -39,7 +39,7 @@ int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 	g->kv_dim = (size_t)c->kv_heads * c->head_dim;
 	g->experts16 = ((size_t)c->experts + 15) / 16 * 16;
 	if ((rc = reap_kern_pick(&g->kern, e)) != REAP_OK ||
-		(rc = reap_gemm_pick(&gemm, g->kern, e)) != REAP_OK)
+		(rc = reap_gemm_pick(&gemm, g->kern, c->format == &reap_format_fp8, e)) != REAP_OK)
 		goto fail;
 	if (gemm->mxfp4_only && c->format != &reap_format_mxfp4) {
 		rc = reap_fail(e, REAP_EUSAGE,
@@ -321,14 +321,16 @@ int reap_engine_run(struct reap_engine *g, const struct reap_block *blocks, size
 	return deliver(g, sink, e);
 }
 
-void reap_engine_describe(char *text, size_t size, bool verbose)
+void reap_engine_describe(char *text, size_t size, const struct reap_config *c, bool verbose)
 {
+	const bool fp8 = c != NULL && c->format == &reap_format_fp8;
 	const struct reap_kern *kern;
 	const struct reap_gemm *gemm, *b;
 	struct reap_err e = {0};
 	int n;
 
-	if (reap_kern_pick(&kern, &e) != REAP_OK || reap_gemm_pick(&gemm, kern, &e) != REAP_OK) {
+	if (reap_kern_pick(&kern, &e) != REAP_OK ||
+		reap_gemm_pick(&gemm, kern, fp8, &e) != REAP_OK) {
 		snprintf(text, size, "%s", e.text);
 		return;
 	}

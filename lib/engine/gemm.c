@@ -110,7 +110,13 @@ const char *reap_gemm_lacks(const struct reap_gemm *gemm, const struct reap_kern
 	return what;
 }
 
-int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern, struct reap_err *e)
+static bool rounds_to_bf16(const struct reap_gemm *gemm)
+{
+	return gemm->operand == REAP_OP_BF16 || gemm->operand == REAP_OP_BF16X2;
+}
+
+int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern, bool fp8,
+	struct reap_err *e)
 {
 	const char *wish = getenv("REAP_GEMM"), *lacks = "not a backend of this build";
 
@@ -118,7 +124,8 @@ int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern, 
 		wish = NULL;
 	for (size_t i = 0; i < BACKENDS; i++) {
 		if (wish != NULL ? strcmp(wish, backends[i].gemm->name) != 0
-				 : backends[i].chosen != NULL && !backends[i].chosen(kern))
+				 : (backends[i].chosen != NULL && !backends[i].chosen(kern)) ||
+					(fp8 && rounds_to_bf16(backends[i].gemm)))
 			continue;
 		lacks = reap_gemm_lacks(backends[i].gemm, kern);
 		if (lacks == NULL) {

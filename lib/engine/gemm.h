@@ -72,10 +72,11 @@ struct reap_gemm {
 		size_t k, const struct reap_kern *kern);
 };
 
-/* The backend that REAP_GEMM names, or the fastest for this processor and kernel
- * level.  An unknown or unusable name is an error. */
+/* The backend that REAP_GEMM names, or the fastest for this processor and kernel level; for
+ * weights in FP8 one that does not round them to BF16.  An unknown or unusable name is an
+ * error. */
 REAP_MUST_CHECK int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern,
-	struct reap_err *e);
+	bool fp8, struct reap_err *e);
 
 /* Backends by number for tests and listings, NULL past the last one.  Those of one
  * name follow each other. */
