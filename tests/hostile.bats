@@ -127,7 +127,7 @@ together() {
 				reap_run $how recipes/x.yaml >"$TMP/printed" 2>"$TMP/said" || status=$?
 				if { [ $status -eq 0 ] && [ $how = -n ] && ! bash -n "$TMP/printed"; } ||
 					{ [ $status -ne 0 ] && ! grep -qE '^reap(-[a-z]+)?: ' "$TMP/said"; } ||
-					grep -E '(^|: )line [0-9]+: ' "$TMP/said"; then
+					grep -E 'pipelines/[^:]*: line [0-9]+: |^reap: [a-z.-]+: line [0-9]+: ' "$TMP/said"; then
 					echo "$kind $values $how: $status"
 					cut -c 1-300 "$TMP/said"
 					return 1
