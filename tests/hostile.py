@@ -196,7 +196,7 @@ kind("entry-list", ROUTER + ": not an object")(lambda c: c.header(ONE, lambda h:
 kind("entry-extra-key", ROUTER + ": has keys beside")(lambda c: c.tensor(ROUTER, "scale", 2))
 
 # ---- dtype, shape, offsets ----
-kind("dtype-unknown", ROUTER + ": dtype \"F8_E4M3\"")(lambda c: c.tensor(ROUTER, "dtype", "F8_E4M3"))
+kind("dtype-unknown", ROUTER + ": dtype \"F8_E5M2\"")(lambda c: c.tensor(ROUTER, "dtype", "F8_E5M2"))
 kind("dtype-number", ROUTER + ": dtype")(lambda c: c.tensor(ROUTER, "dtype", 7))
 kind("dtype-f16", "model.layers.0.self_attn.q_proj.weight: dtype is F16, not BF16")(lambda c: c.tensor("model.layers.0.self_attn.q_proj.weight", "dtype", "F16"))
 kind("shape-negative", ROUTER + ": shape")(lambda c: c.tensor(ROUTER, "shape", [-8, -64]))

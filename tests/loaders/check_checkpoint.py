@@ -28,7 +28,9 @@ DEFAULTS = {"gpt_oss": {"num_hidden_layers": 36, "hidden_size": 2880, "intermedi
             "minimax_m2": {"attention_bias": False, "tie_word_embeddings": False}}
 CAUSAL = {"gpt_oss": "GptOssForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM", "glm4_moe": "Glm4MoeForCausalLM",
           "minimax_m2": "MiniMaxM2ForCausalLM"}
-# The keys that count experts, and experts per token.
+# What families, and loaders of one family, call the number of experts.
+EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
+# The keys of each family that count experts, and experts per token.
 COUNTS = {"gpt_oss": (["num_local_experts"], ["num_experts_per_tok", "experts_per_token"]),
           "qwen3_moe": (["num_experts"], ["num_experts_per_tok"]),
           "glm4_moe": (["n_routed_experts"], ["num_experts_per_tok"]),
@@ -299,11 +301,11 @@ def check_source(ck, src):
     c, s = dict(ck.config), dict(src.config)
     mapping = load_json(os.path.join(ck.dir, "expert_mapping.json"))
     kept = ck.config[COUNTS[ck.family][0][0]]
-    fewer = kept < src.config[COUNTS[ck.family][0][0]]
+    fewer = kept < next(s[key] for key in EXPERTS if key in s)
     for key in [key for key in AHEAD if fewer and key in s]:
         check(c[key] == 0, "config: %s is not 0" % key)
         c[key] = s[key]
-    for key in ("num_local_experts", "num_experts", "n_routed_experts", "num_experts_per_tok", "experts_per_token"):
+    for key in EXPERTS + ("num_experts_per_tok", "experts_per_token"):
         c.pop(key, None)
         s.pop(key, None)
     if not any(t.endswith(("_blocks", "_scale_inv")) for t in src.where):
