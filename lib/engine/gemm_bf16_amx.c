@@ -10,7 +10,7 @@
  */
 #include "lib/engine/gemm_backends.h"
 
-#if defined(__AMX_BF16__)
+#if defined(__AMX_BF16__) || defined(__AMXBF16__) /* gcc; clang 14 */
 
 enum {
 	TILE = 16,

@@ -285,8 +285,8 @@ static void test_digest(void)
 		"{\"rope_scaling\": {\"type\": \"default\"}}", "{\"head_dim\": 8}",
 		"{\"num_key_value_heads\": 4}"};
 	static const char *const same[] = {"{\"eos_token_id\": 3}",
-		"{\"max_position_embeddings\": 16384, \"rope_scaling\": {\"rope_type\": \"yarn\", "
-		"\"factor\": 4, \"original_max_position_embeddings\": 4096}}",
+		("{\"max_position_embeddings\": 16384, \"rope_scaling\": {\"rope_type\": \"yarn\", "
+		 "\"factor\": 4, \"original_max_position_embeddings\": 4096}}"),
 		"{\"use_cache\": true}", "{\"attention_bias\": true}", "{\"rms_norm_eps\": 1e-05}",
 		"{\"num_experts\": 8}",
 		"{\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4.0, \"beta_fast\": 32}}"};
