@@ -521,8 +521,7 @@ static void extremes(void)
 		for (size_t r = 0; r < 64; r++)
 			scales[r] = scale[r % 5];
 		for (size_t l = 0; l < 32; l++) {
-			struct weights x = {.w = {REAP_W_MXFP4, blocks, scales, 64, 32},
-				.odd = false};
+			struct weights x = {.w = {REAP_W_MXFP4, blocks, scales, .n = 64, .k = 32}};
 
 			memset(one, 0, sizeof(one));
 			one[l] = 1;
