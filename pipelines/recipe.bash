@@ -4,6 +4,8 @@
 # Recipes, and the files that they name.  reap-recipe reads the YAML and hands over
 # words; nothing here looks into it.
 
+# shellcheck source=words.bash
+. "$here/words.bash"
 # shellcheck source=stage.bash
 . "$here/stage.bash"
 
@@ -16,8 +18,7 @@ recipe() {
 	local -n values=$1
 	local words i
 	values=()
-	mapfile -d '' -t words < <(reap-recipe --words -- "$2")
-	wait $! || exit 1
+	words_of words reap-recipe --words -- "$2"
 	for ((i = 0; i < ${#words[@]}; i += 3)); do
 		values[${words[i]}]=${words[i + 1]}
 		AT["=$1.${words[i]}"]=${words[i + 2]}
@@ -119,8 +120,7 @@ order_of() {
 
 # target FILE: what a recipe's folder is called.
 target() {
-	mapfile -d '' -t FOUND < <(reap-recipe --targets -- "$1")
-	wait $! || exit 1
+	words_of FOUND reap-recipe --targets -- "$1"
 	REPLY=${FOUND[0]}
 }
 
