@@ -3,7 +3,6 @@
  * glm4_moe: GLM-4.5, GLM-4.5-Air, GLM-4.6, GLM-4.7.
  */
 #include "lib/base/json.h"
-#include "lib/base/mem.h"
 #include "lib/model/arch/arch.h"
 #include "lib/model/arch/keys.h"
 #include "lib/model/arch/shorthand.h"
@@ -89,9 +88,6 @@ static int parse(struct reap_config *c, const json_t *root, const char *name, st
 		(rc = reap_key_bool(root, "tie_word_embeddings", name, false, &c->tied, e)) !=
 			REAP_OK)
 		return rc;
-	c->sliding = reap_calloc(c->layers, sizeof(*c->sliding));
-	if (c->sliding == NULL)
-		return reap_fail_memory(e, name);
 	return reap_keys_common(c, root, name, 1e-5, e);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/json.h"
+#include "lib/base/mem.h"
 #include "lib/stream/limits.h"
 
 int reap_key_u32(const json_t *o, const char *key, const char *name, uint32_t standard,
@@ -78,9 +79,13 @@ int reap_keys_common(struct reap_config *c, const json_t *root, const char *name
 	struct reap_err *e)
 {
 	const json_t *eos = json_object_get(root, "eos_token_id");
-	int rc = reap_key_f64(root, "rms_norm_eps", name, eps, &c->rms_eps, e);
+	int rc;
 
-	if (rc != REAP_OK)
+	if (c->sliding == NULL) /* no layer has a window */
+		c->sliding = reap_calloc(c->layers, sizeof(*c->sliding));
+	if (c->sliding == NULL)
+		return reap_fail_memory(e, name);
+	if ((rc = reap_key_f64(root, "rms_norm_eps", name, eps, &c->rms_eps, e)) != REAP_OK)
 		return rc;
 	if (!(c->rms_eps >= 0))
 		return reap_fail(e, REAP_EFAIL, "%s: rms_norm_eps: %g is below 0", name,

@@ -36,7 +36,8 @@ REAP_MUST_CHECK int reap_key_must(const json_t *o, const char *key, const char *
 REAP_MUST_CHECK int reap_key_none(const json_t *o, const char *key, const char *name,
 	struct reap_err *e);
 
-/* What every family has: rms_norm_eps (`eps` when absent) and eos_token_id. */
+/* What every family has: rms_norm_eps (`eps` when absent) and eos_token_id; and a window in no
+ * layer, unless `sliding` was set. */
 REAP_MUST_CHECK int reap_keys_common(struct reap_config *c, const json_t *root, const char *name,
 	double eps, struct reap_err *e);
 

@@ -3,7 +3,6 @@
  * minimax_m2: MiniMax-M2, M2.1, M2.5.
  */
 #include "lib/base/json.h"
-#include "lib/base/mem.h"
 #include "lib/model/arch/arch.h"
 #include "lib/model/arch/keys.h"
 #include "lib/model/arch/shorthand.h"
@@ -109,9 +108,6 @@ static int parse(struct reap_config *c, const json_t *root, const char *name, st
 		(rc = reap_key_bool(root, "tie_word_embeddings", name, false, &c->tied, e)) !=
 			REAP_OK)
 		return rc;
-	c->sliding = reap_calloc(c->layers, sizeof(*c->sliding));
-	if (c->sliding == NULL)
-		return reap_fail_memory(e, name);
 	return reap_keys_common(c, root, name, 1e-6, e);
 }
 

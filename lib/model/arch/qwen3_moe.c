@@ -3,7 +3,6 @@
  * qwen3_moe: Qwen3-30B-A3B, Qwen3-235B-A22B, Qwen3-Coder.
  */
 #include "lib/base/json.h"
-#include "lib/base/mem.h"
 #include "lib/model/arch/arch.h"
 #include "lib/model/arch/keys.h"
 #include "lib/model/arch/shorthand.h"
@@ -71,9 +70,6 @@ static int parse(struct reap_config *c, const json_t *root, const char *name, st
 			REAP_OK)
 		return rc;
 	c->free_gates = !normed;
-	c->sliding = reap_calloc(c->layers, sizeof(*c->sliding));
-	if (c->sliding == NULL)
-		return reap_fail_memory(e, name);
 	return reap_keys_common(c, root, name, 1e-6, e);
 }
 
