@@ -34,8 +34,9 @@ int reap_child_start(struct reap_child *c, const char *const argv[], int in, int
 	*c = (struct reap_child){0};
 	if (pipe(said) != 0)
 		return errno;
-	/* Nobody waits for the other end: neither who says more than fits, nor who looks in
-	 * the end, while a process that the child left may still have it. */
+	/* Neither end blocks: a child that writes more than the pipe holds does not wait for us,
+	 * and our read in the end does not wait for a process that the child left behind with the
+	 * pipe open. */
 	for (int i = 0; i < 2; i++) {
 		fcntl(said[i], F_SETFD, FD_CLOEXEC);
 		fcntl(said[i], F_SETFL, O_NONBLOCK);
@@ -51,7 +52,7 @@ int reap_child_start(struct reap_child *c, const char *const argv[], int in, int
 	return rc;
 }
 
-/* The first line, of what Python says of a failure the last. */
+/* Pick the first line, or the last one of a Python traceback. */
 static void pick_line(char *text, char *said, size_t size)
 {
 	static const char trace[] = "Traceback ";

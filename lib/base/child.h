@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A program that works for us.  What it has to say on standard error is kept for the one
- * line that becomes of its failure.
+ * A child program.  Its standard error is kept: if the program fails, our one line of error
+ * quotes it.
  */
 #ifndef REAP_CHILD_H
 #define REAP_CHILD_H
@@ -11,16 +11,17 @@
 
 struct reap_child {
 	pid_t pid; /* 0: none, or gone */
-	int said;  /* where it speaks */
+	int said;  /* its standard error */
 };
 
 /* Run argv with `in` and `out` as standard input and output; 0 or an errno. */
 int reap_child_start(struct reap_child *c, const char *const argv[], int in, int out);
 
-/* Wait until it is gone; 0, or -1 and errno.  `said` gets a line of what it said, "": none. */
+/* Wait until the child ends; 0, or -1 and errno.  `said` gets one line of its standard error, or
+ * "". */
 int reap_child_end(struct reap_child *c, int *status, char *said, size_t size);
 
-/* End one that is no longer wanted; none is fine. */
+/* End a child that is no longer wanted; nothing happens when there is none. */
 void reap_child_stop(struct reap_child *c);
 
 #endif

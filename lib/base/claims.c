@@ -14,7 +14,7 @@ struct reap_claim {
 	bool written, exists;
 	dev_t dev; /* of the file, or of the folder that it will be in */
 	ino_t ino;
-	const char *base; /* in name: unless it exists */
+	const char *base; /* last component, in `name`; not set if the file exists */
 };
 
 static bool same_file(const struct reap_claim *a, const struct reap_claim *b)
@@ -125,7 +125,7 @@ int reap_claim_read_dir(struct reap_claims *c, const char *dir, struct reap_err 
 		if (path == NULL)
 			rc = reap_fail_memory(e, dir);
 		else if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
-			/* Nobody writes to it: it would be waited for. */
+			/* Reading a FIFO that nobody writes to would never end. */
 			rc = reap_fail(e, REAP_EFAIL, "%s: not a regular file", path);
 		else
 			rc = reap_claim_read(c, path, e);

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Of huggingface_hub, and of browsers, wget and aria2. */
+/* Endings that huggingface_hub, browsers, wget and aria2 give to unfinished downloads. */
 static const char *const unfinished[] = {".incomplete", ".part", ".crdownload", ".download",
 	".aria2"};
 enum { UNFINISHED = sizeof(unfinished) / sizeof(unfinished[0]) };
@@ -102,8 +102,8 @@ static bool find_unfinished(const char *path, char *out, size_t size)
 	return false;
 }
 
-/* Where `hf download --local-dir` keeps what is not whole yet, under names that do not
- * say of which file. */
+/* Look where `hf download --local-dir` keeps unfinished files.  Their names do not say which file
+ * it will be. */
 static bool find_beside(const char *path, char *out, size_t size)
 {
 	const char *slash = strrchr(path, '/');

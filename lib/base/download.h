@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What lies in the place of a file that was not downloaded whole.
+ * Recognise what lies in the place of a file that was not downloaded whole.
  */
 #ifndef REAP_DOWNLOAD_H
 #define REAP_DOWNLOAD_H
@@ -9,8 +9,8 @@
 
 #include "lib/base/err.h"
 
-/* Of a name that ends as those of unfinished downloads do, how many bytes come before
- * that: the name of the whole file; 0 of any other. */
+/* If a name ends as those of unfinished downloads do, the length of what comes before that
+ * ending, which is the name of the whole file; else 0. */
 size_t reap_unfinished(const char *name);
 
 /* Error when a file with these first n bytes (64 will do) is a Git LFS pointer or a web
@@ -18,11 +18,11 @@ size_t reap_unfinished(const char *name);
 REAP_MUST_CHECK int reap_check_download(const char *path, const void *head, size_t n,
 	struct reap_err *e);
 
-/* The same for an open file; what is no file has no beginning to look at. */
+/* The same for an open file.  A pipe passes: its beginning cannot be looked at. */
 REAP_MUST_CHECK int reap_check_download_of(int fd, const char *path, struct reap_err *e);
 
-/* The error of a file that could not be opened (errno says why): when it is missing
- * and its download lies there unfinished, that. */
+/* The error for a file that could not be opened (errno says why).  When the file is missing and
+ * its unfinished download lies there, the message says that. */
 int reap_fail_open(struct reap_err *e, const char *path);
 
 #endif

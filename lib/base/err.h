@@ -29,7 +29,7 @@ enum reap_code {
 
 struct reap_err {
 	int code;       /* REAP_OK until something failed */
-	bool memory;    /* none was left: what was read is not to blame */
+	bool memory;    /* memory ran out: the input is not to blame */
 	char text[600]; /* one line, no newline; empty until something failed */
 };
 

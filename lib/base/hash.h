@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Digests: SHA-256 (identity of rows, files and recipes), git's names of files, BLAKE2b with an
- * 8-byte digest (row sampling; not a cut 64-byte one) or a 16-byte one (names a sample),
+ * 8-byte digest (row sampling; not a 64-byte one cut short) or a 16-byte one (names a sample),
  * CRC-32C (streams).
  */
 #ifndef REAP_HASH_H
@@ -26,7 +26,7 @@ void reap_sha256_free(struct reap_sha256 *h);
 
 #define REAP_SHA1_HEX 41
 
-/* The name that git has for n bytes of a file (SHA-1 of a header and the file): as
+/* The name that git gives a file of n bytes (SHA-1 of a header and the file); used as
  * reap_sha256_*. */
 struct reap_git_blob;
 struct reap_git_blob *reap_git_blob_open(uint64_t n);
@@ -37,7 +37,7 @@ void reap_git_blob_free(struct reap_git_blob *h);
 /* A stdio stream whose text updates h, until it is closed; NULL: out of memory. */
 FILE *reap_sha256_stream(struct reap_sha256 *h);
 
-/* Of one buffer, and of one file read to its end. */
+/* The SHA-256 of one buffer, and of one file read to its end. */
 REAP_MUST_CHECK int reap_sha256_buf(const void *p, size_t n, char hex[REAP_SHA256_HEX],
 	struct reap_err *e);
 REAP_MUST_CHECK int reap_sha256_file(const char *path, char hex[REAP_SHA256_HEX],
@@ -46,12 +46,12 @@ REAP_MUST_CHECK int reap_sha256_file(const char *path, char hex[REAP_SHA256_HEX]
 /* BLAKE2b (RFC 7693), digest length 8, unkeyed, read as a big-endian integer. */
 uint64_t reap_blake2b_64(const void *p, size_t n);
 
-/* The same of m bytes of prefix and n bytes at p, one after the other. */
+/* The same for m bytes of prefix followed by n bytes at p. */
 uint64_t reap_blake2b_64_prefixed(const void *prefix, size_t m, const void *p, size_t n);
 
 #define REAP_BLAKE2B_128_HEX 33 /* 32 hex digits and NUL */
 
-/* Running BLAKE2b, digest length 16; as reap_sha256_*. */
+/* Running BLAKE2b, digest length 16; used as reap_sha256_*. */
 struct reap_blake2b_128;
 struct reap_blake2b_128 *reap_blake2b_128_open(void);
 void reap_blake2b_128_update(struct reap_blake2b_128 *h, const void *p, size_t n);

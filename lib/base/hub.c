@@ -142,7 +142,7 @@ int reap_hub_find(const char *name, char **dir, struct reap_err *e)
 	int rc;
 
 	*dir = NULL;
-	/* What is no name of a repository is told to be missing when it is opened. */
+	/* What cannot be the name of a repository is said to be missing when it is opened. */
 	if (reap_is_folder(name) || !is_name(name))
 		return find_dir(name, dir, e);
 	in = cache();
@@ -157,7 +157,8 @@ int reap_hub_find(const char *name, char **dir, struct reap_err *e)
 	return rc;
 }
 
-/* ORG/NAME of ".../models--ORG--NAME/snapshots/REVISION"; false when it is none such. */
+/* ORG/NAME of ".../models--ORG--NAME/snapshots/REVISION"; false when the path is not of that
+ * form. */
 static bool name_in_cache(const char *real, char *out, size_t size)
 {
 	static const char snapshots[] = "/snapshots/";

@@ -10,9 +10,9 @@
 
 #include "lib/base/err.h"
 
-/* The directory of a model in a new string.  A directory is itself, but the folder
- * models--ORG--NAME of a cache is its current snapshot.  ORG/NAME that is no directory is
- * looked for in HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub: the snapshot
+/* The directory of a model in a new string.  A directory stands for itself, but the folder
+ * models--ORG--NAME of a cache stands for its current snapshot.  An ORG/NAME that is no directory
+ * is looked for in HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub: the snapshot
  * that refs/main names, or the only one that there is.  Error when it is nowhere. */
 REAP_MUST_CHECK int reap_hub_find(const char *name, char **dir, struct reap_err *e);
 

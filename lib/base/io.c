@@ -220,8 +220,8 @@ int reap_print_close(FILE *f)
 {
 	int why = 0;
 
-	/* What an earlier write failed of, stdio does not keep: one more tells, of a stream
-	 * that is no use any more. */
+	/* stdio does not keep the errno of an earlier write that failed.  One more write tells
+	 * it; the stream is of no use any more. */
 	if (ferror(f))
 		why = fflush(f) == 0 && write(fileno(f), "", 1) == 1 ? EIO : errno;
 	if (fclose(f) != 0 && why == 0)

@@ -20,12 +20,12 @@
  * end of file, -1 an error (errno set). */
 ssize_t reap_read_full(int fd, void *buf, size_t n);
 
-/* Error unless the file holds these bytes, as it did when they were read. */
+/* Error unless the file still holds these bytes, which were read from it before. */
 REAP_MUST_CHECK int reap_check_file(const char *path, const char *buf, size_t len,
 	struct reap_err *e);
 
-/* Read exactly n bytes from `offset` on of a file that is called `path` in
- * messages; fewer there is an error. */
+/* Read exactly n bytes from `offset` on; fewer there is an error.  Messages call the file
+ * `path`. */
 REAP_MUST_CHECK int reap_read_at(int fd, const char *path, void *buf, size_t n, uint64_t offset,
 	struct reap_err *e);
 
@@ -52,14 +52,14 @@ enum reap_change reap_stamp_compare(const struct reap_stamp *then, const struct 
 int reap_write_full(int fd, const void *buf, size_t n);
 
 /* Read a whole file of at most `max` bytes into a NUL-terminated buffer that
- * the caller frees.  A larger file is an error that names both sizes; what
- * lib/base/download.h knows is one, too. */
+ * the caller frees.  A larger file is an error that names both sizes; so is what
+ * lib/base/download.h recognises. */
 REAP_MUST_CHECK int reap_read_file(const char *path, size_t max, char **buf, size_t *len,
 	struct reap_err *e);
 
-/* A new directory or file, open for writing, under `path` with six random characters for
- * the XXXXXX at its end: process numbers repeat in containers that share a folder.  With
- * the permissions that the umask leaves, as mkdir(2) and open(2) give. */
+/* Make a new directory, or a new file that is open for writing.  Six random characters replace
+ * the XXXXXX at the end of `path`: process numbers would repeat in containers that share a
+ * folder.  The permissions are those that the umask leaves, as with mkdir(2) and open(2). */
 REAP_MUST_CHECK int reap_temp_dir(char *path, struct reap_err *e);
 REAP_MUST_CHECK int reap_temp_file(char *path, int *fd, struct reap_err *e);
 
@@ -82,18 +82,18 @@ void reap_atomic_abort(struct reap_atomic_file *f);
 REAP_MUST_CHECK int reap_write_file(const char *path, const void *buf, size_t len,
 	struct reap_err *e);
 
-/* How a path stands in what people publish: an absolute one, which tells of the machine
- * it was on, by its last component, any other as it is. */
+/* A path as it stands in what people publish.  Of an absolute path, which would tell of the
+ * machine, that is its last component; any other path stands as it is. */
 const char *reap_path_shown(const char *path);
 
-/* The names in a directory but hidden ones, sorted; free with reap_list_free in any
+/* The names in a directory, sorted, without hidden ones; free them with reap_list_free in any
  * case. */
 REAP_MUST_CHECK int reap_list_dir(const char *dir, char ***name, size_t *n, struct reap_err *e);
 void reap_list_free(char **name, size_t n);
 
-/* A stdio stream on a copy of fd: NULL with errno set; and its end: -1 with errno set
- * when not all that was printed has arrived.  (Not open_memstream: where glibc's finds no
- * memory it leaves text out, in silence.) */
+/* Open a stdio stream on a copy of fd (NULL and errno: not possible), and close it (-1 and errno:
+ * not all that was printed has arrived).  This is not open_memstream: when glibc's finds no
+ * memory, it silently leaves text out. */
 FILE *reap_print_open(int fd);
 int reap_print_close(FILE *f);
 

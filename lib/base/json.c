@@ -15,8 +15,8 @@
 static _Thread_local jmp_buf *reading; /* where a parse without memory ends */
 static atomic_bool starved;
 
-/* What jansson (2.14) finds no memory for it leaves out in silence: characters when it
- * parses or prints, members when it copies; its parser may also end the process then. */
+/* Where jansson (2.14) finds no memory, it silently leaves things out: characters when it parses
+ * or prints, members when it copies.  Its parser may also end the process then. */
 static void *json_alloc(size_t n)
 {
 	void *p = malloc(n);
@@ -41,7 +41,7 @@ static void prepare(void)
 	pthread_once(&once, set_alloc);
 }
 
-/* Are brackets outside strings open deeper than anybody's JSON is? */
+/* Are more brackets open at once, outside strings, than in anybody's JSON? */
 static bool is_deep(const char *s, size_t n)
 {
 	enum { MAX_DEPTH = 128 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * JSON with jansson.  Reading: duplicate keys refused, and typed access whose errors name
- * the file and the key.  Writing: NULL is out of memory, which what is made of it is, too.
+ * the file and the key.  Writing: NULL means out of memory, and what is made from a NULL is NULL,
+ * too.
  */
 #ifndef REAP_JSON_H
 #define REAP_JSON_H
@@ -19,18 +20,18 @@
 REAP_MUST_CHECK int reap_json_parse(const char *text, size_t len, const char *name, json_t **out,
 	struct reap_err *e);
 
-/* json_loadb and json_dumps, safe where memory ends: NULL then (*je is not set), and
+/* json_loadb and json_dumps, safe when memory ends: they then return NULL (*je is not set), and
  * reap_json_starved() is true. */
 json_t *reap_json_read(const char *text, size_t len, size_t flags, json_error_t *je);
 char *reap_json_write(const json_t *root, size_t flags);
 
-/* Print a document and an end of line; whether all has arrived is for who closes f to
- * see.  `name` stands in the message where memory ended. */
+/* Print a document and an end of line.  Whoever closes f checks whether all has arrived.  `name`
+ * stands in the message when memory ends. */
 REAP_MUST_CHECK int reap_json_print(FILE *f, const json_t *root, size_t flags, const char *name,
 	struct reap_err *e);
 
-/* Has jansson ever found no memory?  It does not always tell, so nothing that is made
- * after that is whole. */
+/* Has jansson ever found no memory?  It does not always tell, so do not take for whole anything
+ * that was made after that. */
 bool reap_json_starved(void);
 
 /* Parse a file of at most max_bytes. */
@@ -56,8 +57,8 @@ REAP_MUST_CHECK int reap_json_opt_str(const json_t *obj, const char *key, const 
 /* A string of any bytes (lib/base/utf8.h says how), such as a path. */
 json_t *reap_json_text(const char *s);
 
-/* The list with v, which it takes, at its end; NULL when either is NULL, and both are
- * freed then. */
+/* Append v to the list, which owns it from then on, and return the list.  When either is NULL,
+ * both are freed and NULL is returned. */
 json_t *reap_json_push(json_t *list, json_t *v);
 
 #endif

@@ -119,7 +119,7 @@ static void walk_up(struct reap_means *l, const char *root, const struct group *
 	char dir[PATH_BYTES];
 
 	/* A mount that does not show the process's group, or a path that was seen from
-	 * another namespace: the mount's root is what can be said. */
+	 * another namespace: take the mount's root. */
 	if (strncmp(g->path, g->root, n) != 0 || (*below != '/' && *below != '\0') ||
 		strstr(g->path, "/..") != NULL)
 		below = "";

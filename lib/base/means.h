@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What of the machine this process may use.  A container has its own bounds, in
- * control groups of version 1 or 2; neither the affinity mask nor the size of RAM
- * tells of them.
+ * How much of the machine this process may use.  A container has its own bounds, in control
+ * groups of version 1 or 2; neither the affinity mask nor the size of RAM shows them.
  */
 #ifndef REAP_MEANS_H
 #define REAP_MEANS_H
@@ -18,12 +17,12 @@ struct reap_means {
 	char cpus_by[REAP_MEANS_NAME], memory_by[REAP_MEANS_NAME];
 };
 
-/* Of this process. */
+/* Find out the means of this process. */
 void reap_means(struct reap_means *l);
 
 /* *l holds what affinity and RAM allow; lower it to what the control groups of the
- * process allow: its own and all above, as far as they can be seen.  What cannot be read
- * bounds nothing.  `root` stands before all paths ("" but in tests). */
+ * process allow: its own and all above, as far as they can be seen.  A group that cannot be read
+ * sets no bound.  `root` stands before all paths ("" but in tests). */
 void reap_means_of_groups(struct reap_means *l, const char *root);
 
 #endif

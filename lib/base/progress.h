@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 struct reap_progress {
-	/* done of total units (0: total not known); called from one thread at a
-	 * time, often; cheap when nothing is to be printed. */
+	/* `done` of `total` units are done (total 0: not known).  It is called often, from one
+	 * thread at a time, and must be cheap when nothing is to be printed. */
 	void (*tick)(struct reap_progress *p, uint64_t done, uint64_t total);
 };
 

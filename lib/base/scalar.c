@@ -37,7 +37,7 @@ void reap_print_f32(float v, FILE *f)
 
 	for (int n = 6; n <= 9; n++) {
 		snprintf(digits, sizeof(digits), "%.*g", n, (double)v);
-		/* As readers do, for whom all numbers are doubles at first. */
+		/* Readers parse every number as a double first; do as they do. */
 		if ((float)strtod(digits, NULL) == v)
 			break;
 	}

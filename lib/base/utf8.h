@@ -21,7 +21,7 @@ static inline bool reap_utf8_begins(char c)
  * U+10FFFF. */
 size_t reap_utf8_next(const char *s, size_t n);
 
-/* How many bytes of s are no part of such a character; whether none is. */
+/* How many bytes of s are not part of such a character; and whether there are none. */
 size_t reap_utf8_bad(const char *s, size_t n);
 bool reap_utf8_valid(const char *s, size_t n);
 
