@@ -19,19 +19,19 @@
 enum { REAP_TILE = 64 }; /* keys of a tile, and query positions of a task at most */
 
 struct reap_attend_task {
-	size_t dim;                   /* of a head, even */
-	size_t heads, group;          /* heads of keys; query heads that share one of them */
-	size_t head;                  /* the head of keys in work */
+	size_t dim;                   /* of a head; even */
+	size_t heads, group;          /* key heads; query heads that share one key head */
+	size_t head;                  /* the key head that the task is for */
 	size_t pos, n;                /* query positions, n <= REAP_TILE, pos a multiple of it */
-	size_t window;                /* a position sees so many keys, itself the last */
+	size_t window;                /* keys that a position sees, its own included */
 	const uint8_t *keys, *values; /* cached rows of the block's positions 0 .. pos + n - 1 */
-	/* (n, group, dim), positions q_stride floats apart: rotated queries, already times
-	 * 1 / sqrt(dim); their outputs take their place. */
+	/* (n, group, dim), positions q_stride floats apart: rotated queries, already divided by
+	 * sqrt(dim).  The outputs replace them. */
 	float *q;
 	size_t q_stride;
 	const float *sinks;   /* (group) */
 	atomic_uchar *uneven; /* (n) set where a query is too uneven for fixed point */
-	bool precise;         /* not in fixed point: small numbers of the output count */
+	bool precise;         /* not in fixed point, because small numbers of the output count */
 };
 
 /* Set one of the flags that many threads set. */
@@ -41,7 +41,7 @@ static inline void reap_mark(atomic_uchar *flag)
 }
 
 struct reap_attend {
-	size_t most_dim; /* of a head that it can do */
+	size_t most_dim; /* the largest head that it can do */
 
 	/* Bytes of one position's cached keys (or values). */
 	size_t (*row_bytes)(size_t heads, size_t dim);
@@ -61,12 +61,13 @@ struct reap_attend {
 extern const struct reap_attend reap_attend_f32;
 
 #if defined(__x86_64__)
-/* In 16-bit fixed point, the same bits by each instruction set. */
+/* In 16-bit fixed point; every instruction set gives the same bits. */
 extern const struct reap_attend reap_attend_i16_avx2, reap_attend_i16_avxvnni,
 	reap_attend_i16_avx512vnni;
 #endif
 
-/* Which of the keys key0 .. key0 + keys - 1 position `pos` sees: from .. to - 1. */
+/* Of the keys key0 .. key0 + keys - 1, position `pos` sees numbers from .. to - 1, counted from
+ * key0. */
 struct reap_span {
 	size_t from, to;
 };

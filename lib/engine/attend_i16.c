@@ -69,7 +69,7 @@ bool reap_i16_scales(float k[TILE], float v[TILE], const struct reap_attend_task
 		f32 |= signbit(k[i]) || signbit(v[i]);
 		max = v[i] > max ? v[i] : max;
 	}
-	/* One scale holds for the weights of all values. */
+	/* The weights of all values share one scale. */
 	for (size_t i = 0; i < keys; i++)
 		small += v[i] * 64 < max;
 	return f32 || small * 8 > 3 * keys;
@@ -101,7 +101,7 @@ struct reap_i16_sums reap_i16_sums_divide(void *mem, size_t group, size_t dim)
 	return t;
 }
 
-/* The query of a row, whose place its output takes. */
+/* The query of a row; its output will take its place. */
 static float *query(const struct reap_attend_task *a, size_t row)
 {
 	return a->q + row / a->group * a->q_stride + row % a->group * a->dim;

@@ -21,7 +21,7 @@ enum {
 	TILE = REAP_TILE,
 	WEIGHT = 8191,
 	ROWS = I16_ROWS,
-	COLUMNS = 64, /* of sums that are at hand */
+	COLUMNS = 64, /* of sums that are made at a time */
 };
 
 #define UNSEEN -1e30f /* a score whose weight is 0, without being infinite */
@@ -68,8 +68,8 @@ INLINE vu words(const uint8_t *from, size_t n)
 	return widen(h);
 }
 
-/* Pack a tile's keys and values, whose scales are there; returns what a weight of 1 / WEIGHT stands
- * for. */
+/* Pack a tile's keys and values; k_scale and v_weight hold their scales.  Returns what a weight
+ * of 1 stands for. */
 static float pack(struct scratch *t, const struct reap_attend_task *a, size_t key0, size_t keys,
 	const struct reap_kern *kern)
 {
@@ -78,7 +78,7 @@ static float pack(struct scratch *t, const struct reap_attend_task *a, size_t ke
 	const uint8_t *k = a->keys + key0 * row, *v = a->values + key0 * row;
 	float max = 0, nan = 0;
 
-	/* Pairs are moved, as the f32 numbers that they are not. */
+	/* A pair has the size of an f32 number, so transpose() can move it. */
 	if (keys < TILE)
 		memset(t->kt, 0, dim / 2 * TILE * sizeof(*t->kt));
 	kern->transpose((float *)(void *)t->kt, TILE, (const float *)(const void *)(k + values),
@@ -107,7 +107,8 @@ INLINE vf times_power(vf p, vf n)
 #if defined(__AVX512F__)
 	return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
 #else
-	/* Twice half of n, of which the first leaves a normal number. */
+	/* Two factors, about 2^(n/2) each: the first product is a normal number, so only the
+	 * second rounds. */
 	vi e = (vi)_mm256_cvtps_epi32((__m256)vmax(n, splat(-160))), half = e >> 1;
 
 	return p * (vf)((half + 127) << 23) * (vf)((e - half + 127) << 23);
@@ -188,8 +189,8 @@ INLINE vf floats_of(const int32_t *sums)
 	return __builtin_convertvector(v, vf);
 }
 
-/* One row's sums become its scores, in units of ln 2, UNSEEN where it may not look.
- * Returns the largest. */
+/* Turn one row's sums into its scores, in units of ln 2; UNSEEN stands for keys that the row may
+ * not see.  Returns the largest. */
 INLINE float score(float s[TILE], const int32_t sums[TILE], float q_scale, const float *k_scale,
 	struct reap_span v)
 {
@@ -219,8 +220,8 @@ INLINE float score(float s[TILE], const int32_t sums[TILE], float q_scale, const
 	return wide_max(&most);
 }
 
-/* One row's scores become the weights of the tile's values.  Returns the sum of
- * e^(s - max), spread over 16 lanes. */
+/* Turn one row's scores into the weights of the tile's values.  Returns the sum of e^(s - max),
+ * spread over 16 lanes. */
 INLINE struct wide soften(int16_t weight[TILE], const float s[TILE], float max,
 	const float *v_weight)
 {
@@ -259,7 +260,7 @@ static void block(struct scratch *t, const struct reap_attend_task *a, size_t r,
 	for (size_t i = 0; i < rows; i++)
 		max[i] = score(score_of[i], s.row[i], t->q_scale[r + i], t->k_scale,
 			reap_visible(a->pos + (r + i) / a->group, a->window, key0, keys));
-	/* What was there counts `old` times from now on, and what is added `new` times. */
+	/* From now on the sums so far count `old` times, and this tile's count `new` times. */
 	high = load(max);
 	before = load(t->sum.m + r);
 	m = vmax(high, before);

@@ -108,7 +108,7 @@ static void attend_task(void *arg, size_t task, int thread)
 	g->attend->run(&t, reap_thread_scratch(g, thread), g->kern);
 }
 
-/* What attention gave becomes the input of the output projection. */
+/* Turn what attention gave into the input of the output projection. */
 static void output_task(void *arg, size_t task, int thread)
 {
 	const struct attention *a = arg;
@@ -176,8 +176,8 @@ static size_t run_panels(struct reap_engine *g, const struct attention *a, size_
 	return panels;
 }
 
-/* Attention is causal, so a run needs keys and values of itself and of those before
- * it alone: one pass over the tokens does the whole of it. */
+/* Attention is causal, so a run needs only its own keys and values and those before it: one pass
+ * over the tokens is enough. */
 static void attend_run(struct reap_engine *g, struct attention *a, size_t block, size_t pieces)
 {
 	struct sink to_q = {g, g->q, g->q_dim, g->w.q_bias};

@@ -5,7 +5,8 @@
 
 #include "lib/base/mem.h"
 
-/* Of a group of experts.  Many threads take more of them, to have something to do. */
+/* Rows of a group of experts.  With many threads a group has more, so that all have something to
+ * do. */
 enum { LEAST_ROWS = 4096, MOST_ROWS = 32768, ROWS_OF_THREAD = 512 };
 
 size_t reap_group_rows(const struct reap_engine *g, size_t tokens)

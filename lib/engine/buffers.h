@@ -8,11 +8,11 @@
 
 #include "lib/engine/state.h"
 
-/* Past so many tokens of a chunk nothing is gained: the cost of reading and expanding
- * weights is then a few percent of the work. */
+/* A chunk gains nothing from more tokens than this: the cost of reading and expanding weights is
+ * then a few percent of the work. */
 enum { REAP_MOST_TOKENS = 65536 };
 
-/* Bytes for chunks of `cap` tokens, UINT64_MAX when nobody has as many. */
+/* Bytes for chunks of `cap` tokens, UINT64_MAX when 64 bits do not hold them. */
 uint64_t reap_buffers_bytes(const struct reap_engine *g, uint64_t cap);
 
 /* Set g->cap: the buffers hold as many tokens as memory allows, but no more than are ever
@@ -26,8 +26,8 @@ void reap_buffers_close(struct reap_engine *g);
  * within bounds, so that the groups are few and the buffers small. */
 size_t reap_group_rows(const struct reap_engine *g, size_t tokens);
 
-/* Tokens that g->act holds at least behind the widest network that all pass, if a chunk has
- * as many. */
+/* Tokens that g->act must hold of the widest network that every token passes, or all of a smaller
+ * chunk. */
 enum { REAP_COMMON_ROWS = 512 };
 
 /* Bytes of g->act for chunks of `cap` tokens. */

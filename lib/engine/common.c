@@ -44,8 +44,8 @@ static void add_tile(void *arg, const struct reap_tile *t)
 	}
 }
 
-/* Panels of the next tokens, from a->first on, that the buffers hold together: how many.
- * They are cut within blocks, where that matters, and always at the same places. */
+/* Make panels of the next tokens, from a->first on, as long as the buffers hold them; return how
+ * many.  Panels are cut within blocks, where that matters, and always at the same places. */
 static size_t next_run(struct reap_engine *g, const struct common *a, size_t most,
 	struct reap_product *p)
 {

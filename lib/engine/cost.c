@@ -38,7 +38,7 @@ void reap_work_cut(struct reap_work *w)
 	w->open_chunk = 0;
 }
 
-/* The config with the layers alone that are run. */
+/* The config with only the layers that are run. */
 static struct reap_config config_of(const struct reap_cost_run *run)
 {
 	struct reap_config c = *run->cfg;
@@ -49,9 +49,9 @@ static struct reap_config config_of(const struct reap_cost_run *run)
 	return c;
 }
 
-/* Of the weights, what a token's way through the layers multiplies with: numbers of the
- * matrices of attention, of the router, of the networks that all tokens pass, and, in one
- * layer, of the experts that it takes. */
+/* How many numbers the matrices have that a token meets on its way through the layers: those of
+ * attention, of the router, of the networks that all tokens pass, and, in one layer, of the
+ * experts that it takes. */
 struct matrices {
 	double attention, router, common, experts;
 };

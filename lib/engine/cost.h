@@ -9,7 +9,7 @@
 #include "lib/model/model.h"
 #include "lib/stream/rec_tokens.h"
 
-/* What of the model is run. */
+/* Which part of the model is run. */
 struct reap_cost_run {
 	const struct reap_config *cfg;
 	uint32_t layers; /* the first so many, >= 1 */
@@ -38,10 +38,10 @@ void reap_work_cut(struct reap_work *w);
 /* Floating-point operations, a multiplication and an addition being two.  A token takes
  * two for each number of the matrices that it passes: of attention, of the router, of the
  * experts that it takes and the networks that all pass, and of lm_head, once for each predicted
- * token.  And 4 heads * head_dim for each visible key: its product with the query, and its value's
- * part of the sum.  Visible are the token itself and those before it, in a sliding layer `window`
- * at most.  Norms, rotary embedding, softmax and activations, well below one percent of the
- * operations, are left out. */
+ * token.  It takes 4 heads * head_dim more for each visible key: the product of key and query,
+ * and the value's part of the sum.  A token sees itself and those before it; in a sliding layer
+ * it sees `window` tokens at most.  Norms, rotary embedding, softmax and activations, well below
+ * one percent of the operations, are left out. */
 struct reap_flops {
 	double attention, router, experts, lm_head;
 };
@@ -52,7 +52,7 @@ double reap_flops_total(const struct reap_flops *f);
  * of the layers, and with outcomes the last norm and lm_head. */
 uint64_t reap_cost_weights(const struct reap_cost_run *run);
 
-/* What a run would take. */
+/* What a run would cost. */
 struct reap_forecast {
 	struct reap_work work;
 	struct reap_flops flops;

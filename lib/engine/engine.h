@@ -29,8 +29,8 @@ struct reap_engine_opts {
 };
 
 /* Where results go: in block order; per block layers ascending, then the
- * outcome.  Only kept positions are reported.  What the pointers show is
- * borrowed during the call. */
+ * outcome.  Only kept positions are reported.  What the pointers point to is borrowed for the
+ * call. */
 struct reap_engine_sink {
 	int (*route)(void *arg, const struct reap_route *r, struct reap_err *e);
 	int (*outcome)(void *arg, const struct reap_outcome *o, struct reap_err *e);
@@ -43,8 +43,8 @@ REAP_MUST_CHECK int reap_engine_open(struct reap_engine **eng, const struct reap
 	const struct reap_engine_opts *o, struct reap_err *e);
 void reap_engine_close(struct reap_engine *eng); /* NULL allowed */
 
-/* How many tokens of several blocks to give to one call of reap_engine_run: past that
- * nothing is gained.  One longer block is taken if memory allows. */
+/* How many tokens of several blocks to give to one call of reap_engine_run; more gain nothing.
+ * One longer block is taken if memory allows. */
 uint64_t reap_engine_chunk_tokens(const struct reap_engine *eng);
 
 /* Bytes of the working set when the largest chunk has so many tokens. */
@@ -63,8 +63,8 @@ REAP_MUST_CHECK int reap_engine_check_block(const struct reap_engine *eng,
 REAP_MUST_CHECK int reap_engine_run(struct reap_engine *eng, const struct reap_block *blocks,
 	size_t n, const struct reap_engine_sink *sink, struct reap_progress *p, struct reap_err *e);
 
-/* The GEMM backend and kernel level that reap_engine_open would choose now for a model, or
- * (NULL) for most: "openblas (f32), avx512".  `verbose` lists the alternatives too. */
+/* The GEMM backend and kernel level that reap_engine_open would choose now for a model, or for
+ * most models (NULL): "openblas (f32), avx512".  `verbose` lists the alternatives too. */
 void reap_engine_describe(char *text, size_t size, const struct reap_config *c, bool verbose);
 
 #endif

@@ -182,7 +182,7 @@ static void add_expert(struct group *q, uint32_t e, size_t from, size_t to)
 	}
 }
 
-/* The gates and norms that a kept token shows. */
+/* Copy the choices, gates and norms of the kept tokens to the trace. */
 static void keep_trace(struct reap_engine *g, uint32_t layer)
 {
 	size_t k = g->cfg->top_k;
@@ -196,8 +196,8 @@ static void keep_trace(struct reap_engine *g, uint32_t layer)
 	}
 }
 
-/* Whether or not routes are asked for: numbers that overflow can come back as finite
- * ones behind the next norm. */
+/* This is checked even if no routes are asked for: numbers that overflow can become finite again
+ * behind the next norm. */
 static int check_finite(const struct reap_engine *g, uint32_t layer, struct reap_err *e)
 {
 	size_t b = 0, k = g->cfg->top_k;
@@ -222,9 +222,9 @@ int reap_engine_experts(struct reap_engine *g, uint32_t layer, struct reap_err *
 {
 	size_t experts = g->cfg->experts, k = g->cfg->top_k;
 	const struct reap_layer *l = &g->m->layer[layer];
-	/* Of the last layer only needed tokens go through the experts.  Where a row's bits
-	 * depend on those beside it, all go, so that records do not depend on which others
-	 * are asked for. */
+	/* In the last layer only the tokens that are needed go through the experts.  Where a
+	 * row's bits depend on the rows beside it, all tokens go, so that records do not depend
+	 * on which other records are asked for. */
 	const bool last = layer + 1 == g->layers && !g->gemm.gemm->by_block;
 	struct group q = {.g = g, .l = l, .most = reap_group_rows(g, g->c.tokens)};
 	size_t *start = reap_calloc(experts + 2, sizeof(*start));

@@ -162,7 +162,7 @@ static void embed_task(void *arg, size_t block, int thread)
 			g->hidden);
 }
 
-/* n elements from `first` on of a small tensor; zeros without one. */
+/* n elements from `first` on of a small tensor; zeros if there is none. */
 static void small(const struct reap_engine *g, float *dst, const struct reap_tensor *t,
 	size_t first, size_t n)
 {
@@ -182,7 +182,7 @@ static size_t load_norm(const struct reap_engine *g, float *dst, const struct re
 	return n;
 }
 
-/* Without sinks, keys of so low a score that they take nothing. */
+/* Without sinks, put ones with so low a score that they take nothing. */
 static void load_sinks(struct reap_engine *g, const struct reap_tensor *t)
 {
 	small(g, g->w.sinks, t, 0, g->cfg->heads);
@@ -227,8 +227,8 @@ static void each_big(const struct reap_layer *l, void (*fn)(const struct reap_te
 				fn(l->first[i].part[p]);
 }
 
-/* Count the kept tokens that were marked, by block, and take the marks away.  `back`: the
- * mark of a token is the one before. */
+/* Count the kept tokens that were marked, by block, and take the marks away.  The mark of a token
+ * stands `back` tokens before it. */
 static void count_outliers(struct reap_engine *g, uint32_t row, size_t back)
 {
 	uint32_t *count = g->outliers + row * g->cap;
@@ -342,7 +342,7 @@ void reap_engine_describe(char *text, size_t size, const struct reap_config *c, 
 		const struct reap_gemm *twin;
 		const char *lacks = reap_gemm_lacks(b, kern);
 
-		/* One entry for a name; what its first backend lacks is the reason. */
+		/* There is one entry for each name; the reason is what its first backend lacks. */
 		if (i > 0 && strcmp(b->name, reap_gemm_backend(i - 1)->name) == 0)
 			continue;
 		for (size_t j = i + 1; lacks != NULL && (twin = reap_gemm_backend(j)) != NULL &&

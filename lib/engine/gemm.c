@@ -247,7 +247,7 @@ uint64_t reap_gemm_memory(const struct reap_gemm *gemm, int threads, size_t max_
 			thread_floats(gemm) * sizeof(float));
 }
 
-/* Could what the library will take be had?  Taken and given back at once. */
+/* Is there the address space that the library will take?  Take it, and give it back at once. */
 static int check_space(size_t bytes, struct reap_err *e)
 {
 	void *p = bytes == 0 ? NULL
@@ -385,8 +385,8 @@ static void run_task(void *arg, size_t task, int thread)
 void reap_gemm_run(const struct reap_gemm_ctx *g, struct reap_product *p, size_t n)
 {
 	struct run r = {.g = g, .p = p, .n = n};
-	/* Threads that would have no slab pack another's again, for a share of its panels, as
-	 * long as that is little beside multiplying them. */
+	/* A thread that would have no slab packs another thread's slab again and takes a share of
+	 * its panels, as long as the packing costs little beside the multiplying. */
 	enum { TASKS = 8, LEAST_PANELS = 4 };
 	const size_t want = TASKS * (size_t)reap_pool_threads(g->pool);
 	size_t slabs = 0, tasks = 0;

@@ -42,18 +42,18 @@ struct reap_weight {
 };
 
 struct reap_gemm {
-	size_t library_space; /* address space that a library takes for each thread as it first
-			       * multiplies; without it, it does not return.  0: none */
+	size_t library_space; /* address space that a library takes for each thread at its first
+				 product; if it gets none, it never returns. 0: no library */
 	const char *name;
 	enum reap_operand operand; /* of its inputs; results are always f32 */
-	/* What attention's projections are multiplied with instead; NULL: with this.
-	 * Rounded to bf16 their inputs would be the largest error of the whole pass,
-	 * because scores go through an exponential. */
+	/* The backend for attention's projections; NULL: this one.  Rounded to bf16 their inputs
+	 * would be the largest error of the whole pass, because scores go through an
+	 * exponential. */
 	const struct reap_gemm *attention;
-	/* What attention takes for heads that fit it, of a backend that multiplies its
-	 * projections; NULL: f32. */
+	/* If this backend multiplies attention's projections: how attention is computed for heads
+	 * that fit; NULL: in f32. */
 	const struct reap_attend *attend;
-	bool mxfp4_only; /* for no other weights: lm_head's, too, are for `attention` */
+	bool mxfp4_only; /* it takes no other weights: `attention` takes lm_head, too */
 	bool by_block;   /* a panel may not hold rows of two blocks */
 	uint32_t slab;   /* columns of a slab, even; the last one of a weight may be smaller */
 	uint32_t rows;   /* rows of a panel at most */
@@ -67,7 +67,7 @@ struct reap_gemm {
 
 	/* c (m, n) = a (m, k) slab^T; rows of a are operands, one after the other,
 	 * those of c ldc floats apart.  ldc is a multiple of 16: columns up to the next
-	 * multiple may be written.  REAP_OP_I16: without what is kept in f32. */
+	 * multiple may be written.  With REAP_OP_I16, what is kept in f32 is left out. */
 	void (*multiply)(float *c, size_t ldc, const void *a, const void *slab, size_t m, size_t n,
 		size_t k, const struct reap_kern *kern);
 };
@@ -82,12 +82,11 @@ REAP_MUST_CHECK int reap_gemm_pick(const struct reap_gemm **gemm, const struct r
  * name follow each other. */
 const struct reap_gemm *reap_gemm_backend(size_t i);
 
-/* What it takes to run a backend and this machine lacks at this kernel level, or
- * NULL: then it is usable. */
+/* What this machine lacks to run a backend at this kernel level; NULL: nothing, it is usable. */
 const char *reap_gemm_lacks(const struct reap_gemm *gemm, const struct reap_kern *kern);
 
-/* Rows n0 .. n0 + n - 1 of w as f32, of them the inputs k0 .. k0 + k - 1 (k0 a multiple of
- * 32, k one or up to the end), in rows of ld; for backends' pack(). */
+/* The inputs k0 .. k0 + k - 1 of the rows n0 .. n0 + n - 1 of w as f32, in rows of ld; for
+ * backends' pack().  k0 is a multiple of 32, and so is k unless it reaches the end. */
 void reap_weight_to_f32(float *dst, size_t ld, const struct reap_weight *w, size_t n0, size_t n,
 	size_t k0, size_t k, const struct reap_kern *kern);
 
@@ -116,8 +115,8 @@ void reap_gemm_close(struct reap_gemm_ctx *g);
 /* Bytes that reap_gemm_open takes. */
 uint64_t reap_gemm_memory(const struct reap_gemm *gemm, int threads, size_t max_k);
 
-/* c (m, n) = a (m, k) w^T for the columns n0 .. n0 + n - 1 of w, which slab holds, by
- * one thread: all of the product. */
+/* c (m, n) = a (m, k) w^T for the columns n0 .. n0 + n - 1 of w, which slab holds, by one thread.
+ * This is the whole product, with what is kept in f32. */
 void reap_gemm_multiply(const struct reap_gemm_ctx *g, int thread, float *c, size_t ldc,
 	const void *a, size_t m, const struct reap_weight *w, const void *slab, size_t n0,
 	size_t n);
@@ -164,11 +163,11 @@ void reap_gemm_run(const struct reap_gemm_ctx *g, struct reap_product *p, size_t
 uint64_t reap_gemm_packed_bytes(const struct reap_gemm *gemm, size_t n, size_t k);
 void reap_gemm_pack_all(const struct reap_gemm_ctx *g, void *packed, const struct reap_weight *w);
 
-/* Are some of its weights too uneven for the backend's fixed point? */
+/* Are some weights of w too uneven for the backend's fixed point? */
 bool reap_gemm_uneven(const struct reap_gemm *gemm, const void *packed,
 	const struct reap_weight *w);
 
-/* Slab i of a weight packed so: its address, first column and columns. */
+/* Slab i of a weight that reap_gemm_pack_all packed: its address, first column and columns. */
 const void *reap_gemm_slab(const struct reap_gemm *gemm, const void *packed, size_t n, size_t k,
 	size_t i, size_t *n0, size_t *columns);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * BF16 products for processors with AMX (Sapphire Rapids and later).  TDPBF16PS multiplies a
- * tile of 16 rows, 32 inputs each, with those of 16 columns, and adds to f32: the even inputs'
- * products one after the other, the odd ones', both sums, and these to the tile of c.  So
- * every element is one sum over the inputs in order, whatever the rows beside it.  Subnormal
- * numbers, below 1e-38, count as 0.
+ * tile of 16 rows, 32 inputs each, with those of 16 columns, and adds up in f32: the products of
+ * the even inputs one after the other, those of the odd inputs, then both sums, and these to the
+ * tile of c.  So every element is one sum over the inputs in order, whatever the rows beside it.
+ * Subnormal numbers, below 1e-38, count as 0.
  *
  * bf16x2 multiplies the two halves of each group of inputs with the same weights.
  */
@@ -18,7 +18,7 @@ enum {
 	STEP = REAP_BF16_GROUP,
 	STEP_BYTES = STEP * sizeof(uint16_t),
 	STEPS = 16, /* at a time: 32 KiB of two tiles' rows stay in the first cache */
-	/* Columns at a time: with room for what passes by they stay in the second. */
+	/* Columns at a time: they stay in the second cache, with room for what passes by. */
 	SLAB = 6 * PANEL,
 	ROWS = 192,
 };
@@ -47,8 +47,8 @@ static void configure(size_t rows)
 	_tile_loadconfig(&c);
 }
 
-/* One or two tiles of rows by one or two of columns, over some steps of inputs; a row has
- * `words` tiles' rows for each. */
+/* One or two tiles of rows by one or two of columns, over some steps of inputs; `words` is 2 if a
+ * row of a has second halves for each step (bf16x2), else 1. */
 INLINE void tiles(float *c, size_t ldc, const uint8_t *a, size_t lda, const uint32_t *b,
 	size_t steps, bool add, const int words, const bool rows2, const bool cols2)
 {
@@ -70,7 +70,7 @@ INLINE void tiles(float *c, size_t ldc, const uint8_t *a, size_t lda, const uint
 		_tile_zero(3);
 	}
 	for (size_t s = 0; s < steps; s++, b += STEP / 2 * PANEL) {
-		/* Past the first cache. */
+		/* This load goes past the first cache. */
 		_tile_stream_loadd(6, b, columns);
 		if (cols2)
 			_tile_stream_loadd(7, b + TILE, columns);
@@ -123,7 +123,7 @@ INLINE void multiply(float *c, size_t ldc, const uint8_t *a, size_t lda, const v
 {
 	const size_t rest = m % PANEL, whole = m - rest;
 
-	/* What the tiles read was written by others' code, of which gcc 12 does not know. */
+	/* gcc 12 does not know that tiles read memory, here what other code wrote. */
 	__asm__ volatile("" : : : "memory");
 	if (whole > 0) {
 		configure(PANEL);

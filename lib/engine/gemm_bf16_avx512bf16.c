@@ -3,8 +3,8 @@
  * BF16 products for processors with AVX512-BF16 (Cooper Lake, Sapphire Rapids,
  * Zen 4 and later): VDPBF16PS multiplies pairs of inputs and adds to f32.
  *
- * Four vectors of a packed panel hold what one broadcast pair of a row meets.  Every
- * element is a sum over runs of DEPTH inputs in one order, whatever the rows beside it.
+ * One broadcast pair of a row is multiplied with four vectors of a packed panel.  Every element
+ * is a sum over runs of DEPTH inputs in one order, whatever the rows beside it.
  */
 #include "lib/engine/gemm_backends.h"
 

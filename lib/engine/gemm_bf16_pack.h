@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Weights for BF16 products, for AVX-512: a file that includes this defines PANEL, a multiple
- * of 16, and STEP, which is even.  A slab is packed in panels of PANEL columns: for each pair
- * of inputs the columns' pairs, up to a multiple of STEP inputs, behind the last of which are
- * zeros.  MXFP4 goes straight into that form.
+ * of 16, and STEP, which is even.  A slab is packed in panels of PANEL columns.  A panel holds,
+ * for each pair of inputs, the pairs of its columns; zeros follow up to a multiple of STEP
+ * inputs.  MXFP4 goes straight into that form.
  */
 #ifndef REAP_GEMM_BF16_PACK_H
 #define REAP_GEMM_BF16_PACK_H
@@ -27,7 +27,7 @@ static size_t slab_bytes(size_t n, size_t k)
 
 /* ---- 16 columns at a time, dst advancing by a panel's row per pair ---- */
 
-/* The 16 bytes `at` of each row: out[j] = bytes 4 j .. of all. */
+/* Of the 16 bytes at `at` of each row, out[j] gets bytes 4 j .. 4 j + 3 of all rows. */
 static void turn_words(__m512i out[4], const uint8_t *const row[16], size_t at)
 {
 	__m512i a[4], b[4];
@@ -90,7 +90,8 @@ static void pack_turned(uint32_t *dst, const uint8_t *src, size_t n, size_t stri
 	}
 }
 
-/* The next up to 4 scales of n <= 16 rows, `step` bytes apart (others 127, which is 1). */
+/* The next 4 scales, or all that are left, of n <= 16 rows `step` bytes apart.  The other bytes
+ * are 127, a scale of 1. */
 static __m512i four_scales(const uint8_t *scales, size_t step, size_t n, size_t left)
 {
 	const __m512i lane =
@@ -111,14 +112,14 @@ static __m512i four_scales(const uint8_t *scales, size_t step, size_t n, size_t 
 static void pack_mxfp4(uint32_t *dst, const uint8_t *const row[16], const uint8_t *scales, size_t n,
 	size_t groups, const struct reap_kern *kern)
 {
-	/* E2M1 codes as bf16, twice: only the lower 5 bits of an index count, and the
-	 * fifth is of another code. */
+	/* E2M1 codes as bf16, twice: VPERMW reads 5 bits of an index, and the fifth belongs to
+	 * another code. */
 	static const uint16_t codes[32] = {0x0000, 0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040, 0x4080,
 		0x40c0, 0x8000, 0xbf00, 0xbf80, 0xbfc0, 0xc000, 0xc040, 0xc080, 0xc0c0, 0x0000,
 		0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040, 0x4080, 0x40c0, 0x8000, 0xbf00, 0xbf80,
 		0xbfc0, 0xc000, 0xc040, 0xc080, 0xc0c0};
 	const __m512i table = _mm512_loadu_si512(codes), number = _mm512_set1_epi16(0x7fff);
-	/* The first byte of each 32 bits to both halves. */
+	/* Copies the first byte of each 32 bits to both halves. */
 	const __m512i both = _mm512_broadcast_i32x4(
 		_mm_setr_epi8(0, -1, 0, -1, 4, -1, 4, -1, 8, -1, 8, -1, 12, -1, 12, -1));
 	__m512i scale = _mm512_setzero_si512();

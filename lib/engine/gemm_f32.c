@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * FP32 products with the matmul kernel of whatever level the processor has.  A
- * slab is packed in panels of as many columns as that takes, (k, columns) each.  Sums run over
- * DEPTH inputs at a time, in one order whatever the rows beside a row.
+ * slab is packed in panels of as many columns as that kernel takes, (k, columns) each.  Sums run
+ * over DEPTH inputs at a time, in one order whatever the rows beside a row.
  */
 #include <string.h>
 

@@ -8,10 +8,10 @@
  *
  * A slab is packed in panels of PANEL columns behind the header of gemm_wide.h: for each
  * pair of inputs the columns' pairs; behind all panels their scales, PANEL for each
- * group.  A column's scale is a power of two, so that MXFP4 and bf16 weights keep their
- * exact values unless one is over 2^8 (bf16: 2^4) times smaller than the largest of its
- * group; so do codes of FP8, whose own scale then multiplies the sum over a group; those are
- * rounded at 2^-12 of the largest, and where they are many, the group is left to f32.
+ * group.  A column's scale is a power of two.  So an MXFP4 or bf16 weight keeps its exact value
+ * unless it is over 2^8 (bf16: 2^4) times smaller than the largest of its group.  Such weights
+ * are rounded at 2^-12 of the largest; where they are many, the group is left to f32.  The same
+ * holds for codes of FP8; their own scale then multiplies the sum over a group.
  */
 #include "lib/engine/i16_vec.h"
 
@@ -50,7 +50,7 @@ static size_t slab_bytes(size_t n, size_t k)
 	return reap_wide_header(k) + panels_of(n) * PANEL * (pairs_of(k) + reap_i16_groups(k)) * 4;
 }
 
-/* Where, in words of 4 bytes, a panel's pairs lie in a slab, and its scales. */
+/* Where a panel's pairs and its scales lie in a slab, in words of 4 bytes. */
 static size_t pairs_at(size_t k, size_t panel)
 {
 	return reap_wide_header(k) / 4 + panel * PANEL * pairs_of(k);
@@ -102,8 +102,8 @@ INLINE size_t to_whole(int16_t *dst, float *scale, const float *v, size_t k)
 	return k - large;
 }
 
-/* The same of blocks of MXFP4, which are exact if their scales lie within 2^8: 6 * 2^8 is 3072
- * times the least number, a half.  False if they do not, or one is NaN. */
+/* The same for blocks of MXFP4.  They are exact if their scales lie within 2^8 of each other: 6 *
+ * 2^8 is 3072 times the least number, a half.  False if the scales do not, or if one is NaN. */
 INLINE bool blocks_to_whole(int16_t *dst, float *scale, const uint8_t *block, const uint8_t *scales,
 	size_t blocks)
 {
@@ -162,7 +162,7 @@ static bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w,
 	for (size_t i = 0; i < n; i++)
 		uneven |=
 			pack_column((int16_t *)(void *)pairs[i], &scale[i], w, n0 + i, k0, k, kern);
-	/* Pairs are moved, as the f32 numbers that they are not. */
+	/* A pair has the size of an f32 number, so transpose() can move it. */
 	kern->transpose((float *)(void *)dst, PANEL, (const float *)(const void *)pairs, GROUP / 2,
 		TURN, pairs_of(k));
 	return uneven;
@@ -196,8 +196,8 @@ static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 
 /* ---- multiplying ---- */
 
-/* One group of `rows` rows: `pairs` pairs of inputs from a on, whose scales stand a_scale
- * bytes behind the rows' beginnings; c is added to if `add`. */
+/* One group of `rows` rows: `pairs` pairs of inputs from a on.  A row's scale stands a_scale
+ * bytes behind its first pair.  With `add` the products are added to c. */
 INLINE void tile(float *c, size_t ldc, const uint8_t *a, size_t stride, size_t a_scale,
 	const uint32_t *b, const float *b_scale, size_t pairs, bool add, size_t cols,
 	const int rows)

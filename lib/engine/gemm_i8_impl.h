@@ -4,13 +4,13 @@
  * AVX512-VNNI, AVX-VNNI or AVX2: a file that includes this defines LEVEL and is compiled
  * for that set.  All give the same bits.
  *
- * Twice an MXFP4 number is whole and at most 12 in size, so the weights are exact.  They are
- * multiplied as bytes without a sign, 12 more than they are, because so VPDPBUSD and VPMADDUBSW
- * take them; what that adds to a sum is 12 times the sum of the inputs, which the operand knows.
- * The sums of a group are exact, scaled and added up in f32.
+ * Twice an MXFP4 number is whole and at most 12 in size, so the weights are exact.  VPDPBUSD and
+ * VPMADDUBSW take one factor without a sign, so 12 is added to the weights.  That adds 12 times
+ * the sum of the inputs to a sum, and the operand holds this offset.  The sums of a group are
+ * exact; they are scaled and added up in f32.
  *
- * A slab is packed in panels of PANEL columns: for each four inputs the columns' four
- * bytes; behind all panels their scales, PANEL for each group.
+ * A slab is packed in panels of PANEL columns: for each four inputs the columns' four bytes.
+ * Behind all panels are their scales, PANEL for each group.
  */
 #include "lib/engine/mxfp4_vec.h"
 
@@ -37,8 +37,8 @@ enum {
 	PANEL = LANES * COLS,
 	GROUP = REAP_I8_GROUP,
 	QUADS = GROUP / 4,
-	TURN = 16, /* columns that are packed at a time, and */
-	RUN = 4,   /* groups */
+	TURN = 16, /* columns that are packed at a time */
+	RUN = 4,   /* groups that are packed at a time */
 	/* Groups at a time: with AVX2 those of a panel and of ROWS rows fit the first cache. */
 	DEPTH = LANES == 16 ? 56 : 32,
 };
@@ -53,7 +53,7 @@ static size_t slab_bytes(size_t n, size_t k)
 	return panels_of(n) * PANEL * (k / GROUP) * (QUADS + 1) * 4;
 }
 
-/* Where, in words of 4 bytes, a panel's group lies in a slab, and its scales. */
+/* Where a panel's group and its scales lie in a slab, in words of 4 bytes. */
 static size_t quads_at(size_t k, size_t panel, size_t group)
 {
 	return (panel * (k / GROUP) + group) * PANEL * QUADS;
@@ -66,7 +66,7 @@ static size_t scales_at(size_t n, size_t k, size_t panel, size_t group)
 
 /* ---- packing ---- */
 
-/* The 32 numbers of a block, doubled and 12 more. */
+/* The 32 numbers of a block, doubled, plus 12. */
 INLINE void expand(uint8_t dst[GROUP], const uint8_t block[16])
 {
 	__m128i v[2];
@@ -76,7 +76,7 @@ INLINE void expand(uint8_t dst[GROUP], const uint8_t block[16])
 	memcpy(dst, v, sizeof(v));
 }
 
-/* Of a number in MXFP4, half of it because those are doubled. */
+/* Half the scale of numbers in MXFP4, because those are doubled. */
 INLINE float half_scale(uint8_t s)
 {
 	return s == 255 ? NAN : ldexpf(1, s - 128);
@@ -112,7 +112,8 @@ static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 					scale[r * PANEL] = scale_of[w->scales[from + r]];
 				}
 			}
-			/* Fours are moved, as the f32 numbers that they are not. */
+			/* Four bytes have the size of an f32 number, so transpose() can move
+			 * them. */
 			kern->transpose((float *)slab + quads_at(w->k, panel, g) + at, PANEL,
 				(const float *)(const void *)bytes, RUN * QUADS, TURN, run * QUADS);
 		}
@@ -121,8 +122,8 @@ static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 
 /* ---- multiplying ---- */
 
-/* A group's sums of rows whose inputs x are x_stride bytes apart: w's four bytes in each lane times
- * x's, and what is there. */
+/* Add a group's products to acc: in each lane w's four bytes times x's.  Rows of x are x_stride
+ * bytes apart. */
 INLINE void sums(vi acc[ROWS][COLS], const uint8_t *x, size_t x_stride, const uint32_t *w,
 	const int rows)
 {
@@ -196,7 +197,8 @@ INLINE void sums(vi acc[ROWS][COLS], const uint8_t *x, size_t x_stride, const ui
 #endif
 }
 
-/* The groups from `first` to `last` - 1 of `rows` rows a of k inputs; c is added to if first > 0.
+/* The groups from `first` to `last` - 1 of `rows` rows a of k inputs.  They are added to c if
+ * first > 0.
  */
 INLINE void tile(float *c, size_t ldc, const uint8_t *a, size_t k, const uint32_t *b,
 	const float *b_scale, size_t first, size_t last, size_t cols, const int rows)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * What products in fixed point (REAP_OP_I16) leave to f32: groups of inputs that are
- * uneven in a row, and groups of a slab in which some column's weights are, for all rows.
- * Inputs with their second words and weights as the checkpoint has them are multiplied;
- * every element is one sum over the group's inputs in order, added to c group by group, so
+ * What products in fixed point (REAP_OP_I16) leave to f32: the groups of inputs that are uneven
+ * in a row, and, for all rows, the groups of a slab in which some column's weights are uneven.
+ * Here the inputs with their second words are multiplied by the weights as the checkpoint has
+ * them.  Every element is one sum over the group's inputs in order, added to c group by group, so
  * that a row does not see the rows beside it.
  */
 #ifndef REAP_GEMM_WIDE_H
@@ -11,17 +11,17 @@
 
 #include "lib/engine/gemm.h"
 
-/* A slab for fixed point begins with a byte for each group of inputs: 1 where its
- * weights are uneven, and then its scales are 0. */
+/* A slab for fixed point begins with a byte for each group of inputs: 1 where its weights are
+ * uneven.  Its scales are 0 then. */
 static inline size_t reap_wide_header(size_t k)
 {
 	return (reap_i16_groups(k) + 63) / 64 * 64;
 }
 
-/* Is there such a group? */
+/* Has the slab a group with uneven weights? */
 bool reap_wide_slab(const void *slab, size_t k);
 
-/* Of work space for slabs of n columns. */
+/* Floats of work space for slabs of n columns. */
 size_t reap_wide_floats(size_t n);
 
 /* c (m, n) += what the slab of the columns n0 .. n0 + n - 1 of w leaves out for the m

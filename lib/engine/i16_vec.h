@@ -17,7 +17,7 @@
 enum { I16_ROWS = 6, I16_COLS = LANES == 16 ? 4 : 2, I16_WIDTH = LANES * I16_COLS };
 
 /* acc + x w of a pair in each lane.  gcc 12 does not see that VPDPWSSD adds to its first
- * register, and copies the sums around; so in assembly. */
+ * register, and copies the sums around; hence assembly. */
 INLINE vi i16_dot(vi acc, vi x, vi w)
 {
 #if defined(__AVX512VNNI__)

@@ -46,10 +46,9 @@ static void tick(struct reap_progress *base, uint64_t done, uint64_t total)
 	reap_tick(p->shown, p->done + done, all);
 }
 
-/* The block of a result.  Results come in block order, so it is the last one's or
- * after it.  Before the first result of a chunk the weights that it was computed with
- * must be those that the stream's header names: what a broken run leaves is taken
- * over by a later one. */
+/* Find the block of a result.  Results come in block order, so it is the block of the last result
+ * or one after it.  Before the first result of a chunk, the weights must still be those that the
+ * stream's header names: what a broken run leaves is taken over by a later one. */
 static int find_block(struct intake *in, uint64_t index, const struct reap_block **b,
 	struct reap_err *e)
 {

@@ -17,7 +17,7 @@
 struct reap_intake_calls {
 	/* A block of the shard and look, before it is queued; with *skip set it is not run. */
 	int (*block)(void *arg, const struct reap_block *b, bool *skip, struct reap_err *e);
-	/* Of block b. */
+	/* A result for block b. */
 	int (*route)(void *arg, const struct reap_block *b, const struct reap_route *r,
 		struct reap_err *e);
 	int (*outcome)(void *arg, const struct reap_block *b, const struct reap_outcome *o,
@@ -26,7 +26,7 @@ struct reap_intake_calls {
 	int (*pack)(void *arg, const struct reap_pack_info *p, struct reap_err *e);
 	/* A chunk was run. */
 	int (*chunk)(void *arg, struct reap_err *e);
-	/* The stream, which was `s`, has ended, and all has been run. */
+	/* The stream has ended and all of it has been run; `s` is its identity. */
 	int (*end)(void *arg, const struct reap_source *s, struct reap_err *e);
 	void *arg;
 };

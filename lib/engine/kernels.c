@@ -14,7 +14,7 @@
 #endif
 
 #if defined(__x86_64__)
-/* clang 14 does not know its name. */
+/* clang 14's __builtin_cpu_supports does not know AVX-VNNI. */
 static bool has_avxvnni(void)
 {
 	unsigned a = 0, b, c, d;

@@ -73,7 +73,7 @@ struct reap_kern {
 	void (*silu)(float *dst, const float *pairs, const float *bias, size_t n);
 
 	/* Rotate the pairs (x[i], x[i + half]) by the angles whose cosines and sines
-	 * (both already times YaRN's factor) are given; dst may be x; dst is times `scale`. */
+	 * (both already times YaRN's factor) are given, and multiply by `scale`; dst may be x. */
 	void (*rotate)(float *dst, const float *x, const float *cosine, const float *sine,
 		float scale, size_t half);
 
@@ -82,7 +82,8 @@ struct reap_kern {
 	void (*matmul)(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb,
 		size_t m, size_t n, size_t k, int add);
 
-	/* Of c, at a time.  It is fastest where b holds no others: ldb = matmul_columns. */
+	/* Columns of c that matmul makes at a time.  It is fastest when b holds just these: ldb =
+	 * matmul_columns. */
 	size_t matmul_columns;
 
 	/* dst[c][r] = src[r][c] for rows x cols, rows ldX apart. */
@@ -112,7 +113,7 @@ struct reap_kern {
  * is an error.  The tables are constant. */
 REAP_MUST_CHECK int reap_kern_pick(const struct reap_kern **kern, struct reap_err *e);
 
-/* Is AVX-512 part of it? */
+/* Is AVX-512 part of this level? */
 bool reap_kern_has_avx512(const struct reap_kern *kern);
 
 /* A level by name for tests, NULL when this processor or build lacks it. */

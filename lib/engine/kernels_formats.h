@@ -71,8 +71,7 @@ static float f32_to_i16(int16_t *dst, const float *src, int limit, size_t n)
 	float size, up;
 	size_t i;
 
-	/* Without their signs numbers lie in the order of their bits, and what is not
-	 * finite behind them. */
+	/* Without signs, floats compare as their bits do; infinity and NaN come last. */
 	for (i = 0; i + LANES <= n; i += LANES)
 		most = vmost(most, (vu)load(src + i) & 0x7fffffff);
 	most = vmost(most, (vu)load_at(src, i, n, 0) & 0x7fffffff);
@@ -96,7 +95,7 @@ static float f32_to_i16(int16_t *dst, const float *src, int limit, size_t n)
 	return up == 0 ? 0 : size / (float)limit;
 }
 
-/* The first n <= LANES of whole numbers. */
+/* The first n <= LANES whole numbers at v. */
 INLINE vf whole(const int16_t *v, size_t n)
 {
 	vh h = {0};
@@ -151,7 +150,7 @@ INLINE vf times_e8m0(vf x, uint8_t s)
 }
 
 #if defined(__AVX512F__)
-/* The products of the scale and all 16 values, which the codes look up. */
+/* The table holds the products of the scale and all 16 values; the codes are its indices. */
 static void mxfp4_to_f32(float *dst, const uint8_t *blocks, const uint8_t *scales, size_t groups)
 {
 	const __m512i low =
@@ -179,8 +178,8 @@ static void mxfp4_to_bf16(uint16_t *dst, const uint8_t *blocks, const uint8_t *s
 		__m128i bytes = _mm_loadu_si128((const __m128i *)(blocks + 16 * g));
 		__m512i code = _mm512_cvtepu8_epi32(bytes);
 
-		/* Word 2j holds byte j, word 2j + 1 its upper half.  vpermw reads 5 bits
-		 * of a word: with the table there twice, 4. */
+		/* Word 2j holds byte j, word 2j + 1 its upper half.  vpermw reads 5 bits of a
+		 * word, of which only 4 count because the table is there twice. */
 		code = _mm512_or_si512(code, _mm512_slli_epi32(code, 12));
 		_mm512_storeu_si512(dst + 32 * g,
 			_mm512_permutexvar_epi16(code,
@@ -239,7 +238,7 @@ static void mxfp4_to_bf16(uint16_t *dst, const uint8_t *blocks, const uint8_t *s
 
 		mxfp4_group(v, blocks + 16 * g, scales[g]);
 		UNROLL
-		for (int i = 0; i < 32 / LANES; i++) { /* exact: nothing below */
+		for (int i = 0; i < 32 / LANES; i++) { /* exact: the lower bits are 0 */
 			vh h = narrow((vu)v[i] >> 16);
 
 			memcpy(dst + 32 * g + LANES * i, &h, sizeof(h));
@@ -260,8 +259,8 @@ INLINE vu widen_bytes(const uint8_t *p)
 #endif
 }
 
-/* The exponent's bias is 7, a float's 127: the bits at a float's places are the number times
- * 2^-120, also where it is subnormal. */
+/* The exponent's bias is 7, and that of a float is 127.  So the bits, put in a float's places,
+ * are the number times 2^-120, also when it is subnormal. */
 INLINE vf from_fp8(vu u)
 {
 	vf x = (vf)((u & 0x7f) << 20 | (u & 0x80) << 24) * 0x1p120f;

@@ -121,8 +121,8 @@ INLINE void zip(vf *low, vf *high, vf x, vf y)
 #endif
 }
 
-/* LANES rows of 4 columns: as 4 x 4 matrices side by side, each turned by zipping rows
- * 0 with 2 and 1 with 3, and then those. */
+/* LANES rows of 4 columns: as 4 x 4 matrices side by side, each turned by zipping rows 0 with 2
+ * and 1 with 3, and then the results. */
 INLINE void transpose_tile(float *dst, size_t ldd, const float *src, size_t lds)
 {
 	vf r[4], s[4], d[4];

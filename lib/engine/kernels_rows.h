@@ -9,8 +9,8 @@
 
 #include "lib/engine/kernels_vec.h"
 
-/* Sums take the whole steps in a loop of their own and then what is left: the same
- * lines, inlined with a constant n and with a variable one. */
+/* Sums take the whole steps in a loop of their own, and then the rest.  Both inline the same
+ * lines, once with a constant n and once with a variable n. */
 INLINE void sumsq_step(struct wide *s, const float *x, size_t n)
 {
 	EACH_PART(p)
@@ -126,8 +126,8 @@ INLINE vf vexp(vf x)
 	return zero_below(x, -87.0f, s + s * q);
 }
 
-/* u + 1 times g sigmoid(1.702 g), as g e / (1 + e): where e^(1.702 g) is 0, so is
- * the product. */
+/* u + 1 times g sigmoid(1.702 g).  The latter is g e / (1 + e) for e = e^(1.702 g), which is 0
+ * where e is. */
 INLINE vf swiglu1(vf g, vf u, float limit)
 {
 	vf e;

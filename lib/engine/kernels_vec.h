@@ -2,8 +2,8 @@
  *
  * The vectors that the kernels are written in: as wide as the instruction set of
  * the file that includes this has registers, in the compiler's own types (GNU C
- * vector extension), with intrinsics for what those say badly.  The scalar level
- * uses none and shows what each helper means.
+ * vector extension), with intrinsics for what these types express badly.  The scalar level uses
+ * no intrinsics and shows what each helper means.
  */
 #ifndef REAP_KERNELS_VEC_H
 #define REAP_KERNELS_VEC_H
@@ -16,7 +16,7 @@
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
-/* Before a loop of few rounds that shall be none, so that arrays stay in registers. */
+/* Stands before a short loop that must be unrolled, so that arrays stay in registers. */
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -82,7 +82,7 @@ INLINE void store_part(float *p, vf v, size_t n)
 #endif
 }
 
-/* Lanes i.. of a row of n: as load and store, and within the row. */
+/* Load and store the lanes i.. of a row of n, but nothing beyond the row. */
 INLINE vf load_at(const float *row, size_t i, size_t n, float fill)
 {
 	if (i + LANES <= n)
@@ -98,7 +98,7 @@ INLINE void store_at(float *row, size_t i, size_t n, vf v)
 		store_part(row + i, v, n - i);
 }
 
-/* Of lanes that are all ones or all zeros. */
+/* The lanes of `mask` are all ones or all zeros. */
 INLINE vf choose(vi mask, vf yes, vf no)
 {
 #if defined(__AVX2__) && !defined(__AVX512F__)
@@ -142,7 +142,7 @@ INLINE vf zero_below(vf x, float least, vf v)
 #endif
 }
 
-/* Numbers below 2^31. */
+/* The larger of each lane; all are below 2^31. */
 INLINE vu vmost(vu a, vu b)
 {
 #if defined(__AVX512F__)
@@ -216,7 +216,7 @@ INLINE vu widen(vh h)
 #endif
 }
 
-/* Of lanes below 2^16. */
+/* The lanes of u are below 2^16. */
 INLINE vh narrow(vu u)
 {
 #if defined(__AVX2__) && !defined(__AVX512F__)

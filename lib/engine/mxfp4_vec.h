@@ -8,7 +8,7 @@
 #include "lib/engine/kernels_vec.h"
 
 #if defined(__AVX2__)
-/* The 32 bytes that a block stands for in a table of 16, in order. */
+/* Replace each of a block's 32 codes by its byte of the table, in order. */
 INLINE void mxfp4_bytes(__m128i out[2], const uint8_t block[16], __m128i table)
 {
 	const __m128i nibble = _mm_set1_epi8(15);

@@ -17,8 +17,8 @@ const char *reap_operand_name(enum reap_operand type)
 	return name[type];
 }
 
-/* A row of fixed point: whole numbers, scales, a number for each group that is above 0 if it
- * has second words, and these. */
+/* A row of fixed point: whole numbers, scales, marks (one for each group, above 0 if it has
+ * second words), and the second words. */
 static size_t low_marks_at(size_t k)
 {
 	return reap_i16_scales_at(k) + reap_i16_groups(k) * sizeof(float);

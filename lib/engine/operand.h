@@ -3,9 +3,9 @@
  * How a row of inputs lies in memory for a matrix product.
  *
  * REAP_OP_BF16 is padded with zeros to a multiple of REAP_BF16_GROUP inputs.
- * REAP_OP_BF16X2 is twice that: each group of inputs rounded to bf16, and behind it what
- * this rounding left, in bf16 too.  The two have 16 bits of every number, whatever stands
- * beside it; NaN stands for one that is too large for bf16.
+ * REAP_OP_BF16X2 is twice that: each group of inputs rounded to bf16, and behind it the errors of
+ * this rounding, in bf16 too.  The two hold 16 bits of every number, whatever stands beside it.
+ * NaN stands for a number that is too large for bf16.
  *
  * REAP_OP_I16 is fixed point in groups of REAP_I16_GROUP inputs: whole numbers of at
  * most REAP_I16_LIMIT in size, and behind them one f32 scale per group.  Products
@@ -14,18 +14,18 @@
  * VDPBF16PS are equally fast) and with 12 bits below the largest of the group
  * instead of BF16's 8 bits.
  *
- * Numbers that a far larger one stands beside would be lost: fixed point rounds them at
- * 1/8190 of the largest, bf16 at 1/256 of themselves or less.  A group with too many of them
- * is uneven: it is kept in f32, with the upper halves of its numbers in place of the whole
- * ones and the lower halves as second words behind the scales.  Its scale is -0, so that
- * a kernel for fixed point, which need not look, adds nothing for it; the driver adds its
- * products in f32 (gemm_wide.h).  Other groups may have second words, too, 15 more bits of
+ * A number that stands beside a far larger one would be lost: fixed point rounds it at 1/8190 of
+ * the largest, but bf16 at 1/256 of itself or less.  A group with too many such numbers is
+ * uneven: it is kept in f32.  The upper halves of its numbers then stand in place of the whole
+ * numbers, and the lower halves are second words behind the scales.  The scale of the group is
+ * -0, so that a kernel for fixed point, which need not look, adds nothing for it; the driver adds
+ * its products in f32 (gemm_wide.h).  Other groups may have second words, too: 15 more bits of
  * each number.
  *
  * REAP_OP_I8 is whole numbers of at most REAP_I8_LIMIT in size in groups of REAP_I8_GROUP,
- * behind them a struct reap_i8_side for each group.  It is for weights in MXFP4 and loses
- * what a far larger number of its group stands beside: coarser than bf16, and only for those who
- * ask for it.
+ * behind them a struct reap_i8_side for each group.  It is for weights in MXFP4.  It loses a
+ * number that has a far larger one in its group, so it is coarser than bf16 and only for those
+ * who ask for it.
  */
 #ifndef REAP_OPERAND_H
 #define REAP_OPERAND_H
@@ -56,7 +56,7 @@ struct reap_i8_side {
 struct reap_rows {
 	enum reap_operand type;
 	size_t k;
-	bool gated;   /* from SwiGLU, or from heads with sinks: many may be closed */
+	bool gated;   /* from SwiGLU, or from heads with sinks: many may be near 0 */
 	bool precise; /* second words for all, because the weights may need them */
 };
 
@@ -72,20 +72,20 @@ size_t reap_operand_bytes(enum reap_operand type, size_t k);
 bool reap_operand_put(const struct reap_rows *r, void *row, size_t first, const float *src,
 	size_t n, const struct reap_kern *kern);
 
-/* Copy a row, of which nobody reads what is not copied. */
+/* Copy a row, but no bytes that nobody reads. */
 void reap_operand_copy(enum reap_operand type, void *dst, const void *src, size_t k);
 
 /* ---- fixed point ---- */
 
-/* Are n numbers uneven, the largest of which is REAP_I16_LIMIT times the scale s: are more
- * than 3/8 of them below 1/64 of it?  One number R times the usual size then costs
- * the others hardly more than bf16 would (R is at most 31, and what fixed point loses is
- * bf16's error at 23).  Of gated ones, are more than 7/8 below 1/128?  Neither zeros are
- * nor what is not finite. */
+/* Are n numbers x uneven?  The largest of them is REAP_I16_LIMIT times the scale s.  They are
+ * uneven if more than 3/8 of them are below 1/64 of the largest, or, if gated, more than 7/8
+ * below 1/128.  So one number R times the usual size costs the others hardly more than bf16 would
+ * (R is at most 31, and fixed point has bf16's error at 23).  All zeros, or numbers of which one
+ * is not finite, are not uneven. */
 bool reap_i16_uneven(const float *x, float s, size_t n, bool gated, const struct reap_kern *kern);
 
-/* Second words of n numbers x that are hi times the scale s > 0, or of an uneven group
- * both; and back. */
+/* The second words lo of n numbers x, of which hi times the scale s > 0 is the first part; of an
+ * uneven group, both words.  And back. */
 void reap_i16_more(int16_t *hi, int16_t *lo, const float *x, float s, bool uneven, size_t n,
 	const struct reap_kern *kern);
 void reap_i16_back(float *x, const int16_t *hi, const int16_t *lo, float s, bool uneven, size_t n,
@@ -102,13 +102,13 @@ static inline size_t reap_i16_scales_at(size_t k)
 	return (k * 2 + 63) / 64 * 64;
 }
 
-/* Bytes of a row of REAP_OP_I8 before what stands at its groups' side. */
+/* Bytes of a row of REAP_OP_I8 before its struct reap_i8_side. */
 static inline size_t reap_i8_sides_at(size_t k)
 {
 	return k;
 }
 
-/* Is the group that begins at input `first` uneven?  Some group of the row? */
+/* Is the group that begins at input `first` uneven?  Is any group of the row? */
 bool reap_i16_group_uneven(const void *row, size_t k, size_t first);
 bool reap_i16_row_uneven(const void *row, size_t k);
 

@@ -60,7 +60,7 @@ static int blank_open(struct blank *z, const struct reap_config *cfg, struct rea
 		.dir = "probe",
 		.zeros = MAP_FAILED};
 	c->layers = cfg->layers < PROBE_LAYERS ? cfg->layers : PROBE_LAYERS;
-	/* Of the layers most have experts. */
+	/* Most layers have experts. */
 	c->dense = 0;
 	/* Every token takes every expert, so that there are as many rows as tokens. */
 	c->experts = cfg->top_k;

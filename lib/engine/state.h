@@ -35,8 +35,8 @@ struct reap_chunk {
 	uint32_t *kept; /* (tokens) kept tokens, ascending: `kept_count` of them */
 	size_t kept_count;
 	uint8_t *need; /* (tokens) 1: somebody reads the last layer's output there */
-	/* (tokens) 1: of the layer in work, some of the token's own numbers were too uneven
-	 * for fixed point. */
+	/* (tokens) 1: in the current layer, some of the token's own numbers were too uneven for
+	 * fixed point. */
 	atomic_uchar *uneven;
 };
 
@@ -44,7 +44,7 @@ struct reap_chunk {
 struct reap_small {
 	float *input_norm, *post_norm, *final_norm; /* (hidden) */
 	float *q_bias, *k_bias, *v_bias, *o_bias;
-	float *q_norm, *k_norm; /* of so many numbers each; 0: there is none */
+	float *q_norm, *k_norm; /* the widths are theirs; 0: there is none */
 	size_t q_norm_width, k_norm_width;
 	float *sinks;                     /* (heads) */
 	float *router;                    /* (hidden, experts16): turned, zero-padded */
@@ -53,7 +53,7 @@ struct reap_small {
 	float *no_bias;                   /* (2 common) zeros */
 };
 
-/* Per row whose next token is asked for. */
+/* One for each row whose next token is asked for. */
 struct reap_row_state {
 	uint32_t token;  /* row of x */
 	uint32_t target; /* the id that really follows */
@@ -79,7 +79,7 @@ struct reap_engine {
 	uint32_t layers; /* that are run */
 	size_t hidden, inter, q_dim, kv_dim, experts16;
 	size_t common; /* the widest network that every token passes; 0: there is none */
-	size_t max_k;  /* inputs of a weight that is not packed beforehand, at most */
+	size_t max_k;  /* the most inputs of a weight that is not packed beforehand */
 
 	struct reap_small w;
 	uint8_t *packed_q, *packed_k, *packed_v, *packed_o;
@@ -92,7 +92,7 @@ struct reap_engine {
 	float *q, *k, *v; /* (REAP_RUN, q_dim or kv_dim); attention's output takes q's place */
 	uint8_t *keys, *values; /* (cap) rows of attend's cache */
 	size_t cache_row;       /* bytes of one */
-	uint8_t *attn_out;      /* operands (REAP_RUN, q_dim); NULL: q is what they would be */
+	uint8_t *attn_out;      /* operands (REAP_RUN, q_dim); NULL: q serves as it is */
 	uint8_t *scratch;       /* of each thread, scratch_bytes apart */
 	size_t scratch_bytes;
 	struct reap_piece *piece; /* (REAP_RUN) */
@@ -101,7 +101,7 @@ struct reap_engine {
 	/* Routing of the current layer, (cap, top_k). */
 	uint16_t *expert;
 	float *gate, *norm;
-	uint32_t *row;     /* row of the pair in the group in work, or REAP_NO_ROW */
+	uint32_t *row;     /* row of the pair in the current group, or REAP_NO_ROW */
 	uint32_t *pair;    /* pairs token * top_k + slot, ordered by expert, then token */
 	uint8_t *gathered; /* operands (group_rows, hidden) */
 	uint8_t *act;      /* operands (group_rows, inter), or common.c's */
@@ -135,7 +135,7 @@ static inline uint8_t *reap_thread_scratch(const struct reap_engine *g, int thre
 }
 
 /* RMSNorm of n numbers (arXiv 1910.07467): out = w * x / sqrt(mean(x^2) + eps).  A sum that
- * overflows makes NaN, as dividing by it would make every row 0. */
+ * overflows gives NaN, because dividing by it would turn the row into zeros. */
 static inline void reap_norm_row(const struct reap_engine *g, float *out, const float *x,
 	const float *w, size_t n)
 {
@@ -145,7 +145,7 @@ static inline void reap_norm_row(const struct reap_engine *g, float *out, const 
 	g->kern->norm_apply(out, x, w, (float)scale, n);
 }
 
-/* The input of down, from n / 2 pairs of gate and up with their biases. */
+/* The input of the down projection, from n / 2 pairs of gate and up with their biases. */
 static inline void reap_activate(const struct reap_engine *g, float *row, const float *pairs,
 	const float *bias, size_t n)
 {
@@ -161,7 +161,7 @@ static inline void reap_activate(const struct reap_engine *g, float *row, const 
 
 /* The parts of a layer, and what follows the last one. */
 void reap_engine_attention(struct reap_engine *g, uint32_t layer);
-/* Norm for the networks behind attention, and each token's experts where there are any. */
+/* The norm for the networks behind attention, and the choice of each token's experts, if any. */
 void reap_engine_route(struct reap_engine *g, const struct reap_layer *l);
 /* The network that every token passes, where there is one. */
 void reap_engine_common(struct reap_engine *g, const struct reap_layer *l);

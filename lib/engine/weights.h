@@ -8,7 +8,7 @@
 #include "lib/engine/gemm.h"
 #include "lib/model/model.h"
 
-/* A matrix of a mapped model, of the expert where each has one. */
+/* A matrix of a mapped model; that of `expert` if each expert has one. */
 struct reap_weight reap_weight_of(const struct reap_config *c, const struct reap_bound *b,
 	uint32_t expert);
 
