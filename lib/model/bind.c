@@ -134,7 +134,7 @@ static void shape_text(char *out, size_t size, const uint64_t *shape, int ndim)
 		snprintf(out + n, size - n, "]");
 }
 
-/* Without lm_head.weight in the files it is the embedding. */
+/* Without lm_head.weight in the files, lm_head is the embedding. */
 static bool is_embedding(const struct reap_model *m, const struct reap_wanted *w)
 {
 	return w->spec->role == REAP_ROLE_LM_HEAD && m->cfg.tied &&
@@ -175,7 +175,8 @@ static int claim(void *arg, const struct reap_wanted *w, const struct reap_tenso
 	return REAP_OK;
 }
 
-/* With lm_head and a tied embedding, loaders take the one or the other. */
+/* If the files hold lm_head though the embedding is tied, some loaders take the one, some the
+ * other. */
 static int check_tied(const struct reap_model *m, struct reap_err *e)
 {
 	const struct reap_tensor *embed = reap_tensor_of(&m->whole, REAP_ROLE_EMBED);
@@ -193,8 +194,8 @@ static int check_tied(const struct reap_model *m, struct reap_err *e)
 		file_of(m, head), head->name, embed->name);
 }
 
-/* What quantisers of the key-value cache leave: no part of the model, one number
- * for each layer. */
+/* Quantisers of the key-value cache leave such tensors, one number for each layer.  They are no
+ * part of the model. */
 static bool is_cache_scale(const struct reap_model *m, const struct reap_tensor *t)
 {
 	static const char *const names[] = {"self_attn.k_scale", "self_attn.v_scale",

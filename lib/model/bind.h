@@ -27,13 +27,13 @@ typedef int reap_find(void *arg, const struct reap_wanted *w, const struct reap_
 REAP_MUST_CHECK int reap_bind(struct reap_model *m, reap_find *find, void *arg, struct reap_err *e);
 void reap_unbind(struct reap_model *m);
 
-/* The same with the tensors of its checkpoint.  Error when one is missing, is of another
- * type or shape, or no spec asks for. */
+/* The same with the tensors of its checkpoint.  Error when a tensor is missing, is of another
+ * type or shape, or is one that no spec asks for. */
 REAP_MUST_CHECK int reap_bind_checkpoint(struct reap_model *m, struct reap_err *e);
 
-/* Is it of a layer that predicts further tokens from what the last one gives?  Such a layer
- * drafts for those who decode speculatively, and what the model computes does not depend
- * on it.  Its experts are as many as those of the others, but no trace tells of them. */
+/* Does the tensor belong to a layer that predicts further tokens from the output of the last one?
+ * Such a layer makes drafts for speculative decoding, and what the model computes does not depend
+ * on it.  It has as many experts as the other layers, but no trace tells of them. */
 bool reap_tensor_ahead(const struct reap_config *c, const struct reap_tensor *t);
 
 #endif

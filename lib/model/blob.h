@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Files of a Hugging Face cache: links to blobs/NAME, where NAME is the SHA-256 of
- * what was downloaded, or for small files its name in git (SHA-1).  So whether a file
- * is what was to be downloaded can be told from the file alone.
+ * what was downloaded, or for small files its name in git (SHA-1).  So a file alone tells whether
+ * it is what was to be downloaded.
  */
 #ifndef REAP_BLOB_H
 #define REAP_BLOB_H

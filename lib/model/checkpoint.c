@@ -394,7 +394,7 @@ int reap_checkpoint_map(struct reap_checkpoint *c, struct reap_err *e)
 	return REAP_OK;
 }
 
-/* The open file, and what bears its name now. */
+/* Check the open file, and the file that bears its name now. */
 static int shard_unchanged(const struct reap_shard *s, enum reap_change *change, struct reap_err *e)
 {
 	struct stat named, opened;

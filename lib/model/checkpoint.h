@@ -2,8 +2,7 @@
  *
  * The safetensors files of a checkpoint directory: the shards that
  * model.safetensors.index.json names, else model.safetensors, else
- * model-0000i-of-0000n.safetensors.  Knows files and tensors, nothing of what they
- * mean.
+ * model-0000i-of-0000n.safetensors.  This knows files and tensors, but not what they mean.
  */
 #ifndef REAP_CHECKPOINT_H
 #define REAP_CHECKPOINT_H
@@ -34,9 +33,9 @@ struct reap_checkpoint {
 	size_t tensors;
 };
 
-/* Error when the index and the files disagree (a tensor in neither, both, or
- * another one; a file that is missing or that the index does not know), or when
- * a file does not pass lib/model/safetensors.h. */
+/* Error when the index and the files disagree (a tensor that only one of them has, or that lies
+ * in two files, or in another than the index says; a file that is missing or that the index does
+ * not know), or when a file does not pass lib/model/safetensors.h. */
 REAP_MUST_CHECK int reap_checkpoint_open(struct reap_checkpoint **c, const char *dir,
 	struct reap_err *e);
 void reap_checkpoint_close(struct reap_checkpoint *c); /* NULL allowed */
@@ -48,8 +47,8 @@ const struct reap_tensor *reap_checkpoint_find(const struct reap_checkpoint *c, 
 REAP_MUST_CHECK int reap_checkpoint_read(const struct reap_checkpoint *c,
 	const struct reap_tensor *t, uint64_t at, void *buf, size_t n, struct reap_err *e);
 
-/* Map every file, so that the tensors have their `data`.  Reading what a file has
- * lost since raises SIGBUS. */
+/* Map every file, so that the tensors have their `data`.  When a file is cut short later, reading
+ * what it lost raises SIGBUS. */
 REAP_MUST_CHECK int reap_checkpoint_map(struct reap_checkpoint *c, struct reap_err *e);
 
 /* Error when a file was written to, or another one took its place, since it was

@@ -50,7 +50,7 @@ int reap_config_parse(struct reap_config *cfg, const json_t *root, const char *n
 		return reap_fail(e, REAP_EFAIL, "%s: not an object", name);
 	if ((rc = find_arch(&cfg->arch, root, name, e)) != REAP_OK)
 		return rc;
-	/* What parse() refuses, it refuses with better words. */
+	/* parse() comes first: it has the better words for what it refuses. */
 	if ((rc = cfg->arch->parse(cfg, root, name, e)) != REAP_OK)
 		return rc;
 	return reap_keys_known(root, cfg->arch, name, e);
@@ -134,7 +134,7 @@ void reap_config_digest(const struct reap_config *c, struct reap_sha256 *h)
 	if (c->yarn)
 		feed(h, "yarn %.17g %.17g %.17g %.17g %d\n", c->yarn_factor, c->yarn_beta_fast,
 			c->yarn_beta_slow, c->yarn_original_context, c->yarn_truncate);
-	/* Digests of gpt_oss were made when there was no other. */
+	/* Digests of gpt_oss were first made when there was no other architecture. */
 	if (c->arch == &reap_arch_gpt_oss)
 		return;
 	feed(h, "arch %s\n", c->arch->name);

@@ -19,9 +19,9 @@
 REAP_MUST_CHECK int reap_config_parse(struct reap_config *cfg, const json_t *root, const char *name,
 	struct reap_err *e);
 
-/* Decide what the tensors know better: the router's rows where the two names of the
- * number of experts disagree, and the format of the experts where quantization_config
- * is left over from what the BF16 tensors were made from. */
+/* Decide what the tensors know better.  The router's rows decide when the two names of the number
+ * of experts disagree.  The experts' tensors decide their format when quantization_config is left
+ * over from the model that BF16 tensors were made from. */
 REAP_MUST_CHECK int reap_config_settle(struct reap_config *cfg, const char *name, uint32_t experts,
 	const struct reap_format *format, struct reap_err *e);
 void reap_config_free(struct reap_config *cfg);

@@ -43,8 +43,8 @@ static void skip_string(struct scan *s)
 	s->p++;
 }
 
-/* To the first byte behind a value: of valid JSON, so that counting brackets
- * outside strings is enough. */
+/* Go to the first byte behind a value.  The JSON is valid, so counting brackets outside strings
+ * is enough. */
 static void skip_value(struct scan *s)
 {
 	int depth = 0;

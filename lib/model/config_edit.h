@@ -15,7 +15,7 @@
 
 struct reap_config_change {
 	const struct reap_arch *arch;
-	uint32_t count[REAP_COUNTS]; /* by what a key is of */
+	uint32_t count[REAP_COUNTS]; /* by what the keys count */
 	bool drop_quantisation;      /* no tensor is quantised: quantization_config goes */
 };
 

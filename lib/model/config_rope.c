@@ -8,7 +8,7 @@
 
 #include "lib/base/json.h"
 
-/* What one version of the loader makes of it. */
+/* What one version of transformers makes of the keys. */
 struct reading {
 	const char *cannot; /* why it does not load it; NULL: it does */
 	bool yarn, truncate;
@@ -74,7 +74,7 @@ static int read_yarn(const struct source *s, const json_t *dict, const char *nam
 	int rc;
 
 	r->yarn = true;
-	/* Only what is absent means true. */
+	/* Only an absent key means true. */
 	r->truncate = json_object_get(dict, "truncate") == NULL;
 	r->factor = 0;
 	r->original = s->max_context;
@@ -179,7 +179,7 @@ static json_t *yarn_of_gpt_oss(void)
 		"original_max_position_embeddings", 4096.0);
 }
 
-/* In whole numbers of a head, as transformers has it. */
+/* Set the rotated part in whole numbers of a head, as transformers has it. */
 static int take_rotated(struct reap_config *c, const struct reading *r, const struct source *s,
 	bool any, struct reap_err *e)
 {
@@ -275,7 +275,7 @@ int reap_config_rope(struct reap_config *c, const json_t *root, const char *file
 			name, four, five);
 		goto out;
 	}
-	/* Both look at one of the two; others look at the other. */
+	/* Both versions look at one of the two mappings; other loaders look at the other. */
 	if (as5 == scaling && json_is_object(parameters)) {
 		if ((rc = read_as(&s, parameters, name, 5, &other, e)) != REAP_OK)
 			goto out;

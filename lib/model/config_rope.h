@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Rotary embedding in config.json, as transformers 4 and 5 read it.  They look at
- * different keys and have different defaults: what both make the same of is taken,
- * anything else refused.
+ * Rotary embedding in config.json, as transformers 4 and 5 read it.  They look at different keys
+ * and have different defaults: a config that both read alike is taken, any other is refused.
  */
 #ifndef REAP_CONFIG_ROPE_H
 #define REAP_CONFIG_ROPE_H
@@ -12,7 +11,7 @@
 #include "lib/base/err.h"
 #include "lib/model/model.h"
 
-/* What an architecture has when nothing is said. */
+/* What an architecture has when config.json says nothing. */
 struct reap_rope_standard {
 	double theta;
 	bool yarn;      /* as gpt_oss has it */

@@ -17,7 +17,7 @@ struct reap_format_part {
 	const char *ending;       /* of the tensor's name, behind the weight's */
 	const char *types;        /* for messages: "BF16, F32 or F16" */
 	enum reap_st_dtype of[3]; /* the types that it may have, the usual one first ... */
-	int kinds;                /* ... so many; 0: there is no such part */
+	int kinds;                /* ... and how many; 0: there is no such part */
 };
 
 struct reap_format {
@@ -26,10 +26,10 @@ struct reap_format {
 	/* Numbers of a row that share a scale, and the bytes of their codes, which are a
 	 * dimension of their own; 0: every number is an element. */
 	uint32_t group, group_bytes;
-	uint32_t tile; /* numbers of so many rows and columns share a scale; 0: they do not */
+	uint32_t tile; /* the numbers of this many rows and columns share a scale; 0: they do not */
 };
 
-/* BF16 is computed with where it lies; a small weight (a norm, a bias, a router) may have
+/* A weight in BF16 is used where it lies.  A small weight (a norm, a bias, a router) may be of
  * every type that holds what training in BF16 or FP32 leaves. */
 extern const struct reap_format reap_format_bf16, reap_format_small;
 
@@ -39,8 +39,8 @@ extern const struct reap_format reap_format_mxfp4;
 
 enum { REAP_FP8_TILE = 128 };
 
-/* E4M3 of OCP 8-bit Floating Point 1.0, without infinities: of each 128 x 128 numbers of a
- * matrix, the last ones of a side fewer, the scale is a float that multiplies them. */
+/* E4M3 of OCP 8-bit Floating Point 1.0, without infinities: a float scale multiplies each square
+ * of 128 numbers a side, or what is left of it at the edges. */
 extern const struct reap_format reap_format_fp8;
 
 /* The largest scale byte with which every number is finite, in BF16 too, and the one that
@@ -50,7 +50,8 @@ enum { REAP_MXFP4_MOST = 252, REAP_MXFP4_NAN = 255 };
 bool reap_format_takes(const struct reap_format *f, enum reap_weight_part p,
 	enum reap_st_dtype type);
 
-/* Shape of a part of a weight whose numbers have the shape dim[0 .. n - 1]; dimensions. */
+/* Shape of a part of a weight whose numbers have the shape dim[0 .. n - 1]; returns its
+ * dimensions. */
 int reap_format_shape(const struct reap_format *f, enum reap_weight_part p, const uint64_t *dim,
 	int n, uint64_t *shape);
 

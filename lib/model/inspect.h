@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Everything that can be known to be wrong with a checkpoint directory, from reading
- * all of it.
+ * Find all that is wrong with a checkpoint directory, as far as reading all of it can tell.
  */
 #ifndef REAP_INSPECT_H
 #define REAP_INSPECT_H
@@ -10,9 +9,9 @@
 #include "lib/base/hash.h"
 #include "lib/base/progress.h"
 
-/* Every value of every weight is looked at, every file's digest made and compared with
- * its name in a cache (lib/model/blob.h).  `file` is called for each file beside each
- * other in the directory, in the order of their names, hidden ones left out. */
+/* Every value of every weight is looked at.  Every file's digest is made and compared with the
+ * file's name in a cache (lib/model/blob.h).  `file` is called for each file that lies directly
+ * in the directory, by ascending name, hidden ones left out. */
 struct reap_inspect {
 	void *arg;
 	int (*file)(void *arg, const char *name, const char *sha256, struct reap_err *e);

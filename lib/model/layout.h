@@ -33,11 +33,10 @@ struct reap_layout {
 int reap_name_order(const char *a, const char *b);
 
 /* Spread t[0..n) over files in the order given.  A file is closed when the next
- * tensor would bring its tensor bytes above max_bytes; what is larger gets a
- * file of its own; X_blocks and the X_scales behind it stay together (converters
- * pair them by order).  A new file also begins where group[i] differs from the
- * one before (NULL: nowhere).  One file is called model.safetensors, more
- * model-0000i-of-0000n.safetensors. Copies t; its names stay borrowed. */
+ * tensor would bring its tensor bytes above max_bytes; a larger tensor gets a file of its own;
+ * X_blocks and the X_scales behind it stay together (converters pair them by order).  A new file
+ * also begins where group[i] differs from the one before (NULL: nowhere).  One file is called
+ * model.safetensors, more model-0000i-of-0000n.safetensors. Copies t; its names stay borrowed. */
 REAP_MUST_CHECK int reap_layout_make(struct reap_layout *l, const struct reap_tensor *t, size_t n,
 	const uint32_t *group, uint64_t max_bytes, struct reap_err *e);
 void reap_layout_free(struct reap_layout *l);

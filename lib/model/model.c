@@ -53,8 +53,8 @@ const char *reap_model_overridden(const char *dir)
 	return there ? name : NULL;
 }
 
-/* The tensor with the codes of a weight, if it were in that format, of the first layer that
- * has experts. */
+/* The tensor that would have the codes of a weight in this format, in the first layer that has
+ * experts. */
 static const struct reap_tensor *first_of(const struct reap_model *m, const struct reap_spec *r,
 	const struct reap_format *f)
 {
@@ -64,7 +64,7 @@ static const struct reap_tensor *first_of(const struct reap_model *m, const stru
 	return reap_checkpoint_find(m->ckpt, name);
 }
 
-/* What of config.json only the tensors can decide. */
+/* Settle what only the tensors can decide of config.json. */
 static int settle_config(struct reap_model *m, struct reap_err *e)
 {
 	const struct reap_spec *router = reap_spec_find(&m->cfg, REAP_ROLE_ROUTER);
@@ -74,7 +74,7 @@ static int settle_config(struct reap_model *m, struct reap_err *e)
 				 *const any[] = {&reap_format_bf16, &reap_format_mxfp4,
 					 &reap_format_fp8};
 
-	/* Where there is none, the config says which one is missing. */
+	/* If there is no such tensor, the config says which one is missing. */
 	for (size_t i = 0; i < sizeof(any) / sizeof(*any) && down->format == NULL; i++) {
 		const struct reap_tensor *t = first_of(m, down, any[i]);
 

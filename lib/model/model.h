@@ -23,11 +23,11 @@ enum reap_activation {
 	REAP_SWIGLU,         /* u g sigmoid(g) */
 };
 
-/* What becomes of a router's logits.  The scores of the chosen experts are their gates,
- * divided by their sum unless free_gates. */
+/* How a router's logits become scores.  The scores of the chosen experts are their gates, divided
+ * by the sum of these unless free_gates. */
 enum reap_router {
 	REAP_SOFTMAX, /* over all experts */
-	REAP_SIGMOID, /* of each; those are chosen whose score with the bias is largest */
+	REAP_SIGMOID, /* of each; the choice is by score plus bias */
 };
 
 enum { REAP_MAX_GROUPS = 256 };
@@ -43,13 +43,14 @@ struct reap_config {
 	uint32_t experts_too; /* num_experts; the same once the tensors were looked at */
 	uint32_t top_k;       /* num_experts_per_tok */
 	uint32_t dense;       /* the first so many layers have one network instead of experts */
-	uint32_t dense_inter, shared_inter; /* inner width of that, and of the shared experts */
-	uint32_t ahead; /* layers behind the last one that predict further tokens */
+	uint32_t dense_inter,
+		shared_inter; /* inner width of that network, and of the shared experts */
+	uint32_t ahead;       /* layers behind the last one that predict further tokens */
 	enum reap_router router;
 	bool free_gates;
 	/* Only experts of the groups_taken best of so many groups are chosen; 0: no groups. */
 	uint32_t groups, groups_taken;
-	double gate_factor; /* of all gates, beyond what a trace says */
+	double gate_factor; /* multiplies all gates; a trace has them without it */
 	uint32_t heads;     /* num_attention_heads (query heads) */
 	uint32_t kv_heads;  /* num_key_value_heads */
 	uint32_t head_dim;
@@ -67,7 +68,8 @@ struct reap_config {
 	double yarn_factor, yarn_beta_fast, yarn_beta_slow;
 	double yarn_original_context;
 	const struct reap_format *format; /* of the experts */
-	char unconverted[128]; /* of modules_to_not_convert what takes in experts, or "" */
+	char unconverted[128]; /* the entry of modules_to_not_convert that takes in experts, or ""
+				*/
 	bool attention_bias;
 	bool qk_norm;         /* use_qk_norm */
 	bool tied;            /* tie_word_embeddings: lm_head is the embedding */
@@ -78,7 +80,7 @@ struct reap_config {
 struct reap_bound {
 	const struct reap_spec *spec;
 	const struct reap_format *format;
-	uint32_t layer, expert; /* expert: of a weight that each has apart, else 0 */
+	uint32_t layer, expert; /* expert: if each has the weight apart, else 0 */
 	const struct reap_tensor *part[REAP_WEIGHT_PARTS]; /* NULL: the format has none */
 };
 
@@ -88,7 +90,7 @@ struct reap_layer {
 	size_t bounds;                           /* ... so many */
 };
 
-/* What of a tensor belongs to an expert: `bytes` from `at` on. */
+/* The part of a tensor that belongs to an expert: `bytes` from `at` on. */
 struct reap_share {
 	const struct reap_tensor *tensor;
 	uint64_t at, bytes;
@@ -108,8 +110,8 @@ struct reap_model {
 				       * NULL: weights without files (lib/engine/probe.c) */
 };
 
-/* The name of a file in `dir` because of which loaders take other weights than those
- * that lie there; NULL: none. */
+/* The name of a file in `dir` that makes loaders take other weights than those that lie there;
+ * NULL: there is none. */
 const char *reap_model_overridden(const char *dir);
 
 REAP_MUST_CHECK int reap_model_open(struct reap_model **m, const char *dir, struct reap_err *e);
@@ -120,11 +122,11 @@ REAP_MUST_CHECK int reap_model_open_as(struct reap_model **m, const char *dir, c
 	struct reap_err *e);
 void reap_model_close(struct reap_model *m); /* NULL allowed */
 
-/* Map the weights: who computes with them. */
+/* Map the weights, for those who compute with them. */
 REAP_MUST_CHECK int reap_model_map(struct reap_model *m, struct reap_err *e);
 
 /* Error when config.json, the index or a file of weights was changed or exchanged
- * since the model was opened.  Before any result is given away. */
+ * since the model was opened.  Call this before any result is given away. */
 REAP_MUST_CHECK int reap_model_unchanged(const struct reap_model *m, struct reap_err *e);
 
 /* For a handler of SIGBUS: the path of the mapped file that the address belongs to,
@@ -137,27 +139,27 @@ static inline const struct reap_tensor *reap_tensor_of(const struct reap_layer *
 	return y->of[r] != NULL ? y->of[r]->part[REAP_CODES] : NULL;
 }
 
-/* Has it a share of its own for that expert? */
+/* Has the weight a share that is the expert's alone? */
 static inline bool reap_bound_has(const struct reap_bound *b, uint32_t expert)
 {
 	return reap_spec_of_experts(b->spec) &&
 		(!(b->spec->flags & REAP_SPEC_APART) || b->expert == expert);
 }
 
-/* What of a part that there is belongs to an expert; all of it where that is not divided
- * among them.  Of weights that each has apart, b may be any of the layer's. */
+/* The share of a part of a weight that belongs to an expert; all of the part where it is not
+ * divided among experts.  If each expert has the weight apart, b may be that of any expert of the
+ * layer. */
 struct reap_share reap_expert_share(const struct reap_bound *b, enum reap_weight_part p,
 	uint32_t expert);
 
-/* Of the weights, those that decide routing or touch every token are checked at open
- * (lib/model/arch/arch.h).  Who uses an expert first asks here: error that names the
- * tensor when one of its scales is 255 (NaN), or when its scales or its codes are
- * nothing but zeros. */
+/* Weights that decide routing or touch every token are checked at open (lib/model/arch/arch.h).
+ * Whoever uses an expert calls this first: error that names the tensor when one of its scales is
+ * 255 (NaN), or when its scales or its codes are nothing but zeros. */
 REAP_MUST_CHECK int reap_model_check_expert(const struct reap_model *m, const struct reap_layer *y,
 	uint32_t expert, struct reap_err *e);
 
-/* Bytes of the tensors that the model computes with; of them those that belong to one
- * expert in every layer; and of layers that predict further tokens (lib/model/bind.h). */
+/* Bytes of the tensors that the model computes with; how many of these belong to one expert, over
+ * all layers; and bytes of layers that predict further tokens (lib/model/bind.h). */
 void reap_model_bytes(const struct reap_model *m, uint64_t *all, uint64_t *expert, uint64_t *ahead);
 
 /* n elements from `first` on of a BF16, F16, F32 or F8_E4M3 tensor. */

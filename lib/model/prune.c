@@ -12,8 +12,8 @@
 #include "lib/model/blob.h"
 #include "lib/model/checkpoint.h"
 
-/* A router that chooses among groups takes its experts in order for these: of each as many
- * must stay, and where they were. */
+/* A router that chooses among groups divides its experts into these in order.  So each group must
+ * keep as many, and in its own place. */
 static int check_groups(const struct reap_config *c, const struct reap_plan *p, struct reap_err *e)
 {
 	const uint32_t old = c->groups > 0 ? c->experts / c->groups : 1,
@@ -51,8 +51,8 @@ int reap_prune_check(const struct reap_model *m, const struct reap_plan *p, stru
 	return REAP_OK;
 }
 
-/* Who loads the source, or a copy with the same files beside it, may not load these
- * weights. */
+/* Whoever loads the source, or a copy with the same files beside it, may load other weights than
+ * these. */
 static int refuse_adapter(const struct reap_model *m, struct reap_err *e)
 {
 	const char *name = reap_model_overridden(m->dir);
@@ -104,8 +104,8 @@ const struct reap_layout *reap_prune_layout(const struct reap_prune *r)
 	return &r->layout;
 }
 
-/* What is copied from must be what was downloaded: said before the copying, not after
- * an hour of it. */
+/* The files of the source must be what was to be downloaded.  Check that before the copying, not
+ * after an hour of it. */
 static int check_blobs(struct reap_prune *r, struct reap_err *e)
 {
 	const struct reap_checkpoint *c = r->m->ckpt;
@@ -168,7 +168,7 @@ static int reopen(struct reap_prune *r, struct reap_err *e)
 	return REAP_OK;
 }
 
-/* Said before the copying, not after an hour of it. */
+/* Check this before the copying, not after an hour of it. */
 static int check_space(const struct reap_prune *r, struct reap_err *e)
 {
 	struct statvfs v;

@@ -29,7 +29,7 @@ struct reap_prune_text {
 struct reap_prune_opts {
 	uint64_t max_shard_bytes; /* tensor bytes of one file */
 	/* (layers) NULL: the checkpoint.  Else routers and experts of these layers
-	 * only, a file each, which no loader takes for a model. */
+	 * only, one file per layer, which no loader takes for a model. */
 	const bool *layers;
 	bool probe;  /* measure, then leave nothing; adds the manifest's estimate */
 	bool verify; /* read all back from disk and compare with the source */
@@ -38,13 +38,13 @@ struct reap_prune_opts {
 	struct reap_progress *progress;
 };
 
-/* What loaders ask of the number of experts: more than top_k, and a multiple of
- * 4 (MXFP4 routing kernels on GPUs) unless nothing is pruned. */
+/* What loaders ask of the number of experts: more than top_k, and a multiple of what the
+ * architecture says (lib/model/arch/arch.h) unless nothing is pruned. */
 REAP_MUST_CHECK int reap_prune_check(const struct reap_model *m, const struct reap_plan *p,
 	struct reap_err *e);
 
-/* Decide every file and byte; reads nothing but what is open.  The model, the
- * plan and the options must outlive *r. */
+/* Decide every file and byte; this reads nothing that is not open already.  The model, the plan
+ * and the options must outlive *r. */
 struct reap_prune;
 REAP_MUST_CHECK int reap_prune_open(struct reap_prune **r, const struct reap_model *m,
 	const struct reap_plan *p, const struct reap_prune_opts *o, struct reap_err *e);

@@ -68,8 +68,8 @@ static bool is_aux(const char *name)
 	return true;
 }
 
-/* What a broken download left is no file of the target.  But when it would have become
- * one, and that is missing, the source is not whole. */
+/* What a broken download left is no file of the target.  But when it would have become such a
+ * file, and the file is missing, the source is not whole. */
 static int refuse_unfinished(const struct reap_prune *r, const char *name, struct reap_err *e)
 {
 	char *file = reap_strndup(name, reap_unfinished(name)), *path = NULL;

@@ -25,7 +25,6 @@ int reap_prune_end_file(struct reap_prune *r, const char *name, struct reap_err 
 	return reap_put_manifest_file(r->w, &f, e);
 }
 
-/* `as`: the name that the manifest gives. */
 int reap_prune_write_text(struct reap_prune *r, const char *name, const char *as, const char *text,
 	size_t len, struct reap_err *e)
 {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a pruning copies, and who does which part of it.  Nobody but prune*.c includes
- * this.
+ * What a pruning copies, and which file does which part of it.  Only prune*.c include this.
  */
 #ifndef REAP_PRUNE_PARTS_H
 #define REAP_PRUNE_PARTS_H
@@ -15,7 +14,7 @@
 
 /* Where the bytes of an output tensor come from. */
 struct prune_part {
-	const struct reap_tensor *src;  /* NULL: it goes */
+	const struct reap_tensor *src;  /* NULL: the tensor is left out */
 	const char *name;               /* the new one */
 	char *own_name;                 /* the same, if it is not the source's; owned */
 	const struct reap_bound *bound; /* what it is part of; NULL: no plan changes it */
@@ -42,8 +41,8 @@ struct reap_prune {
 	bool *touched;       /* (shards) */
 };
 
-/* Do layers that predict further tokens go?  Loaders give every layer the same number of
- * experts, and which of theirs should stay, no trace tells. */
+/* Are layers that predict further tokens left out?  Loaders give every layer the same number of
+ * experts, and no trace tells which experts of these layers should stay. */
 static inline bool reap_prune_drops_ahead(const struct reap_prune *r)
 {
 	return r->plan->keep_n < r->m->cfg.experts;
@@ -55,8 +54,8 @@ struct prune_run {
 	uint32_t first, rows;   /* of dimension 0; first is an old expert id */
 };
 
-/* Until all is written and checked, the config has a name that no loader knows: what a
- * kill leaves is no model. */
+/* The name of the config until all is written and checked.  No loader knows it, so what is left
+ * after a kill is no model. */
 #define REAP_PRUNE_EARLY_CONFIG "config.json.part"
 
 /* prune_place.c: what goes where. */
@@ -85,7 +84,7 @@ REAP_MUST_CHECK int reap_prune_write_mapping(struct reap_prune *r, struct reap_e
 REAP_MUST_CHECK int reap_prune_write_config(struct reap_prune *r, struct reap_err *e);
 REAP_MUST_CHECK int reap_prune_write_index(struct reap_prune *r, struct reap_err *e);
 
-/* prune_beside.c: what lies beside the source's weights and the target needs, too. */
+/* prune_beside.c: files beside the source's weights that the target needs, too. */
 REAP_MUST_CHECK int reap_prune_copy_beside(struct reap_prune *r, struct reap_err *e);
 
 /* prune_report.c: the manifest's totals. */

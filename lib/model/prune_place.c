@@ -17,7 +17,7 @@ static int by_place(const void *a, const void *b)
 	return reap_name_order(x->name, y->name);
 }
 
-/* The new number of an expert of a layer; keep_n: it goes. */
+/* The new number of an expert of a layer; keep_n: it is left out. */
 static uint32_t new_number(const struct reap_plan *p, uint32_t layer, uint32_t expert)
 {
 	const uint32_t *keep = p->keep + (size_t)layer * p->keep_n;
@@ -28,7 +28,7 @@ static uint32_t new_number(const struct reap_plan *p, uint32_t layer, uint32_t e
 	return i;
 }
 
-/* What an expert has apart gets its new number, or goes. */
+/* A tensor that an expert has apart gets the expert's new number, or is left out with it. */
 static int rename_part(struct reap_prune *r, struct prune_part *p, struct reap_err *e)
 {
 	const struct reap_bound *b = p->bound;
@@ -44,7 +44,7 @@ static int rename_part(struct reap_prune *r, struct prune_part *p, struct reap_e
 	return p->name != NULL ? REAP_OK : reap_fail_memory(e, "the list of tensors");
 }
 
-/* A plan changes what is divided among the experts. */
+/* A plan changes only what is divided among the experts. */
 static int prune_bound(struct reap_prune *r, const struct reap_bound *b, struct reap_err *e)
 {
 	int rc = REAP_OK;

@@ -14,7 +14,7 @@
 
 enum { COMPARE = 1 << 20 };
 
-/* Both files hold the same n bytes from their offsets on. */
+/* Error unless both files hold the same bytes from their offsets on. */
 static int compare_bytes(struct reap_prune *r, int fd, const char *path, uint64_t at,
 	const struct prune_part *p, const struct prune_run *run, uint8_t *buf, struct reap_err *e)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Bytes from source files into new files, with a SHA-256 of each new file made
- * on a second thread while the first reads and writes.  Memory does not depend
- * on what is copied.
+ * Copies bytes from source files into new files, with a SHA-256 of each new file made on a second
+ * thread while the first reads and writes.  Memory does not depend on what is copied.
  */
 #ifndef REAP_PUMP_H
 #define REAP_PUMP_H
@@ -27,15 +26,15 @@ REAP_MUST_CHECK int reap_pump_begin(struct reap_pump *p, const char *path, struc
 /* Looks at bytes that are copied; an error ends the copying. */
 typedef int reap_pump_look(void *arg, const uint8_t *bytes, size_t n, struct reap_err *e);
 
-/* Append bytes from memory, or n bytes from `offset` on of the file fd, called
- * `name` in messages; fewer there than n is an error.  `look` (NULL: nobody) gets them in
- * pieces of a multiple of 8 bytes but for the last. */
+/* Append bytes from memory, or n bytes from `offset` on of the file fd, called `name` in
+ * messages; fewer there than n is an error.  `look` (NULL allowed) gets the copied bytes in
+ * pieces, each a multiple of 8 bytes long except the last. */
 REAP_MUST_CHECK int reap_pump_put(struct reap_pump *p, const void *bytes, size_t n,
 	struct reap_err *e);
 REAP_MUST_CHECK int reap_pump_copy(struct reap_pump *p, int fd, const char *name, uint64_t offset,
 	uint64_t n, reap_pump_look *look, void *arg, struct reap_err *e);
 
-/* Write what is buffered, sync and close the file; its digest and size. */
+/* Write what is buffered, sync and close the file; set its digest and size. */
 REAP_MUST_CHECK int reap_pump_end(struct reap_pump *p, char sha256[REAP_SHA256_HEX],
 	uint64_t *bytes, struct reap_err *e);
 

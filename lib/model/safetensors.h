@@ -26,8 +26,8 @@ REAP_MUST_CHECK int reap_st_header_len(const char *file, const uint8_t first8[8]
 
 /* Parse the JSON text of a file of `file_bytes` bytes.  *out gets the tensors
  * in the order of their bytes, which are known to fill the file from the header
- * to its end without overlap or hole, each as many as dtype and shape say; data
- * and shard are left 0.  Free with reap_st_free. */
+ * to its end without overlap or hole, each tensor with as many bytes as its dtype and shape say;
+ * data and shard are left 0.  Free with reap_st_free. */
 REAP_MUST_CHECK int reap_st_parse(const char *file, const char *text, size_t len,
 	uint64_t file_bytes, struct reap_tensor **out, size_t *n, struct reap_err *e);
 void reap_st_free(struct reap_tensor *t, size_t n); /* names included; NULL allowed */

@@ -76,7 +76,7 @@ static void remove_dir(const struct reap_stage *s, const char *path)
 	rmdir(path);
 }
 
-/* Some file systems rename no directory, or none with files.  Better now than after
+/* Some file systems cannot rename a directory, or none with files in it.  Find out now, not after
  * all has been written. */
 static int try_rename(const struct reap_stage *s, struct reap_err *e)
 {

@@ -14,16 +14,16 @@ struct reap_stage {
 	char *target; /* without trailing slashes */
 	char *parent;
 	char *dir; /* fill this one; NULL when nothing is to be removed */
-	DIR *list; /* of it, open from the beginning: removing must need nothing new */
+	DIR *list; /* `dir`, open from the beginning: removing it must not need a new descriptor */
 };
 
-/* Error when its folder renames no directory, when the target exists, or when it lies within
- * `source` (NULL: not checked), which is never written to. */
+/* Error when directories cannot be renamed in the target's folder, when the target exists, or
+ * when it lies within `source` (NULL: not checked), which is never written to. */
 REAP_MUST_CHECK int reap_stage_open(struct reap_stage *s, const char *target, const char *source,
 	struct reap_err *e);
 
-/* Sync and rename.  Frees in any case.  When it fails, nothing is left, except when it is
- * the renaming that fails: then all is there, and the message says where. */
+/* Sync and rename.  Frees in any case.  A failure leaves nothing, except when the renaming fails:
+ * then all is there, and the message says where. */
 REAP_MUST_CHECK int reap_stage_commit(struct reap_stage *s, struct reap_err *e);
 
 /* Remove the directory and its files.  Safe on an all-zero or committed stage. */

@@ -272,7 +272,7 @@ int reap_values_check_expert(const struct reap_model *m, const struct reap_bound
 	return reap_watch_end(&w, e);
 }
 
-/* The same in the mapping.  That numbers are finite shows in the results. */
+/* The same in the mapping.  Numbers that are not finite show in the results. */
 static int check_mapped(const struct reap_model *m, const struct reap_bound *b,
 	enum reap_weight_part p, uint32_t expert, struct reap_err *e)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What is known of an architecture, in one table: what its config.json says, and a spec
- * for each of its weights.  Who binds, checks, prunes, counts or forecasts walks the
- * table; nobody else knows the name of a tensor.
+ * for each of its weights.  Whoever binds, checks, prunes, counts or forecasts walks the table;
+ * no other code knows the name of a tensor.
  */
 #ifndef REAP_ARCH_H
 #define REAP_ARCH_H
@@ -17,7 +17,7 @@
 struct reap_config;
 struct json_t;
 
-/* What a weight is for.  With matrices (outputs, inputs) if not said otherwise. */
+/* What a weight is for.  Matrices are (outputs, inputs) if not said otherwise. */
 enum reap_role {
 	/* of the model */
 	REAP_ROLE_EMBED,
@@ -40,7 +40,7 @@ enum reap_role {
 	REAP_ROLE_ROUTER,
 	REAP_ROLE_ROUTER_BIAS, /* added to the logits */
 	REAP_ROLE_CHOICE_BIAS, /* added to the scores for the choice alone */
-	/* Gate and up of the experts: in one, a row of each in turn, or two. */
+	/* Gate and up of the experts: one matrix, a row of each in turn, or two. */
 	REAP_ROLE_GATE_UP,
 	REAP_ROLE_GATE,
 	REAP_ROLE_UP,
@@ -71,12 +71,12 @@ enum reap_dim {
 };
 
 enum {
-	/* What is looked at when a model is opened: that no value is NaN or infinite, and
-	 * that not all are zero, as a hole in a download reads. */
+	/* What is checked when a model is opened: that no value is NaN or infinite, and that not
+	 * all are zero, which is how a hole in a download reads. */
 	REAP_SPEC_FINITE = 1,
 	REAP_SPEC_NOT_ZERO = 2,
-	/* Numbers that multiply the inputs of many tokens, expert by expert: whoever uses
-	 * or copies an expert's looks at them then. */
+	/* Numbers that multiply the inputs of many tokens, expert by expert: they are checked
+	 * when the expert is used or copied. */
 	REAP_SPEC_EXPERT = 4,
 	/* The matrix lies (inputs, outputs). */
 	REAP_SPEC_TURNED = 8,
@@ -116,13 +116,14 @@ struct reap_arch {
 	const char *causal; /* in architectures */
 	const struct reap_spec *spec;
 	size_t specs;
-	/* The names of both numbers in messages come first. */
+	/* First come the keys that messages name: of the experts, of those a token takes, and the
+	 * other name for the experts. */
 	struct reap_count_key count[REAP_COUNT_KEYS];
-	/* Keys of config.json, up to NULL, that parse() reads or that change nothing: those
-	 * that not all families have. */
+	/* Keys of config.json that parse() reads or that change nothing, without those that all
+	 * families have; NULL ends them. */
 	const char *const *keys;
-	/* Experts come in multiples of so many, unless none is pruned, which `why`.  1: in any
-	 * number. */
+	/* The experts kept must be a multiple of this, unless none is pruned; `why` says why.  1:
+	 * any number. */
 	uint32_t multiple;
 	const char *why;
 	/* Fill all of *c that config.json says; a value that the engine does not compute
@@ -134,7 +135,7 @@ struct reap_arch {
 extern const struct reap_arch reap_arch_gpt_oss, reap_arch_qwen3_moe, reap_arch_glm4_moe,
 	reap_arch_minimax_m2;
 
-/* The architecture of that model_type, NULL when it is none of these. */
+/* The architecture with this model_type, NULL when there is none. */
 const struct reap_arch *reap_arch_find(const char *name);
 
 /* Their names, "a, b, c". */
@@ -170,17 +171,17 @@ const struct reap_format *reap_spec_format(const struct reap_spec *r, const stru
 /* The spec of a role that holds, NULL: none. */
 const struct reap_spec *reap_spec_find(const struct reap_config *c, enum reap_role role);
 
-/* The shape of the numbers in a tensor: how many dimensions; and how many numbers there
- * are in a layer. */
+/* The shape of the numbers in a tensor, and as result how many dimensions it has; and how many
+ * numbers a layer has. */
 int reap_spec_shape(const struct reap_spec *r, const struct reap_config *c, uint64_t *dim);
 uint64_t reap_spec_numbers(const struct reap_spec *r, const struct reap_config *c);
 
-/* Their bytes, in the usual types. */
+/* The bytes of these numbers, in the usual types. */
 uint64_t reap_spec_bytes(const struct reap_spec *r, const struct reap_config *c);
 
 enum { REAP_SPEC_NAME = 128 };
 
-/* The name of the tensor that has a part of it. */
+/* The name of the tensor that holds part p of the weight. */
 void reap_spec_name(const struct reap_spec *r, const struct reap_format *f, enum reap_weight_part p,
 	uint32_t layer, uint32_t expert, char out[REAP_SPEC_NAME]);
 

@@ -22,7 +22,7 @@ static const struct reap_rope_standard rope = {.theta = 150000, .yarn = true};
 
 /* ---- config.json ---- */
 
-/* A number that transformers 4 has in its code and does not look for. */
+/* A number that transformers 4 has fixed in its code, whatever config.json says. */
 static int expect_f64(const json_t *o, const char *key, const char *name, double want,
 	struct reap_err *e)
 {
@@ -107,7 +107,8 @@ static int parse_layer_types(struct reap_config *c, const json_t *root, const ch
 				"%s: layer_types: entry %u: \"%s\" is not supported", name, i,
 				s ? s : "?");
 	}
-	/* Full layers have no use for a window, and what it is said to be makes no other model. */
+	/* Full layers have no use for a window, so what config.json says of it must not make
+	 * another model. */
 	c->window = WINDOW;
 	return any ? reap_key_u32(root, "sliding_window", name, WINDOW, 1, 1 << 30, &c->window, e)
 		   : REAP_OK;
@@ -135,8 +136,9 @@ static int parse_quantisation(struct reap_config *c, const json_t *root, const c
 	return REAP_OK;
 }
 
-/* Does an entry of modules_to_not_convert take in the experts of a layer?  transformers
- * matches the beginning of a module's name with it, in version 5 also the end as it is. */
+/* Does an entry of modules_to_not_convert take in the experts of a layer?  transformers matches
+ * the entry with the beginning of a module's name, and version 5 also compares it, as it is, with
+ * the end. */
 static int takes_in_experts(const struct reap_config *c, const char *entry, const char *name,
 	bool *takes, struct reap_err *e)
 {

@@ -103,7 +103,7 @@ int reap_keys_common(struct reap_config *c, const json_t *root, const char *name
 	return REAP_OK;
 }
 
-/* What the engine takes. */
+/* Error unless the engine can take these heads. */
 static int check_heads(const struct reap_config *c, const char *name, struct reap_err *e)
 {
 	if (c->heads % c->kv_heads != 0)
@@ -154,9 +154,8 @@ int reap_keys_experts(struct reap_config *c, const json_t *root, const char *nam
 	return REAP_OK;
 }
 
-/* What all families have: what is computed of them or compared with it; what the classes of
- * transformers have for training, output and text; and what the tools of some who train
- * leave. */
+/* Keys that every family may have: those that are read or compared here; those that classes of
+ * transformers have for training, output and text; and those that some training tools leave. */
 static const char *const shared[] = {"model_type", "architectures", "num_hidden_layers",
 	"hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads",
 	"head_dim", "vocab_size", "max_position_embeddings", "hidden_act", "rms_norm_eps",
@@ -193,7 +192,7 @@ static bool counts(const struct reap_arch *arch, const char *key)
 	return false;
 }
 
-/* As pruned_heads, of a config that transformers wrote with all that it knows. */
+/* transformers writes such values (pruned_heads is one) when it writes all that it knows. */
 static bool says_nothing(const json_t *v)
 {
 	return json_is_null(v) || (json_is_object(v) && json_object_size(v) == 0) ||

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Keys of config.json: each with what transformers has when it is absent, and null an
- * error where it is none of its values.  `name` stands in messages.
+ * Keys of config.json.  `standard` is what transformers takes when a key is absent.  null is an
+ * error where it is not among the values of a key.  `name` stands in messages.
  */
 #ifndef REAP_KEYS_H
 #define REAP_KEYS_H
@@ -18,7 +18,7 @@
  * spare. */
 enum { REAP_MAX_WIDTH = 1 << 20 };
 
-/* A whole number; one whose standard is below min must be said. */
+/* A whole number; a key whose standard is below min must be there. */
 REAP_MUST_CHECK int reap_key_u32(const json_t *o, const char *key, const char *name,
 	uint32_t standard, uint32_t min, uint32_t max, uint32_t *out, struct reap_err *e);
 REAP_MUST_CHECK int reap_key_bool(const json_t *o, const char *key, const char *name, bool standard,
@@ -30,14 +30,14 @@ REAP_MUST_CHECK int reap_key_f64(const json_t *o, const char *key, const char *n
 REAP_MUST_CHECK int reap_key_only(const json_t *o, const char *key, const char *name,
 	const char *want, struct reap_err *e);
 
-/* A value of which only one is computed, and a key that must not be there or be null. */
+/* A key of which only the value `want` can be computed; and a key that must be absent or null. */
 REAP_MUST_CHECK int reap_key_must(const json_t *o, const char *key, const char *name, bool standard,
 	bool want, struct reap_err *e);
 REAP_MUST_CHECK int reap_key_none(const json_t *o, const char *key, const char *name,
 	struct reap_err *e);
 
-/* What every family has: rms_norm_eps (`eps` when absent) and eos_token_id; and a window in no
- * layer, unless `sliding` was set. */
+/* Keys that every family has: rms_norm_eps (`eps` when absent) and eos_token_id.  No layer gets a
+ * window unless `sliding` was set. */
 REAP_MUST_CHECK int reap_keys_common(struct reap_config *c, const json_t *root, const char *name,
 	double eps, struct reap_err *e);
 
@@ -46,15 +46,15 @@ REAP_MUST_CHECK int reap_keys_common(struct reap_config *c, const json_t *root, 
 REAP_MUST_CHECK int reap_keys_known(const json_t *root, const struct reap_arch *arch,
 	const char *name, struct reap_err *e);
 
-/* Sizes that every family has; 0: must be said. */
+/* Sizes that every family has; 0: the key must be there. */
 struct reap_sizes {
 	uint32_t layers, hidden, heads, kv_heads, head_dim, vocab, max_context;
 };
 REAP_MUST_CHECK int reap_keys_sizes(struct reap_config *c, const json_t *root, const char *name,
 	const struct reap_sizes *standard, struct reap_err *e);
 
-/* quantization_config, if it is there: FP8 as reap_format_fp8 has it.  Which modules it
- * leaves out, the tensors say. */
+/* quantization_config, if it is there: FP8 as reap_format_fp8 has it.  The tensors say which
+ * modules it leaves out. */
 REAP_MUST_CHECK int reap_keys_fp8(struct reap_config *c, const json_t *root, const char *name,
 	struct reap_err *e);
 

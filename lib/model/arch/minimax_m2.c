@@ -63,7 +63,7 @@ static int refuse_factors(const json_t *root, const char *name, struct reap_err 
 	return rc;
 }
 
-/* What earlier models of this maker had, and these have not. */
+/* Refuse what earlier models of this maker had and these do not have. */
 static int refuse_others(const json_t *root, const char *name, struct reap_err *e)
 {
 	const json_t *types = json_object_get(root, "attn_type_list"), *type;
@@ -111,8 +111,8 @@ static int parse(struct reap_config *c, const json_t *root, const char *name, st
 	return reap_keys_common(c, root, name, 1e-6, e);
 }
 
-/* Beside what is looked at: what the makers' files say of training, of layers that predict
- * further tokens, and of parts that there are not. */
+/* Beside the keys that are looked at, those that the makers' files have for training, for layers
+ * that predict further tokens, and for parts that these models do not have. */
 static const char *const keys[] = {"rotary_dim", "scoring_func", "qk_norm_type", "use_qk_norm",
 	"use_routing_bias", "norm_topk_prob", "shared_intermediate_size", "attn_type_list",
 	"quantization_config", "layernorm_full_attention_beta", "layernorm_linear_attention_beta",

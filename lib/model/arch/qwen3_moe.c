@@ -11,7 +11,7 @@
 
 /* ---- config.json ---- */
 
-/* Layers without experts, which the engine does not compute. */
+/* Refuse layers without experts, which are not supported here. */
 static int refuse_dense(const json_t *root, const char *name, struct reap_err *e)
 {
 	const json_t *only = json_object_get(root, "mlp_only_layers");

@@ -37,8 +37,8 @@ static inline bool has_biases(const struct reap_config *c)
 	return c->attention_bias;
 }
 
-/* What all architectures call alike: the ends of the model, and the projections of attention,
- * which are in a format of theirs. */
+/* What all architectures call alike: both ends of the model, and the projections of attention, in
+ * the format that the macro gets. */
 /* clang-format off */
 #define TRUNK(format) \
 	{REAP_ROLE_EMBED, "model.embed_tokens.weight", {V, H}, BF16, NOT_ZERO, NULL}, \
