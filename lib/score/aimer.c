@@ -24,8 +24,8 @@ struct weighing {
 	float *value;         /* (PIECE) */
 	uint8_t *scales;      /* of one expert's matrix */
 	size_t scales_cap;
-	/* Of the two weights in a byte of a block, in units of half the scale: sums of
-	 * absolute values and of squares. */
+	/* For each byte of a block: sums of absolute values and of squares of its two weights, in
+	 * units of half the scale. */
 	uint16_t abs[256], squares[256];
 	double unit[REAP_MXFP4_NAN]; /* half of what a scale byte stands for */
 };

@@ -5,9 +5,9 @@
  *
  *   AIMER = mean |w| / sqrt(mean w^2)
  *
- * which is 1 where all are of one size and falls as few large ones stand out.  The paper
- * prunes the experts of the largest, so the score here is its inverse.  Weights are what
- * MXFP4 blocks and scales stand for.
+ * AIMER is 1 where all weights are of one size, and falls as a few large ones stand out.  The
+ * paper prunes the experts with the largest AIMER, so the score here is its inverse.  Weights in
+ * MXFP4 are the numbers that blocks and scales stand for.
  */
 #ifndef REAP_AIMER_H
 #define REAP_AIMER_H

@@ -9,8 +9,8 @@
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
 
-/* Of each block, the trace that it came in (from 1; 0: none yet); in pages, so that one
- * high number does not cost much. */
+/* For each block, the trace that it came in (from 1; 0: none yet), in pages, so that one high
+ * number does not cost much. */
 enum { PAGE_BLOCKS = 1 << 15, PAGES = REAP_MAX_BLOCKS / PAGE_BLOCKS };
 
 struct reap_blocks {

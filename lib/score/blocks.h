@@ -23,7 +23,7 @@ REAP_MUST_CHECK int reap_blocks_begin(struct reap_blocks *b, const char *name, s
 
 /* What each record of a block says of it. */
 struct reap_block_said {
-	uint64_t block, n; /* its number, and that of its kept tokens */
+	uint64_t block, n; /* its number, and how many tokens of it are kept */
 	const char *pack, *sha256;
 };
 
@@ -34,7 +34,7 @@ REAP_MUST_CHECK int reap_blocks_outcome(struct reap_blocks *b, const char *name,
 	const struct reap_block_said *s, struct reap_err *e);
 REAP_MUST_CHECK int reap_blocks_end(struct reap_blocks *b, const char *name, struct reap_err *e);
 
-/* After all traces: blocks that came, and the highest number of one, plus 1. */
+/* After all traces: how many blocks came, and the highest of their numbers plus 1. */
 uint64_t reap_blocks_count(const struct reap_blocks *b);
 uint64_t reap_blocks_range(const struct reap_blocks *b);
 bool reap_blocks_have_outcomes(const struct reap_blocks *b);

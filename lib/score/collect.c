@@ -34,7 +34,7 @@ struct run {
 	const struct reap_collect_opts *o;
 	struct reap_inputs *in;
 	struct reap_source source; /* of all traces */
-	bool has_source, ended;    /* ended: the trace that is being read has said its own */
+	bool has_source, ended;    /* ended: the trace being read has had its `source` record */
 	uint8_t *taken;            /* one bit a block that counts */
 	size_t taken_cap;
 	struct reap_thresholds thresholds;

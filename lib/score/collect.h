@@ -23,8 +23,8 @@ struct reap_collect_opts {
 
 /* What came, for people. */
 struct reap_collected {
-	uint64_t blocks, all; /* that came; of the token stream */
-	uint32_t layers;      /* that there were routes for */
+	uint64_t blocks, all; /* blocks that came; blocks of the token stream */
+	uint32_t layers;      /* those that there were routes for */
 	bool no_outcomes;     /* a rule was asked for, but there are none */
 };
 

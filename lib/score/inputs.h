@@ -27,8 +27,8 @@ struct reap_inputs {
 	bool mixed;              /* others have another */
 };
 
-/* See what the n names are ("-" or no name at all: standard input), which must
- * outlive *s.  A pipe passes by once: with `twice` it is copied to a temporary file. */
+/* Find out what the n names are ("-" or no name at all: standard input); they must outlive *s.  A
+ * pipe passes by once: with `twice` it is copied to a temporary file. */
 REAP_MUST_CHECK int reap_inputs_open(struct reap_inputs *s, int n, char **path, bool twice,
 	struct reap_err *e);
 void reap_inputs_close(struct reap_inputs *s);
@@ -37,8 +37,8 @@ void reap_inputs_close(struct reap_inputs *s);
 REAP_MUST_CHECK int reap_input_begin(const struct reap_input *in, int *fd, struct reap_err *e);
 void reap_input_end(const struct reap_input *in, int fd);
 
-/* Take in the header of an input: model and precision are the first's; one history of all,
- * and a recipe only where all have the same. */
+/* Take in the header of an input.  Model and precision must be those of the first input.  The
+ * histories are joined, and the recipe stays only if all have the same. */
 REAP_MUST_CHECK int reap_inputs_take_header(struct reap_inputs *s, struct reap_input *in,
 	const struct reap_header *h, struct reap_err *e);
 

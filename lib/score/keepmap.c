@@ -13,7 +13,7 @@ enum { MAX_BYTES = 64 << 20, NOT_THERE = -1 };
 
 /* The experts of a layer that the file names. */
 struct layer {
-	int64_t named;  /* how many; NOT_THERE: no word of this layer */
+	int64_t named;  /* how many; NOT_THERE: the file says nothing of this layer */
 	uint32_t *id;   /* (experts) in their new order */
 	bool *is_named; /* (experts) */
 };
@@ -46,7 +46,7 @@ static bool layer_number(const char *key, uint64_t *n)
 	return *end == '\0' || (*end == '.' && digits != key);
 }
 
-/* The layer is there now, with no expert yet. */
+/* Begin a layer that the file names, with no expert yet. */
 static int begin_layer(struct map *m, uint64_t number)
 {
 	if (number >= m->layers)
@@ -60,7 +60,7 @@ static int begin_layer(struct map *m, uint64_t number)
 	return REAP_OK;
 }
 
-/* As the new expert `to` of the layer. */
+/* Put an expert down as the new expert `to` of the layer. */
 static int put_expert(struct map *m, uint64_t layer, uint64_t id, size_t to)
 {
 	struct layer *y = &m->layer[layer];
@@ -75,7 +75,7 @@ static int put_expert(struct map *m, uint64_t layer, uint64_t id, size_t to)
 	return REAP_OK;
 }
 
-/* As the next one. */
+/* Put an expert down as the next one. */
 static int add_expert(struct map *m, uint64_t layer, const json_t *id)
 {
 	const json_int_t v = json_integer_value(id);

@@ -6,8 +6,8 @@
  * a list.  It is a list of the ids that stay, in their new order; or an object of old ids
  * to new ones, as expert_mapping.json has it; or an object with one of these as
  * `kept_experts`.  The layers may stand below `layers` or `kept_experts`, beside other keys.
- * `pruned_experts` instead is what goes: a list of [layer, id] pairs, or an object of
- * layers as above but without new ids.
+ * `pruned_experts`, instead of these, says which experts go: a list of [layer, id] pairs, or an
+ * object of layers as above but without new ids.
  */
 #ifndef REAP_KEEPMAP_H
 #define REAP_KEEPMAP_H
@@ -21,7 +21,7 @@
 REAP_MUST_CHECK int reap_keepmap_read(struct reap_plan *p, const char *path,
 	const struct reap_model_id *m, struct reap_err *e);
 
-/* As an object of lists, a line a layer.  Write errors are the caller's to notice. */
+/* Print the plan as an object of lists, a line a layer.  The caller checks for write errors. */
 void reap_keepmap_print(const struct reap_plan *p, FILE *f);
 
 #endif

@@ -20,8 +20,8 @@ struct reap_loaded {
 	struct reap_plan plan;
 };
 
-/* Read all of fd.  `pack` picks the set of a saliency stream ("": all tokens) and
- * must be "" or the same in scores.  Free the result with reap_loaded_free. */
+/* Read all of fd.  `pack` picks the set of a saliency stream ("": all tokens) and for scores it
+ * must be "" or the one that they are of.  Free the result with reap_loaded_free. */
 REAP_MUST_CHECK int reap_load(int fd, const char *name, unsigned accept, const char *pack,
 	struct reap_loaded *l, struct reap_err *e);
 void reap_loaded_free(struct reap_loaded *l);

@@ -111,7 +111,7 @@ static int unite_source(struct reap_saliency *out, const struct reap_saliency *i
 	return REAP_OK;
 }
 
-/* Sums of several runs add up; a part of one run and another run were hardly meant to. */
+/* Sums of several runs add up; a part of one run and another run were hardly meant to be added. */
 static int check_whole(const struct reap_saliency *out, const struct reap_saliency *in,
 	const char *const name[], struct reap_err *e)
 {

@@ -170,8 +170,8 @@ static int check_sources(const struct reap_scores *s, const char *name, struct r
 	return s->sources == 0 ? REAP_OK : reap_thresholds_fit(&s->thresholds, blocks, name, e);
 }
 
-/* No data made these scores, so there is nothing of any; and no mean is above a root mean
- * square. */
+/* No data made these scores, so there must be no figures of data.  No score is below 1, because a
+ * mean is at most the root mean square. */
 static int check_of_weights(const struct reap_scores *s, const char *name, struct reap_err *e)
 {
 	static const struct reap_sums none;
@@ -197,7 +197,7 @@ static int check_of_weights(const struct reap_scores *s, const char *name, struc
 int reap_rank_check(const struct reap_scores *s, const struct reap_model_id *m, const char *name,
 	struct reap_err *e)
 {
-	/* Our own files hold every sum as it was; published ones means, of floats. */
+	/* Our own files hold every sum as it was; published ones hold means of floats. */
 	const bool whole = (s->known & REAP_KNOWN_ALL) == REAP_KNOWN_ALL;
 	const double tolerance = whole ? 1e-15 : 1e-6;
 	const struct reap_balance b = {.name = name,

@@ -59,17 +59,17 @@ struct reap_criterion {
 REAP_MUST_CHECK int reap_rank(struct reap_scores *s, const struct reap_criterion *c,
 	const char *name, struct reap_err *e);
 
-/* Are the scores those that s->method makes of the sums, and do the sums agree?  A
- * table that has only some of the sums is asked for what follows from those, and scores of
- * weights for no sums at all. */
+/* Are the scores those that s->method makes of the sums, and do the sums agree?  Of a table that
+ * has only some of the sums, only what follows from these is checked, and of scores made from
+ * weights no sums at all. */
 REAP_MUST_CHECK int reap_rank_check(const struct reap_scores *s, const struct reap_model_id *m,
 	const char *name, struct reap_err *e);
 
-/* Rank every layer by s->score, which `c` made; that stands in *s, too. */
+/* Rank every layer by s->score, which was made by `c`; *s gets the fields of `c`, too. */
 REAP_MUST_CHECK int reap_rank_scores(struct reap_scores *s, const struct reap_criterion *c,
 	const char *name, struct reap_err *e);
 
-/* Were the scores made of weights, so that there are no sums? */
+/* Were the scores made from weights, so that there are no sums? */
 bool reap_rank_by_weights(const struct reap_scores *s);
 
 /* Order `experts` scores: by falling score, ties to the lowest id. */

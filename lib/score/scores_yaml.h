@@ -20,7 +20,7 @@ extern const char *const reap_weight_keys[REAP_REGIONS];
 REAP_MUST_CHECK int reap_scores_read_yaml(int fd, const char *name, struct reap_header *h,
 	struct reap_scores *s, struct reap_err *e);
 
-/* The same of `len` bytes of text. */
+/* The same for `len` bytes of text. */
 REAP_MUST_CHECK int reap_scores_parse_yaml(const char *text, size_t len, const char *name,
 	struct reap_header *h, struct reap_scores *s, struct reap_err *e);
 

@@ -147,7 +147,8 @@ static void put_label(struct reap_plan *p, const char *seed, bool reverse)
 		snprintf(p->label + at, n - (size_t)at, "%s", reversed);
 }
 
-/* A multiple of what keep_n is one of; --force lets others through. */
+/* The multiple that the plan names: 1 when keep_n, by --force, is not a multiple of what was
+ * asked for. */
 static uint32_t multiple(const struct reap_selection *sel, uint32_t experts)
 {
 	return sel->keep_n % sel->multiple_of == 0 || sel->keep_n == experts ? sel->multiple_of : 1;

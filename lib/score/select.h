@@ -10,14 +10,14 @@
 
 enum reap_round { REAP_CEIL, REAP_FLOOR, REAP_NEAREST };
 
-/* frac * experts, rounded (nearest: half to even), within 1..experts, then up to a
- * multiple; where that is more than there are, down to one, but not to 0. */
+/* frac * experts, rounded (nearest: half to even), within 1..experts, then up to a multiple of
+ * multiple_of; where that is more than `experts`, down to a multiple, but not to 0. */
 uint32_t reap_select_keep_n(double frac, uint32_t experts, enum reap_round round,
 	uint32_t multiple_of);
 
-/* Can a model keep keep_n of `experts`?  At least top_k must stay.  Unless forced,
- * also refuse what GPU kernels do: a count that is not a multiple, or not above
- * top_k.  Keeping all is always possible.  REAP_EUSAGE. */
+/* Can a model keep keep_n of `experts`?  At least top_k must stay.  Unless forced, also refuse
+ * what GPU kernels refuse: a count that is not a multiple, or not above top_k.  Keeping all is
+ * always possible.  REAP_EUSAGE. */
 REAP_MUST_CHECK int reap_select_check(uint32_t keep_n, uint32_t experts, uint32_t top_k,
 	uint32_t multiple_of, bool force, struct reap_err *e);
 
@@ -37,12 +37,13 @@ struct reap_selection {
 REAP_MUST_CHECK int reap_select(const struct reap_scores *s, const struct reap_selection *sel,
 	const char *name, struct reap_plan *p, struct reap_err *e);
 
-/* Does what a plan that was cut from scores says of itself agree: method, label, numbers?
- * REAP_ESTREAM, with `name` of the plan.  Of one that was made otherwise nothing is asked. */
+/* Do the fields of a plan that was cut from scores agree with each other: method, label, numbers?
+ * REAP_ESTREAM with the plan's `name` if not.  A plan that was made otherwise passes. */
 REAP_MUST_CHECK int reap_select_check_plan(const struct reap_plan *p, const char *name,
 	struct reap_err *e);
 
-/* Is the plan, which agrees with itself, the one that its fields make of the scores? */
+/* Is the plan the one that its fields make of the scores?  It must have passed
+ * reap_select_check_plan. */
 REAP_MUST_CHECK int reap_select_same(const struct reap_scores *s, const char *scores_name,
 	const struct reap_plan *p, const char *name, struct reap_err *e);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Temporary files without a name, in $TMPDIR or /tmp: what must pass by twice
- * and may be larger than memory.
+ * Temporary files without a name, in $TMPDIR or /tmp: for what must pass by twice and may be
+ * larger than memory.
  */
 #ifndef REAP_SPOOL_H
 #define REAP_SPOOL_H

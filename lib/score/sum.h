@@ -6,10 +6,9 @@
  *
  * Number k is  sum of limb[i][k] * 2^(32 i - 1074).  A limb has 64 bits for 32, so
  * that additions leave their carries where they fall; reap_sum_carry() must run
- * after at most REAP_SUM_LAZY of them.  Eight numbers lie beside each other, so
- * that those of one expert share cache lines and the limbs of one number are not
- * neighbours, which compilers would join to vectors that wait for each other's
- * stores.
+ * after at most REAP_SUM_LAZY of them.  Eight numbers lie beside each other, so that the numbers
+ * of one expert share cache lines.  It also keeps the limbs of one number apart: compilers would
+ * join neighbouring limbs to vectors, and these would wait for each other's stores.
  */
 #ifndef REAP_SUM_H
 #define REAP_SUM_H

@@ -20,7 +20,7 @@ struct cell {
 struct set {
 	char name[REAP_PACK_NAME];
 	struct cell *cell;   /* (layers, experts) */
-	uint64_t *uncarried; /* (layers) additions to one sum of it at most */
+	uint64_t *uncarried; /* (layers) the most additions to one sum of the layer */
 };
 
 struct reap_tally {

@@ -28,12 +28,12 @@ REAP_MUST_CHECK int reap_tally_set(struct reap_tally *t, const char *pack, uint3
 void reap_tally_route(struct reap_tally *t, uint32_t set, const struct reap_route *r,
 	const uint8_t *region);
 
-/* Round.  *s is made: its set 0 is the sum of all sets; with by_pack the sets
+/* Round the sums.  *s is made here: its set 0 is the sum of all sets; with by_pack the sets
  * follow, sorted by name.  The thresholds are left to the caller. */
 REAP_MUST_CHECK int reap_tally_finish(struct reap_tally *t, bool by_pack, struct reap_saliency *s,
 	struct reap_err *e);
 
-/* Are there blocks of one token stream in both? */
+/* Do both have blocks of the same token stream? */
 bool reap_saliency_same_tokens(const struct reap_saliency *a, const struct reap_saliency *b);
 
 /* Add the sums of n streams, per pack of any of them: the exact sum of their

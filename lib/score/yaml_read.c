@@ -130,7 +130,7 @@ static int get_str(const struct yaml *y, const struct reap_node *map, const char
 	return REAP_OK;
 }
 
-/* The same of a SHA-256. */
+/* The same for a SHA-256. */
 static int get_digest(const struct yaml *y, const struct reap_node *map, const char *key,
 	char out[REAP_SHA256_HEX])
 {
@@ -142,7 +142,7 @@ static int get_digest(const struct yaml *y, const struct reap_node *map, const c
 	return rc;
 }
 
-/* A figure that follows from others, where the file has it. */
+/* Check a figure that follows from others, where the file has it. */
 static int same_as(const struct yaml *y, const struct reap_node *map, const char *key, double is,
 	double tolerance)
 {
@@ -202,7 +202,7 @@ static int get_history(const struct yaml *y, struct reap_header *h)
 	return rc;
 }
 
-/* What most models have not is said of those that have it. */
+/* Features that most models lack are named only for models that have them. */
 static int get_model_more(const struct yaml *y, struct reap_model_id *m)
 {
 	uint64_t dense = 0, free_gates = 0;
@@ -367,7 +367,7 @@ static int get_meta(const struct yaml *y, struct reap_scores *s)
 
 /* ---- reading: the scores ---- */
 
-/* What files say beside the sums of an expert, and follows from them. */
+/* Check what files say beside the sums of an expert and what follows from these. */
 static int check_eaft(const struct yaml *y, const struct reap_node *map,
 	const struct reap_scores *s, size_t cell)
 {
@@ -558,7 +558,7 @@ static int get_ranking(const struct yaml *y, struct reap_scores *s)
 	return REAP_OK;
 }
 
-/* The file's own digest, which it may be without. */
+/* Check the file's own digest, which it may lack. */
 static int check_digest(const struct yaml *y, const struct reap_header *h,
 	const struct reap_scores *s)
 {

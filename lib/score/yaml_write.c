@@ -75,9 +75,8 @@ static void put_word(FILE *f, const msgpack_object *o)
 		fputs("null", f);
 }
 
-/* A word of a command line.  Where it is, or what it names with = is, an absolute path, only
- * the path's last component: scores are published, the machine is not.  False: out of
- * memory. */
+/* A word of a command line.  Of an absolute path, alone or behind a =, only the last component is
+ * written: scores are published, the machine is not.  False: out of memory. */
 static bool put_argument(FILE *f, const msgpack_object *o)
 {
 	char *word, *value;

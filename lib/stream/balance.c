@@ -27,8 +27,8 @@ static int at_most(const struct place *p, const char *what, double v, const char
 		p->b->name, p->layer, p->expert, p->b->pack, what, v, limit, max);
 }
 
-/* Of g in [0,1] and n >= 0; inequalities of Cauchy and Schwarz are taken of squares' roots,
- * which do not overflow. */
+/* Check what holds for g in [0,1] and n >= 0.  The inequalities of Cauchy and Schwarz are checked
+ * with square roots, which do not overflow. */
 static int check_moments(const struct place *p, const struct reap_sums *s)
 {
 	double count = (double)s->count;
@@ -94,7 +94,8 @@ static int unequal(const struct reap_balance *b, uint32_t layer, const char *wha
 		b->name, layer, b->pack, what, v, want);
 }
 
-/* Every token chose top_k experts, and its gates sum to 1 unless they need not. */
+/* Every token must have chosen top_k experts, and its gates must sum to 1 unless the model has
+ * free gates. */
 static int check_layer(const struct reap_balance *b, const struct reap_sums *s, uint32_t layer,
 	uint64_t *choices, struct reap_err *e)
 {

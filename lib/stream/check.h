@@ -18,11 +18,11 @@ struct reap_array {
 	uint64_t count;      /* elements */
 };
 
-/* Is o one, with as many bytes as its shape asks for? */
+/* Is o a numeric array, with as many bytes as its shape asks for? */
 bool reap_as_array(const msgpack_object *o, struct reap_array *a);
 
-/* The array that records of a type have under a key: JSON does not say which list is
- * one, nor of what dtype. */
+/* The array that records of a type have under a key: JSON does not say which list is an array,
+ * nor of what dtype. */
 struct reap_array_field {
 	const char *type, *key;
 	enum reap_dtype dtype;
@@ -33,8 +33,8 @@ struct reap_array_field {
 /* NULL when there is none; the n bytes at key need no NUL. */
 const struct reap_array_field *reap_array_field(const char *type, const char *key, size_t n);
 
-/* What a record, a map, holds that none may hold, and the key where; NULL when there is
- * nothing. */
+/* What is wrong: something in a record (a map) that no record may hold.  `key` says where.  NULL
+ * when there is no such thing. */
 enum { REAP_FAULT_KEY = 64 };
 const char *reap_record_fault(const msgpack_object *map, const char *type,
 	char key[REAP_FAULT_KEY]);

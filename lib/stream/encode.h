@@ -9,7 +9,7 @@
 
 #include "lib/stream/stream.h"
 
-/* Take what the header line of a stream of `kind` says into h, which is empty; what it
+/* Take what the header line of a stream of `kind` says into h, which is empty; what the line
  * lacks is nil.  `name` stands in messages. */
 REAP_MUST_CHECK int reap_encode_header(const json_t *line, enum reap_kind kind,
 	struct reap_header *h, const char *name, struct reap_err *e);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which model a stream speaks of.  Knows nothing of records, so that the engine
- * can name a model without them.
+ * Which model a stream speaks of.  This knows nothing of records, so that the engine can name a
+ * model without them.
  */
 #ifndef REAP_MODEL_ID_H
 #define REAP_MODEL_ID_H
@@ -14,12 +14,12 @@
 
 struct reap_model_id {
 	char id[256];                 /* for people: ORG/NAME, or the directory's name */
-	char digest[REAP_SHA256_HEX]; /* of what it computes: lib/model/identity.h; "" when not
+	char digest[REAP_SHA256_HEX]; /* what the model computes: lib/model/identity.h; "" when not
 					 known */
 	uint32_t layers;
 	uint32_t dense; /* the first so many of them have no experts */
 	uint32_t experts, top_k;
-	bool free_gates; /* those of a token need not sum to 1 */
+	bool free_gates; /* the gates of a token need not sum to 1 */
 };
 
 /* Error that names both values unless both speak of the same model (digest,

@@ -8,7 +8,7 @@
 
 #include "lib/stream/rec_tokens.h"
 
-enum { REAP_FEW_ROWS = 100, REAP_FEW_KEPT = 100 /* of so many tokens less than one */ };
+enum { REAP_FEW_ROWS = 100, REAP_FEW_KEPT = 100 /* less than one of this many tokens */ };
 
 /* The packs of a stream as they close.  Zero-initialise. */
 struct reap_pack_list {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What msgpack packs into.  Its own callback drops the error of its allocation on the
- * floor of the pack functions, whose results nobody can check field by field: note it.
+ * The buffer that msgpack packs into.  msgpack's own callback reports a failed allocation only
+ * through the pack functions, whose results nobody can check field by field.  This one notes it.
  */
 #ifndef REAP_PACKING_H
 #define REAP_PACKING_H

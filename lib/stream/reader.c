@@ -134,7 +134,7 @@ static struct reap_rec as_rec(const struct reap_reader *r, const uint8_t *raw, s
 		.len = len};
 }
 
-/* What most models have not is said of those that have it. */
+/* Features that most models lack are named only for models that have them. */
 static int parse_model_more(const struct reap_rec *rec, const msgpack_object *o,
 	struct reap_model_id *m, struct reap_err *e)
 {
@@ -192,7 +192,7 @@ static int parse_recipe(const struct reap_rec *rec, struct reap_header *h, struc
 	return reap_rec_digest(rec, o, "digest", 64, false, h->recipe_digest, e);
 }
 
-/* Of traces only, and not of those that were encoded from lines without it. */
+/* Only traces have it, but not those that were encoded from lines without it. */
 static int parse_backend(const struct reap_rec *rec, struct reap_header *h, struct reap_err *e)
 {
 	if (reap_rec_find(rec, NULL, "backend") == NULL)
@@ -303,7 +303,8 @@ static int read_header(struct reap_reader *r, enum reap_kind want)
 	int rc = next_object(r, &raw, &len);
 
 	if (rc < 0) {
-		/* The first object of something else is hardly ever a fault of record 1. */
+		/* A fault in the first object hardly ever means a bad header: most such inputs
+		 * are no stream. */
 		if (rc == REAP_ESTREAM) {
 			r->err = (struct reap_err){0};
 			return reap_fail(&r->err, REAP_ESTREAM,

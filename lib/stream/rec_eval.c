@@ -123,7 +123,7 @@ static int check_tokens(const struct reap_rec *rec, const struct reap_eval_token
 		if (!(t->entropy[i] >= 0 && t->entropy[i] <= 1))
 			return reap_rec_fail(rec, "entropy", e, "element %u: %g is not within 0..1",
 				i, (double)t->entropy[i]);
-		/* What has more than half of the probability is on top. */
+		/* A token with more than half of the probability must be the argmax. */
 		if (t->best[i] > INT32_MAX || (t->nll[i] < 0.69F && t->best[i] != t->ids[i]))
 			return reap_rec_fail(rec, "best", e,
 				"element %u: %u, where token %u has -ln p %g", i, t->best[i],

@@ -92,7 +92,7 @@ static int get_meta(const struct reap_rec *rec, const struct reap_model_id *m, s
 		return reap_rec_fail(rec, "order", e, "'%s' is neither ascending nor rank",
 			p->order);
 	rc = reap_rec_f64(rec, NULL, "keep_frac", &p->keep_frac, e);
-	/* Rounded, and up to a multiple or down to the last one. */
+	/* keep_n is the share, rounded, then moved up to a multiple, or down to the last one. */
 	if (rc == REAP_OK && p->keep_frac != 0 &&
 		!(p->keep_frac > 0 && p->keep_frac <= 1 &&
 			fabs(p->keep_frac * m->experts - keep_n) < 1 + p->multiple_of))

@@ -3,9 +3,10 @@
  * kind `plan`: which experts stay.
  *
  *   meta:  keep_n, scores_sha256 (of the scores that it was cut from, see
- *          rec_scores.h; "": of none), method (ranking method, e.g. "eaft_sum"), order
- * ("ascending", "rank"), label (variant name, e.g. "keep24of32_k75_eaft_sum"), core_pos,
- *          core_count, multiple_of, keep_frac (requested; 0 when keep_n was given)
+ *          rec_scores.h; "": of none), method (ranking method, e.g. "eaft_sum"),
+ *          order ("ascending", "rank"), label (variant name, e.g.
+ *          "keep24of32_k75_eaft_sum"), core_pos, core_count, multiple_of,
+ *          keep_frac (requested; 0 when keep_n was given)
  *   layer: layer (in order, all that have experts), keep u32[keep_n] (old expert
  *          ids in their new order, distinct), kept_mass (share of the layer's
  *          score mass that stays, in [0,1]; 1 in a plan made of no scores)
@@ -18,7 +19,7 @@
 
 struct reap_plan {
 	uint32_t layers, experts, keep_n;
-	uint32_t dense; /* layers without experts, the first ones: nothing is said of them */
+	uint32_t dense; /* the first so many layers have no experts: nothing is said of them */
 	char scores_sha256[REAP_SHA256_HEX];
 	char method[32], order[16], label[128];
 	uint32_t core_pos, core_count, multiple_of;

@@ -40,7 +40,7 @@ struct reap_thresholds {
 	uint64_t region[REAP_REGIONS];
 };
 
-/* Of one layer and expert. */
+/* The sums of one layer and expert. */
 struct reap_sums {
 	uint64_t count;
 	double g, n, n2, gn, gn2, max_n;
@@ -57,12 +57,12 @@ struct reap_taken {
 };
 uint64_t reap_taken_count(const struct reap_taken *t);
 
-/* Counts stay exact as doubles, and the sum of many streams' fits. */
+/* Such counts are exact as doubles, and the sum over many streams fits. */
 #define REAP_MAX_COUNT ((uint64_t)1 << 53)
 
 struct reap_saliency {
 	uint32_t layers, experts;
-	uint32_t dense; /* layers without experts, the first ones: all is 0 there */
+	uint32_t dense; /* the first so many layers have no experts: all is 0 there */
 	uint32_t sets;  /* at least 1 */
 	struct reap_thresholds thresholds;
 	uint32_t sources;             /* at least 1 in a stream */
@@ -92,7 +92,7 @@ REAP_MUST_CHECK int reap_put_saliency(struct reap_writer *w, const struct reap_s
 REAP_MUST_CHECK int reap_get_saliency(struct reap_reader *r, struct reap_saliency *s,
 	struct reap_err *e);
 
-/* Can so many blocks hold the tokens?  Each has one at most that is not scored, at
+/* Can so many blocks hold the tokens?  A block has at most one token that is not scored, at
  * position 0.  REAP_ESTREAM, with `name` of the stream. */
 REAP_MUST_CHECK int reap_thresholds_fit(const struct reap_thresholds *t, uint64_t blocks,
 	const char *name, struct reap_err *e);

@@ -43,7 +43,7 @@ int reap_scores_make_sources(struct reap_scores *s, uint32_t n, struct reap_err 
 	return REAP_OK;
 }
 
-/* One number more.  NaN, which says that there is none, has many forms: one is taken. */
+/* Feed one number.  NaN, which says that there is no number, has many forms; all are fed as one. */
 static void hash_f64(struct reap_sha256 *h, double v)
 {
 	v = isnan(v) ? (double)NAN : v;

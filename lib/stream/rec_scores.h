@@ -39,7 +39,7 @@ struct reap_scored {
 
 struct reap_scores {
 	uint32_t layers, experts;
-	uint32_t dense; /* layers without experts, the first ones: all is 0 there */
+	uint32_t dense; /* the first so many layers have no experts: all is 0 there */
 	char method[32], definition[256], pack[REAP_PACK_NAME];
 	double weights[REAP_REGIONS];
 	uint64_t seed;
@@ -65,8 +65,8 @@ int64_t reap_scores_misranked(const struct reap_scores *s);
 /* Room for n sources, all zero. */
 REAP_MUST_CHECK int reap_scores_make_sources(struct reap_scores *s, uint32_t n, struct reap_err *e);
 
-/* SHA-256 of all that scores say of themselves, and their header of model and precision, in
- * whatever form they are kept: plans name by it the scores that they were made from. */
+/* SHA-256 of all that scores say, and of the model and precision in their header.  It is the same
+ * in whatever form they are kept.  Plans name by it the scores that they were made from. */
 REAP_MUST_CHECK int reap_scores_digest(const struct reap_scores *s, const struct reap_header *of,
 	char hex[REAP_SHA256_HEX], struct reap_err *e);
 

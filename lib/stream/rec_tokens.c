@@ -60,7 +60,7 @@ void reap_put_parts(msgpack_packer *pk, const struct reap_parts *p)
 	reap_put_array(pk, "starts", REAP_U32, 1, &n, p->start);
 }
 
-/* Copy little-endian numbers of the stream; only u32 needs turning elsewhere. */
+/* Copy little-endian numbers of the stream; only u32 would need another byte order elsewhere. */
 static void copy_u32(uint32_t *dst, const uint8_t *src, size_t n)
 {
 	for (size_t i = 0; i < n; i++, src += 4)

@@ -45,7 +45,7 @@ const char *reap_channel_name(enum reap_channel c);
 bool reap_split_known(const char *split);
 
 /* Which rows a block was made of, in its order.  A row's number is a hash of its text:
- * equal rows have the same one, in every pack, and two others hardly ever. */
+ * equal rows have the same number, in every pack, and different rows hardly ever have. */
 struct reap_parts {
 	uint32_t n;            /* 0: not known */
 	const uint32_t *row;   /* (n) */
@@ -68,7 +68,7 @@ struct reap_block {
 enum reap_skip {
 	REAP_SKIP_NO_TEXT,    /* no text in it, or nothing but white space */
 	REAP_SKIP_BAD,        /* not a row at all, and the user said to go on */
-	REAP_SKIP_OTHER_PART, /* held out, or not */
+	REAP_SKIP_OTHER_PART, /* of the part, calibration or evaluation, that is not wanted */
 	REAP_SKIP_NOT_SAMPLED,
 	REAP_SKIP_COUNT
 };
@@ -78,7 +78,7 @@ struct reap_pack_info {
 	char pack[128];
 	uint32_t seq_len;
 	uint64_t blocks, tokens, kept;
-	uint64_t rows_seen; /* tokenized; with the skipped ones they are the rows read */
+	uint64_t rows_seen; /* rows tokenized; with the skipped ones they are the rows read */
 	uint64_t rows_kept; /* of these, with a token kept */
 	uint64_t skipped[REAP_SKIP_COUNT];
 	uint64_t completions; /* of rows_seen, those that begin within an assistant's message */

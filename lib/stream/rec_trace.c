@@ -179,7 +179,7 @@ static int check_outcome(const struct reap_rec *rec, const struct reap_outcome *
 	for (uint32_t i = 0; i < o->n; i++) {
 		float lp = o->logp[i], h = o->entropy[i];
 
-		/* What is likelier than all others together was on top. */
+		/* A token that is likelier than all others together must be the argmax. */
 		if (lp > -0.69F && o->top1[i] != 1)
 			return reap_rec_fail(rec, "top1", e,
 				"%u at position %u, with a probability above"

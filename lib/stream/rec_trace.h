@@ -49,7 +49,7 @@ struct reap_outcome {
 	const float *entropy;      /* (n) */
 	const uint8_t *top1;       /* (n) */
 	const uint32_t *best; /* (n) ids of the largest logits, from the engine; in no record */
-	uint64_t outliers;    /* from the engine, and of all layers that no route tells of */
+	uint64_t outliers; /* of lm_head; and, from the engine, of layers that no route tells of */
 };
 
 REAP_MUST_CHECK int reap_put_route(struct reap_writer *w, const struct reap_route *r,

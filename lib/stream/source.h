@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a stream was made from: the identity of a token stream, and the book that
- * finds it while the blocks pass and holds the pack records to it.
+ * What a stream was made from: the identity of a token stream, and the book that computes it
+ * while the blocks pass and checks the pack records.
  */
 #ifndef REAP_SOURCE_H
 #define REAP_SOURCE_H

@@ -45,7 +45,7 @@ struct reap_header {
 	char recipe_name[256];
 	char recipe_digest[65];
 	char backend[64]; /* of a trace: the arithmetic it was made with; else "" */
-	bool coarse;      /* it was made from what had inputs of experts in 8 bits */
+	bool coarse; /* the inputs of experts were in 8 bits, here or in what this was made from */
 	uint8_t *history; /* the msgpack of each entry, one after the other; owned */
 	size_t history_len;
 	uint32_t history_count;
@@ -91,7 +91,7 @@ struct reap_rec {
 	size_t len;
 };
 
-/* Does a file that begins with these bytes want to be a stream? */
+/* Is a file that begins with these bytes meant to be a stream? */
 bool reap_stream_begins(const char *p, size_t n);
 
 /* Read and check the header.  `name` stands in messages ("standard input").
@@ -102,11 +102,11 @@ REAP_MUST_CHECK int reap_reader_open(struct reap_reader **r, int fd, const char 
 void reap_reader_close(struct reap_reader *r); /* NULL allowed */
 const struct reap_header *reap_reader_header(const struct reap_reader *r);
 
-/* Error when the header names no model, for a kind that is of one. */
+/* Error when the header names no model; for readers of a kind that must have one. */
 REAP_MUST_CHECK int reap_reader_of_model(const struct reap_reader *r, struct reap_err *e);
 const char *reap_reader_name(const struct reap_reader *r);
 
-/* The header as it stands there, as a record; borrowed until the first reap_read(). */
+/* The header as it stands in the stream, as a record; borrowed until the first reap_read(). */
 const struct reap_rec *reap_reader_head(const struct reap_reader *r);
 
 /* 1: *rec is a record.  0: the end record came, its counts and CRC agree and
@@ -123,12 +123,12 @@ struct reap_end {
 	uint32_t crc32c;         /* of them */
 };
 
-/* Take it from the end of the file `fd`, which is a stream, without reading the
- * rest: what it says is believed. */
+/* Take the end record from the end of the file `fd`, which is a stream, without reading the rest:
+ * what the record says is believed. */
 REAP_MUST_CHECK int reap_read_end(struct reap_end *end, int fd, const char *name,
 	struct reap_err *e);
 
-/* Take all from a header that is a record, of the wished kind. */
+/* Decode a header that is given as a record, of the wished kind. */
 REAP_MUST_CHECK int reap_header_parse(const struct reap_rec *rec, enum reap_kind kind,
 	struct reap_header *h, struct reap_err *e);
 
@@ -188,7 +188,7 @@ REAP_MUST_CHECK int reap_writer_open(struct reap_writer **w, int fd, const char 
 	const struct reap_header *h, struct reap_err *e);
 
 /* A record {t: type, ...}: begin, pack each field with reap_put_* (or the packer itself
- * for anything else), end, which counts them. */
+ * for anything else), end, which counts the fields. */
 msgpack_packer *reap_record_begin(struct reap_writer *w, const char *type);
 REAP_MUST_CHECK int reap_record_end(struct reap_writer *w, struct reap_err *e);
 

@@ -23,7 +23,7 @@ static int hash(void *h, const char *p, size_t n)
 	return 0;
 }
 
-/* All of a map but what has this key; of maps in it, all but their `id`. */
+/* Pack all of a map but the member with this key; of maps in it, all but their `id`. */
 static void add_map(msgpack_packer *pk, const msgpack_object *map, const char *but)
 {
 	for (uint32_t i = 0; i < map->via.map.size; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What identifies a stream that lies in a file: all that it says, but how it came about
- * (the history) and how its model's directory is called.
+ * What identifies a stream in a file: all that it says, except how it came about (the history)
+ * and what its model's directory is called.
  */
 #ifndef REAP_STREAM_ID_H
 #define REAP_STREAM_ID_H
@@ -12,10 +12,10 @@
 /* Two digests and what joins them. */
 enum { REAP_STREAM_ID = 2 * REAP_SHA256_HEX };
 
-/* The SHA-256 of header and records.  Of a token stream two, joined by `-`: of its data,
- * which are the blocks and what an eval repeats of the pack records, and of the rest.  A
- * trace or an eval, which may be large, is not read: CRC-32C and length, as its end record
- * has them, history and all.  `r` has read the header of the file `fd`. */
+/* The SHA-256 of header and records.  A token stream has two, joined by `-`: one of its data (the
+ * blocks, and what an eval repeats of the pack records), and one of the rest.  A trace or an eval
+ * may be large, so it is not read: its identity is the CRC-32C and the length that its end record
+ * gives, which take in the history.  `r` has read the header of the file `fd`. */
 REAP_MUST_CHECK int reap_stream_id(struct reap_reader *r, int fd, char id[REAP_STREAM_ID],
 	struct reap_err *e);
 

@@ -21,12 +21,12 @@ enum reap_walk {
 	REAP_WALK_LONG,   /* longer than REAP_MAX_RECORD bytes, whatever follows */
 };
 
-/* Look at the n bytes at p.  With REAP_WALK_MORE, *len is a number of bytes,
- * larger than n, without which it cannot end. */
+/* Look at the n bytes at p.  With REAP_WALK_MORE, *len is a number of bytes, larger than n, that
+ * the object has at least. */
 enum reap_walk reap_walk(const uint8_t *p, size_t n, size_t *len);
 
-/* The same in steps, for an object that arrives in pieces: after REAP_WALK_MORE it goes
- * on, with the same bytes and more behind them, where it stopped. */
+/* The same in steps, for an object that arrives in pieces: after REAP_WALK_MORE, call again with
+ * the same bytes and more behind them; the walk goes on where it stopped. */
 struct reap_walker {
 	uint64_t left[REAP_MAX_DEPTH + 1]; /* objects still to come at each level */
 	uint64_t pos;                      /* of the first object not yet seen whole */
