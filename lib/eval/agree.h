@@ -15,12 +15,12 @@ REAP_MUST_CHECK int reap_agree_f64(const char *what, const char *a_name, double 
 REAP_MUST_CHECK int reap_agree_str(const char *what, const char *a_name, const char *a,
 	const char *b_name, const char *b, struct reap_err *e);
 
-/* The settings that change what a metric means: not shard, look, tokens and backend, but
- * whether both are coarse. */
+/* The settings that change what a metric means.  Shard, look and tokens do not count, and of the
+ * backend only whether it is coarse. */
 REAP_MUST_CHECK int reap_agree_meta(const char *a_name, const struct reap_eval_meta *a,
 	const char *b_name, const struct reap_eval_meta *b, struct reap_err *e);
 
-/* The look whose blocks there are. */
+/* The look that the blocks are of. */
 REAP_MUST_CHECK int reap_agree_look(const char *a_name, const struct reap_eval_meta *a,
 	const char *b_name, const struct reap_eval_meta *b, struct reap_err *e);
 
@@ -28,7 +28,7 @@ REAP_MUST_CHECK int reap_agree_look(const char *a_name, const struct reap_eval_m
 REAP_MUST_CHECK int reap_agree_data(const char *a_name, const struct reap_metrics *a,
 	const char *b_name, const struct reap_metrics *b, struct reap_err *e);
 
-/* The tokens of a block: those that were scored are named, by id and channel. */
+/* The tokens of a block.  If a scored token differs, the message names it by id and channel. */
 REAP_MUST_CHECK int reap_agree_tokens(const char *a_name, const struct reap_eval_tokens *a,
 	const char *b_name, const struct reap_eval_tokens *b, struct reap_err *e);
 

@@ -55,7 +55,7 @@ double reap_edges_reach(const struct reap_edge_move m[REAP_EDGE_MOVES], int side
 	for (int i = 0; i < REAP_EDGE_MOVES; i++) {
 		double *axis = &most[m[i].entropy];
 
-		/* Up it goes when the share may be less, down when it may be more. */
+		/* The threshold goes up when the share may be less, down when it may be more. */
 		if (m[i].share.known &&
 			m[i].missing <= reap_interval_reach(&m[i].share, m[i].up ? -1 : 1, times))
 			*axis = fmax(*axis, side * m[i].change);

@@ -19,12 +19,12 @@ enum { REAP_EDGE_MOVES = 8 }; /* of two models, two axes, down or up */
 
 /* One threshold, one bin lower or higher. */
 struct reap_edge_move {
-	bool right;   /* of that model */
-	bool entropy; /* of that axis, else of p */
+	bool right;   /* of the right model, else of the left */
+	bool entropy; /* of the axis of entropy, else of p */
 	bool up;
-	uint32_t below; /* the share of the model's tokens in so many first bins decides */
-	double missing; /* by how much that share would have to be other than it is */
-	double change;  /* what then becomes of dCC */
+	uint32_t below; /* the share of the model's tokens in the first `below` bins decides */
+	double missing; /* by how much that share would have to differ */
+	double change;  /* by how much dCC would change then */
 	struct reap_interval share;
 };
 
@@ -32,12 +32,12 @@ struct reap_edge_move {
 void reap_edges_find(struct reap_edge_move m[REAP_EDGE_MOVES], const struct reap_grid *g,
 	const struct reap_metrics *left, const struct reap_metrics *right, double quantile);
 
-/* Is this bin (reap_grid_bin) among them? */
+/* Is this bin (reap_grid_bin) among the first `below`? */
 bool reap_edges_holds(const struct reap_edge_move *m, const struct reap_grid *g, uint32_t bin);
 
 /* How far above (side 1) or below (-1) its value the thresholds may put dCC, with `times`
- * as many units.  Both models saw the same text, so on each axis the one counts whose
- * move changes more. */
+ * as many units.  Both models saw the same text, so on each axis only the model whose move
+ * changes more counts. */
 double reap_edges_reach(const struct reap_edge_move m[REAP_EDGE_MOVES], int side, double times);
 
 #endif

@@ -92,7 +92,7 @@ static int load_thresholds(struct reap_gates *g, const json_t *root, struct reap
 		*to[i] = NAN;
 		if ((rc = reap_json_opt_f64(t, keys[i], g->path, to[i], e)) != REAP_OK)
 			return rc;
-		/* The original takes 0, which nothing passes. */
+		/* Where one is missing, the original takes 0, which nothing passes. */
 		if (isnan(*to[i]))
 			return reap_fail(e, REAP_EFAIL, "%s: thresholds.%s: missing", g->path,
 				keys[i]);
@@ -200,10 +200,10 @@ struct outlook {
 	const struct reap_edge_move *moves;
 };
 
-/* The chance that the value of `times` as many units comes to lie where an interval that
- * ends at the distances `up` and `down` holds `limit`.  By what is known, the truth is
- * the value give or take its standard error; the units that there are stay among them,
- * so the value moves by the less the fewer are added. */
+/* The chance that the value of `times` as many units comes to lie where an interval that ends at
+ * the distances `up` and `down` holds `limit`.  By what is known, the truth is the value give or
+ * take its standard error.  The units that there are stay among the new ones, so the fewer are
+ * added, the less the value moves. */
 static double chance_to_hold(const struct outlook *o, double limit, double up, double down,
 	double times)
 {
@@ -251,7 +251,8 @@ static void ask(struct reap_check *c, const struct reap_pair_row *r, const struc
 	o->ci = reap_interval_doubted(ci);
 	o->value = c->value;
 	o->limit = c->limit;
-	/* How even the sizes of more units are is known as little as of these. */
+	/* The sizes of further units may turn out less even than those of these, by as much
+	 * again. */
 	if (o->ci.units > 0)
 		times = fmax(1,
 			fmax(REAP_PASS_UNITS / o->ci.sized * (o->ci.units / o->ci.sized),
@@ -283,15 +284,15 @@ static void ask(struct reap_check *c, const struct reap_pair_row *r, const struc
 
 /* ---- one row ---- */
 
-/* Documents of about one length are worth as many as there are of them: the few tokens that
- * they differ by are less than what one document more or less would be. */
+/* Documents of about one length are worth as many units as there are documents: the few tokens by
+ * which they differ must not cost a whole unit, hence the rounding. */
 static bool enough_of_one_size(double sized)
 {
 	return round(sized) >= REAP_PASS_UNITS;
 }
 
-/* Of what a tenth of all units do, 40 show nothing in one case of 68; and that neighbours
- * are alike is known of many units only. */
+/* When a tenth of all units do something, 40 units show none of it in one case of 68.  And it
+ * takes many units to tell whether neighbours are alike. */
 static bool enough_to_pass(const struct reap_pair_row *r, const struct reap_interval *ci)
 {
 	return r->identical ||
@@ -313,8 +314,8 @@ static void judge_difference(struct reap_check *c, const struct reap_interval *c
 		ask(c, r, ci, &o);
 }
 
-/* The value is too high by some of its noise, of which the larger floor is more than
- * enough: the interval begins below the value less the floor and ends above the value. */
+/* The value is too high by some of its noise, and the larger floor is more than that.  So the
+ * interval begins below the value less the floor and ends above the value. */
 static void judge_js2d(struct reap_check *c, const struct reap_pair_row *r)
 {
 	const struct reap_interval *ci = &r->js2d_ci;
@@ -333,7 +334,7 @@ static void judge_js2d(struct reap_check *c, const struct reap_pair_row *r)
 		ask(c, r, ci, &o);
 }
 
-/* `look`: that of the pair, which may have nothing of a row yet. */
+/* `look` is that of the pair; it may have nothing of a row yet. */
 static void judge_row(const struct reap_gates *g, const struct reap_pair_row *r, uint32_t look,
 	struct reap_judged *j)
 {
@@ -416,7 +417,7 @@ static void note_choice(const struct reap_gates *g, const struct reap_pair *p, e
 		add_note(v, "%s at %s was not evaluated: judged without it", g->primary_pack, lens);
 }
 
-/* What the intervals of a row rest on, where that is too little. */
+/* Say what the intervals of a row rest on, where that is too little. */
 static void note_units(const struct reap_pair_row *r, struct reap_verdict *v)
 {
 	const struct reap_interval *ci[] = {&r->d_ppl_ci, &r->d_cc_ci, &r->d_mean_p_ci,

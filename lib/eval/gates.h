@@ -22,8 +22,8 @@
 enum {
 	REAP_GATES_SEQ_LENS = 16,
 	REAP_GATES_NOTES = 16,
-	REAP_PASS_UNITS = 40,       /* so many of one size must the units be worth */
-	REAP_PASS_INDEPENDENT = 16, /* and so many that do not follow their neighbours */
+	REAP_PASS_UNITS = 40,       /* a PASS needs units that are worth this many of one size, */
+	REAP_PASS_INDEPENDENT = 16, /* and this many independent ones */
 };
 
 struct reap_gates {
@@ -41,7 +41,7 @@ struct reap_gates {
  * be there and unknown keys are errors. */
 REAP_MUST_CHECK int reap_gates_load(struct reap_gates *g, const char *path, struct reap_err *e);
 
-/* max_abs_delta_ppl and max_rel_delta_ppl by the rule, for a base perplexity. */
+/* The limit of |d_ppl| by the rule, for a base perplexity. */
 double reap_gates_ppl_limit(const struct reap_gates *g, double base_ppl);
 
 enum reap_outcome_code { REAP_PASS, REAP_FAIL, REAP_UNDECIDED };
@@ -58,9 +58,9 @@ struct reap_check {
 	double limit;
 	bool value_ok; /* |value| <= limit: the original's answer */
 	enum reap_outcome_code code;
-	/* When undecided: how many more tokens (scored, and in such blocks) decide it
-	 * nine times in ten, by what is known of the difference and its spread; 0 when
-	 * no number would, because it lies on the limit and nothing moves it. */
+	/* When undecided: how many more scored tokens, and blocks like these, decide it nine
+	 * times in ten, judged by the difference and its spread as known so far.  0 when no
+	 * number would, because the difference lies on the limit and nothing moves it. */
 	uint64_t more_tokens, more_blocks;
 };
 
@@ -80,9 +80,8 @@ struct reap_verdict {
 	uint32_t notes;
 };
 
-/* Judge the rows of the primary pack at the primary sequence lengths; without
- * such rows all rows of the primary pack, without those all rows (a note says
- * so). */
+/* Judge the rows of the primary pack at the primary sequence lengths.  Without such rows, judge
+ * all rows of the primary pack, and without those all rows; a note says so. */
 REAP_MUST_CHECK int reap_gates_judge(const struct reap_gates *g, const struct reap_pair *p,
 	struct reap_verdict *v, struct reap_err *e);
 void reap_verdict_free(struct reap_verdict *v); /* an all-zero one is fine */

@@ -7,9 +7,9 @@
 
 #include "lib/base/mem.h"
 
-/* The point of Student's t beyond which lies what lies beyond z of the normal law, by the
- * Cornish-Fisher expansion (Abramowitz and Stegun 26.7.5).  Of 2.5% it is right within 0.03
- * from 3 degrees of freedom on, of 0.1% within 0.1 from 7 on. */
+/* The point of Student's t beyond which lies as much as beyond z of the normal law, by the
+ * Cornish-Fisher expansion (Abramowitz and Stegun 26.7.5).  For 2.5% it is right within 0.03 from
+ * 3 degrees of freedom on, for 0.1% within 0.1 from 7 on. */
 static double student_tail(double df, double z)
 {
 	const double z2 = z * z;
@@ -30,8 +30,8 @@ double reap_interval_reach(const struct reap_interval *i, int side, double times
 {
 	double most = (i->units - 2) / sqrt(i->units - 1), g = fmax(side * i->skew, 0);
 	double m = times * i->independent, t = student_tail(fmax(m - 1, 3), i->z);
-	/* A single unit that differs is not infinitely far from all others.  More units show
-	 * the skewness that these may hide: it stays. */
+	/* The bound: one unit that differs from all others must not make s infinite.  More units
+	 * may show the skewness that these hide, so s does not shrink with `times`. */
 	double s = (g + 2 * sqrt(6 / i->sized)) / fmax(1 - g / most, 0.2);
 
 	return i->se / sqrt(times) * (t + 3 * s * (1 + 2 * t * t) / (6 * sqrt(m)));

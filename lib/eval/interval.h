@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * How sure a figure is: intervals from the units that a row of a comparison is made of, of
- * 95% or, where a verdict is looked for more than once, of more (lib/eval/spending.h).
+ * How sure a figure is: its interval, from the units that a row of a comparison is made of.
+ * Intervals are of 95%, or of more where a verdict is looked for more than once
+ * (lib/eval/spending.h).
  *
  * Tokens of a document share their text, so units (documents, or blocks where the
  * documents are not known), not tokens, are what is independent.  A figure follows
@@ -12,11 +13,11 @@
  * What the figure changes by when one unit is left out (the jackknife) gives its
  * standard error, the skewness of the units, and how alike neighbours are.
  *
- *   units of one size: (sum of sizes)^2 / sum of squares, as many as the units are worth of
- *     which some have more tokens than others (Kish 1965).
- *   independent ones: times (1 - r) / (1 + r), r the correlation of neighbours plus 1/n,
- *     which is its bias, within 0..0.9: as many as n units of an autoregression of
- *     the first order are worth.  The standard error grows accordingly.
+ *   units of one size: (sum of sizes)^2 / sum of squares: what units are worth when some have
+ *     more tokens than others (Kish 1965).
+ *   independent units: the above times (1 - r) / (1 + r), which is what n units of an
+ *     autoregression of the first order are worth.  r is the correlation of neighbours plus
+ *     1/n, which is its bias, kept within 0..0.9.  The standard error grows accordingly.
  *   the end towards which the units are skewed: t + 3 s (1 + 2 t^2) / (6 sqrt(m))
  *     standard errors away, t Student's for m - 1 degrees of freedom, m the
  *     independent units.  Johnson (1978) has 1, not 3, with the skewness s of
@@ -25,10 +26,10 @@
  *     that differs from all others has.  So s = (g + 2 sqrt(6 / n)) / (1 - g / G):
  *     two standard errors more, n being units of one size, and ever more as g nears G.
  *
- * The constants 2 and 3 were chosen so that a model that lies on the limit passes by luck in
- * at most 3.5% of runs, where nominal are 2.5%.  It takes units that are worth 40 of one size
- * (lib/eval/gates.h): of the kinds that `make coverage` makes up the worst, documents of
- * skewness 6, pass in 3% of runs then, and most kinds in less than 2%.
+ * The constants 2 and 3 were chosen so that a model that lies on the limit passes by luck in at
+ * most 3.5% of runs (nominally 2.5%).  That takes units that are worth 40 of one size
+ * (lib/eval/gates.h).  Of the kinds that `make coverage` makes up, the worst (documents of
+ * skewness 6) then pass in 3% of runs, and most in less than 2%.
  *
  * Nothing is drawn, so the same units give the same interval.
  */
@@ -48,11 +49,11 @@ enum {
 struct reap_interval {
 	bool known; /* there are enough units, and more than one matters */
 	double lo, hi;
-	double z;           /* the ends of a normal one are so many standard errors off */
+	double z;           /* a normal interval's ends are this many standard errors off */
 	double se;          /* standard error; NaN when fewer than 3 units have something */
-	double units;       /* that have something for the figure */
-	double sized;       /* as many of one size are they worth */
-	double independent; /* and as many that do not follow their neighbours */
+	double units;       /* those that have something for the figure */
+	double sized;       /* what they are worth in units of one size */
+	double independent; /* and in independent units */
 	double skew;        /* of the units; > 0: a few pull the figure up */
 };
 
@@ -70,12 +71,12 @@ REAP_MUST_CHECK int reap_intervals(const double *rows, size_t units, size_t colu
  * of the same kind would end. */
 double reap_interval_reach(const struct reap_interval *i, int side, double times);
 
-/* The same units, as little as may be known of them; each by one standard error:
+/* The interval if less were known of the units.  Each of these is worse by one standard error:
  *   neighbours are more alike than they look.  Their correlation r is higher by 1 / sqrt(n),
- *     and by the bias that it has where it is not 0, 4 r / n (Kendall 1954);
+ *     and by its bias where it is not 0, 4 r / n (Kendall 1954);
  *   units differ by more than these show.  Their skewness g is higher by sqrt(6 / n), and
- *     their variance by g sqrt(1.5 / n) of itself, what the kurtosis of a gamma law of that
- *     skewness makes of it; n units of one size. */
+ *     their variance is higher by the share g sqrt(1.5 / n), which follows from the kurtosis
+ *     of a gamma law of that skewness; n counts units of one size. */
 struct reap_interval reap_interval_doubted(const struct reap_interval *i);
 
 /* P(T <= x) for Student's t with df >= 1 degrees of freedom, to about 0.005. */

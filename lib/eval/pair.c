@@ -46,7 +46,7 @@ static int check_metas(const struct side s[SIDES], struct reap_err *e)
 	return reap_agree_look(s[RIGHT].name, s[RIGHT].meta, s[LEFT].name, s[LEFT].meta, e);
 }
 
-/* A look judges by intervals. */
+/* A look is judged by intervals, which need tokens. */
 static int check_tokens(const struct side s[SIDES], struct reap_err *e)
 {
 	for (int i = 0; i < SIDES; i++)

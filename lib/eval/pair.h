@@ -3,8 +3,8 @@
  * Two evals of the same tokens, base (left) and pruned (right), compared row by
  * row; a row is a (pack, seq_len).  Differences are right minus left.
  *
- * Most of js2d (lib/eval/js2d.h) may be noise, so the js2d that the odd and the even units
- * of one model show (the noise floor) stands beside it.
+ * Most of js2d (lib/eval/js2d.h) may be noise.  So the noise floor stands beside it: the js2d
+ * between the odd and the even units of one model.
  *
  * Intervals are over units (lib/eval/interval.h): the rows of the files, which are
  * called documents where people read it, or the blocks where an eval does not say
@@ -36,7 +36,7 @@ struct reap_pair_token {
 	uint32_t position, id;
 	uint8_t channel; /* enum reap_channel */
 	float nll_left, nll_right;
-	/* Once reap_pair_words was called, cut to fit: the text before it, and its own. */
+	/* After reap_pair_words(), cut to fit: the text before the token, and the token's own. */
 	char before[256], text[64];
 };
 
@@ -55,7 +55,7 @@ struct reap_pair_row {
 	double both_hit; /* share of tokens that both had on top */
 	double floor_left, floor_right; /* js2d of odd and even units; NaN with one unit */
 	struct reap_interval d_ppl_ci, d_cc_ci, d_cc_at_base_ci, d_mean_p_ci, d_nll_ci, agree_ci;
-	struct reap_edge_move cc_moves[REAP_EDGE_MOVES]; /* of which d_cc_ci makes allowance */
+	struct reap_edge_move cc_moves[REAP_EDGE_MOVES]; /* d_cc_ci allows for these */
 	struct reap_interval js2d_ci; /* about a value that is too high by its noise */
 	double js2d_noise; /* an estimate of that: half of the units show more of it; or NaN */
 	struct reap_pair_group channel[REAP_CHANNEL_COUNT];
@@ -68,16 +68,17 @@ struct reap_pair {
 	struct reap_model_id left_model, right_model;
 	char left_file[256], right_file[256]; /* the streams' names, cut to fit */
 	struct reap_eval_meta left_meta, right_meta;
-	uint32_t look; /* of a verdict that may stop, 1..REAP_LOOKS; 0: it is looked for once */
+	uint32_t look; /* 1..REAP_LOOKS, of a verdict that may stop early; 0: there is only one look
+			*/
 	struct reap_pair_row *rows; /* as in the streams; owned */
 	size_t count;
-	bool words; /* the worst tokens have theirs */
+	bool words; /* the worst tokens have their text */
 };
 
 /* Read both streams after their headers.  Refused, naming both values, unless
  * entropy_topk, bins, scale, quantile, packs, sequence lengths, rows_sha256,
- * blocks, looks and tokens agree; so is a single shard.  `last_look`: evals of all blocks end
- * looks that could have decided before. */
+ * blocks, looks and tokens agree; so is a single shard.  `last_look`: the evals of all blocks are
+ * the last of several looks, which could have decided before. */
 REAP_MUST_CHECK int reap_pair_read(struct reap_pair *p, struct reap_reader *left,
 	struct reap_reader *right, bool last_look, struct reap_err *e);
 /* The text of the worst tokens, from the token stream that both evals were made from. */
@@ -88,8 +89,8 @@ void reap_pair_free(struct reap_pair *p); /* an all-zero one is fine */
 /* How many tokens were scored, and how many the token stream has to score; of all rows. */
 void reap_pair_seen(const struct reap_pair *p, uint64_t *seen, uint64_t *all);
 
-/* Where none of n tokens is seen, so many in n may still be: by the rule of three 3 at 95%,
- * and accordingly more where intervals are wider (struct reap_interval). */
+/* When something is seen in none of n tokens, this many in n may still have it: 3 at 95% (the
+ * rule of three), and accordingly more where intervals are wider (struct reap_interval). */
 double reap_pair_rare(double z);
 
 /* First position of bucket i, and one past its last. */

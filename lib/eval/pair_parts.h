@@ -32,7 +32,7 @@ enum {
 
 /* Tokens of one unit, one after the other. */
 struct reap_stretch {
-	size_t unit, end; /* end: of all tokens of the row, the first that is not its */
+	size_t unit, end; /* end: one past its last token, among all tokens of the row */
 };
 
 /* What a row needs until its metrics record comes. */
@@ -55,7 +55,7 @@ struct reap_pair_work {
 	uint32_t worst_count;
 };
 
-/* An empty one; false when out of memory, and it is to be freed then, too. */
+/* Make an empty one; false when out of memory.  Free it in either case. */
 bool reap_pair_work_init(struct reap_pair_work *w, const struct reap_grid *g, const char *pack,
 	uint32_t seq_len);
 void reap_pair_work_free(struct reap_pair_work *w);
@@ -64,14 +64,14 @@ void reap_pair_work_free(struct reap_pair_work *w);
 bool reap_pair_work_add(struct reap_pair_work *w, const struct reap_grid *g,
 	const struct reap_eval_tokens t[SIDES]);
 
-/* Add what asks for the thresholds and histograms of all tokens, once they are known. */
+/* Add the columns that need the thresholds and histograms of all tokens, once these are known. */
 void reap_pair_work_finish(struct reap_pair_work *w, const struct reap_grid *g,
 	const struct reap_pair_row *pair);
 
-/* What the metrics of both sides alone tell. */
+/* Fill in what the metrics of both sides alone tell. */
 void reap_pair_row_metrics(struct reap_pair_row *row, const struct reap_grid *g);
 
-/* What the units tell, with intervals of this z. */
+/* Fill in what the units tell, with intervals of this z. */
 REAP_MUST_CHECK int reap_pair_row_units(struct reap_pair_row *row, struct reap_pair_work *w,
 	const struct reap_grid *g, double cc_quantile, double z, struct reap_err *e);
 

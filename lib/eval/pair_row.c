@@ -96,7 +96,7 @@ double reap_pair_rare(double z)
 }
 
 /* Rates of rare tokens: where n tokens show none, or no change, there can still be a
- * few in n, which the units do not know. */
+ * few in n, which the units do not show. */
 static void widen_rate(struct reap_interval *i, double value, double n)
 {
 	i->lo = fmin(i->lo, value - reap_pair_rare(i->z) / n);

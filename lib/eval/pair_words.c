@@ -8,7 +8,7 @@
 #include "lib/eval/pair.h"
 #include "lib/text/words.h"
 
-/* The last bytes that fit, or with `head` the first, whole characters of them. */
+/* Copy the last bytes that fit, or with `head` the first ones, in whole characters. */
 static void copy_fitting(char *out, size_t size, const char *s, size_t n, bool head)
 {
 	size_t from = n < size || head ? 0 : n - (size - 1), end = n < size || !head ? n : size - 1;

@@ -154,8 +154,8 @@ bool reap_pair_work_add(struct reap_pair_work *w, const struct reap_grid *g,
 	return true;
 }
 
-/* To first order js2d moves with the histograms as the mean over a model's tokens of
- * 0.5 log(p / m) of their bins does, whose sum over both models it is. */
+/* js2d is the sum over both models of the mean over the model's tokens of 0.5 log(p / m) of their
+ * bins.  To first order it moves with the histograms as these means do. */
 void reap_pair_work_finish(struct reap_pair_work *w, const struct reap_grid *g,
 	const struct reap_pair_row *pair)
 {

@@ -84,7 +84,8 @@ int reap_recount_tokens(struct reap_recount *r, const struct reap_rec *rec,
 static int check_figures(const struct reap_recount *r, const struct reap_rec *rec,
 	const struct reap_metrics *m, struct reap_err *e)
 {
-	/* The marginals are those of hist2d already: they are formed again as they are. */
+	/* The marginals are already those of hist2d, so forming them again in place changes
+	 * nothing. */
 	struct reap_metrics is = {.kept_tokens = m->kept_tokens,
 		.top1_count = m->top1_count,
 		.sum_nll = m->sum_nll,

@@ -15,14 +15,14 @@ struct reap_recount {
 	size_t count, cap;
 };
 
-/* All zero but for meta and grid is a good beginning; give back what it holds. */
+/* A struct reap_recount begins all zero but for meta and grid.  This frees what it came to own. */
 void reap_recount_free(struct reap_recount *r);
 
 /* Decode a `tokens` record and count it. */
 REAP_MUST_CHECK int reap_recount_tokens(struct reap_recount *r, const struct reap_rec *rec,
 	struct reap_eval_tokens *t, struct reap_eval_storage *storage, struct reap_err *e);
 
-/* Decode a `metrics` record, which closes its pack, and hold it to what was counted. */
+/* Decode a `metrics` record, which closes its pack, and compare it with what was counted. */
 REAP_MUST_CHECK int reap_recount_metrics(struct reap_recount *r, const struct reap_rec *rec,
 	struct reap_metrics *m, struct reap_err *e);
 

@@ -107,7 +107,7 @@ static int hold(struct reap_scorer *s, uint64_t block, const struct reap_rec *re
 	return REAP_OK;
 }
 
-/* Pass on what is held of blocks before this one. */
+/* Pass on the records held of blocks before this one. */
 static int release(struct reap_scorer *s, uint64_t before, struct reap_err *e)
 {
 	size_t n = 0, bytes = 0;

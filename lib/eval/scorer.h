@@ -13,8 +13,8 @@ struct reap_scorer {
 	struct reap_writer *w; /* borrowed */
 	struct reap_eval_meta meta;
 	struct reap_grid grid;
-	/* Of the packs that are not closed, found by pack and seq_len: sampled rows
-	 * of several packs lie mixed in a stream.  Owned. */
+	/* Metrics of the packs that are not closed, found by pack and seq_len: sampled rows of
+	 * several packs lie mixed in a stream.  Owned. */
 	struct reap_metrics *open;
 	size_t open_count, open_cap;
 	/* columns of one `tokens` record; owned */
@@ -23,8 +23,8 @@ struct reap_scorer {
 	uint32_t *best;
 	uint8_t *channel;
 	size_t cap;
-	/* Records of an earlier run, one after the other: blocks before them are still to come;
-	 * owned. */
+	/* Records of an earlier run that wait, one after the other, because blocks before them
+	 * are still to come; owned. */
 	struct reap_held *held;
 	size_t held_count, held_cap;
 	uint8_t *held_raw;
@@ -42,10 +42,10 @@ void reap_scorer_close(struct reap_scorer *s); /* an all-zero one is fine */
 REAP_MUST_CHECK int reap_scorer_outcome(struct reap_scorer *s, const struct reap_block *b,
 	const struct reap_outcome *o, struct reap_err *e);
 
-/* The same for a block whose record an earlier run has written: `rec`, which is `t`.  It
- * must speak of the same tokens.  It is passed on when the outcome of a later block comes,
- * the pack closes, or by reap_scorer_catch_up(), which is to be called as soon as no outcome
- * of an earlier block is missing. */
+/* The same for a block whose record an earlier run has written: `rec`, which was decoded as `t`.
+ * The record must have the same tokens.  It is passed on when the outcome of a later block comes,
+ * the pack closes, or by reap_scorer_catch_up(), which is to be called as soon as no outcome of
+ * an earlier block is missing. */
 REAP_MUST_CHECK int reap_scorer_tokens(struct reap_scorer *s, const struct reap_block *b,
 	const struct reap_rec *rec, const struct reap_eval_tokens *t, struct reap_err *e);
 REAP_MUST_CHECK int reap_scorer_catch_up(struct reap_scorer *s, struct reap_err *e);

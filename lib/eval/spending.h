@@ -2,20 +2,21 @@
  *
  * How sure a verdict must be at each look of an evaluation that may stop (lib/stream/look.h).
  *
- * Who looks four times at 2.5% is lucky more often than in 2.5% of cases.  So error is spent
- * over the looks (Lan and DeMets 1983): when the share t of the blocks has been seen,
+ * Whoever looks four times at 2.5% passes by luck in more than 2.5% of cases.  So error is spent
+ * over the looks (Lan and DeMets 1983).  When the share t of the blocks has been seen,
  *
  *   0.02 (exp(2 t) - 1) / (exp(2) - 1)
  *
- * have been (the family of Hwang, Shih and DeCani 1990 with gamma = -2, between the bounds of
- * O'Brien and Fleming, which stop late, and of Pocock, which ask for many more tokens in the
- * end).  Each look is judged by an interval that errs, on either side, by what it adds: 0.00089,
- * 0.00114, 0.00335 and 0.01462.  These sum up to 2% however the looks depend on each other, so
- * nothing is assumed of that; as they share blocks, less is spent than that.  2% and not 2.5%,
- * because what an interval says is 2.5% may be 3% of few and very skewed units, or of documents
- * that are more alike than they look (lib/eval/interval.h): of the kinds that `make coverage`
- * makes up the worst two pass in 2.6% and 2.9% of 1000 runs, give or take 0.5, the others in
- * 1.8% at most.
+ * have been spent.  This is the family of Hwang, Shih and DeCani (1990) with gamma = -2, between
+ * the bounds of O'Brien and Fleming, which stop late, and of Pocock, which ask for many more
+ * tokens in the end.  Each look is judged by an interval that errs, on either side, by what the
+ * look adds: 0.00089, 0.00114, 0.00335 and 0.01462.  These sum up to 2% however the looks depend
+ * on each other, so nothing is assumed of that; as looks share blocks, less than 2% is spent.
+ *
+ * It is 2% and not 2.5% because what an interval calls 2.5% may be 3% for few and very skewed
+ * units, or for documents that are more alike than they look (lib/eval/interval.h).  Of the kinds
+ * that `make coverage` makes up, the worst two pass in 2.6% and 2.9% of 1000 runs, give or take
+ * 0.5, the others in 1.8% at most.
  */
 #ifndef REAP_SPENDING_H
 #define REAP_SPENDING_H

@@ -74,7 +74,7 @@ static double percent(const struct reap_pair *p)
 	return 100 * reap_spending_level(p->look);
 }
 
-/* What a verdict that may stop has seen, or nothing; between two texts. */
+/* Print between two texts what a verdict that may stop has seen; nothing for any other. */
 static void print_look(FILE *f, const struct reap_pair *p, const char *before, const char *after)
 {
 	uint64_t seen, all;
@@ -86,7 +86,7 @@ static void print_look(FILE *f, const struct reap_pair *p, const char *before, c
 		p->look, REAP_LOOKS, grouped(seen).s, grouped(all).s, percent(p), after);
 }
 
-/* What must still be said about an undecided figure of a row, or nothing. */
+/* Print what must still be said about an undecided figure of a row, or nothing. */
 static void print_need(FILE *f, const struct reap_check *c, const struct reap_pair_row *r)
 {
 	if (c->code != REAP_UNDECIDED)

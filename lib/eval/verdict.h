@@ -2,8 +2,8 @@
  *
  * A comparison and its verdict as text for people, as markdown and as JSON.  The
  * markdown begins with the original's pair summary, to the digit, so that old
- * and new reports compare line by line; what it did not have follows after it.
- * Errors of the stream are left for the caller to find with ferror().
+ * and new reports compare line by line; what the original did not have follows.  Errors of the
+ * stream are left for the caller to find with ferror().
  */
 #ifndef REAP_VERDICT_H
 #define REAP_VERDICT_H

@@ -11,7 +11,7 @@
 #include "lib/eval/spending.h"
 #include "lib/eval/verdict.h"
 
-/* The object with a member more, which it takes, or with those of another. */
+/* Give the object a member more, which it takes, or those of another object. */
 static json_t *with(json_t *o, const char *key, json_t *v)
 {
 	if (json_object_set_new(o, key, v) == 0)
