@@ -23,8 +23,8 @@ static size_t stem(const char *name)
 		: 0;
 }
 
-/* A word of reap-run as a target could not be run; a name that begins with a dot is no
- * folder, one above all, or that of the store. */
+/* A target with the name of a word of reap-run could not be run.  A name that begins with a dot
+ * could mean the folder of all targets, the one above it, or the store. */
 static int check_name(const struct reap_target *t, struct reap_err *e)
 {
 	bool bad = t->name[0] == '.' || t->name[0] == '\0',
@@ -42,7 +42,7 @@ static int check_name(const struct reap_target *t, struct reap_err *e)
 		     : REAP_OK;
 }
 
-/* An inherited `target` is its parent's. */
+/* An inherited `target` names the parent, so it does not count. */
 static char *name_of(const struct reap_node *root, const char *file)
 {
 	const struct reap_node *target = reap_node_find(root, "target");

@@ -11,17 +11,17 @@ struct reap_target {
 	char *name; /* the recipe's own `target`, else its file's name without .yaml or .yml */
 	char *file;
 	enum reap_recipe_kind kind;
-	struct reap_err why; /* if the recipe cannot be read: why, and no name */
+	struct reap_err why; /* why the recipe cannot be read; it has no name then */
 };
 
-/* The target of one recipe.  An error: it is wrong, only there to be extended, or has a name
- * that means something else. */
+/* The target of one recipe.  Error when the recipe is wrong, is only there to be extended, or has
+ * a name that means something else. */
 REAP_MUST_CHECK int reap_target_read(const char *file, const char *shipped, struct reap_target *t,
 	struct reap_err *e);
 void reap_target_free(struct reap_target *t);
 
-/* Those of all recipes (*.yaml, *.yml) of a folder, by the names of the files.  What others extend
- * is left out. */
+/* The targets of all recipes (*.yaml, *.yml) of a folder, by the names of the files.  Recipes
+ * that others extend are left out. */
 struct reap_catalogue {
 	struct reap_target *target;
 	size_t n, cap;
@@ -30,11 +30,11 @@ REAP_MUST_CHECK int reap_catalogue_read(const char *dir, const char *shipped,
 	struct reap_catalogue *c, struct reap_err *e);
 void reap_catalogue_free(struct reap_catalogue *c);
 
-/* The only one of that name, *found; NULL: there is none. */
+/* *found is the only target of that name; NULL: there is none. */
 REAP_MUST_CHECK int reap_catalogue_find(const struct reap_catalogue *c, const char *name,
 	const struct reap_target **found, struct reap_err *e);
 
-/* Of all names in n catalogues and of what reap-run knows besides, the nearest. */
+/* The nearest of all names in n catalogues and of the other words that reap-run knows. */
 const char *reap_catalogue_near(const struct reap_catalogue *c, size_t n, const char *name);
 
 #endif

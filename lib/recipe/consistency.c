@@ -197,7 +197,8 @@ static bool is_true(const struct reap_node *root, const char *path)
 	return n != NULL && n->kind == REAP_NODE_BOOL && n->boolean;
 }
 
-/* A criterion that weighs tokens by their regions, of which there are none without a rule. */
+/* A criterion that weighs tokens by their regions needs a rule: without one there are no
+ * regions. */
 static int check_regions(const struct reap_node *root, struct reap_err *e)
 {
 	const struct reap_node *rule = reap_node_at(root, "scoring.region_rule");
@@ -213,7 +214,7 @@ static int check_regions(const struct reap_node *root, struct reap_err *e)
 		: REAP_OK;
 }
 
-/* What a tool could say only when the model has been run. */
+/* Say here what a tool could say only after the model was run. */
 static int check_stages(const struct reap_node *root, bool rows, struct reap_err *e)
 {
 	static const char *const core[] = {"selection_constraints.core_experts.core_pos_top_m",

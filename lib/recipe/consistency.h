@@ -14,16 +14,16 @@
 REAP_MUST_CHECK int reap_recipe_check_consistency(const struct reap_node *root, unsigned kind,
 	struct reap_err *e);
 
-/* Figures that have two places in some of the recipes that this system follows: pipelines
- * read one of them.  Where both are given they are one figure. */
+/* Figures that have two places in some of the recipes that this system follows.  Pipelines read
+ * one of the places.  Where both are given, they must be the same. */
 struct reap_recipe_twin {
 	const char *other, *read;
 };
 extern const struct reap_recipe_twin reap_recipe_twins[];
 extern const size_t reap_recipe_twin_count;
 
-/* What stands at `read`, else at the first of its other places that has it, *where; NULL:
- * it is not given. */
+/* The figure at `read`, else at the first of its other places that has it; *where is the place.
+ * NULL: the figure is not given. */
 const struct reap_node *reap_recipe_twin(const struct reap_node *root, const char *read,
 	const char **where);
 

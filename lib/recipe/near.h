@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * What was meant by a word that nobody knows.
+ * Guess what was meant by a word that nobody knows.
  */
 #ifndef REAP_NEAR_H
 #define REAP_NEAR_H
 
 #include <stddef.h>
 
-/* Edits (insert, delete, replace) that make b of a; REAP_FAR when one of them is too long for
- * a key or a target. */
+/* How many edits (insert, delete, replace) turn a into b; REAP_FAR when a or b is too long for a
+ * key or a target. */
 enum { REAP_FAR = 64 };
 unsigned reap_edits(const char *a, const char *b, size_t b_len);
 
-/* The nearer of a and b to the word, of two that are as near that of its length; else b. */
+/* Which of a and b is nearer to the word.  If both are as near: the one of its length, else b. */
 const char *reap_nearer(const char *word, const char *a, const char *b);
 
 #endif

@@ -27,12 +27,12 @@ const char *reap_recipe_kind_name(enum reap_recipe_kind kind);
 
 /* Read a recipe and everything it extends (relative to the file that says so, else
  * in the folder `shipped`, which may be NULL), merged: parents from left to right, then the file
- * itself; `extends` is gone from the result.  A file that extends itself over others is an error
- * that names the chain.  Not yet checked against the schema. */
+ * itself; `extends` is gone from the result.  A file that extends itself through others is an
+ * error that names the chain.  The result is not yet checked against the schema. */
 REAP_MUST_CHECK int reap_recipe_load(const char *path, const char *shipped, struct reap_node **root,
 	struct reap_err *e);
 
-/* The same of the `len` bytes that were read from `path`. */
+/* The same for the `len` bytes that were read from `path`. */
 REAP_MUST_CHECK int reap_recipe_parse(const char *text, size_t len, const char *path,
 	const char *shipped, struct reap_node **root, struct reap_err *e);
 
@@ -46,9 +46,10 @@ REAP_MUST_CHECK int reap_recipe_check(struct reap_node *root, const char *name, 
 /* YAML that every reader of YAML 1.1 or 1.2 reads alike. */
 void reap_node_print_yaml(const struct reap_node *n, FILE *f);
 
-/* For scripts: per scalar its dotted path, its value (nothing for null) and its place,
- * FILE:LINE, each ended by NUL.  A list of N elements is PATH.count, N, and PATH.0 to
- * PATH.N-1.  A figure that has two places (consistency.h) is at the one that is read. */
+/* For scripts.  Each scalar is its dotted path, its value (nothing for null) and its place,
+ * FILE:LINE, each of these ended by NUL.  A list of N elements is PATH.count, N, and PATH.0 to
+ * PATH.N-1.  A figure that has two places (consistency.h) is printed at the one that pipelines
+ * read. */
 void reap_node_print_words(const struct reap_node *root, FILE *f);
 
 /* Every key that a recipe may have, one a line: path, type, kinds, and `read` or

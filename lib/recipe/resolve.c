@@ -102,7 +102,7 @@ static int add_parent(const struct reap_node *ref, const struct chain *here, str
 		return reap_fail_memory(e, here->path);
 	if (stat(path, &st) != 0)
 		rc = reap_fail_errno(e, "%s:%u: extends: %s", ref->file, ref->line, path);
-	else if (!S_ISREG(st.st_mode)) /* A FIFO would be waited for. */
+	else if (!S_ISREG(st.st_mode)) /* Opening a FIFO would wait for a writer. */
 		rc = reap_fail(e, REAP_EFAIL, "%s:%u: extends: %s: not a regular file", ref->file,
 			ref->line, path);
 	else

@@ -28,8 +28,8 @@ enum reap_rule_type {
 	REAP_RULE_ANY,    /* not looked into: what other programs recorded */
 };
 
-/* A note is for people, or for the checks of this library: no pipeline reads it.  One that is
- * the other place of a figure (consistency.h) is read there. */
+/* A note is for people, or for the checks of this library: no pipeline reads it.  But a note may
+ * be the other place of a figure that one does read (consistency.h). */
 enum { REAP_RULE_REQUIRED = 1, REAP_RULE_NULLABLE = 2, REAP_RULE_NOTE = 4 };
 
 struct reap_rule {

@@ -130,8 +130,8 @@ static int check_word(const struct reap_rule *r, const struct reap_node *n, cons
 	return REAP_OK;
 }
 
-/* Most names end up in a path or on a card: a line break or another control character
- * there is a mistake, whatever else is none; so is what is longer than any path. */
+/* Most names end up in a path or on a card: a line break or another control character in one is a
+ * mistake, and so is a name longer than any path. */
 static int check_name(const struct reap_node *n, const char *shown, struct reap_err *e)
 {
 	if (n->kind != REAP_NODE_STR)
@@ -145,7 +145,7 @@ static int check_name(const struct reap_node *n, const char *shown, struct reap_
 		: reap_node_fail(n, shown, e, "a name of more than 4095 bytes", "");
 }
 
-/* Not a way out of the folder that it is looked for in. */
+/* Does the path stay below the folder that it is looked for in? */
 static bool stays_below(const char *path)
 {
 	if (*path == '/' || *path == '\0')

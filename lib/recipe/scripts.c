@@ -66,7 +66,7 @@ static void print_words(const struct reap_node *n, const struct way *w, FILE *f)
 	}
 }
 
-/* A figure that stands only at its other place, at the one that is read. */
+/* Print a figure that stands only at its other place at the place that is read. */
 static void print_twins(const struct reap_node *root, FILE *f)
 {
 	for (size_t i = 0; i < reap_recipe_twin_count; i++) {

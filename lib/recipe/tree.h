@@ -49,8 +49,8 @@ struct reap_node {
 /* "a mapping", "a list", "a number" ... for messages. */
 const char *reap_node_kind_name(enum reap_node_kind kind);
 
-/* REAP_EFAIL with "FILE:LINE: SHOWN: WHY" of a node and `detail` right behind it ("" for
- * none); `shown` is its path as the user writes it. */
+/* REAP_EFAIL with "FILE:LINE: SHOWN: WHY" about a node, and `detail` right behind it ("" for
+ * none); `shown` is the node's path as the user writes it. */
 int reap_node_fail(const struct reap_node *n, const char *shown, struct reap_err *e,
 	const char *why, const char *detail);
 
@@ -66,7 +66,7 @@ REAP_MUST_CHECK int reap_yaml_load(const char *path, struct reap_node **root, st
 
 void reap_node_free(struct reap_node *n); /* NULL allowed */
 
-/* A null node that says it stands in `file`, line `line`; NULL: out of memory. */
+/* An empty node of this kind that says it stands in `file`, line `line`; NULL: out of memory. */
 struct reap_node *reap_node_new(enum reap_node_kind kind, const char *file, uint32_t line);
 
 /* Append a child (with a copy of `key` when n is a mapping).  n owns the child

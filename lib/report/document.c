@@ -47,7 +47,7 @@ int reap_report_same_model(const json_t *verdict, const char *side, const char *
 		strcmp(side, "left") == 0 ? "base" : "pruned model", its != NULL ? its : "none");
 }
 
-/* A stream, by its header. */
+/* Check a stream, by its header. */
 static int check_stream(const json_t *verdict, const char *side, const char *path,
 	struct reap_err *e)
 {
@@ -66,8 +66,8 @@ static int check_stream(const json_t *verdict, const char *side, const char *pat
 	return rc;
 }
 
-/* All is of the two models of the verdict: what it says must not stand beside a picture of
- * another. */
+/* All inputs must be of the two models of the verdict: its words must not stand beside a picture
+ * of another model. */
 static int check_models(const struct reap_report_inputs *in, const json_t *verdict,
 	struct reap_err *e)
 {

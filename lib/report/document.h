@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a report shows, as one JSON document: everything that the page and its
- * figures need, and nothing that they have to work out.  reap-report(1) describes
- * its members.
+ * figures need, and nothing is left for them to work out.  reap-report(1) describes its members.
  */
 #ifndef REAP_DOCUMENT_H
 #define REAP_DOCUMENT_H
@@ -14,8 +13,8 @@
 
 enum { REAP_REPORT_HALVES = 2, REAP_REPORT_CUTS = 256 };
 
-/* Paths; NULL where there is none, and what is made from it is then missing in the
- * document.  `verdict`, `base` and `pruned` go together. */
+/* Paths.  Where one is NULL, what is made from it is missing in the document.  `verdict`, `base`
+ * and `pruned` go together. */
 struct reap_report_inputs {
 	const char *verdict;       /* JSON of reap-gate */
 	const char *base, *pruned; /* the two evals that it judged */
@@ -28,7 +27,7 @@ struct reap_report_inputs {
 	size_t n_half;
 	struct {
 		const char *plan, *verdict;
-	} cut[REAP_REPORT_CUTS]; /* others of the same scores that were measured */
+	} cut[REAP_REPORT_CUTS]; /* other cuts of the same scores that were measured */
 	size_t n_cut;
 };
 

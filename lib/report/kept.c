@@ -68,9 +68,9 @@ static json_t *layers_of(const struct reap_scores *s, const struct reap_plan *p)
 	return layers;
 }
 
-/* Rank the sums by a criterion, cut as many as the plan, and say how many of the
- * plan's experts stay: the mean over layers, and the layer that differs most.
- * Criteria whose sums are not there say nothing. */
+/* Rank the sums by a criterion, keep as many experts as the plan, and say how many of the plan's
+ * experts stay: the mean over layers, and the layer that differs most.  Criteria whose sums are
+ * not there say nothing. */
 static int overlap(json_t *list, struct reap_loaded *sums, const struct reap_criterion *c,
 	const char *name, const struct reap_plan *plan, struct reap_err *e)
 {

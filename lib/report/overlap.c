@@ -25,7 +25,7 @@ static int by_number(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Each once, ascending. */
+/* Sort the numbers, each once. */
 static void settle(struct numbers *s)
 {
 	size_t n = 0;
@@ -92,7 +92,7 @@ int reap_report_overlap(const char *calibration, const char *evaluation, uint64_
 				k++;
 		}
 		*rows = b.n;
-		/* Numbers of 32 bits: so many others have the same one. */
+		/* Numbers have 32 bits, so by chance this many different rows share one. */
 		by_chance = (double)a.n * (double)b.n / 4294967296.0;
 		if ((double)*shared <= 10 * by_chance)
 			*shared = 0;

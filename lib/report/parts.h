@@ -22,9 +22,9 @@ REAP_MUST_CHECK int reap_report_same_model(const json_t *verdict, const char *si
 /* The JSON that reap-gate wrote. */
 REAP_MUST_CHECK int reap_report_load_verdict(const char *path, json_t **out, struct reap_err *e);
 
-/* gained.c: experts, parameters in all and per token, bytes of the weights, memory to
- * run: [before, after]; of one checkpoint when the other is NULL.  They are those of the
- * verdict, if there is one. */
+/* gained.c: experts, parameters in all and per token, bytes of the weights, memory to run, each
+ * as [before, after], or of one checkpoint when the other is NULL.  If there is a verdict, the
+ * checkpoints must be those that it judged. */
 REAP_MUST_CHECK int reap_report_gained(const char *source, const char *model, const json_t *verdict,
 	json_t **out, struct reap_err *e);
 
@@ -32,12 +32,12 @@ REAP_MUST_CHECK int reap_report_gained(const char *source, const char *model, co
 REAP_MUST_CHECK int reap_report_maps(const struct reap_report_inputs *in, const char *pack,
 	uint32_t seq_len, json_t **out, struct reap_err *e);
 
-/* kept.c: scores, and how else could have been cut. */
+/* kept.c: scores, and how else they could have been cut. */
 REAP_MUST_CHECK int reap_report_kept(const struct reap_report_inputs *in, const char *pack,
 	uint32_t seq_len, json_t **out, struct reap_err *e);
 
-/* overlap.c: of the rows of the evaluation's tokens, those that are among the calibration's;
- * 0 where chance alone may make as many look so. */
+/* overlap.c: how many rows of the evaluation's tokens are among those of the calibration's; 0
+ * where chance alone may make as many look so. */
 REAP_MUST_CHECK int reap_report_overlap(const char *calibration, const char *evaluation,
 	uint64_t *rows, uint64_t *shared, struct reap_err *e);
 
