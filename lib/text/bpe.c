@@ -397,8 +397,8 @@ void reap_tokens_chars(const struct reap_tokens *t, const char *text, uint32_t *
 	size_t at = 0;
 
 	for (size_t i = 0; i < t->n; i++) {
-		/* Tokens that share characters go back, by those of one character in normal
-		 * form. */
+		/* A token that shares a character with the one before it begins before that one's
+		 * end: go back. */
 		for (; at > t->begin[i]; at--)
 			chars -= reap_utf8_begins(text[at - 1]);
 		for (; at < t->begin[i]; at++)

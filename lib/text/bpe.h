@@ -3,9 +3,9 @@
  * Byte-level BPE from a Hugging Face tokenizer.json: the ids, and where in the
  * text each token lies, are those of the `tokenizers` library.
  *
- * What the file format can say and this does not implement (normalizers but NFC,
- * dropout, prefixes and suffixes, unknown tokens, added tokens that strip or
- * match words only, ...) is refused when the file is read.
+ * What the file format can say and this does not implement (normalizers other than NFC, dropout,
+ * prefixes and suffixes, unknown tokens, added tokens that strip or match words only, ...) is
+ * refused when the file is read.
  */
 #ifndef REAP_BPE_H
 #define REAP_BPE_H
@@ -35,8 +35,9 @@ const char *reap_bpe_digest(const struct reap_bpe *bpe);
 /* The id of an added token, or of a token of the vocabulary given as its bytes. */
 bool reap_bpe_find(const struct reap_bpe *bpe, const char *token, size_t n, uint32_t *id);
 
-/* Whether the n bytes begin with an added token that is no text of anybody's, such as the
- * end of a turn; *len: of the added token that they begin with, 0: with none. */
+/* Whether the n bytes begin with an added token that nobody writes as text, such as the end of a
+ * turn.  *len is the length of the added token, of whichever sort, that they begin with; 0: with
+ * none. */
 bool reap_bpe_is_special(const struct reap_bpe *bpe, const char *text, size_t n, size_t *len);
 
 /* The bytes of a token; NULL when no token has the id. */
@@ -50,10 +51,10 @@ REAP_MUST_CHECK int reap_bpe_work_open(struct reap_bpe_work **w, const struct re
 	struct reap_err *e);
 void reap_bpe_work_close(struct reap_bpe_work *w); /* NULL allowed */
 
-/* Tokens of a text: token i is the bytes begin[i] .. end[i].  They tile it, but where NFC
- * changed it: there each has the whole characters that its own stand for, which several tokens
- * may share, and a character that was joined to the one before it is nobody's.  The arrays grow
- * as needed; zero-initialise, free when done. */
+/* Tokens of a text: token i is the bytes begin[i] .. end[i].  Tokens tile the text, except where
+ * NFC changed it.  There a token has the whole characters of the text that its own characters
+ * stand for; several tokens may share these.  A character that NFC joined to the one before it
+ * belongs to no token.  The arrays grow as needed; zero-initialise, free when done. */
 struct reap_tokens {
 	uint32_t *id, *begin, *end;
 	size_t n, cap;
@@ -65,9 +66,9 @@ void reap_tokens_free(struct reap_tokens *t);
 REAP_MUST_CHECK int reap_bpe_encode(struct reap_bpe_work *w, const char *text, size_t n,
 	struct reap_tokens *out, struct reap_err *e);
 
-/* A text in parts, which tile it: each ends before byte `end` and is tokenized by
- * itself, as the one token it names, or as plain text, in which the names of added
- * tokens are text like any other. */
+/* A text in parts, which tile it.  Each part ends before byte `end` and is tokenized by itself:
+ * as the one token that it names, or as plain text, in which the names of added tokens are text
+ * like any other. */
 struct reap_bpe_part {
 	size_t end;
 	bool token;

@@ -32,7 +32,7 @@ struct merge_slot {
 struct added_token {
 	const char *text; /* in the blob */
 	uint32_t len, id;
-	bool special; /* no text of anybody's */
+	bool special; /* nobody writes it as text */
 };
 
 struct reap_bpe {

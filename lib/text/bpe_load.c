@@ -338,8 +338,8 @@ static int by_bytes(const void *a, const void *b)
 	return c != 0 ? c : (x->len > y->len) - (x->len < y->len);
 }
 
-/* Can a text hold the one token in part of the other, or the end of one as the
- * beginning of the other? */
+/* Can the two overlap in a text: is one part of the other, or the end of one the beginning of the
+ * other? */
 static bool overlap(const struct added_token *a, const struct added_token *b)
 {
 	for (uint32_t i = 0; i < a->len; i++)
@@ -352,15 +352,15 @@ static bool overlap(const struct added_token *a, const struct added_token *b)
 }
 
 /* Without a normalizer `normalized` only says which tokens are looked for first: those
- * without it, in the whole text.  In one pass that comes out the same unless two of
- * different kinds can overlap. */
+ * without it, in the whole text.  One pass gives the same result unless two tokens of different
+ * kinds can overlap. */
 static int check_normalized(struct load *l, const json_t *list)
 {
 	enum { MOST_PAIRS = 1 << 20 };
 	const struct reap_bpe *b = l->b;
 	size_t late = 0;
 
-	/* Those with it would be looked for in the normal form. */
+	/* With a normalizer, tokens with `normalized` would be looked for in the normal form. */
 	for (size_t i = 0; i < b->n_added && b->nfc; i++)
 		if (json_is_true(json_object_get(json_array_get(list, i), "normalized")))
 			return reap_fail(l->e, REAP_EFAIL,

@@ -43,12 +43,12 @@ void reap_transcript_free(struct reap_transcript *t);
 bool reap_is_harmony(const json_t *text);
 
 /* Whether a row holds a conversation: `messages`, `conversations`, `prompt` with
- * `completion`, or `instruction` with `output`.  Pairs that are Harmony already
- * are none. */
+ * `completion`, or `instruction` with `output`.  A pair that is Harmony already is no
+ * conversation. */
 bool reap_chat_has(const json_t *row);
 
-/* Render a row that does.  `e` says what is wrong with one that cannot be
- * rendered; the caller knows file and line. */
+/* Render a row that holds one.  `e` says what is wrong with one that cannot be rendered; the
+ * caller knows file and line. */
 REAP_MUST_CHECK int reap_chat_render(const json_t *row, const struct reap_chat_opts *o,
 	struct reap_transcript *t, struct reap_err *e);
 

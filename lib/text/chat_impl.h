@@ -7,7 +7,7 @@
 
 #include "lib/text/chat.h"
 
-/* Append to the text.  What cannot be stored is remembered in t->no_memory. */
+/* Append to the text.  t->no_memory remembers that something could not be stored. */
 void reap_transcript_put(struct reap_transcript *t, const char *s, size_t n);
 void reap_transcript_puts(struct reap_transcript *t, const char *s);
 
@@ -42,8 +42,8 @@ bool reap_chat_blank(const json_t *content);
 REAP_MUST_CHECK int reap_chat_reasoning(const json_t *message, const json_t **reasoning,
 	struct reap_err *e);
 
-/* "<think>...</think>" at the head of a content, as other families write it, is
- * reasoning: split in two, NULL when out of memory; false when there is none. */
+/* Split a content that begins with "<think>...</think>", which is how other families write
+ * reasoning, in two; NULL when out of memory.  False when it does not begin so. */
 bool reap_chat_split_think(const json_t *content, json_t **think, json_t **rest);
 
 /* The calls of a message: its `tool_calls`, or the older `function_call` as an

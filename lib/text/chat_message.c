@@ -72,7 +72,6 @@ bool reap_chat_blank(const json_t *content)
 	return json_array_size(content) == 0;
 }
 
-/* The reasoning of an assistant message, under whichever name it goes; NULL: none. */
 int reap_chat_reasoning(const json_t *message, const json_t **reasoning, struct reap_err *e)
 {
 	static const char *const names[] = {"thinking", "reasoning", "reasoning_content"};
@@ -92,8 +91,6 @@ int reap_chat_reasoning(const json_t *message, const json_t **reasoning, struct 
 	return REAP_OK;
 }
 
-/* The calls of a message: its `tool_calls`, or the older `function_call` as an
- * array of one.  A new reference; NULL: none. */
 json_t *reap_chat_calls(const json_t *message)
 {
 	json_t *calls = json_object_get(message, "tool_calls"),
@@ -104,8 +101,7 @@ json_t *reap_chat_calls(const json_t *message)
 	return json_is_object(call) ? json_pack("[O]", call) : NULL;
 }
 
-/* "functions.NAME" of a call or of a tool's message.  Datasets have names with and
- * without the namespace. */
+/* Datasets have names with and without the namespace. */
 int reap_chat_function(const json_t *name, char *out, size_t size, struct reap_err *e)
 {
 	static const char namespace[] = "functions.";
@@ -122,8 +118,6 @@ int reap_chat_function(const json_t *name, char *out, size_t size, struct reap_e
 	return REAP_OK;
 }
 
-/* Arguments as the model wrote them: the text itself, or an object as JSON.  A new
- * reference to a string; NULL when there is no memory. */
 json_t *reap_chat_arguments(const json_t *call)
 {
 	const json_t *arguments = json_object_get(call, "arguments");
@@ -149,8 +143,6 @@ json_t *reap_chat_arguments(const json_t *call)
 	return string;
 }
 
-/* "<think>...</think>" at the head of a content, as other families write it, is
- * reasoning: split in two; false when there is none. */
 bool reap_chat_split_think(const json_t *content, json_t **think, json_t **rest)
 {
 	const char *s = json_string_value(content), *end;
@@ -166,8 +158,6 @@ bool reap_chat_split_think(const json_t *content, json_t **think, json_t **rest)
 	return true;
 }
 
-/* The name of the function that a tool's message answers: its own, that of the
- * call it names, or that of the last call before it. */
 int reap_chat_answered(const json_t *messages, size_t at, char *name, size_t size,
 	struct reap_err *e)
 {
@@ -208,7 +198,6 @@ int reap_chat_answered(const json_t *messages, size_t at, char *name, size_t siz
 	return rc;
 }
 
-/* The index behind the last message of the user: where the last turn begins. */
 size_t reap_chat_last_turn(const json_t *messages)
 {
 	enum reap_role role;

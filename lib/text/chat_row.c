@@ -7,7 +7,6 @@
 #include "lib/base/json.h"
 #include "lib/text/chat_impl.h"
 
-/* The list of messages that a row's columns stand for: a new reference. */
 json_t *reap_chat_messages(const json_t *row)
 {
 	json_t *m = json_object_get(row, "messages"), *c = json_object_get(row, "conversations");
@@ -69,8 +68,7 @@ bool reap_chat_has(const json_t *row)
 	return false;
 }
 
-/* A new reference in *tools, NULL for none.  Datasets keep tools as JSON text, since
- * columns have one type. */
+/* Datasets keep tools as JSON text, since columns have one type. */
 int reap_chat_tools(const json_t *row, json_t **tools, struct reap_err *e)
 {
 	json_t *given = json_object_get(row, "tools");

@@ -54,8 +54,8 @@ static bool is_enum(const json_t *schema)
 	return json_array_size(json_object_get(schema, "enum")) > 0;
 }
 
-/* A default value: JSON, with strings as they are.  The quotes go where a choice
- * between fixed strings has none (`bare`). */
+/* A default value: JSON, with strings as they are.  `bare`: a choice between fixed strings, which
+ * have no quotes. */
 static void put_default(struct reap_transcript *t, const json_t *value, bool bare)
 {
 	char *json;

@@ -47,7 +47,7 @@ int reap_content_read(struct reap_content *c, void *buf, size_t n, uint64_t at, 
 	return reap_table_wait(c->name, c->kind, &c->reader, e);
 }
 
-/* Copy what can be read once to a file without a name. */
+/* Copy what can be read only once to a file without a name. */
 static int spool(struct reap_content *c, struct reap_err *e)
 {
 	char *buf = reap_alloc(CHUNK, 1);

@@ -26,8 +26,8 @@ const char *reap_content_name(const struct reap_content *c);
 /* Total bytes, 0 when not known. */
 uint64_t reap_content_bytes(const struct reap_content *c);
 
-/* Whether it is one JSON array, not lines: told by whoever looks at its beginning, for all
- * who read it later. */
+/* Whether the input is one JSON array, not lines.  Whoever looks at its beginning sets it, for
+ * all who read it later. */
 bool reap_content_is_array(const struct reap_content *c);
 void reap_content_set_array(struct reap_content *c);
 

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Where in an array a text stands.  Zero-initialise behind its '['. */
+/* A place in the text of an array.  Zero-initialise behind its '['. */
 struct reap_elements {
 	size_t seen;  /* bytes of the text that were looked at */
 	size_t begin; /* of the element, once one has begun */

@@ -142,7 +142,8 @@ struct inner {
 	enum reap_channel channel;
 };
 
-/* The first of thinking and calls; what has no end goes on to the end. */
+/* Find the first stretch of thinking or of a call.  Without an end tag it goes on to the end of
+ * the text. */
 static bool find_inner(struct scan *s, const char *p, const char *end, struct inner *in)
 {
 	in->tag = NULL;

@@ -150,8 +150,8 @@ static int copy_chat(struct slot *s, const struct reap_transcript *t, const char
 	return REAP_OK;
 }
 
-/* What a template wrote for the assistant goes on to the end of the turn: it is cut where
- * the first token is that is no text. */
+/* What a template wrote for the assistant goes on to the end of the turn.  Cut it at the first
+ * token that nobody writes as text. */
 static void trim_spans(const struct reap_bpe *bpe, struct slot *s)
 {
 	for (size_t i = 0; i < s->spans.n; i++) {

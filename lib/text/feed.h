@@ -36,7 +36,7 @@ struct reap_feed_opts {
 	const struct reap_sample *sample; /* take these rows instead; NULL: all */
 	struct reap_part_rule rule;       /* not looked at with a sample */
 	const struct reap_bpe *bpe;       /* NULL: rows of text are an error */
-	const char *no_bpe;               /* that says why there is none */
+	const char *no_bpe;               /* the message that says why there is no bpe */
 	bool keep_all;                    /* keep every token of rows of text */
 	struct reap_pool *pool;           /* tokenizes several rows at once */
 };
@@ -45,7 +45,8 @@ REAP_MUST_CHECK int reap_feed_open(struct reap_feed **f, const struct reap_feed_
 	struct reap_err *e);
 void reap_feed_close(struct reap_feed *f); /* NULL allowed */
 
-/* 1 and the next row, 0 at the end; then row->skipped counts what came behind the last. */
+/* 1 and the next row, 0 at the end; then row->skipped counts the rows passed over after the last
+ * one. */
 REAP_MUST_CHECK int reap_feed_next(struct reap_feed *f, struct reap_feed_row *row,
 	struct reap_err *e);
 

@@ -11,7 +11,7 @@
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
 
-/* If the first *n bytes of the name end so, they are fewer then. */
+/* If the first *n bytes of the name end so, take the ending off *n. */
 static bool strip(const char *name, size_t *n, const char *ending)
 {
 	const size_t m = strlen(ending);
@@ -113,7 +113,7 @@ static int same_file(const char *a, const char *b, bool *same, struct reap_err *
 	return same_bytes(a, b, same, e);
 }
 
-/* Those of a folder, else the path alone. */
+/* The files of a folder, else the path alone. */
 static int list_files(const char *path, char ***file, size_t *n, struct reap_err *e)
 {
 	struct reap_err none = {0};

@@ -11,13 +11,13 @@
 #include "lib/base/err.h"
 
 /* The paths of its files of rows by their names (*.jsonl, *.ndjson, *.json, *.parquet and
- * *.arrow, the first three perhaps with .gz or .zst), sorted.  What the `datasets`
- * library keeps beside them is none, nor is what lies in folders within it.  No file is an
- * error that says what there is instead.  Free with reap_list_free in any case. */
+ * *.arrow, the first three perhaps with .gz or .zst), sorted.  Files that the `datasets` library
+ * keeps beside them do not count, nor do files in folders within it.  When no file is left, the
+ * error says what there is instead.  Free with reap_list_free in any case. */
 REAP_MUST_CHECK int reap_folder_rows(const char *dir, char ***path, size_t *n, struct reap_err *e);
 
 /* Do two inputs, files or folders of rows, have a file in common, or files of the same
- * bytes?  What cannot be read is like nothing. */
+ * bytes?  A file that cannot be read is like no other. */
 REAP_MUST_CHECK int reap_rows_shared(const char *a, const char *b, bool *shared,
 	struct reap_err *e);
 

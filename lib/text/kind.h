@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Files that are no rows, and what makes rows of them.
+ * Files that hold no rows, and the commands that make rows of them.
  */
 #ifndef REAP_KIND_H
 #define REAP_KIND_H

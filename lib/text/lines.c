@@ -53,7 +53,7 @@ static void consume(struct reap_lines *l, size_t n)
 	l->at += n;
 }
 
-/* What is it?  A byte order mark is no part of it, nor is the '[' of an array. */
+/* Find out what the input is, and pass over a byte order mark and the '[' of an array. */
 static int look_at_beginning(struct reap_lines *l, struct reap_err *e)
 {
 	enum { ENOUGH = 512 };
@@ -126,7 +126,7 @@ static int next_element(struct reap_lines *l, char **element, size_t *n, struct 
 			l->line++;
 			return 1;
 		case REAP_ELEMENT_LAST:
-			/* Seen again when asked again. */
+			/* The next call sees it again. */
 			a->seen--;
 			return 0;
 		case REAP_ELEMENT_BAD:

@@ -65,8 +65,8 @@ static uint8_t combining_class(int32_t c)
 
 /* ---- segments ---- */
 
-/* Characters that do not combine, yet compose with the one before them, or fall into such as
- * do (0xf73, 0xf75, 0xf81). */
+/* Characters that are no marks, yet compose with the character before them, or decompose into
+ * such as do (0xf73, 0xf75, 0xf81). */
 static bool joins(uint32_t c)
 {
 	static const uint32_t single[] = {0xf73, 0xf75, 0xf81, 0x9be, 0x9d7, 0xb3e, 0xb56, 0xb57,
@@ -210,8 +210,9 @@ static bool put(struct reap_nfc *f, const char *s, size_t n, size_t begin, size_
 	return true;
 }
 
-/* A segment that changes, from byte `at` on.  A character comes from the one in whose place it
- * is, one that a decomposition added from the one before. */
+/* A segment that changes, from byte `at` on.  A character comes from the original character in
+ * whose place it is.  One that a decomposition added comes from the same original as the one
+ * before it. */
 static bool put_changed(struct reap_nfc *f, const char *text, size_t at, size_t n)
 {
 	size_t next = 0; /* of the original's characters */

@@ -195,7 +195,8 @@ int reap_pack_run(const struct reap_pack_opts *o, struct reap_feed *feed,
 	}
 	while (rc == REAP_OK && !enough(&k)) {
 		if ((rc = reap_feed_next(feed, &row, e)) <= 0) {
-			/* Packs side by side are those of a sample, which is read before. */
+			/* Several packs are those of a sample, whose rows were counted when it
+			 * was taken. */
 			if (rc == 0)
 				add_skipped(info, &row);
 			break;

@@ -69,8 +69,8 @@ static int open_part(struct reap_rows *r, size_t i, struct reap_err *e)
 		r->column_given ? r->column : NULL, r->again, e);
 }
 
-/* What is read once is opened when its turn comes, but for the first: there may be many
- * files, and programs that read them. */
+/* A file that is read only once is opened when its turn comes, except the first: there may be
+ * many files, and programs that read them. */
 static int open_parts(struct reap_rows *r, struct reap_err *e)
 {
 	int rc = REAP_OK;

@@ -33,7 +33,7 @@ struct reap_row {
 	const char *text; /* valid UTF-8; NULL for a row of ids */
 	size_t len;
 	const struct reap_transcript
-		*chat;       /* what the text was rendered as; NULL: given as it is */
+		*chat; /* the transcript that `text` is of; NULL: the row has the text itself */
 	const uint32_t *ids; /* (n) `input_ids` */
 	const uint8_t *keep; /* (n) `keep_mask`, 0 or 1; all 1 when the row has none */
 	size_t n;
@@ -47,10 +47,10 @@ struct reap_row {
 
 /* Open "-" (standard input), a file, or a folder, whose files follow one another
  * (lib/text/folder.h).  A file holds JSON lines or one JSON array of rows, either of them
- * perhaps compressed by gzip or zstd, or is a table (lib/text/table.h).  `column` holds the
- * text, NULL: "text" where there is no conversation.  `chat` says how those are rendered.
- * `again`: there will be several cursors or re-reads, so what cannot be read twice is first
- * copied to an unnamed temporary file. */
+ * perhaps compressed by gzip or zstd, or is a table (lib/text/table.h).  `column` is the column
+ * of the text; NULL: "text", where a row has no conversation.  `chat` says how conversations are
+ * rendered.  `again`: there will be several cursors or re-reads, so what cannot be read twice is
+ * first copied to an unnamed temporary file. */
 REAP_MUST_CHECK int reap_rows_open(struct reap_rows **r, const char *path, const char *column,
 	const struct reap_chat_opts *chat, bool again, struct reap_err *e);
 /* Pass over rows that are damaged, and count them; the first one's fault is kept. */

@@ -47,7 +47,7 @@ bool reap_table_knows(const void *head, size_t n, enum reap_table *kind)
 	return false;
 }
 
-/* What is asked for, and for rows without a named column. */
+/* The columns that are asked for always, and those for rows without a named column. */
 enum { MAX_COLUMNS = 16 };
 static const char *const always[] = {"input_ids", "keep_mask"};
 static const char *const of_rows[] = {"text", "messages", "conversations", "tools", "prompt",
@@ -86,8 +86,8 @@ static char *put_name(char *p, const char *name)
 }
 
 /* The statement for the duckdb command, NULL when out of memory.  The columns are chosen
- * by a pattern, since an absent one must not be an error; nor must it be one that all are
- * absent, so there is a column more. */
+ * by a pattern, since an absent one must not be an error; nor must it be an error that all are
+ * absent, so there is one column more. */
 static char *duckdb_statement(const char *const *name, size_t n)
 {
 	static const char head[] = "COPY (SELECT COLUMNS('^(",

@@ -15,7 +15,7 @@
 
 enum reap_table { REAP_TABLE_PARQUET, REAP_TABLE_ARROW };
 
-/* Whether a file that begins with these n bytes (8 will do) is one. */
+/* Whether a file that begins with these n bytes (8 will do) is a table. */
 bool reap_table_knows(const void *head, size_t n, enum reap_table *kind);
 
 /* Start a program that writes columns of the regular file `in` (as far as they exist) as
@@ -24,7 +24,8 @@ bool reap_table_knows(const void *head, size_t n, enum reap_table *kind);
 REAP_MUST_CHECK int reap_table_start(const char *path, enum reap_table kind, const char *column,
 	int in, int *fd, struct reap_child *child, struct reap_err *e);
 
-/* Wait for it after the end of its output; an error, with what it said, when it failed. */
+/* Wait for the program after the end of its output.  When it failed, the error quotes what it
+ * said. */
 REAP_MUST_CHECK int reap_table_wait(const char *path, enum reap_table kind,
 	struct reap_child *child, struct reap_err *e);
 

@@ -112,7 +112,8 @@ static int ended(struct reap_template *t, struct reap_err *e)
 		status);
 }
 
-/* What it answers to a row from now on would be taken for the answer to another. */
+/* The process must not answer any more: its next answer would be taken for the answer to another
+ * row. */
 static int broken(struct reap_template *t, struct reap_err *e)
 {
 	const int rc = reap_fail_errno(e, "%s: its chat template", t->dir);

@@ -24,8 +24,8 @@ void reap_template_close(struct reap_template *t); /* NULL allowed */
 REAP_MUST_CHECK int reap_template_render(struct reap_template *t, const json_t *messages,
 	const json_t *tools, struct reap_transcript *out, struct reap_err *e);
 
-/* Turns of the assistant so far that the template wrote otherwise once others followed:
- * rendering prefixes does not find them. */
+/* How many turns of the assistant, so far, the template wrote otherwise once other turns followed
+ * them.  Rendering prefixes does not find these turns. */
 uint64_t reap_template_rewritten(const struct reap_template *t);
 
 /* Whether the template itself said so far what the assistant wrote ({% generation %}). */

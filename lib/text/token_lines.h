@@ -11,9 +11,9 @@
 #include "lib/stream/stream.h"
 
 /* Kinds tokens, trace and eval have tokens; records of others are passed over.  `tokens`: the
- * token stream that a trace or an eval was made from, after its header; an eval knows its
- * ids itself and goes without, but has then no context.  `type`: only of these records;
- * NULL: all. */
+ * token stream that a trace or an eval was made from, after its header; an eval has ids of its
+ * own and needs no token stream, but without one there is no context.  `type`: print only the
+ * tokens of these records; NULL: of all. */
 REAP_MUST_CHECK int reap_print_token_lines(struct reap_reader *r, const struct reap_bpe *bpe,
 	struct reap_reader *tokens, const char *type, FILE *f, struct reap_err *e);
 

@@ -33,8 +33,6 @@ void reap_transcript_free(struct reap_transcript *t)
 	*t = (struct reap_transcript){0};
 }
 
-/* What was put since the last part becomes a part: a text that is tokenized by
- * itself, or the name of one token. */
 void reap_transcript_end_part(struct reap_transcript *t, bool token)
 {
 	size_t from = t->n_parts > 0 ? t->part[t->n_parts - 1].end : 0;

@@ -25,8 +25,8 @@ REAP_MUST_CHECK int reap_words_at(struct reap_words *w, const uint32_t *ids, uin
 	struct reap_err *e);
 void reap_words_free(struct reap_words *w);
 
-/* The blocks of a token stream as another stream tells of them: in the same order, some of
- * them perhaps left out, each several times. */
+/* Finds the blocks of a token stream that another stream tells of.  That stream has them in the
+ * same order, perhaps with some left out, and may tell of one several times. */
 struct reap_block_finder {
 	struct reap_reader *r; /* not owned */
 	struct reap_block block;
