@@ -155,7 +155,7 @@ out:
 
 /* ---- options ---- */
 
-/* What is read: files as they are named, and those in the directories that are named. */
+/* The files to read: those that are named, and those in directories that are named. */
 struct inputs {
 	char **path;
 	size_t n, cap;

@@ -152,7 +152,7 @@ static int write_plan(struct reap_header *h, const struct reap_plan *p, struct r
 	return reap_writer_finish(w, e);
 }
 
-/* What was done; a share that rounds up to all experts is hardly meant. */
+/* Say what was done, and warn of a share that rounds up to all experts: that is hardly meant. */
 static void tell(const struct reap_plan *p)
 {
 	const uint32_t layers = p->layers - p->dense;
@@ -193,7 +193,7 @@ static int import(const struct opts *o, struct reap_header *h, struct reap_plan 
 	return rc;
 }
 
-/* Read scores and cut them, or what else is accepted. */
+/* Read scores and cut them, or read what else is accepted. */
 static int load_plan(const struct opts *o, const char *path, unsigned accept, struct reap_loaded *l,
 	const char **name, struct reap_err *e)
 {
@@ -362,7 +362,7 @@ static void print_row(const struct opts *o, const struct sweep *s, const struct 
 	putchar('\n');
 }
 
-/* The same scores twice would agree in all, and say nothing. */
+/* Refuse the same scores twice: they would agree in all, and say nothing. */
 static int check_halves(const struct sweep *s, struct reap_err *e)
 {
 	char a[REAP_SHA256_HEX], b[REAP_SHA256_HEX];

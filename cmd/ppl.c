@@ -63,8 +63,9 @@ struct opts {
 	struct reap_eval_meta meta;
 };
 
-/* An eval of which blocks are taken over.  With tokens its records are taken over one by
- * one, read one ahead; without tokens, the metrics of its finished packs, all read at once. */
+/* An eval whose blocks are taken over.  With tokens, its records are taken over one by one, read
+ * one ahead.  Without tokens, the metrics of its finished packs are taken over, all read at
+ * once. */
 struct resume {
 	struct tool_resume from;
 	struct reap_eval_meta meta;
@@ -90,8 +91,8 @@ struct run {
 
 /* ---- resuming ---- */
 
-/* An eval of the same model and settings; of the same blocks, or of all, or of fewer, where
- * its records tell which. */
+/* The eval must be of the same model and settings.  It must also be of the same blocks, unless
+ * its records tell of which it is; then it may be of all, or of fewer. */
 static int resume_check(const struct run *s, struct resume *r, struct reap_err *e)
 {
 	const struct reap_eval_meta *mine = &s->o->meta, *its = &r->meta;
@@ -112,7 +113,7 @@ static int resume_check(const struct run *s, struct resume *r, struct reap_err *
 		e);
 }
 
-/* Go to the next record but those of blocks that this run does not score. */
+/* Go to the next record, passing over those of blocks that this run does not score. */
 static int resume_next(const struct run *s, struct resume *r, struct reap_err *e)
 {
 	const struct reap_eval_meta *m = &s->o->meta;
@@ -253,7 +254,8 @@ static int on_pack(void *arg, const struct reap_pack_info *p, struct reap_err *e
 		rc = reap_scorer_metrics(&s->scorer, p, name, m, e);
 	else
 		rc = reap_scorer_pack(&s->scorer, p, e);
-	/* The metrics of an eval with tokens follow from these, or are those of fewer blocks. */
+	/* Those of an eval with tokens are not needed: they follow from the tokens, or are of
+	 * fewer blocks. */
 	for (int i = 0; i < s->o->resumes && rc == REAP_OK; i++)
 		if (s->resume[i].from.reader != NULL &&
 			reap_rec_is(&s->resume[i].from.rec, "metrics"))

@@ -69,7 +69,7 @@ static int write_yaml(struct reap_header *h, const struct reap_scores *s, struct
 	return rc;
 }
 
-/* From the sums, or other scores, of the input. */
+/* Rank from the sums, or other scores, of the input. */
 static int rank_sums(const struct opts *o, struct reap_loaded *in, struct reap_err *e)
 {
 	const char *name;
@@ -82,7 +82,7 @@ static int rank_sums(const struct opts *o, struct reap_loaded *in, struct reap_e
 	return reap_rank(&in->scores, &o->criterion, name, e);
 }
 
-/* From the weights of the model. */
+/* Rank from the weights of the model. */
 static int rank_weights(const struct opts *o, struct reap_loaded *in, struct reap_err *e)
 {
 	struct reap_model *m = NULL;

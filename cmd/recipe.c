@@ -61,7 +61,7 @@ static int print_id(const struct reap_node *root, char end, struct reap_err *e)
 	return rc;
 }
 
-/* The identity is of what was read for the words. */
+/* Identity and words come from one reading of the files. */
 static int print_words(const struct opts *o, const struct reap_node *root, struct reap_err *e)
 {
 	int rc;
@@ -172,7 +172,8 @@ static int print_targets(const struct opts *o, const char *path, struct reap_err
 	return rc;
 }
 
-/* A broken recipe may be the one that is meant, and no other of that name. */
+/* A recipe that cannot be read may be the one that is meant.  So no recipe of that name from a
+ * later folder is taken for it. */
 static int find_target(const struct opts *o, char *const *dir, int dirs, struct reap_err *e)
 {
 	struct reap_catalogue *c = reap_calloc((size_t)dirs, sizeof(*c));

@@ -116,7 +116,7 @@ static int read_plan(const struct opts *o, const struct reap_model *m, struct re
 		(rc = reap_reader_open(&in, fd, name, REAP_KIND_PLAN, e)) != REAP_OK)
 		goto out;
 	from = reap_reader_header(in);
-	/* The model first: why the layers do not fit is better said so. */
+	/* Compare the model first: that says better why the layers do not fit. */
 	if ((from->has_model &&
 		    (rc = reap_model_id_match(name, &from->model, o->model, &m->id, e)) !=
 			    REAP_OK) ||
@@ -172,7 +172,7 @@ static int print_layout(const struct reap_layout *l, struct reap_err *e)
 	return tool_close_stdout(e);
 }
 
-/* What was done; where to, the caller has said, and may rename it. */
+/* Say what was done, but not where: the caller named the target, and may rename it. */
 static void tell(const struct opts *o, const struct reap_model *m, const struct reap_plan *plan,
 	const struct reap_layout *l)
 {

@@ -203,7 +203,7 @@ static int on_chunk(void *arg, struct reap_err *e)
 	return reap_writer_flush(run->out, e);
 }
 
-/* What an interrupted trace that was whole ends with must be the same, too. */
+/* If the interrupted trace was whole, what it ends with must be the same, too. */
 static int on_end(void *arg, const struct reap_source *s, struct reap_err *e)
 {
 	struct run *run = arg;

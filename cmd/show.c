@@ -112,8 +112,8 @@ static int print_summary(struct reap_reader *r, struct reap_err *e)
 
 enum { MAX_LINE = 1 << 30 };
 
-/* The next line that is not blank, without its end, as long as it begins as an object
- * does: nothing else is read to its end first.  1, or 0 at the end of the input. */
+/* The next line that is not blank, without its line end: 1, or 0 at the end of the input.  A line
+ * that does not begin as an object does is refused before it is read to its end. */
 static int next_line(FILE *in, char **line, size_t *cap, size_t *n, uint64_t *number,
 	const char *name, struct reap_err *e)
 {
@@ -141,7 +141,7 @@ static int next_line(FILE *in, char **line, size_t *cap, size_t *n, uint64_t *nu
 	return *n > 0;
 }
 
-/* --no-history leaves only this run out: what the header line says was so. */
+/* --no-history leaves out only this run: the history in the header line stays. */
 static int open_writer(struct reap_writer **w, struct reap_header *h, struct reap_err *e)
 {
 	return tool.no_history ? reap_writer_open(w, STDOUT_FILENO, "standard output", h, e)
@@ -205,7 +205,7 @@ static int encode(const struct opts *o, FILE *in, const char *name, struct reap_
 
 /* ---- identity ---- */
 
-/* Of any file that is no stream, its SHA-256. */
+/* A file that is no stream is identified by its SHA-256. */
 static int show_file_id(const char *path, struct reap_err *e)
 {
 	struct reap_reader *r = NULL;
@@ -247,7 +247,7 @@ static int show_id(const char *path, struct reap_err *e)
 	} else if (S_ISREG(st.st_mode)) {
 		return show_file_id(path, e);
 	} else if (!S_ISDIR(st.st_mode)) {
-		/* A FIFO would be waited for. */
+		/* Opening a FIFO would wait for a writer. */
 		return reap_fail(e, REAP_EFAIL, "%s: not a regular file", path);
 	}
 	dir = tool_model(path);

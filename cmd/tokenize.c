@@ -52,8 +52,8 @@ static void add_count(char *list, size_t size, const char *name, uint64_t n)
 		snprintf(list + at, size - at, "%s%s %" PRIu64, at > 0 ? ", " : "", name, n);
 }
 
-/* What became of a pack's rows.  A pack of which nothing is kept is of no use to
- * any tool further down. */
+/* Say what became of a pack's rows.  A pack of which nothing is kept is of no use to any tool
+ * further down. */
 static int tell_pack(const struct reap_pack_info *p, const char *tags, struct reap_err *e)
 {
 	char skipped[200] = "", channels[200] = "", length[24] = "";
@@ -115,7 +115,7 @@ static void begin_info(const struct state *s, struct reap_pack_info *p, const ch
 	memcpy(p->prompt_sha256, s->sample.prompt_sha256, sizeof(p->prompt_sha256));
 }
 
-/* The first n packs are written: what became of them. */
+/* The first n packs are written: say what became of them. */
 static int end_packs(struct state *s, size_t n, struct reap_err *e)
 {
 	const struct tokenize_opts *o = s->o;
@@ -206,7 +206,7 @@ static int open_writer(struct state *s, struct reap_err *e)
 	return rc;
 }
 
-/* A template that writes earlier turns otherwise, mostly without their thinking. */
+/* Say that a template writes earlier turns otherwise, mostly without their thinking. */
 static void tell_template(const struct state *s)
 {
 	const uint64_t n = reap_template_rewritten(s->chat.template);

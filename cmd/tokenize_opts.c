@@ -189,8 +189,8 @@ static void set_pack_name(char *out, const char *name, size_t n, const char *fro
 	out[n] = '\0';
 }
 
-/* The bytes of a file name before its suffix; one that says how the file is compressed
- * stands behind another. */
+/* How many bytes of a file name come before its suffix.  A suffix that says how the file is
+ * compressed stands behind another suffix. */
 static size_t stem(const char *name, size_t n)
 {
 	static const char *const packed[] = {".gz", ".zst"};

@@ -216,8 +216,8 @@ static int add_history(struct reap_header *h, struct reap_err *e)
 static volatile sig_atomic_t caught;
 static int pipe_flags[3] = {-1, -1, -1}; /* of standard output and error that are pipes */
 
-/* Who writes into a pipe that nobody empties is woken, and waits no more: a write that is
- * yet to come fails, too. */
+/* The signal wakes a thread that writes into a pipe that nobody empties.  The flag keeps it from
+ * waiting again, and makes a write that is yet to come fail, too. */
 static void on_signal(int sig)
 {
 	const int saved = errno;
@@ -229,7 +229,7 @@ static void on_signal(int sig)
 	errno = saved;
 }
 
-/* As they were: other processes may write into the same pipes. */
+/* Put the flags back: other processes may write into the same pipes. */
 static void restore_pipes(void)
 {
 	for (int fd = STDOUT_FILENO; caught != 0 && fd <= STDERR_FILENO; fd++)
@@ -239,8 +239,8 @@ static void restore_pipes(void)
 
 const volatile sig_atomic_t *tool_catch_signals(void)
 {
-	/* All that end a process unless it does something about them, but for those that
-	 * tell of its own faults, and SIGKILL. */
+	/* All signals that end a process by default, except SIGKILL and those that tell of its
+	 * own faults. */
 	static const int ends[] = {SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGPROF, SIGQUIT, SIGTERM,
 		SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ};
 	struct sigaction a = {.sa_handler = on_signal}, old;

@@ -68,7 +68,7 @@ struct tool {
 	int argc;
 	char **argv;
 	bool quiet, verbose, no_history;
-	bool dry_run; /* streams go nowhere: their size is asked for */
+	bool dry_run; /* streams go nowhere: only their size is wanted */
 	bool json;    /* what a dry run prints is for machines */
 	int threads;  /* set by option, else by tool_means(), as is memory */
 	uint64_t memory;
@@ -88,12 +88,12 @@ void tool_begin(const char *name, const char *usage, int argc, char **argv);
  * and exits 2. */
 void tool_option(int c);
 
-/* After the options: the threads, and if `memory` the bytes, that none of them set, by
- * what this process may use (lib/base/means.h); -v tells what decided. */
+/* Call this after the options.  It sets the threads, and if `memory` the bytes, that no option
+ * set, by what this process may use (lib/base/means.h); -v tells what decided. */
 void tool_means(bool memory);
 
-/* The option that getopt_long has just returned, with its argument, stays out of
- * the history: what it says of the result is nothing (--resume). */
+/* The option that getopt_long has just returned, with its argument, stays out of the history: it
+ * says nothing of the result (--resume). */
 void tool_forget(void);
 
 /* "reap-x: why", the usage line, exit 2. */
@@ -128,21 +128,21 @@ REAP_MUST_CHECK int tool_open_model(struct reap_model **m, const char *dir, stru
  * of it instead. */
 int tool_report(const struct reap_err *e);
 
-/* From now on a signal that would end the process only sets what is returned, to its
- * number, so that what was begun can be taken back. */
+/* From now on a signal that would end the process only sets a variable to its number, so that
+ * what was begun can be taken back.  Returns where the variable is. */
 const volatile sig_atomic_t *tool_catch_signals(void);
 
 /* Input: "-" or NULL is standard input, else open(2).  *name is for messages. */
 REAP_MUST_CHECK int tool_input(const char *path, int *fd, const char **name, struct reap_err *e);
 
-/* No file that is read may be written, and none twice: every name that a tool opens
- * without tool_input() is told here first; "-" and NULL mean the standard descriptors.
+/* No file that is read may be written, and no file may be written twice.  So a tool tells here
+ * every name that it will open without tool_input(); "-" and NULL mean the standard descriptors.
  * Standard output is known.  Exit 2 where two names mean one file. */
 void tool_reads(const char *path);
 void tool_reads_dir(const char *dir); /* a checkpoint's */
 void tool_writes(const char *path);
 
-/* Exit 2 when standard output is a terminal, and a stream shall go there. */
+/* Exit 2 when standard output is a terminal; for tools whose stream would go there. */
 void tool_refuse_terminal(void);
 
 /* Open the writer on standard output (in a dry run: on /dev/null) with a header of
@@ -169,7 +169,7 @@ struct tool_recipe {
 };
 void tool_recipe_parse(struct tool_recipe *r, const char *arg);
 
-/* Into a header, if one was given. */
+/* Put the recipe into a header, if one was given. */
 void tool_recipe_set(const struct tool_recipe *r, struct reap_header *h);
 
 /* Flush and close standard output (for text output); error when that fails. */
