@@ -109,8 +109,8 @@ decided() {
 }
 
 # eval_looks F LEFT RIGHT: both and the verdict, with STOP=decided at the first look that
-# decides.  Each takes the place of the one before.  What is not run is said of the look that
-# has decided, else of all blocks, which is the most that it takes.
+# decides.  Each look takes the place of the one before.  What is only shown or planned is the
+# look that has decided, else all blocks, which is the most that it takes.
 eval_looks() {
 	local look
 	[ -n "$STOP" ] || {

@@ -9,7 +9,8 @@ def flop: scaled(["GFLOP", "TFLOP", "PFLOP", "EFLOP"]; 1000);
 def time: if . < 100 then "\(digits) s" elif . < 6000 then "\(. / 60 | round) min" else "\(. / 360 | round / 10) h" end;
 def figures: "\(.tokens | grouped) tokens, \(.total | flop), \(.time | time), \(.memory | size) of memory, \(.disk | size) of disk";
 
-# A pass that cannot be asked takes what the one that it is like takes; the same one twice is run once.
+# A pass that cannot be asked takes what the pass that it is like takes; a pass that comes twice
+# is run once.
 reduce inputs as $p ({known: {}, first: {}, all: []};
 	(if $p.tokens then $p else .known[$p.like // ""] end) as $figures |
 	.all += [$p + {$figures, first: .first[$p.key // ""]}] | .known[$p.name] = $figures |

@@ -142,7 +142,8 @@ fetch() {
 	[[ $1 != tests/* ]] || REPLY="it lies in the sources of reap: run it there, or name them as MODELS and PACKS"
 }
 
-# check_model NAME KEY ID FOLDER [tokenizer]: with a tokenizer?
+# check_model NAME KEY ID FOLDER [tokenizer]: is the model there, and with `tokenizer` its
+# tokenizer?
 check_model() {
 	if [ ! -e "$4/config.json" ]; then
 		fetch "$3" --exclude 'original/*' 'metal/*' --local-dir "$4"
@@ -152,7 +153,7 @@ check_model() {
 	fi
 }
 
-# check_packs NAME KEY REPO: of PACK_FILES.
+# check_packs NAME KEY REPO: are PACK_FILES there?
 check_packs() {
 	local i file
 	for i in "${!PACK_FILES[@]}"; do

@@ -23,8 +23,8 @@ show_stage() {
 	fi
 	[ -d "${outs[0]%/*}" ] || [ "$SHOWN" = "${outs[0]%/*}" ] || print mkdir -p "${outs[0]%/*}"
 	SHOWN=${outs[0]%/*}
-	# They are linked to the store, into which nothing is to be written, and reap-rewrite
-	# replaces no folder.
+	# The outputs are linked to the store, into which nothing must be written; and
+	# reap-rewrite replaces no folder.
 	for i in "${outs[@]}"; do
 		[ ! -e "$i" ] || print rm -rf "$i"
 	done
@@ -59,7 +59,8 @@ print_into() {
 }
 
 # MODE=plan: say what a forward pass would take: a line of JSON in the file PLAN for each,
-# which reap-run adds up.  One that is there has figures too: of what is like it.
+# which reap-run adds up.  A pass whose result is there has figures too, for passes that are like
+# it.
 plan_stage() {
 	local path ready=1 there=false figures='{}'
 	register

@@ -127,9 +127,9 @@ forward() {
 	HOW=forward stage "$@"
 }
 
-# stand PATH: what stands for an input in a key: what it holds.  What a forward pass made,
-# which is large and perhaps in shards, is known by the key of the pass; and that reads
-# only the data of tokens (see --id in reap-show(1)).
+# stand PATH: what stands for an input in a key: what it holds.  The result of a forward pass is
+# large and perhaps in shards, so the key of the pass stands for it.  A pass itself reads only the
+# data of tokens (see --id in reap-show(1)).
 stand() {
 	if [ -z "${MAKER_OF["=$1"]:-}" ]; then
 		digest "$1"
@@ -160,13 +160,13 @@ as_run() {
 	words+=("${cmd[@]:1}")
 }
 
-# Does it have to be run?  Of what was freed, only when it is needed.
+# Does the stage have to be run?  If its results were freed, only when they are needed.
 missing() {
 	state "$key"
 	[ "$REPLY" = no ] || { [ "$REPLY" = freed ] && [ -n "$restore" ]; }
 }
 
-# Make again what inputs were freed.
+# Make again the inputs that were freed.
 restore_inputs() {
 	local path
 	for path in "${ins[@]}"; do
@@ -247,8 +247,8 @@ produce() {
 	write_record
 }
 
-# other_look: of an eval, in REPLY, the one of the same with the most blocks that the store
-# has, at whatever look; nothing if it has none.
+# other_look: in REPLY, the eval in the store that is the same at another look, the one with the
+# most blocks; nothing if there is none.
 other_look() {
 	local look other words=("${named[@]}")
 	if [ "${cmd[0]}" = reap-ppl ]; then
@@ -300,7 +300,7 @@ write_record() {
 	mv "$store/record.part" "$store/record"
 }
 
-# free FILE...: what only stages before this one read, unless it is seen elsewhere, too.
+# free FILE...: free what only stages before this one read, unless it is seen elsewhere, too.
 free() {
 	local path f
 	[ "$MODE" = run ] || return 0

@@ -11,7 +11,7 @@
 
 STORE=$OUT/.cache
 declare -A IDENTITY_OF=() # what a file holds, by place on the disk, size and time
-declare -A DIGEST_OF=()	  # =PATH: what held what no stage makes, when it was first read
+declare -A DIGEST_OF=()	  # =PATH: what a file that no stage makes held when it was first read
 declare -A VERSION_OF=()  # =PROGRAM
 
 # identity PATH: what it holds, in REPLY.  PATH is a file, a model, a folder of other files
@@ -59,8 +59,9 @@ same() {
 	identity "$1" 2>/dev/null && [ "$REPLY" = "$2" ]
 }
 
-# version PROGRAM: of a tool its first line and the matrix-product backend; compiler and
-# libraries change nothing.  Of a script here its text, or that of its folder, and the tools'.
+# version PROGRAM, in REPLY.  Of a tool: the first line of its version and the matrix-product
+# backend; compiler and libraries change nothing.  Of a script here: its text, or that of its
+# folder, and the version of the tools.
 version() {
 	REPLY=${VERSION_OF["=$1"]:-}
 	[ -z "$REPLY" ] || return 0
@@ -105,7 +106,7 @@ state() {
 	REPLY=$is
 }
 
-# show_at FROM TO: a result, where people look for it.
+# show_at FROM TO: show a result where people look for it.
 show_at() {
 	local f there=1
 	if [ -d "$1" ]; then
