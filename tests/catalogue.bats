@@ -54,7 +54,7 @@ disagreements() {
 }
 
 @test "every other recipe file is valid too" {
-	# But those without a kind, which are parts of others.
+	# All but those without a kind, which are parts of others.
 	for f in $(grep -l '^kind:' recipes/*.yaml); do
 		reap-recipe --check "$f"
 	done

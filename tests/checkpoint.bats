@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # Checkpoints that are damaged, disagree with themselves or mean two things: one line
-# that names the tensor, file or key, exit 1, nothing written.  Those that spell one
-# thing otherwise: the same numbers.
+# that names the tensor, file or key, exit 1, nothing written.  Checkpoints that spell the same
+# thing otherwise give the same numbers.
 load helpers
 
 GEN=$REAP_BUILD/gen/random_checkpoint

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# A number that contradicts others of its stream is noticed.  What is allowed to change
-# is all that nothing else in the file follows from.
+# A number that contradicts others of its stream is noticed.  Only numbers from which nothing else
+# in the file follows are allowed to change.
 load helpers
 
 gen() { "$REAP_BUILD/gen/trace" 2 4 2 12 3 "$@"; }

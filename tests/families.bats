@@ -77,7 +77,7 @@ plan() {
 	END
 	fails 1 "$name: expert 5: all zero" reap-rewrite -q --first 8 -m "$TMP/bad" -o "$TMP/out"
 	fails 1 "$name: expert 5: all zero" reap-route -q -m "$TMP/bad" "$BATS_FILE_TMPDIR/tokens"
-	# One that goes is not looked at.
+	# An expert that is left out is not looked at.
 	reap-rewrite -q --first 4 --force -m "$TMP/bad" -o "$TMP/out" >"$TMP/manifest"
 	# Left out of a checkpoint, a tensor is missing; one too many is refused.
 	cp -r "$BATS_FILE_TMPDIR/qwen3_moe" "$TMP/fewer"
@@ -114,7 +114,7 @@ refused() {
 		grep -qF "\`$key\` is the only" model/README.md
 		(cd model && sha256sum --quiet --strict -c SHA256SUMS)
 		[ -s report.html ]
-		# In the drawing a layer has the number that it has in the files.
+		# The drawing numbers layers as the files do.
 		jq -r -f "$ROOT/pipelines/report/figures.jq" report/report.json | awk -F '\t' '$1 == "by_expert.rows" { print $3 }' |
 			sort -nu >"$TMP/layers"
 		reap-show scores | jq 'select(.t == "layer").layer' | cmp - "$TMP/layers"
@@ -203,7 +203,7 @@ numbers() {
 	reap-route -q -m "$m" "$t" >"$TMP/trace"
 	[ "$(reap-show "$TMP/trace" | jq -r 'select(.t == "route").layer' | sort -u | paste -sd ' ')" = "1 2" ]
 	reap-show --summary "$TMP/trace" | grep -F '3 layers (1 without experts), 12 experts'
-	# Asked for with others, they have no routes either; alone, there is nothing to ask for.
+	# Asked for with others, these layers have no routes either; alone, they are refused.
 	reap-route -q --layers 0-1 -m "$m" "$t" >"$TMP/some"
 	[ "$(reap-show "$TMP/some" | jq -r 'select(.t == "route").layer' | sort -u)" = 1 ]
 	fails 2 '--layers: layer 0 has no experts' reap-route -q --layers 0-0 -m "$m" "$t"
@@ -227,7 +227,7 @@ numbers() {
 	fails 1 'layer 0 has no experts' reap-cut -q --import "$TMP/more.json" -m "$m"
 	reap-cut -q --compare "$TMP/plan" "$TMP/plan" | cut -f 1 | paste -sd ' ' | grep -Fx 'layer 1 2 mean'
 	reap-rank -q --method aimer -m "$m" | reap-cut -q --keep-n 8 | reap-show | grep -c '"t":"layer"' | grep -Fx 2
-	# A record of one is an error.
+	# A record of such a layer is an error.
 	reap-show "$TMP/trace" | sed 's/"layer":1,/"layer":0,/' | reap-show --encode trace >"$TMP/bad"
 	fails 3 'layer 0 has no experts' reap-accum -q "$TMP/bad"
 }

@@ -100,7 +100,7 @@ reap_run() {
 	"${REAP_RUN:-$ROOT/pipelines/reap-run}" "$@" MODELS="$T/models" PACKS="$T/packs" OUT="$T/out" RECIPES="$T/recipes"
 }
 
-# Of everything but out, the state of each file; and no word was run.
+# The state of each file but those of out; and a check that no word was run.
 elsewhere() {
 	[ -z "$(find "$T" "$ROOT/pipelines" "$BATS_FILE_TMPDIR" -name CANARY)" ]
 	find "$T" -path "$T/out" -prune -o -printf '%p %y %m %s %T@ %l\n' | sort

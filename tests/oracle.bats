@@ -12,10 +12,11 @@
 # nothing can be compared number by number; so the rms difference of log p, over a
 # thousand tokens, must be at most half of what the reference's own bf16 run shows on
 # the same tokens.
-# bf16x2: so few tokens are moved that one of them makes the rms; so the median must be at
-# most a fiftieth, the 99th percentile at most half of the rms that that run shows.  Weights in
-# FP8 are rounded to bf16 there, too, and are held to what bf16 is.
-# i8: at most what that run shows, where experts are in MXFP4; outliers are no case for it.
+# bf16x2: so few tokens are moved that a single one decides the rms.  So the median must be at
+# most a fiftieth, and the 99th percentile at most half, of the rms that the reference's bf16 run
+# shows.  Weights in FP8 are rounded to bf16 there, too, so the rule for bf16 holds for them.
+# i8: at most what the reference's bf16 run shows, where experts are in MXFP4.  It is not tried
+# with outliers.
 # outliers_*: numbers that dwarf those beside them.  Whatever the arithmetic, median, 99th
 # percentile and rms of the difference must be no larger than the reference's in bf16; in
 # single precision, no larger than a tenth of them.

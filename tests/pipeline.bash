@@ -52,8 +52,8 @@ pipe() {
 	fi
 }
 
-# stored: OUT has, under no target yet, what a run of fast makes, for tests in which that is
-# not the matter.  It is made once a file of tests.
+# stored: put into OUT, under no target yet, what a run of fast makes, for tests that are about
+# something else.  It is made once for each file of tests.
 stored() {
 	undrawn
 	[ -e "$BATS_FILE_TMPDIR/fast" ] || pipe fast OUT="$BATS_FILE_TMPDIR" >/dev/null 2>&1
@@ -61,7 +61,7 @@ stored() {
 	cp -r "$BATS_FILE_TMPDIR/.cache" "$O"
 }
 
-# What went wrong: make says 2 of whatever failed.
+# It failed; make exits with 2 whatever failed.
 failed() {
 	[ "$status" -ne 0 ] || { echo "$output"; return 1; }
 }

@@ -272,7 +272,7 @@ prune() {
 	[ "$(reap-recipe --get name "$TMP/diamond.yaml")" = p ]
 	echo 'extends: {a: b}' >"$TMP/bad.yaml"
 	fails 1 "extends: a mapping where a file name is wanted" reap-recipe "$TMP/bad.yaml"
-	# Who asks for what is not there is named.
+	# The file that asks for a missing one is named.
 	printf '%s\n' 'name: x' 'extends: none.yaml' >"$TMP/bad.yaml"
 	fails 1 "bad.yaml:2: extends: $TMP/none.yaml: No such file" reap-recipe "$TMP/bad.yaml"
 	printf '%s\n' 'extends: [r.yaml, ../]' >"$TMP/bad.yaml"

@@ -115,7 +115,7 @@ nothing_left() {
 	reap-rewrite -m "$TMP/20b" --first 24 --dry-run --json >"$TMP/plan"
 	reap-rewrite -m "$TMP/20b" --first 20 --dry-run --json >"$TMP/plan20"
 	[ "$(($(jq .tensor_bytes "$TMP/plan") - $(jq .tensor_bytes "$TMP/plan20")))" -eq $((24 * 4 * 13242242)) ]
-	# UPSTREAM: 124 tensors ending in layer 15, then 68; without their headers.
+	# As the published one: 124 tensors ending in layer 15, then 68; without their headers.
 	jq -r '.each[] | "\(.tensors) \(.tensor_bytes)"' "$TMP/plan" | diff - <(printf '%s\n' "267 3591222912" \
 		"124 4873375440" "68 2754155952")
 }

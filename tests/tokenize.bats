@@ -722,7 +722,7 @@ kept() {
 
 @test "many turns or calls in one text, in time proportional to it" {
 	speaks '<|user|>' '<|assistant|>'
-	# Minutes, where each looked for its end up to the end of the text.
+	# This would take minutes if each tag looked for its end up to the end of the text.
 	jq -cn '{text: ("<|assistant|>x" * 500000)}, {text: ("<|assistant|>" + "<tool_call>x</tool_call>" * 300000)}' >"$TMP/r"
 	tok() { timeout 100 reap-tokenize -q --no-history "$@"; }
 	tok -t "$TMP/tokenizer.json" --rows p="$TMP/r" >"$TMP/s" 2>"$TMP/err"

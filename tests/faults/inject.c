@@ -10,8 +10,8 @@
  *   FAULT_LOG=FILE      without FAULT: no call fails, and every one is a line: its class,
  *                       number and function, and a hash of the calls that led to it
  *
- * Calls count from main on, and if the tool makes them itself or one of the libraries
- * that it gives its own data to: see `counted`.
+ * Calls count from main on, if the tool itself makes them, or one of the libraries to which it
+ * gives its own data: see `counted`.
  *
  * stdio has no system call of its own to fail: the file's descriptor becomes one that
  * cannot be written (/dev/full) or read, so all later calls fail, too.
@@ -56,9 +56,9 @@ static const struct {
 	[STAT] = {"stat", EIO},
 };
 
-/* What is left out is others' own: OpenBLAS and the runtime of Fortran end the process
- * themselves when they have no memory.  So does libcrypto (3.0) while it prepares itself,
- * hence prepare_crypto(); what it does then counts. */
+/* Calls of other libraries do not count: OpenBLAS and the runtime of Fortran end the process
+ * themselves when they have no memory.  So does libcrypto (3.0) while it prepares itself, hence
+ * prepare_crypto(); what it does after that counts. */
 static const char *const counted[] = {"/libc.so", "/libmsgpack", "/libyaml", "/libjansson",
 	"/libpcre2", "/libb2", "/libcrypto", "/libisal", "/libz"};
 
@@ -256,7 +256,7 @@ int close(int fd)
 	if (FAILS(SYNC, "close")) {
 		int e = errno;
 
-		next(fd); /* closed it is, as in Linux */
+		next(fd); /* it is closed all the same, as in Linux */
 		errno = e;
 		return -1;
 	}

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench_gemm [threads]: what the chosen matrix-product backend reaches on one large
- * product of a gpt-oss expert's shape, weights packed beforehand, and the share of what the
- * processor's registers allow: the rate of a loop of independent multiply-adds of the same
- * arithmetic, on all threads at once, between whose runs those of the product lie, so that
- * a busy machine slows both.  And the packing of MXFP4 alone; then the same of what the backend
- * leaves attention to, if anything.
+ * bench_gemm [threads]: what the chosen matrix-product backend reaches on one large product of a
+ * gpt-oss expert's shape, weights packed beforehand, and its share of what the processor's
+ * registers allow.  They allow the rate of a loop of independent multiply-adds of the same
+ * arithmetic, on all threads at once.  Runs of the loop and of the product alternate, so that a
+ * busy machine slows both.  Then the packing of MXFP4 alone.  Then the same for the backend that
+ * attention is left to, if there is one.
  *
  * bench_gemm --peaks [threads]: the loop alone, for each arithmetic that the processor has.
  *
@@ -158,7 +158,7 @@ static bool processor_has(const char *cpu)
 						 : __builtin_cpu_supports("avx512vnni");
 }
 
-/* The arithmetic of a backend, NULL if the loops have it not. */
+/* The arithmetic of a backend, NULL if no loop has it. */
 static const struct peak *peak_of(const struct reap_gemm *gemm, const struct reap_kern *kern)
 {
 	/* OpenBLAS asks the processor, not us. */

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * cuts STREAM TYPE: where an interrupted run may have broken off, one place a line,
- * ascending: its byte, and how many records of TYPE lie whole before it.  Nothing,
- * within and right after the header; of the first record of each type within its map,
- * within each array's length, at, within and after its data, and a byte before the
- * record's end; right after every record; within the end record, a byte before the
- * end, and the whole.
+ * ascending: its byte, and how many records of TYPE lie whole before it.  The places: at 0,
+ * within and right after the header; of the first record of each type within its map, within each
+ * array's length, at, within and after its data, and a byte before the record's end; right after
+ * every record; within the end record, a byte before the end, and the whole.
  */
 #include <fcntl.h>
 #include <inttypes.h>

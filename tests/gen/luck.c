@@ -340,8 +340,8 @@ static void put_units(struct pair *pair, const struct reap_grid *g)
 	}
 }
 
-/* The checks at a look, 1..REAP_LOOKS, or with all units at once, 0; how many blocks there
- * are. */
+/* Fill in the checks at a look (1..REAP_LOOKS), or with all units at once (0).  Returns how many
+ * blocks there are. */
 static uint64_t judge(const struct kind *k, uint64_t seed, uint64_t count, uint32_t look,
 	const struct figures *limit, const struct reap_grid *g, struct reap_check *check)
 {
@@ -404,8 +404,8 @@ static bool within(const struct reap_check *c)
 	return c->has_interval && c->lo >= -c->limit && c->hi <= c->limit;
 }
 
-/* Limits that are the truth: of the figure with most, the share of runs that pass, and
- * behind it of those that would if the number of units did not matter. */
+/* With limits that are the truth: the share of runs that pass, of the figure with the largest
+ * share; and behind it the share that would pass if the number of units did not matter. */
 static bool print_luck(const struct kind *k, unsigned runs, const struct figures *truth,
 	const struct reap_grid *g)
 {
@@ -435,8 +435,8 @@ static bool print_luck(const struct kind *k, unsigned runs, const struct figures
 	return good || k->hopeless;
 }
 
-/* Limits beside the truth: of the runs that leave dPPL or dmean_p open, the share that as
- * many more tokens as are asked for decide. */
+/* With limits beside the truth: of the runs that leave dPPL or dmean_p open, the share that is
+ * decided by as many more tokens as are asked for. */
 static bool print_asked(const struct kind *k, unsigned runs, const struct figures *truth,
 	const struct reap_grid *g)
 {
@@ -472,9 +472,9 @@ static bool print_asked(const struct kind *k, unsigned runs, const struct figure
 	return !(share(decided, open) < LEAST_DECIDED);
 }
 
-/* Limits that are the truth: of the figure with most, the share of runs that pass at one of
- * the looks, and limits beside the truth: how much of the blocks a verdict
- * on dPPL takes. */
+/* With limits that are the truth: the share of runs that pass at one of the looks, of the figure
+ * with the largest share.  With limits beside the truth: how much of the blocks a verdict on dPPL
+ * takes. */
 static bool print_looks(const struct kind *k, unsigned runs, const struct figures *truth,
 	const struct reap_grid *g)
 {
@@ -500,7 +500,7 @@ static bool print_looks(const struct kind *k, unsigned runs, const struct figure
 		for (int i = 0; i < REAP_CHECKS; i++)
 			most = pass[i] > most ? pass[i] : most;
 		printf("%10.2f", share(most, runs));
-		/* Give or take what so few runs show. */
+		/* Allow for chance, because the runs are few. */
 		good &= share(most, runs) <= MOST_LUCK_OF_LOOKS + 100 * sqrt(0.025 * 0.975 / runs);
 	}
 	for (int t = 0; t < 2; t++) {

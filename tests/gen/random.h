@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A small generator (splitmix64) with a whole state of one word, so that what is made up
- * is the same everywhere.
+ * A small generator (splitmix64) whose whole state is one word, so that what is made up is the
+ * same everywhere.
  */
 #ifndef TESTS_RANDOM_H
 #define TESTS_RANDOM_H

@@ -8,13 +8,12 @@
  * Scales are such that activations stay sane at any depth: inputs of every
  * matrix are normalised, weights have standard deviation 1/sqrt(inputs) times a
  * factor of order 1, and gate and up are wide enough to reach the clamps.
- * --sparse: next to all weights 0, as holes in the files, so that real sizes cost no
- * disk; only a few at the beginning of each matrix are there.
- * --scale NAME:row|column:FIRST/STEP:FACTOR: of every tensor whose name contains NAME the
- * rows (or columns) FIRST, FIRST + STEP ... are times FACTOR, a power of two so that no
- * digit changes.  The columns of MXFP4 weights are their groups of 32.  So outliers are
- * made, and with the inverse factor where they are read a model of the same size of
- * numbers elsewhere.
+ * --sparse: nearly all weights are 0, as holes in the files, so that real sizes cost no disk;
+ * only a few at the beginning of each matrix are there.
+ * --scale NAME:row|column:FIRST/STEP:FACTOR: multiply the rows (or columns) FIRST, FIRST + STEP
+ * ... of every tensor whose name contains NAME by FACTOR, a power of two so that no digit changes.
+ * The columns of MXFP4 weights are their groups of 32.  This makes outliers; with the inverse
+ * factor where they are read, numbers elsewhere keep their size.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -67,7 +66,7 @@ struct arch {
 
 enum { MOST_SCALES = 32 };
 
-/* Of the tensors whose name contains `name`. */
+/* For the tensors whose name contains `name`. */
 struct scale {
 	const char *name;
 	bool column;
@@ -209,8 +208,8 @@ static void fill_codes(uint8_t *buf, size_t n)
 	}
 }
 
-/* Codes are uniform, with standard deviation 2.926; scales within a factor of
- * two around what makes the wanted one. */
+/* Codes are uniform, with standard deviation 2.926; scales lie within a factor of two around the
+ * one that makes the wanted deviation. */
 static void fill_scales(uint8_t *buf, size_t n, double std)
 {
 	const int base = 127 + (int)lround(log2(std / 2.926));

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * scale MODEL CORES TOKENS LENGTH: how the forward pass would run on CORES cores.  It is
- * run over one chunk of TOKENS pseudo-random tokens in blocks of LENGTH, by one thread, with a
- * pool of this file in place of the library's, which notes the processor time of each task;
- * from these follows, for cores that share nothing, when each phase would end if its tasks
- * were handed out in order, as the pool does.  What runs between phases is serial.
+ * scale MODEL CORES TOKENS LENGTH: how the forward pass would run on CORES cores.  It is run over
+ * one chunk of TOKENS pseudo-random tokens in blocks of LENGTH, by one thread.  A pool of this
+ * file, in place of the library's, notes the processor time of each task.  From these times
+ * follows when each phase would end on cores that share nothing, if its tasks were handed out in
+ * order, as the library's pool does.  What runs between phases is serial.
  *
- * Prints "efficiency RATIO", the sum of all times over that of CORES cores and their number;
- * and "lost SHARE PLACE" of what keeps it from 1: of the cores' time, what waits for the
- * serial part, and for the last tasks of the phases of one function, whose address in this
- * program PLACE is.
+ * Prints "efficiency RATIO": the sum of all times, over the time on CORES cores and over CORES.
+ * And "lost SHARE PLACE" for each thing that keeps it from 1: the share of the cores' time that
+ * waits for the serial part, or for the last tasks of the phases of one function.  PLACE is the
+ * function's address in this program.
  */
 #include <stdio.h>
 #include <stdlib.h>

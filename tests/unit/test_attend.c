@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Attention of both kinds against sums in double, for tiles that are cut by the
- * block's end and by the window; that in fixed point bit by bit against plain C; and that
- * what is not a number stays none.  Buffers end at a guard page.
+ * block's end and by the window; attention in fixed point also bit by bit against plain C; and
+ * that NaN stays NaN.  Buffers end at a guard page.
  */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <math.h>
@@ -169,8 +169,8 @@ static void agreement(const char *name, const struct reap_attend *at, const stru
 	}
 }
 
-/* One dimension is `ratio` times the others, in positions from 100 on: of queries or keys,
- * where the other of them makes it good for all positions, or of values. */
+/* In positions from 100 on, one dimension of queries, keys or values is `ratio` times the others.
+ * For queries that dimension of all keys makes up for it, for keys that of all queries. */
 static void outliers(const char *name, const struct reap_attend *at, const struct reap_kern *kern,
 	double bound)
 {

@@ -28,7 +28,7 @@ static void test_err(void)
 	ok(strcmp(e.text, "x: No such file or directory") == 0, "errno is spelled out");
 }
 
-/* Whole buffers are written at once, and stdio then has nothing left to fail of later. */
+/* Whole buffers are written at once, and stdio then has nothing left that could fail later. */
 static void test_print(void)
 {
 	static const char text[1 << 16];

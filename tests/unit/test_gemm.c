@@ -249,9 +249,10 @@ static double bound(const struct reap_gemm *gemm, enum reap_weight_layout layout
 	return gemm->operand == REAP_OP_I16 && layout != REAP_W_MXFP4 ? 0x1p-12 : 3e-6;
 }
 
-/* Inputs that dwarf those beside them, and weights that make it good: of every third row
- * two inputs are `ratio` times as large, and one as small, as their weights are small or
- * large.  All products count the same, so that each number must be as exact as in bf16. */
+/* Inputs that dwarf those beside them, and weights that make up for it: in every third row three
+ * inputs are `ratio` times as large and one is as much smaller, and their weights are smaller or
+ * larger by the same factor.  All products count the same, so each number must be as exact as in
+ * bf16. */
 static void outliers(const struct reap_gemm_ctx *g, enum reap_weight_layout layout, float ratio)
 {
 	const struct reap_gemm *gemm = g->gemm;

@@ -21,9 +21,8 @@ struct visit {
 	int files;
 };
 
-/* DIR/NAME becomes a link to FROM/NAME. */
-/* Another file of the same size in a file's place; a checkout may give two shards one
- * time, so it is made now. */
+/* Put another file of the same size in a file's place.  It is made now, because a checkout may
+ * give two shards one time. */
 static int exchange(const char *dir, const char *name)
 {
 	char path[512];
@@ -39,6 +38,7 @@ static int exchange(const char *dir, const char *name)
 	return rc;
 }
 
+/* DIR/NAME becomes a link to FROM/NAME. */
 static int link_to(const char *dir, const char *from, const char *name)
 {
 	char path[512], to[1024], here[512];
@@ -51,7 +51,7 @@ static int link_to(const char *dir, const char *from, const char *name)
 	return symlink(to, path);
 }
 
-/* With the first digest, when the values have been looked at, another file comes. */
+/* At the first digest, when the values have been looked at, exchange another file. */
 static int visit(void *arg, const char *name, const char *sha256, struct reap_err *e)
 {
 	struct visit *v = arg;

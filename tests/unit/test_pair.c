@@ -29,10 +29,10 @@ static struct reap_eval_meta meta_of(void)
 		.shards = 1};
 }
 
-/* Kept: odd positions.  nll 0.25, 0.5, 0.75, 1 in turn; entropy 0.125, 0.375 ... */
 /* How far from the token the argmax lies where the token is not on top. */
 static uint32_t wrong = 1;
 
+/* Kept: odd positions.  nll 0.25, 0.5, 0.75, 1 in turn; entropy 0.125, 0.375 ... */
 static FILE *make_stream(change_fn *change, const struct reap_eval_meta *meta)
 {
 	FILE *f = tmpfile();
