@@ -91,8 +91,8 @@ struct run {
 
 /* ---- resuming ---- */
 
-/* The eval must be of the same model and settings.  It must also be of the same blocks, unless
- * its records tell of which it is; then it may be of all, or of fewer. */
+/* The eval must be of the same model and settings.  It must be of the same blocks, too, unless
+ * its records say which blocks they are of: then it may be of all blocks, or of fewer. */
 static int resume_check(const struct run *s, struct resume *r, struct reap_err *e)
 {
 	const struct reap_eval_meta *mine = &s->o->meta, *its = &r->meta;

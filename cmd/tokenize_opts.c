@@ -376,7 +376,7 @@ static void check_rows(const struct parsing *p)
 
 /* ---- options ---- */
 
-/* The model and its tokenizer, the text of a row, conversations. */
+/* Options for the model and its tokenizer, the text of a row, and conversations. */
 static bool text_option(struct parsing *p, int c)
 {
 	struct tokenize_opts *o = p->o;
@@ -443,7 +443,7 @@ static bool block_option(struct parsing *p, int c)
 	return false;
 }
 
-/* Which rows, and what of them. */
+/* Options for which rows are used, and which part of them. */
 static bool row_option(struct parsing *p, int c)
 {
 	struct tokenize_opts *o = p->o;

@@ -40,7 +40,7 @@ static void norm_heads(const struct reap_engine *g, float *x, size_t n, const fl
 		reap_norm_row(g, x + i, x + i, w, width);
 }
 
-/* Rotate the first numbers of each of n heads; all of it is times `scale`. */
+/* Rotate the first numbers of each of n heads, and multiply all numbers by `scale`. */
 static void rotate_heads(const struct reap_engine *g, float *x, size_t n, size_t pos, float scale)
 {
 	const size_t dim = g->cfg->head_dim, half = g->rope.half, rest = dim - 2 * half;

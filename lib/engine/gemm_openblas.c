@@ -27,7 +27,7 @@ static void open_library(void)
 	void (*set_num_threads)(int);
 	void *so, *f;
 
-	/* Before it is loaded, so that it starts no pool. */
+	/* This is set before the library is loaded, so that it starts no pool. */
 	setenv("OPENBLAS_NUM_THREADS", "1", 1);
 	so = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
 	if (so == NULL) {

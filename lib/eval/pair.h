@@ -57,7 +57,8 @@ struct reap_pair_row {
 	struct reap_interval d_ppl_ci, d_cc_ci, d_cc_at_base_ci, d_mean_p_ci, d_nll_ci, agree_ci;
 	struct reap_edge_move cc_moves[REAP_EDGE_MOVES]; /* d_cc_ci allows for these */
 	struct reap_interval js2d_ci; /* about a value that is too high by its noise */
-	double js2d_noise; /* an estimate of that: half of the units show more of it; or NaN */
+	double js2d_noise; /* an estimate of that noise, of which half of the units show more; or
+			      NaN */
 	struct reap_pair_group channel[REAP_CHANNEL_COUNT];
 	struct reap_pair_group position[REAP_PAIR_POSITIONS];
 	struct reap_pair_token worst[REAP_PAIR_WORST]; /* by nll_right - nll_left, falling */

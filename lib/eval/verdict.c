@@ -180,7 +180,7 @@ static const struct reap_judged *judged_of(const struct reap_verdict *v, const s
 	return NULL;
 }
 
-/* The part that the original prints too.  Every character of it is as there. */
+/* The part that the original prints, too, the same character by character. */
 static void print_original(FILE *f, const struct reap_pair *p, const struct reap_gates *g,
 	const struct reap_verdict *v, const struct reap_pair_row *const *rows)
 {

@@ -137,7 +137,7 @@ static const struct peak peaks[PEAKS] = {
 	[FMA_512_] = {"f32_fma_512", "avx512f", 12 * 16 * 2, fma_512},
 	[BF16_512_] = {"bf16_vdpbf16ps_512", "avx512bf16", 12 * 32 * 2, dpbf16_512},
 	[BF16_TILES_] = {"bf16_tdpbf16ps", "amx", 4 * 16 * 16 * 32 * 2, dpbf16_tiles},
-	/* Of two halves of the inputs. */
+	/* For two halves of the inputs. */
 	[BF16X2_TILES_] = {"bf16x2_tdpbf16ps", "amx", 4 * 16 * 16 * 32, dpbf16_tiles},
 	[I16_256_] = {"i16_vpmaddwd_vpaddd_256", "avx2", 12 * 16 * 2, maddwd_256},
 	[I16_VNNI_256_] = {"i16_vpdpwssd_256", "avxvnni", 12 * 16 * 2, dpwssd_256},

@@ -4,9 +4,9 @@
  * tokens that an undecided verdict asks for decide it?
  *
  * Pairs of evals are made up whose units (documents, or blocks where no rows are known)
- * lose more or less by some law.  They are compared and judged by the library, as reap-gate
- * does it once it has read them, with limits that are the figures of very many units of that kind:
- * so whatever passes does so by luck.
+ * lose more or less by some law.  The library compares and judges them, as reap-gate does once it
+ * has read them.  The limits are the figures of very many units of that kind, so whatever passes
+ * does so by luck.
  *
  *   luck			how many kinds there are
  *   luck KIND RUNS ASKED	a line for this kind; exit 1 when it is too bad

@@ -170,7 +170,7 @@ static void agreement(const char *name, const struct reap_attend *at, const stru
 }
 
 /* In positions from 100 on, one dimension of queries, keys or values is `ratio` times the others.
- * For queries that dimension of all keys makes up for it, for keys that of all queries. */
+ * The same dimension of all keys makes up for queries, that of all queries for keys. */
 static void outliers(const char *name, const struct reap_attend *at, const struct reap_kern *kern,
 	double bound)
 {

@@ -130,7 +130,7 @@ static void test_edges(void)
 		"a figure that only one unit has something for: no interval");
 }
 
-/* Of the mean of n values. */
+/* The interval of the mean of n values. */
 static struct reap_interval interval_of(const double *value, size_t n)
 {
 	double *rows = calloc(n * COLUMNS, sizeof(*rows));

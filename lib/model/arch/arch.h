@@ -54,7 +54,7 @@ enum reap_role {
 	REAP_ROLES
 };
 
-/* Extents, by what they are of. */
+/* What an extent of a weight counts. */
 enum reap_dim {
 	REAP_DIM_NONE,
 	REAP_DIM_VOCAB,
