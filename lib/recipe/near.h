@@ -12,7 +12,8 @@
 enum { REAP_FAR = 64 };
 unsigned reap_edits(const char *a, const char *b, size_t b_len);
 
-/* Which of a and b is nearer to the word.  If both are: the one as long as the word, else b. */
+/* Which of a and b is nearer to the word.  At equal distance: the one as long as the word, else
+ * b. */
 const char *reap_nearer(const char *word, const char *a, const char *b);
 
 #endif
