@@ -15,8 +15,8 @@
  *
  * It is 2% and not 2.5% because what an interval calls 2.5% may be 3% for few and very skewed
  * units, or for documents that are more alike than they look (lib/eval/interval.h).  Of the kinds
- * that `make coverage` makes up, the worst two pass in 2.6% and 2.9% of 1000 runs, give or take
- * 0.5, the others in 1.8% at most.
+ * that `make coverage` makes up, the worst two pass in 2.4% and 2.2% of 4000 runs, give or take
+ * 0.25, the others in 1.8% of 1000 at most.
  */
 #ifndef REAP_SPENDING_H
 #define REAP_SPENDING_H
