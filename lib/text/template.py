@@ -37,7 +37,7 @@ except ImportError:
 
 
 def follow(*_):
-    """A template may loop for ever, but not for nobody."""
+    """End with the tool that started this program: a template may loop for ever."""
     if os.getppid() != int(sys.argv[1]):
         os._exit(1)
 
