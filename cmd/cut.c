@@ -13,6 +13,7 @@
 #include "cmd/tool.h"
 #include "lib/base/mem.h"
 #include "lib/model/model.h"
+#include "lib/score/cut_figures.h"
 #include "lib/score/keepmap.h"
 #include "lib/score/load.h"
 #include "lib/score/ranking.h"
@@ -156,10 +157,7 @@ static int write_plan(struct reap_header *h, const struct reap_plan *p, struct r
 static void tell(const struct reap_plan *p)
 {
 	const uint32_t layers = p->layers - p->dense;
-	double mass = 0;
 
-	for (uint32_t l = p->dense; l < p->layers; l++)
-		mass += p->kept_mass[l] / layers;
 	if (p->keep_n == p->experts)
 		tool_warn("all %u experts stay: nothing is cut", p->experts);
 	else if (p->scores_sha256[0] == '\0')
@@ -167,7 +165,7 @@ static void tell(const struct reap_plan *p)
 			layers, p->method);
 	else
 		tool_info("%u of %u experts stay in each of %u layers, %.1f%% of the scores (%s)",
-			p->keep_n, p->experts, layers, 100 * mass, p->method);
+			p->keep_n, p->experts, layers, 100 * reap_cut_mass(p).kept, p->method);
 }
 
 /* ---- plans of others ---- */
@@ -235,48 +233,11 @@ static int make_plan(const struct opts *o, struct reap_err *e)
 
 /* ---- comparing ---- */
 
-/* Of two sets of sizes a and b, the share of the smaller that both have. */
-static double share(uint32_t both, uint32_t a, uint32_t b)
-{
-	uint32_t least = a < b ? a : b;
-
-	return least == 0 ? 1 : (double)both / least;
-}
-
-static uint32_t dropped_common(const struct reap_plan *a, const struct reap_plan *b,
-	uint32_t kept_both)
-{
-	return a->experts - a->keep_n - b->keep_n + kept_both;
-}
-
-struct agreement {
-	double kept, dropped; /* experts in both plans, mean over layers */
-	double kept_share, dropped_share;
-};
-
-static struct agreement agreement(const struct reap_plan *a, const struct reap_plan *b,
-	uint32_t first, uint32_t end)
-{
-	struct agreement sum = {0};
-	uint32_t n = end - first;
-
-	for (uint32_t l = first; l < end; l++) {
-		uint32_t kept = reap_select_common(a, b, l), dropped = dropped_common(a, b, kept);
-
-		sum.kept += kept;
-		sum.dropped += dropped;
-		sum.kept_share += share(kept, a->keep_n, b->keep_n);
-		sum.dropped_share += share(dropped, a->experts - a->keep_n, b->experts - b->keep_n);
-	}
-	return (struct agreement){sum.kept / n, sum.dropped / n, sum.kept_share / n,
-		sum.dropped_share / n};
-}
-
 static int compare(const struct opts *o, struct reap_err *e)
 {
 	struct reap_loaded a = {0}, b = {0};
 	const char *a_name, *b_name;
-	struct agreement x;
+	struct reap_cut_agreement x;
 	int rc;
 
 	if ((rc = load_plan(o, o->input, REAP_LOAD_PLAN, &a, &a_name, e)) != REAP_OK ||
@@ -288,11 +249,11 @@ static int compare(const struct opts *o, struct reap_err *e)
 		tool_info("%s (%s) and %s (%s)", a_name, a.plan.label, b_name, b.plan.label);
 	printf("layer\tkept_both\tkept_share\tdropped_both\tdropped_share\n");
 	for (uint32_t l = a.plan.dense; l < a.plan.layers; l++) {
-		x = agreement(&a.plan, &b.plan, l, l + 1);
+		x = reap_cut_agreement(&a.plan, &b.plan, l, l + 1);
 		printf("%u\t%.0f\t%.4f\t%.0f\t%.4f\n", l, x.kept, x.kept_share, x.dropped,
 			x.dropped_share);
 	}
-	x = agreement(&a.plan, &b.plan, a.plan.dense, a.plan.layers);
+	x = reap_cut_agreement(&a.plan, &b.plan, a.plan.dense, a.plan.layers);
 	printf("mean\t%.2f\t%.4f\t%.2f\t%.4f\n", x.kept, x.kept_share, x.dropped, x.dropped_share);
 	rc = tool_close_stdout(e);
 out:
@@ -333,19 +294,14 @@ static void print_row(const struct opts *o, const struct sweep *s, const struct 
 	const struct reap_plan half[2])
 {
 	const uint32_t layers = p->layers - p->dense;
-	double mean = 0, least = 2, count = 0, gn = 0;
-	uint32_t weakest = 0;
+	const struct reap_cut_mass mass = reap_cut_mass(p);
+	double count = 0, gn = 0;
 
 	for (uint32_t l = p->dense; l < p->layers; l++) {
-		mean += p->kept_mass[l] / layers;
 		count += reap_select_share(p, l, s->count) / layers;
 		gn += reap_select_share(p, l, s->gn) / layers;
-		if (p->kept_mass[l] < least) {
-			least = p->kept_mass[l];
-			weakest = l;
-		}
 	}
-	printf("%u\t%.4f\t%.4f\t%u", p->keep_n, mean, least, weakest);
+	printf("%u\t%.4f\t%.4f\t%u", p->keep_n, mass.kept, mass.least, mass.weakest);
 	if (reap_rank_by_weights(&s->in.scores))
 		printf("\t-\t-");
 	else
@@ -355,7 +311,8 @@ static void print_row(const struct opts *o, const struct sweep *s, const struct 
 			s->bytes.all + (p->keep_n == p->experts ? s->bytes.ahead : 0) -
 				(p->experts - p->keep_n) * s->bytes.expert);
 	if (o->halves > 0) {
-		struct agreement x = agreement(&half[0], &half[1], p->dense, p->layers);
+		struct reap_cut_agreement x =
+			reap_cut_agreement(&half[0], &half[1], p->dense, p->layers);
 
 		printf("\t%.4f\t%.4f", x.kept_share, x.dropped_share);
 	}

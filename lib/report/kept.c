@@ -10,6 +10,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/report/parts.h"
+#include "lib/score/cut_figures.h"
 #include "lib/score/load.h"
 #include "lib/score/ranking.h"
 #include "lib/score/select.h"
@@ -71,35 +72,29 @@ static json_t *layers_of(const struct reap_scores *s, const struct reap_plan *p)
 /* Rank the sums by a criterion, keep as many experts as the plan, and say how many of the plan's
  * experts stay: the mean over layers, and the layer that differs most.  Criteria whose sums are
  * not there say nothing. */
-static int overlap(json_t *list, struct reap_loaded *sums, const struct reap_criterion *c,
+static int other_cut(json_t *list, struct reap_loaded *sums, const struct reap_criterion *c,
 	const char *name, const struct reap_plan *plan, struct reap_err *e)
 {
 	struct reap_selection sel = {.keep_n = plan->keep_n, .multiple_of = 1};
 	struct reap_plan other = {0};
+	struct reap_cut_agreement both;
 	struct reap_err unknown = {0};
-	uint32_t least = plan->keep_n;
-	double mean = 0;
 	int rc;
 
 	if (reap_rank(&sums->scores, c, name, &unknown) != REAP_OK)
 		return unknown.memory ? reap_fail_memory(e, name) : REAP_OK;
 	if ((rc = reap_select(&sums->scores, &sel, name, &other, e)) != REAP_OK)
 		return rc;
-	for (uint32_t l = plan->dense; l < plan->layers; l++) {
-		uint32_t both = reap_select_common(plan, &other, l);
-
-		mean += (double)both / (plan->layers - plan->dense);
-		least = both < least ? both : least;
-	}
+	both = reap_cut_agreement(plan, &other, plan->dense, plan->layers);
 	reap_plan_free(&other);
 	return json_array_append_new(list,
-		       json_pack("{s:s,s:f,s:I}", "name", name, "mean", mean, "least",
-			       (json_int_t)least)) == 0
+		       json_pack("{s:s,s:f,s:I}", "name", name, "mean", both.kept, "least",
+			       (json_int_t)both.kept_least)) == 0
 		? REAP_OK
 		: reap_fail_memory(e, "report");
 }
 
-static int overlaps(const struct reap_report_inputs *in, const struct reap_scores *scores,
+static int other_cuts(const struct reap_report_inputs *in, const struct reap_scores *scores,
 	const struct reap_plan *plan, json_t *list, struct reap_err *e)
 {
 	enum reap_method own = reap_method_from_name(scores->method);
@@ -117,7 +112,7 @@ static int overlaps(const struct reap_report_inputs *in, const struct reap_score
 			/* eaft_* against each other need the same weights; others none. */
 			memcpy(other.weights, scores->weights, sizeof(other.weights));
 			if (other.method != own)
-				rc = overlap(list, &sums, &other, reap_method_name(other.method),
+				rc = other_cut(list, &sums, &other, reap_method_name(other.method),
 					plan, e);
 		}
 		reap_loaded_free(&sums);
@@ -127,7 +122,7 @@ static int overlaps(const struct reap_report_inputs *in, const struct reap_score
 		if ((rc = load(in->half[i], REAP_LOAD_SALIENCY, &sums, e)) == REAP_OK) {
 			snprintf(name, sizeof(name), "%s on half %zu of the data", scores->method,
 				i + 1);
-			rc = overlap(list, &sums, &c, name, plan, e);
+			rc = other_cut(list, &sums, &c, name, plan, e);
 		}
 		reap_loaded_free(&sums);
 	}
@@ -141,23 +136,18 @@ static int sweep(const struct reap_scores *s, const char *name, uint32_t top_k, 
 	for (uint32_t n = s->experts; n >= top_k && n > 0; n--) {
 		struct reap_selection sel = {.keep_n = n, .multiple_of = 1};
 		struct reap_plan p = {0};
-		double mean = 0, most = 0;
+		struct reap_cut_mass mass;
 		int rc;
 
 		if (n % 4 != 0 && n != s->experts)
 			continue;
 		if ((rc = reap_select(s, &sel, name, &p, e)) != REAP_OK)
 			return rc;
-		for (uint32_t l = s->dense; l < s->layers; l++) {
-			double dropped = 1 - reap_select_share(&p, l, s->score);
-
-			mean += dropped / (s->layers - s->dense);
-			most = dropped > most ? dropped : most;
-		}
+		mass = reap_cut_mass(&p);
 		reap_plan_free(&p);
 		if (json_array_append_new(list,
-			    json_pack("{s:I,s:f,s:f}", "keep_n", (json_int_t)n, "mean", mean,
-				    "most", most)) != 0)
+			    json_pack("{s:I,s:f,s:f}", "keep_n", (json_int_t)n, "mean",
+				    mass.dropped, "most", 1 - mass.least)) != 0)
 			return reap_fail_memory(e, "report");
 	}
 	return REAP_OK;
@@ -225,7 +215,7 @@ int reap_report_kept(const struct reap_report_inputs *in, const char *pack, uint
 			in->scores);
 		goto out;
 	}
-	if ((rc = overlaps(in, &scores.scores, &plan.plan, overlap_list, e)) != REAP_OK ||
+	if ((rc = other_cuts(in, &scores.scores, &plan.plan, overlap_list, e)) != REAP_OK ||
 		(rc = sweep(&scores.scores, in->scores, scores.head.model.top_k, sweep_list, e)) !=
 			REAP_OK ||
 		(rc = all_measured(in, plan.plan.keep_n, pack, seq_len, measured_list, e)) !=

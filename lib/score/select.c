@@ -295,17 +295,3 @@ double reap_select_share(const struct reap_plan *p, uint32_t layer, const double
 		return 1;
 	return kept < all ? kept / all : 1;
 }
-
-uint32_t reap_select_common(const struct reap_plan *a, const struct reap_plan *b, uint32_t layer)
-{
-	const uint32_t *x = a->keep + (size_t)layer * a->keep_n;
-	const uint32_t *y = b->keep + (size_t)layer * b->keep_n;
-	bool in_a[REAP_MAX_EXPERTS] = {false};
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < a->keep_n; i++)
-		in_a[x[i]] = true;
-	for (uint32_t i = 0; i < b->keep_n; i++)
-		n += in_a[y[i]];
-	return n;
-}

@@ -51,7 +51,4 @@ REAP_MUST_CHECK int reap_select_same(const struct reap_scores *s, const char *sc
  * Negative values count as 0; 1 when there is nothing to share. */
 double reap_select_share(const struct reap_plan *p, uint32_t layer, const double *value);
 
-/* Experts of the layer that both plans keep. */
-uint32_t reap_select_common(const struct reap_plan *a, const struct reap_plan *b, uint32_t layer);
-
 #endif

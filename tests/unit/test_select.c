@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "lib/score/cut_figures.h"
 #include "lib/score/ranking.h"
 #include "lib/score/select.h"
 #include "tests/unit/tap.h"
@@ -101,7 +102,8 @@ static void plans(void)
 	reap_plan_free(&p);
 	ok(reap_select(&s, &sel, "t", &p, &e) == REAP_OK && KEEPS(&p, 1, 7, 6, 5), "by rank");
 	sel.keep_n = 5;
-	ok(reap_select(&s, &sel, "t", &q, &e) == REAP_OK && reap_select_common(&p, &q, 0) == 3 &&
+	ok(reap_select(&s, &sel, "t", &q, &e) == REAP_OK &&
+			reap_cut_agreement(&p, &q, 0, 1).kept == 3 &&
 			strcmp(q.label, "keep5of8_k62_eaft_sum") == 0,
 		"nested; 62.5%% is 62: %s", q.label);
 	reap_plan_free(&p);
@@ -132,10 +134,51 @@ static void plans(void)
 	reap_scores_free(&s);
 }
 
+static void figures(void)
+{
+	struct reap_scores s = make();
+	struct reap_selection sel = {.keep_n = 3, .multiple_of = 1};
+	struct reap_plan best, more, worst;
+	struct reap_cut_mass mass;
+	struct reap_cut_agreement both;
+	struct reap_err e = {0};
+
+	if (reap_select(&s, &sel, "t", &best, &e) != REAP_OK)
+		return;
+	sel.reverse = true;
+	sel.keep_n = 4;
+	if (reap_select(&s, &sel, "t", &worst, &e) != REAP_OK)
+		return;
+	sel.keep_n = 6;
+	if (reap_select(&s, &sel, "t", &more, &e) != REAP_OK)
+		return;
+	mass = reap_cut_mass(&best);
+	ok(mass.kept == 21.0 / 35 / 2 + 21.0 / 36 / 2 && mass.least == 21.0 / 36 &&
+			mass.weakest == 1 &&
+			mass.dropped == (1 - 21.0 / 35) / 2 + (1 - 21.0 / 36) / 2,
+		"mass: kept %g, dropped %g, least %g in layer %u", mass.kept, mass.dropped,
+		mass.least, mass.weakest);
+	both = reap_cut_agreement(&best, &worst, 0, 2);
+	ok(both.kept == 0 && both.dropped == 1 && both.kept_share == 0 &&
+			both.dropped_share == 0.25 && both.kept_least == 0,
+		"nothing is kept by both, one of four dropped");
+	/* In layer 0 it keeps one of the best three, in layer 1 now all of them. */
+	memcpy(more.keep + 6, (const uint32_t[]){0, 1, 2, 5, 6, 7}, 6 * sizeof(uint32_t));
+	both = reap_cut_agreement(&best, &more, 0, 2);
+	ok(both.kept == 2 && both.dropped == 1 && both.kept_share == 2.0 / 3 &&
+			both.dropped_share == 0.5 && both.kept_least == 1,
+		"means over layers, and the layer that agrees least");
+	reap_plan_free(&best);
+	reap_plan_free(&more);
+	reap_plan_free(&worst);
+	reap_scores_free(&s);
+}
+
 int main(void)
 {
 	counts();
 	checks();
 	plans();
+	figures();
 	return tap_done();
 }
