@@ -65,16 +65,7 @@ plan() {
 	reap-rewrite -q --first 8 --layers 1-1 -m "$BATS_FILE_TMPDIR/qwen3_moe" -o "$TMP/layer" >"$TMP/manifest"
 	[ "$(find "$TMP/layer" -name '*.safetensors' -printf '%f\n')" = layer-00001-keep8.safetensors ]
 	cp -r "$BATS_FILE_TMPDIR/qwen3_moe" "$TMP/bad"
-	python3 - "$TMP/bad" $name <<-'END'
-		import glob, json, struct, sys
-		for path in glob.glob(sys.argv[1] + "/*.safetensors"):
-		    with open(path, "r+b") as f:
-		        (n,) = struct.unpack("<Q", f.read(8))
-		        t = json.loads(f.read(n)).get(sys.argv[2])
-		        if t:
-		            f.seek(8 + n + t["data_offsets"][0])
-		            f.write(bytes(t["data_offsets"][1] - t["data_offsets"][0]))
-	END
+	tests/poke.py "$TMP/bad" $name =00...
 	fails 1 "$name: expert 5: all zero" reap-rewrite -q --first 8 -m "$TMP/bad" -o "$TMP/out"
 	fails 1 "$name: expert 5: all zero" reap-route -q -m "$TMP/bad" "$BATS_FILE_TMPDIR/tokens"
 	# An expert that is left out is not looked at.
@@ -275,20 +266,11 @@ numbers() {
 		        n += len(raw)
 		    assert abs(math.sqrt(q * n) / a / got - 1) < 1e-9, (i, got)
 	END
-	# poke NAME BYTE: a copy whose first byte of the tensor is that.
+	# poke NAME HEX: a copy in which the tensor begins with these bytes.
 	poke() {
 		rm -rf "$TMP/bad"
 		cp -r "$m" "$TMP/bad"
-		python3 - "$TMP/bad" "$1" "$2" <<-'END'
-			import glob, json, struct, sys
-			for path in glob.glob(sys.argv[1] + "/*.safetensors"):
-			    with open(path, "r+b") as f:
-			        (n,) = struct.unpack("<Q", f.read(8))
-			        t = json.loads(f.read(n)).get(sys.argv[2])
-			        if t:
-			            f.seek(8 + n + t["data_offsets"][0])
-			            f.write(bytes.fromhex(sys.argv[3]))
-		END
+		tests/poke.py "$TMP/bad" "$1" "=$2"
 	}
 	poke $name ff
 	fails 1 "$name: element 0 is NaN" reap-rewrite -q --first 6 --force -m "$TMP/bad" -o "$TMP/no"

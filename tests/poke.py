@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """poke.py DIR TENSOR [EXPERT [BYTES]]
+poke.py DIR TENSOR =HEX[...]
 
 Changes the weights of a checkpoint in place: flips the lowest bit of TENSOR's
 first byte, or of the first BYTES bytes (default: all) of one EXPERT of it.
+=HEX puts these bytes at its beginning; =HEX... repeats them to its end.
 """
 import glob
 import json
@@ -21,19 +23,24 @@ def find(directory, name):
     sys.exit("poke.py: no tensor " + name)
 
 
-def main(directory, name, expert=None, count=None):
+def main(directory, name, what=None, count=None):
     path, base, tensor = find(directory, name)
     start, end = (base + x for x in tensor["data_offsets"])
-    length = 1
-    if expert is not None:
-        each = (end - start) // tensor["shape"][0]
-        start += int(expert) * each
-        length = each if count is None else int(count)
     with open(path, "r+b") as f:
+        if what is not None and what[0] == "=":
+            new = bytes.fromhex(what[1:].rstrip("."))
+            if what.endswith("..."):
+                new *= (end - start) // len(new)
+        else:
+            length = 1
+            if what is not None:
+                each = (end - start) // tensor["shape"][0]
+                start += int(what) * each
+                length = each if count is None else int(count)
+            f.seek(start)
+            new = bytes(b ^ 1 for b in f.read(length))
         f.seek(start)
-        old = f.read(length)
-        f.seek(start)
-        f.write(bytes(b ^ 1 for b in old))
+        f.write(new)
 
 
 main(*sys.argv[1:])

@@ -394,17 +394,7 @@ planned() {
 	chmod -R u+w "$TMP/big"
 	# Experts of the last layer 2^73 times too large: their outputs are finite, the
 	# squares behind them are not.
-	python3 - "$TMP/big" <<-'EOF2'
-		import glob, json, struct, sys
-		for f in glob.glob(sys.argv[1] + "/*.safetensors"):
-		    with open(f, "r+b") as fh:
-		        n, = struct.unpack("<Q", fh.read(8))
-		        t = json.loads(fh.read(n)).get("model.layers.3.mlp.experts.down_proj_scales")
-		        if t:
-		            begin, end = t["data_offsets"]
-		            fh.seek(8 + n + begin)
-		            fh.write(b"\xc8" * (end - begin))
-	EOF2
+	tests/poke.py "$TMP/big" model.layers.3.mlp.experts.down_proj_scales =c8...
 	run reap-route -q --no-outcome -m "$TMP/big" "$TOKENS"
 	[ "$status" -eq 1 ]
 	[[ $output == *"layer 3: position "*" are not finite"* ]]

@@ -232,19 +232,7 @@ route() {
 	cp -r "$MODEL" "$TMP/nan"
 	chmod -R u+w "$TMP/nan"
 	# All of lm_head becomes NaN.
-	python3 - "$TMP/nan" <<-'EOF2'
-		import json, os, struct, sys
-		d = sys.argv[1]
-		for f in os.listdir(d):
-		    if not f.endswith(".safetensors"):
-		        continue
-		    with open(os.path.join(d, f), "r+b") as fh:
-		        n, = struct.unpack("<Q", fh.read(8))
-		        t = json.loads(fh.read(n)).get("lm_head.weight")
-		        if t:
-		            fh.seek(8 + n + t["data_offsets"][0])
-		            fh.write(b"\xc0\x7f" * ((t["data_offsets"][1] - t["data_offsets"][0]) // 2))
-	EOF2
+	tests/poke.py "$TMP/nan" lm_head.weight =c07f...
 	run reap-route -q -m "$TMP/nan" "$TOKENS"
 	[ "$status" -eq 1 ]
 	[[ "$output" == *"not finite"* ]]
