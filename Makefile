@@ -32,7 +32,7 @@ CFLAGS  ?= $(if $(SAN),-O1,-O2) -g
 BASE_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -I. $(CPPFLAGS) $(CFLAGS) $(WARN) \
 	-ffp-contract=off -pthread "-ffile-prefix-map=$$PWD=." $(SAN_$(SAN)) $(PKG_CFLAGS)
 ISA     =
-LINK    = $(CC) $(BASE_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(PKG_LIBS) -lm
+LINK    = $(CC) $(BASE_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PKG_LIBS) -lm
 # Asked for once, and only when something is compiled (`make deps` needs no library).
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
@@ -71,6 +71,9 @@ $(TOOLS): $(BIN)/reap-%: $B/cmd/%.o $B/cmd/tool.a $(LIB)
 $(UNITS) $(GENS): $B/%: $B/tests/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(LINK)
+
+# The parts of a large one.
+$B/gen/random_checkpoint: $(patsubst %.c,$B/%.o,$(wildcard tests/gen/checkpoint/*.c))
 
 # Files that are part of the programs, as strings named after them (lib/base/embedded.h).
 EMBED   := lib/text/table.py lib/text/template.py recipes/near_lossless_gates.json
