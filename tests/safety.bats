@@ -217,11 +217,11 @@ short() {
 	for name in recipes list prune plan-x; do
 		run own "$name"
 		[ "$status" -eq 2 ]
-		[[ "$output" == "reap-run: prune: NAME=$name: $name is a word of reap-run"* ]]
+		[ "$output" = "reap-run: prune: NAME=$name: $name is a word of reap-run" ]
 	done
 	run own "$(printf 'x%.0s' {1..101})"
 	[ "$status" -eq 2 ]
-	[[ "$output" == "reap-run: prune: NAME=x"*": target: "* ]]
+	[[ "$output" == "reap-run: prune: NAME=x"*"x: small letters, digits and - only, 100 at most" ]]
 	(cd "$TMP/own" && find . | sort) | diff "$TMP/before" -
 	echo mine >"$TMP/own/recipes/mine-eval.yaml"
 	run own mine
@@ -245,6 +245,14 @@ short() {
 	no "DATA=$TMP/fifo: no such file or folder" DATA=fifo
 	no "DATA=$TMP/none: no such file or folder" DATA=none
 	no "ROWS=1: how many rows are sampled, two at least" ROWS=1
+	# What a recipe or a cut could not be, in the words of the command line.
+	no "ROWS=2000000000: 2000000000 is not within 1 to 1000000000" ROWS=2000000000
+	no "ROWS=99999999999999999999: does not fit in 64 bits" ROWS=99999999999999999999
+	no "HOLDOUT=0.0: 0 is not within 1e-06 to 0.999999" HOLDOUT=0.0
+	no "KEEP=23: not a multiple of 4, which GPU kernels want" KEEP=23
+	no "KEEP=4: GPU kernels want more than top_k, 4" KEEP=4
+	no "KEEP=3: each token chooses 4 experts" KEEP=3
+	no "KEEP=36: the model has 32 experts in each layer" KEEP=36
 	mkdir -p data/train
 	cp "$ROOT/tests/fixtures/packs/tool_agentic.calib.jsonl" data
 	cp data/*.jsonl data/train
@@ -252,4 +260,9 @@ short() {
 		grep -xF "reap-run: prune: DATA=$TMP/data: 1 files of rows in folders within it are left out"
 	no "OUT=$TMP/file: cannot be made: Not a directory" OUT=file
 	no "MODEL=$TMP/file: no config.json there" MODEL=file
+	mkdir model
+	echo '{' >model/config.json
+	no "MODEL=$TMP/model: no tokenizer.json there" MODEL=model
+	: >model/tokenizer.json
+	no "MODEL=$TMP/model: $TMP/model/config.json: line 2: string or '}' expected near end of file" MODEL=model
 }
