@@ -35,13 +35,23 @@ maker() {
 
 # Before any work.
 check_evaluation() {
-	local said
+	local said pack judged at=paths.gates_json
 	packs E "${E[calib_packs.dataset_repo]}" calib_packs.pack_files
 	check_packs E calib_packs.pack_files "${E[calib_packs.dataset_repo]}"
 	gates
 	# It reads the gates before the evals, of which there is none here.
-	said=$(reap-gate --gates "$GATES" -- /dev/null /dev/null 2>&1) || [[ $said != *"$GATES"* ]] ||
-		problem E.paths.gates_json "${said#reap-gate: }"
+	said=$(reap-gate --gates "$GATES" -- /dev/null /dev/null 2>&1) || [[ $said != *"$GATES"* ]] || {
+		problem E.$at "${said#reap-gate: }"
+		return 0
+	}
+	[ "${E[kind]}" = eval_recipe ] || return 0
+	judged=$(jq -r .primary_pack "$GATES")
+	for pack in "${PACK_WORDS[@]%%=*}" "${E[calib_packs.derived_union_name]:-}"; do
+		[ "$pack" != "$judged" ] || return 0
+	done
+	# Where the recipe names no gates of its own, its packs are what is wrong.
+	[[ ${AT["=E.$at"]:-} == "$EVALUATION":* ]] || at=calib_packs.pack_files
+	problem E.$at "${GATES##*/}: primary_pack: $judged is none of the packs that are evaluated"
 }
 
 # eval_tokens F MODEL: the packs as blocks, with the model's tokenizer.

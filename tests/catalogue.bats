@@ -252,6 +252,20 @@ refused() {
 		run pipelines/reap-run "$TMP/no.yaml" OUT="$TMP/o"
 		[ "$output" = "reap: $TMP/no-eval.yaml:2: paths.gates_json: ${gates#*:}" ] || { echo "$output"; return 1; }
 	done
+	# Gates for a pack that is not among those of the evaluation.
+	jq '.primary_pack = "tool_agentic"' recipes/tiny_gates.json >"$TMP/tools.json"
+	printf '%s\n' 'extends: eval-tiny_keep24.yaml' 'paths: {gates_json: tools.json}' >"$TMP/no-eval.yaml"
+	refused 3 "model.num_experts: 64, but $MODEL has 32" 'evaluation: {with: no-eval.yaml}' 'model: {num_experts: 64}'
+	for wrong in 'paths: {gates_json: tools.json}|3: paths.gates_json: tools.json: primary_pack: tool_agentic' \
+		'|2: calib_packs.pack_files: tiny_gates.json: primary_pack: UNION'; do
+		printf '%s\n' 'extends: eval-tiny_keep24.yaml' 'calib_packs: {pack_files: [reasoning_style.eval.jsonl], derived_union_name: ""}' \
+			"${wrong%%|*}" >"$TMP/no-eval.yaml"
+		for recipe in no no-eval; do
+			run pipelines/reap-run "$TMP/$recipe.yaml" OUT="$TMP/o"
+			[ "$status" -eq 1 ]
+			[ "$output" = "reap: $TMP/no-eval.yaml:${wrong#*|} is none of the packs that are evaluated" ] || { echo "$output"; return 1; }
+		done
+	done
 	printf '%s\n' 'extends: tiny-keep24.yaml' 'profiling_data: {sampling: {num_rows: 1}}' >"$TMP/no.yaml"
 	run pipelines/reap-run -q "$TMP/no.yaml" OUT="$TMP/o"
 	[ "$status" -eq 1 ]
