@@ -162,6 +162,6 @@ finish_model() {
 made() {
 	local f
 	for f in "${@:2}"; do
-		[ ! -e "$1/$f" ] || printf '%-16s %s\n' "${f%.*}" "$1/$f"
+		[ ! -e "$1/$f" ] || put '%-16s %s\n' "${f%.*}" "$1/$f"
 	done
 }

@@ -1,30 +1,14 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 #
-# What all scripts share: words for people, and processes.
+# Processes and locks.
 
-say() {
-	printf 'reap: %s\n' "$*" >&2
-}
-
-fail() {
-	say "$@"
-	exit 1
-}
+# shellcheck source=words.bash
+. "$here/words.bash"
 
 # Nothing ends without a word.
 set -E
 trap '[ "$BASH_SUBSHELL" -gt 0 ] || say "${BASH_SOURCE[0]##*/}: line $LINENO: ${BASH_COMMAND%%$'"'\\n'"'*}: status $?"' ERR
-
-# quoted WORD...: as one would type them.
-quoted() {
-	local word out=''
-	for word; do
-		[[ $word =~ ^[A-Za-z0-9_./:=,+@%-]+$ ]] || printf -v word '%q' "$word"
-		out+="$word "
-	done
-	REPLY=${out% }
-}
 
 # attend COMMAND...: run it in a process group of its own, which ends when this script
 # is told to end.
@@ -74,7 +58,7 @@ hold() {
 	elif [ "$status" -ne 0 ]; then
 		say "$2: this file system has no locks: two runs at a time would disturb each other"
 	fi
-	printf '%s\n' "process $$ on $HOSTNAME since $(date '+%F %T')" >"$1"
+	put '%s\n' "process $$ on $HOSTNAME since $(date '+%F %T')" >"$1"
 	REPLY=$fd
 }
 

@@ -4,8 +4,6 @@
 # Recipes, and the files that they name.  reap-recipe reads the YAML and hands over
 # words; nothing here looks into it.
 
-# shellcheck source=words.bash
-. "$here/words.bash"
 # shellcheck source=stage.bash
 . "$here/stage.bash"
 

@@ -19,7 +19,7 @@ show_stage() {
 		quoted "$BIN"
 		bin=$REPLY
 		quoted "$SHIPPED"
-		printf 'export PATH=%s:"$PATH" REAP_RECIPES=%s\n' "$bin" "$REPLY"
+		put 'export PATH=%s:"$PATH" REAP_RECIPES=%s\n' "$bin" "$REPLY"
 	fi
 	[ -d "${outs[0]%/*}" ] || [ "$SHOWN" = "${outs[0]%/*}" ] || print mkdir -p "${outs[0]%/*}"
 	SHOWN=${outs[0]%/*}
@@ -46,7 +46,7 @@ show_stage() {
 
 print() {
 	quoted "$@"
-	printf '%s\n' "$REPLY"
+	put '%s\n' "$REPLY"
 }
 
 # print_into FILE COMMAND...
@@ -55,7 +55,7 @@ print_into() {
 	quoted "$1"
 	file=$REPLY
 	quoted "${@:2}"
-	printf '%s >%s\n' "$REPLY" "$file"
+	put '%s >%s\n' "$REPLY" "$file"
 }
 
 # MODE=plan: say what a forward pass would take: a line of JSON in the file PLAN for each,

@@ -197,7 +197,7 @@ make_stage() {
 	fi
 	register
 	mkdir -p "${outs[0]%/*}"
-	printf '%s\t%s\n' "$key" "$title" >>"$D/.stages.new"
+	put '%s\t%s\n' "$key" "$title" >>"$D/.stages.new"
 	for i in "${!outs[@]}"; do
 		[ ! -e "$STORE/$key/$i" ] || show_at "$STORE/$key/$i" "${outs[i]}"
 	done
@@ -284,17 +284,17 @@ produce_parts() {
 write_record() {
 	local path i
 	{
-		printf 'for\t%s\nmade\t%s on %s\n' "$title" "$(date '+%F %T')" "$HOSTNAME"
+		put 'for\t%s\nmade\t%s on %s\n' "$title" "$(date '+%F %T')" "$HOSTNAME"
 		as_run
 		quoted "${words[@]}"
-		printf 'command\t%s\n' "$REPLY"
+		put 'command\t%s\n' "$REPLY"
 		for path in "${ins[@]}"; do
-			printf 'input\t%s\t%s\n' "${stands["=/${path#*/}"]}" "$path"
+			put 'input\t%s\t%s\n' "${stands["=/${path#*/}"]}" "$path"
 		done
 		for i in "${!outs[@]}"; do
 			[ -e "$store/$i" ] || continue
 			identity "$store/$i" || exit 1
-			printf 'result\t%s\t%s\n' "$i" "$REPLY"
+			put 'result\t%s\t%s\n' "$i" "$REPLY"
 		done
 	} >"$store/record.part"
 	mv "$store/record.part" "$store/record"

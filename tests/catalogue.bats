@@ -366,6 +366,18 @@ refused() {
 	fails 1 "reap: $TMP/file/o/tiny-noop: cannot be made: Not a directory" pipelines/reap-run -q tiny-noop OUT="$TMP/file/o"
 }
 
+@test "a disk that is full: one line says so" {
+	local how
+	mkdir -p "$TMP/o/.cache/0" "$TMP/o/tiny-noop"
+	for how in "-n tiny-noop" list "-n prune-cache" help --version; do
+		run bash -c "pipelines/reap-run $how OUT='$TMP/o' >/dev/full"
+		[ "$status" -eq 1 ]
+		[ "$output" = "reap: /dev/full: No space left on device" ] || { echo "$how: $output"; return 1; }
+	done
+	ln -s /dev/full "$TMP/o/tiny-noop/.lock"
+	fails 1 "reap: /dev/full: No space left on device" pipelines/reap-run -q tiny-noop OUT="$TMP/o"
+}
+
 @test "a variable that nobody knows is said with the nearest name; the environment gives none" {
 	for by in pipelines/reap-run "make -s -C pipelines"; do
 		# shellcheck disable=SC2086
