@@ -17,14 +17,14 @@
 static const char usage[] =
 	"usage: reap-accum [options] [trace...]\n"
 	"       reap-accum --merge [saliency...]\n"
-	"Add up what each expert did in traces, from which every ranking follows.  A directory\n"
+	"Add up what each expert did in traces; every ranking follows from these sums.  A directory\n"
 	"stands for the files in it: the shards of a trace.\n"
 	"\n"
 	"  -r, --rule code|policy|none\n"
 	"                    how tokens fall into regions (default: code)\n"
-	"      --cc-quantile Q         low p and low H begin here (default 0.15)\n"
-	"      --uncertain-quantile Q  high H begins here (default 0.85)\n"
-	"  -p, --by-pack     sums per pack, too\n"
+	"      --cc-quantile Q         p and H are low below this quantile (default 0.15)\n"
+	"      --uncertain-quantile Q  H is high above this quantile (default 0.85)\n"
+	"  -p, --by-pack     also the sums of each pack\n"
 	"      --part I/N    only every N-th block, beginning with the I-th\n"
 	"      --merge       add up saliency streams instead of traces\n" TOOL_USAGE_HISTORY
 		TOOL_USAGE_RUN TOOL_USAGE_STD;

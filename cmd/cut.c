@@ -29,25 +29,25 @@ static const char usage[] =
 	"Choose the experts that stay, the same number in every layer.\n"
 	"\n"
 	"  -n, --keep-n N       keep N experts\n"
-	"  -f, --keep-frac F    keep this share of them\n"
+	"  -f, --keep-frac F    keep this share of the experts\n"
 	"      --round ceil|floor|nearest\n"
-	"                       of the number that the share gives (default: ceil)\n"
+	"                       how the share becomes a number (default: ceil)\n"
 	"      --multiple-of M  keep a multiple of M (default 4)\n"
-	"      --core-pos M     keep each layer's M experts of the largest sum of g |f|\n"
-	"                       over tokens of positive weight, whatever their rank\n"
-	"      --core-count M   keep each layer's M experts chosen most often\n"
+	"      --core-pos M     in each layer keep the M experts with the largest sum of gate\n"
+	"                       times norm over tokens of positive weight, whatever their rank\n"
+	"      --core-count M   in each layer keep the M experts chosen most often\n"
 	"      --order ascending|rank\n"
-	"                       the experts' new order (default: ascending)\n"
+	"                       the new order of the experts (default: ascending)\n"
 	"      --reverse        keep the experts ranked last: a control\n"
 	"      --force          allow numbers that GPU kernels refuse\n"
-	"      --import FILE    take the choice from this JSON, a keep map, for the checkpoint\n"
+	"      --import FILE    take the choice from this keep map (JSON), for the checkpoint\n"
 	"      --export         write the choice, or a plan, as a keep map\n"
 	"      --compare OTHER  print how far the plan agrees with another one\n"
 	"      --sweep          print what each possible number would keep\n"
-	"      --half FILE      with --sweep, twice: scores of two halves of the data, to\n"
-	"                       see how stable each cut is\n"
-	"      --check          print how many experts the checkpoint would keep, if it can;\n"
-	"                       reads no scores\n"
+	"      --half FILE      with --sweep, twice: scores of two halves of the data, which\n"
+	"                       show how stable each cut is\n"
+	"      --check          print how many experts the checkpoint would keep, or why it\n"
+	"                       cannot; reads no scores\n"
 	"  -m, --model DIR      with --import, --sweep or --check: the checkpoint\n"
 	"      --recipe-id NAME:SHA256\n"
 	"                       recipe to name in the plan's header\n" TOOL_USAGE_HISTORY
@@ -417,19 +417,19 @@ static void check_options(const struct opts *o)
 		tool_usage("only one of --import, --compare, --sweep and --check can be given, and"
 			   " --export with --import only");
 	if (o->sweep && sized)
-		tool_usage("--sweep tries every number: no --keep-n, --keep-frac");
+		tool_usage("--sweep tries every number: give neither --keep-n nor --keep-frac");
 	if (o->check && (!sized || o->model == NULL || o->input != NULL))
-		tool_usage("--check wants a number and --model, and nothing else");
+		tool_usage("--check needs a number and --model, and nothing else");
 	if (imports &&
 		(sized || o->model == NULL || o->input != NULL || o->sel.by_rank ||
 			o->sel.reverse || o->sel.core_pos > 0 || o->sel.core_count > 0))
-		tool_usage("--import wants --model, and nothing that chooses experts");
+		tool_usage("--import needs --model, and nothing that chooses experts");
 	if (o->halves > 0 && !o->sweep)
 		tool_usage("--half belongs to --sweep");
 	if (o->model != NULL && !o->sweep && !o->check && !imports)
 		tool_usage("--model belongs to --import, --sweep and --check");
 	if (o->halves == 1)
-		tool_usage("--half comes twice, once for each half of the data");
+		tool_usage("--half is given twice, once for each half of the data");
 	if (!sized && ways == 0 && !o->export)
 		tool_usage("how many? --keep-n N or --keep-frac F (--sweep shows what each keeps)");
 }
@@ -509,7 +509,7 @@ int main(int argc, char **argv)
 			break;
 		case OPT_HALF:
 			if (o.halves == 2)
-				tool_usage("--half comes twice, not more");
+				tool_usage("--half is given twice, not more often");
 			o.half[o.halves++] = optarg;
 			break;
 		case OPT_CHECK:

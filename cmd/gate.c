@@ -20,11 +20,10 @@ static const char usage[] =
 	"  -m, --markdown FILE  write the whole comparison as markdown\n"
 	"  -j, --json FILE      write it as JSON\n"
 	"      --tokens FILE    the token stream that both evals were made from, and\n"
-	"  -t, --tokenizer FILE the tokenizer.json, or model, that reads it: the worst tokens\n"
-	"                       with their text\n"
-	"      --last-look      the evals of all blocks end looks that could have decided before\n"
-	"      --rule min|max   of the absolute and the relative limit of dPPL the\n"
-	"                       smaller or the larger (default: the gates file's)\n" TOOL_USAGE_STD
+	"  -t, --tokenizer FILE its tokenizer.json, or model: show the worst tokens as text\n"
+	"      --last-look      the evals are of all blocks, after looks that could have decided\n"
+	"      --rule min|max   which limit holds for dPPL, the smaller or the larger of the\n"
+	"                       absolute and the relative one (default: as the gates file says)\n" TOOL_USAGE_STD
 	"Exit status: 0 PASS, 4 FAIL or UNDECIDED.\n";
 
 enum { OPT_RULE = TOOL_OWN, OPT_TOKENS, OPT_LAST_LOOK };

@@ -22,21 +22,21 @@
 static const char usage[] =
 	"usage: reap-ppl [options] -m MODEL [tokens]\n"
 	"       reap-ppl --merge EVAL...\n"
-	"Perplexity and the EAFT metrics of a model on a token stream, as an eval stream.\n"
+	"Write the perplexity and the EAFT metrics of a model on a token stream as an eval stream.\n"
 	"\n"
 	"  -m, --model DIR         the checkpoint\n"
 	"  -k, --entropy-topk K    entropy of the K most likely tokens (default 20)\n"
 	"      --bins XxY          bins of p and of the entropy (default 160x120)\n"
-	"      --cc-quantile Q     where low p and low entropy end (default 0.15)\n"
+	"      --cc-quantile Q     p and entropy are low below this quantile (default 0.15)\n"
 	"      --prob-scale linear|log\n"
-	"                          bins of p (default: linear)\n"
+	"                          bins of p, or of log10 p (default: linear)\n"
 	"      --logp-min X, --logp-max X\n"
 	"                          range of log10 p with log bins (default -12 and 0)\n"
-	"      --no-tokens         leave the tokens out: no intervals in reap-gate\n"
+	"      --no-tokens         leave the tokens out, so that reap-gate has no intervals\n"
 	"      --shard I/N         only the I-th of every N blocks\n"
-	"      --look N            only the first eighth (1), quarter (2) or half (3) of the blocks\n"
-	"      --resume FILE       take over what an interrupted eval, or an earlier look, holds;\n"
-	"                          both, if given twice\n"
+	"      --look N            only an eighth (1), a quarter (2) or half (3) of the blocks\n"
+	"      --resume FILE       take over the blocks of an interrupted eval or an earlier\n"
+	"                          look; given twice, of both\n"
 	"      --merge             join the N shards of an eval\n" TOOL_USAGE_HISTORY TOOL_USAGE_RUN
 		TOOL_USAGE_DRY_RUN TOOL_USAGE_STD;
 
@@ -534,7 +534,7 @@ int main(int argc, char *argv[])
 	if (tool.json && !tool.dry_run)
 		tool_usage("--json belongs to --dry-run");
 	if (tool.dry_run && (o.merge || o.resumes > 0))
-		tool_usage("--dry-run: for a run from the beginning, not with %s",
+		tool_usage("--dry-run is for a run from the beginning, not with %s",
 			o.merge ? "--merge" : "--resume");
 	if (!o.merge && argc > 1)
 		tool_usage("one token stream is read, %d were named", argc);

@@ -20,13 +20,13 @@ static const char usage[] =
 	"\n"
 	"      --method NAME  frequency, gate_sum, ean_sum, ean_mean, ean_sq_mean,\n"
 	"                     weighted_ean_sum, reap, reap_l2, max_activations,\n"
-	"                     eaft_sum (default), eaft_mean, random (for controls),\n"
-	"                     aimer (of the weights alone)\n"
+	"                     eaft_sum (default), eaft_mean, random (a control),\n"
+	"                     aimer (from the weights of the checkpoint alone)\n"
 	"  -m, --model DIR    with --method aimer: the checkpoint, the only input\n"
-	"  -w, --weights G,U,C  of good, uncertain and conflict tokens in eaft_*\n"
+	"  -w, --weights G,U,C  weights of good, uncertain and conflict tokens in eaft_*\n"
 	"                     (default 1,0.25,-2)\n"
-	"      --pack NAME    only what this pack's tokens did\n"
-	"      --seed S       of method random (default 0)\n"
+	"      --pack NAME    rank by the tokens of this pack only\n"
+	"      --seed S       seed of method random (default 0)\n"
 	"  -y, --yaml         write reap-scores.yaml instead of a stream\n" TOOL_USAGE_HISTORY
 		TOOL_USAGE_STD;
 

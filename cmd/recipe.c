@@ -21,12 +21,12 @@ static const char usage[] =
 	"\n"
 	"      --yaml        the whole recipe as YAML (default)\n"
 	"      --json        ... as JSON\n"
-	"      --words       ... for scripts: key, value, FILE:LINE, each ended by NUL; first its id\n"
+	"      --words       ... for scripts: key, value, FILE:LINE, each ended by NUL; the id first\n"
 	"  -g, --get KEY     one value, KEY as in model.keep_n or run_matrix.0.name\n"
 	"      --id          NAME:SHA256 of the resolved recipe\n"
-	"      --check       nothing: only the exit status\n"
+	"      --check       print nothing: the exit status says whether it is right\n"
 	"      --targets     for scripts: target, kind, file of each recipe, each ended by NUL\n"
-	"      --find TARGET ... of the one with this target, in the first folder that has it\n"
+	"      --find TARGET ... of the recipe with this target, in the first folder that has it\n"
 	"      --near WORD   for scripts: which of the names WORD was meant to be\n"
 	"      --schema      every key that a recipe may have\n" TOOL_USAGE_STD;
 
@@ -299,7 +299,7 @@ int main(int argc, char *argv[])
 		rc = run_targets(&o, argv, argc, &e);
 	} else if (o.form == FORM_NEAR) {
 		if (argc == 0)
-			tool_usage("which names may have been meant?");
+			tool_usage("--near: which names can be meant?");
 		rc = print_near(o.key, argv, argc, &e);
 	} else {
 		if (argc != 1)

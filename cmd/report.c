@@ -15,17 +15,17 @@ static const char usage[] =
 	"usage: reap-report [options] [VERDICT.json BASE.eval PRUNED.eval]\n"
 	"Collect what a report on a pruned model shows, as one JSON document.\n"
 	"\n"
-	"      --recipe FILE      the recipe, to name model and recipe\n"
-	"      --source DIR       the checkpoint before, and\n"
-	"  -m, --model DIR        the one after: sizes and parameters\n"
+	"      --recipe FILE      the recipe\n"
+	"      --source DIR       the checkpoint before pruning, and\n"
+	"  -m, --model DIR        the checkpoint after it: sizes and parameters\n"
 	"      --tokens FILE      the tokens of the evals, and\n"
-	"      --calibration FILE those that the scores are from: warnings\n"
-	"      --plan FILE        the cut, and\n"
-	"      --scores FILE      what it was made from\n"
-	"      --saliency FILE    the sums below the scores: other criteria\n"
+	"      --calibration FILE the tokens of the scores: their warnings\n"
+	"      --plan FILE        the plan, and\n"
+	"      --scores FILE      the scores that it was cut from\n"
+	"      --saliency FILE    the sums of the scores: what other criteria would keep\n"
 	"      --half FILE        twice: the sums of each half of the data\n"
 	"      --cut FILE         another plan of the same scores, and\n"
-	"      --cut-verdict FILE what it lost; any number of pairs\n" TOOL_USAGE_STD;
+	"      --cut-verdict FILE the verdict on it; any number of pairs\n" TOOL_USAGE_STD;
 
 enum {
 	OPT_RECIPE = TOOL_OWN,

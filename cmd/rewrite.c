@@ -16,7 +16,7 @@
 
 static const char usage[] =
 	"usage: reap-rewrite -m SOURCE -o TARGET [options] [plan]\n"
-	"Write the checkpoint that a plan leaves of SOURCE as the new directory TARGET; the\n"
+	"Write SOURCE without the experts that a plan drops, as the new directory TARGET; the\n"
 	"manifest of what was written goes to standard output.\n"
 	"\n"
 	"  -m, --model SOURCE         checkpoint directory to prune\n"
@@ -27,8 +27,8 @@ static const char usage[] =
 	"      --first N              keep experts 0..N-1 of every layer; reads no plan\n"
 	"      --layers LIST          only the experts of these layers (0-3,7), a file each\n"
 	"      --verify               read all back and compare every byte with the source\n"
-	"      --probe                measure, leave nothing, estimate the full job\n"
-	"                             (the first with experts unless --layers says)\n"
+	"      --probe                write some layers, measure, remove them, and estimate the\n"
+	"                             whole job (default: the first layer with experts)\n"
 	"  -n, --dry-run              print the files that would be written, and stop\n"
 	"      --json                 ... their number and size as JSON, for machines\n"
 	"  -f, --force                also write a number of experts that GPU kernels refuse\n"

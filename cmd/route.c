@@ -19,11 +19,11 @@
 static const char usage[] =
 	"usage: reap-route -m MODEL [options] [tokens]\n"
 	"Run MODEL over blocks of tokens and write, for every kept token and layer, the experts\n"
-	"chosen, their gates and the norms of their outputs; and for every kept token what the\n"
-	"model made of it.\n"
+	"chosen, their gates and the norms of their outputs; and for every kept token its\n"
+	"log-probability and the entropy of the prediction.\n"
 	"\n"
 	"  -m, --model MODEL checkpoint directory\n"
-	"      --no-outcome  routes only: neither lm_head nor outcome records\n"
+	"      --no-outcome  write routes only: no outcome records, and lm_head is not run\n"
 	"      --fast        inputs of experts in 8 bits (as REAP_GEMM=i8)\n"
 	"      --layers A-B  routes of these layers only (from 0)\n"
 	"      --shard I/N   only every N-th block, beginning with the I-th\n"
@@ -403,7 +403,7 @@ int main(int argc, char **argv)
 	if (tool.json && !tool.dry_run)
 		tool_usage("--json belongs to --dry-run");
 	if (tool.dry_run && o.resume != NULL)
-		tool_usage("--dry-run: for a run from the beginning, not with --resume");
+		tool_usage("--dry-run is for a run from the beginning, not with --resume");
 	o.tokens = optind < argc ? argv[optind] : NULL;
 	tool_refuse_terminal();
 	tool_reads_dir(o.model);

@@ -34,15 +34,15 @@ static const char usage[] =
 	"       reap-show --where MODEL\n"
 	"Print a record stream as JSON lines, check it, or make one from JSON lines.\n"
 	"\n"
-	"  -s, --summary     what the stream is, its history, records and sizes\n"
-	"  -t, --type TYPE   only records of this type (block, route, expert ...)\n"
-	"      --text FILE   a line for each token instead, with its text by this tokenizer.json\n"
+	"  -s, --summary     print what the stream is: its history, records and sizes\n"
+	"  -t, --type TYPE   print only records of this type (block, route, expert ...)\n"
+	"      --text FILE   print a line for each token, with its text by this tokenizer.json\n"
 	"                    or model\n"
-	"      --tokens FILE ... the token stream that the stream was made from: ids, context\n"
+	"      --tokens FILE ... the token stream that the stream was made from\n"
 	"      --encode KIND read JSON lines, write a stream of KIND: tokens, trace, saliency,\n"
 	"                    scores, plan, manifest, eval\n"
 	"      --no-history  with --encode, leave this run out of the history\n"
-	"      --id          a line for each checkpoint or file: what identifies it\n"
+	"      --id          print a line for each checkpoint or file: what identifies it\n"
 	"      --check       read a checkpoint whole, and print the digests of its files\n"
 	"      --where       print the directory of a model: ORG/NAME in the cache of\n"
 	"                    huggingface_hub\n" TOOL_USAGE_STD;
@@ -447,7 +447,7 @@ int main(int argc, char *argv[])
 		tool_usage("--%s",
 			o.about == OPT_ID              ? "id: of which checkpoint or stream?"
 				: o.about == OPT_CHECK ? "check: of which checkpoint?"
-						       : "where: is which model?");
+						       : "where: of which model?");
 	if (o.about != OPT_ID && argc - optind > 1)
 		tool_usage("more than one stream given");
 	o.input = argv[optind];

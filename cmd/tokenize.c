@@ -73,8 +73,8 @@ static int tell_pack(const struct reap_pack_info *p, const char *tags, struct re
 		channels, *channels ? ")" : "");
 	if (p->completions > 0 || p->cut_off > 0)
 		tool_info("pack %s%s: %" PRIu64
-			  " rows begin with <|channel|>, taken as the assistant's; %" PRIu64
-			  " end in an answer without an end, kept",
+			  " rows begin with <|channel|> and are taken as the assistant's; %" PRIu64
+			  " end in an unfinished answer, which is kept",
 			p->pack, length, p->completions, p->cut_off);
 	if (p->kept == 0 && p->rows_kept > 0)
 		return reap_fail(e, REAP_EFAIL,
@@ -218,12 +218,13 @@ static void tell_template(const struct state *s)
 	if (n == 0)
 		return;
 	if (told_by != NULL)
-		tool_warn("the chat template rewrites a turn once others follow, %" PRIu64
-			  " turns here: what is kept of them is what it then writes (%s)",
+		tool_warn("the chat template rewrites turns that others follow, %" PRIu64
+			  " of them here: what it writes in the end is kept (%s)",
 			n, told_by);
 	else
-		tool_warn("the chat template rewrites a turn once others follow: nothing is kept "
-			  "of %" PRIu64 " such turns",
+		tool_warn(
+			"the chat template rewrites turns that others follow: nothing is kept of %" PRIu64
+			" such turns",
 			n);
 }
 

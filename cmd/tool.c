@@ -105,7 +105,8 @@ int tool_open_model(struct reap_model **m, const char *dir, struct reap_err *e)
 
 	if (other != NULL)
 		tool_warn(
-			"%s/%s: transformers with peft loads the model that it names, not these weights",
+			"%s/%s: transformers with peft would load the model that this file names, "
+			"not these weights",
 			dir, other);
 	return reap_model_open(m, dir, e);
 }

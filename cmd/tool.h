@@ -55,8 +55,8 @@ enum { TOOL_THREADS = 256, TOOL_MEMORY, TOOL_NO_HISTORY, TOOL_DRY_RUN, TOOL_JSON
 #define TOOL_USAGE_HISTORY "      --no-history  leave the history out of the header\n"
 #define TOOL_USAGE_RUN \
 	"      --threads N   threads to use (default: what this process may use)\n" \
-	"      --memory SIZE bound on the working set, as 4G or 512Mi\n" \
-	"                    (default: half of what it may use, at most 4Gi)\n"
+	"      --memory SIZE bound on the working set, such as 4G or 512Mi\n" \
+	"                    (default: half of what this process may use, at most 4Gi)\n"
 #define TOOL_USAGE_DRY_RUN \
 	"      --dry-run     print what the run would take, and run no model\n" \
 	"      --json        ... as JSON, for machines\n"

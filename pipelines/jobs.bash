@@ -56,7 +56,7 @@ hold() {
 		say "$2 is in use by $(<"$1"): waiting"
 		attend flock "$fd"
 	elif [ "$status" -ne 0 ]; then
-		say "$2: this file system has no locks: two runs at a time would disturb each other"
+		say "$2: this file system has no locks: two runs at the same time would disturb each other"
 	fi
 	put '%s\n' "process $$ on $HOSTNAME since $(date '+%F %T')" >"$1"
 	REPLY=$fd

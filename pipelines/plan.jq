@@ -17,10 +17,10 @@ reduce inputs as $p ({known: {}, first: {}, all: []};
 	if ($p.key // "") != "" then .first[$p.key] //= $p.name else . end) | .all as $all |
 ($all[] |
 	if .there then "\(.name): is there"
-	elif .first then "\(.name): is that of \(.first)"
+	elif .first then "\(.name): is shared with \(.first)"
 	elif .tokens then "\(.name): \(.command)\n  \(figures)\n  in 4 shards \(.time_of_4 | time) each, in 16 \(.time_of_16 | time)"
 	elif .figures then "\(.name): as \(.like), with fewer weights to read"
-	else "\(.name): when the model has been made" end, ""),
+	else "\(.name): known when the model has been made" end, ""),
 ([$all[] | select((.there or .first) | not)]) as $new |
 ([$new[].figures | values]) as $sum |
 (($new | length) - ($sum | length)) as $unknown |

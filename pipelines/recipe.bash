@@ -190,5 +190,5 @@ check_kind() {
 check_disk() {
 	local free
 	free=$(df --output=avail -B1 "$OUT" | tail -n 1)
-	[ "$free" -ge "$1" ] || fail "$OUT: $2 takes about $(numfmt --to=iec-i --suffix=B "$1"), and $(numfmt --to=iec-i --suffix=B "$free") are free"
+	[ "$free" -ge "$1" ] || fail "$OUT: $2 takes about $(numfmt --to=iec-i --suffix=B "$1"), but only $(numfmt --to=iec-i --suffix=B "$free") are free"
 }

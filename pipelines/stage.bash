@@ -209,7 +209,7 @@ taken_over() {
 	if [ "$FOR" = "$title" ]; then
 		say "stage $STEP of $STEPS: $title is there"
 	else
-		say "stage $STEP of $STEPS: $title is that of $FOR"
+		say "stage $STEP of $STEPS: $title is shared with $FOR"
 	fi
 }
 

@@ -281,7 +281,7 @@ shard() { # NUMBER BACKEND: one of two
 	fails 1 "$TMP/1: has block 1 of the tokens 0000000000000000..., and so has $TMP/01" merge "$TMP/01" "$TMP/1"
 	merge "$TMP/01" "$TMP/2" >"$TMP/012"
 	gen 3 8 2 30 2 | accum >"$TMP/other"
-	fails 1 "$TMP/01: of the tokens 0000000000000000... 4 of 5 blocks are there, and $TMP/other is of other tokens" \
+	fails 1 "$TMP/01: has only 4 of 5 blocks of the tokens 0000000000000000..., and $TMP/other is of other tokens" \
 		merge "$TMP/other" "$TMP/01"
 	merge "$TMP/012" "$TMP/other" >"$TMP/both"
 	merge "$TMP/other" "$TMP/012" | cmp - "$TMP/both"

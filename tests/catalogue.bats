@@ -223,7 +223,7 @@ refused() {
 	[ "$(grep -cE '^reap: .*yaml:[0-9]+: profiling_data.pack_files.[012]: no pack .*: hf download radna0/.* --repo-type dataset' <<<"$output")" -eq 3 ]
 	[ ! -e "$TMP/o" ]
 	run make -s -C pipelines 20b-keep24 SHARDS=two
-	[[ "$output" == *"SHARDS=two: a number is wanted"* ]]
+	[[ "$output" == *"SHARDS=two: must be a number"* ]]
 	# What the model cannot do.
 	refused 2 "model.num_experts: 64, but $MODEL has 32" 'model: {num_experts: 64}'
 	refused 2 "scoring.top_k: 2, but $MODEL has 4" 'scoring: {top_k: 2}'
@@ -270,7 +270,7 @@ refused() {
 	printf '%s\n' 'extends: tiny-keep24.yaml' 'profiling_data: {sampling: {num_rows: 1}}' >"$TMP/no.yaml"
 	run pipelines/reap-run -q "$TMP/no.yaml" OUT="$TMP/o"
 	[ "$status" -eq 1 ]
-	[[ "${lines[-1]}" == *"tiny-keep24.yaml:28: profiling_data.pack_files: one block of rows, of which the report would compare halves" ]]
+	[[ "${lines[-1]}" == *"tiny-keep24.yaml:28: profiling_data.pack_files: only one block of rows, but the report compares two halves" ]]
 	[ ! -e "$TMP/o/no/calib.trace" ]
 	# Files that it names.
 	refused 2 "evaluation.with: no such file: nobody.yaml" 'evaluation: {with: nobody.yaml}'
@@ -303,7 +303,7 @@ refused() {
 	done
 	printf '%s\n' 'extends: tiny-keep24.yaml' 'model: {base_model_id: small}' >"$TMP/by.yaml"
 	run pipelines/reap-run -n "$TMP/no.yaml" OUT="$TMP/o"
-	[ "$output" = "reap: $TMP/no-eval.yaml:2: pair.right.made_by: by.yaml prunes small, but no.yaml tests/fixtures/model" ]
+	[ "$output" = "reap: $TMP/no-eval.yaml:2: pair.right.made_by: by.yaml prunes small, but no.yaml prunes tests/fixtures/model" ]
 	sed -i '$d' "$TMP/by.yaml"
 	pipelines/reap-run -n "$TMP/no.yaml" OUT="$TMP/o" >"$TMP/n"
 	# Rows of which no token would count.
@@ -336,7 +336,7 @@ refused() {
 	printf 'extends: tiny-keep24.yaml\ntarget: same\n' | tee "$TMP/twice/a.yaml" >"$TMP/twice/b.yaml"
 	run pipelines/reap-run -n same RECIPES="$TMP/twice"
 	[ "$status" -eq 1 ]
-	[ "$output" = "reap-recipe: target same: of two recipes: $TMP/twice/a.yaml $TMP/twice/b.yaml" ]
+	[ "$output" = "reap-recipe: target same: two recipes have it: $TMP/twice/a.yaml $TMP/twice/b.yaml" ]
 }
 
 @test "a recipe whose name is a target of reap-run, or could be that of what is kept: said, not run" {
@@ -346,7 +346,7 @@ refused() {
 	done
 	for name in '' . .. .cache; do
 		sed '/^target:/d' recipes/tiny-noop.yaml >"$TMP/$name.yaml"
-		fails 1 "its name can be no folder's" pipelines/reap-run "$TMP/$name.yaml" OUT="$TMP/o"
+		fails 1 "its name cannot be that of a folder" pipelines/reap-run "$TMP/$name.yaml" OUT="$TMP/o"
 	done
 	run pipelines/reap-run list RECIPES="$TMP"
 	[ "$status" -eq 0 ]

@@ -108,7 +108,7 @@ refused() {
 @test "an adapter beside the weights: reap-route and reap-ppl take the weights and say so" {
 	for tool in reap-route reap-ppl; do
 		"$tool" -m "$BATS_FILE_TMPDIR/hostile/adapter" "$BATS_FILE_TMPDIR/tokens" >"$TMP/out" 2>"$TMP/err"
-		grep -q "$tool: .*adapter_config.json: transformers with peft loads the model that it names" "$TMP/err"
+		grep -q "$tool: .*adapter_config.json: transformers with peft would load the model that this file names" "$TMP/err"
 	done
 }
 

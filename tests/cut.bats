@@ -297,7 +297,7 @@ ids='[range(4) as $l | [range(24) + $l]]'
 		fails "${3:-1}" "$2" reap-cut --import "$TMP/map.json" -m "$MODEL"
 	}
 	local layers="$ids | to_entries | map({key: \"\(.key)\", value: .value}) | from_entries"
-	no "$ids[:3]" "map.json: no word of layer 3; the model has 4"
+	no "$ids[:3]" "map.json: layer 3 is missing; the model has 4"
 	no "$ids + [[1]]" "layer 4, but the model has 4"
 	no "$layers | .[\"7\"] = [1]" "layer 7, but the model has 4"
 	no "$layers | .[\"model.layers.2.mlp\"] = [1]" "layer 2 is there twice"
@@ -317,8 +317,8 @@ ids='[range(4) as $l | [range(24) + $l]]'
 	no "{pruned_experts: [[0, 1], [0, 1]]}" "layer 0: expert 1 is there twice"
 	no "{pruned_experts: [[0, 1]]}" "layer 1 keeps 32 experts, but layer 0 keeps 31"
 	local old='[range(24)] | map({key: "\(. + 1)", value: .}) | from_entries'
-	no "[range(4)] | map($old) | .[2][\"3\"] = 24" "layer 2: expert 3: its new number is not one of its own from 0 to 23"
-	no "[range(4)] | map($old) | .[2][\"3\"] = 5" "its new number is not one of its own"
+	no "[range(4)] | map($old) | .[2][\"3\"] = 24" "layer 2: expert 3: its new number is not from 0 to 23, or is given twice"
+	no "[range(4)] | map($old) | .[2][\"3\"] = 5" "its new number is not from 0 to 23, or is given twice"
 	no "[range(4)] | map($old) | .[2][\"32\"] = 24" "layer 2: '32' is neither kept_experts nor an expert from 0 to 31"
 	no "[range(4)] | map($old) | .[2] |= (del(.[\"4\"]) | .[\"03\"] = 3)" "layer 2: expert 3 is there twice"
 	no "[range(4)] | map([range(19)])" "not a multiple of 4" 2
@@ -333,10 +333,10 @@ ids='[range(4) as $l | [range(24) + $l]]'
 	scores >"$TMP/s"
 	cut -n 24 "$TMP/s" >"$TMP/plan"
 	echo '[]' >"$TMP/m"
-	fails 2 "--import wants --model" reap-cut --import "$TMP/m"
-	fails 2 "--import wants --model" reap-cut --import "$TMP/m" -m "$MODEL" -n 24
-	fails 2 "--import wants --model" reap-cut --import "$TMP/m" -m "$MODEL" --core-count 1
-	fails 2 "--import wants --model" reap-cut --import "$TMP/m" -m "$MODEL" "$TMP/s"
+	fails 2 "--import needs --model" reap-cut --import "$TMP/m"
+	fails 2 "--import needs --model" reap-cut --import "$TMP/m" -m "$MODEL" -n 24
+	fails 2 "--import needs --model" reap-cut --import "$TMP/m" -m "$MODEL" --core-count 1
+	fails 2 "--import needs --model" reap-cut --import "$TMP/m" -m "$MODEL" "$TMP/s"
 	fails 2 "only one of" reap-cut --import "$TMP/m" -m "$MODEL" --sweep
 	fails 2 "only one of" reap-cut --export --compare "$TMP/plan" "$TMP/plan"
 	fails 2 "--model belongs to" reap-cut -n 24 -m "$MODEL" "$TMP/s"

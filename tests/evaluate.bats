@@ -114,7 +114,7 @@ sums() {
 	sums | diff "$TMP/sums" -
 	run pipe hard STOP=now
 	failed
-	[[ "$output" == *"STOP=now: decided, or nothing"* ]]
+	[[ "$output" == *"STOP=now: must be decided, or nothing"* ]]
 }
 
 @test "a look that another kind of processor made is not taken over" {
@@ -165,7 +165,7 @@ single() {
 	single fast.yaml
 	pipe plan-fast-made >"$TMP/said"
 	grep '^fast/calib.trace: reap-route ' "$TMP/said"
-	grep '^fast-made/base.eval: when the model has been made$' "$TMP/said"
+	grep '^fast-made/base.eval: known when the model has been made$' "$TMP/said"
 	grep '^sum of 1 pass: .*; 1 more when the model has been made$' "$TMP/said"
 	[ ! -e "$O/fast/calib.trace" ]
 	pipe fast-made | grep UNION >/dev/null
@@ -218,7 +218,7 @@ single() {
 	sed -i 's/^target:.*/target: fast/' "$R/made.yaml"
 	run timeout 60 "${REAP_RUN:-pipelines/reap-run}" "$R/made.yaml" OUT="$O" RECIPES="$R" MODELS="$TMP/models" PACKS="$TMP/packs"
 	[ "$status" -eq 1 ]
-	[[ "$output" == *"made.yaml:6: model.made_by: fast.yaml and made.yaml are both target fast" ]]
+	[[ "$output" == *"made.yaml:6: model.made_by: fast.yaml and made.yaml both have the target fast" ]]
 	[ ! -e "$O/fast-made/eval.tokens" ]
 }
 
@@ -259,7 +259,7 @@ single() {
 	printf '%s\n' 'extends: fast.yaml' 'target: cells' 'evaluation: {with: fast-eval.yaml}' \
 		'grid: {keep_n: [16, 20], random_seeds: 1}' >"$R/cells.yaml"
 	pipe plan-cells 2>/dev/null >"$TMP/said"
-	[ "$(grep -c 'base.eval: is that of cells/base.eval$' "$TMP/said")" -eq 4 ]
+	[ "$(grep -c 'base.eval: is shared with cells/base.eval$' "$TMP/said")" -eq 4 ]
 	grep '^sum of 7 passes: ' "$TMP/said"
 	pass() {
 		printf '{"name":"%s","command":"x","tokens":%s,"total":%s,"time":%s,"memory":%s,"disk":%s,"time_of_4":1,"time_of_16":1}\n' "$@"

@@ -311,7 +311,7 @@ with_figures() {
 		reap-gate --gates "$GATES" "$TMP/base" "$TMP/other"
 	reap-show "$TMP/base" | jq -c 'if .t == "tokens" then .block_sha256 = "0" * 64 else . end' |
 		reap-show --encode eval >"$TMP/other"
-	fails 1 "of what is not scored, a token or a channel is not that of $TMP/base (0000000000000000" reap-gate --gates "$GATES" "$TMP/base" "$TMP/other"
+	fails 1 "a token or channel that is not scored differs from that of $TMP/base (0000000000000000" reap-gate --gates "$GATES" "$TMP/base" "$TMP/other"
 	eval_of --no-tokens >"$TMP/bare"
 	reap-show "$TMP/bare" | jq -c 'if .t == "metrics" then .blocks_sha256 = "0" * 64 else . end' |
 		reap-show --encode eval >"$TMP/other"

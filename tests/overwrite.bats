@@ -17,7 +17,7 @@ keeps() {
 		status=0
 		"${@//FILE/$name}" >>"$file" 2>"$TMP/err" || status=$?
 		if [ "$status" -ne 2 ] || ! cmp "$file" "$TMP/kept" ||
-			! grep -q "standard output: would be written, but it is .*$(basename "$name"), which is read" "$TMP/err"; then
+			! grep -q "standard output: would be written, but is the same file as .*$(basename "$name"), which is read" "$TMP/err"; then
 			echo "exit $status: ${*//FILE/$name}"
 			cat "$TMP/err"
 			return 1
@@ -100,15 +100,15 @@ keeps() {
 	mkdir "$TMP/d"
 	gate() { reap-gate --gates recipes/near_lossless_gates.json "$@" "$TMP/eval" "$TMP/eval"; }
 	for name in eval symlink hardlink d/../eval; do
-		fails 2 "$TMP/$name: would be written, but it is $TMP/eval, which is read" gate -m "$TMP/$name"
-		fails 2 "$TMP/$name: would be written, but it is $TMP/eval, which is read" gate -j "$TMP/$name"
+		fails 2 "$TMP/$name: would be written, but is the same file as $TMP/eval, which is read" gate -m "$TMP/$name"
+		fails 2 "$TMP/$name: would be written, but is the same file as $TMP/eval, which is read" gate -j "$TMP/$name"
 		cmp "$TMP/eval" "$TMP/kept"
 	done
-	fails 2 "$TMP/d/../r: would be written, and so would $TMP/r: that is one file" gate -m "$TMP/r" -j "$TMP/d/../r"
+	fails 2 "$TMP/d/../r: is the same file as $TMP/r, and both would be written" gate -m "$TMP/r" -j "$TMP/d/../r"
 	[ ! -e "$TMP/r" ]
 	echo old >"$TMP/r"
 	ln -s r "$TMP/also"
-	fails 2 "$TMP/also: would be written, and so would $TMP/r: that is one file" gate -m "$TMP/r" -j "$TMP/also"
+	fails 2 "$TMP/also: is the same file as $TMP/r, and both would be written" gate -m "$TMP/r" -j "$TMP/also"
 	run bash -c "reap-gate --gates recipes/near_lossless_gates.json -m '$TMP/r' '$TMP/eval' '$TMP/eval' >>'$TMP/r'"
 	[ "$status" -eq 2 ]
 	[ "$(cat "$TMP/r")" = old ]

@@ -251,7 +251,7 @@ load pipeline
 	[ "$output" = "reap: LAUNCHER=parallel: parallel is not installed here" ]
 	run pipe fast SHARDS=2 LAUNCHER=mule
 	failed
-	[[ "$output" == *"LAUNCHER=mule: local, parallel or slurm"* ]]
+	[[ "$output" == *"LAUNCHER=mule: must be local, parallel or slurm"* ]]
 }
 
 @test "from published scores: keep 24, 19 and all, of a checkpoint with the shape of 20B's layers" {

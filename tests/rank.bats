@@ -62,7 +62,7 @@ saliency() { gen 3 8 2 40 6 | reap-accum -q --no-history "$@"; }
 	fails 1 "no sums of pack 'pack9'" reap-rank --pack pack9 "$TMP/s"
 	fails 1 "--by-pack" reap-rank --pack pack1 <(saliency)
 	rank --pack pack1 "$TMP/s" | reap-show -t meta | jq -e '.pack == "pack1"'
-	fails 1 "made of pack 'pack1', not 'pack2'" reap-rank --pack pack2 <(rank --pack pack1 "$TMP/s")
+	fails 1 "made from pack 'pack1', not 'pack2'" reap-rank --pack pack2 <(rank --pack pack1 "$TMP/s")
 }
 
 @test "random is an order per seed" {
@@ -288,9 +288,9 @@ checkpoint() {
 	fails 1 "config.json" reap-rank --method aimer -m "$TMP"
 	edit() { reap-show "$TMP/scores" | jq -c "$1" | reap-show --encode scores >"$TMP/x"; }
 	edit 'if .layer == 1 then .score[7] = 0.5 | .ranking = (.ranking - [7] + [7]) else . end'
-	fails 3 "layer 1, expert 7: score 0.5, but by method aimer none is below 1" reap-cut -n 4 "$TMP/x"
+	fails 3 "layer 1, expert 7: score 0.5, but method aimer gives none below 1" reap-cut -n 4 "$TMP/x"
 	edit 'if .layer == 1 then .sum_g[2] = 1 else . end'
 	fails 3 "layer 1, expert 2: sums, but method aimer looks at no tokens" reap-cut -n 4 "$TMP/x"
 	edit 'if .t == "meta" then .thresholds.tokens = 3 else . end'
-	fails 3 "method aimer looks at no tokens, but there are" reap-cut -n 4 "$TMP/x"
+	fails 3 "method aimer looks at no tokens, but the scores name some" reap-cut -n 4 "$TMP/x"
 }

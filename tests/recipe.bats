@@ -107,7 +107,7 @@ prune() {
 	prune 's/strategy: per_file/strategy: per_file\n    pack_weights: [1, 1, 1]/'
 	fails 1 "only the strategy per_file_weighted reads weights" reap-recipe "$TMP/r.yaml"
 	prune 's/region_rule: code/region_rule: none/'
-	fails 1 "scoring.region_rule: none, but a criterion is eaft, which weighs regions" reap-recipe "$TMP/r.yaml"
+	fails 1 "scoring.region_rule: none, but an eaft criterion needs regions" reap-recipe "$TMP/r.yaml"
 	prune 's/region_rule: code/region_rule: none/;s/criterion: eaft_sum/criterion: reap/;/score_key/d;$agrid: {keep_n: [16], criteria: [reap, eaft_mean]}'
 	fails 1 "scoring.region_rule: none, but a criterion is eaft" reap-recipe "$TMP/r.yaml"
 	sed -i 's/, eaft_mean//' "$TMP/r.yaml"
@@ -115,11 +115,11 @@ prune() {
 	prune 's/^profiling_data:/&\n  packing: {enabled: true}/'
 	fails 1 "profiling_data.packing.enabled: without a block_size" reap-recipe "$TMP/r.yaml"
 	prune 's/keep_n: 24/keep_n: 32/;/keep_frac/d;$agrid: {keep_n: [16]}'
-	fails 1 "grid.keep_n: cuts of what rows rank, of which there are none" reap-recipe "$TMP/r.yaml"
+	fails 1 "grid.keep_n: needs rows that rank the experts, and there are none" reap-recipe "$TMP/r.yaml"
 	prune 's/applied: false/applied: true/;s/core_count_top_m: .*/core_count_top_m: 25/'
 	fails 1 "core_count_top_m: more than model.keep_n" reap-recipe "$TMP/r.yaml"
 	prune '/^    applied:/d'
-	fails 1 "does not say whether it is applied" reap-recipe "$TMP/r.yaml"
+	fails 1 "must say whether it is applied" reap-recipe "$TMP/r.yaml"
 	reap-recipe recipes/eval-120b_base_bigblocks.yaml >"$TMP/whole"
 	sed '/  entropy_bins/d' "$TMP/whole" >"$TMP/r.yaml"
 	fails 1 "eaft: prob_bins and entropy_bins go together" reap-recipe "$TMP/r.yaml"

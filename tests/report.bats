@@ -47,7 +47,7 @@ report() {
 	fails 2 "of which --cut" reap-report --plan p --scores s --cut-verdict j v a b
 	fails 1 "none: No such file" reap-report "$TMP/none" "$TMP/none" "$TMP/none"
 	echo '{"checks":[]}' >"$TMP/v"
-	fails 1 "v: no verdict of reap-gate" reap-report "$TMP/v" "$TMP/none" "$TMP/none"
+	fails 1 "v: is not a verdict of reap-gate" reap-report "$TMP/v" "$TMP/none" "$TMP/none"
 	echo '{' >"$TMP/v"
 	fails 1 "v: line" reap-report "$TMP/v" "$TMP/none" "$TMP/none"
 }
@@ -58,11 +58,11 @@ report() {
 	judge
 	echo '{"input_ids": [5, 6], "keep_mask": [0, 1]}' | reap-tokenize -q --rows '<few>=-' >"$TMP/calib" 2>/dev/null
 	report --calibration "$TMP/calib" --tokens "$TMP/calib"
-	jq -e '.warnings == [{of: "calibration", text: "pack <few>: only 1 row, which may speak for no others"},
-		{of: "evaluation", text: "pack <few>: only 1 row, which may speak for no others"},
+	jq -e '.warnings == [{of: "calibration", text: "pack <few>: only 1 row, which may not stand for other rows"},
+		{of: "evaluation", text: "pack <few>: only 1 row, which may not stand for other rows"},
 		{of: "evaluation", text: "1 of its 1 rows are also among those of the calibration: they are not held out"}]' "$TMP/report/report.json"
-	grep -qF 'Calibration: pack &lt;few&gt;: only 1 row, which may speak for no others.' "$TMP/report.html"
-	grep -qF 'Evaluation: pack &lt;few&gt;: only 1 row, which may speak for no others.' "$TMP/report.html"
+	grep -qF 'Calibration: pack &lt;few&gt;: only 1 row, which may not stand for other rows.' "$TMP/report.html"
+	grep -qF 'Evaluation: pack &lt;few&gt;: only 1 row, which may not stand for other rows.' "$TMP/report.html"
 }
 
 # A calibration of three layers of 16 experts, cut to 12.

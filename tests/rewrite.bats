@@ -597,7 +597,7 @@ refusing_rename() {
 	refusing_rename /out reap-rewrite -q -m "$MODEL" -o "$TMP/out" "$PLAN" >"$TMP/m" 2>"$TMP/err" || status=$?
 	[ "$status" -eq 1 ]
 	left=$(echo "$TMP"/out.tmp-*)
-	[ "$(cat "$TMP/err")" = "reap-rewrite: $TMP/out: cannot be given its name: Invalid cross-device link: it is whole as $left: rename it" ]
+	[ "$(cat "$TMP/err")" = "reap-rewrite: $TMP/out: cannot be given its name: Invalid cross-device link: the whole checkpoint is $left: rename that" ]
 	"$CHECK" --source "$MODEL" "$left"
 	fails 3 "no end record" reap-show -t none "$TMP/m"
 }

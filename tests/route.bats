@@ -110,7 +110,7 @@ route() {
 	reap-route -V | grep -v '^gemm: i8' >/dev/null
 	REAP_GEMM=i8 reap-route -V | grep '^gemm: i8 (i8)' >/dev/null || skip "no i8 on this processor"
 	"$REAP_BUILD/gen/random_checkpoint" --layers 1 --hidden 64 --experts 4 --format bf16 "$TMP/model"
-	REAP_GEMM=i8 fails 2 "REAP_GEMM: i8: for experts in MXFP4, which those of $TMP/model are not" \
+	REAP_GEMM=i8 fails 2 "REAP_GEMM: i8: needs experts in MXFP4, but those of $TMP/model are not" \
 		reap-route -m "$TMP/model" "$TOKENS"
 	REAP_GEMM=i8 route "$TOKENS" | reap-show | jq -e -s '.[0].backend | startswith("gemm: i8 (i8)")'
 }

@@ -30,7 +30,7 @@ short() {
 	# Any other folder may have a colon.
 	run "$ROOT/pipelines/reap-run" list BIN="$TMP/a:b"
 	[ "$status" -eq 2 ]
-	[[ "$output" == *"BIN=$TMP/a:b: a colon in its name, which PATH cannot hold"* ]]
+	[[ "$output" == *"BIN=$TMP/a:b: its name has a colon, which PATH cannot hold"* ]]
 	[ -n "$("$ROOT/pipelines/reap-run" -n ../recipes/short.yaml OUT="$TMP/a:b" ${REAP_RUN:+MODELS=../models PACKS=../packs})" ]
 }
 
@@ -56,7 +56,7 @@ short() {
 	grep -F "reap: $O/short is in use by process " "$TMP/2" | grep -qE ' [0-9]+ on .* since .*: waiting$'
 	grep -qE "^reap: third/calib.trace is in use by process" "$TMP/3"
 	run pipe prune-cache
-	[[ "$output" == *"a run is at work"* ]]
+	[[ "$output" == *"a run is using it"* ]]
 	touch "$TMP/go"
 	wait
 	[ "$(wc -l <"$TMP/passes")" -eq 1 ]
@@ -170,7 +170,7 @@ short() {
 	run ! grep -E ': reap-(route|ppl)' "$TMP/said"
 	run "$ROOT/pipelines/reap-run" prune MODEL="$TMP/my data/my model" KEEP=20
 	[ "$status" -eq 2 ]
-	[[ "$output" == *"MODEL=DIR, DATA=FILE and KEEP=N are wanted"* ]]
+	[[ "$output" == *"MODEL=DIR, DATA=FILE and KEEP=N are needed"* ]]
 }
 
 @test "prune: rows of plain text, all of whose tokens count" {
@@ -198,7 +198,7 @@ short() {
 		for how in -n -q; do
 			run "${REAP_RUN:-$ROOT/pipelines/reap-run}" $how "$R/$name.yaml" OUT="$TMP/here/out"
 			[ "$status" -eq 1 ]
-			[[ "$output" == *"its name can be no folder's" ]]
+			[[ "$output" == *"its name cannot be that of a folder" ]]
 		done
 	done
 	[ -z "$(ls -A "$TMP/here")" ]
@@ -244,7 +244,7 @@ short() {
 	}
 	no "DATA=$TMP/fifo: no such file or folder" DATA=fifo
 	no "DATA=$TMP/none: no such file or folder" DATA=none
-	no "ROWS=1: how many rows are sampled, two at least" ROWS=1
+	no "ROWS=1: must be the number of rows to sample, at least two" ROWS=1
 	# What a recipe or a cut could not be, in the words of the command line.
 	no "ROWS=2000000000: 2000000000 is not within 1 to 1000000000" ROWS=2000000000
 	no "ROWS=99999999999999999999: does not fit in 64 bits" ROWS=99999999999999999999

@@ -33,7 +33,7 @@ TWO_TURNS='{messages: [{role: "user", content: "q"}, {role: "assistant", thinkin
 		{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}
 	END
 	[ "$(turns "$TWO_TURNS")" = 'final:one analysis:so final:two tool_call:f {"a": 1}' ]
-	grep -q 'the chat template rewrites a turn once others follow, 1 turns here: what is kept of them is what it then writes (<|im_start|>assistant)' "$TMP/err"
+	grep -q 'the chat template rewrites turns that others follow, 1 of them here: what it writes in the end is kept (<|im_start|>assistant)' "$TMP/err"
 	# The same from other forms of rows; the tags are tokens, as the model is served them.
 	[ "$(turns '{prompt: "q", completion: "yes"}')" = "final:yes" ]
 	[ "$(turns '{conversations: [{from: "human", value: "q"}, {from: "gpt", value: "yes"}]}')" = "final:yes" ]
@@ -71,7 +71,7 @@ TWO_TURNS='{messages: [{role: "user", content: "q"}, {role: "assistant", thinkin
 		{%- endfor %}
 	END
 	[ "$(turns "$TWO_TURNS")" = 'final:two' ]
-	grep -q 'the chat template rewrites a turn once others follow: nothing is kept of 1 such turns' "$TMP/err"
+	grep -q 'the chat template rewrites turns that others follow: nothing is kept of 1 such turns' "$TMP/err"
 }
 
 @test "templates shaped as those of Qwen3, GLM-4.5, MiniMax-M2 and Llama 3: texts and marks as transformers has them" {

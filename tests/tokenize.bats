@@ -58,7 +58,7 @@ plain() {
 	fails 2 "only one of --model and --tokenizer" tok -m "$MODEL" -t "$MODEL/tokenizer.json" --rows "$f"
 	fails 2 "is not NAME:SHA256" tok -m "$MODEL" --rows --recipe-id x:$h "$f"
 	fails 2 "packing needs an EOS token" tok -l 64 "$f"
-	fails 2 "no tokenizer was given, so only an id will do" tok -l 64 --eos x "$f"
+	fails 2 "no tokenizer was given, so an id is needed" tok -l 64 --eos x "$f"
 	fails 2 "--eos: 'nope' is not a token of" tok -m "$MODEL" --eos nope -l 64 "$f"
 }
 
@@ -567,21 +567,21 @@ said() {
 	for i in $(seq 100); do jq -cn --arg i "$i" '{prompt: $i, completion: "yes"}'; done >"$TMP/r"
 	[ -z "$(said -q -m "$MODEL" --rows "$TMP/r")" ]
 	[ -z "$(said -q -m "$MODEL" --rows --sample 100 a="$TMP/r" b="$TMP/r")" ]
-	[ "$(said -q -m "$MODEL" -l 64,128 p=<(tail -n +2 "$TMP/r"))" = "reap-tokenize: pack p: only 99 rows, which may speak for no others" ]
-	[ "$(said -q -m "$MODEL" --rows --sample 50 a="$TMP/r" b="$TMP/r")" = "reap-tokenize: sample: only 50 rows, which may speak for no others" ]
+	[ "$(said -q -m "$MODEL" -l 64,128 p=<(tail -n +2 "$TMP/r"))" = "reap-tokenize: pack p: only 99 rows, which may not stand for other rows" ]
+	[ "$(said -q -m "$MODEL" --rows --sample 50 a="$TMP/r" b="$TMP/r")" = "reap-tokenize: sample: only 50 rows, which may not stand for other rows" ]
 	jq -cn '{input_ids: [range(401)], keep_mask: [range(401) | if . == 7 or . < 3 then 1 else 0 end]}' >"$TMP/r"
 	said -q --rows p="$TMP/r" | grep -qx 'reap-tokenize: pack p: only 4 of its 401 tokens are kept'
 	jq -c '.input_ids |= .[:400] | .keep_mask |= .[:400]' "$TMP/r" >"$TMP/just"
-	[ "$(said -q --rows p="$TMP/just")" = "reap-tokenize: pack p: only 1 row, which may speak for no others" ]
+	[ "$(said -q --rows p="$TMP/just")" = "reap-tokenize: pack p: only 1 row, which may not stand for other rows" ]
 	# The summary of the stream, the card and the report have them, too.
 	said -q --rows p="$TMP/r" q="$TMP/just" >/dev/null
 	[ "$(reap-show -s "$TMP/s" | grep '^warning')" = "warning  pack p: only 4 of its 401 tokens are kept
-warning  pack p: only 1 row, which may speak for no others
-warning  pack q: only 1 row, which may speak for no others" ]
+warning  pack p: only 1 row, which may not stand for other rows
+warning  pack q: only 1 row, which may not stand for other rows" ]
 	reap-recipe --json recipes/tiny-keep24.yaml >"$TMP/recipe.yaml"
 	reap-rewrite -q -m "$MODEL" --first 24 -o "$TMP/cut" >"$TMP/manifest"
 	pipelines/card/card --recipe "$TMP/recipe.yaml" --manifest "$TMP/manifest" --model "$TMP/cut" --tokens "$TMP/s" >"$TMP/card"
-	grep -qxF '**Warning:** pack q: only 1 row, which may speak for no others' "$TMP/card"
+	grep -qxF '**Warning:** pack q: only 1 row, which may not stand for other rows' "$TMP/card"
 }
 
 @test "what became of the rows: in the pack record, on standard error, in a summary" {
@@ -599,7 +599,7 @@ warning  pack q: only 1 row, which may speak for no others" ]
 		.completions == 1 and .cut_off == 1 and .channels.analysis > 0 and .channels.other == 0 and
 		([.channels[]] | add) == .kept'
 	grep -q 'pack p: 6 rows read, 3 with something kept; skipped: no_text 2; [0-9]* of [0-9]* tokens kept (analysis [0-9]*, final [0-9]*)' "$TMP/err"
-	[ "$(said -q -m "$MODEL" --rows p="$TMP/r")" = "reap-tokenize: pack p: only 4 rows, which may speak for no others" ]
+	[ "$(said -q -m "$MODEL" --rows p="$TMP/r")" = "reap-tokenize: pack p: only 4 rows, which may not stand for other rows" ]
 	grep -q '1 rows begin with <|channel|>.*; 1 end in' "$TMP/err"
 	reap-show -s "$TMP/s" | grep '^pack ' | grep -q ' skipped.no_text=2 .* channels.final='
 	# Read no further than the block needs: the rows ahead do not count.

@@ -34,11 +34,10 @@ static int add(struct reap_claims *c, struct reap_claim *new, const char *name, 
 			return REAP_OK;
 		if (old->written && new->written)
 			return reap_fail(e, REAP_EUSAGE,
-				"%s: would be written, and so would %s: that is"
-				" one file",
-				name, old->name);
+				"%s: is the same file as %s, and both would be written", name,
+				old->name);
 		return reap_fail(e, REAP_EUSAGE,
-			"%s: would be written, but it is %s, which is read",
+			"%s: would be written, but is the same file as %s, which is read",
 			new->written ? name : old->name, new->written ? old->name : name);
 	}
 	new->name = reap_strdup(name);

@@ -43,7 +43,7 @@ int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 		goto fail;
 	if (gemm->mxfp4_only && c->format != &reap_format_mxfp4) {
 		rc = reap_fail(e, REAP_EUSAGE,
-			"REAP_GEMM: %s: for experts in MXFP4, which those of %s are not",
+			"REAP_GEMM: %s: needs experts in MXFP4, but those of %s are not",
 			gemm->name, m->dir);
 		goto fail;
 	}

@@ -111,8 +111,8 @@ int reap_agree_tokens(const char *an, const struct reap_eval_tokens *a, const ch
 	if (strcmp(a->block_sha256, b->block_sha256) != 0)
 		return reap_fail(e, REAP_EFAIL,
 			"%s: block %" PRIu64
-			": of what is not scored, a token or a channel is not that of %s (%.16s..., "
-			"%.16s...)",
+			": a token or channel that is not scored differs from that of %s "
+			"(%.16s..., %.16s...)",
 			an, b->block, bn, a->block_sha256, b->block_sha256);
 	return REAP_OK;
 }

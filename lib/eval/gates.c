@@ -410,8 +410,8 @@ static void note_choice(const struct reap_gates *g, const struct reap_pair *p, e
 			g->primary_pack);
 	else if (c == PRIMARY_PACK)
 		add_note(v,
-			"the gate is for %s at %s, which was not evaluated: judged at the "
-			"sequence lengths there are",
+			"the gate is for %s at %s, which was not evaluated: judged at the lengths "
+			"that were evaluated",
 			g->primary_pack, lens);
 	else if (at > 0)
 		add_note(v, "%s at %s was not evaluated: judged without it", g->primary_pack, lens);
@@ -433,8 +433,9 @@ static void note_units(const struct reap_pair_row *r, struct reap_verdict *v)
 	}
 	if (enough_of_one_size(sized) && independent < REAP_PASS_INDEPENDENT)
 		add_note(v,
-			"%s %u: %" PRIu64 " %s whose neighbours are alike are worth %.0f that are "
-			"not, too few to pass, which takes %d",
+			"%s %u: %" PRIu64
+			" %s whose neighbours are alike are worth %.0f independent ones, too few "
+			"to pass, which takes %d",
 			r->left.pack, r->left.seq_len, r->units, reap_unit_name(r),
 			floor(independent), REAP_PASS_INDEPENDENT);
 	if (enough_of_one_size(sized))
@@ -465,8 +466,8 @@ static void note_pair(const struct reap_pair *p, struct reap_verdict *v)
 			held_in->left.pack);
 	else if (held_in != NULL)
 		add_note(v,
-			"not shown to be held out: %s was made from all rows of its files "
-			"(reap-tokenize --holdout); none of them may have been used for calibration",
+			"not known to be held out: %s was made from all rows of its files (see "
+			"reap-tokenize --holdout), and calibration must not have used any of them",
 			held_in->left.pack);
 	if (dropped != NULL)
 		add_note(v,

@@ -94,7 +94,7 @@ static void print_need(FILE *f, const struct reap_check *c, const struct reap_pa
 	if (!r->paired)
 		fprintf(f, "none of its tokens was scored yet");
 	else if (c->more_tokens == 0)
-		fprintf(f, "no number of tokens decides what lies on the limit");
+		fprintf(f, "the value lies on the limit, so no number of tokens decides");
 	else
 		fprintf(f, "about %s more tokens (%s blocks) should decide it",
 			grouped(c->more_tokens).s, grouped(c->more_blocks).s);
@@ -244,9 +244,9 @@ static const char *intervals_said(const struct reap_pair *p)
 	for (size_t i = 0; i < p->count; i++)
 		if (p->rows[i].paired && !p->rows[i].units_are_rows)
 			return "Intervals are for other text of the same kind. Their units are blocks, "
-			       "because the evals do not say which documents those were made of. " HOW;
-	return "Intervals are for other text of the same kind. Their units are the documents, however "
-	       "many blocks one fills and however many fill a block. " HOW;
+			       "because the evals do not say which documents the blocks were made of. " HOW;
+	return "Intervals are for other text of the same kind. Their units are documents, "
+	       "whether a document fills many blocks or a block holds many documents. " HOW;
 }
 
 static void print_verdict(FILE *f, const struct reap_pair *p, const struct reap_verdict *v)

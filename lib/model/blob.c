@@ -100,8 +100,8 @@ int reap_blob_check(const char *path, struct reap_reading *r, char *sha256, stru
 	git = NULL;
 	if (named && strcmp(got, want) != 0)
 		rc = reap_fail(e, REAP_EFAIL,
-			"%s: is not what was to be downloaded: its blob is called %.16s..., its contents make "
-			"%.16s...",
+			"%s: is not what was to be downloaded: its blob is called %.16s..., but "
+			"its content has the digest %.16s...",
 			path, want, got);
 out:
 	reap_sha256_free(sha);

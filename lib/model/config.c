@@ -72,19 +72,20 @@ int reap_config_settle(struct reap_config *c, const char *name, uint32_t experts
 			c->arch->count[1].key, c->top_k, c->arch->count[0].key, c->experts);
 	if (format == &reap_format_mxfp4 && c->format != format)
 		return reap_fail(e, REAP_EFAIL,
-			"%s: quantization_config: missing, though experts are MXFP4: transformers makes up "
-			"experts at random, others take those: add {\"quant_method\": \"mxfp4\"}",
+			"%s: quantization_config: missing, although the experts are MXFP4: "
+			"transformers would make up random experts, other loaders would read "
+			"these: add {\"quant_method\": \"mxfp4\"}",
 			name);
 	if ((format == &reap_format_fp8) != (c->format == &reap_format_fp8))
 		return reap_fail(e, REAP_EFAIL,
-			"%s: quantization_config: says %s, but experts are %s: loaders take them for "
-			"what it says",
+			"%s: quantization_config: says %s, but the experts are %s: loaders would "
+			"read them as it says",
 			name, c->format->name, format->name);
 	if (format == &reap_format_mxfp4 && c->unconverted[0] != '\0')
 		return reap_fail(e, REAP_EFAIL,
-			"%s: quantization_config: modules_to_not_convert: \"%s\" takes in the "
-			"experts, which are MXFP4: transformers does not convert them, others do: "
-			"remove it",
+			"%s: quantization_config: modules_to_not_convert: \"%s\" matches the "
+			"experts, which are MXFP4: transformers would not convert them, other "
+			"loaders would: remove it",
 			name, c->unconverted);
 	c->format = format;
 	if (c->groups > 0 &&
@@ -92,8 +93,9 @@ int reap_config_settle(struct reap_config *c, const char *name, uint32_t experts
 			c->groups_taken > c->groups ||
 			c->experts / c->groups * c->groups_taken < c->top_k))
 		return reap_fail(e, REAP_EFAIL,
-			"%s: n_group %u and topk_group %u: of %u experts no %u can be chosen so",
-			name, c->groups, c->groups_taken, c->experts, c->top_k);
+			"%s: n_group %u and topk_group %u: a token could not choose its %u of %u "
+			"experts",
+			name, c->groups, c->groups_taken, c->top_k, c->experts);
 	if (format == &reap_format_mxfp4 && (c->hidden % 32 != 0 || c->inter % 32 != 0))
 		return reap_fail(e, REAP_EFAIL,
 			"%s: quantization_config: mxfp4 needs hidden_size %u and intermediate_size %u to be "

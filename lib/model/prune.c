@@ -29,8 +29,8 @@ static int check_groups(const struct reap_config *c, const struct reap_plan *p, 
 		for (uint32_t i = 0; i < p->keep_n; i++)
 			if (p->keep[(size_t)l * p->keep_n + i] / old != i / now)
 				return reap_fail(e, REAP_EFAIL,
-					"plan: layer %u: the router chooses among %u groups of "
-					"experts, and not of each as many stay, in its place",
+					"plan: layer %u: the router chooses among %u groups of experts, and the "
+					"plan does not keep the same number of each in its place",
 					l, c->groups);
 	return REAP_OK;
 }
@@ -60,8 +60,8 @@ static int refuse_adapter(const struct reap_model *m, struct reap_err *e)
 	if (name == NULL)
 		return REAP_OK;
 	return reap_fail(e, REAP_EFAIL,
-		"%s/%s: transformers with peft loads the model that it names, others these weights: merge "
-		"the adapter, or remove the file",
+		"%s/%s: transformers with peft would load the model that this file names, "
+		"other loaders these weights: merge the adapter, or remove the file",
 		m->dir, name);
 }
 

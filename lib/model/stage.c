@@ -95,8 +95,8 @@ static int try_rename(const struct reap_stage *s, struct reap_err *e)
 		rc = reap_fail_errno(e, "%s", file);
 	else if (rename(s->dir, moved) != 0 || rename(moved, s->dir) != 0)
 		rc = reap_fail_errno(e,
-			"%s: directories cannot be renamed in its folder, as it must "
-			"be in the end",
+			"%s: directories cannot be renamed in its folder, but it must be renamed "
+			"in the end",
 			s->target);
 	else if (unlink(file) != 0)
 		rc = reap_fail_errno(e, "%s", file);
@@ -174,8 +174,8 @@ int reap_stage_commit(struct reap_stage *s, struct reap_err *e)
 		const char *why = strerror(errno);
 
 		rc = reap_fail(e, REAP_EFAIL,
-			"%s: cannot be given its name: %s: it is whole as %s: rename it", s->target,
-			why, s->dir);
+			"%s: cannot be given its name: %s: the whole checkpoint is %s: rename that",
+			s->target, why, s->dir);
 		keep(s);
 	} else if (rc == REAP_OK) {
 		keep(s);

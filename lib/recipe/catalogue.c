@@ -33,7 +33,7 @@ static int check_name(const struct reap_target *t, struct reap_err *e)
 	for (const char *s = t->name; *s != '\0'; s++)
 		bad = bad || (unsigned char)*s < 0x20 || *s == 0x7f;
 	if (bad)
-		return reap_fail(e, REAP_EFAIL, "%s: its name can be no folder's", t->file);
+		return reap_fail(e, REAP_EFAIL, "%s: its name cannot be that of a folder", t->file);
 	for (size_t i = 0; i < N_TAKEN; i++)
 		known = known || strcmp(t->name, taken[i]) == 0;
 	return known ? reap_fail(e, REAP_EFAIL,
@@ -100,7 +100,7 @@ int reap_target_read(const char *file, const char *shipped, struct reap_target *
 	int rc = read_target(file, shipped, t, &runs, e);
 
 	if (rc == REAP_OK && !runs)
-		rc = reap_fail(e, REAP_EFAIL, "%s: nothing to run: it is there to be extended",
+		rc = reap_fail(e, REAP_EFAIL, "%s: cannot be run, only extended by other recipes",
 			file);
 	return rc;
 }
@@ -172,8 +172,8 @@ int reap_catalogue_find(const struct reap_catalogue *c, const char *name,
 		if (t->name == NULL || strcmp(t->name, name) != 0)
 			continue;
 		if (*found != NULL)
-			return reap_fail(e, REAP_EFAIL, "target %s: of two recipes: %s %s", name,
-				(*found)->file, t->file);
+			return reap_fail(e, REAP_EFAIL, "target %s: two recipes have it: %s %s",
+				name, (*found)->file, t->file);
 		*found = t;
 	}
 	return REAP_OK;

@@ -149,7 +149,7 @@ static int check_sampling(const struct reap_node *root, struct reap_err *e)
 	if (!weighted)
 		return conflict(root, at, e, "only the strategy per_file_weighted reads weights");
 	if (files != NULL && files->count != weights->count)
-		return conflict(root, at, e, "as many weights as pack_files are wanted");
+		return conflict(root, at, e, "needs as many weights as there are pack_files");
 	for (size_t i = 0; i < weights->count; i++)
 		sum += weights->child[i]->real;
 	return sum > 0 ? REAP_OK : conflict(root, at, e, "all weights are 0");
@@ -210,7 +210,7 @@ static int check_regions(const struct reap_node *root, struct reap_err *e)
 		weighs = weighs || strncmp(grid->child[i]->str, "eaft", 4) == 0;
 	return rule != NULL && strcmp(rule->str, "none") == 0 && weighs
 		? reap_node_fail(rule, "scoring.region_rule", e,
-			  "none, but a criterion is eaft, which weighs regions", "")
+			  "none, but an eaft criterion needs regions", "")
 		: REAP_OK;
 }
 
@@ -226,7 +226,7 @@ static int check_stages(const struct reap_node *root, bool rows, struct reap_err
 		return conflict(root, "profiling_data.packing.enabled", e, "without a block_size");
 	if (!rows && reap_node_at(root, "grid.keep_n") != NULL)
 		return conflict(root, "grid.keep_n", e,
-			"cuts of what rows rank, of which there are none");
+			"needs rows that rank the experts, and there are none");
 	for (size_t i = 0; i < 2; i++)
 		if (is_true(root, "selection_constraints.core_experts.applied") &&
 			get_int(root, "model.keep_n", &keep_n) && get_int(root, core[i], &m) &&
@@ -255,7 +255,7 @@ static int check_prune(const struct reap_node *root, struct reap_err *e)
 			return reap_node_fail(root, "scoring.criterion", e, "missing", "");
 	}
 	if (experts != NULL && reap_node_find(experts, "applied") == NULL)
-		return reap_node_fail(experts, core, e, "does not say whether it is applied", "");
+		return reap_node_fail(experts, core, e, "must say whether it is applied", "");
 	if ((rc = check_keep_n(root, e)) != REAP_OK || (rc = check_twins(root, e)) != REAP_OK ||
 		(rc = check_stages(root, rows, e)) != REAP_OK ||
 		(rc = check_outcome(root, e)) != REAP_OK ||

@@ -29,7 +29,7 @@ int reap_report_load_verdict(const char *path, json_t **out, struct reap_err *e)
 		!json_is_array(json_object_get(*out, "rows"))) {
 		json_decref(*out);
 		*out = NULL;
-		return reap_fail(e, REAP_EFAIL, "%s: no verdict of reap-gate --json", path);
+		return reap_fail(e, REAP_EFAIL, "%s: is not a verdict of reap-gate --json", path);
 	}
 	return REAP_OK;
 }
@@ -167,7 +167,8 @@ static int put_parts(json_t *doc, const struct reap_report_inputs *in, json_t *v
 	int rc;
 
 	if (row == NULL || seq_len < 0 || seq_len > UINT32_MAX)
-		return reap_fail(e, REAP_EFAIL, "%s: checks: a row that is not there", in->verdict);
+		return reap_fail(e, REAP_EFAIL, "%s: checks: the row that they name is missing",
+			in->verdict);
 	if ((rc = reap_report_put(doc, "row", json_incref(row), e)) != REAP_OK)
 		return rc;
 	if ((rc = reap_report_maps(in, pack, (uint32_t)seq_len, &part, e)) != REAP_OK ||

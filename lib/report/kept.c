@@ -211,7 +211,7 @@ int reap_report_kept(const struct reap_report_inputs *in, const char *pack, uint
 	if (!plan.is_plan || plan.plan.layers != scores.scores.layers ||
 		plan.plan.dense != scores.scores.dense ||
 		plan.plan.experts != scores.scores.experts) {
-		rc = reap_fail(e, REAP_EFAIL, "%s: no plan for the scores %s", in->plan,
+		rc = reap_fail(e, REAP_EFAIL, "%s: is not a plan of the scores %s", in->plan,
 			in->scores);
 		goto out;
 	}

@@ -198,7 +198,7 @@ int reap_report_maps(const struct reap_report_inputs *in, const char *pack, uint
 		goto out;
 	if (s[0].meta.xbins != s[1].meta.xbins || s[0].meta.ybins != s[1].meta.ybins ||
 		s[0].meta.log_scale != s[1].meta.log_scale) {
-		rc = reap_fail(e, REAP_EFAIL, "%s and %s: other bins", in->base, in->pruned);
+		rc = reap_fail(e, REAP_EFAIL, "%s and %s: their bins differ", in->base, in->pruned);
 		goto out;
 	}
 	m.join_x = join(s[0].meta.xbins, MOST_X);

@@ -113,7 +113,7 @@ static int get_mapping(struct map *m, uint64_t layer, json_t *mapping)
 		if (!json_is_integer(value) || to < 0 || (size_t)to >= n || taken[to])
 			return reap_fail(m->e, REAP_EFAIL,
 				"%s: layer %" PRIu64
-				": expert %llu: its new number is not one of its own from 0 to %zu",
+				": expert %llu: its new number is not from 0 to %zu, or is given twice",
 				m->path, layer, from, n - 1);
 		taken[to] = true;
 		if ((rc = put_expert(m, layer, from, (size_t)to)) != REAP_OK)
@@ -227,7 +227,7 @@ static int check_numbers(const struct map *m)
 	for (uint32_t l = first; l < m->layers; l++) {
 		if (m->layer[l].named == NOT_THERE)
 			return reap_fail(m->e, REAP_EFAIL,
-				"%s: no word of layer %u; the model has %u", m->path, l, m->layers);
+				"%s: layer %u is missing; the model has %u", m->path, l, m->layers);
 		if (stay(m, l) != stay(m, first))
 			return reap_fail(m->e, REAP_EFAIL,
 				"%s: layer %u keeps %u experts, but layer %u keeps %u: loaders want"

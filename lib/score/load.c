@@ -93,7 +93,7 @@ int reap_load(int fd, const char *name, unsigned accept, const char *pack, struc
 	else
 		rc = reap_scores_read_yaml(fd, name, &l->head, &l->scores, e);
 	if (rc == REAP_OK && !l->is_plan && strcmp(l->scores.pack, pack) != 0 && pack[0] != '\0')
-		rc = reap_fail(e, REAP_EFAIL, "%s: made of pack '%s', not '%s'", name,
+		rc = reap_fail(e, REAP_EFAIL, "%s: made from pack '%s', not '%s'", name,
 			l->scores.pack, pack);
 	if (copy >= 0)
 		close(copy);

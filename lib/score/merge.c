@@ -127,9 +127,9 @@ static int check_whole(const struct reap_saliency *out, const struct reap_salien
 		while (in[without].sources == 1 && find_source(&in[without], tokens) != NULL)
 			without++;
 		return reap_fail(e, REAP_EFAIL,
-			"%s: of the tokens %.16s... %" PRIu64 " of %" PRIu64
-			" blocks are there, and %s is of other tokens",
-			name[with], tokens, reap_taken_count(p), p->source.blocks, name[without]);
+			"%s: has only %" PRIu64 " of %" PRIu64
+			" blocks of the tokens %.16s..., and %s is of other tokens",
+			name[with], reap_taken_count(p), p->source.blocks, tokens, name[without]);
 	}
 	return REAP_OK;
 }

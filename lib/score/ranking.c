@@ -131,8 +131,8 @@ static int check_known(const struct reap_scores *s, const struct reap_criterion 
 		/* A published table has eaft sums of one set of weights. */
 		if (memcmp(c->weights, s->weights, sizeof(s->weights)) != 0)
 			return reap_fail(e, REAP_EFAIL,
-				"%s: its scores were made with weights"
-				" %g,%g,%g and it has no sums by region to make others of",
+				"%s: its scores were made with weights %g,%g,%g, and it has no sums by "
+				"region for other weights",
 				name, s->weights[REAP_GOOD], s->weights[REAP_UNCERTAIN],
 				s->weights[REAP_CONFLICT]);
 		return REAP_OK;
@@ -178,8 +178,9 @@ static int check_of_weights(const struct reap_scores *s, const char *name, struc
 	const size_t cells = (size_t)s->layers * s->experts;
 
 	if (s->thresholds.tokens != 0 || s->sources != 0 || s->pack[0] != '\0' || s->seed != 0)
-		return reap_fail(e, REAP_ESTREAM, "%s: method %s looks at no tokens, but there are",
-			name, s->method);
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: method %s looks at no tokens, but the scores name some", name,
+			s->method);
 	for (size_t i = (size_t)s->dense * s->experts; i < cells; i++) {
 		if (memcmp(&s->sums[i], &none, sizeof(none)) != 0)
 			return reap_fail(e, REAP_ESTREAM,
@@ -187,8 +188,7 @@ static int check_of_weights(const struct reap_scores *s, const char *name, struc
 				name, i / s->experts, i % s->experts, s->method);
 		if (!(s->score[i] >= 1 - 1e-12))
 			return reap_fail(e, REAP_ESTREAM,
-				"%s: layer %zu, expert %zu: score %.17g, but by method %s none is"
-				" below 1",
+				"%s: layer %zu, expert %zu: score %.17g, but method %s gives none below 1",
 				name, i / s->experts, i % s->experts, s->score[i], s->method);
 	}
 	return REAP_OK;

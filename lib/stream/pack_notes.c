@@ -67,7 +67,7 @@ static bool came_before(const struct reap_pack_list *l, size_t i)
 /* "only 34 rows, ..." */
 static const char *few_rows(char *text, size_t size, uint64_t n)
 {
-	snprintf(text, size, "only %" PRIu64 " row%s, which may speak for no others", n,
+	snprintf(text, size, "only %" PRIu64 " row%s, which may not stand for other rows", n,
 		n == 1 ? "" : "s");
 	return text;
 }

@@ -195,7 +195,7 @@ static int fill_slot(struct reap_feed *f, struct slot *s, const struct reap_row 
 	memcpy(s->skipped, f->skipped, sizeof(s->skipped));
 	memset(f->skipped, 0, sizeof(f->skipped));
 	if (s->has_text && f->o.bpe == NULL)
-		return reap_fail(e, REAP_EFAIL, "%s: row %llu: text, but %s", name,
+		return reap_fail(e, REAP_EFAIL, "%s: row %llu: has text, but %s", name,
 			(unsigned long long)row->number, f->o.no_bpe);
 	if (!reap_grow(&s->key, &s->key_cap, row->key_len, 1))
 		return reap_fail_memory(e, name);

@@ -87,10 +87,10 @@ int reap_tokenizer_eos(const struct reap_tokenizer *t, const char *eos, uint32_t
 	if (eos != NULL && eos[0] != '\0' && strspn(eos, "0123456789") == strlen(eos))
 		return parse_id(eos, id, e);
 	if (t->bpe == NULL && eos != NULL)
-		return reap_fail(e, REAP_EUSAGE, "--eos: %s, so only an id will do", t->none);
+		return reap_fail(e, REAP_EUSAGE, "--eos: %s, so an id is needed", t->none);
 	if (t->bpe == NULL)
 		return reap_fail(e, REAP_EUSAGE,
-			"packing needs an EOS token, but %s: --eos ID will do", t->none);
+			"packing needs an EOS token, but %s: give --eos ID", t->none);
 	if (eos != NULL) {
 		if (reap_bpe_find(t->bpe, eos, strlen(eos), id))
 			return REAP_OK;

@@ -57,7 +57,7 @@ int reap_find_block(struct reap_block_finder *f, uint64_t index, const char *sha
 	}
 	if (f->block.index != index)
 		return reap_fail(e, REAP_EFAIL,
-			"%s: block %" PRIu64 " is wanted behind block %" PRIu64,
+			"%s: block %" PRIu64 " is asked for after block %" PRIu64,
 			reap_reader_name(f->r), index, f->block.index);
 	if (sha256[0] != '\0' && strcmp(sha256, f->block.sha256) != 0)
 		return reap_fail(e, REAP_EFAIL,

@@ -38,7 +38,7 @@ $config[0] as $config | $size.experts[1] as $keep | $manifest[0].model as $sourc
 	"| method | \(if $keep == $source.experts then "none: all experts are kept" else
 		"experts removed by \($recipe.scoring.criterion // "the order in \($recipe.source.scores_yaml)" | code | gsub("\\|"; "\\|")); no fine-tuning" end) |",
 	if $recipe.profiling_data.precision == "fast" or $manifest[0].precision == "i8" then
-		"| scores | of a fast calibration (i8): inputs of experts rounded to 8 bits |" else empty end,
+		"| scores | from a fast calibration (i8), with the inputs of experts rounded to 8 bits |" else empty end,
 	"| experts in each layer | \($keep) of \($source.experts) |",
 	"| experts per token | \($config.num_experts_per_tok) |",
 	"| layers | \($config.num_hidden_layers // 36) |",
@@ -48,7 +48,7 @@ $config[0] as $config | $size.experts[1] as $keep | $manifest[0].model as $sourc
 
 "\n## Quality\n",
 if $text != "" then
-	"Against the base model on the same tokens ([`verdict.md`](verdict.md) has all of it):\n\n```\n\($text)```"
+	"Against the base model on the same tokens ([`verdict.md`](verdict.md) has the whole comparison):\n\n```\n\($text)```"
 elif $verdicts != [] then
 	"Against the base model on the same tokens: see [`verdict.md`](verdict.md)."
 else "Not evaluated yet." end,
@@ -60,7 +60,7 @@ if $packs != [] then
 	($report.warnings // [] | .[] | "\n**Warning:** \(.text | plain)"),
 	if $recipe.profiling_data.holdout.split == "calib" then "\nThe rest of the rows was held out for evaluation." else empty end
 elif $recipe.source.scores_yaml then
-	"None of its own: cut from the scores in `reap-scores.yaml` (\($recipe.source.scores_yaml | plain))."
+	"There was none: the experts were chosen by the scores in `reap-scores.yaml` (\($recipe.source.scores_yaml | plain))."
 else "None: nothing was dropped." end,
 
 "
@@ -79,19 +79,19 @@ if $config.model_type == "gpt_oss" and ($keep % 4 != 0 or $keep <= 4) then "\nGP
 "
 ## Limits
 
-- Not fine-tuned after pruning. Languages, domains and tasks that the calibration rows lack may have lost more than the verdict shows.",
+- The model was not fine-tuned after pruning. Languages, domains and tasks that the calibration rows lack may have lost more than the verdict shows.",
 ($recipe.card.limits // [] | .[] | "- \(line)"),
 
 "
 ## How it was made
 
-With reap from the recipe \($id | code).
+reap made it from the recipe \($id | code).
 
 | file | what it is |
 |---|---|
-| `reap-recipe.yaml` | the recipe, complete: the same command gives the same model |
-| `expert_mapping.json` | per layer, the old number of each expert |",
-if $scores != "" then "| `reap-scores.yaml` | score and statistics of every expert, to cut again elsewhere |" else empty end,
+| `reap-recipe.yaml` | the complete recipe: the same command gives the same model |
+| `expert_mapping.json` | for each layer, the old number of each expert |",
+if $scores != "" then "| `reap-scores.yaml` | score and statistics of every expert, to cut the base model to another size |" else empty end,
 "| `SHA256SUMS` | `sha256sum -c SHA256SUMS` checks all files |
 
 REAP: Router-weighted Expert Activation Pruning, arXiv:2510.13999."

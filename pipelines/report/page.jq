@@ -59,11 +59,11 @@ def lost: .verdict as $v | level as $level | "<h2>What was lost</h2>\n" +
 	([$v.notes[] | "<p class=note>Note: \(h).</p>"] | join("\n")) + "
 <dl>
 <dt>pack</dt><dd>A file or folder of rows. UNION: all packs together, a row of each in turn.</dd>
-<dt>dPPL</dt><dd>How much the perplexity rose: e to the mean loss, roughly among how many tokens the model wavers.</dd>
-<dt>dCC</dt><dd>Confident conflict: the share of tokens where the model was sure of something else. How much that share rose.</dd>
+<dt>dPPL</dt><dd>How much the perplexity rose. Perplexity is e to the mean −ln p: roughly, among how many tokens the model wavers.</dd>
+<dt>dCC</dt><dd>How much the rate of confident conflict rose: the share of tokens where the model was sure of another token.</dd>
 <dt>dmean_p</dt><dd>How much the mean probability of the right token changed.</dd>
-<dt>JS2D</dt><dd>How differently the two models spread the tokens over probability and entropy: 0 is alike, 1 has nothing in common.</dd>
-<dt>noise floor</dt><dd>The JS2D of the base model against itself on two halves of the tokens: less than that is chance.</dd>
+<dt>JS2D</dt><dd>How differently the two models spread the tokens over probability and entropy: from 0, alike, to 0.69, nothing in common.</dd>
+<dt>noise floor</dt><dd>The JS2D between two halves of the base model's tokens. A smaller JS2D is chance.</dd>
 <dt>top-1</dt><dd>The share of tokens for which both models put the same token first.</dd>
 </dl>";
 
@@ -101,8 +101,8 @@ def worst: (.row.worst_tokens // []) as $w | if ($w | length) == 0 then "" else
 def kept: if .kept == null then "" else "<h2>The cut</h2>\n" +
 	figure("by_expert"; "score of each expert"; "Scores by <code>\(.kept.method | h)</code>: \(.kept.definition | h).") +
 	figure("by_rank"; "scores by rank"; "The same, best first.") +
-	figure("overlap"; "other choices"; "How far the kept set would move under another criterion, or with half of the calibration data.") +
-	figure("sweep"; "other numbers of experts"; "What the scores foretell for each number of experts, and the loss on \(where) where it was measured.") end;
+	figure("overlap"; "other choices"; "How many of the kept experts another criterion, or half of the calibration data, would also keep.") +
+	figure("sweep"; "other numbers of experts"; "The share of the scores that each number of experts drops, and the loss on \(where) where it was measured.") end;
 
 def data: .verdict as $v | "<h2>Data</h2>" +
 	([$v.rows[] | [(.pack | h), (.seq_len | len), (.split | h), (.rows_seen | grouped), (.blocks | grouped), (.tokens | grouped),

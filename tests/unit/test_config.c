@@ -227,7 +227,7 @@ static void test_settle(void)
 	reap_config_free(&c);
 	ok(parse_with(&c, "{}", &e) == REAP_OK &&
 			reap_config_settle(&c, "c", 8, &reap_format_mxfp4, &e) != REAP_OK &&
-			strstr(e.text, "quantization_config: missing, though experts are MXFP4") !=
+			strstr(e.text, "quantization_config: missing, although the experts are MXFP4") !=
 				NULL,
 		"quantization_config is missing: %s", e.text);
 	reap_config_free(&c);
@@ -247,7 +247,7 @@ static void test_meanings(void)
 		{"{\"attention_bias\": null}", "attention_bias: null"},
 		{"{\"experts_per_token\": 2}", NULL},
 		{"{\"num_experts_per_tok\": false, \"experts_per_token\": 2}",
-			"num_experts_per_tok: missing: transformers takes 4, who knows experts_per_token takes 2"},
+			"num_experts_per_tok: missing: transformers takes 4, but loaders that know experts_per_token take 2"},
 		{"{\"experts_per_token\": 3}",
 			"num_experts_per_tok is 2, but experts_per_token is 3"},
 		{"{\"swiglu_limit\": 6}",

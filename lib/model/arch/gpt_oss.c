@@ -56,8 +56,9 @@ static int parse_top_k(struct reap_config *c, const json_t *root, const char *na
 		return reap_fail(e, REAP_EFAIL, "%s: %s is %u, but %s is %u", name, key, c->top_k,
 			alias, other);
 	return reap_fail(e, REAP_EFAIL,
-		"%s: %s: missing: transformers takes %u, who knows %s takes %u: say both", name,
-		key, c->top_k, alias, other);
+		"%s: %s: missing: transformers takes %u, but loaders that know %s take %u: "
+		"give both",
+		name, key, c->top_k, alias, other);
 }
 
 static int parse_sizes(struct reap_config *c, const json_t *root, const char *name,
