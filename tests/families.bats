@@ -142,9 +142,9 @@ refused() {
 	refused glm4_moe '.quantization_config = {"quant_method": "fp8"}' 'quantization_config: not supported'
 	refused glm4_moe '.first_k_dense_replace = 3' 'first_k_dense_replace: 3 is not within 0..2'
 	refused glm4_moe '.routed_scaling_factor = 0' 'routed_scaling_factor: 0 is not above 0'
-	refused glm4_moe '.n_group = 5' 'n_group 5 and topk_group 1: a token could not choose its 3 of 12 experts'
-	refused glm4_moe '.n_group = 6' 'n_group 6 and topk_group 1: a token could not choose its 3 of 12 experts'
-	refused glm4_moe '.n_group = 2 | .topk_group = 3' 'n_group 2 and topk_group 3: of 12 experts'
+	refused glm4_moe '.n_group = 5' 'n_group 5 and topk_group 1: a token could not choose its 3 of 12 experts in such groups'
+	refused glm4_moe '.n_group = 6' 'n_group 6 and topk_group 1: a token could not choose its 3 of 12 experts in such groups'
+	refused glm4_moe '.n_group = 2 | .topk_group = 3' 'n_group 2 and topk_group 3: a token could not choose its 3 of 12 experts in such groups'
 	refused glm4_moe '.partial_rotary_factor = 0.1' 'partial_rotary_factor: 0.1 of 32 is no even number'
 	refused glm4_moe 'del(.moe_intermediate_size)' 'moe_intermediate_size: missing'
 	refused minimax_m2 '.attn_type_list[1] = 0' 'attn_type_list: entry 1 is not 1, full attention'
@@ -163,7 +163,7 @@ refused() {
 	refused minimax_m2 '.quantization_config = {"quant_method": "fp8", "weight_block_size": [64, 128]}' \
 		'quantization_config: weight_block_size: is not [128, 128]'
 	refused minimax_m2 '.quantization_config = {"quant_method": "fp8", "weight_block_size": [128, 128]}' \
-		'quantization_config: says FP8, but experts are BF16'
+		'quantization_config: says FP8, but the experts are BF16'
 	# What has one meaning is taken: null for no window, both names of the number of experts,
 	# keys that Qwen3-Coder has, and whatever is null.
 	cp -r "$BATS_FILE_TMPDIR/qwen3_moe" "$TMP/both"
@@ -280,7 +280,7 @@ numbers() {
 	# Codes without a config that says so.
 	cp -r "$m" "$TMP/unsaid"
 	jq 'del(.quantization_config)' "$m/config.json" >"$TMP/unsaid/config.json"
-	fails 1 'quantization_config: says BF16, but experts are FP8' reap-show --id "$TMP/unsaid"
+	fails 1 'quantization_config: says BF16, but the experts are FP8' reap-show --id "$TMP/unsaid"
 }
 
 @test "layers that predict further tokens go with the first expert" {

@@ -90,7 +90,7 @@ with_rows() {
 	# Each block a document of its own: the same interval.
 	[[ "$(units '.rows = [.block] | .starts = [0]')" == '["document",40,'* ]]
 	jq '.rows[0].d_nll_ci' "$TMP/j" | diff "$TMP/blocks" -
-	grep -q 'Their units are the documents' "$TMP/md"
+	grep -q 'Their units are documents' "$TMP/md"
 	run grep 'do not say which documents' "$TMP/said"
 	[ "$status" -eq 1 ]
 	grep -q 'tokens in 40 blocks of 40 documents' "$TMP/said"

@@ -101,7 +101,7 @@ prune() {
 	prune 's/strategy: per_file/strategy: per_file_weighted/'
 	fails 1 "per_file_weighted needs pack_weights" reap-recipe "$TMP/r.yaml"
 	prune 's/strategy: per_file/strategy: per_file_weighted\n    pack_weights: [1, 2]/'
-	fails 1 "as many weights as pack_files" reap-recipe "$TMP/r.yaml"
+	fails 1 "as many weights as there are pack_files" reap-recipe "$TMP/r.yaml"
 	prune 's/strategy: per_file/strategy: per_file_weighted\n    pack_weights: [0, 0, 0]/'
 	fails 1 "all weights are 0" reap-recipe "$TMP/r.yaml"
 	prune 's/strategy: per_file/strategy: per_file\n    pack_weights: [1, 1, 1]/'
@@ -109,7 +109,7 @@ prune() {
 	prune 's/region_rule: code/region_rule: none/'
 	fails 1 "scoring.region_rule: none, but an eaft criterion needs regions" reap-recipe "$TMP/r.yaml"
 	prune 's/region_rule: code/region_rule: none/;s/criterion: eaft_sum/criterion: reap/;/score_key/d;$agrid: {keep_n: [16], criteria: [reap, eaft_mean]}'
-	fails 1 "scoring.region_rule: none, but a criterion is eaft" reap-recipe "$TMP/r.yaml"
+	fails 1 "scoring.region_rule: none, but an eaft criterion needs regions" reap-recipe "$TMP/r.yaml"
 	sed -i 's/, eaft_mean//' "$TMP/r.yaml"
 	reap-recipe --check "$TMP/r.yaml"
 	prune 's/^profiling_data:/&\n  packing: {enabled: true}/'

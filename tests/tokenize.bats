@@ -195,7 +195,7 @@ plain() {
 	status=0
 	tok --rows "$TMP/r.jsonl" >"$TMP/s" 2>"$TMP/err" || status=$?
 	[ "$status" -eq 1 ]
-	grep -q "r.jsonl: row 0: text, but no tokenizer was given" "$TMP/err"
+	grep -q "r.jsonl: row 0: has text, but no tokenizer was given" "$TMP/err"
 }
 
 @test "a model without a tokenizer will do for rows of ids, and only for them" {
@@ -211,7 +211,7 @@ plain() {
 	rows text >"$TMP/r.jsonl"
 	run tok -m "$TMP/m" --rows "$TMP/r.jsonl"
 	[ "$status" -eq 1 ]
-	[[ $output == *"r.jsonl: row 0: text, but $TMP/m/tokenizer.json is missing"* ]]
+	[[ $output == *"r.jsonl: row 0: has text, but $TMP/m/tokenizer.json is missing"* ]]
 	# A link that leads nowhere is no model without a tokenizer.
 	ln -s ../blobs/gone "$TMP/m/tokenizer.json"
 	printf '{"input_ids":[5,6,7]}\n' >"$TMP/r.jsonl"

@@ -94,7 +94,7 @@ int reap_config_settle(struct reap_config *c, const char *name, uint32_t experts
 			c->experts / c->groups * c->groups_taken < c->top_k))
 		return reap_fail(e, REAP_EFAIL,
 			"%s: n_group %u and topk_group %u: a token could not choose its %u of %u "
-			"experts",
+			"experts in such groups",
 			name, c->groups, c->groups_taken, c->top_k, c->experts);
 	if (format == &reap_format_mxfp4 && (c->hidden % 32 != 0 || c->inter % 32 != 0))
 		return reap_fail(e, REAP_EFAIL,
