@@ -227,7 +227,8 @@ static void test_settle(void)
 	reap_config_free(&c);
 	ok(parse_with(&c, "{}", &e) == REAP_OK &&
 			reap_config_settle(&c, "c", 8, &reap_format_mxfp4, &e) != REAP_OK &&
-			strstr(e.text, "quantization_config: missing, although the experts are MXFP4") !=
+			strstr(e.text,
+				"quantization_config: missing, although the experts are MXFP4") !=
 				NULL,
 		"quantization_config is missing: %s", e.text);
 	reap_config_free(&c);
