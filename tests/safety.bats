@@ -183,7 +183,7 @@ short() {
 	grep -F 'nothing is kept of its' "$TMP/err" | grep -F 'TOKENS=all'
 	run plain TOKENS=some
 	[ "$status" -eq 2 ]
-	grep -F "TOKENS=some: assistant or all" "$TMP/err"
+	grep -F "TOKENS=some: must be assistant or all" "$TMP/err"
 	# Far too few tokens for a block of a thousand: the recipe is written, and goes that far.
 	run plain TOKENS=all
 	[ "$(reap-recipe --get profiling_data.keep "$TMP/out/recipes/plain-keep24.yaml"),$(reap-recipe --get calib_packs.keep "$TMP/out/recipes/plain-keep24-eval.yaml")" = all,all ]

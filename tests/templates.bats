@@ -120,7 +120,7 @@ TWO_TURNS='{messages: [{role: "user", content: "q"}, {role: "assistant", thinkin
 	template <tests/fixtures/templates/marked.jinja
 	speaks '[BOT]' '[END]'
 	[ "$(turns "$TWO_TURNS")" = 'final:one(so) two/f {"a":1}' ]
-	grep -q '1 turns here: what is kept of them is what it then writes ({% generation %})' "$TMP/err"
+	grep -q '1 of them here: what it writes in the end is kept ({% generation %})' "$TMP/err"
 	# An answer that nobody asked for: rendered without what is before it, it may be refused.
 	template <<<"{% if messages[0] is undefined %}{{ raise_exception('nobody asks') }}{% endif %}{% for m in messages %}[{{ m.role }}]{{ m.content }}[END]{% endfor %}"
 	[ "$(turns '{messages: [{role: "assistant", content: "a"}, {role: "user", content: "q"}, {role: "assistant", content: "b"}]}')" = 'final:[assistant]b' ]
