@@ -33,9 +33,25 @@ maker() {
 	REPLY=$file
 }
 
+# is_evaluated PACK: is it the union, or one of the packs?  Where packs are held out whole, the
+# split has these or the others.
+is_evaluated() {
+	local pack part=calib
+	[ "$1" != "${E[calib_packs.derived_union_name]:-}" ] || return 0
+	items E calib_packs.holdout.packs
+	for pack in "${ITEMS[@]}"; do
+		[ "$pack" != "$1" ] || part=eval
+	done
+	[ ${#ITEMS[@]} -eq 0 ] || [ $part = "${E[calib_packs.holdout.split]:-}" ] || return 1
+	for pack in "${PACK_WORDS[@]%%=*}"; do
+		[ "$pack" != "$1" ] || return 0
+	done
+	return 1
+}
+
 # Before any work.
 check_evaluation() {
-	local said pack judged at=paths.gates_json
+	local said judged at=paths.gates_json
 	packs E "${E[calib_packs.dataset_repo]}" calib_packs.pack_files
 	check_packs E calib_packs.pack_files "${E[calib_packs.dataset_repo]}"
 	gates
@@ -46,9 +62,7 @@ check_evaluation() {
 	}
 	[ "${E[kind]}" = eval_recipe ] || return 0
 	judged=$(jq -r .primary_pack "$GATES")
-	for pack in "${PACK_WORDS[@]%%=*}" "${E[calib_packs.derived_union_name]:-}"; do
-		[ "$pack" != "$judged" ] || return 0
-	done
+	! is_evaluated "$judged" || return 0
 	# Where the recipe names no gates of its own, its packs are what is wrong.
 	[[ ${AT["=E.$at"]:-} == "$EVALUATION":* ]] || at=calib_packs.pack_files
 	problem E.$at "${GATES##*/}: primary_pack: $judged is none of the packs that are evaluated"

@@ -257,6 +257,12 @@ refused() {
 	jq '.primary_pack = "tool_agentic"' recipes/tiny_gates.json >"$TMP/tools.json"
 	printf '%s\n' 'extends: eval-tiny_keep24.yaml' 'paths: {gates_json: tools.json}' >"$TMP/no-eval.yaml"
 	refused 3 "model.num_experts: 64, but $MODEL has 32" 'evaluation: {with: no-eval.yaml}' 'model: {num_experts: 64}'
+	printf '%s\n' 'extends: eval-tiny_keep24.yaml' 'calib_packs: {holdout: {packs: [tool_agentic], split: calib}}' \
+		'paths: {gates_json: tools.json}' >"$TMP/no-eval.yaml"
+	run pipelines/reap-run "$TMP/no-eval.yaml" OUT="$TMP/o"
+	[ "$output" = "reap: $TMP/no-eval.yaml:3: paths.gates_json: tools.json: primary_pack: tool_agentic is none of the packs that are evaluated" ]
+	sed -i 's/calib}}/eval}}/' "$TMP/no-eval.yaml"
+	refused 3 "model.num_experts: 64, but $MODEL has 32" 'evaluation: {with: no-eval.yaml}' 'model: {num_experts: 64}'
 	for wrong in 'paths: {gates_json: tools.json}|3: paths.gates_json: tools.json: primary_pack: tool_agentic' \
 		'|2: calib_packs.pack_files: tiny_gates.json: primary_pack: UNION'; do
 		printf '%s\n' 'extends: eval-tiny_keep24.yaml' 'calib_packs: {pack_files: [reasoning_style.eval.jsonl], derived_union_name: ""}' \
