@@ -136,7 +136,7 @@ test: deps
 test-built: tools units
 	@$(PROVE) $(UNITS) $(FUZZ:%=$B/fuzz/replay_%) $(BATS)
 
-##   test-slow      what takes minutes: launchers, real shapes, thousands of interruptions
+##   test-slow      tests that take minutes: launchers, real shapes, thousands of interruptions
 test-slow:
 	@sh tests/deps.sh slurm-wlm
 	@$(MAKE) --no-print-directory tools units
@@ -190,7 +190,7 @@ fuzz:
 $B/fuzz_%: $B/tests/fuzz/fuzz_%.o $(LIB)
 	$(LINK) -fsanitize=fuzzer
 
-##   coverage       do the gate's intervals hold?  luck and asked tokens, for units of many kinds
+##   coverage       whether the gate's intervals hold, for units of many kinds
 coverage: tools units
 	@$(TEST_ENV) tests/coverage/run
 
@@ -198,7 +198,7 @@ coverage: tools units
 bench: tools units
 	@$(TEST_ENV) tests/bench/run
 
-##   bench-scale    foresee the forward pass on up to 128 cores, from its tasks on one
+##   bench-scale    predict the forward pass on up to 128 cores from its tasks on one
 bench-scale: tools units
 	@$(TEST_ENV) tests/bench/scale
 
