@@ -145,7 +145,7 @@ together() {
 	mkdir "packs/$w"
 	cp -r "$MODEL" "models/$w"
 	jq -c --arg w "$w" '{($w): .text}' "$PACKS/tool_agentic.calib.jsonl" >"packs/$w/$w"
-	cp "$ROOT/recipes/tiny_gates.json" "recipes/$w"
+	jq --arg w "$w" '.primary_pack = $w' "$ROOT/recipes/tiny_gates.json" >"recipes/$w"
 	# Of one pack none can be held out.
 	together reap_recipe words | jq --arg w "$w" 'del(.target, .source.scores_yaml, .source.profile_of,
 			.profiling_data.holdout.packs) |
