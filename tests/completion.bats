@@ -54,16 +54,19 @@ zsh_completes() {
 	run zsh -f -c '
 		zmodload zsh/zpty
 		zpty z zsh -f
-		zpty -w z "fpath=($PWD/cmd/completion \$fpath); autoload -U compinit; compinit -u -D; PS1="
-		sleep 1
+		until_seen() {
+			for i in {1..600}; do
+				zpty -r -t z line && out+=$line
+				[[ $out == *$1* ]] && return
+				sleep 0.1
+			done
+			print -r -- "$out"; exit 1
+		}
+		zpty -w z "fpath=($PWD/cmd/completion \$fpath); autoload -U compinit; compinit -u -D; PS1=; echo rea\"\"dy"
+		until_seen ready
 		zpty -w -n z "$1"$'\''\t'\''
-		for i in {1..50}; do
-			sleep 0.1
-			zpty -r -t z line && out+=$line
-			[[ $out == *$2* ]] && { echo found; exit 0; }
-		done
-		print -r -- "$out"; exit 1' zsh "$@"
-	[[ "$output" == *found* ]]
+		until_seen "$2"' zsh "$@"
+	[ "$status" -eq 0 ]
 }
 
 @test "zsh: options of a tool, choices of an option, backends" {
