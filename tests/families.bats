@@ -136,7 +136,7 @@ refused() {
 	refused qwen3_moe '.shared_expert_intermediate_size = 64' 'shared_expert_intermediate_size: 64 is not within 0..0'
 	for f in "${FAMILIES[@]}"; do
 		for key in logits_scaling final_logit_softcapping router_softcapping attn_output_gate per_layer_config; do
-			refused "$f" ".$key = \"x\"" "$key: not known of $f, so what it changes is not computed"
+			refused "$f" ".$key = \"x\"" "$key: not known for $f, so what it changes is not computed"
 		done
 	done
 	refused glm4_moe '.quantization_config = {"quant_method": "fp8"}' 'quantization_config: not supported'

@@ -300,9 +300,9 @@ kind("config-rope-context-disagrees", "initial_context_length is 64, but origina
 kind("config-theta", "rope_theta: 0 is not above 1")(lambda c: c.config(rope_theta=0))
 kind("config-limit", "swiglu_limit: transformers 4 takes 7 whatever stands here, transformers 5 takes -1")(lambda c: c.config(swiglu_limit=-1))
 kind("config-eps", "rms_norm_eps: not a number")(lambda c: c.config(rms_norm_eps="small"))
-kind("config-own-code", "config.json: auto_map: not known of gpt_oss, so what it changes is not computed")(lambda c: c.config(auto_map={"AutoModelForCausalLM": "modeling_own.OwnForCausalLM"}))
-kind("config-softcapping", "final_logit_softcapping: not known of gpt_oss")(lambda c: c.config(final_logit_softcapping=30.0))
-kind("config-of-layers", "per_layer_config: not known of gpt_oss")(lambda c: c.config(per_layer_config={"0": {"sliding_window": 4}}))
+kind("config-own-code", "config.json: auto_map: not known for gpt_oss, so what it changes is not computed")(lambda c: c.config(auto_map={"AutoModelForCausalLM": "modeling_own.OwnForCausalLM"}))
+kind("config-softcapping", "final_logit_softcapping: not known for gpt_oss")(lambda c: c.config(final_logit_softcapping=30.0))
+kind("config-of-layers", "per_layer_config: not known for gpt_oss")(lambda c: c.config(per_layer_config={"0": {"sliding_window": 4}}))
 kind("config-eos", "eos_token_id")(lambda c: c.config(eos_token_id=257))
 
 

@@ -444,7 +444,7 @@ static void note_units(const struct reap_pair_row *r, struct reap_verdict *v)
 		snprintf(worth, sizeof(worth), ", worth %.0f of one size,", round(sized));
 	add_note(v, "%s %u: %" PRIu64 " %s%s are too few to pass, which takes %d%s", r->left.pack,
 		r->left.seq_len, r->units, reap_unit_name(r), worth, REAP_PASS_UNITS,
-		r->units < REAP_INTERVAL_MIN_UNITS ? ", and for an interval" : "");
+		r->units < REAP_INTERVAL_MIN_UNITS ? ", and too few for an interval" : "");
 }
 
 static void note_pair(const struct reap_pair *p, struct reap_verdict *v)

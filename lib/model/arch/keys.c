@@ -209,7 +209,7 @@ int reap_keys_known(const json_t *root, const struct reap_arch *arch, const char
 		if (!says_nothing(v) && !holds(shared, key) && !holds(arch->keys, key) &&
 			!counts(arch, key))
 			return reap_fail(e, REAP_EFAIL,
-				"%s: %s: not known of %s, so what it changes is not computed: "
+				"%s: %s: not known for %s, so what it changes is not computed: "
 				"remove it if it changes nothing",
 				name, key, arch->name);
 	return REAP_OK;
