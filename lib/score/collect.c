@@ -153,8 +153,7 @@ static int scan_route(struct run *r, const struct reap_rec *rec, struct reap_err
 			REAP_OK ||
 		(rc = reap_rec_str_copy(rec, NULL, "pack", pack, sizeof(pack), e)) != REAP_OK ||
 		(rc = reap_rec_u32(rec, NULL, "layer", UINT32_MAX, &layer, e)) != REAP_OK ||
-		(rc = reap_rec_array(rec, NULL, "positions", REAP_U32, 1, any, &said.n, &data,
-			 e)) != REAP_OK)
+		(rc = reap_rec_array(rec, NULL, "positions", any, &said.n, &data, e)) != REAP_OK)
 		return rc;
 	return reap_blocks_route(r->blocks, rec->stream, &said, layer, e);
 }

@@ -4,6 +4,7 @@
  */
 #include "lib/stream/stream.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +12,8 @@
 
 #include "lib/base/mem.h"
 #include "lib/base/utf8.h"
+#include "lib/stream/check.h"
+#include "lib/stream/packing.h"
 
 static const struct {
 	const char *name;
@@ -188,28 +191,32 @@ int reap_rec_map(const struct reap_rec *rec, const msgpack_object *map, const ch
 }
 
 int reap_rec_array(const struct reap_rec *rec, const msgpack_object *map, const char *key,
-	enum reap_dtype t, int ndim, const uint64_t want[], uint64_t shape[], const uint8_t **data,
-	struct reap_err *e)
+	const uint64_t want[], uint64_t shape[], const uint8_t **data, struct reap_err *e)
 {
+	const struct reap_array_field *f = reap_array_field(rec->type, key, strlen(key));
 	const msgpack_object *o, *sh, *bin;
 	const char *name;
-	uint64_t bytes = dtypes[t].size;
+	uint64_t bytes;
 	size_t len;
 	int rc;
 
 	if ((rc = reap_rec_map(rec, map, key, &o, e)) != REAP_OK)
 		return rc;
+	if (f == NULL)
+		return reap_rec_fail(rec, key, e, "not known as an array");
+	bytes = dtypes[f->dtype].size;
 	if (reap_rec_find(rec, o, "dtype") == NULL || reap_rec_find(rec, o, "data") == NULL)
 		return reap_rec_fail(rec, key, e, "not an array of dtype, shape and data");
 	if ((rc = reap_rec_str(rec, o, "dtype", &name, &len, e)) != REAP_OK)
 		return rc;
-	if (len != strlen(dtypes[t].name) || memcmp(name, dtypes[t].name, len) != 0)
+	if (len != strlen(dtypes[f->dtype].name) || memcmp(name, dtypes[f->dtype].name, len) != 0)
 		return reap_rec_fail(rec, key, e, "dtype %.*s, expected %s",
-			(int)(len < 16 ? len : 16), name, dtypes[t].name);
+			(int)(len < 16 ? len : 16), name, dtypes[f->dtype].name);
 	sh = reap_rec_find(rec, o, "shape");
-	if (sh == NULL || sh->type != MSGPACK_OBJECT_ARRAY || sh->via.array.size != (uint32_t)ndim)
-		return reap_rec_fail(rec, key, e, "shape does not have %d dimensions", ndim);
-	for (int i = 0; i < ndim; i++) {
+	if (sh == NULL || sh->type != MSGPACK_OBJECT_ARRAY ||
+		sh->via.array.size != (uint32_t)f->ndim)
+		return reap_rec_fail(rec, key, e, "shape does not have %d dimensions", f->ndim);
+	for (int i = 0; i < f->ndim; i++) {
 		const msgpack_object *d = &sh->via.array.ptr[i];
 
 		if (d->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
@@ -288,11 +295,22 @@ void reap_put_map(msgpack_packer *pk, const char *key, unsigned nfields)
 	msgpack_pack_map(pk, nfields);
 }
 
-void reap_put_array(msgpack_packer *pk, const char *key, enum reap_dtype t, int ndim,
-	const uint64_t shape[], const void *data)
+/* The array that the record which is packed has under a key. */
+static const struct reap_array_field *field_of(const msgpack_packer *pk, const char *key)
 {
+	const struct reap_packing *p = pk->data;
+	const struct reap_array_field *f = reap_array_field(p->type, key, strlen(key));
+
+	assert(f != NULL);
+	return f;
+}
+
+void reap_put_array(msgpack_packer *pk, const char *key, const uint64_t shape[], const void *data)
+{
+	const struct reap_array_field *f = field_of(pk, key);
+
 	reap_put_key(pk, key);
-	reap_put_array_value(pk, t, ndim, shape, data);
+	reap_put_array_value(pk, f->dtype, f->ndim, shape, data);
 }
 
 /* All of an array but its values; their size in bytes. */
@@ -322,9 +340,10 @@ void reap_put_array_value(msgpack_packer *pk, enum reap_dtype t, int ndim, const
 	msgpack_pack_bin_body(pk, data, bytes);
 }
 
-void reap_put_column(msgpack_packer *pk, const char *key, enum reap_dtype t, uint32_t n,
-	const void *first, size_t size)
+void reap_put_column(msgpack_packer *pk, const char *key, uint32_t n, const void *first,
+	size_t size)
 {
+	const enum reap_dtype t = field_of(pk, key)->dtype;
 	const uint64_t shape[1] = {n};
 
 	reap_put_key(pk, key);

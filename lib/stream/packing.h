@@ -11,6 +11,7 @@
 
 struct reap_packing {
 	msgpack_sbuffer sb;
+	const char *type; /* of the record that is packed, borrowed */
 	bool short_of_memory;
 };
 

@@ -98,12 +98,12 @@ int reap_put_eval_tokens(struct reap_writer *w, const struct reap_eval_tokens *t
 	reap_put_str(pk, "block_sha256", t->block_sha256);
 	reap_put_str(pk, "pack", t->pack);
 	reap_put_u64(pk, "seq_len", t->seq_len);
-	reap_put_array(pk, "positions", REAP_U32, 1, &n, t->positions);
-	reap_put_array(pk, "ids", REAP_U32, 1, &n, t->ids);
-	reap_put_array(pk, "nll", REAP_F32, 1, &n, t->nll);
-	reap_put_array(pk, "entropy", REAP_F32, 1, &n, t->entropy);
-	reap_put_array(pk, "best", REAP_U32, 1, &n, t->best);
-	reap_put_array(pk, "channel", REAP_U8, 1, &n, t->channel);
+	reap_put_array(pk, "positions", &n, t->positions);
+	reap_put_array(pk, "ids", &n, t->ids);
+	reap_put_array(pk, "nll", &n, t->nll);
+	reap_put_array(pk, "entropy", &n, t->entropy);
+	reap_put_array(pk, "best", &n, t->best);
+	reap_put_array(pk, "channel", &n, t->channel);
 	reap_put_u64(pk, "outliers", t->outliers);
 	reap_put_parts(pk, &t->parts);
 	return reap_record_end(w, e);
@@ -138,18 +138,9 @@ static int check_tokens(const struct reap_rec *rec, const struct reap_eval_token
 int reap_get_eval_tokens(const struct reap_rec *rec, struct reap_eval_tokens *t,
 	struct reap_eval_storage *storage, struct reap_err *e)
 {
-	static const struct {
-		const char *key;
-		enum reap_dtype dtype;
-	} column[] = {
-		/* widest first, so that each stays aligned */
-		{"positions", REAP_U32},
-		{"ids", REAP_U32},
-		{"nll", REAP_F32},
-		{"entropy", REAP_F32},
-		{"best", REAP_U32},
-		{"channel", REAP_U8},
-	};
+	/* The only one of bytes comes last, so that each stays aligned. */
+	static const char *const column[] = {"positions", "ids", "nll", "entropy", "best",
+		"channel"};
 	enum { COLUMNS = sizeof column / sizeof *column, ROW_BYTES = 5 * 4 + 1 };
 	const uint8_t *data[COLUMNS];
 	uint64_t extent = REAP_ANY_EXTENT;
@@ -169,12 +160,11 @@ int reap_get_eval_tokens(const struct reap_rec *rec, struct reap_eval_tokens *t,
 	for (int c = 0; c < COLUMNS; c++) {
 		uint64_t n;
 
-		rc = reap_rec_array(rec, NULL, column[c].key, column[c].dtype, 1, &extent, &n,
-			&data[c], e);
-		if (rc != REAP_OK)
+		if ((rc = reap_rec_array(rec, NULL, column[c], &extent, &n, &data[c], e)) !=
+			REAP_OK)
 			return rc;
 		if (n > REAP_MAX_SEQ_LEN)
-			return reap_rec_fail(rec, column[c].key, e, "%" PRIu64 " elements", n);
+			return reap_rec_fail(rec, column[c], e, "%" PRIu64 " elements", n);
 		extent = n;
 	}
 	t->n = (uint32_t)extent;
@@ -182,7 +172,7 @@ int reap_get_eval_tokens(const struct reap_rec *rec, struct reap_eval_tokens *t,
 		return reap_fail_memory(e, "the tokens of a block");
 	p = storage->mem;
 	for (int c = 0; c < COLUMNS; c++) {
-		size_t bytes = t->n * reap_dtype_size(column[c].dtype);
+		size_t bytes = (size_t)t->n * (c < COLUMNS - 1 ? 4 : 1);
 
 		if (bytes > 0)
 			memcpy(p, data[c], bytes);
@@ -267,10 +257,10 @@ int reap_put_metrics(struct reap_writer *w, const struct reap_eval_meta *meta,
 	reap_put_map(pk, "quadrants", COUNT(quadrant_field));
 	for (size_t i = 0; i < COUNT(quadrant_field); i++)
 		reap_put_f64(pk, quadrant_field[i].key, *figure_at(&copy, quadrant_field[i].at));
-	reap_put_array(pk, "sums", REAP_I64, 2, sums_shape, sums);
-	reap_put_array(pk, "hist2d", REAP_I64, 2, shape, m->hist2d);
-	reap_put_array(pk, "hist_x", REAP_I64, 1, &shape[0], m->hist_x);
-	reap_put_array(pk, "hist_h", REAP_I64, 1, &shape[1], m->hist_h);
+	reap_put_array(pk, "sums", sums_shape, sums);
+	reap_put_array(pk, "hist2d", shape, m->hist2d);
+	reap_put_array(pk, "hist_x", &shape[0], m->hist_x);
+	reap_put_array(pk, "hist_h", &shape[1], m->hist_h);
 	return reap_record_end(w, e);
 }
 
@@ -379,13 +369,12 @@ static int get_metrics(const struct reap_rec *rec, const struct reap_eval_meta *
 {
 	const struct {
 		const char *key;
-		int ndim;
 		uint64_t want[2];
 		int64_t *to;
 	} array[] = {
-		{"hist2d", 2, {meta->xbins, meta->ybins}, m->hist2d},
-		{"hist_x", 1, {meta->xbins}, m->hist_x},
-		{"hist_h", 1, {meta->ybins}, m->hist_h},
+		{"hist2d", {meta->xbins, meta->ybins}, m->hist2d},
+		{"hist_x", {meta->xbins, 1}, m->hist_x},
+		{"hist_h", {meta->ybins, 1}, m->hist_h},
 	};
 	struct reap_fix *sum[4] = {&m->sum_nll, &m->sum_nll2, &m->sum_prob, &m->sum_entropy};
 	const uint64_t sums_want[2] = {4, 2};
@@ -421,8 +410,7 @@ static int get_metrics(const struct reap_rec *rec, const struct reap_eval_meta *
 		if (!isfinite(*v))
 			return reap_rec_fail(rec, key, e, "not a finite number");
 	}
-	if ((rc = reap_rec_array(rec, NULL, "sums", REAP_I64, 2, sums_want, shape, &data, e)) !=
-		REAP_OK)
+	if ((rc = reap_rec_array(rec, NULL, "sums", sums_want, shape, &data, e)) != REAP_OK)
 		return rc;
 	memcpy(sums, data, sizeof sums);
 	for (int i = 0; i < 4; i++) {
@@ -432,11 +420,10 @@ static int get_metrics(const struct reap_rec *rec, const struct reap_eval_meta *
 		sum[i]->part = (uint64_t)sums[2 * i + 1];
 	}
 	for (size_t i = 0; i < COUNT(array); i++) {
-		size_t n = array[i].want[0] * (array[i].ndim == 2 ? array[i].want[1] : 1);
+		size_t n = array[i].want[0] * array[i].want[1];
 
-		rc = reap_rec_array(rec, NULL, array[i].key, REAP_I64, array[i].ndim, array[i].want,
-			shape, &data, e);
-		if (rc != REAP_OK)
+		if ((rc = reap_rec_array(rec, NULL, array[i].key, array[i].want, shape, &data,
+			     e)) != REAP_OK)
 			return rc;
 		memcpy(array[i].to, data, n * sizeof(int64_t));
 	}

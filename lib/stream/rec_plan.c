@@ -50,7 +50,7 @@ int reap_put_plan(struct reap_writer *w, const struct reap_plan *p, struct reap_
 	for (uint32_t l = p->dense; l < p->layers && rc == REAP_OK; l++) {
 		pk = reap_record_begin(w, "layer");
 		reap_put_u64(pk, "layer", l);
-		reap_put_array(pk, "keep", REAP_U32, 1, shape, p->keep + (size_t)l * p->keep_n);
+		reap_put_array(pk, "keep", shape, p->keep + (size_t)l * p->keep_n);
 		reap_put_f64(pk, "kept_mass", p->kept_mass[l]);
 		rc = reap_record_end(w, e);
 	}
@@ -118,8 +118,7 @@ static int get_layer(const struct reap_rec *rec, uint32_t layer, struct reap_pla
 	if (got != layer || layer == p->layers)
 		return reap_rec_fail(rec, "layer", e, "%u, expected %u of %u", got, layer,
 			p->layers);
-	if ((rc = reap_rec_array(rec, NULL, "keep", REAP_U32, 1, want, shape, &data, e)) !=
-			REAP_OK ||
+	if ((rc = reap_rec_array(rec, NULL, "keep", want, shape, &data, e)) != REAP_OK ||
 		(rc = reap_rec_f64(rec, NULL, "kept_mass", &p->kept_mass[layer], e)) != REAP_OK)
 		return rc;
 	for (uint32_t i = 0; i < p->keep_n; i++, data += 4) {

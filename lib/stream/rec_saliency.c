@@ -218,7 +218,7 @@ static int put_source(struct reap_writer *w, const struct reap_taken *p, struct 
 
 	reap_put_str(pk, "tokens_sha256", p->source.tokens_sha256);
 	reap_put_u64(pk, "blocks", p->source.blocks);
-	reap_put_array(pk, "taken", REAP_U8, 1, shape, p->bits);
+	reap_put_array(pk, "taken", shape, p->bits);
 	return reap_record_end(w, e);
 }
 
@@ -335,8 +335,7 @@ static int get_source(const struct reap_rec *rec, struct reap_saliency *s, struc
 			return reap_rec_fail(rec, "tokens_sha256", e, "comes twice");
 	want[0] = taken_bytes(source.blocks);
 	/* The array lies in the record, so its size is bounded before it is taken. */
-	if ((rc = reap_rec_array(rec, NULL, "taken", REAP_U8, 1, want, shape, &data, e)) !=
-			REAP_OK ||
+	if ((rc = reap_rec_array(rec, NULL, "taken", want, shape, &data, e)) != REAP_OK ||
 		(rc = reap_saliency_add_source(s, &source, &taken, e)) != REAP_OK)
 		return rc;
 	memcpy(taken->bits, data, (size_t)want[0]);

@@ -134,14 +134,9 @@ int64_t reap_scores_misranked(const struct reap_scores *s)
 
 /* ---- one field of struct reap_sums, as an array over experts ---- */
 
-static void put_f64s(msgpack_packer *pk, const char *key, const double *first, uint32_t n)
+static void put_column(msgpack_packer *pk, const char *key, const void *first, uint32_t n)
 {
-	reap_put_column(pk, key, REAP_F64, n, first, sizeof(struct reap_sums));
-}
-
-static void put_counts(msgpack_packer *pk, const char *key, const uint64_t *first, uint32_t n)
-{
-	reap_put_column(pk, key, REAP_I64, n, first, sizeof(struct reap_sums));
+	reap_put_column(pk, key, n, first, sizeof(struct reap_sums));
 }
 
 static int get_f64s(const struct reap_rec *rec, const msgpack_object *map, const char *key,
@@ -150,7 +145,7 @@ static int get_f64s(const struct reap_rec *rec, const msgpack_object *map, const
 	const uint64_t want[1] = {n};
 	uint64_t shape[1];
 	const uint8_t *data;
-	int rc = reap_rec_array(rec, map, key, REAP_F64, 1, want, shape, &data, e);
+	int rc = reap_rec_array(rec, map, key, want, shape, &data, e);
 
 	for (uint32_t i = 0; rc == REAP_OK && i < n; i++) {
 		double v;
@@ -170,7 +165,7 @@ static int get_counts(const struct reap_rec *rec, const msgpack_object *map, con
 	const uint64_t want[1] = {n};
 	uint64_t shape[1];
 	const uint8_t *data;
-	int rc = reap_rec_array(rec, map, key, REAP_I64, 1, want, shape, &data, e);
+	int rc = reap_rec_array(rec, map, key, want, shape, &data, e);
 
 	for (uint32_t i = 0; rc == REAP_OK && i < n; i++) {
 		uint64_t v;
@@ -226,35 +221,35 @@ static int put_layer(struct reap_writer *w, const struct reap_scores *s, uint32_
 	msgpack_packer *pk = reap_record_begin(w, "layer");
 
 	reap_put_u64(pk, "layer", layer);
-	reap_put_array(pk, "ranking", REAP_U32, 1, shape, s->ranking + at);
-	reap_put_array(pk, "score", REAP_F64, 1, shape, s->score + at);
-	put_counts(pk, "count", &sums->count, n);
-	put_f64s(pk, "sum_g", &sums->g, n);
-	put_f64s(pk, "sum_n", &sums->n, n);
-	put_f64s(pk, "sum_gn", &sums->gn, n);
+	reap_put_array(pk, "ranking", shape, s->ranking + at);
+	reap_put_array(pk, "score", shape, s->score + at);
+	put_column(pk, "count", &sums->count, n);
+	put_column(pk, "sum_g", &sums->g, n);
+	put_column(pk, "sum_n", &sums->n, n);
+	put_column(pk, "sum_gn", &sums->gn, n);
 	if (s->known & REAP_KNOWN_SQUARES) {
-		put_f64s(pk, "sum_n2", &sums->n2, n);
-		put_f64s(pk, "sum_gn2", &sums->gn2, n);
+		put_column(pk, "sum_n2", &sums->n2, n);
+		put_column(pk, "sum_gn2", &sums->gn2, n);
 	} else {
 		reap_put_nil(pk, "sum_n2");
 		reap_put_nil(pk, "sum_gn2");
 	}
 	if (s->known & REAP_KNOWN_MAX)
-		put_f64s(pk, "max_n", &sums->max_n, n);
+		put_column(pk, "max_n", &sums->max_n, n);
 	else
 		reap_put_nil(pk, "max_n");
 	if (s->known & REAP_KNOWN_REGIONS) {
 		reap_put_map(pk, "regions", REAP_REGIONS);
 		for (int i = 0; i < REAP_REGIONS; i++) {
 			reap_put_map(pk, reap_region_names[i], 2);
-			put_counts(pk, "count", &sums->region_count[i], n);
-			put_f64s(pk, "sum_gn", &sums->region_gn[i], n);
+			put_column(pk, "count", &sums->region_count[i], n);
+			put_column(pk, "sum_gn", &sums->region_gn[i], n);
 		}
 	} else {
 		reap_put_nil(pk, "regions");
 	}
 	if (s->known & REAP_KNOWN_EAFT)
-		reap_put_array(pk, "eaft", REAP_F64, 1, shape, s->eaft + at);
+		reap_put_array(pk, "eaft", shape, s->eaft + at);
 	else
 		reap_put_nil(pk, "eaft");
 	return reap_record_end(w, e);
@@ -367,8 +362,7 @@ static int get_layer(const struct reap_rec *rec, uint32_t due, struct reap_score
 		return reap_rec_fail(rec, "layer", e, "other sums than layer %u", s->dense);
 	if ((known & REAP_KNOWN_REGIONS) && (known & REAP_KNOWN_EAFT))
 		return reap_rec_fail(rec, "eaft", e, "beside regions");
-	if ((rc = reap_rec_array(rec, NULL, "ranking", REAP_U32, 1, want, shape, &ranking, e)) !=
-			REAP_OK ||
+	if ((rc = reap_rec_array(rec, NULL, "ranking", want, shape, &ranking, e)) != REAP_OK ||
 		(rc = get_f64s(rec, NULL, "score", -INFINITY, s->score + at, sizeof(double), n,
 			 e)) != REAP_OK ||
 		(rc = get_counts(rec, NULL, "count", &sums->count, n, e)) != REAP_OK ||

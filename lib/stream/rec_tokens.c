@@ -56,8 +56,8 @@ void reap_put_parts(msgpack_packer *pk, const struct reap_parts *p)
 
 	if (n == 0)
 		return;
-	reap_put_array(pk, "rows", REAP_U32, 1, &n, p->row);
-	reap_put_array(pk, "starts", REAP_U32, 1, &n, p->start);
+	reap_put_array(pk, "rows", &n, p->row);
+	reap_put_array(pk, "starts", &n, p->start);
 }
 
 /* Copy little-endian numbers of the stream; only u32 would need another byte order elsewhere. */
@@ -78,13 +78,13 @@ int reap_get_parts(const struct reap_rec *rec, uint32_t len, struct reap_parts *
 	*p = (struct reap_parts){.n = 0};
 	if (reap_rec_find(rec, NULL, "rows") == NULL && reap_rec_find(rec, NULL, "starts") == NULL)
 		return REAP_OK;
-	if ((rc = reap_rec_array(rec, NULL, "rows", REAP_U32, 1, any, n, &row, e)) != REAP_OK)
+	if ((rc = reap_rec_array(rec, NULL, "rows", any, n, &row, e)) != REAP_OK)
 		return rc;
 	if (n[0] == 0 || n[0] > len)
 		return reap_rec_fail(rec, "rows", e, "%llu rows in %u tokens",
 			(unsigned long long)n[0], len);
 	any[0] = n[0];
-	if ((rc = reap_rec_array(rec, NULL, "starts", REAP_U32, 1, any, n, &start, e)) != REAP_OK)
+	if ((rc = reap_rec_array(rec, NULL, "starts", any, n, &start, e)) != REAP_OK)
 		return rc;
 	if (!reap_grow(&storage->mem, &storage->cap, 2 * n[0], sizeof(*storage->mem)))
 		return reap_fail_memory(e, "the rows of a block");
@@ -111,9 +111,9 @@ int reap_put_block(struct reap_writer *w, const struct reap_block *b, struct rea
 	reap_put_str(pk, "pack", b->pack);
 	reap_put_u64(pk, "seq_len", b->seq_len);
 	reap_put_u64(pk, "index", b->index);
-	reap_put_array(pk, "ids", REAP_U32, 1, shape, b->ids);
-	reap_put_array(pk, "keep", REAP_U8, 1, shape, b->keep);
-	reap_put_array(pk, "channel", REAP_U8, 1, shape, b->channel);
+	reap_put_array(pk, "ids", shape, b->ids);
+	reap_put_array(pk, "keep", shape, b->keep);
+	reap_put_array(pk, "channel", shape, b->channel);
 	reap_put_parts(pk, &b->parts);
 	return reap_record_end(w, e);
 }
@@ -219,7 +219,7 @@ int reap_get_block(const struct reap_rec *rec, struct reap_block *b,
 		(rc = reap_rec_u32(rec, NULL, "seq_len", REAP_MAX_SEQ_LEN, &b->seq_len, e)) !=
 			REAP_OK ||
 		(rc = reap_rec_u64(rec, NULL, "index", UINT64_MAX, &b->index, e)) != REAP_OK ||
-		(rc = reap_rec_array(rec, NULL, "ids", REAP_U32, 1, any, n, &ids, e)) != REAP_OK)
+		(rc = reap_rec_array(rec, NULL, "ids", any, n, &ids, e)) != REAP_OK)
 		return rc;
 	if (n[0] == 0 || n[0] > REAP_MAX_SEQ_LEN)
 		return reap_rec_fail(rec, "ids", e, "%llu tokens, not within 1..%d",
@@ -228,9 +228,8 @@ int reap_get_block(const struct reap_rec *rec, struct reap_block *b,
 		return reap_rec_fail(rec, "ids", e, "%llu tokens, but seq_len is %u",
 			(unsigned long long)n[0], b->seq_len);
 	any[0] = n[0];
-	if ((rc = reap_rec_array(rec, NULL, "keep", REAP_U8, 1, any, n, &keep, e)) != REAP_OK ||
-		(rc = reap_rec_array(rec, NULL, "channel", REAP_U8, 1, any, n, &channel, e)) !=
-			REAP_OK)
+	if ((rc = reap_rec_array(rec, NULL, "keep", any, n, &keep, e)) != REAP_OK ||
+		(rc = reap_rec_array(rec, NULL, "channel", any, n, &channel, e)) != REAP_OK)
 		return rc;
 	if (!all_below(keep, n[0], 2))
 		return reap_rec_fail(rec, "keep", e, "a value is neither 0 nor 1");

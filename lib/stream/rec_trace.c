@@ -19,10 +19,10 @@ int reap_put_route(struct reap_writer *w, const struct reap_route *r, struct rea
 	reap_put_str(pk, "block_sha256", r->block_sha256);
 	reap_put_u64(pk, "layer", r->layer);
 	reap_put_str(pk, "pack", r->pack);
-	reap_put_array(pk, "positions", REAP_U32, 1, shape, r->positions);
-	reap_put_array(pk, "experts", REAP_U16, 2, shape, r->experts);
-	reap_put_array(pk, "gates", REAP_F32, 2, shape, r->gates);
-	reap_put_array(pk, "norms", REAP_F32, 2, shape, r->norms);
+	reap_put_array(pk, "positions", shape, r->positions);
+	reap_put_array(pk, "experts", shape, r->experts);
+	reap_put_array(pk, "gates", shape, r->gates);
+	reap_put_array(pk, "norms", shape, r->norms);
 	reap_put_u64(pk, "outliers", r->outliers);
 	return reap_record_end(w, e);
 }
@@ -35,10 +35,10 @@ int reap_put_outcome(struct reap_writer *w, const struct reap_outcome *o, struct
 	reap_put_u64(pk, "block", o->block);
 	reap_put_str(pk, "block_sha256", o->block_sha256);
 	reap_put_str(pk, "pack", o->pack);
-	reap_put_array(pk, "positions", REAP_U32, 1, shape, o->positions);
-	reap_put_array(pk, "logp", REAP_F32, 1, shape, o->logp);
-	reap_put_array(pk, "entropy", REAP_F32, 1, shape, o->entropy);
-	reap_put_array(pk, "top1", REAP_U8, 1, shape, o->top1);
+	reap_put_array(pk, "positions", shape, o->positions);
+	reap_put_array(pk, "logp", shape, o->logp);
+	reap_put_array(pk, "entropy", shape, o->entropy);
+	reap_put_array(pk, "top1", shape, o->top1);
 	reap_put_u64(pk, "outliers", o->outliers);
 	return reap_record_end(w, e);
 }
@@ -135,19 +135,15 @@ int reap_get_route(const struct reap_rec *rec, const struct reap_model_id *model
 		return reap_rec_fail(rec, "layer", e, "layer %u has no experts", r->layer);
 
 	one[0] = REAP_ANY_EXTENT;
-	if ((rc = reap_rec_array(rec, NULL, "positions", REAP_U32, 1, one, one, &pos, e)) !=
-		REAP_OK)
+	if ((rc = reap_rec_array(rec, NULL, "positions", one, one, &pos, e)) != REAP_OK)
 		return rc;
 	if (one[0] > REAP_MAX_SEQ_LEN)
 		return reap_rec_fail(rec, "positions", e, "more than %d of them", REAP_MAX_SEQ_LEN);
 	const uint64_t want[2] = {one[0], model->top_k};
 
-	if ((rc = reap_rec_array(rec, NULL, "experts", REAP_U16, 2, want, shape, &experts, e)) !=
-			REAP_OK ||
-		(rc = reap_rec_array(rec, NULL, "gates", REAP_F32, 2, want, shape, &gates, e)) !=
-			REAP_OK ||
-		(rc = reap_rec_array(rec, NULL, "norms", REAP_F32, 2, want, shape, &norms, e)) !=
-			REAP_OK)
+	if ((rc = reap_rec_array(rec, NULL, "experts", want, shape, &experts, e)) != REAP_OK ||
+		(rc = reap_rec_array(rec, NULL, "gates", want, shape, &gates, e)) != REAP_OK ||
+		(rc = reap_rec_array(rec, NULL, "norms", want, shape, &norms, e)) != REAP_OK)
 		return rc;
 	r->n = (uint32_t)one[0];
 	r->k = model->top_k;
@@ -222,18 +218,15 @@ int reap_get_outcome(const struct reap_rec *rec, struct reap_outcome *o,
 			REAP_OK ||
 		(rc = reap_rec_str_copy(rec, NULL, "pack", o->pack, sizeof(o->pack), e)) !=
 			REAP_OK ||
-		(rc = reap_rec_array(rec, NULL, "positions", REAP_U32, 1, one, one, &pos, e)) !=
-			REAP_OK)
+		(rc = reap_rec_array(rec, NULL, "positions", one, one, &pos, e)) != REAP_OK)
 		return rc;
 	if (one[0] > REAP_MAX_SEQ_LEN)
 		return reap_rec_fail(rec, "positions", e, "more than %d of them", REAP_MAX_SEQ_LEN);
 	const uint64_t want[1] = {one[0]};
 
-	if ((rc = reap_rec_array(rec, NULL, "logp", REAP_F32, 1, want, one, &logp, e)) != REAP_OK ||
-		(rc = reap_rec_array(rec, NULL, "entropy", REAP_F32, 1, want, one, &entropy, e)) !=
-			REAP_OK ||
-		(rc = reap_rec_array(rec, NULL, "top1", REAP_U8, 1, want, one, &top1, e)) !=
-			REAP_OK)
+	if ((rc = reap_rec_array(rec, NULL, "logp", want, one, &logp, e)) != REAP_OK ||
+		(rc = reap_rec_array(rec, NULL, "entropy", want, one, &entropy, e)) != REAP_OK ||
+		(rc = reap_rec_array(rec, NULL, "top1", want, one, &top1, e)) != REAP_OK)
 		return rc;
 	n = (size_t)want[0];
 	o->n = (uint32_t)n;

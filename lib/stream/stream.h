@@ -171,13 +171,14 @@ enum reap_dtype { REAP_U8, REAP_U16, REAP_U32, REAP_I64, REAP_F32, REAP_F64 };
 size_t reap_dtype_size(enum reap_dtype t);
 const char *reap_dtype_name(enum reap_dtype t); /* "u8" ... */
 
-/* A numeric array {dtype, shape, data}: `want[i]` is the extent that dimension
- * i must have, or REAP_ANY_EXTENT; the actual extents go to shape[].  *data is
- * borrowed and may be unaligned: memcpy from it. */
+/* A numeric array {dtype, shape, data}, of the dtype and as many dimensions as lib/stream/check.c
+ * says of this type of record and key: `want[i]` is the extent that dimension i must have, or
+ * REAP_ANY_EXTENT; the actual extents go to shape[].  *data is borrowed and may be unaligned:
+ * memcpy from it. */
 #define REAP_ANY_EXTENT UINT64_MAX
 REAP_MUST_CHECK int reap_rec_array(const struct reap_rec *rec, const msgpack_object *map,
-	const char *key, enum reap_dtype t, int ndim, const uint64_t want[], uint64_t shape[],
-	const uint8_t **data, struct reap_err *e);
+	const char *key, const uint64_t want[], uint64_t shape[], const uint8_t **data,
+	struct reap_err *e);
 
 /* ---- writing ---- */
 
@@ -220,13 +221,15 @@ void reap_put_strn(msgpack_packer *pk, const char *key, const char *s, size_t n)
 void reap_put_text(msgpack_packer *pk, const char *s, size_t n);
 
 void reap_put_map(msgpack_packer *pk, const char *key, unsigned nfields);
-void reap_put_array(msgpack_packer *pk, const char *key, enum reap_dtype t, int ndim,
-	const uint64_t shape[], const void *data);
+
+/* An array that records of this type have under the key; as a column: of one field of n structs
+ * of `size` bytes, `first` being that of the first. */
+void reap_put_array(msgpack_packer *pk, const char *key, const uint64_t shape[], const void *data);
+void reap_put_column(msgpack_packer *pk, const char *key, uint32_t n, const void *first,
+	size_t size);
+
+/* Any array. */
 void reap_put_array_value(msgpack_packer *pk, enum reap_dtype t, int ndim, const uint64_t shape[],
 	const void *data);
-
-/* An array of one field of n structs of `size` bytes; `first` is that of the first. */
-void reap_put_column(msgpack_packer *pk, const char *key, enum reap_dtype t, uint32_t n,
-	const void *first, size_t size);
 
 #endif

@@ -166,6 +166,7 @@ static int put_head(struct reap_writer *w, struct reap_err *e)
 
 msgpack_packer *reap_record_begin(struct reap_writer *w, const char *type)
 {
+	w->packed.type = type;
 	reap_packing_write(&w->packed, "", 1);
 	reap_put_str(&w->pk, "t", type);
 	return &w->pk;

@@ -29,8 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			struct reap_err f = {0};
 			volatile uint8_t sink;
 
-			if (reap_rec_array(&rec, NULL, "v", REAP_F32, 2, any, shape, &p, &f) ==
-					REAP_OK &&
+			if (reap_rec_array(&rec, NULL, "gates", any, shape, &p, &f) == REAP_OK &&
 				shape[0] * shape[1] > 0)
 				sink = p[shape[0] * shape[1] * 4 - 1];
 			(void)sink;

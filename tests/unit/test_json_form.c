@@ -133,7 +133,8 @@ static void put_array_field(msgpack_packer *pk, const char *key, enum reap_dtype
 	const float v[16] = {0.1f, -0.0f, 3e38f, 1e-45f};
 	const uint64_t shape[2] = {rng() % 4, rng() % 3 > 0 ? 2 : rng() % 4};
 
-	reap_put_array(pk, key, t, ndim, shape, v);
+	reap_put_key(pk, key);
+	reap_put_array_value(pk, t, ndim, shape, v);
 }
 
 static void put_random_record(msgpack_packer *pk)

@@ -145,11 +145,11 @@ static void put_bad(struct reap_writer *w, const struct bad *b, struct reap_err 
 	reap_put_u64(pk, "seq_len", b->seq_len);
 	if (b->pack != NULL) {
 		reap_put_u64(pk, "index", 0);
-		reap_put_array(pk, "ids", REAP_U32, 1, &b->n_ids, ids);
-		reap_put_array(pk, "keep", REAP_U8, 1, &b->n_keep, keep);
-		reap_put_array(pk, "channel", REAP_U8, 1, &b->n_channel, channel);
-		reap_put_array(pk, "rows", REAP_U32, 1, &parts, ids);
-		reap_put_array(pk, "starts", REAP_U32, 1, &parts, b->start);
+		reap_put_array(pk, "ids", &b->n_ids, ids);
+		reap_put_array(pk, "keep", &b->n_keep, keep);
+		reap_put_array(pk, "channel", &b->n_channel, channel);
+		reap_put_array(pk, "rows", &parts, ids);
+		reap_put_array(pk, "starts", &parts, b->start);
 	} else {
 		reap_put_u64(pk, "blocks", b->blocks);
 		reap_put_str(pk, "blocks_sha256", "");

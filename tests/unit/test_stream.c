@@ -109,6 +109,7 @@ static int make(const char *path, int n)
 	struct reap_header h;
 	struct reap_writer *w;
 	const float v[6] = {1, 2, 3, 4, 5, 6};
+	const char *const wrong[] = {"experts", "norms", "logp"}; /* u16 and f32[n,k]; none */
 
 	if (reap_header_init(&h, REAP_KIND_TRACE, NULL, &e) != REAP_OK)
 		return -1;
@@ -124,11 +125,15 @@ static int make(const char *path, int n)
 		return -1;
 	reap_header_free(&h);
 	for (int i = 0; i < n; i++) {
-		msgpack_packer *pk = reap_record_begin(w, "thing");
+		msgpack_packer *pk = reap_record_begin(w, "route");
 
 		reap_put_u64(pk, "i", (uint64_t)i);
 		reap_put_f64(pk, "x", 0.5);
-		reap_put_array(pk, "v", REAP_F32, 2, (const uint64_t[]){2, 3}, v);
+		reap_put_array(pk, "gates", (const uint64_t[]){2, 3}, v);
+		for (int k = 0; k < 3; k++) {
+			reap_put_key(pk, wrong[k]);
+			reap_put_array_value(pk, REAP_F32, 1, (const uint64_t[]){6}, v);
+		}
 		if (reap_record_end(w, &e) != REAP_OK)
 			return -1;
 	}
@@ -174,23 +179,27 @@ static void test_round_trip(const char *path)
 			reap_reader_header(r)->history_count == 1 &&
 			!reap_reader_header(r)->has_recipe,
 		"its header");
-	ok(reap_read(r, &rec, &e) == 1 && reap_rec_is(&rec, "thing") && rec.number == 1,
+	ok(reap_read(r, &rec, &e) == 1 && reap_rec_is(&rec, "route") && rec.number == 1,
 		"a record");
 	ok(reap_rec_u64(&rec, NULL, "i", 5, &u, &e) == REAP_OK && u == 0, "an integer");
 	ok(reap_rec_f64(&rec, NULL, "x", &d, &e) == REAP_OK && d == 0.5, "a float");
-	ok(reap_rec_array(&rec, NULL, "v", REAP_F32, 2, want, shape, &data, &e) == REAP_OK &&
-			shape[0] == 2,
+	ok(reap_rec_array(&rec, NULL, "gates", want, shape, &data, &e) == REAP_OK && shape[0] == 2,
 		"an array");
 	memcpy(v, data, sizeof(v));
 	ok(v[0] == 1 && v[5] == 6, "its values");
-	ok(reap_rec_array(&rec, NULL, "v", REAP_F32, 2, wrong, shape, &data, &e) == REAP_ESTREAM,
+	ok(reap_rec_array(&rec, NULL, "gates", wrong, shape, &data, &e) == REAP_ESTREAM,
 		"a wrong extent: %s", e.text);
 	e = (struct reap_err){0};
-	ok(reap_rec_array(&rec, NULL, "v", REAP_U32, 2, want, shape, &data, &e) == REAP_ESTREAM,
+	ok(reap_rec_array(&rec, NULL, "experts", want, shape, &data, &e) == REAP_ESTREAM &&
+			strstr(e.text, "dtype f32, expected u16"),
 		"a wrong dtype: %s", e.text);
 	e = (struct reap_err){0};
-	ok(reap_rec_array(&rec, NULL, "v", REAP_F32, 1, want, shape, &data, &e) == REAP_ESTREAM,
+	ok(reap_rec_array(&rec, NULL, "norms", want, shape, &data, &e) == REAP_ESTREAM,
 		"a wrong number of dimensions: %s", e.text);
+	e = (struct reap_err){0};
+	ok(reap_rec_array(&rec, NULL, "logp", want, shape, &data, &e) == REAP_ESTREAM &&
+			strstr(e.text, "logp: not known as an array"),
+		"another record's array: %s", e.text);
 	e = (struct reap_err){0};
 	ok(reap_rec_str_copy(&rec, NULL, "t", s, sizeof(s), &e) == REAP_ESTREAM,
 		"a string that does not fit: %s", e.text);
