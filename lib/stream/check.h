@@ -21,8 +21,8 @@ struct reap_array {
 /* Is o a numeric array, with as many bytes as its shape asks for? */
 bool reap_as_array(const msgpack_object *o, struct reap_array *a);
 
-/* The array that records of a type have under a key: JSON does not say which list is an array,
- * nor of what dtype. */
+/* The array that records of a type have under a key.  Writing and reading take its dtype and
+ * dimensions from here, and so does JSON, which does not say which list is an array. */
 struct reap_array_field {
 	const char *type, *key;
 	enum reap_dtype dtype;
