@@ -49,7 +49,7 @@ run_examples() {
 @test "reap-criteria(7): examples" { run_examples man/reap-criteria.7; }
 @test "reap-tutorial(7): every command" { run_examples man/reap-tutorial.7 shared; }
 
-@test "reap-stream(5) names every record and every field" {
+@test "reap-stream(5) names every record and field, and what each array is" {
 	local kind
 	reap-tokenize -q -m "$MODEL" --rows --max-len 64 --sample 6 "$PACKS"/*.calib.jsonl >"$TMP/tokens"
 	reap-route -q -m "$MODEL" "$TMP/tokens" >"$TMP/trace"
