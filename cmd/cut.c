@@ -531,8 +531,6 @@ int main(int argc, char **argv)
 	check_options(&o);
 	if (!o.sweep && !o.check && !o.export && o.compare == NULL)
 		tool_refuse_terminal();
-	if (o.model != NULL)
-		tool_reads_dir(o.model);
 	if (o.import != NULL)
 		tool_reads(o.import);
 	rc = o.check                ? check(&o, &e)

@@ -199,7 +199,7 @@ int main(int argc, char *argv[])
 		tool_reads(o.gates);
 	if (o.tokens != NULL) {
 		tool_reads(o.tokens);
-		tool_reads(o.tokenizer);
+		tool_reads_tokenizer(o.tokenizer);
 	}
 	tool_reads(o.base);
 	tool_reads(o.pruned);

@@ -539,8 +539,6 @@ int main(int argc, char *argv[])
 	if (!o.merge && argc > 1)
 		tool_usage("one token stream is read, %d were named", argc);
 	tool_refuse_terminal();
-	if (o.model != NULL)
-		tool_reads_dir(o.model);
 	if (!o.merge)
 		tool_means(true);
 	o.input = argc > 0 ? argv[0] : NULL;

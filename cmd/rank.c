@@ -199,8 +199,6 @@ int main(int argc, char **argv)
 		tool_usage("--method aimer looks at no tokens: no input, no --pack");
 	if (!o.yaml)
 		tool_refuse_terminal();
-	if (o.model != NULL)
-		tool_reads_dir(o.model);
 	rc = run(&o, &e);
 	return rc == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

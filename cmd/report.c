@@ -131,6 +131,20 @@ static void parse(struct reap_report_inputs *in, int argc, char **argv)
 	in->pruned = argv[optind + 2];
 }
 
+static void claim(const struct reap_report_inputs *in)
+{
+	const char *const file[] = {in->verdict, in->base, in->pruned, in->recipe, in->tokens,
+		in->calibration, in->plan, in->scores, in->saliency, in->half[0], in->half[1]};
+
+	for (size_t i = 0; i < sizeof(file) / sizeof(*file); i++)
+		if (file[i] != NULL)
+			tool_reads(file[i]);
+	for (size_t i = 0; i < in->n_cut; i++) {
+		tool_reads(in->cut[i].plan);
+		tool_reads(in->cut[i].verdict);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static struct reap_report_inputs in;
@@ -140,6 +154,7 @@ int main(int argc, char **argv)
 
 	tool_begin("reap-report", usage, argc, argv);
 	parse(&in, argc, argv);
+	claim(&in);
 	rc = reap_report_make(&in, &doc, &e);
 	if (rc == REAP_OK &&
 		(rc = reap_json_print(stdout, doc, JSON_REAL_PRECISION(17), "report", &e)) ==

@@ -313,7 +313,6 @@ int main(int argc, char **argv)
 		tool_usage("--output TARGET is missing");
 	if (!o.dry_run)
 		tool_refuse_terminal();
-	tool_reads_dir(o.model);
 	if (o.recipe != NULL)
 		tool_reads(o.recipe);
 	if (o.scores != NULL)

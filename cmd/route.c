@@ -406,7 +406,6 @@ int main(int argc, char **argv)
 		tool_usage("--dry-run is for a run from the beginning, not with --resume");
 	o.tokens = optind < argc ? argv[optind] : NULL;
 	tool_refuse_terminal();
-	tool_reads_dir(o.model);
 	tool_means(true);
 	return route(&o, &e) == REAP_OK ? EXIT_DONE : tool_report(&e);
 }

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "cmd/tool.h"
+#include "lib/base/hub.h"
+#include "lib/base/io.h"
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
 #include "lib/model/inspect.h"
@@ -85,9 +87,7 @@ static int show_text(const struct opts *o, struct reap_reader *r, struct reap_er
 	const char *name;
 	int fd = -1, rc;
 
-	/* A tokenizer.json, or a model. */
-	tool_reads(o->text);
-	tool_reads_dir(o->text);
+	tool_reads_tokenizer(o->text);
 	if ((rc = reap_tokenizer_find(&t, o->text, e)) != REAP_OK)
 		return rc;
 	if (o->tokens != NULL && (rc = tool_input(o->tokens, &fd, &name, e)) == REAP_OK)
@@ -251,7 +251,6 @@ static int show_id(const char *path, struct reap_err *e)
 		return reap_fail(e, REAP_EFAIL, "%s: not a regular file", path);
 	}
 	dir = tool_model(path);
-	tool_reads_dir(dir);
 	if ((rc = reap_model_open(&m, dir, e)) != REAP_OK)
 		return rc;
 	printf("%s  %s\n", m->id.digest, path);
@@ -271,20 +270,34 @@ static int show_ids(char *const *path, struct reap_err *e)
 /* ---- a checkpoint, read whole ---- */
 
 struct lines {
+	const char *dir;
 	char *text;
 	size_t n, cap;
 };
 
-/* A line of sha256sum(1): before a name with escapes stands a backslash. */
+static bool is_stdout(const char *path)
+{
+	struct stat out, file;
+
+	return fstat(STDOUT_FILENO, &out) == 0 && S_ISREG(out.st_mode) && stat(path, &file) == 0 &&
+		file.st_dev == out.st_dev && file.st_ino == out.st_ino;
+}
+
+/* A line of sha256sum(1): before a name with escapes stands a backslash.  The file that the lines
+ * will be in has none. */
 static int add_digest(void *arg, const char *name, const char *sha256, struct reap_err *e)
 {
 	static const char special[] = "\\\n\r", letter[] = "\\nr";
 	struct lines *l = arg;
 	const size_t most = strlen(sha256) + 2 * strlen(name) + sizeof("\\  \n");
-	char *p;
+	char *path = reap_path_join(l->dir, name), *p;
+	const bool itself = path != NULL && is_stdout(path);
 
-	if (!reap_grow(&l->text, &l->cap, l->n + most, 1))
+	free(path);
+	if (path == NULL || !reap_grow(&l->text, &l->cap, l->n + most, 1))
 		return reap_fail_memory(e, name);
+	if (itself)
+		return REAP_OK;
 	p = l->text + l->n;
 	p += sprintf(p, "%s%s  ", strpbrk(name, special) != NULL ? "\\" : "", sha256);
 	for (; *name != '\0'; name++) {
@@ -302,13 +315,11 @@ static int add_digest(void *arg, const char *name, const char *sha256, struct re
 /* Nothing is printed of a checkpoint in which something is wrong. */
 static int check_dir(const char *dir, struct reap_err *e)
 {
-	struct lines lines = {0};
+	struct lines lines = {.dir = dir};
 	const struct reap_inspect in = {&lines, add_digest, tool_progress("checking", "bytes")};
 	int rc;
 
-	tool_reads_dir(dir);
 	rc = reap_inspect(dir, &in, e);
-
 	tool_progress_end();
 	if (rc == REAP_OK) {
 		fwrite(lines.text, 1, lines.n, stdout);
@@ -320,7 +331,13 @@ static int check_dir(const char *dir, struct reap_err *e)
 
 static int show_where(const char *name, struct reap_err *e)
 {
-	puts(tool_model(name));
+	char *dir;
+	int rc = reap_hub_find(name, &dir, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	puts(dir);
+	free(dir);
 	return tool_close_stdout(e);
 }
 

@@ -302,14 +302,15 @@ static void claim_input(const char *path)
 /* A tokenizer.json, and what is read beside it. */
 static void claim_tokenizer(const char *path)
 {
-	static const char *const beside[] = {"tokenizer_config.json", "chat_template.jinja"};
+	static const char *const beside[] = {"tokenizer_config.json", "chat_template.jinja",
+		"additional_chat_templates/tool_use.jinja"};
 
 	tool_reads(path);
 	for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++) {
 		char *file = reap_tokenizer_beside(path, beside[i]);
 
 		if (file != NULL)
-			tool_reads(file);
+			tool_reads_found(file);
 		free(file);
 	}
 }
@@ -322,8 +323,6 @@ int main(int argc, char **argv)
 	tool_begin("reap-tokenize", tokenize_usage, argc, argv);
 	tokenize_parse(&o, argc, argv);
 	tool_refuse_terminal();
-	if (o.model != NULL)
-		tool_reads_dir(o.model);
 	if (o.tokenizer != NULL)
 		claim_tokenizer(o.tokenizer);
 	for (size_t i = 0; i < o.n_input; i++)

@@ -94,6 +94,7 @@ const char *tool_model(const char *name)
 	char *dir;
 
 	claim(reap_hub_find(name, &dir, &e), &e);
+	claim(reap_claim_read_dir(&tool.claims, dir, &e), &e);
 	n = (n + 1) % (sizeof(named) / sizeof(named[0]));
 	free(named[n]); /* of a model that was done with long ago */
 	return named[n] = dir;
@@ -238,12 +239,20 @@ static void restore_pipes(void)
 			fcntl(fd, F_SETFL, pipe_flags[fd]);
 }
 
+static bool is_among(int sig, const int *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i] == sig)
+			return true;
+	return false;
+}
+
 const volatile sig_atomic_t *tool_catch_signals(void)
 {
-	/* All signals that end a process by default, except SIGKILL and those that tell of its
-	 * own faults. */
-	static const int ends[] = {SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGPROF, SIGQUIT, SIGTERM,
-		SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ};
+	/* All signals end a process by default, but for those that are ignored or stop it.  Those
+	 * that tell of its own faults are left alone. */
+	static const int others[] = {SIGCHLD, SIGURG, SIGWINCH, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN,
+		SIGTTOU, SIGKILL, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 	struct sigaction a = {.sa_handler = on_signal}, old;
 	struct stat st;
 
@@ -252,9 +261,10 @@ const volatile sig_atomic_t *tool_catch_signals(void)
 			pipe_flags[fd] = fcntl(fd, F_GETFL);
 	atexit(restore_pipes);
 	sigemptyset(&a.sa_mask);
-	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
-		if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
-			sigaction(ends[i], &a, NULL);
+	for (int sig = 1; sig <= SIGRTMAX; sig++)
+		if (!is_among(sig, others, sizeof(others) / sizeof(*others)) &&
+			sigaction(sig, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+			sigaction(sig, &a, NULL);
 	return &caught;
 }
 
@@ -299,11 +309,19 @@ void tool_reads(const char *path)
 		&e);
 }
 
-void tool_reads_dir(const char *dir)
+void tool_reads_found(const char *path)
 {
 	struct reap_err e = {0};
 
-	claim(reap_claim_read_dir(&tool.claims, dir, &e), &e);
+	claim(reap_claim_read_found(&tool.claims, path, &e), &e);
+}
+
+void tool_reads_tokenizer(const char *name)
+{
+	if (reap_is_folder(name) || access(name, F_OK) != 0)
+		(void)tool_model(name);
+	else
+		tool_reads(name);
 }
 
 void tool_writes(const char *path)

@@ -116,8 +116,9 @@ void tool_figure(char *out, size_t size, double v, enum tool_unit unit);
 void tool_info(const char *fmt, ...) REAP_PRINTF(1, 2);
 void tool_warn(const char *fmt, ...) REAP_PRINTF(1, 2);
 
-/* The directory of a model that an option names (lib/base/hub.h); exits when there is none.
- * What it returns lives as long as the program. */
+/* The directory of a model that an option names (lib/base/hub.h), whose files will be read; exits
+ * when there is none, or when one of them is written.  What it returns lives as long as the
+ * program. */
 const char *tool_model(const char *name);
 
 struct reap_model;
@@ -139,7 +140,8 @@ REAP_MUST_CHECK int tool_input(const char *path, int *fd, const char **name, str
  * every name that it will open without tool_input(); "-" and NULL mean the standard descriptors.
  * Standard output is known.  Exit 2 where two names mean one file. */
 void tool_reads(const char *path);
-void tool_reads_dir(const char *dir); /* a checkpoint's */
+void tool_reads_found(const char *path);     /* a file beside one that the user named */
+void tool_reads_tokenizer(const char *name); /* as reap_tokenizer_find will find it */
 void tool_writes(const char *path);
 
 /* Exit 2 when standard output is a terminal; for tools whose stream would go there. */

@@ -74,6 +74,11 @@ refused() {
 	reap-show -q --check "$TMP/names" >"$TMP/sums"
 	(cd "$TMP/names" && sha256sum --strict -c "$TMP/sums" | wc -l) >"$TMP/n"
 	[ "$(cat "$TMP/n")" -eq "$(ls -b "$TMP/names" | wc -l)" ]
+	# The file of the digests has none itself.
+	cp -r "$MODEL" "$TMP/sums-inside"
+	chmod u+w "$TMP/sums-inside"
+	reap-show -q --check "$TMP/sums-inside" >"$TMP/sums-inside/SHA256SUMS"
+	(cd "$TMP/sums-inside" && sha256sum --check --quiet SHA256SUMS && [ "$(wc -l <SHA256SUMS)" -eq $(($(ls | wc -l) - 1)) ])
 	fails 2 "--check: of which checkpoint?" reap-show --check
 	fails 2 "--check and --where go with no other option" reap-show --check --summary "$MODEL"
 }

@@ -85,11 +85,75 @@ keeps() {
 		[[ "$output" == *"$TMP/m/config.json, which is read"* ]]
 		cmp "$TMP/m/config.json" "$MODEL/config.json"
 	done
+	"$REAP_BUILD/gen/make_eval" >"$TMP/eval"
+	for tool in "reap-report -m $TMP/m" "reap-report --source $TMP/m -m $MODEL" \
+		"reap-gate --tokens $TMP/tokens -t $TMP/m $TMP/eval $TMP/eval"; do
+		run bash -c "$tool >>'$TMP/m/config.json'"
+		[ "$status" -eq 2 ]
+		[[ "$output" == *"$TMP/m/config.json, which is read"* ]]
+		cmp "$TMP/m/config.json" "$MODEL/config.json"
+	done
+	mkdir "$TMP/m/additional_chat_templates"
+	echo old >"$TMP/m/additional_chat_templates/tool_use.jinja"
+	for tool in "-m $TMP/m" "-t $TMP/m/tokenizer.json"; do
+		run bash -c "reap-tokenize $tool --rows '$PACKS/calib_prompt.eval.jsonl' >>'$TMP/m/additional_chat_templates/tool_use.jinja'"
+		[ "$status" -eq 2 ]
+		[ "$(cat "$TMP/m/additional_chat_templates/tool_use.jinja")" = old ]
+	done
 	gen >"$TMP/trace"
 	cp "$TMP/trace" "$TMP/kept"
 	run bash -c "reap-accum <'$TMP/trace' >>'$TMP/trace'"
 	[ "$status" -eq 2 ]
 	cmp "$TMP/trace" "$TMP/kept"
+}
+
+@test "reap-report: standard output is none of its many inputs" {
+	for input in verdict base pruned recipe tokens calibration plan scores saliency half cut cut.verdict; do
+		echo "$input" >"$TMP/$input"
+	done
+	cd "$TMP"
+	for input in verdict base pruned recipe tokens calibration plan scores saliency half cut cut.verdict; do
+		run bash -c "reap-report --recipe recipe --tokens tokens --calibration calibration --plan plan --scores scores --saliency saliency \
+			--half saliency --half half --cut cut --cut-verdict cut.verdict verdict base pruned >>$input"
+		[ "$status" -eq 2 ]
+		[[ "$output" == *"standard output: would be written, but is the same file as $input, which is read"* ]]
+		[ "$(cat "$input")" = "$input" ]
+	done
+}
+
+@test "reap-gate: a model that is the tokenizer, by its directory or by its name, keeps its files" {
+	"$REAP_BUILD/gen/make_eval" >"$TMP/eval"
+	reap-tokenize -m "$MODEL" --rows --sample 2 "$PACKS/calib_prompt.eval.jsonl" >"$TMP/tokens"
+	export HF_HUB_CACHE=$TMP/hub
+	repo=$HF_HUB_CACHE/models--org--name
+	mkdir -p "$repo/snapshots/one" "$repo/blobs"
+	for file in "$MODEL"/*.json; do
+		cp "$file" "$repo/blobs"
+		ln -s "../../blobs/${file##*/}" "$repo/snapshots/one"
+	done
+	for tokenizer in org/name "$repo" "$repo/snapshots/one"; do
+		for file in tokenizer.json config.json; do
+			for report in -m -j; do
+				for name in "$repo/snapshots/one/$file" "$repo/blobs/$file"; do
+					fails 2 "$name: would be written, but is the same file as $repo/snapshots/one/$file, which is read" \
+						reap-gate --gates recipes/near_lossless_gates.json --tokens "$TMP/tokens" -t "$tokenizer" "$report" "$name" \
+						"$TMP/eval" "$TMP/eval"
+					[ -L "$repo/snapshots/one/$file" ]
+					cmp "$repo/blobs/$file" "$MODEL/$file"
+				done
+			done
+		done
+	done
+	rm "$repo/snapshots/one/tokenizer.json"
+	mkfifo "$repo/snapshots/one/tokenizer.json"
+	for tool in "reap-gate --tokens $TMP/tokens -t org/name $TMP/eval $TMP/eval" "reap-show --text org/name $TMP/tokens"; do
+		# shellcheck disable=SC2086 # words
+		fails 1 "tokenizer.json: not a regular file" timeout 10 $tool
+	done
+	cp "$MODEL/tokenizer.json" "$TMP/tokenizer.json"
+	mkfifo "$TMP/tokenizer_config.json"
+	fails 1 "tokenizer_config.json: not a regular file" timeout 10 reap-tokenize -t "$TMP/tokenizer.json" --seq-len 64 \
+		"$PACKS/calib_prompt.eval.jsonl"
 }
 
 @test "reap-gate: reports go neither over an input nor over each other" {

@@ -230,11 +230,11 @@ saliency() { gen 3 8 2 40 6 | reap-accum -q --no-history "$@"; }
 	reap-cut --keep-n 4 "$TMP/y.yaml" >"$TMP/plan"
 }
 
-@test "reap-scores.yaml shows no local path, in an argument named with = neither" {
+@test "reap-scores.yaml shows no local path, in an argument behind = or behind its option neither" {
 	"$REAP_BUILD/gen/trace" 2 8 2 12 3 | reap-accum -q | reap-show |
-		jq -c 'if .reap then .history[0].argv += ["/a/b=/c", "pack=/home/me/rows", "--x=/home/me/y"] else . end' |
+		jq -c 'if .reap then .history[0].argv += ["/a/b=/c", "pack=/home/me/rows", "--x=/home/me/y", "-m/home/me/m", "-qm/home/me/n", "-ma/b", "-"] else . end' |
 		reap-show --encode saliency | reap-rank --yaml >"$TMP/yaml"
-	grep -F 'c, "pack=rows", "--x=y"' "$TMP/yaml"
+	grep -F 'c, "pack=rows", "--x=y", "-mm", "-qmn", "-ma/b", "-"' "$TMP/yaml"
 }
 
 @test "a method that there is not: the names of those that there are" {

@@ -545,7 +545,7 @@ ended_by() {
 		}
 	END
 	cc -shared -fPIC -o "$TMP/pause.so" "$TMP/pause.c"
-	for sig in ALRM HUP INT PIPE PROF QUIT TERM USR1 USR2 VTALRM XCPU XFSZ; do
+	for sig in ALRM HUP INT IO PIPE PROF PWR QUIT STKFLT TERM USR1 USR2 VTALRM XCPU XFSZ RTMIN RTMIN+7 RTMAX; do
 		ulimit -c 0
 		ended_by "$sig"
 	done

@@ -108,11 +108,19 @@ static bool of_checkpoint(const char *name)
 			strcmp(dot, ".jinja") == 0);
 }
 
-int reap_claim_read_dir(struct reap_claims *c, const char *dir, struct reap_err *e)
+int reap_claim_read_found(struct reap_claims *c, const char *path, struct reap_err *e)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
+		return reap_fail(e, REAP_EFAIL, "%s: not a regular file", path);
+	return reap_claim_read(c, path, e);
+}
+
+static int read_folder(struct reap_claims *c, const char *dir, struct reap_err *e)
 {
 	DIR *d = opendir(dir);
 	struct dirent *entry;
-	struct stat st;
 	int rc = REAP_OK;
 
 	while (d != NULL && rc == REAP_OK && (entry = readdir(d)) != NULL) {
@@ -121,16 +129,21 @@ int reap_claim_read_dir(struct reap_claims *c, const char *dir, struct reap_err 
 		if (!of_checkpoint(entry->d_name))
 			continue;
 		path = reap_path_join(dir, entry->d_name);
-		if (path == NULL)
-			rc = reap_fail_memory(e, dir);
-		else if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
-			/* Reading a FIFO that nobody writes to would never end. */
-			rc = reap_fail(e, REAP_EFAIL, "%s: not a regular file", path);
-		else
-			rc = reap_claim_read(c, path, e);
+		rc = path != NULL ? reap_claim_read_found(c, path, e) : reap_fail_memory(e, dir);
 		free(path);
 	}
 	if (d != NULL)
 		closedir(d);
+	return rc;
+}
+
+int reap_claim_read_dir(struct reap_claims *c, const char *dir, struct reap_err *e)
+{
+	char *templates = reap_path_join(dir, "additional_chat_templates");
+	int rc = templates != NULL ? read_folder(c, dir, e) : reap_fail_memory(e, dir);
+
+	if (rc == REAP_OK)
+		rc = read_folder(c, templates, e);
+	free(templates);
 	return rc;
 }

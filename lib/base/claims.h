@@ -26,7 +26,13 @@ REAP_MUST_CHECK int reap_claim_write(struct reap_claims *c, const char *path, st
 REAP_MUST_CHECK int reap_claim_fd(struct reap_claims *c, int fd, const char *name, bool written,
 	struct reap_err *e);
 
-/* Claim that the files of a checkpoint, *.json and *.safetensors, in a folder are read. */
+/* Claim that a file is read that the user did not name: there, nobody would feed a FIFO, so that
+ * is an error. */
+REAP_MUST_CHECK int reap_claim_read_found(struct reap_claims *c, const char *path,
+	struct reap_err *e);
+
+/* Claim that the files of a checkpoint, *.json, *.safetensors and templates, in a folder are
+ * read. */
 REAP_MUST_CHECK int reap_claim_read_dir(struct reap_claims *c, const char *dir, struct reap_err *e);
 
 #endif

@@ -75,8 +75,22 @@ static void put_word(FILE *f, const msgpack_object *o)
 		fputs("null", f);
 }
 
-/* A word of a command line.  Of an absolute path, alone or behind a =, only the last component is
- * written: scores are published, the machine is not.  False: out of memory. */
+/* The absolute path that a word of a command line ends with, NULL: none.  It may stand alone,
+ * behind a =, or behind a short option and the flags before that. */
+static char *path_in(char *word)
+{
+	static const char flags[] = "hqvVfnps"; /* of all tools */
+	const size_t n = word[0] == '-' ? 1 + strspn(word + 1, flags) : 0;
+	char *value;
+
+	if (word[n] == '/' || (n > 0 && word[n] != '-' && word[n] != '\0' && word[n + 1] == '/'))
+		return word + n + (word[n] != '/');
+	value = strstr(word, "=/");
+	return value != NULL ? value + 1 : NULL;
+}
+
+/* A word of a command line.  Of an absolute path only the last component is written: scores are
+ * published, the machine is not.  False: out of memory. */
 static bool put_argument(FILE *f, const msgpack_object *o)
 {
 	char *word, *value;
@@ -87,9 +101,8 @@ static bool put_argument(FILE *f, const msgpack_object *o)
 	}
 	if ((word = reap_strndup(o->via.str.ptr, o->via.str.size)) == NULL)
 		return false;
-	value = word[0] == '/' ? NULL : strstr(word, "=/");
-	value = value == NULL ? word : value + 1;
-	memmove(value, reap_path_shown(value), strlen(reap_path_shown(value)) + 1);
+	if ((value = path_in(word)) != NULL)
+		memmove(value, reap_path_shown(value), strlen(reap_path_shown(value)) + 1);
 	reap_print_yaml_string(word, strlen(word), f);
 	free(word);
 	return true;
