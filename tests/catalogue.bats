@@ -376,7 +376,8 @@ refused() {
 	local how
 	mkdir -p "$TMP/o/.cache/0" "$TMP/o/tiny-noop"
 	for how in "-n tiny-noop" list "-n prune-cache" help --version; do
-		run bash -c "pipelines/reap-run $how OUT='$TMP/o' >/dev/full"
+		# shellcheck disable=SC2016
+		run bash -c 'pipelines/reap-run $1 OUT="$2" >/dev/full' . "$how" "$TMP/o"
 		[ "$status" -eq 1 ]
 		[ "$output" = "reap: /dev/full: No space left on device" ] || { echo "$how: $output"; return 1; }
 	done

@@ -239,10 +239,12 @@ void reap_engine_attention(struct reap_engine *g, uint32_t layer)
 	reap_gemm_pack_all(&g->attn_gemm, g->packed_k, &a.k);
 	reap_gemm_pack_all(&g->attn_gemm, g->packed_v, &a.v);
 	reap_gemm_pack_all(&g->attn_gemm, g->packed_o, &a.o);
-	a.in.precise = reap_gemm_uneven(gemm, g->packed_q, &a.q) ||
-		reap_gemm_uneven(gemm, g->packed_k, &a.k) ||
-		reap_gemm_uneven(gemm, g->packed_v, &a.v);
-	a.out.precise = reap_gemm_uneven(gemm, g->packed_o, &a.o);
+	a.in.precise = gemm->operand == REAP_OP_I16 &&
+		(reap_gemm_uneven(&g->attn_gemm, g->packed_q, &a.q) ||
+			reap_gemm_uneven(&g->attn_gemm, g->packed_k, &a.k) ||
+			reap_gemm_uneven(&g->attn_gemm, g->packed_v, &a.v));
+	a.out.precise =
+		g->attend != &reap_attend_f32 && reap_gemm_uneven(&g->attn_gemm, g->packed_o, &a.o);
 
 	/* Runs of whole blocks, or of a long block's next REAP_RUN positions. */
 	while (block < g->c.blocks) {

@@ -56,7 +56,8 @@ static void activate_tile(void *arg, const struct reap_tile *t)
 	const struct reap_rows act = {.type = g->gemm.gemm->operand,
 		.k = g->inter,
 		.gated = true,
-		.precise = g->cfg->format != &reap_format_mxfp4};
+		.precise = g->cfg->format != &reap_format_mxfp4,
+		.blocks = g->cfg->format == &reap_format_mxfp4};
 	float *row = (float *)(void *)reap_thread_scratch(g, t->thread);
 
 	for (size_t r = 0; r < t->rows; r++) {

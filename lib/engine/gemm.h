@@ -163,8 +163,10 @@ void reap_gemm_run(const struct reap_gemm_ctx *g, struct reap_product *p, size_t
 uint64_t reap_gemm_packed_bytes(const struct reap_gemm *gemm, size_t n, size_t k);
 void reap_gemm_pack_all(const struct reap_gemm_ctx *g, void *packed, const struct reap_weight *w);
 
-/* Are some weights of w too uneven for the backend's fixed point? */
-bool reap_gemm_uneven(const struct reap_gemm *gemm, const void *packed,
+/* Are some weights of w too uneven for inputs in fixed point?  A backend of that form has found
+ * it out when it packed them; with any other, where attention alone is in fixed point, all
+ * weights are read. */
+bool reap_gemm_uneven(const struct reap_gemm_ctx *g, const void *packed,
 	const struct reap_weight *w);
 
 /* Slab i of a weight that reap_gemm_pack_all packed: its address, first column and columns. */

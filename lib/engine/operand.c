@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/engine/operand.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -51,9 +52,15 @@ size_t reap_operand_bytes(enum reap_operand type, size_t k)
 	return low_at(k) + (k + 1) / 2 * sizeof(float);
 }
 
+/* Below this a number is small beside the largest, REAP_I16_LIMIT times s. */
+static float small_below(float s, bool gated)
+{
+	return s * (float)LIMIT / (gated ? 128 : 64);
+}
+
 bool reap_i16_uneven(const float *x, float s, size_t n, bool gated, const struct reap_kern *kern)
 {
-	const float least = s * (float)LIMIT / (gated ? 128 : 64);
+	const float least = small_below(s, gated);
 
 	return s > 0 && (n - kern->count_above(x, least, n)) * 8 > (gated ? 7 : 3) * n;
 }
@@ -88,6 +95,19 @@ void reap_i16_back(float *x, const int16_t *hi, const int16_t *lo, float s, bool
 	}
 }
 
+/* Are all numbers of a block small, but not 0? */
+static bool has_small_block(const float *x, float s, size_t n, bool gated,
+	const struct reap_kern *kern)
+{
+	const float least = small_below(s, gated);
+
+	for (size_t i = 0; s > 0 && i < n; i += REAP_MX_BLOCK)
+		if (kern->count_above(x + i, least, REAP_MX_BLOCK) == 0 &&
+			kern->count_above(x + i, FLT_MIN, REAP_MX_BLOCK) > 0)
+			return true;
+	return false;
+}
+
 static bool put_i16(const struct reap_rows *r, uint8_t *row, size_t first, const float *src,
 	size_t n, const struct reap_kern *kern)
 {
@@ -100,7 +120,8 @@ static bool put_i16(const struct reap_rows *r, uint8_t *row, size_t first, const
 	for (size_t i = 0; i < n; i += GROUP, scale++, low_mark++) {
 		size_t m = n - i < GROUP ? n - i : GROUP;
 		float s = kern->f32_to_i16(hi + i, src + i, LIMIT, m);
-		bool uneven = reap_i16_uneven(src + i, s, m, r->gated, kern);
+		bool uneven = reap_i16_uneven(src + i, s, m, r->gated, kern) ||
+			(r->blocks && has_small_block(src + i, s, m, r->gated, kern));
 
 		*scale = uneven ? -0.0f : s;
 		*low_mark = 0;

@@ -20,7 +20,9 @@
  * numbers, and the lower halves are second words behind the scales.  The scale of the group is
  * -0, so that a kernel for fixed point, which need not look, adds nothing for it; the driver adds
  * its products in f32 (gemm_wide.h).  Other groups may have second words, too: 15 more bits of
- * each number.
+ * each number.  For weights in MXFP4 a group is uneven, too, if all numbers of a block are small
+ * in the sense of reap_i16_uneven: the block's weights may be as much larger than those beside
+ * them, and then it counts most.
  *
  * REAP_OP_I8 is whole numbers of at most REAP_I8_LIMIT in size in groups of REAP_I8_GROUP,
  * behind them a struct reap_i8_side for each group.  It is for weights in MXFP4.  It loses a
@@ -45,6 +47,7 @@ enum reap_operand {
 
 enum { REAP_BF16_GROUP = 32 };
 enum { REAP_I16_GROUP = 128, REAP_I16_LIMIT = 4095 };
+enum { REAP_MX_BLOCK = 32 };
 enum { REAP_I8_GROUP = 32, REAP_I8_LIMIT = 127 };
 
 struct reap_i8_side {
@@ -58,6 +61,7 @@ struct reap_rows {
 	size_t k;
 	bool gated;   /* from SwiGLU, or from heads with sinks: many may be near 0 */
 	bool precise; /* second words for all, because the weights may need them */
+	bool blocks;  /* weights of MXFP4: each block of REAP_MX_BLOCK inputs has scales of its own */
 };
 
 /* "f32", "bf16", "bf16x2", "i16" or "i8". */

@@ -132,7 +132,8 @@ static void route_task(void *arg, size_t task, int thread)
 	struct reap_engine *g = a->g;
 	const struct reap_rows in = {.type = g->gemm.gemm->operand,
 		.k = g->hidden,
-		.precise = g->cfg->format != &reap_format_mxfp4};
+		.precise = g->cfg->format != &reap_format_mxfp4,
+		.blocks = g->cfg->format == &reap_format_mxfp4};
 	size_t first = task * REAP_ROW_TASK, n = g->c.tokens - first;
 	float *rows = (float *)(void *)reap_thread_scratch(g, thread);
 	float *logits = rows + REAP_ROW_TASK * g->hidden;

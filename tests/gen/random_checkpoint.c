@@ -10,8 +10,9 @@
  * factor of order 1, and gate and up are wide enough to reach the clamps.
  * --sparse: nearly all weights are 0, as holes in the files, so that real sizes cost no disk;
  * only a few at the beginning of each matrix are there.
- * --scale NAME:row|column:FIRST/STEP:FACTOR: multiply the rows (or columns) FIRST, FIRST + STEP
- * ... of every tensor whose name contains NAME by FACTOR, a power of two so that no digit changes.
+ * --scale NAME:row|column:FIRST[-LAST]/STEP:FACTOR: multiply the rows (or columns) FIRST to LAST,
+ * FIRST + STEP to LAST + STEP ... of every tensor whose name contains NAME by FACTOR, a power of
+ * two so that no digit changes.
  * The columns of MXFP4 weights are their groups of 32.  This makes outliers; with the inverse
  * factor where they are read, numbers elsewhere keep their size.
  */
@@ -30,7 +31,7 @@ static const char usage[] =
 	"       [--format mxfp4|bf16|fp8] [--shards N] [--seed N] [--embed-std F] [--logit-std F]\n"
 	"       [--norm-topk 0|1] [--dense N] [--dense-inter N] [--shared N] [--ahead N]\n"
 	"       [--groups N] [--groups-taken N] [--gate-factor F] [--qk-norm 0|1] [--biases 0|1] [--rotary F]\n"
-	"       [--sparse] [--scale NAME:row|column:FIRST/STEP:FACTOR]... DIR\n";
+	"       [--sparse] [--scale NAME:row|column:FIRST[-LAST]/STEP:FACTOR]... DIR\n";
 
 _Noreturn void die(const char *what, const char *why)
 {
@@ -95,7 +96,7 @@ static bool preset(struct shape *s, const char *name)
 	return true;
 }
 
-/* "NAME:row|column:FIRST/STEP:FACTOR"; the name stays in arg. */
+/* "NAME:row|column:FIRST[-LAST]/STEP:FACTOR"; the name stays in arg. */
 static bool parse_scale(struct job *j, char *arg)
 {
 	struct scale *c = &j->scale[j->scales];
@@ -105,10 +106,15 @@ static bool parse_scale(struct job *j, char *arg)
 	if (rest == NULL || j->scales == MOST_SCALES)
 		return false;
 	*rest++ = '\0';
-	if (sscanf(rest, "%7[a-z]:%" SCNu64 "/%" SCNu64 ":%lf%c", kind, &c->first, &c->step,
-		    &factor, &end) != 4 ||
-		(strcmp(kind, "row") != 0 && strcmp(kind, "column") != 0) || c->first >= c->step ||
-		frexp(factor, &c->power) != 0.5)
+	if (sscanf(rest, "%7[a-z]:%" SCNu64 "-%" SCNu64 "/%" SCNu64 ":%lf%c", kind, &c->first,
+		    &c->last, &c->step, &factor, &end) != 5) {
+		if (sscanf(rest, "%7[a-z]:%" SCNu64 "/%" SCNu64 ":%lf%c", kind, &c->first, &c->step,
+			    &factor, &end) != 4)
+			return false;
+		c->last = c->first;
+	}
+	if ((strcmp(kind, "row") != 0 && strcmp(kind, "column") != 0) || c->first > c->last ||
+		c->last >= c->step || frexp(factor, &c->power) != 0.5)
 		return false;
 	c->power--;
 	c->name = arg;

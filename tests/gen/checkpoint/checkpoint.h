@@ -39,7 +39,7 @@ enum { MOST_SCALES = 32 };
 struct scale {
 	const char *name;
 	bool column;
-	uint64_t first, step;
+	uint64_t first, last, step;
 	int power; /* of two */
 };
 

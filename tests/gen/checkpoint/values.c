@@ -146,7 +146,7 @@ static void rescale(const struct spec *s, const struct scale *c, uint8_t *buf, u
 		uint64_t at = first + i, line = c->column ? at % columns : at / columns % rows;
 		uint16_t v;
 
-		if (line % c->step != c->first)
+		if (line % c->step < c->first || line % c->step > c->last)
 			continue;
 		if (s->fill == SCALES) {
 			buf[i] = (uint8_t)(buf[i] + c->power);
