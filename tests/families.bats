@@ -283,6 +283,41 @@ numbers() {
 	fails 1 'quantization_config: says BF16, but the experts are FP8' reap-show --id "$TMP/unsaid"
 }
 
+@test "FP8: a list of modules that are left alone must agree with the tensors" {
+	local m=$TMP/m q=.quantization_config list=.quantization_config.modules_to_not_convert key
+	"$GEN" --arch minimax_m2 --format fp8 --hidden 160 --inter 192 --experts 12 --shards 2 "$m"
+	# lists EDIT: the digest of a copy with another config.json, or the error.
+	lists() {
+		mkdir -p "$TMP/edited"
+		ln -sf "$m"/*.safetensors* "$TMP/edited"
+		jq "$1" "$m/config.json" >"$TMP/edited/config.json"
+		reap-show --id "$TMP/edited" | cut -d ' ' -f 1
+	}
+	[ "$(jq -c $list "$m/config.json")" = '["gate","e_score_correction_bias","lm_head"]' ]
+	for edit in . "$list = [range(12) | \"model.layers.\\(.).block_sparse_moe.gate\"] + [\"lm_head\"]" \
+		"$list += [\"model.embed_tokens\", \"input_layernorm\", \"q_norm\"]" \
+		"$list = [\"model.layers.*.gate\", \"lm_head\"]" "$q.ignored_layers = [\"gate\"]" "$q.ignored_layers = null"; do
+		[ "$(lists "$edit")" = "$(lists .)" ] || { echo "$edit"; return 1; }
+	done
+	for key in modules_to_not_convert ignored_layers; do
+		# takes ENTRY MODULE: an entry that takes in a module of the checkpoint.
+		takes() { fails 1 "quantization_config: $key: \"$1\" matches $2, which is FP8: some loaders would not convert it" lists "$q.$key += [\"$1\"]"; }
+		takes self_attn model.layers.0.self_attn.q_proj
+		takes block_sparse_moe model.layers.0.block_sparse_moe.experts.0.w1
+		takes q_proj model.layers.0.self_attn.q_proj
+		takes w2 model.layers.0.block_sparse_moe.experts.0.w2
+		takes 'model.layers.*.o_proj' model.layers.0.self_attn.o_proj
+		takes model.layers.1.block_sparse_moe.experts.11.w3 model.layers.1.block_sparse_moe.experts.11.w3
+		fails 1 "quantization_config: $key: not a list" lists "$q.$key = \"gate\""
+		fails 1 "quantization_config: $key: no name of a module" lists "$q.$key = [\"a|b\"]"
+	done
+	lacks() { fails 1 "modules_to_not_convert: lacks $1, which is not FP8: transformers would convert it, other loaders would not: add \"$2\"" lists "$3"; }
+	lacks model.layers.0.block_sparse_moe.gate gate "$list -= [\"gate\"]"
+	lacks model.layers.1.block_sparse_moe.gate gate "$list = [\"model.layers.0.block_sparse_moe.gate\", \"lm_head\"]"
+	lacks lm_head lm_head "$list -= [\"lm_head\"]"
+	lacks model.layers.0.block_sparse_moe.gate gate "del($list)"
+}
+
 @test "layers that predict further tokens go with the first expert" {
 	local m=$BATS_FILE_TMPDIR/glm4_moe
 	reap-rewrite -q --first 12 -m "$m" -o "$TMP/all" >"$TMP/manifest"

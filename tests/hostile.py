@@ -175,6 +175,11 @@ class Copy:
         self.config(rope_scaling={k: None if v is NULL else v for k, v in r.items() if v is not None})
 
 
+def renamed(c, old, new):
+    os.rename(c.path(old), c.path(new))
+    c.index(lambda i: i["weight_map"].update({k: new for k, f in i["weight_map"].items() if f == old}))
+
+
 # ---- the header ----
 kind("file-of-5-bytes", ONE + ": 5 bytes are too few")(lambda c: c.write(ONE, b"12345"))
 kind("header-longer-than-file", ONE + ": header length")(lambda c: c.write(ONE, struct.pack("<Q", 5000) + b"{}"))
@@ -239,6 +244,8 @@ kind("no-index-and-a-gap", "model-00001-of-00002.safetensors: No such file")(lam
 kind("no-index-and-a-tensor-twice", "lm_head.weight: is in both")(lambda c: (c.add("lm_head.weight"), os.unlink(c.path(INDEX))))
 kind("no-index-and-other-names", "holds neither")(lambda c: [os.unlink(c.path(f)) for f in (INDEX, ONE, TWO)])
 kind("stray-shard", "model-00003-of-00003.safetensors: belongs to no index")(lambda c: c.write("model-00003-of-00003.safetensors", b"x"))
+kind("stray-without-index", "consolidated.safetensors: belongs to no index: some loaders would take it")(lambda c: (os.unlink(c.path(INDEX)), c.write("consolidated.safetensors", c.read(ONE))))
+kind("index-names-single-file-too", "model.safetensors: transformers would load it alone, other loaders the 2 files that the index names")(lambda c: renamed(c, ONE, "model.safetensors"))
 kind("shard-missing", TWO)(lambda c: os.unlink(c.path(TWO)))
 kind("shard-dangling-link", TWO)(lambda c: (os.unlink(c.path(TWO)), os.symlink("nowhere", c.path(TWO))))
 kind("shard-directory", TWO + ": not a regular file")(lambda c: (os.unlink(c.path(TWO)), os.mkdir(c.path(TWO))))
@@ -288,8 +295,9 @@ kind("config-activation", "hidden_act: \"gelu\"")(lambda c: c.config(hidden_act=
 kind("config-no-attention-bias", "model.layers.0.self_attn.k_proj.bias: gpt_oss with this config.json has no such tensor")(lambda c: c.config(attention_bias=False))
 kind("config-quantisation", "quant_method: \"fp8\"")(lambda c: c.config(quantization_config={"quant_method": "fp8"}))
 kind("config-not-quantised", "quantization_config: missing, although the experts are MXFP4")(lambda c: c.config(quantization_config=None))
-kind("config-experts-not-converted", "modules_to_not_convert: \"model.layers.*.mlp\" matches the experts, which are MXFP4")(lambda c: c.unconverted("lm_head", "model.layers.*.mlp", "model.embed_tokens"))
-kind("config-experts-not-converted-by-end", "modules_to_not_convert: \"experts\" matches the experts")(lambda c: c.unconverted("experts"))
+kind("config-experts-not-converted", "modules_to_not_convert: \"model.layers.*.mlp\" matches model.layers.0.mlp.experts, which is MXFP4: some loaders would not convert it")(lambda c: c.unconverted("lm_head", "model.layers.*.mlp", "model.embed_tokens"))
+kind("config-experts-not-converted-by-end", "modules_to_not_convert: \"experts\" matches model.layers.0.mlp.experts")(lambda c: c.unconverted("experts"))
+kind("config-ignored-layers", "ignored_layers: \"model.layers.1.mlp.experts\" matches model.layers.1.mlp.experts")(lambda c: c.config(quantization_config={"quant_method": "mxfp4", "ignored_layers": ["model.layers.1.mlp.experts"]}))
 kind("config-not-converted-text", "quantization_config: modules_to_not_convert: not a list")(lambda c: c.config(quantization_config={"quant_method": "mxfp4", "modules_to_not_convert": "lm_head"}))
 kind("config-not-converted-pattern", "modules_to_not_convert: no name of a module")(lambda c: c.unconverted("((a{9}){9}){9}"))
 kind("config-two-ropes", "who looks at rope_parameters reads plain RoPE")(lambda c: c.config(rope_parameters={"rope_type": "default"}))
@@ -303,7 +311,12 @@ kind("config-eps", "rms_norm_eps: not a number")(lambda c: c.config(rms_norm_eps
 kind("config-own-code", "config.json: auto_map: not known for gpt_oss, so what it changes is not computed")(lambda c: c.config(auto_map={"AutoModelForCausalLM": "modeling_own.OwnForCausalLM"}))
 kind("config-softcapping", "final_logit_softcapping: not known for gpt_oss")(lambda c: c.config(final_logit_softcapping=30.0))
 kind("config-of-layers", "per_layer_config: not known for gpt_oss")(lambda c: c.config(per_layer_config={"0": {"sliding_window": 4}}))
-kind("config-eos", "eos_token_id")(lambda c: c.config(eos_token_id=257))
+for key in "eos_token_id", "bos_token_id", "pad_token_id":
+    for why, value in ("beyond", 257), ("text", "x"), ("fraction", 1.0), ("negative", -2):
+        kind("config-%s-%s" % (key, why), key + ": not an id below vocab_size 257")(lambda c, k=key, v=value: c.config(**{k: v}))
+kind("config-eos-second-of-two", "eos_token_id: not an id below vocab_size 257")(lambda c: c.config(eos_token_id=[1, 257]))
+kind("config-eos-nested", "eos_token_id: not an id below vocab_size 257")(lambda c: c.config(eos_token_id=[[1]]))
+kind("config-pad-list", "pad_token_id: not an id below vocab_size 257")(lambda c: c.config(pad_token_id=[1]))
 
 
 
@@ -454,6 +467,10 @@ same("f16-values", "f16-values", lambda c: small(c, "BF16", lambda v: struct.pac
 same("taken-small-f16", "f16-values", lambda c: small(c, "F16", lambda v: struct.pack("<e", bf16(f16_too(v)))))
 same("taken-not-converted", "base", lambda c: c.unconverted("model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"))
 same("taken-no-index", "base", lambda c: os.unlink(c.path(INDEX)))
+same("taken-consolidated", "base", lambda c: c.write("consolidated.safetensors", b"x"))
+same("taken-other-names-in-index", "base", lambda c: (renamed(c, ONE, "a.safetensors"), renamed(c, TWO, "b.safetensors")))
+same("taken-no-index-and-hidden", "base", lambda c: (os.unlink(c.path(INDEX)), c.write("._model.safetensors", struct.pack("<Q", 2) + b"{}")))
+same("taken-no-pad", "base", lambda c: c.config(pad_token_id=-1, bos_token_id=NULL, eos_token_id=[1, 256]))
 same("taken-cache-scales", "base", lambda c: [c.add("model.layers.%d.self_attn.%s_scale" % (i, p), dtype="F32", value=b"\0\0\x80?", shape=s) for i in (0, 1) for p, s in (("k", ()), ("v", (1,)))])
 same("bf16", "bf16", lambda c: None)
 same("bf16-taken-not-converted", "bf16", lambda c: c.unconverted("model"))

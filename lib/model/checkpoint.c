@@ -133,9 +133,9 @@ static int list_numbered(struct reap_checkpoint *c, struct reap_err *e)
 	return rc;
 }
 
-/* Converters take every model*.safetensors of a directory, loaders take what
- * the index names: with a file that only the first would see, they would load
- * different models. */
+/* Converters take every model*.safetensors of a directory, loaders take what the index names, and
+ * vLLM takes every file when there is no index: with a file that only some would see, they would
+ * load different models. */
 static int refuse_strays(const struct reap_checkpoint *c, struct reap_err *e)
 {
 	DIR *d = opendir(c->dir);
@@ -147,17 +147,32 @@ static int refuse_strays(const struct reap_checkpoint *c, struct reap_err *e)
 	while (rc == REAP_OK && (errno = 0, ent = readdir(d)) != NULL) {
 		bool known = false;
 
-		if (strncmp(ent->d_name, "model", 5) != 0 ||
-			!ends_with(ent->d_name, ".safetensors"))
+		if (ent->d_name[0] == '.' || !ends_with(ent->d_name, ".safetensors") ||
+			(c->index_text != NULL && strncmp(ent->d_name, "model", 5) != 0))
 			continue;
 		for (uint32_t i = 0; i < c->shards && !known; i++)
 			known = strcmp(c->shard[i].name, ent->d_name) == 0;
 		if (!known)
-			rc = reap_fail(e, REAP_EFAIL, "%s/%s: belongs to no index", c->dir,
-				ent->d_name);
+			rc = reap_fail(e, REAP_EFAIL,
+				"%s/%s: belongs to no index: some loaders would take it, others "
+				"would not: remove it",
+				c->dir, ent->d_name);
 	}
 	closedir(d);
 	return rc;
+}
+
+/* transformers looks for this file first, and only without it for an index. */
+static int refuse_single(const struct reap_checkpoint *c, const char *single, struct reap_err *e)
+{
+	struct stat st;
+
+	if (c->index_text == NULL || stat(single, &st) != 0 || c->shards == 1)
+		return REAP_OK;
+	return reap_fail(e, REAP_EFAIL,
+		"%s: transformers would load it alone, other loaders the %" PRIu32
+		" files that the index names: rename it, in the index too",
+		single, c->shards);
 }
 
 static int open_shard(struct reap_shard *s, struct reap_err *e)
@@ -302,7 +317,8 @@ int reap_checkpoint_open(struct reap_checkpoint **out, const char *dir, struct r
 	} else {
 		rc = list_numbered(c, e);
 	}
-	if (rc != REAP_OK || (rc = refuse_strays(c, e)) != REAP_OK)
+	if (rc != REAP_OK || (rc = refuse_strays(c, e)) != REAP_OK ||
+		(rc = refuse_single(c, single, e)) != REAP_OK)
 		goto out;
 	for (uint32_t i = 0; i < c->shards; i++)
 		if ((rc = read_shard(c, i, &cap, e)) != REAP_OK)

@@ -35,7 +35,8 @@ struct reap_checkpoint {
 
 /* Error when the index and the files disagree (a tensor that only one of them has, or that lies
  * in two files, or in another than the index says; a file that is missing or that the index does
- * not know), or when a file does not pass lib/model/safetensors.h. */
+ * not know), when loaders would choose different files among them, or when a file does not pass
+ * lib/model/safetensors.h. */
 REAP_MUST_CHECK int reap_checkpoint_open(struct reap_checkpoint **c, const char *dir,
 	struct reap_err *e);
 void reap_checkpoint_close(struct reap_checkpoint *c); /* NULL allowed */

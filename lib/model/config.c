@@ -81,12 +81,18 @@ int reap_config_settle(struct reap_config *c, const char *name, uint32_t experts
 			"%s: quantization_config: says %s, but the experts are %s: loaders would "
 			"read them as it says",
 			name, c->format->name, format->name);
-	if (format == &reap_format_mxfp4 && c->unconverted[0] != '\0')
+	if (format != &reap_format_bf16 && c->unconverted[0] != '\0')
 		return reap_fail(e, REAP_EFAIL,
-			"%s: quantization_config: modules_to_not_convert: \"%s\" matches the "
-			"experts, which are MXFP4: transformers would not convert them, other "
-			"loaders would: remove it",
-			name, c->unconverted);
+			"%s: quantization_config: %s, which is %s: some loaders would not convert "
+			"it, others would: remove the entry",
+			name, c->unconverted, format->name);
+	if (format == &reap_format_fp8 && c->converted[0] != '\0')
+		return reap_fail(e, REAP_EFAIL,
+			"%s: quantization_config: modules_to_not_convert: lacks %s, which is not "
+			"FP8: transformers would convert it, other loaders would not: add \"%s\"",
+			name, c->converted,
+			strrchr(c->converted, '.') != NULL ? strrchr(c->converted, '.') + 1
+							   : c->converted);
 	c->format = format;
 	if (c->groups > 0 &&
 		(c->experts % c->groups != 0 || c->experts / c->groups < 2 ||

@@ -68,8 +68,10 @@ struct reap_config {
 	double yarn_factor, yarn_beta_fast, yarn_beta_slow;
 	double yarn_original_context;
 	const struct reap_format *format; /* of the experts */
-	char unconverted[128]; /* the entry of modules_to_not_convert that takes in experts, or ""
-				*/
+	/* Where lists of modules that are left as they are contradict the format: the entry that
+	 * takes in a module with weights in it, and a module of other weights that the list of
+	 * transformers lacks; "": they do not. */
+	char unconverted[320], converted[REAP_SPEC_NAME];
 	bool attention_bias;
 	bool qk_norm;         /* use_qk_norm */
 	bool tied;            /* tie_word_embeddings: lm_head is the embedding */

@@ -2,8 +2,6 @@
  *
  * gpt_oss: GPT-OSS 20B and 120B.
  */
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +10,7 @@
 #include "lib/model/arch/arch.h"
 #include "lib/model/arch/keys.h"
 #include "lib/model/arch/shorthand.h"
+#include "lib/model/arch/unconverted.h"
 #include "lib/model/config_rope.h"
 #include "lib/stream/limits.h"
 
@@ -137,69 +136,6 @@ static int parse_quantisation(struct reap_config *c, const json_t *root, const c
 	return REAP_OK;
 }
 
-/* Does an entry of modules_to_not_convert take in the experts of a layer?  transformers matches
- * the entry with the beginning of a module's name, and version 5 also compares it, as it is, with
- * the end. */
-static int takes_in_experts(const struct reap_config *c, const char *entry, const char *name,
-	bool *takes, struct reap_err *e)
-{
-	static const char simple[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.*-";
-	size_t n = strlen(entry), m;
-	char module[64];
-	pcre2_match_data *data;
-	pcre2_code *re = NULL;
-	PCRE2_SIZE at;
-	int code = 0, rc = REAP_OK;
-
-	if (n > 0 && n < sizeof(c->unconverted) && strspn(entry, simple) == n)
-		re = pcre2_compile((PCRE2_SPTR)entry, n, PCRE2_ANCHORED, &code, &at, NULL);
-	data = re == NULL ? NULL : pcre2_match_data_create_from_pattern(re, NULL);
-	if (data == NULL && (re != NULL || code == PCRE2_ERROR_HEAP_FAILED))
-		rc = reap_fail_memory(e, name);
-	else if (data == NULL)
-		rc = reap_fail(e, REAP_EFAIL, "%s: modules_to_not_convert: no name of a module",
-			name);
-	for (uint32_t l = 0; rc == REAP_OK && l < c->layers && !*takes; l++) {
-		m = (size_t)snprintf(module, sizeof(module), "model.layers.%u.mlp.experts", l);
-		code = pcre2_match(re, (PCRE2_SPTR)module, m, 0, 0, data, NULL);
-		if (code < 0 && code != PCRE2_ERROR_NOMATCH)
-			rc = reap_fail(e, REAP_EFAIL,
-				"%s: modules_to_not_convert: %s: cannot be matched", name, entry);
-		*takes = code >= 0 || (m >= n && strcmp(module + m - n, entry) == 0);
-	}
-	pcre2_match_data_free(data);
-	pcre2_code_free(re);
-	return rc;
-}
-
-static int parse_unconverted(struct reap_config *c, const json_t *root, const char *file,
-	struct reap_err *e)
-{
-	const json_t *list = json_object_get(json_object_get(root, "quantization_config"),
-		"modules_to_not_convert");
-	const json_t *v;
-	char name[512];
-	size_t i;
-
-	if (list == NULL || json_is_null(list))
-		return REAP_OK;
-	snprintf(name, sizeof(name), "%s: quantization_config", file);
-	if (!json_is_array(list))
-		return reap_fail(e, REAP_EFAIL, "%s: modules_to_not_convert: not a list", name);
-	json_array_foreach (list, i, v) {
-		const char *entry = json_is_string(v) ? json_string_value(v) : "";
-		bool takes = false;
-		int rc = takes_in_experts(c, entry, name, &takes, e);
-
-		if (rc != REAP_OK)
-			return rc;
-		if (takes)
-			snprintf(c->unconverted, sizeof(c->unconverted), "%s", entry);
-	}
-	return REAP_OK;
-}
-
 static int parse(struct reap_config *c, const json_t *root, const char *name, struct reap_err *e)
 {
 	int rc;
@@ -212,7 +148,7 @@ static int parse(struct reap_config *c, const json_t *root, const char *name, st
 		(rc = expect_f64(root, "swiglu_limit", name, SWIGLU_LIMIT, e)) != REAP_OK ||
 		(rc = parse_quantisation(c, root, name, e)) != REAP_OK ||
 		(rc = parse_sizes(c, root, name, e)) != REAP_OK ||
-		(rc = parse_unconverted(c, root, name, e)) != REAP_OK ||
+		(rc = reap_unconverted(c, root, name, e)) != REAP_OK ||
 		(rc = parse_layer_types(c, root, name, e)) != REAP_OK ||
 		(rc = reap_config_rope(c, root, name, &rope, e)) != REAP_OK ||
 		(rc = reap_key_bool(root, "attention_bias", name, true, &c->attention_bias, e)) !=

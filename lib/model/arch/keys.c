@@ -75,6 +75,34 @@ int reap_key_none(const json_t *o, const char *key, const char *name, struct rea
 	return reap_fail(e, REAP_EFAIL, "%s: %s: not supported", name, key);
 }
 
+static bool is_token(const json_t *v, json_int_t least, uint32_t vocab)
+{
+	return json_is_integer(v) && json_integer_value(v) >= least &&
+		json_integer_value(v) < (json_int_t)vocab;
+}
+
+/* Keys that name a token.  There may be several that end a text, and -1 is a way to say that
+ * there is no other. */
+static int check_tokens(const json_t *root, uint32_t vocab, const char *name, struct reap_err *e)
+{
+	static const char *const keys[] = {"eos_token_id", "bos_token_id", "pad_token_id"};
+	const json_t *v, *one;
+	bool good;
+	size_t n;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		v = json_object_get(root, keys[i]);
+		good = v == NULL || json_is_null(v) || (i == 0 && json_is_array(v)) ||
+			is_token(v, i == 0 ? 0 : -1, vocab);
+		json_array_foreach (v, n, one)
+			good = good && is_token(one, 0, vocab);
+		if (!good)
+			return reap_fail(e, REAP_EFAIL, "%s: %s: not an id below vocab_size %u",
+				name, keys[i], vocab);
+	}
+	return REAP_OK;
+}
+
 int reap_keys_common(struct reap_config *c, const json_t *root, const char *name, double eps,
 	struct reap_err *e)
 {
@@ -90,16 +118,11 @@ int reap_keys_common(struct reap_config *c, const json_t *root, const char *name
 	if (!(c->rms_eps >= 0))
 		return reap_fail(e, REAP_EFAIL, "%s: rms_norm_eps: %g is below 0", name,
 			c->rms_eps);
+	if ((rc = check_tokens(root, c->vocab, name, e)) != REAP_OK)
+		return rc;
 	if (json_is_array(eos))
 		eos = json_array_get(eos, 0);
-	c->eos_token_id = -1;
-	if (eos != NULL && !json_is_null(eos)) {
-		if (!json_is_integer(eos) || json_integer_value(eos) < 0 ||
-			json_integer_value(eos) >= (json_int_t)c->vocab)
-			return reap_fail(e, REAP_EFAIL,
-				"%s: eos_token_id: not an id below vocab_size %u", name, c->vocab);
-		c->eos_token_id = json_integer_value(eos);
-	}
+	c->eos_token_id = json_is_integer(eos) ? json_integer_value(eos) : -1;
 	return REAP_OK;
 }
 

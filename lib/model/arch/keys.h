@@ -53,8 +53,7 @@ struct reap_sizes {
 REAP_MUST_CHECK int reap_keys_sizes(struct reap_config *c, const json_t *root, const char *name,
 	const struct reap_sizes *standard, struct reap_err *e);
 
-/* quantization_config, if it is there: FP8 as reap_format_fp8 has it.  The tensors say which
- * modules it leaves out. */
+/* quantization_config, if it is there: FP8 as reap_format_fp8 has it. */
 REAP_MUST_CHECK int reap_keys_fp8(struct reap_config *c, const json_t *root, const char *name,
 	struct reap_err *e);
 

@@ -6,6 +6,7 @@
 #include "lib/model/arch/arch.h"
 #include "lib/model/arch/keys.h"
 #include "lib/model/arch/shorthand.h"
+#include "lib/model/arch/unconverted.h"
 #include "lib/model/config_rope.h"
 #include "lib/stream/limits.h"
 
@@ -106,7 +107,8 @@ static int parse(struct reap_config *c, const json_t *root, const char *name, st
 		(rc = parse_sizes(c, root, name, e)) != REAP_OK ||
 		(rc = parse_rope(c, root, name, e)) != REAP_OK ||
 		(rc = reap_key_bool(root, "tie_word_embeddings", name, false, &c->tied, e)) !=
-			REAP_OK)
+			REAP_OK ||
+		(rc = reap_unconverted(c, root, name, e)) != REAP_OK)
 		return rc;
 	return reap_keys_common(c, root, name, 1e-6, e);
 }
