@@ -111,9 +111,9 @@ eval_verdict() {
 }
 
 # eval_pair F LEFT RIGHT [LOOK [OPTION]]: both, or a look at them, and the verdict.  One model
-# twice, or one whose rewrite holds the same, is run twice: what differs then is noise.
+# twice, or one whose rewrite has the same weights, is run twice: what differs then is noise.
 eval_pair() {
-	local again='' how='' left
+	local again='' how=forward left
 	stand "$2"
 	left=$REPLY
 	stand "$3"

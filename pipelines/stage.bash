@@ -128,8 +128,8 @@ forward() {
 }
 
 # stand PATH: what stands for an input in a key: what it holds.  The result of a forward pass is
-# large and perhaps in shards, so the key of the pass stands for it.  A pass itself reads only the
-# data of tokens (see --id in reap-show(1)).
+# large and perhaps in shards, so the key of the pass stands for it.  A pass itself reads only what
+# the first digest of tokens and of a model is of: data, weights (see identity).
 stand() {
 	if [ -z "${MAKER_OF["=$1"]:-}" ]; then
 		digest "$1"
@@ -238,13 +238,23 @@ produce() {
 	[ $status -eq 0 ] || [ $status -eq "$accept" ] ||
 		fail "${list:+${AT["=$list.count"]}: ${list#*.}: }$title: ${cmd[0]##*/} ended with status $status"
 	for i in "${ins[@]}"; do
-		same "$i" "${HELD_OF["=$i"]:-${DIGEST_OF["=$i"]:-}}" || fail "$title: thrown away, because /${i#*/} changed meanwhile"
+		unchanged "$i" || fail "$title: thrown away, because /${i#*/} changed meanwhile"
 	done
 	# A cost probe leaves no folder.
 	for i in "${!outs[@]}"; do
 		[ ! -e "$store/$i.part" ] || { rm -rf "${store:?}/$i" && mv -T -- "$store/$i.part" "$store/$i"; }
 	done
 	write_record
+}
+
+# unchanged PATH: does an input still hold what stands for it in the key?
+unchanged() {
+	local made=${PLACE_OF["=$1"]:-}
+	if [ -n "$made" ]; then
+		same "$STORE/$made" "${HELD_OF["=$1"]}" && shown "$STORE/$made" "$1"
+	else
+		same "$1" "${DIGEST_OF["=$1"]:-}"
+	fi
 }
 
 # other_look: in REPLY, the eval in the store that is the same at another look, the one with the

@@ -16,25 +16,36 @@ declare -A VERSION_OF=()  # =PROGRAM
 
 # identity PATH: what it holds, in REPLY.  PATH is a file, a model, a folder of other files
 # (folders within it are passed over, as by reap-tokenize), tokenizer:FOLDER (only its
-# tokenizer) or recipe:FILE (with all that it extends).
+# tokenizer) or recipe:FILE (with all that it extends).  A model has two digests, joined by a
+# dash as those of tokens are: that of reap-show, and one of the other files that a rewrite copies.
 identity() {
-	local path=/${1#*/} f files=() look=''
+	local path=/${1#*/} f files=() look='' model=''
 	case $1 in
 	recipe:*)
 		REPLY=$(reap-recipe --id -- "$path") || return
 		REPLY=${REPLY##*:}
 		;;
 	tokenizer:*)
-		REPLY=$(cd -- "$path" && for f in {tokenizer,tokenizer_config,special_tokens_map}.json chat_template.jinja; do
+		REPLY=$(cd -- "$path" && for f in {tokenizer,tokenizer_config,special_tokens_map}.json \
+			{chat_template,additional_chat_templates/tool_use}.jinja; do
 			[ ! -e $f ] || sha256sum $f
 		done | sha256sum) || return
 		;;
 	*)
-		if [ -d "$path" ] && [ ! -e "$path/config.json" ]; then
-			for f in "$path"/*; do
-				[ ! -f "$f" ] || files+=("${f##*/}")
+		if [ -d "$path" ]; then
+			if [ -e "$path/config.json" ]; then
+				model=$(reap-show --id -- "$path") || return
+				model=${model%% *}-
+			fi
+			for f in "$path"/* "$path"/additional_chat_templates/*; do
+				case $f in
+				# Of a model: weights, and what later stages lay beside them.
+				*.safetensors | *.bin | *.pt | *.pth | *.gguf | *.h5 | *.msgpack | *.onnx | *.ckpt) ;;
+				"$path/README.md" | "$path/verdict.md" | "$path/SHA256SUMS") ;;
+				*) [ ! -f "$f" ] || files+=("${f#"$path"/}") ;;
+				esac
 			done
-			REPLY=$(cd -- "$path" && { [ ${#files[@]} -eq 0 ] || reap-show --id -- "${files[@]}"; } | sha256sum) || return
+			REPLY=$model$(cd -- "$path" && { [ ${#files[@]} -eq 0 ] || reap-show --id -- "${files[@]}"; } | sha256sum) || return
 		else
 			[ ! -f "$path" ] || look=$(stat -L -c '%d %i %s %z' -- "$path")
 			REPLY=${look:+${IDENTITY_OF[$look]:-}}
@@ -106,22 +117,46 @@ state() {
 	REPLY=$is
 }
 
-# show_at FROM TO: show a result where people look for it.
+# within FOLDER: the names of all files in it and in its folders, as WITHIN.
+within() {
+	mapfile -d '' WITHIN < <(find "$1" ! -type d -printf '%P\0')
+}
+
+# shown FROM TO: is a result where people look for it?
+shown() {
+	local f
+	[ -d "$1" ] || {
+		[ "$1" -ef "$2" ]
+		return
+	}
+	within "$1"
+	for f in "${WITHIN[@]}"; do
+		[ "$1/$f" -ef "$2/$f" ] || return 1
+	done
+}
+
+# show_at FROM TO: show a result where people look for it.  Files of other people may lie in its
+# folder: only what is in the store, or links to nothing, are taken away.
 show_at() {
-	local f there=1
-	if [ -d "$1" ]; then
-		# Other files may lie beside those of the store.
-		for f in "$1"/*; do
-			[ "$f" -ef "$2/${f##*/}" ] || there=0
-		done
-		[ $there -eq 0 ] || return 0
-		rm -rf "$2.new" "$2.old"
-		cp -al -- "$1" "$2.new" 2>/dev/null || { rm -rf "$2.new" && cp -as -- "$1" "$2.new"; }
-		[ ! -e "$2" ] || mv -T -- "$2" "$2.old"
-		mv -T -- "$2.new" "$2"
-		rm -rf "$2.old"
-	elif ! [ "$1" -ef "$2" ]; then
+	local f
+	! shown "$1" "$2" || return 0
+	if [ ! -d "$1" ]; then
 		rm -rf "$2"
 		ln -- "$1" "$2" 2>/dev/null || ln -s -- "$1" "$2"
+		return
 	fi
+	[ -d "$2" ] && [ ! -L "$2" ] || rm -rf "$2"
+	folder "$2"
+	# Without its config.json a folder is no model: that goes first, and comes last.
+	rm -f "$2/config.json"
+	within "$2"
+	for f in "${WITHIN[@]}"; do
+		[ -e "$2/$f" ] && [ -z "$(find -L "$STORE" -samefile "$2/$f" -print -quit)" ] || rm -f "$2/$f"
+	done
+	within "$1"
+	for f in "${WITHIN[@]}"; do
+		[[ $f != */* ]] || folder "$2/${f%/*}"
+		[ "$f" = config.json ] || show_at "$1/$f" "$2/$f"
+	done
+	[ ! -e "$1/config.json" ] || show_at "$1/config.json" "$2/config.json"
 }

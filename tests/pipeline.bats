@@ -134,6 +134,47 @@ load pipeline
 	run ! grep -E 'reap-(tokenize|route)' "$TMP/runs"
 }
 
+@test "what lies beside the weights: an edit makes the model again and tokens where they need it, and runs no pass again" {
+	local m=$TMP/models/mine/m f
+	mkdir -p "${m%/*}"
+	cp -r tests/fixtures/model "$m"
+	mkdir "$m/additional_chat_templates"
+	echo '{{ messages }}' >"$m/additional_chat_templates/tool_use.jinja"
+	echo 'as you like it' >"$m/LICENSE"
+	echo 'large' >"$m/m-Q4.gguf"
+	echo 'model: {base_model_id: mine/m}' >>"$R/fast.yaml"
+	echo 'pair: {left: {model_id: mine/m}}' >>"$R/fast-eval.yaml"
+	stored
+	pipe fast >/dev/null
+	cp -r "$m" "$TMP/before"
+	pipe -n fast >"$TMP/n"
+	run ! grep '>' "$TMP/n"
+	for f in config.json generation_config.json tokenizer.json tokenizer_config.json chat_template.jinja \
+		additional_chat_templates/tool_use.jinja LICENSE; do
+		echo ' ' >>"$m/$f"
+		pipe -n fast >"$TMP/n"
+		grep '^reap-rewrite' "$TMP/n" || { echo "$f"; false; }
+		[[ $f == @(LICENSE|config.json|generation_config.json) ]] || grep '^reap-tokenize' "$TMP/n"
+		cp "$TMP/before/$f" "$m/$f"
+	done
+	echo 'other weights' >"$m/m-Q4.gguf"
+	pipe -n fast >"$TMP/n"
+	run ! grep '>' "$TMP/n"
+	counted
+	echo '{#- other #}' >>"$m/chat_template.jinja"
+	sed -i 's/"eos_token_id": [0-9]*/"eos_token_id": 7/' "$m/generation_config.json" "$m/config.json"
+	run ! cmp "$m/config.json" "$TMP/before/config.json"
+	pipe fast BIN="$TMP/bin" >/dev/null
+	cut -d ' ' -f 1 "$TMP/runs" | sort | uniq -c
+	grep '^reap-rewrite' "$TMP/runs"
+	run ! grep -E '^reap-(route|ppl)' "$TMP/runs"
+	for f in generation_config.json chat_template.jinja; do
+		cmp "$m/$f" "$O/fast/model/$f"
+	done
+	[ "$(jq .eos_token_id "$O/fast/model/config.json")" -eq 7 ]
+	(cd "$O/fast/model" && sha256sum --quiet --strict -c SHA256SUMS)
+}
+
 @test "a killed producer leaves no file that looks finished; the next run ends like an undisturbed one" {
 	stored
 	sed -i 's/^evaluation:.*/evaluation: {with: ""}/' "$R/fast.yaml"

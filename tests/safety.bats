@@ -139,6 +139,42 @@ short() {
 	done
 }
 
+@test "a shown model that is edited is as it was after the next run; files of other people stay there" {
+	short
+	stored
+	counted
+	local m=$O/short/model f
+	pipe short BIN="$TMP/bin" >/dev/null
+	cp -r "$m" "$TMP/whole"
+	mkdir "$m/own"
+	printf 'mine\n' | tee "$m"/my-{Q4.gguf,notes} "$m/own/notes" >/dev/null
+	cp -r "$m" "$TMP/with mine"
+	: >"$TMP/runs"
+	# Replaced: shown again.
+	for f in generation_config.json model-00001-of-00002.safetensors; do
+		echo '{}' >"$TMP/other"
+		mv "$TMP/other" "$m/$f"
+		pipe short BIN="$TMP/bin" >/dev/null
+		diff -r "$TMP/with mine" "$m"
+	done
+	run ! grep '^reap-rewrite' "$TMP/runs"
+	# Written to, and so damaged in the store: made again, also where it is not seen.
+	for f in tokenizer.json config.json reap-scores.yaml; do
+		echo ' ' >>"$m/$f"
+		[ $f = tokenizer.json ] || rm -r "$m"
+		pipe short BIN="$TMP/bin" >/dev/null
+		[ -e "$m/own" ] || cp -r "$TMP/with mine"/{own,my-*} "$m"
+		diff -r "$TMP/with mine" "$m"
+	done
+	# Another model takes its place, and leaves nothing of it.
+	echo 'structural_rewrite: {max_shard_size_gb: 0.001}' >>"$R/short.yaml"
+	pipe short BIN="$TMP/bin" >/dev/null
+	(cd "$m" && sha256sum --quiet --strict -c SHA256SUMS)
+	{ cut -c 67- "$m/SHA256SUMS" && printf '%s\n' SHA256SUMS my-Q4.gguf my-notes own/notes; } | sort >"$TMP/names"
+	(cd "$m" && find . ! -type d -printf '%P\n') | sort | diff "$TMP/names" -
+	[ ! -e "$m/model-00001-of-00002.safetensors" ]
+}
+
 @test "prune: one's own model and rows in one line, and the recipe that says so" {
 	mkdir "$TMP/my data"
 	cp -r tests/fixtures/model "$TMP/my data/my model"
