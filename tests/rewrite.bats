@@ -143,6 +143,32 @@ nothing_left() {
 		tokenizer.json tokenizer_config.json)
 }
 
+@test "further chat templates are part of the model, and leave nothing either" {
+	local folder=$TMP/src/additional_chat_templates
+	cp -r "$MODEL" "$TMP/src"
+	mkdir -p "$folder/more" "$TMP/src/original"
+	echo '{{ tools }}' >"$TMP/tool_use.jinja"
+	ln -s ../../tool_use.jinja "$folder/tool_use.jinja"
+	touch "$folder/.hidden" "$folder/more/nested" "$TMP/src/original/config.json"
+	reap-rewrite -q -m "$TMP/src" -o "$TMP/out" "$PLAN" >"$TMP/m"
+	cmp "$TMP/out/additional_chat_templates/tool_use.jinja" "$TMP/tool_use.jinja"
+	[ ! -L "$TMP/out/additional_chat_templates/tool_use.jinja" ]
+	[ "$(cd "$TMP/out" && find . -mindepth 1 -type d && find . -mindepth 2)" = $'./additional_chat_templates\n./additional_chat_templates/tool_use.jinja' ]
+	pipelines/checksums "$TMP/m" >"$TMP/sums"
+	reap-show -q --check "$TMP/out" | sort -k 2 | diff "$TMP/sums" -
+	grep -q '  additional_chat_templates/tool_use.jinja$' "$TMP/sums"
+	rm -r "$TMP/out"
+	trap '' XFSZ
+	(ulimit -f 800 && fails 1 "File too large" reap-rewrite -q -m "$TMP/src" -o "$TMP/out" "$PLAN")
+	nothing_left out
+	printf 'version https://git-lfs.github.com/spec/v1\noid' >"$TMP/tool_use.jinja"
+	fails 1 "additional_chat_templates/tool_use.jinja: is a Git LFS pointer" reap-rewrite -q -m "$TMP/src" -o "$TMP/out" "$PLAN"
+	nothing_left out
+	rm "$TMP/tool_use.jinja"
+	fails 1 "additional_chat_templates/tool_use.jinja: No such file" reap-rewrite -q -m "$TMP/src" -o "$TMP/out" "$PLAN"
+	nothing_left out
+}
+
 @test "a source whose small files were not downloaded whole" {
 	cp -r "$MODEL" "$TMP/src"
 	mv "$TMP/src/tokenizer.json" "$TMP/src/tokenizer.json.incomplete"

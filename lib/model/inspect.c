@@ -9,6 +9,7 @@
 #include "lib/base/mem.h"
 #include "lib/model/blob.h"
 #include "lib/model/checkpoint.h"
+#include "lib/model/listing.h"
 #include "lib/model/model.h"
 #include "lib/model/values.h"
 
@@ -66,7 +67,7 @@ int reap_inspect(const char *dir, const struct reap_inspect *in, struct reap_err
 	int rc;
 
 	if ((rc = reap_model_open(&m, dir, e)) != REAP_OK ||
-		(rc = reap_list_dir(dir, &name, &n, e)) != REAP_OK)
+		(rc = reap_list_checkpoint(dir, &name, &n, e)) != REAP_OK)
 		goto out;
 	for (size_t i = 0; i < m->ckpt->tensors; i++)
 		r.todo += m->ckpt->tensor[i].bytes;

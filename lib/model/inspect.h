@@ -10,8 +10,8 @@
 #include "lib/base/progress.h"
 
 /* Every value of every weight is looked at.  Every file's digest is made and compared with the
- * file's name in a cache (lib/model/blob.h).  `file` is called for each file that lies directly
- * in the directory, by ascending name, hidden ones left out. */
+ * file's name in a cache (lib/model/blob.h).  `file` is called for each file that
+ * lib/model/listing.h lists. */
 struct reap_inspect {
 	void *arg;
 	int (*file)(void *arg, const char *name, const char *sha256, struct reap_err *e);

@@ -12,6 +12,7 @@
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
 #include "lib/model/blob.h"
+#include "lib/model/listing.h"
 
 static int copy_file(struct reap_prune *r, const char *path, const char *name, struct reap_err *e)
 {
@@ -92,19 +93,21 @@ static int copy_beside(struct reap_prune *r, const char *path, const char *name,
 
 	if (reap_unfinished(name) > 0)
 		return refuse_unfinished(r, name, e);
-	if ((rc = reap_blob_check(path, &reading, NULL, e)) != REAP_OK)
+	if ((rc = reap_blob_check(path, &reading, NULL, e)) != REAP_OK ||
+		(strchr(name, '/') != NULL &&
+			(rc = reap_stage_folder(&r->stage, reap_templates_folder, e)) != REAP_OK))
 		return rc;
 	return copy_file(r, path, name, e);
 }
 
-/* Copy the regular files of the source (links are followed: what is pruned must
- * stand alone), directories left out, in the order of their names. */
+/* Copy the regular files of the source (links are followed: what is pruned must stand alone) in
+ * the order of their names; of directories in it only that of chat templates. */
 int reap_prune_copy_beside(struct reap_prune *r, struct reap_err *e)
 {
 	char **name, *path;
 	size_t n;
 	struct stat st;
-	int rc = reap_list_dir(r->m->dir, &name, &n, e);
+	int rc = reap_list_checkpoint(r->m->dir, &name, &n, e);
 
 	for (size_t i = 0; i < n && rc == REAP_OK; i++) {
 		if (!is_aux(name[i]))

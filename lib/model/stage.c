@@ -63,16 +63,24 @@ static int refuse_within(const struct reap_stage *s, const char *source, struct 
 	return rc;
 }
 
-/* Empty the stage and remove it, under the name that it has now. */
-static void remove_dir(const struct reap_stage *s, const char *path)
+static void empty(DIR *d)
 {
 	struct dirent *ent;
 
-	if (s->list != NULL) {
-		rewinddir(s->list);
-		while ((ent = readdir(s->list)) != NULL)
-			unlinkat(dirfd(s->list), ent->d_name, 0); /* fails for . and .. */
-	}
+	if (d == NULL)
+		return;
+	rewinddir(d);
+	while ((ent = readdir(d)) != NULL)
+		unlinkat(dirfd(d), ent->d_name, 0); /* fails for directories, such as . and .. */
+}
+
+/* Empty the stage and remove it, under the name that it has now. */
+static void remove_dir(const struct reap_stage *s, const char *path)
+{
+	empty(s->in_folder);
+	if (s->folder != NULL)
+		unlinkat(dirfd(s->list), s->folder, AT_REMOVEDIR);
+	empty(s->list);
 	rmdir(path);
 }
 
@@ -147,6 +155,25 @@ fail:
 	return rc;
 }
 
+int reap_stage_folder(struct reap_stage *s, const char *name, struct reap_err *e)
+{
+	int fd;
+
+	if (s->folder != NULL)
+		return REAP_OK;
+	if (mkdirat(dirfd(s->list), name, 0777) != 0)
+		return reap_fail_errno(e, "%s/%s", s->dir, name);
+	s->folder = name;
+	fd = openat(dirfd(s->list), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || (s->in_folder = fdopendir(fd)) == NULL) {
+		reap_fail_errno(e, "%s/%s", s->dir, name);
+		if (fd >= 0)
+			close(fd);
+		return REAP_EFAIL;
+	}
+	return REAP_OK;
+}
+
 static int sync_dir(const char *path, struct reap_err *e)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = REAP_OK;
@@ -168,8 +195,12 @@ static void keep(struct reap_stage *s)
 
 int reap_stage_commit(struct reap_stage *s, struct reap_err *e)
 {
-	int rc = sync_dir(s->dir, e);
+	int rc = REAP_OK;
 
+	if (s->in_folder != NULL && fsync(dirfd(s->in_folder)) != 0 && errno != EINVAL)
+		rc = reap_fail_errno(e, "%s/%s", s->dir, s->folder);
+	if (rc == REAP_OK)
+		rc = sync_dir(s->dir, e);
 	if (rc == REAP_OK && rename(s->dir, s->target) != 0) {
 		const char *why = strerror(errno);
 
@@ -189,6 +220,8 @@ void reap_stage_abort(struct reap_stage *s)
 {
 	if (s->dir != NULL)
 		remove_dir(s, s->dir);
+	if (s->in_folder != NULL)
+		closedir(s->in_folder);
 	if (s->list != NULL)
 		closedir(s->list);
 	free(s->dir);

@@ -15,12 +15,18 @@ struct reap_stage {
 	char *parent;
 	char *dir; /* fill this one; NULL when nothing is to be removed */
 	DIR *list; /* `dir`, open from the beginning: removing it must not need a new descriptor */
+	const char *folder; /* in `dir`; NULL: none */
+	DIR *in_folder;
 };
 
 /* Error when directories cannot be renamed in the target's folder, when the target exists, or
  * when it lies within `source` (NULL: not checked), which is never written to. */
 REAP_MUST_CHECK int reap_stage_open(struct reap_stage *s, const char *target, const char *source,
 	struct reap_err *e);
+
+/* Make a folder in the directory; there can be one, and it may be there already.  `name` must
+ * outlive *s. */
+REAP_MUST_CHECK int reap_stage_folder(struct reap_stage *s, const char *name, struct reap_err *e);
 
 /* Sync and rename.  Frees in any case.  A failure leaves nothing, except when the renaming fails:
  * then all is there, and the message says where. */
