@@ -277,7 +277,8 @@ static int find_sizes(const char *dir, const struct reap_loaded *in, const char 
 
 	if (rc != REAP_OK)
 		return rc;
-	rc = reap_model_id_match(dir, &m->id, name, &in->head.model, e);
+	if ((rc = reap_model_id_match(dir, &m->id, name, &in->head.model, e)) == REAP_OK)
+		tool_doubt(name, &in->head.model, &m->id);
 	reap_model_bytes(m, &s->all, &s->expert, &s->ahead);
 	reap_model_close(m);
 	return rc;

@@ -123,6 +123,8 @@ static int read_plan(const struct opts *o, const struct reap_model *m, struct re
 		(rc = reap_get_plan(in, plan, e)) != REAP_OK ||
 		(rc = reap_select_check_plan(plan, name, e)) != REAP_OK)
 		goto out;
+	if (from->has_model)
+		tool_doubt(name, &from->model, &m->id);
 	rc = reap_header_init(h, REAP_KIND_MANIFEST, from, e);
 out:
 	reap_reader_close(in);

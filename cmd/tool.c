@@ -100,6 +100,15 @@ const char *tool_model(const char *name)
 	return named[n] = dir;
 }
 
+void tool_doubt(const char *file, const struct reap_model_id *of, const struct reap_model_id *model)
+{
+	if (reap_model_id_doubtful(of, model))
+		tool_warn(
+			"%s: has no digest of its model, which it calls %s, but the checkpoint is %s: "
+			"only their shapes were compared",
+			file, of->id[0] != '\0' ? of->id : "nothing", model->id);
+}
+
 int tool_open_model(struct reap_model **m, const char *dir, struct reap_err *e)
 {
 	const char *other = reap_model_overridden(dir);

@@ -121,6 +121,10 @@ void tool_warn(const char *fmt, ...) REAP_PRINTF(1, 2);
  * program. */
 const char *tool_model(const char *name);
 
+/* Warn when a file and a checkpoint may be of two models, which nothing but names tells. */
+void tool_doubt(const char *file, const struct reap_model_id *of,
+	const struct reap_model_id *model);
+
 struct reap_model;
 /* reap_model_open, with a warning when other loaders would take other weights. */
 REAP_MUST_CHECK int tool_open_model(struct reap_model **m, const char *dir, struct reap_err *e);

@@ -204,6 +204,36 @@ nothing_left() {
 	nothing_left out2
 }
 
+@test "scores that name another model and have no digest: one line says so" {
+	local said
+	reap-tokenize -m "$MODEL" --rows --max-len 64 --sample 6 "$PACKS"/*.calib.jsonl |
+		reap-route -q -m "$MODEL" | reap-accum -q | reap-rank --yaml >"$TMP/s"
+	# named ID: as published scores are, of a model that is called so.
+	named() {
+		sed '/model_digest:/d; /scores_sha256:/d; s,model_id: .*,model_id: "'"$1"'",' "$TMP/s" >"$TMP/y"
+		reap-cut -q --keep-n 24 "$TMP/y" >"$TMP/plan"
+	}
+	for said in someone/else someone-else; do
+		named "$said"
+		reap-rewrite -q -m "$MODEL" -o "$TMP/out" --scores "$TMP/y" "$TMP/plan" 2>"$TMP/err" >"$TMP/m"
+		[ "$(cat "$TMP/err")" = "reap-rewrite: $TMP/plan: has no digest of its model, which it calls $said, but the checkpoint is model: only their shapes were compared" ]
+		reap-cut --sweep -m "$MODEL" "$TMP/y" 2>"$TMP/err" >"$TMP/sweep"
+		[ "$(cat "$TMP/err")" = "reap-cut: $TMP/y: has no digest of its model, which it calls $said, but the checkpoint is model: only their shapes were compared" ]
+		rm -r "$TMP/out"
+	done
+	for said in model someone/model; do
+		named "$said"
+		reap-rewrite -q -m "$MODEL" -o "$TMP/out" --scores "$TMP/y" "$TMP/plan" 2>"$TMP/err" >"$TMP/m"
+		[ ! -s "$TMP/err" ]
+		rm -r "$TMP/out"
+	done
+	# With the digest, the name does not matter.
+	sed 's,model_id: .*,model_id: someone/else,; /scores_sha256:/d' "$TMP/s" >"$TMP/y"
+	reap-cut -q --keep-n 24 "$TMP/y" >"$TMP/plan"
+	reap-rewrite -q -m "$MODEL" -o "$TMP/out" --scores "$TMP/y" "$TMP/plan" 2>"$TMP/err" >"$TMP/m"
+	[ ! -s "$TMP/err" ]
+}
+
 @test "a recipe of another model or plan is not shipped: key and both values are named" {
 	other() {
 		sed "$1" recipes/tiny-keep24.yaml >"$TMP/r"

@@ -29,3 +29,14 @@ int reap_model_id_match(const char *a_name, const struct reap_model_id *a, const
 			a_name, a->digest, b_name, b->digest);
 	return REAP_OK;
 }
+
+bool reap_model_id_doubtful(const struct reap_model_id *a, const struct reap_model_id *b)
+{
+	const char *x = strrchr(a->id, '/'), *y = strrchr(b->id, '/');
+
+	if (a->digest[0] != '\0' && b->digest[0] != '\0')
+		return false;
+	if (x != NULL && y != NULL)
+		return strcmp(a->id, b->id) != 0;
+	return strcmp(x != NULL ? x + 1 : a->id, y != NULL ? y + 1 : b->id) != 0;
+}

@@ -28,4 +28,8 @@ struct reap_model_id {
 REAP_MUST_CHECK int reap_model_id_match(const char *a_name, const struct reap_model_id *a,
 	const char *b_name, const struct reap_model_id *b, struct reap_err *e);
 
+/* Is it only by the shape that they match, and do their names speak of two models?  A name without
+ * ORG/ is that of a directory. */
+bool reap_model_id_doubtful(const struct reap_model_id *a, const struct reap_model_id *b);
+
 #endif
