@@ -307,6 +307,19 @@ shard() { # NUMBER BACKEND: one of two
 	fails 3 "no source record" reap-rank "$TMP/x"
 }
 
+@test "--merge: the same rows under another name, and what nothing can tell" {
+	head -n 6 "$PACKS/calib_prompt.calib.jsonl" >"$TMP/a.jsonl"
+	cp "$TMP/a.jsonl" "$TMP/b.jsonl"
+	tail -n 3 "$TMP/a.jsonl" >"$TMP/c.jsonl"
+	for name in a b c; do
+		reap-tokenize -q -m "$MODEL" --rows --max-len 64 "$TMP/$name.jsonl" | reap-route -q -m "$MODEL" | reap-accum -q >"$TMP/$name"
+	done
+	fails 1 "$TMP/b: every sum is that of $TMP/a: the same rows under another name?" reap-accum --merge "$TMP/a" "$TMP/b"
+	fails 1 "$TMP/b: every sum is that of $TMP/a: the same rows under another name?" reap-accum --merge "$TMP/c" "$TMP/a" "$TMP/b"
+	# Rows that overlap: as the page says, they count twice.
+	reap-accum -q --merge "$TMP/a" "$TMP/c" >"$TMP/merged"
+}
+
 @test "records out of order, missing and foreign: exit 3, named" {
 	small >"$TMP/t"
 	edit() { reap-show "$TMP/t" | jq -c "$1" | reap-show --encode trace >"$TMP/x"; }

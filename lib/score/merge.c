@@ -134,6 +134,24 @@ static int check_whole(const struct reap_saliency *out, const struct reap_salien
 	return REAP_OK;
 }
 
+/* Nothing in a stream tells rows, but sums that are equal to the last bit are of the same tokens.
+ */
+static int check_sums(const struct reap_saliency *in, const char *const name[], size_t n,
+	struct reap_err *e)
+{
+	const size_t bytes = (size_t)in[0].layers * in[0].experts * sizeof(*in[0].sums);
+
+	for (size_t k = 1; k < n; k++)
+		for (size_t j = 0; j < k; j++)
+			if (in[k].thresholds.tokens > 0 &&
+				memcmp(in[j].sums, in[k].sums, bytes) == 0)
+				return reap_fail(e, REAP_EFAIL,
+					"%s: every sum is that of %s: the same rows under another "
+					"name?",
+					name[k], name[j]);
+	return REAP_OK;
+}
+
 static int by_tokens(const void *a, const void *b)
 {
 	const struct reap_taken *x = a, *y = b;
@@ -151,6 +169,8 @@ static int unite_sources(struct reap_saliency *out, const struct reap_saliency *
 			rc = unite_source(out, in, name, k, &in[k].taken[i], e);
 	if (rc == REAP_OK)
 		qsort(out->taken, out->sources, sizeof(*out->taken), by_tokens);
+	if (rc == REAP_OK)
+		rc = check_sums(in, name, n, e);
 	return rc == REAP_OK ? check_whole(out, in, name, e) : rc;
 }
 
