@@ -23,7 +23,9 @@ load helpers
 
 @test "every filter: empty input, foreign input and the wrong kind are exit 3" {
 	echo '{"t":"x"}' | reap-show --encode manifest >"$TMP/manifest"
-	for cmd in "reap-accum" "reap-rank" "reap-cut --keep-n 24" "reap-route -m $MODEL" \
+	printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n' >"$TMP/pointer"
+	printf '\n<!DOCTYPE html>\n<html><body>401</body></html>\n' >"$TMP/page"
+	for cmd in "reap-accum" "reap-accum --merge" "reap-rank" "reap-cut --keep-n 24" "reap-route -m $MODEL" \
 		"reap-ppl -m $MODEL" "reap-rewrite -m $MODEL -o $TMP/t"; do
 		# shellcheck disable=SC2086
 		fails 3 "standard input" $cmd </dev/null
@@ -31,6 +33,10 @@ load helpers
 		fails 3 "standard input" $cmd <LICENSE
 		# shellcheck disable=SC2086
 		fails 3 "kind manifest" $cmd <"$TMP/manifest"
+		# shellcheck disable=SC2086
+		fails 3 "standard input: is a Git LFS pointer, not the file" $cmd <"$TMP/pointer"
+		# shellcheck disable=SC2086
+		fails 3 "$TMP/page: is a web page, not the file" $cmd "$TMP/page"
 	done
 	[ ! -e "$TMP/t" ]
 }

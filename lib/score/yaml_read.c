@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/download.h"
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
 #include "lib/score/ranking.h"
@@ -336,10 +337,13 @@ int reap_scores_read_yaml(int fd, const char *name, struct reap_header *h, struc
 {
 	char *text;
 	size_t len;
+	struct reap_err download = {0};
 	int rc = read_all(fd, name, &text, &len, e);
 
 	*h = (struct reap_header){0};
 	*s = (struct reap_scores){0};
+	if (rc == REAP_OK && reap_check_download(name, text, len, &download) != REAP_OK)
+		rc = reap_fail(e, REAP_ESTREAM, "%s", download.text);
 	if (rc == REAP_OK)
 		rc = reap_scores_parse_yaml(text, len, name, h, s, e);
 	free(text);

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/download.h"
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
 #include "lib/stream/check.h"
@@ -295,6 +296,18 @@ int reap_header_parse(const struct reap_rec *rec, enum reap_kind want, struct re
 	return parse_history(rec, h, e);
 }
 
+static int fail_foreign(struct reap_reader *r)
+{
+	struct reap_err download = {0};
+
+	r->err = (struct reap_err){0};
+	if (reap_check_download(r->name, r->buf + r->begin, r->end - r->begin, &download) !=
+		REAP_OK)
+		return reap_fail(&r->err, REAP_ESTREAM, "%s", download.text);
+	return reap_fail(&r->err, REAP_ESTREAM,
+		"%s: does not begin with the header of a reap stream", r->name);
+}
+
 static int read_header(struct reap_reader *r, enum reap_kind want)
 {
 	const uint8_t *raw;
@@ -302,24 +315,17 @@ static int read_header(struct reap_reader *r, enum reap_kind want)
 	size_t len;
 	int rc = next_object(r, &raw, &len);
 
-	if (rc < 0) {
-		/* A fault in the first object hardly ever means a bad header: most such inputs
-		 * are no stream. */
-		if (rc == REAP_ESTREAM) {
-			r->err = (struct reap_err){0};
-			return reap_fail(&r->err, REAP_ESTREAM,
-				"%s: does not begin with the header of a reap stream", r->name);
-		}
-		return rc;
-	}
+	/* A fault in the first object hardly ever means a bad header: most such inputs are no
+	 * stream. */
+	if (rc < 0)
+		return rc == REAP_ESTREAM ? fail_foreign(r) : rc;
 	if (rc == 0)
 		return reap_fail(&r->err, REAP_ESTREAM, "%s: empty (did the stage before fail?)",
 			r->name);
 	rec = as_rec(r, raw, len);
 	snprintf(rec.type, sizeof(rec.type), "header");
 	if (reap_rec_find(&rec, NULL, "reap") == NULL)
-		return reap_fail(&r->err, REAP_ESTREAM,
-			"%s: does not begin with the header of a reap stream", r->name);
+		return fail_foreign(r);
 	if ((rc = reap_header_parse(&rec, want, &r->header, &r->err)) != REAP_OK)
 		return rc;
 	consume(r, rec.raw, rec.len);
