@@ -15,6 +15,14 @@ static size_t max_of(size_t a, size_t b)
 	return a > b ? a : b;
 }
 
+/* FP8 has scales that bf16 does not hold.  Networks that every token passes hand the rounding of
+ * their inputs to every token. */
+static unsigned exact(const struct reap_config *c)
+{
+	return (c->format == &reap_format_fp8 ? REAP_EXACT_WEIGHTS : 0) |
+		(c->dense > 0 || c->shared_inter > 0 ? REAP_EXACT_INPUTS : 0);
+}
+
 int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 	const struct reap_engine_opts *o, struct reap_err *e)
 {
@@ -39,7 +47,7 @@ int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 	g->kv_dim = (size_t)c->kv_heads * c->head_dim;
 	g->experts16 = ((size_t)c->experts + 15) / 16 * 16;
 	if ((rc = reap_kern_pick(&g->kern, e)) != REAP_OK ||
-		(rc = reap_gemm_pick(&gemm, g->kern, c->format == &reap_format_fp8, e)) != REAP_OK)
+		(rc = reap_gemm_pick(&gemm, g->kern, exact(c), e)) != REAP_OK)
 		goto fail;
 	if (gemm->mxfp4_only && c->format != &reap_format_mxfp4) {
 		rc = reap_fail(e, REAP_EUSAGE,
@@ -323,14 +331,13 @@ int reap_engine_run(struct reap_engine *g, const struct reap_block *blocks, size
 
 void reap_engine_describe(char *text, size_t size, const struct reap_config *c, bool verbose)
 {
-	const bool fp8 = c != NULL && c->format == &reap_format_fp8;
 	const struct reap_kern *kern;
 	const struct reap_gemm *gemm, *b;
 	struct reap_err e = {0};
 	int n;
 
 	if (reap_kern_pick(&kern, &e) != REAP_OK ||
-		reap_gemm_pick(&gemm, kern, fp8, &e) != REAP_OK) {
+		reap_gemm_pick(&gemm, kern, c != NULL ? exact(c) : 0, &e) != REAP_OK) {
 		snprintf(text, size, "%s", e.text);
 		return;
 	}

@@ -79,7 +79,7 @@ static const struct {
 #if defined(__x86_64__)
 	{&reap_gemm_bf16_amx, amx_lacks, NULL},
 	{&reap_gemm_bf16_avx512bf16, avx512bf16_lacks, best_in_bf16},
-	{&reap_gemm_bf16x2_amx, amx_lacks, only_asked},
+	{&reap_gemm_bf16x2_amx, amx_lacks, NULL},
 	{&reap_gemm_i16_avx512vnni, avx512vnni_lacks, NULL},
 	{&reap_gemm_i16_avxvnni, avxvnni_lacks, NULL},
 	{&reap_gemm_i16_avx2, avx2_lacks, best_with_avx2},
@@ -110,12 +110,15 @@ const char *reap_gemm_lacks(const struct reap_gemm *gemm, const struct reap_kern
 	return what;
 }
 
-static bool rounds_to_bf16(const struct reap_gemm *gemm)
+static bool rounds(const struct reap_gemm *gemm, unsigned what)
 {
-	return gemm->operand == REAP_OP_BF16 || gemm->operand == REAP_OP_BF16X2;
+	const bool inputs = gemm->operand == REAP_OP_BF16;
+	const bool weights = inputs || gemm->operand == REAP_OP_BF16X2;
+
+	return (inputs && (what & REAP_EXACT_INPUTS)) || (weights && (what & REAP_EXACT_WEIGHTS));
 }
 
-int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern, bool fp8,
+int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern, unsigned exact,
 	struct reap_err *e)
 {
 	const char *wish = getenv("REAP_GEMM"), *lacks = "not a backend of this build";
@@ -125,7 +128,7 @@ int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern, 
 	for (size_t i = 0; i < BACKENDS; i++) {
 		if (wish != NULL ? strcmp(wish, backends[i].gemm->name) != 0
 				 : (backends[i].chosen != NULL && !backends[i].chosen(kern)) ||
-					(fp8 && rounds_to_bf16(backends[i].gemm)))
+					rounds(backends[i].gemm, exact))
 			continue;
 		lacks = reap_gemm_lacks(backends[i].gemm, kern);
 		if (lacks == NULL) {

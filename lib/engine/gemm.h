@@ -72,11 +72,13 @@ struct reap_gemm {
 		size_t k, const struct reap_kern *kern);
 };
 
-/* The backend that REAP_GEMM names, or the fastest for this processor and kernel level; for
- * weights in FP8 one that does not round them to BF16.  An unknown or unusable name is an
- * error. */
+/* What a backend that is not asked for by name must not round to BF16. */
+enum { REAP_EXACT_WEIGHTS = 1, REAP_EXACT_INPUTS = 2 };
+
+/* The backend that REAP_GEMM names, or the fastest for this processor and kernel level that
+ * keeps exact what must be (of REAP_EXACT_*).  An unknown or unusable name is an error. */
 REAP_MUST_CHECK int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern,
-	bool fp8, struct reap_err *e);
+	unsigned exact, struct reap_err *e);
 
 /* Backends by number for tests and listings, NULL past the last one.  Those of one
  * name follow each other. */

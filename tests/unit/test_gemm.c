@@ -559,7 +559,7 @@ int main(void)
 		if ((kern = reap_kern_level(levels[l])) == NULL)
 			continue;
 		setenv("REAP_GEMM", "openblas", 1);
-		ok(reap_gemm_pick(&gemm, kern, false, &e) == REAP_OK &&
+		ok(reap_gemm_pick(&gemm, kern, 0, &e) == REAP_OK &&
 				strcmp(gemm->name, "openblas") == 0,
 			"REAP_GEMM chooses the backend");
 		for (size_t i = 0; (gemm = reap_gemm_backend(i)) != NULL; i++) {
@@ -573,7 +573,7 @@ int main(void)
 	}
 	extremes();
 	setenv("REAP_GEMM", "abacus", 1);
-	ok(reap_gemm_pick(&gemm, reap_kern_level(NULL), false, &e) == REAP_EUSAGE &&
+	ok(reap_gemm_pick(&gemm, reap_kern_level(NULL), 0, &e) == REAP_EUSAGE &&
 			strstr(e.text, "abacus") != NULL,
 		"REAP_GEMM: an unknown backend is an error");
 	return tap_done();
