@@ -451,6 +451,9 @@ operations() {
 	run bash -c "ldd '$REAP_BIN/reap-route' | grep -c openblas"
 	[ "$output" = 0 ]
 	(ulimit -v 150000 && timeout 60 reap-route --version)
+	(export REAP_GEMM=f32 && ulimit -v 250000 && fails 1 "MiB, less with a smaller --memory): out of memory" \
+		timeout 60 reap-route -q -m "$MODEL" --threads 1 --memory 2G "$TOKENS")
+	(export REAP_GEMM=f32 && ulimit -v 250000 && timeout 60 reap-route -q -m "$MODEL" --threads 1 --memory 60M "$TOKENS" >"$TMP/trace")
 	export REAP_GEMM=openblas
 	(ulimit -v 200000 && fails 1 "no address space" timeout 60 reap-route -q -m "$MODEL" --threads 2 --memory 60M "$TOKENS")
 }

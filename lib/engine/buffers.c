@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/engine/buffers.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
@@ -215,8 +216,14 @@ int reap_buffers_open(struct reap_engine *g, struct reap_err *e)
 	for (size_t i = 0; i < n; i++) {
 		void *p = size_of(&b[i], &bytes) ? reap_alloc_aligned(bytes, 1) : NULL;
 
-		if (p == NULL)
-			return reap_fail_memory(e, "the engine's buffers");
+		if (p == NULL) {
+			char what[80];
+
+			snprintf(what, sizeof(what),
+				"the engine's buffers (%llu MiB, less with a smaller --memory)",
+				(unsigned long long)(reap_buffers_bytes(g, g->cap) >> 20) + 1);
+			return reap_fail_memory(e, what);
+		}
 		set(g, &b[i], p);
 	}
 	memset(g->c.uneven, 0, g->cap * sizeof(*g->c.uneven));
