@@ -93,6 +93,8 @@ keeps() {
 		[[ "$output" == *"$TMP/m/config.json, which is read"* ]]
 		cmp "$TMP/m/config.json" "$MODEL/config.json"
 	done
+	# A new file is none of the model.
+	(cd "$TMP/m" && reap-report -m . >report.json && [ -s report.json ] && rm report.json)
 	mkdir "$TMP/m/additional_chat_templates"
 	echo old >"$TMP/m/additional_chat_templates/tool_use.jinja"
 	for tool in "-m $TMP/m" "-t $TMP/m/tokenizer.json"; do

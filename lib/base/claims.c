@@ -112,9 +112,11 @@ int reap_claim_read_found(struct reap_claims *c, const char *path, struct reap_e
 {
 	struct stat st;
 
-	if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
+	if (stat(path, &st) != 0 || (S_ISREG(st.st_mode) && st.st_size == 0))
+		return REAP_OK;
+	if (S_ISFIFO(st.st_mode))
 		return reap_fail(e, REAP_EFAIL, "%s: not a regular file", path);
-	return reap_claim_read(c, path, e);
+	return add_stat(c, &st, path, false, e);
 }
 
 static int read_folder(struct reap_claims *c, const char *dir, struct reap_err *e)

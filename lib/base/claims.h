@@ -27,7 +27,8 @@ REAP_MUST_CHECK int reap_claim_fd(struct reap_claims *c, int fd, const char *nam
 	struct reap_err *e);
 
 /* Claim that a file is read that the user did not name: there, nobody would feed a FIFO, so that
- * is an error. */
+ * is an error.  An empty file has nothing to lose, and may be the output that a shell has just
+ * made. */
 REAP_MUST_CHECK int reap_claim_read_found(struct reap_claims *c, const char *path,
 	struct reap_err *e);
 
