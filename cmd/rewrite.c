@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "cmd/tool.h"
+#include "lib/base/io.h"
 #include "lib/base/mem.h"
+#include "lib/model/listing.h"
 #include "lib/model/prune.h"
 #include "lib/score/select.h"
 #include "lib/score/ship.h"
@@ -249,6 +251,24 @@ static int run(struct opts *o, struct reap_err *e)
 	return rc;
 }
 
+/* All files that lie in the source are copied: the manifest must be none of them. */
+static void claim_source(const char *dir)
+{
+	struct reap_err ignored = {0};
+	char **name = NULL;
+	size_t n = 0;
+
+	if (reap_list_checkpoint(dir, &name, &n, &ignored) == REAP_OK)
+		for (size_t i = 0; i < n; i++) {
+			char *path = reap_path_join(dir, name[i]);
+
+			if (path != NULL)
+				tool_reads(path);
+			free(path);
+		}
+	reap_list_free(name, n);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option longopts[] = {{"model", required_argument, NULL, 'm'},
@@ -313,8 +333,10 @@ int main(int argc, char **argv)
 		tool_usage("--json belongs to --dry-run");
 	if (o.target == NULL && !o.dry_run)
 		tool_usage("--output TARGET is missing");
-	if (!o.dry_run)
+	if (!o.dry_run) {
 		tool_refuse_terminal();
+		claim_source(o.model);
+	}
 	if (o.recipe != NULL)
 		tool_reads(o.recipe);
 	if (o.scores != NULL)

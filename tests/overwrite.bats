@@ -93,7 +93,12 @@ keeps() {
 		[[ "$output" == *"$TMP/m/config.json, which is read"* ]]
 		cmp "$TMP/m/config.json" "$MODEL/config.json"
 	done
-	# A new file is none of the model.
+	# A new file is none of the model, but reap-rewrite would copy it.
+	run bash -c "reap-rewrite -q -m '$TMP/m' -o '$TMP/out' --first 24 >'$TMP/m/manifest'"
+	[ "$status" -eq 2 ]
+	[[ "$output" == *"$TMP/m/manifest, which is read"* ]]
+	[ ! -e "$TMP/out" ]
+	rm "$TMP/m/manifest"
 	(cd "$TMP/m" && reap-report -m . >report.json && [ -s report.json ] && rm report.json)
 	mkdir "$TMP/m/additional_chat_templates"
 	echo old >"$TMP/m/additional_chat_templates/tool_use.jinja"
