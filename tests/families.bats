@@ -311,6 +311,9 @@ numbers() {
 		fails 1 "quantization_config: $key: not a list" lists "$q.$key = \"gate\""
 		fails 1 "quantization_config: $key: no name of a module" lists "$q.$key = [\"a|b\"]"
 	done
+	fails 1 "modules_to_not_convert: 30003 entries are too many for 1024 layers" timeout 20 bash -c "jq '$list += [range(30000) | \"x\\(.)\"] |
+		.num_hidden_layers = 1024 | .num_local_experts = 4096 | .attn_type_list = null' '$m/config.json' >'$TMP/edited/config.json' &&
+		reap-show --id '$TMP/edited'"
 	lacks() { fails 1 "modules_to_not_convert: lacks $1, which is not FP8: transformers would convert it, other loaders would not: add \"$2\"" lists "$3"; }
 	lacks model.layers.0.block_sparse_moe.gate gate "$list -= [\"gate\"]"
 	lacks model.layers.1.block_sparse_moe.gate gate "$list = [\"model.layers.0.block_sparse_moe.gate\", \"lm_head\"]"

@@ -11,6 +11,10 @@
 #include "lib/base/mem.h"
 #include "lib/model/arch/arch.h"
 
+/* Comparisons for a kind of weight: seconds.  Lists that name every router of a model of 62 layers
+ * and 256 experts make an eighth of this. */
+enum { MOST = 1 << 24 };
+
 struct entry {
 	const char *text;
 	pcre2_code *re;
@@ -121,6 +125,9 @@ static int check_spec(struct reap_config *c, const struct reap_spec *r, const st
 	char module[REAP_SPEC_NAME];
 	int rc;
 
+	if ((uint64_t)layers * experts * (l->n + 1) > MOST)
+		return reap_fail(e, REAP_EFAIL, "%s: %zu entries are too many for %u layers",
+			l->name, l->n, c->layers);
 	for (uint32_t i = 0; i < layers; i++)
 		for (uint32_t k = 0; k < experts; k++) {
 			if (reap_spec_of_layer(r) && !reap_spec_in(r, c, i))
