@@ -163,6 +163,12 @@ setup() {
 @test "row: prompt and completion as lists" {
 	row '{prompt: [{role: "user", content: "q"}], completion: [{role: "assistant", content: "yes"}]}' yes
 }
+@test "row: messages as JSON text" {
+	row '{messages: ([{role: "user", content: "q"}, {role: "assistant", content: "yes"}] | tojson)}' yes
+}
+@test "row: messages as a list for each member" { row '{conversations: {from: ["human", "gpt"], value: ["q", "yes"]}}' yes; }
+@test "row: messages and a text" { row '{prompt: [{role: "user", content: "q"}], completion: "yes"}' yes; }
+@test "row: a prompt and a raw completion" { row '{prompt: "q", completion: "<|channel|>final<|message|>yes<|return|>"}' yes; }
 @test "row: instruction, input, output" { row '{instruction: "do", input: "this", output: "yes"}' yes; }
 @test "row: a Harmony transcript" { row '{text: "<|start|>user<|message|>q<|end|><|start|>assistant<|message|>yes<|end|>"}' yes; }
 @test "row: a raw completion in Harmony, cut off" { row '{text: "<|channel|>final<|message|>yes"}' yes; }

@@ -287,6 +287,7 @@ chat() {
 	is "{input_ids: [5, 6], text: $h, $chat}" "{input_ids: [5, 6]}"
 	is "{text: $h, $chat}" "{text: $h}"
 	is "{text: \"plain\", $chat}" "{$chat}"
+	is "{text: \"the tag <|message|> is\", $chat}" "{$chat}"
 	is "{text: \"plain\", prompt: \"q\"}" "{text: \"plain\"}"
 	is "{text: \"plain\", $chat}" "{text: \"plain\"}" "--text-column text"
 	is '{prompt: "<|start|>assistant", completion: "<|message|>t<|end|>"}' "{text: $h}"
@@ -627,6 +628,18 @@ warning  pack q: only 1 row, which may not stand for other rows" ]
 	tok -m "$MODEL" --rows <(jq -cn --arg t "$t" '{prompt: "a question", completion: $t}') >"$TMP/c"
 	[ "$(kept "$TMP/a")" = "$(kept "$TMP/b")" ]
 	[ "$(kept "$TMP/a")" = "$(kept "$TMP/c")" ]
+	[ "$(field "$TMP/c" cut_off),$(field "$TMP/c" completions)" = 1,0 ]
+	# Behind a prompt in plain text it is the row of these messages.
+	tok -m "$MODEL" --rows p=<(jq -cn --arg t "$t<|return|>" '{prompt: "a <|end|>", completion: $t}') >"$TMP/c"
+	tok -m "$MODEL" --rows p=<(jq -cn '{messages: [{role: "user", content: "a <|end|>"}, {role: "assistant", thinking: "think", content: "say"}]}') | cmp - "$TMP/c"
+}
+
+@test "Harmony within an assistant's message is an error, or a bad row that is counted" {
+	jq -cn '{prompt: "q", completion: "a"}, {messages: [{role: "user", content: "q"},
+		{role: "assistant", content: "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b"}]}' >"$TMP/r"
+	fails 1 "r: line 2: message 1: Harmony (<|channel|>analysis) within an assistant's message" tok -m "$MODEL" --rows "$TMP/r"
+	tok -m "$MODEL" --rows --bad-rows skip "$TMP/r" >"$TMP/s"
+	[ "$(field "$TMP/s" skipped.bad)" = 1 ]
 }
 
 # many: rows in which an element of an array could be thought to end too early.

@@ -92,9 +92,48 @@ static int put_message(struct reap_transcript *t, const char *author, const char
 	return REAP_OK;
 }
 
+/* The head of a message of Harmony in a text: the tag of a channel, and further on the one before
+ * the content. */
+static const char *head_in(const json_t *text)
+{
+	static const char *const heads[] = {"<|channel|>analysis", "<|channel|>commentary",
+		"<|channel|>final"};
+
+	for (int i = 0; json_is_string(text) && i < 3; i++) {
+		const char *at = strstr(json_string_value(text), heads[i]);
+
+		if (at != NULL && strstr(at, "<|message|>") != NULL)
+			return heads[i];
+	}
+	return NULL;
+}
+
+/* Harmony in an assistant's words would be taken for its answer.  The model's own template refuses
+ * it, too. */
+static int refuse_harmony(const json_t *content, struct reap_err *e)
+{
+	const char *head = head_in(content);
+	const json_t *part;
+	size_t i;
+
+	json_array_foreach (content, i, part)
+		if (head == NULL)
+			head = head_in(json_is_string(part) ? part : json_object_get(part, "text"));
+	if (head == NULL)
+		return REAP_OK;
+	return reap_fail(e, REAP_EFAIL,
+		"Harmony (%s) within an assistant's message: give the thinking and the answer each "
+		"as a member (thinking, content)",
+		head);
+}
+
 static int put_assistant(struct reap_transcript *t, enum reap_channel channel,
 	const json_t *content, bool last, struct reap_err *e)
 {
+	int rc = refuse_harmony(content, e);
+
+	if (rc != REAP_OK)
+		return rc;
 	return put_message(t, "assistant", NULL, reap_channel_name(channel), NULL, content, channel,
 		last ? "<|return|>" : "<|end|>", e);
 }
@@ -137,15 +176,6 @@ static int put_instructions(struct reap_transcript *t, const json_t *content, st
 	return rc;
 }
 
-/* The complaint about message i, with its number. */
-static int in_message(size_t i, struct reap_err *e)
-{
-	struct reap_err why = *e;
-
-	*e = (struct reap_err){0};
-	return reap_fail(e, why.code, "message %zu: %s", i, why.text);
-}
-
 static void begin_developer(struct reap_transcript *t)
 {
 	put_tag(t, "<|start|>");
@@ -165,7 +195,7 @@ static int put_developer(struct reap_transcript *t, const json_t *messages, size
 
 	for (; (m = json_array_get(messages, *i)) != NULL; ++*i) {
 		if (reap_chat_role(m, &role, e) != REAP_OK)
-			return in_message(*i, e);
+			return reap_chat_in_message(*i, e);
 		if (role != REAP_ROLE_DEVELOPER)
 			break;
 		if (reap_chat_blank(reap_chat_content(m)))
@@ -177,7 +207,7 @@ static int put_developer(struct reap_transcript *t, const json_t *messages, size
 		}
 		reap_transcript_puts(t, "\n\n");
 		if (put_instructions(t, reap_chat_content(m), e) != REAP_OK)
-			return in_message(*i, e);
+			return reap_chat_in_message(*i, e);
 	}
 	if (json_array_size(tools) > 0) {
 		if (begun)
@@ -232,8 +262,12 @@ static int put_turn(struct reap_transcript *t, const json_t *message, bool analy
 {
 	const json_t *content = reap_chat_content(message), *reasoning;
 	json_t *calls = reap_chat_calls(message), *think = NULL, *rest = NULL;
+	enum reap_channel channel = REAP_CHANNEL_FINAL;
+	bool says;
 	int rc = reap_chat_reasoning(message, &reasoning, e);
 
+	if (rc == REAP_OK)
+		rc = reap_chat_channel(message, calls != NULL, &channel, e);
 	if (rc == REAP_OK && reasoning == NULL && reap_chat_split_think(content, &think, &rest)) {
 		if (think == NULL || rest == NULL)
 			rc = reap_fail_memory(e, "a conversation");
@@ -242,30 +276,15 @@ static int put_turn(struct reap_transcript *t, const json_t *message, bool analy
 	}
 	if (rc == REAP_OK && reasoning != NULL && analysis)
 		rc = put_assistant(t, REAP_CHANNEL_ANALYSIS, reasoning, false, e);
-	if (rc == REAP_OK && calls != NULL && !reap_chat_blank(content))
-		rc = put_assistant(t, REAP_CHANNEL_COMMENTARY, content, false, e);
-	if (rc == REAP_OK && calls != NULL)
+	says = !reap_chat_blank(content) || (calls == NULL && reasoning == NULL);
+	if (rc == REAP_OK && says && (analysis || channel != REAP_CHANNEL_ANALYSIS))
+		rc = put_assistant(t, channel, content,
+			last && calls == NULL && channel == REAP_CHANNEL_FINAL, e);
+	if (rc == REAP_OK)
 		rc = put_calls(t, calls, e);
-	else if (rc == REAP_OK && (reasoning == NULL || !reap_chat_blank(content)))
-		rc = put_assistant(t, REAP_CHANNEL_FINAL, content, last, e);
 	json_decref(calls);
 	json_decref(think);
 	json_decref(rest);
-	return rc;
-}
-
-/* ShareGPT's function_call: the call as JSON in the text. */
-static int put_call_text(struct reap_transcript *t, const json_t *content, struct reap_err *e)
-{
-	json_t *call = json_is_string(content)
-		? reap_json_read(json_string_value(content), json_string_length(content),
-			  JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL)
-		: NULL;
-	int rc = json_is_array(call)   ? put_calls(t, call, e)
-		: json_is_object(call) ? put_call(t, call, e)
-				       : reap_fail(e, REAP_EFAIL, "a call that is not JSON");
-
-	json_decref(call);
 	return rc;
 }
 
@@ -290,7 +309,7 @@ static int put_one(struct reap_transcript *t, const json_t *messages, size_t *i,
 	int rc = reap_chat_role(m, &role, e);
 
 	if (rc != REAP_OK)
-		return in_message(*i, e);
+		return reap_chat_in_message(*i, e);
 	switch (role) {
 	case REAP_ROLE_DEVELOPER:
 		return put_developer(t, messages, i, NULL, e);
@@ -302,30 +321,81 @@ static int put_one(struct reap_transcript *t, const json_t *messages, size_t *i,
 		rc = put_turn(t, m, all_history || *i >= reap_chat_last_turn(messages), last, e);
 		break;
 	case REAP_ROLE_CALL:
-		rc = put_call_text(t, reap_chat_content(m), e);
-		break;
 	case REAP_ROLE_TOOL:
 		rc = put_answer(t, messages, *i, e);
 		break;
 	}
 	if (rc != REAP_OK)
-		return in_message(*i, e);
+		return reap_chat_in_message(*i, e);
 	++*i;
 	return REAP_OK;
 }
 
-static int render(const json_t *messages, const json_t *tools, const struct reap_chat_opts *o,
-	struct reap_transcript *t, struct reap_err *e)
+/* The length of the tag of Harmony that a text begins with; 0: none. */
+static size_t tag_at(const char *s)
 {
-	size_t i = 0, n = json_array_size(messages);
+	static const char *const tags[] = {"<|start|>", "<|channel|>", "<|constrain|>",
+		"<|message|>", "<|end|>", "<|call|>", "<|return|>"};
+
+	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
+		if (strncmp(s, tags[i], strlen(tags[i])) == 0)
+			return strlen(tags[i]);
+	return 0;
+}
+
+/* What the model wrote behind "<|start|>assistant", as it wrote it. */
+static int put_raw(struct reap_transcript *t, const json_t *raw, struct reap_err *e)
+{
+	static const char head[] = "<|start|>";
+	const char *s = json_string_value(raw), *end = s + json_string_length(raw);
+	const size_t begin = t->len;
+	struct reap_spans spans = {0};
+	size_t n;
 	int rc;
 
-	t->len = t->n_parts = t->spans.n = 0;
-	t->no_memory = false;
-	put_system(t, o, json_array_size(tools) > 0);
-	rc = put_developer(t, messages, &i, tools, e);
+	while (*s != '<') /* white space */
+		s++;
+	if (strncmp(s, head, strlen(head)) != 0) {
+		put_tag(t, head);
+		put_text(t, "assistant");
+	}
+	for (; s < end; s += n) {
+		if ((n = tag_at(s)) > 0) {
+			reap_transcript_end_part(t, false);
+			reap_transcript_put(t, s, n);
+			reap_transcript_end_part(t, true);
+		} else {
+			reap_transcript_put(t, s, n = 1);
+		}
+	}
+	reap_transcript_end_part(t, false);
+	if (t->no_memory)
+		return reap_fail_memory(e, "a conversation");
+	rc = reap_harmony_spans(t->text + begin, t->len - begin, &spans, e);
+	if (rc == REAP_OK &&
+		!reap_grow(&t->spans.span, &t->spans.cap, t->spans.n + spans.n,
+			sizeof(*t->spans.span)))
+		rc = reap_fail_memory(e, "a conversation");
+	for (size_t i = 0; rc == REAP_OK && i < spans.n; i++)
+		t->spans.span[t->spans.n++] = (struct reap_span){spans.span[i].begin + begin,
+			spans.span[i].end + begin, spans.span[i].channel};
+	t->spans.cut_off = spans.cut_off;
+	reap_spans_free(&spans);
+	return rc;
+}
+
+static int render(const struct reap_chat_row *row, const struct reap_chat_opts *o,
+	struct reap_transcript *t, struct reap_err *e)
+{
+	size_t i = 0, n = json_array_size(row->messages);
+	int rc;
+
+	put_system(t, o, json_array_size(row->tools) > 0);
+	rc = put_developer(t, row->messages, &i, row->tools, e);
 	while (rc == REAP_OK && i < n)
-		rc = put_one(t, messages, &i, o->all_history, e);
+		rc = put_one(t, row->messages, &i, o->all_history, e);
+	if (rc == REAP_OK && row->raw != NULL)
+		rc = put_raw(t, row->raw, e);
 	if (rc == REAP_OK && t->no_memory)
 		rc = reap_fail_memory(e, "a conversation");
 	return rc;
@@ -334,15 +404,18 @@ static int render(const json_t *messages, const json_t *tools, const struct reap
 int reap_chat_render(const json_t *row, const struct reap_chat_opts *o, struct reap_transcript *t,
 	struct reap_err *e)
 {
-	json_t *messages = reap_chat_messages(row), *tools = NULL;
-	int rc = reap_chat_tools(row, &tools, e);
+	struct reap_chat_row r;
+	int rc = reap_chat_row_read(row, &r, e);
 
-	if (rc == REAP_OK && messages == NULL)
-		rc = reap_fail_memory(e, "a conversation");
-	if (rc == REAP_OK)
-		rc = o->template != NULL ? reap_template_render(o->template, messages, tools, t, e)
-					 : render(messages, tools, o, t, e);
-	json_decref(tools);
-	json_decref(messages);
+	t->len = t->n_parts = t->spans.n = 0;
+	t->spans.cut_off = t->no_memory = false;
+	if (rc == REAP_OK && o->template == NULL)
+		rc = render(&r, o, t, e);
+	else if (rc == REAP_OK && r.raw != NULL)
+		rc = reap_fail(e, REAP_EFAIL,
+			"a completion in Harmony, which this model does not speak");
+	else if (rc == REAP_OK)
+		rc = reap_template_render(o->template, r.messages, r.tools, t, e);
+	reap_chat_row_free(&r);
 	return rc;
 }

@@ -39,11 +39,14 @@ struct reap_transcript {
 };
 void reap_transcript_free(struct reap_transcript *t);
 
-/* Whether a string is a Harmony transcript, or a piece of one. */
+/* Whether a string is a Harmony transcript, or begins within one. */
 bool reap_is_harmony(const json_t *text);
 
+/* Whether the two are one transcript: a prompt as the model sees it, or none, and what it wrote. */
+bool reap_is_harmony_pair(const json_t *prompt, const json_t *completion);
+
 /* Whether a row holds a conversation: `messages`, `conversations`, `prompt` with
- * `completion`, or `instruction` with `output`.  A pair that is Harmony already is no
+ * `completion`, or `instruction` with `output`.  A pair that is one transcript already is no
  * conversation. */
 bool reap_chat_has(const json_t *row);
 

@@ -17,11 +17,16 @@ void reap_transcript_end_part(struct reap_transcript *t, bool token);
 
 /* ---- rows (chat_row.c) ---- */
 
-/* The messages that a row's columns stand for: a new reference; NULL: out of memory. */
-json_t *reap_chat_messages(const json_t *row);
+struct reap_chat_row {
+	json_t *messages, *tools; /* arrays; no tools: NULL */
+	const json_t *raw; /* what the assistant says behind them, in Harmony; NULL: nothing */
+};
 
-/* The tools of a row: a new reference in *tools, NULL for none, also with an error. */
-REAP_MUST_CHECK int reap_chat_tools(const json_t *row, json_t **tools, struct reap_err *e);
+/* What the row's columns stand for.  Free it also after an error.  The caller asks
+ * reap_json_starved(). */
+REAP_MUST_CHECK int reap_chat_row_read(const json_t *row, struct reap_chat_row *out,
+	struct reap_err *e);
+void reap_chat_row_free(struct reap_chat_row *r);
 
 /* ---- messages (chat_message.c) ---- */
 
@@ -29,9 +34,20 @@ enum reap_role {
 	REAP_ROLE_DEVELOPER,
 	REAP_ROLE_USER,
 	REAP_ROLE_ASSISTANT,
-	REAP_ROLE_CALL,
+	REAP_ROLE_CALL, /* none after reap_chat_tidy() */
 	REAP_ROLE_TOOL
 };
+
+/* The JSON that stands in a text: a new reference; NULL: it is none. */
+json_t *reap_chat_parse(const json_t *text);
+
+/* The complaint about message i, with its number. */
+int reap_chat_in_message(size_t i, struct reap_err *e);
+
+/* Bring what stands in messages under odd names or as JSON text to the form that all have: calls
+ * as a list, ShareGPT's too, and reasoning as content. */
+REAP_MUST_CHECK int reap_chat_tidy(json_t *messages, struct reap_err *e);
+
 REAP_MUST_CHECK int reap_chat_role(const json_t *message, enum reap_role *role, struct reap_err *e);
 const json_t *reap_chat_content(const json_t *message);
 
@@ -42,8 +58,14 @@ bool reap_chat_blank(const json_t *content);
 REAP_MUST_CHECK int reap_chat_reasoning(const json_t *message, const json_t **reasoning,
 	struct reap_err *e);
 
+/* The channel that an assistant's message names, else the one of what is said beside calls, or
+ * of an answer. */
+REAP_MUST_CHECK int reap_chat_channel(const json_t *message, bool calls, enum reap_channel *c,
+	struct reap_err *e);
+
 /* Split a content that begins with "<think>...</think>", which is how other families write
- * reasoning, in two; NULL when out of memory.  False when it does not begin so. */
+ * reasoning, in two; NULL when out of memory.  "<think>" may be missing, as where the prompt ended
+ * in it.  False when it does not begin so. */
 bool reap_chat_split_think(const json_t *content, json_t **think, json_t **rest);
 
 /* The calls of a message: its `tool_calls`, or the older `function_call` as an
@@ -58,8 +80,8 @@ json_t *reap_chat_arguments(const json_t *call);
 REAP_MUST_CHECK int reap_chat_function(const json_t *name, char *out, size_t size,
 	struct reap_err *e);
 
-/* The name of the function that the tool's message `at` answers: its own, that of the
- * call it names, or that of the last call before it. */
+/* The name of the function that the tool's message `at` answers: its own, or that of the
+ * call it names; else answers are in the order of the calls before them. */
 REAP_MUST_CHECK int reap_chat_answered(const json_t *messages, size_t at, char *name, size_t size,
 	struct reap_err *e);
 

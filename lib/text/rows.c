@@ -312,7 +312,7 @@ static int parse_row(struct reap_cursor *c, const char *line, size_t n, struct r
 		return row_of_chat(c, row, e);
 	prompt = json_object_get(c->doc, "prompt");
 	completion = json_object_get(c->doc, "completion");
-	if (json_is_string(prompt) && json_is_string(completion))
+	if (reap_is_harmony_pair(prompt, completion))
 		return row_of_pair(c, prompt, completion, row, e);
 	return row_of_string(text, row);
 }

@@ -23,8 +23,8 @@ import signal
 NO_MODULE = 97
 FOLDER, DATE = sys.argv[2], sys.argv[3:]
 ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "model": "assistant", "bot": "assistant",
-         "function_call": "call", "tool_call": "call", "function": "tool", "function_response": "tool",
-         "tool_response": "tool", "observation": "tool", "developer": "system"}
+         "function": "tool", "function_response": "tool", "tool_response": "tool", "observation": "tool",
+         "developer": "system"}
 REASONING = ["thinking", "reasoning", "reasoning_content"]
 TRANSLATED = ["role", "from", "content", "value", "tool_calls", "function_call", *REASONING]
 
@@ -160,9 +160,6 @@ def message_of(m):
     role = m.get("role") or m.get("from")
     role = ROLES.get(role, role)
     content = m["content"] if m.get("content") is not None else m.get("value")
-    if role == "call":
-        call = json.loads(content)
-        return {"role": "assistant", "content": "", "tool_calls": calls_of({"tool_calls": call if isinstance(call, list) else [call]})}
     out = {"role": role, "content": text_of(content)}
     out.update((k, v) for k, v in m.items() if v is not None and k not in TRANSLATED)
     thinking = next((m[k] for k in REASONING if m.get(k)), None)

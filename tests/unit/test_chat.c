@@ -18,6 +18,13 @@
 #define FINAL "<|start|>assistant<|channel|>final<|message|>"
 #define ANALYSIS "<|start|>assistant<|channel|>analysis<|message|>"
 
+#define CALL(name) \
+	"<|start|>assistant to=functions." name "<|channel|>commentary <|constrain|>json" \
+	"<|message|>{}<|call|>"
+#define ANSWER(name, text) \
+	"<|start|>functions." name " to=assistant<|channel|>commentary<|message|>" text "<|end|>"
+#define ASKED "{\"role\":\"user\",\"content\":\"q\"}"
+
 static const char *string_of(const json_t *o, const char *key)
 {
 	return json_string_value(json_object_get(o, key));
@@ -134,8 +141,149 @@ static void test_forms(void)
 		"system messages are the developer's");
 }
 
+/* Forms in which datasets have what OpenAI's kind has as lists and texts. */
+static void test_odd_forms(void)
+{
+	const char *pair = HEAD USER "q<|end|>" FINAL "a<|return|>";
+	const char *thought = HEAD USER "q<|end|>" ANALYSIS "t<|end|>" FINAL "a<|return|>";
+	const char *calls = HEAD USER "q<|end|>" CALL("f") CALL("g") ANSWER("f", "1")
+		ANSWER("g", "2") FINAL "a<|return|>";
+
+	check("{\"messages\":\"[{\\\"role\\\":\\\"user\\\",\\\"content\\\":\\\"q\\\"},"
+	      "{\\\"role\\\":\\\"assistant\\\",\\\"content\\\":\\\"a\\\"}]\"}",
+		pair, "messages as JSON text");
+	check("{\"conversations\":{\"from\":[\"human\",\"gpt\"],\"value\":[\"q\",\"a\"]}}", pair,
+		"a list for each member");
+	check("{\"conversation\":[" ASKED ",{\"role\":\"assistant\",\"content\":\"a\"}]}", pair,
+		"conversation");
+	check("{\"prompt\":[" ASKED "],\"completion\":\"a\"}", pair, "messages and a text");
+	check("{\"messages\":[" ASKED ",{\"role\":\"assistant\",\"reasoning\":{\"content\":\"t\"},"
+	      "\"content\":\"a\"}]}",
+		thought, "reasoning in an object");
+	check("{\"messages\":[" ASKED ",{\"role\":\"assistant\",\"reasoning_details\":[{\"type\":"
+	      "\"reasoning.text\",\"text\":\"t\"}],\"content\":\"a\"}]}",
+		thought, "reasoning in details");
+	check("{\"messages\":[" ASKED
+	      ",{\"role\":\"assistant\",\"channel\":\"analysis\",\"content\":"
+	      "\"t\"},{\"role\":\"assistant\",\"channel\":\"final\",\"content\":\"a\"}]}",
+		thought, "channels");
+	check("{\"messages\":[" ASKED
+	      ",{\"role\":\"assistant\",\"channel\":\"commentary\",\"content\":"
+	      "\"c\"}]}",
+		HEAD USER "q<|end|><|start|>assistant<|channel|>commentary<|message|>c<|end|>",
+		"commentary");
+	check("{\"messages\":[" ASKED
+	      ",{\"role\":\"assistant\",\"content\":\" \\n<think>t</think>a\"}]}",
+		thought, "<think> behind blanks");
+	check("{\"messages\":[" ASKED ",{\"role\":\"assistant\",\"content\":\"t</think>a\"}]}",
+		thought, "</think> alone");
+	check("{\"messages\":[" ASKED
+	      ",{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":"
+	      "\"<think>t</think>a\"}]}]}",
+		thought, "<think> in a part");
+	check("{\"messages\":[" ASKED
+	      ",{\"role\":\"assistant\",\"tool_calls\":\"[{\\\"function\\\":"
+	      "{\\\"name\\\":\\\"f\\\"}},{\\\"name\\\":\\\"g\\\"}]\"},"
+	      "{\"role\":\"tool\",\"content\":\"1\"},{\"role\":\"tool\",\"content\":\"2\"},"
+	      "{\"role\":\"assistant\",\"content\":\"a\"}]}",
+		calls, "calls as JSON text, and their answers in order");
+	check("{\"conversations\":[{\"from\":\"human\",\"value\":\"q\"},{\"from\":\"function_call\","
+	      "\"value\":\"[{\\\"name\\\":\\\"f\\\"},{\\\"name\\\":\\\"g\\\"}]\"},"
+	      "{\"from\":\"observation\",\"value\":\"1\"},{\"from\":\"observation\",\"value\":\"2\"},"
+	      "{\"from\":\"gpt\",\"value\":\"a\"}]}",
+		calls, "ShareGPT's calls in a list, and their answers in order");
+	check("{\"messages\":[" ASKED
+	      ",{\"role\":\"assistant\",\"function_call\":{\"name\":\"f\"}},"
+	      "{\"role\":\"assistant\",\"function_call\":\"{\\\"name\\\": \\\"g\\\"}\"},"
+	      "{\"role\":\"tool\",\"content\":\"1\"},{\"role\":\"tool\",\"content\":\"2\"},"
+	      "{\"role\":\"assistant\",\"content\":\"a\"}]}",
+		calls, "calls in messages one after the other, and their answers in order");
+	check("{\"messages\":[" ASKED
+	      ",{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"1\",\"name\":"
+	      "\"f\"},{\"id\":\"2\",\"name\":\"g\"}]},{\"role\":\"tool\",\"tool_call_id\":\"2\","
+	      "\"content\":\"2\"},{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":\"1\"}]}",
+		HEAD USER "q<|end|>" CALL("f") CALL("g") ANSWER("g", "2") ANSWER("f", "1"),
+		"answers by the numbers of their calls");
+}
+
+/* A pair of which only the completion is Harmony. */
+static void test_raw(void)
+{
+	const char *raw = HEAD USER "a<|end|>b<|end|>" ANALYSIS "t<|end|>" FINAL "x";
+
+	check("{\"prompt\":\"a<|end|>b\",\"completion\":\"<|channel|>analysis<|message|>t<|end|>"
+	      "<|start|>assistant<|channel|>final<|message|>x\"}",
+		raw, "a raw completion");
+	check("{\"prompt\":[{\"role\":\"user\",\"content\":\"a<|end|>b\"}],\"completion\":"
+	      "\" <|start|>assistant<|channel|>analysis<|message|>t<|end|>"
+	      "<|start|>assistant<|channel|>final<|message|>x\"}",
+		raw, "a raw completion with its start, behind messages");
+	check("{\"instruction\":\"a<|end|>b\",\"output\":\"<|channel|>analysis<|message|>t<|end|>"
+	      "<|start|>assistant<|channel|>final<|message|>x\"}",
+		raw, "a raw output");
+	check("{\"prompt\":\"what is <|message|>?\",\"completion\":\"a <|message|>\"}",
+		HEAD USER "what is <|message|>?<|end|>" FINAL "a <|message|><|return|>",
+		"a pair that speaks of a tag");
+}
+
+static void test_beside(void)
+{
+	const char *s = HEAD "<|start|>developer<|message|># Instructions\n\ns<|end|>" USER
+			     "q<|end|>" FINAL "a<|return|>";
+
+	check("{\"conversations\":[{\"from\":\"human\",\"value\":\"q\"},"
+	      "{\"from\":\"gpt\",\"value\":\"a\"}],\"system\":\"s\"}",
+		s, "system beside conversations");
+	check("{\"messages\":[{\"role\":\"system\",\"content\":\"s\"}," ASKED
+	      ",{\"role\":\"assistant\",\"content\":\"a\"}],\"system_prompt\":\"s\",\"system\":\"\"}",
+		s, "the same system text twice");
+	check("{\"prompt\":\"q\",\"completion\":\"a\",\"system\":\"s\"}", s,
+		"system beside a pair");
+	check("{\"instruction\":\"q\",\"input\":null,\"output\":\"a\",\"system\":\"s\",\"history\":[]}",
+		s, "system beside an instruction");
+	check("{\"instruction\":\"q\",\"output\":\"a\",\"history\":[[\"u\",\"v\"]]}",
+		HEAD USER "u<|end|>" FINAL "v<|end|>" USER "q<|end|>" FINAL "a<|return|>",
+		"earlier turns");
+}
+
 static void test_refused(void)
 {
+	check("{\"messages\":[" ASKED ",{\"role\":\"assistant\",\"content\":[\"x\","
+	      "{\"type\":\"text\",\"text\":\"<|channel|>analysis<|message|>a\"}]}]}",
+		"message 1: Harmony (<|channel|>analysis) within an assistant's message: give the "
+		"thinking and the answer each as a member (thinking, content)",
+		"Harmony in an answer");
+	check("{\"messages\":[" ASKED ",{\"role\":\"assistant\",\"thinking\":"
+	      "\"<|channel|>final<|message|>a\",\"content\":\"a\"}]}",
+		"message 1: Harmony (<|channel|>final) within an assistant's message: give the "
+		"thinking and the answer each as a member (thinking, content)",
+		"Harmony in a thought");
+	check("{\"messages\":[{\"role\":\"assistant\",\"channel\":\"x\",\"content\":\"a\"}]}",
+		"message 0: channel 'x' is not known (analysis, commentary, final)",
+		"an unknown channel");
+	check("{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":\"[\"}]}",
+		"message 0: tool_calls: neither calls nor their JSON text",
+		"calls that are no JSON");
+	check("{\"messages\":[{\"role\":\"assistant\",\"content\":{},\"tool_calls\":[{\"name\":\"f\"}]}]}",
+		"message 0: content: neither a text nor a list of parts", "an object beside calls");
+	check("{\"messages\":[{\"role\":\"assistant\",\"reasoning\":{\"effort\":\"low\"}}]}",
+		"message 0: reasoning: neither a text nor a list of parts",
+		"reasoning without text");
+	check("{\"messages\":[{\"role\":\"assistant\",\"reasoning_details\":[{\"type\":"
+	      "\"reasoning.encrypted\"}]}]}",
+		"message 0: reasoning_details: part 0 of type 'reasoning.encrypted' is not text",
+		"reasoning that nobody can read");
+	check("{\"messages\":[{\"from\":\"function_call\",\"value\":\"f()\"}]}",
+		"message 0: a call that is not JSON", "a call as a program has it");
+	check("{\"messages\":[],\"system\":[]}", "system: not a text", "a list of system texts");
+	check("{\"instruction\":\"q\",\"input\":3,\"output\":\"a\"}", "input: not a text",
+		"an input that is a number");
+	check("{\"instruction\":\"q\",\"output\":\"a\",\"history\":[[\"u\"]]}",
+		"history: item 0 is no pair of texts", "half a turn");
+	check("{\"conversations\":{\"from\":[\"human\",\"gpt\"],\"value\":[\"q\"]}}",
+		"value: not as many as of other members", "lists of different lengths");
+	check("{\"messages\":\"[{]\"}", "messages: a text that is not a JSON array",
+		"messages that are no JSON");
 	check("{\"text\":\"x\"}", "no conversation", "a row of text");
 	check("{\"prompt\":\"q\"}", "no conversation", "a prompt alone");
 	check("{\"prompt\":\"<|start|>user<|message|>q<|end|>\",\"completion\":\"a\"}",
@@ -179,6 +327,9 @@ int main(void)
 {
 	test_frozen("tests/fixtures/chats/harmony.jsonl");
 	test_forms();
+	test_odd_forms();
+	test_raw();
+	test_beside();
 	test_refused();
 	test_depth();
 	return tap_done();
