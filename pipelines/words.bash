@@ -20,10 +20,11 @@ put() {
 	fail "$(readlink "/proc/$pid/fd/1"): ${why##*: }"
 }
 
-# quoted WORD...: as one would type them.
+# quoted WORD...: as one would type them, where DRAFT is for what a run has in OUT/recipes.
 quoted() {
 	local word out=''
 	for word; do
+		[ -z "$DRAFT" ] || word=${word//"$DRAFT"/"$OUT/recipes"}
 		[[ $word =~ ^[A-Za-z0-9_./:=,+@%-]+$ ]] || printf -v word '%q' "$word"
 		out+="$word "
 	done

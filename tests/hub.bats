@@ -81,9 +81,9 @@ setup() {
 	head -n 60 "$PACKS/tool_agentic.calib.jsonl" | gzip >"$TMP/rows/b.jsonl.gz"
 	pipelines/reap-run -n prune MODEL=openai/gpt-oss-x DATA="$TMP/rows" KEEP=24 OUT="$TMP/out" BIN="$REAP_BIN" >"$TMP/said"
 	grep -q '^reap-route -m .*models/openai/gpt-oss-x ' "$TMP/said"
-	REAP_RECIPES=recipes reap-recipe --get model.base_model_id "$TMP/out/recipes/rows-keep24.yaml" | grep -qx openai/gpt-oss-x
+	grep -qx '  base_model_id: "openai/gpt-oss-x"' "$TMP/said"
 	grep -q 'rows=.*/packs/rows/rows' "$TMP/said"
 	fails 2 "hf download openai/gpt-oss-y" pipelines/reap-run prune MODEL=openai/gpt-oss-y DATA="$TMP/rows" KEEP=24 \
-		OUT="$TMP/none" BIN="$REAP_BIN"
-	[ ! -e "$TMP/none" ]
+		OUT="$TMP/out" BIN="$REAP_BIN"
+	[ ! -e "$TMP/out" ]
 }

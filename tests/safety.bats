@@ -249,7 +249,6 @@ short() {
 		own "$name" >"$TMP/said"
 		grep -q '^reap-gate ' "$TMP/said"
 	done
-	(cd "$TMP/own" && find . | sort) >"$TMP/before"
 	for name in recipes list prune plan-x; do
 		run own "$name"
 		[ "$status" -eq 2 ]
@@ -258,14 +257,73 @@ short() {
 	run own "$(printf 'x%.0s' {1..101})"
 	[ "$status" -eq 2 ]
 	[[ "$output" == "reap-run: prune: NAME=x"*"x: small letters, digits and - only, 100 at most" ]]
-	(cd "$TMP/own" && find . | sort) | diff "$TMP/before" -
+	[ ! -e "$TMP/own" ]
+	mkdir -p "$TMP/own/recipes"
 	echo mine >"$TMP/own/recipes/mine-eval.yaml"
 	run own mine
 	[ "$status" -eq 2 ]
 	[[ "$output" == *"mine-eval.yaml is there and was not made by this"* ]]
 	[ "$(<"$TMP/own/recipes/mine-eval.yaml")" = mine ]
-	# One's own may be made anew.
-	own 123 >/dev/null
+	# Those of another alphabet keep apart, too.
+	for name in 日本 中国 日本-keep24 '~' '*'; do
+		own "$name" | grep -o '/recipes/[a-z0-9-]*-eval.yaml'
+	done | sort -u >"$TMP/names"
+	[ "$(wc -l <"$TMP/names")" -eq 5 ]
+}
+
+@test "prune: -n writes nothing, plan-prune no recipe; results of another model, rows or name keep their place" {
+	undrawn
+	mkdir -p "$TMP/a" "$TMP/b/model"
+	head -n 150 "$ROOT/tests/fixtures/packs/tool_agentic.calib.jsonl" >"$TMP/a/rows.jsonl"
+	tail -n 150 "$ROOT/tests/fixtures/packs/tool_agentic.calib.jsonl" >"$TMP/b/rows.jsonl"
+	cp "$TMP/a/rows.jsonl" "$TMP/a/UNION.jsonl"
+	ln -s "$ROOT/tests/fixtures/model" "$TMP/a/model"
+	ln -s "$ROOT"/tests/fixtures/model-plain/* "$TMP/b/model"
+	cd "$TMP"
+	own() {
+		"${REAP_RUN:-$ROOT/pipelines/reap-run}" -q "$1" MODEL=a/model DATA=a/rows.jsonl KEEP=24 ROWS=40 HOLDOUT=0.3 OUT=out THREADS=1 "${@:2}"
+	}
+	# What -n prints makes all that it reads.
+	own prune -n >pasted
+	[ ! -e out ]
+	sed '/^reap-route/,$d' pasted >first
+	bash -e first
+	grep -x '  keep_n: 24' out/recipes/rows-keep24.yaml
+	rm -r out
+	own prune >/dev/null
+	all() {
+		state out && find out/recipes -type l -printf '%p %l\n' | sort
+	}
+	all >before
+	unchanged() {
+		all | diff before -
+	}
+	for words in "prune -n KEEP=20 NAME=rows-keep24" "prune -n MODEL=b/model NAME=other"; do
+		own $words >/dev/null
+		unchanged
+	done
+	own plan-prune KEEP=20 NAME=rows-keep24 >/dev/null
+	unchanged
+	no() {
+		for how in prune plan-prune; do
+			run own $how "${@:2}"
+			[ "$status" -eq 2 ]
+			[ "$output" = "reap-run: prune: $1: give another NAME" ]
+		done
+		unchanged
+	}
+	no "$TMP/out/rows-keep24 is of $TMP/a/model" MODEL=b/model
+	no "$TMP/out/rows-keep24 is of $TMP/a/rows.jsonl" DATA=b/rows.jsonl
+	no "$TMP/out/rows-keep24 is of $TMP/a/rows.jsonl" DATA=a/UNION.jsonl NAME=rows-keep24
+	no "$TMP/out/recipes/rows-keep24.yaml is there and was not made by this command with NAME=rows keep24" NAME='rows keep24'
+	no "$TMP/out/recipes/rows-keep24-eval.yaml is there and was not made by this command with NAME=rows-keep24-eval" NAME=rows-keep24-eval
+	# Model and rows may move, and a run may go on with another number of experts.
+	mv a c
+	own prune MODEL=c/model DATA=c/rows.jsonl KEEP=20 NAME=rows-keep24 >/dev/null
+	[ "$(jq .num_local_experts out/rows-keep24/model/config.json)" -eq 20 ]
+	# A pack may have the name of all packs.
+	own prune MODEL=c/model DATA=c/UNION.jsonl >/dev/null
+	[ -s out/union-keep24/verdict.md ]
 }
 
 @test "prune: what no run could begin with is said in one line" {
@@ -295,6 +353,9 @@ short() {
 	"${REAP_RUN:-$ROOT/pipelines/reap-run}" -n prune MODEL="$ROOT/tests/fixtures/model" DATA=data KEEP=24 OUT=own 2>&1 >/dev/null |
 		grep -xF "reap-run: prune: DATA=$TMP/data: 1 files of rows in folders within it are left out"
 	no "OUT=$TMP/file: cannot be made: Not a directory" OUT=file
+	long=$(printf 'x%.0s' {1..94})
+	echo >"$long.jsonl"
+	no "DATA=$TMP/$long.jsonl: $long-keep24 is no name: small letters, digits and - only, 100 at most: give NAME" DATA="$long.jsonl"
 	no "MODEL=$TMP/file: no config.json there" MODEL=file
 	mkdir model
 	echo '{' >model/config.json
