@@ -61,7 +61,8 @@ struct reap_rows {
 	size_t k;
 	bool gated;   /* from SwiGLU, or from heads with sinks: many may be near 0 */
 	bool precise; /* second words for all, because the weights may need them */
-	bool blocks;  /* weights of MXFP4: each block of REAP_MX_BLOCK inputs has scales of its own */
+	bool blocks;  /* weights of MXFP4: each block of REAP_MX_BLOCK inputs has scales of its own
+		       */
 };
 
 /* "f32", "bf16", "bf16x2", "i16" or "i8". */

@@ -319,8 +319,7 @@ int main(int argc, char **argv)
 	struct reap_pool *pool;
 	struct reap_err e = {0};
 
-	if (reap_kern_pick(&kern, &e) != REAP_OK ||
-		reap_gemm_pick(&gemm, kern, 0, &e) != REAP_OK ||
+	if (reap_kern_pick(&kern, &e) != REAP_OK || reap_gemm_pick(&gemm, kern, 0, &e) != REAP_OK ||
 		reap_pool_open(&pool, threads, &e) != REAP_OK) {
 		fprintf(stderr, "bench_gemm: %s\n", e.text);
 		return 1;
