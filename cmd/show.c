@@ -27,6 +27,7 @@
 #include "lib/stream/summary.h"
 #include "lib/text/token_lines.h"
 #include "lib/text/tokenizer.h"
+#include "lib/text/words.h"
 
 static const char usage[] =
 	"usage: reap-show [options] [stream]\n"
@@ -80,6 +81,27 @@ static int show_json(const struct opts *o, struct reap_reader *r, struct reap_er
 
 /* ---- text ---- */
 
+/* Refuse the tokens of another tokenizer before the first line.  A pipe cannot be read twice. */
+static int check_tokens(const char *path, const struct reap_bpe *bpe, struct reap_err *e)
+{
+	struct reap_reader *r = NULL;
+	struct reap_rec rec;
+	const char *name;
+	struct stat st;
+	int fd, rc;
+
+	if (path == NULL || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+		return REAP_OK;
+	if ((rc = tool_input(path, &fd, &name, e)) != REAP_OK)
+		return rc;
+	rc = reap_reader_open(&r, fd, name, REAP_KIND_TOKENS, e);
+	while (rc == REAP_OK && (rc = reap_read(r, &rec, e)) > 0)
+		rc = reap_rec_is(&rec, "pack") ? reap_check_tokenizer(&rec, bpe, e) : REAP_OK;
+	reap_reader_close(r);
+	close(fd);
+	return rc;
+}
+
 static int show_text(const struct opts *o, struct reap_reader *r, struct reap_err *e)
 {
 	struct reap_tokenizer t = {0};
@@ -90,7 +112,10 @@ static int show_text(const struct opts *o, struct reap_reader *r, struct reap_er
 	tool_reads_tokenizer(o->text);
 	if ((rc = reap_tokenizer_find(&t, o->text, e)) != REAP_OK)
 		return rc;
-	if (o->tokens != NULL && (rc = tool_input(o->tokens, &fd, &name, e)) == REAP_OK)
+	rc = check_tokens(reap_reader_header(r)->kind == REAP_KIND_TOKENS ? o->input : o->tokens,
+		t.bpe, e);
+	if (rc == REAP_OK && o->tokens != NULL &&
+		(rc = tool_input(o->tokens, &fd, &name, e)) == REAP_OK)
 		rc = reap_reader_open(&tokens, fd, name, REAP_KIND_TOKENS, e);
 	if (rc == REAP_OK)
 		rc = reap_print_token_lines(r, t.bpe, tokens, o->type, stdout, e);

@@ -71,16 +71,13 @@ static int tell_pack(const struct reap_pack_info *p, const char *tags, struct re
 		p->pack, length, reap_pack_rows_read(p), p->rows_kept,
 		*skipped ? "; skipped: " : "", skipped, p->kept, p->tokens, *channels ? " (" : "",
 		channels, *channels ? ")" : "");
-	if (p->completions > 0 || p->cut_off > 0)
+	if (p->completions > 0)
 		tool_info("pack %s%s: %" PRIu64
-			  " rows begin with <|channel|> and are taken as the assistant's; %" PRIu64
-			  " end in an unfinished answer, which is kept",
-			p->pack, length, p->completions, p->cut_off);
-	if (p->kept == 0 && p->rows_kept > 0)
-		return reap_fail(e, REAP_EFAIL,
-			"pack %s: nothing is kept in its %" PRIu64 " blocks: what the "
-			"assistant wrote in its rows comes after them: ask for more or longer blocks",
-			p->pack, p->blocks);
+			  " rows begin with <|channel|> and are taken as the assistant's",
+			p->pack, length, p->completions);
+	if (p->cut_off > 0)
+		tool_info("pack %s%s: %" PRIu64 " rows end in an unfinished answer, which is kept",
+			p->pack, length, p->cut_off);
 	if (p->kept == 0)
 		return reap_fail(e, REAP_EFAIL,
 			"pack %s: nothing is kept of its %" PRIu64 " rows: no text "

@@ -154,6 +154,17 @@ static void set_weights(struct parsing *p, const char *list)
 		tool_usage("--weights: all are 0");
 }
 
+/* Is there such a day?  Of a text in the form YYYY-MM-DD. */
+static bool is_day(const char *date)
+{
+	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	const int year = atoi(date), month = atoi(date + 5), day = atoi(date + 8);
+	const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+
+	return year >= 1 && month >= 1 && month <= 12 && day >= 1 &&
+		day <= days[month - 1] + (month == 2 && leap);
+}
+
 /* A day as YYYY-MM-DD, the form in which the model knows dates. */
 static const char *parse_date(const char *arg)
 {
@@ -164,8 +175,8 @@ static const char *parse_date(const char *arg)
 		return NULL;
 	for (size_t i = 0; ok && form[i] != '\0'; i++)
 		ok = form[i] == 'd' ? arg[i] >= '0' && arg[i] <= '9' : arg[i] == form[i];
-	if (!ok)
-		tool_usage("--chat-date: '%s' is neither YYYY-MM-DD nor none", arg);
+	if (!ok || !is_day(arg))
+		tool_usage("--chat-date: '%s' is neither a day, YYYY-MM-DD, nor none", arg);
 	return arg;
 }
 

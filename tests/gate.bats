@@ -429,5 +429,10 @@ with_figures() {
 	# Other tokens than those of the evals.
 	reap-tokenize -q -m "$MODEL" --rows --keep all UNION=<(echo '{"text": "something else altogether, and longer than that"}') >"$TMP/other" 2>/dev/null
 	fails 1 "not the one that the evals were made from" reap-gate --tokens "$TMP/other" -t "$MODEL" "$TMP/base" "$TMP/pruned"
+	# Another tokenizer.
+	jq . "$MODEL/tokenizer.json" >"$TMP/tokenizer.json"
+	run reap-gate --tokens "$TMP/tokens" -t "$TMP/tokenizer.json" "$TMP/base" "$TMP/pruned"
+	[[ $output == *"tokenizer: "*", but the one to decode by is "* ]]
+	[ "$status" -eq 3 ]
 	fails 2 "go together" reap-gate --tokens "$TMP/tokens" "$TMP/base" "$TMP/pruned"
 }

@@ -29,7 +29,7 @@ refused() {
 way_out() {
 	local way
 	refused "$1" "$2"
-	way=$(sed 's/^.*: is [^:]*: //; s/; .* a row a line: //; s/ | reap-tokenize \.\.\. -.*//' "$TMP/fails.err")
+	way=$(sed 's/^.*: is [^:]*: //; s/^.*, but lists: //; s/; .* a row a line: //; s/ | reap-tokenize \.\.\. -.*//' "$TMP/fails.err")
 	way=${way//FILE/\'$1\'}
 	tok p=<(bash -c "$way") "${@:3}" >"$TMP/got"
 	tok p="$TMP/want" "${@:3}" | cmp - "$TMP/got"
@@ -191,6 +191,18 @@ setup() {
 @test "row: an image is no text" {
 	jq -cn '{messages: [{role: "user", content: [{type: "image_url"}]}]}' >"$TMP/f"
 	refused "$TMP/f" "line 1: message 0: content: part 0 of type 'image_url' is not text"
+}
+@test "row: pairs of which one is preferred" {
+	jq -c '{chosen: .messages, rejected: .messages}' "$TMP/want" >"$TMP/f"
+	way_out "$TMP/f" "f: none of its 12 rows has text in \"text\", but lists: jq -c '{messages: .chosen}' FILE"
+}
+@test "file: an object that holds all rows" {
+	jq -cs '{version: 1, data: .}' "$TMP/want" >"$TMP/f"
+	way_out "$TMP/f" "f: none of its 1 rows has text in \"text\", but lists: jq -c '.data[]' FILE"
+}
+@test "row: no JSON" {
+	{ cat "$TMP/want"; echo 'garbage'; } >"$TMP/f"
+	refused "$TMP/f" "line 13: no JSON: "
 }
 @test "row: no object" {
 	{ cat "$TMP/want"; echo '[1]'; } >"$TMP/f"

@@ -234,6 +234,24 @@ stream() {
 	[[ $output == *"other: block 0 is another one: "* ]]
 }
 
+@test "--text: the words of another tokenizer are refused" {
+	local says='tokenizer: [0-9a-f]{16}\.\.\., but the one to decode by is [0-9a-f]{16}'
+	echo '{"text": "one two"}' >"$TMP/r"
+	reap-tokenize -q -m "$MODEL" --keep all --rows "$TMP/r" >"$TMP/tokens" 2>"$TMP/err"
+	jq . "$MODEL/tokenizer.json" >"$TMP/tokenizer.json"
+	reap-show --text "$MODEL/tokenizer.json" "$TMP/tokens" >"$TMP/lines"
+	run reap-show --text "$TMP/tokenizer.json" "$TMP/tokens"
+	[ "$status" -ne 0 ]
+	[ "${#lines[@]}" -eq 1 ]
+	[[ $output =~ $says ]]
+	run reap-show --text "$TMP/tokenizer.json" <"$TMP/tokens"
+	[ "$status" -ne 0 ]
+	[[ $output =~ $says ]]
+	# A stream made by hand does not say.
+	reap-show "$TMP/tokens" | jq -c 'if .t == "pack" then .tokenizer = "" else . end' | reap-show --encode tokens >"$TMP/mute"
+	reap-show --text "$TMP/tokenizer.json" "$TMP/mute" | cmp - "$TMP/lines"
+}
+
 @test "reap-scores.yaml is shown as the stream that it would be" {
 	local f=recipes/reap-scores_20b_eaftreap_keepfrac075_budgeted.yaml
 	reap-show "$f" >"$TMP/lines"

@@ -268,7 +268,7 @@ chat() {
 		run cmp -s "$TMP/a" "$TMP/b"
 		[ "$status" -eq 1 ]
 	done
-	for o in "--chat-date 5.8.2025" "--chat-effort huge" "--history some"; do
+	for o in "--chat-date 5.8.2025" "--chat-date 2025-13-01" "--chat-date 2025-02-29" "--chat-date 2025-04-00" "--chat-effort huge" "--history some"; do
 		# shellcheck disable=SC2086
 		run reap-tokenize -m "$MODEL" --rows $o "$TMP/r"
 		[ "$status" -eq 2 ]
@@ -568,7 +568,9 @@ said() {
 	for i in $(seq 100); do jq -cn --arg i "$i" '{prompt: $i, completion: "yes"}'; done >"$TMP/r"
 	[ -z "$(said -q -m "$MODEL" --rows "$TMP/r")" ]
 	[ -z "$(said -q -m "$MODEL" --rows --sample 100 a="$TMP/r" b="$TMP/r")" ]
-	[ "$(said -q -m "$MODEL" -l 64,128 p=<(tail -n +2 "$TMP/r"))" = "reap-tokenize: pack p: only 99 rows, which may not stand for other rows" ]
+	[ "$(said -q -m "$MODEL" --rows p=<(tail -n +2 "$TMP/r"))" = "reap-tokenize: pack p: only 99 rows, which may not stand for other rows" ]
+	# Of several lengths, once: of the first that leaves out so many rows.
+	[[ $(said -q -m "$MODEL" -l 4,1000,511 p="$TMP/r") == "reap-tokenize: pack p: only 92 rows, which may not stand for other rows" ]]
 	[ "$(said -q -m "$MODEL" --rows --sample 50 a="$TMP/r" b="$TMP/r")" = "reap-tokenize: sample: only 50 rows, which may not stand for other rows" ]
 	jq -cn '{input_ids: [range(401)], keep_mask: [range(401) | if . == 7 or . < 3 then 1 else 0 end]}' >"$TMP/r"
 	said -q --rows p="$TMP/r" | grep -qx 'reap-tokenize: pack p: only 4 of its 401 tokens are kept'
@@ -600,9 +602,13 @@ warning  pack q: only 1 row, which may not stand for other rows" ]
 		.completions == 1 and .cut_off == 1 and .channels.analysis > 0 and .channels.other == 0 and
 		([.channels[]] | add) == .kept'
 	grep -q 'pack p: 6 rows read, 3 with something kept; skipped: no_text 2; [0-9]* of [0-9]* tokens kept (analysis [0-9]*, final [0-9]*)' "$TMP/err"
-	[ "$(said -q -m "$MODEL" --rows p="$TMP/r")" = "reap-tokenize: pack p: only 4 rows, which may not stand for other rows" ]
-	grep -q '1 rows begin with <|channel|>.*; 1 end in' "$TMP/err"
+	[ "$(said -q -m "$MODEL" --rows p="$TMP/r")" = "reap-tokenize: pack p: only 3 rows, which may not stand for other rows" ]
+	grep -q 'pack p: 1 rows begin with <|channel|>' "$TMP/err"
+	grep -q 'pack p: 1 rows end in an unfinished answer' "$TMP/err"
 	reap-show -s "$TMP/s" | grep '^pack ' | grep -q ' skipped.no_text=2 .* channels.final='
+	said -m "$MODEL" --rows p=<(sed -n 3p "$TMP/r") >"$TMP/err"
+	run grep 'begin with' "$TMP/err"
+	[ "$status" -eq 1 ]
 	# Read no further than the block needs: the rows ahead do not count.
 	plain -m "$MODEL" -l 4 -b 1 p="$TMP/r" >"$TMP/s"
 	[ "$(field "$TMP/s" rows_read)" = 1 ]
@@ -618,6 +624,43 @@ warning  pack q: only 1 row, which may not stand for other rows" ]
 		"[80,3,40,37] [2,2,0,0] " ]
 	tok -m "$MODEL" -l 64 --union U p="$TMP/r" q=<(chat messages; chat pair; chat alpaca) >"$TMP/a"
 	[ "$(field "$TMP/a" rows_read | tr '\n' ' ')" = "80 6 86 " ]
+}
+
+@test "rows count as kept when a block has a kept token of them" {
+	# 5 tokens and an EOS each; the first of each row is kept.
+	for _ in $(seq 120); do echo '{"input_ids": [5, 6, 7, 8, 9], "keep_mask": [1, 0, 0, 0, 0]}'; done >"$TMP/r"
+	tok -t "$MODEL/tokenizer.json" --eos 2 -l 400 p="$TMP/r" >"$TMP/s" 2>"$TMP/err"
+	# 400 tokens hold the heads of 67 rows, of which nothing predicts the first.
+	[ "$(field "$TMP/s" rows_kept),$(field "$TMP/s" kept),$(field "$TMP/s" rows_seen)" = 66,66,120 ]
+	grep -q 'pack p: only 66 rows' "$TMP/err"
+	# A row that runs on counts once.
+	tok -t "$MODEL/tokenizer.json" --eos 2 -l 2 p=<(echo '{"input_ids": [5, 6, 7, 8, 9, 10]}') >"$TMP/s" 2>"$TMP/err"
+	[ "$(field "$TMP/s" rows_kept),$(field "$TMP/s" kept)" = 1,3 ]
+	tok -t "$MODEL/tokenizer.json" --eos 2 --pack-rows 400 p="$TMP/r" >"$TMP/s" 2>"$TMP/err"
+	[ "$(field "$TMP/s" rows_kept),$(field "$TMP/s" kept)" = 67,67 ]
+}
+
+@test "labels of -100 are not kept, unless there is a mask" {
+	is() { echo "$1" >"$TMP/r"; [ "$(tok --rows p="$TMP/r" 2>"$TMP/err" | reap-show -t block | jq -c .keep)" = "$2" ]; }
+	is '{"input_ids": [5, 6, 7], "labels": [-100, 6, 7]}' '[0,1,1]'
+	is '{"input_ids": [5, 6, 7], "labels": [-100, 6, 7], "keep_mask": [1, 0, 0]}' '[1,0,0]'
+	is '{"input_ids": [5, 6, 7], "labels": 1, "keep_mask": null}' '[1,1,1]'
+	echo '{"input_ids": [5, 6, 7], "labels": [-100]}' >"$TMP/r"
+	fails 1 "r: line 1: labels: not as many as input_ids" tok --rows "$TMP/r"
+}
+
+@test "numbers of calls are exact, or an error" {
+	local m='{messages: [{role: "user", content: "q"}, {role: "assistant", tool_calls: [{name: "f", arguments: {n: 3, x: 0.5}}]}]}'
+	jq -cn "$m" >"$TMP/r"
+	reap-tokenize -q --no-history -m "$MODEL" --rows p="$TMP/r" >"$TMP/want" 2>"$TMP/err"
+	sed 's/^{/{"hash": 12345678901234567890, /' "$TMP/r" >"$TMP/beside"
+	fails 1 "beside: line 1: numbers in calls or tools beside an integer beyond 64 bits" tok -m "$MODEL" --rows "$TMP/beside"
+	sed 's/:3,/:12345678901234567890,/' "$TMP/r" >"$TMP/within"
+	fails 1 "within: line 1: numbers in calls or tools beside an integer beyond 64 bits" tok -m "$MODEL" --rows "$TMP/within"
+	# Text is exact.
+	jq -c '.messages[1].tool_calls[0].arguments |= "{\"n\": 12345678901234567890}"' "$TMP/r" | sed 's/^{/{"hash": 12345678901234567890, /' >"$TMP/text"
+	tok -m "$MODEL" --rows "$TMP/text" >"$TMP/s"
+	reap-show --text "$MODEL/tokenizer.json" "$TMP/s" | jq -rs 'map(.text) | add' | grep -qF '{"n":␣12345678901234567890}'
 }
 
 @test "a completion without its start, a last turn without its end: the same tokens are kept" {

@@ -74,6 +74,8 @@ int reap_pair_words(struct reap_pair *p, struct reap_reader *tokens, const struc
 	while ((rc = reap_read(tokens, &rec, e)) > 0) {
 		rc = reap_rec_is(&rec, "block") ? reap_get_block(&rec, &b, &storage, e)
 						: check_pack(p, &rec, e);
+		if (rc == REAP_OK && reap_rec_is(&rec, "pack"))
+			rc = reap_check_tokenizer(&rec, bpe, e);
 		for (size_t i = 0; i < p->count && rc == REAP_OK && reap_rec_is(&rec, "block"); i++)
 			rc = put_words(&p->rows[i], &b, &w, reap_reader_name(tokens), e);
 		if (rc != REAP_OK)

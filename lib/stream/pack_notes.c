@@ -55,11 +55,11 @@ static void say_of(const struct reap_pack_info *p, reap_note_fn *say, void *arg,
 	say(arg, text);
 }
 
-/* A pack comes once for each length; its rows are the same. */
-static bool came_before(const struct reap_pack_list *l, size_t i)
+/* A pack comes once for each length.  Did it come with as few as `most` rows? */
+static bool came_before(const struct reap_pack_list *l, size_t i, uint64_t most)
 {
 	for (size_t k = 0; k < i; k++)
-		if (strcmp(l->pack[k].pack, l->pack[i].pack) == 0)
+		if (strcmp(l->pack[k].pack, l->pack[i].pack) == 0 && l->pack[k].rows_kept <= most)
 			return true;
 	return false;
 }
@@ -79,8 +79,8 @@ static void note_sample(const struct reap_pack_list *l, reap_note_fn *say, void 
 	char few[80], text[90];
 
 	for (size_t i = 0; i < l->n; i++)
-		if (!came_before(l, i)) {
-			rows += l->pack[i].rows_seen;
+		if (!came_before(l, i, UINT64_MAX)) {
+			rows += l->pack[i].rows_kept;
 			packs++;
 		}
 	if (rows >= REAP_FEW_ROWS)
@@ -107,8 +107,9 @@ void reap_pack_notes(const struct reap_pack_list *l, reap_note_fn *say, void *ar
 		if (p->kept < p->tokens / REAP_FEW_KEPT + (p->tokens % REAP_FEW_KEPT != 0))
 			say_of(p, say, arg, "only %" PRIu64 " of its %" PRIu64 " tokens are kept",
 				p->kept, p->tokens);
-		if (!sampled && p->rows_seen < REAP_FEW_ROWS && !came_before(l, i))
-			say_of(p, say, arg, "%s", few_rows(few, sizeof(few), p->rows_seen));
+		if (!sampled && p->rows_kept < REAP_FEW_ROWS &&
+			!came_before(l, i, REAP_FEW_ROWS - 1))
+			say_of(p, say, arg, "%s", few_rows(few, sizeof(few), p->rows_kept));
 	}
 	if (sampled)
 		note_sample(l, say, arg);

@@ -79,7 +79,7 @@ struct reap_pack_info {
 	uint32_t seq_len;
 	uint64_t blocks, tokens, kept;
 	uint64_t rows_seen; /* rows tokenized; with the skipped ones they are the rows read */
-	uint64_t rows_kept; /* of these, with a token kept */
+	uint64_t rows_kept; /* of these, with a token kept in the blocks */
 	uint64_t skipped[REAP_SKIP_COUNT];
 	uint64_t completions; /* of rows_seen, those that begin within an assistant's message */
 	uint64_t cut_off;     /* ... whose last message is the assistant's and has no end */

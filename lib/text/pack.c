@@ -20,6 +20,10 @@ struct packer {
 	uint32_t fill;
 	uint32_t *part_row, *part_start; /* its parts */
 	uint32_t parts;
+	/* Rows of which the open block holds the first kept token. */
+	uint64_t waiting;
+	bool counted; /* the row at hand is among these, or was */
+	bool said;    /* a row had something to keep, in a block or not */
 };
 
 static int put_block(struct packer *k, size_t which, const uint32_t *ids, const uint8_t *keep,
@@ -64,6 +68,17 @@ static void open_part(struct packer *k, uint32_t row)
 	k->part_start[k->parts++] = k->fill;
 }
 
+/* A row counts as kept when a block has a kept token of it; the head of a block may not be one. */
+static void count_row(struct packer *k, const uint8_t *keep, size_t n)
+{
+	const size_t head = k->o->mode == REAP_PACK_BLOCKS && k->fill == 0;
+
+	if (!k->counted && memchr(keep + head, 1, n - head) != NULL) {
+		k->counted = true;
+		k->waiting++;
+	}
+}
+
 /* Append tokens of a row to the open block, and write it each time it is full. */
 static int append(struct packer *k, uint32_t row, const uint32_t *ids, const uint8_t *keep,
 	const uint8_t *channel, size_t n, struct reap_err *e)
@@ -78,6 +93,7 @@ static int append(struct packer *k, uint32_t row, const uint32_t *ids, const uin
 		memcpy(k->ids + k->fill, ids, part * sizeof(*ids));
 		memcpy(k->keep + k->fill, keep, part);
 		memcpy(k->channel + k->fill, channel, part);
+		count_row(k, keep, part);
 		k->fill += (uint32_t)part;
 		ids += part;
 		keep += part;
@@ -93,6 +109,8 @@ static int append(struct packer *k, uint32_t row, const uint32_t *ids, const uin
 		if (rc != REAP_OK)
 			return rc;
 		k->parts = 0;
+		k->info->rows_kept += k->waiting;
+		k->waiting = 0;
 	}
 	return REAP_OK;
 }
@@ -140,10 +158,13 @@ static int add_row(struct packer *k, const struct reap_feed_row *row, struct rea
 	} else {
 		max = row->n;
 	}
-	info->rows_kept += memchr(keep, 1, max) != NULL;
-	if (k->o->mode == REAP_PACK_ROWS)
+	k->counted = false;
+	k->said |= memchr(keep, 1, max) != NULL;
+	if (k->o->mode == REAP_PACK_ROWS) {
+		info->rows_kept += memchr(keep, 1, max) != NULL;
 		return put_block(k, which, ids, keep, channel, (uint32_t)max,
 			(struct reap_parts){1, &number, &start}, e);
+	}
 	if ((rc = append(k, number, ids, keep, channel, max, e)) != REAP_OK)
 		return rc;
 	return append(k, number, &k->o->eos, &no, &no, 1, e);
@@ -162,6 +183,11 @@ static int check_count(const struct packer *k, struct reap_err *e)
 		return reap_fail(e, REAP_EFAIL,
 			"pack %s: its %" PRIu64 " rows do not fill a block of %u tokens", i->pack,
 			i->rows_seen, k->o->seq_len);
+	if (k->o->mode != REAP_PACK_ROWS && i->kept == 0 && k->said)
+		return reap_fail(e, REAP_EFAIL,
+			"pack %s: nothing is kept in its %" PRIu64 " blocks: what the "
+			"assistant wrote in its rows comes after them: ask for more or longer blocks",
+			i->pack, i->blocks);
 	return REAP_OK;
 }
 

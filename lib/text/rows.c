@@ -41,8 +41,10 @@ struct reap_cursor {
 	uint64_t number;    /* rows consumed of the part */
 	uint64_t rows_seen; /* ... and of all */
 	char columns[200];  /* of a row without text */
+	char way_out[100];  /* the filter of jq that makes rows of it */
 	uint64_t usable;
 	json_t *doc, *joined; /* what the last row's text belongs to */
+	bool rounded;         /* integers of `doc` are reals */
 	struct reap_transcript transcript;
 	uint32_t *ids;
 	uint8_t *keep, *key;
@@ -180,10 +182,13 @@ static int no_memory(const struct reap_cursor *c, struct reap_err *e)
 	return reap_fail_memory(e, reap_rows_name(c->rows));
 }
 
-/* A row of ids, with their mask when there is one: 1, or 0 when it is empty. */
-static int row_of_ids(struct reap_cursor *c, const json_t *ids, const json_t *mask,
-	struct reap_row *row, struct reap_err *e)
+/* A row of ids, with their mask when there is one: 1, or 0 when it is empty.  Without a mask,
+ * labels of -100 are those that a trainer does not learn from. */
+static int row_of_ids(struct reap_cursor *c, const json_t *ids, struct reap_row *row,
+	struct reap_err *e)
 {
+	const json_t *mask = json_object_get(c->doc, "keep_mask"),
+		     *labels = json_object_get(c->doc, "labels");
 	size_t n = json_array_size(ids);
 
 	if (!json_is_array(ids))
@@ -193,6 +198,10 @@ static int row_of_ids(struct reap_cursor *c, const json_t *ids, const json_t *ma
 	if (mask != NULL && !json_is_null(mask) &&
 		(!json_is_array(mask) || json_array_size(mask) != n))
 		return bad_row(c, e, "keep_mask: not an array as long as input_ids");
+	if (json_is_array(mask) || !json_is_array(labels))
+		labels = NULL;
+	if (labels != NULL && json_array_size(labels) != n)
+		return bad_row(c, e, "labels: not as many as input_ids");
 	if (!reap_grow(&c->ids, &c->ids_cap, n, sizeof(*c->ids)) ||
 		!reap_grow(&c->keep, &c->keep_cap, n, sizeof(*c->keep)) ||
 		!reap_grow(&c->key, &c->key_cap, 4 * n, 1))
@@ -206,7 +215,7 @@ static int row_of_ids(struct reap_cursor *c, const json_t *ids, const json_t *ma
 		c->ids[i] = (uint32_t)v;
 		for (int k = 0; k < 4; k++)
 			c->key[4 * i + (size_t)k] = (uint8_t)(c->ids[i] >> 8 * k);
-		c->keep[i] = 1;
+		c->keep[i] = json_number_value(json_array_get(labels, i)) != -100;
 		if (json_is_array(mask)) {
 			const json_t *m = json_array_get(mask, i);
 			bool one = json_is_true(m) || json_number_value(m) == 1;
@@ -225,14 +234,15 @@ static int row_of_ids(struct reap_cursor *c, const json_t *ids, const json_t *ma
 	return n > 0;
 }
 
-/* A line's JSON, NULL with *je when it is none. */
-static json_t *parse_line(const char *line, size_t n, json_error_t *je)
+/* A line's JSON, NULL with *je when it is none.  *rounded: its integers became reals. */
+static json_t *parse_line(const char *line, size_t n, bool *rounded, json_error_t *je)
 {
 	const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
 	json_t *doc = reap_json_read(line, n, flags, je);
 
 	/* Other members may hold integers beyond 64 bits, such as hashes. */
-	if (doc == NULL && json_error_code(je) == json_error_numeric_overflow)
+	*rounded = doc == NULL && json_error_code(je) == json_error_numeric_overflow;
+	if (*rounded)
 		doc = reap_json_read(line, n, flags | JSON_DECODE_INT_AS_REAL, je);
 	return doc;
 }
@@ -256,11 +266,36 @@ static int row_of_string(const json_t *s, struct reap_row *row)
 				 : 0;
 }
 
+/* Do calls or tools hold reals?  `within` them. */
+static bool holds_reals(const json_t *v, bool within)
+{
+	const char *key;
+	json_t *inner;
+	size_t i;
+
+	if (json_is_real(v))
+		return within;
+	json_array_foreach (v, i, inner)
+		if (holds_reals(inner, within))
+			return true;
+	json_object_foreach ((json_t *)(uintptr_t)v, key, inner)
+		if (holds_reals(inner,
+			    within || strcmp(key, "tool_calls") == 0 ||
+				    strcmp(key, "function_call") == 0 || strcmp(key, "tools") == 0))
+			return true;
+	return false;
+}
+
 static int row_of_chat(struct reap_cursor *c, struct reap_row *row, struct reap_err *e)
 {
 	struct reap_err why = {0};
-	int rc = reap_chat_render(c->doc, &c->rows->chat, &c->transcript, &why);
+	int rc;
 
+	if (c->rounded && holds_reals(c->doc, false))
+		return bad_row(c, e,
+			"numbers in calls or tools beside an integer beyond 64 bits: give the calls as "
+			"JSON text");
+	rc = reap_chat_render(c->doc, &c->rows->chat, &c->transcript, &why);
 	if (reap_json_starved() || why.memory) /* whatever came of it */
 		return no_memory(c, e);
 	if (rc != REAP_OK)
@@ -292,19 +327,22 @@ static int parse_row(struct reap_cursor *c, const char *line, size_t n, struct r
 	struct reap_err *e)
 {
 	const json_t *ids, *text, *prompt, *completion;
+	char why[sizeof(((json_error_t *)NULL)->text) + 16];
 	json_error_t je;
 
 	json_decref(c->doc);
-	c->doc = parse_line(line, n, &je);
+	c->doc = parse_line(line, n, &c->rounded, &je);
 	if (c->doc == NULL && reap_json_starved())
 		return no_memory(c, e);
-	if (c->doc == NULL)
-		return bad_row(c, e, je.text);
+	if (c->doc == NULL) {
+		snprintf(why, sizeof(why), "no JSON: %s", je.text);
+		return bad_row(c, e, why);
+	}
 	if (!json_is_object(c->doc))
 		return bad_row(c, e, "not an object");
 	ids = json_object_get(c->doc, "input_ids");
 	if (ids != NULL && !json_is_null(ids))
-		return row_of_ids(c, ids, json_object_get(c->doc, "keep_mask"), row, e);
+		return row_of_ids(c, ids, row, e);
 	text = json_object_get(c->doc, c->rows->column);
 	if (c->rows->column_given || reap_is_harmony(text))
 		return row_of_string(text, row);
@@ -360,9 +398,33 @@ static int next_bytes(struct reap_cursor *c, char **row, size_t *n, uint64_t *at
 /* No row had text: what did they have? */
 static int no_text(const struct reap_cursor *c, struct reap_err *e)
 {
+	const char *column = *c->columns && !c->rows->column_given ? " (--text-column)" : "";
+
+	if (*c->way_out)
+		return reap_fail(e, REAP_EFAIL,
+			"%s: none of its %" PRIu64 " rows has text in \"%s\", but lists: jq -c "
+			"'%s' FILE | reap-tokenize ... -",
+			c->rows->name, c->rows_seen, c->rows->column, c->way_out);
 	return reap_fail(e, REAP_EFAIL, "%s: none of its %" PRIu64 " rows has text in \"%s\"%s%s%s",
 		c->rows->name, c->rows_seen, c->rows->column, *c->columns ? ": they have " : "",
-		c->columns, *c->columns && !c->rows->column_given ? " (--text-column)" : "");
+		c->columns, column);
+}
+
+/* Rows within a member of an object, and pairs of which one is preferred. */
+static void keep_way_out(struct reap_cursor *c)
+{
+	const char *key;
+	json_t *value;
+
+	if (json_is_array(json_object_get(c->doc, "chosen"))) {
+		snprintf(c->way_out, sizeof(c->way_out), "{messages: .chosen}");
+		return;
+	}
+	json_object_foreach (c->doc, key, value)
+		if (json_is_object(json_array_get(value, 0)) && !*c->way_out &&
+			strspn(key, "abcdefghijklmnopqrstuvwxyz_") == strlen(key) &&
+			strlen(key) < sizeof(c->way_out) - sizeof(".[]"))
+			snprintf(c->way_out, sizeof(c->way_out), ".%s[]", key);
 }
 
 /* The columns of the first row without text, on one line. */
@@ -374,6 +436,7 @@ static void keep_columns(struct reap_cursor *c)
 
 	if (*c->columns != '\0')
 		return;
+	keep_way_out(c);
 	json_object_foreach (c->doc, key, value) {
 		(void)value;
 		if (at + 1 < sizeof(c->columns))

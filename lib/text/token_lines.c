@@ -186,7 +186,9 @@ int reap_print_token_lines(struct reap_reader *r, const struct reap_bpe *bpe,
 		return reap_fail(e, REAP_EUSAGE, "%s: kind %s has no tokens", reap_reader_name(r),
 			reap_kind_name(h->kind));
 	while (rc == REAP_OK && !ferror(f) && (rc = reap_read(r, &rec, e)) > 0) {
-		rc = REAP_OK;
+		rc = h->kind == REAP_KIND_TOKENS && reap_rec_is(&rec, "pack")
+			? reap_check_tokenizer(&rec, bpe, e)
+			: REAP_OK;
 		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && rc == REAP_OK; i++)
 			if (kinds[i].kind == h->kind && reap_rec_is(&rec, kinds[i].type) &&
 				(type == NULL || strcmp(type, kinds[i].type) == 0))

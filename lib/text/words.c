@@ -82,3 +82,17 @@ bool reap_row_at(const struct reap_parts *p, uint32_t position, uint32_t *row)
 	*row = p->row[i - 1];
 	return true;
 }
+
+int reap_check_tokenizer(const struct reap_rec *pack, const struct reap_bpe *bpe,
+	struct reap_err *e)
+{
+	struct reap_pack_info info = {0};
+	int rc = reap_get_pack(pack, &info, e);
+
+	if (rc == REAP_OK && info.tokenizer[0] != '\0' &&
+		strcmp(info.tokenizer, reap_bpe_digest(bpe)) != 0)
+		rc = reap_rec_fail(pack, "tokenizer", e,
+			"%.16s..., but the one to decode by is %.16s...", info.tokenizer,
+			reap_bpe_digest(bpe));
+	return rc;
+}

@@ -39,6 +39,11 @@ REAP_MUST_CHECK int reap_find_block(struct reap_block_finder *f, uint64_t index,
 	struct reap_err *e);
 void reap_block_finder_free(struct reap_block_finder *f);
 
+/* Is a `pack` record of a token stream of this tokenizer, or does it not say?  Else an error:
+ * its ids stand for other words. */
+REAP_MUST_CHECK int reap_check_tokenizer(const struct reap_rec *pack, const struct reap_bpe *bpe,
+	struct reap_err *e);
+
 /* The row that a position of a block belongs to; false where that is not known. */
 bool reap_row_at(const struct reap_parts *p, uint32_t position, uint32_t *row);
 
