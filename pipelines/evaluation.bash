@@ -51,8 +51,11 @@ is_evaluated() {
 
 # Before any work.
 check_evaluation() {
-	local said judged at=paths.gates_json
+	local said judged pack at=paths.gates_json
 	packs E "${E[calib_packs.dataset_repo]}" calib_packs.pack_files
+	for pack in "${PACK_WORDS[@]%%=*}"; do
+		[ "$pack" != "${E[calib_packs.derived_union_name]:-}" ] || problem E.calib_packs.derived_union_name "a pack is called $pack already"
+	done
 	check_packs E calib_packs.pack_files "${E[calib_packs.dataset_repo]}"
 	gates
 	# It reads the gates before the evals, of which there is none here.
@@ -82,7 +85,7 @@ eval_tokens() {
 	held_out E calib_packs.holdout.packs
 	opt --split "${E[calib_packs.holdout.split]:-}"
 	opt --union "${E[calib_packs.derived_union_name]:-}"
-	LIST=E.calib_packs.pack_files stage "$1/eval.tokens" from "tokenizer:$2" "${PACK_FILES[@]}" run \
+	LIST=E.calib_packs.pack_files stage "$1/eval.tokens" from "tokenizer:$2" "${PACK_FILES[@]/#/rows:}" run \
 		reap-tokenize -m "$2" "${O[@]}" -- "${PACK_WORDS[@]}"
 }
 

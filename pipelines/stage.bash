@@ -8,7 +8,7 @@
 # The first FILE is what COMMAND prints; the others, files or folders, it writes itself,
 # where its words name them.  INPUT are the files and models that it reads.  All are
 # absolute, and those of other stages are named as these named them; see `identity` for
-# tokenizer: and recipe:.
+# tokenizer:, rows: and recipe:.
 #
 # A stage is known by what it computes: its key is the digest of the command, with what
 # each file holds in place of its path, and of the program's version.  So what has been

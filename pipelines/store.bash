@@ -16,7 +16,8 @@ declare -A VERSION_OF=()  # =PROGRAM
 
 # identity PATH: what it holds, in REPLY.  PATH is a file, a model, a folder of other files
 # (folders within it are passed over, as by reap-tokenize), tokenizer:FOLDER (only its
-# tokenizer) or recipe:FILE (with all that it extends).  A model has two digests, joined by a
+# tokenizer), rows:PATH (no model, whatever lies there) or recipe:FILE (with all that it
+# extends).  A model has two digests, joined by a
 # dash as those of tokens are: that of reap-show, and one of the other files that a rewrite copies.
 identity() {
 	local path=/${1#*/} f files=() look='' model=''
@@ -33,7 +34,7 @@ identity() {
 		;;
 	*)
 		if [ -d "$path" ]; then
-			if [ -e "$path/config.json" ]; then
+			if [[ $1 != rows:* ]] && [ -e "$path/config.json" ]; then
 				model=$(reap-show --id -- "$path") || return
 				model=${model%% *}-
 			fi

@@ -77,6 +77,7 @@ setup() {
 	# What lies in folders within it is nothing of it.
 	mkdir -p "$TMP/rows/more"
 	cp "$PACKS/calib_prompt.calib.jsonl" "$TMP/rows/more"
+	echo '{"builder_name": "x"}' >"$TMP/rows/config.json"
 	head -n 60 "$PACKS/calib_prompt.calib.jsonl" >"$TMP/rows/a.jsonl"
 	head -n 60 "$PACKS/tool_agentic.calib.jsonl" | gzip >"$TMP/rows/b.jsonl.gz"
 	pipelines/reap-run -n prune MODEL=openai/gpt-oss-x DATA="$TMP/rows" KEEP=24 OUT="$TMP/out" BIN="$REAP_BIN" >"$TMP/said"

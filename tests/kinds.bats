@@ -129,7 +129,7 @@ setup() {
 	head -n 4 "$TMP/want" | gzip >"$TMP/my.data/a-00.jsonl.gz"
 	sed -n 5,8p "$TMP/want" | jq -s . >"$TMP/my.data/b-01.json"
 	tail -n +9 "$TMP/want" >"$TMP/my.data/c-02.jsonl"
-	echo '{"x": 1}' | tee "$TMP/my.data/"{state,dataset_info}.json >"$TMP/my.data/more/d.jsonl"
+	echo '{"x": 1}' | tee "$TMP/my.data/"{config,state,dataset_info}.json >"$TMP/my.data/more/d.jsonl"
 	echo text | tee "$TMP/my.data/"{README.md,.hidden.jsonl} >/dev/null
 	for how in "" "--sample 7" "--holdout .5 --split calib"; do
 		# shellcheck disable=SC2086 # words

@@ -25,8 +25,8 @@ static bool strip(const char *name, size_t *n, const char *ending)
 static bool is_rows(const char *name)
 {
 	static const char *const lines[] = {".jsonl", ".ndjson", ".json"};
-	static const char *const others[] = {"dataset_info.json", "dataset_infos.json",
-		"dataset_dict.json", "state.json"};
+	static const char *const others[] = {"config.json", "dataset_info.json",
+		"dataset_infos.json", "dataset_dict.json", "state.json"};
 	size_t n = strlen(name);
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
