@@ -242,6 +242,14 @@ with_figures() {
 		"UNION 64,UNION 2048,calib 64,calib 2048,tool 64,tool 2048" ]
 }
 
+@test "the markdown has names of packs as they are, whatever they mean" {
+	eval_of --packs '<i>&"]: d,a|b,_x_y_,tool_agentic' --seq-lens 1024 --blocks 2 >"$TMP/base"
+	gate "$TMP/base" "$TMP/base" --markdown "$TMP/md"
+	grep '^| .*1024 ' "$TMP/md" | cut -d' ' -f 2-3 | sort -u | diff - <(LC_ALL=C printf '%s\n' '\<i\>\&"\]: d' '\_x_y\_ |' 'a\|b |' 'tool_agentic |' | sort)
+	run grep -E '<i>|a\|b' "$TMP/md"
+	[ "$status" -eq 1 ]
+}
+
 @test "without the gate's rows: judged on what there is, and said so" {
 	eval_of --packs UNION --seq-lens 64 --blocks 9 >"$TMP/u"
 	gate "$TMP/u" "$TMP/u" --markdown "$TMP/md"

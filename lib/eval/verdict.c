@@ -143,6 +143,28 @@ void reap_report_text(FILE *f, const struct reap_pair *p, const struct reap_gate
 
 /* ---- markdown ---- */
 
+/* A name or a note as markdown that means nothing but itself. */
+struct plain {
+	char s[2 * sizeof(((struct reap_verdict *)NULL)->note[0])];
+};
+
+static struct plain plain(const char *text)
+{
+	struct plain t;
+	size_t at = 0;
+
+	for (const char *c = text; *c != '\0' && at + 2 < sizeof(t.s); c++) {
+		const bool within =
+			c > text && isalnum((unsigned char)c[-1]) && isalnum((unsigned char)c[1]);
+
+		if (strchr("\\`*[]<>|&#~$", *c) != NULL || (*c == '_' && !within))
+			t.s[at++] = '\\';
+		t.s[at++] = *c;
+	}
+	t.s[at] = '\0';
+	return t;
+}
+
 #define HOW \
 	"Each unit is left out in turn (the jackknife); the interval is Student's t with a " \
 	"correction for skewness, wider where units are few or differ in size, where a few of them " \
@@ -232,7 +254,7 @@ static void print_original(FILE *f, const struct reap_pair *p, const struct reap
 		fprintf(f,
 			"| %s | %u | %.3f | %.3f | %+.3f | %.3f | %.3f | %+.3f | %.4f | %.4f | "
 			"%+.4f | %.4f |\n",
-			r->left.pack, r->left.seq_len, r->left.ppl, r->right.ppl, r->d_ppl,
+			plain(r->left.pack).s, r->left.seq_len, r->left.ppl, r->right.ppl, r->d_ppl,
 			100 * r->left.cc_rate, 100 * r->right.cc_rate, 100 * r->d_cc,
 			r->left.mean_prob, r->right.mean_prob, r->d_mean_p, r->js2d);
 	}
@@ -254,7 +276,7 @@ static void print_verdict(FILE *f, const struct reap_pair *p, const struct reap_
 	fprintf(f, "\n## Verdict: %s\n\n", reap_outcome_name(v->code));
 	print_look(f, p, "At ", ".\n\n");
 	for (uint32_t i = 0; i < v->notes; i++)
-		fprintf(f, "- Note: %s\n", v->note[i]);
+		fprintf(f, "- Note: %s\n", plain(v->note[i]).s);
 	fprintf(f,
 		"%s| pack | seq | figure | value | %.4g%% interval | limit | verdict |\n"
 		"|---|---:|---|---:|---:|---:|---|\n",
@@ -265,7 +287,7 @@ static void print_verdict(FILE *f, const struct reap_pair *p, const struct reap_
 		for (int c = 0; c < REAP_CHECKS; c++) {
 			const struct reap_check *k = &v->judged[i].check[c];
 
-			fprintf(f, "| %s | %s | %s | %+.5f | %s | %g | %s%s", r->left.pack,
+			fprintf(f, "| %s | %s | %s | %+.5f | %s | %g | %s%s", plain(r->left.pack).s,
 				length(r->left.seq_len).s, reap_check_name(c), k->value,
 				interval(k->has_interval, k->lo, k->hi, 1, 5).s, k->limit,
 				reap_outcome_name(k->code), k->code == REAP_UNDECIDED ? ": " : "");
@@ -297,8 +319,8 @@ static void print_paired(FILE *f, const struct reap_pair *p,
 		fprintf(f,
 			"| %s | %s | %" PRIu64 " | %" PRIu64 " | %+.5f | %s | %s | %s | %.4f | "
 			"%.4f | %.4f |\n",
-			r->left.pack, length(r->left.seq_len).s, r->units, r->tokens, r->d_nll,
-			ci(&r->d_nll_ci, 1, 5).s, ci(&r->d_ppl_ci, 1, 4).s,
+			plain(r->left.pack).s, length(r->left.seq_len).s, r->units, r->tokens,
+			r->d_nll, ci(&r->d_nll_ci, 1, 5).s, ci(&r->d_ppl_ci, 1, 4).s,
 			ci(&r->d_mean_p_ci, 1, 4).s, r->left.top1_rate, r->right.top1_rate,
 			r->agree);
 	}
@@ -318,9 +340,10 @@ static void print_conflict(FILE *f, const struct reap_pair *p,
 		const struct reap_pair_row *r = rows[i];
 
 		fprintf(f, "| %s | %s | %.5f | %.5f | %.3f | %.3f | %.3f | %+.3f | %s |\n",
-			r->left.pack, length(r->left.seq_len).s, r->left.p_thr, r->left.h_thr,
-			100 * r->left.cc_rate, 100 * r->right.cc_rate, 100 * r->cc_at_base,
-			100 * r->d_cc_at_base, ci(&r->d_cc_at_base_ci, 100, 3).s);
+			plain(r->left.pack).s, length(r->left.seq_len).s, r->left.p_thr,
+			r->left.h_thr, 100 * r->left.cc_rate, 100 * r->right.cc_rate,
+			100 * r->cc_at_base, 100 * r->d_cc_at_base,
+			ci(&r->d_cc_at_base_ci, 100, 3).s);
 	}
 }
 
@@ -331,9 +354,9 @@ static void print_floor(FILE *f, const struct reap_pair *p, const struct reap_pa
 		"| pack | seq | JS2D | floor_L | floor_R |\n|---|---:|---:|---:|---:|\n");
 	for (size_t i = 0; i < p->count; i++)
 		if (rows[i]->paired && !isnan(rows[i]->floor_left))
-			fprintf(f, "| %s | %s | %.4f | %.4f | %.4f |\n", rows[i]->left.pack,
-				length(rows[i]->left.seq_len).s, rows[i]->js2d, rows[i]->floor_left,
-				rows[i]->floor_right);
+			fprintf(f, "| %s | %s | %.4f | %.4f | %.4f |\n",
+				plain(rows[i]->left.pack).s, length(rows[i]->left.seq_len).s,
+				rows[i]->js2d, rows[i]->floor_left, rows[i]->floor_right);
 }
 
 static void print_group(FILE *f, const struct reap_pair_row *r, const char *name,
@@ -341,8 +364,8 @@ static void print_group(FILE *f, const struct reap_pair_row *r, const char *name
 {
 	if (g->tokens > 0)
 		fprintf(f, "| %s | %s | %s | %" PRIu64 " | %.4f | %.4f | %+.5f | %s |\n",
-			r->left.pack, length(r->left.seq_len).s, name, g->tokens, g->nll_left,
-			g->nll_right, g->d_nll, ci(&g->d_nll_ci, 1, 5).s);
+			plain(r->left.pack).s, length(r->left.seq_len).s, name, g->tokens,
+			g->nll_left, g->nll_right, g->d_nll, ci(&g->d_nll_ci, 1, 5).s);
 }
 
 static void print_groups(FILE *f, const struct reap_pair *p, const struct reap_verdict *v,
@@ -397,8 +420,8 @@ static void print_worst(FILE *f, const struct reap_pair *p, const struct reap_ve
 		"\n## Worst Pack and Tokens\n\n- Worst pack: %s at %s, ΔNLL %+.5f (%s)\n\n"
 		"| pack | seq | block | position | channel | token id | nll_L | nll_R | Δ |%s\n"
 		"|---|---:|---:|---:|---|---:|---:|---:|---:|%s\n",
-		w->left.pack, length(w->left.seq_len).s, w->d_nll, ci(&w->d_nll_ci, 1, 5).s,
-		p->words ? " text |" : "", p->words ? "---|" : "");
+		plain(w->left.pack).s, length(w->left.seq_len).s, w->d_nll,
+		ci(&w->d_nll_ci, 1, 5).s, p->words ? " text |" : "", p->words ? "---|" : "");
 	for (size_t i = 0; i < p->count; i++) {
 		const struct reap_pair_row *r = rows[i];
 
@@ -406,9 +429,9 @@ static void print_worst(FILE *f, const struct reap_pair *p, const struct reap_ve
 			const struct reap_pair_token *t = &r->worst[k];
 
 			fprintf(f, "| %s | %s | %" PRIu64 " | %u | %s | %u | %.3f | %.3f | %+.3f |",
-				r->left.pack, length(r->left.seq_len).s, t->block, t->position,
-				reap_channel_name((enum reap_channel)t->channel), t->id,
-				(double)t->nll_left, (double)t->nll_right,
+				plain(r->left.pack).s, length(r->left.seq_len).s, t->block,
+				t->position, reap_channel_name((enum reap_channel)t->channel),
+				t->id, (double)t->nll_left, (double)t->nll_right,
 				(double)t->nll_right - (double)t->nll_left);
 			if (p->words) {
 				putc(' ', f);
@@ -439,8 +462,8 @@ static void print_data(FILE *f, const struct reap_pair *p, const struct reap_pai
 		fprintf(f,
 			"| %s | %s | %s | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64
 			" | %" PRIu64 ", %" PRIu64 " | %.16s |\n",
-			l->pack, length(l->seq_len).s, l->split, l->rows_seen, l->blocks, l->tokens,
-			l->kept_tokens, l->dropped_tokens, rows[i]->right.dropped_tokens,
+			plain(l->pack).s, length(l->seq_len).s, l->split, l->rows_seen, l->blocks,
+			l->tokens, l->kept_tokens, l->dropped_tokens, rows[i]->right.dropped_tokens,
 			l->rows_sha256);
 	}
 }
