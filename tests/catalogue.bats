@@ -273,6 +273,10 @@ refused() {
 			[ "$output" = "reap: $TMP/no-eval.yaml:${wrong#*|} is none of the packs that are evaluated" ] || { echo "$output"; return 1; }
 		done
 	done
+	printf '%s\n' 'extends: eval-tiny_keep24.yaml' 'calib_packs: {pack_files: [ALL=reasoning_style.eval.jsonl], derived_union_name: ALL}' >"$TMP/no-eval.yaml"
+	run pipelines/reap-run "$TMP/no-eval.yaml" OUT="$TMP/o"
+	[ "$status" -eq 1 ]
+	[ "${lines[0]}" = "reap: $TMP/no-eval.yaml:2: calib_packs.derived_union_name: a pack is called ALL already" ]
 	printf '%s\n' 'extends: tiny-keep24.yaml' 'profiling_data: {sampling: {num_rows: 1}}' >"$TMP/no.yaml"
 	run pipelines/reap-run -q "$TMP/no.yaml" OUT="$TMP/o"
 	[ "$status" -eq 1 ]
@@ -334,6 +338,8 @@ refused() {
 	run make -s -C pipelines tiny-kep24
 	[ "$status" -eq 2 ]
 	[ "${lines[0]}" = 'reap-recipe: no target tiny-kep24; did you mean tiny-keep24? (`list` shows all)' ]
+	# Two letters exchanged are the least fault.
+	fails 1 "did you mean 20b-keep24?" pipelines/reap-run 20b-keep42
 	run make -s -C pipelines "a\$(touch $TMP/x)b\`touch $TMP/x\`\"'"
 	[ "$status" -eq 2 ]
 	[[ "${lines[0]}" == 'reap-recipe: no target a'* ]]

@@ -7,8 +7,8 @@
 
 #include <stddef.h>
 
-/* How many edits (insert, delete, replace) turn a into b; REAP_FAR when a or b is too long for a
- * key or a target. */
+/* How many edits (insert, delete, replace, exchange two neighbours) turn a into b; REAP_FAR when a
+ * or b is too long for a key or a target. */
 enum { REAP_FAR = 64 };
 unsigned reap_edits(const char *a, const char *b, size_t b_len);
 
