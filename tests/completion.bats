@@ -39,6 +39,26 @@ load helpers
 	done
 }
 
+@test "bash: a short option, a value behind =, targets and variables of reap-run" {
+	completes() {
+		run bash -c 'source cmd/completion/reap.bash
+			COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+			PATH=pipelines:$PATH
+			_reap "$1" && echo "${COMPREPLY[@]}"' bash "${@:2}"
+		[ "$output" = "$1" ] || { echo "$output"; return 1; }
+	}
+	completes "reap reap_l2" reap-rank --method = rea
+	completes block reap-show -t blo
+	completes "meta metrics" reap-show --type = me
+	completes tiny-keep24 reap-run tiny-keep24
+	completes "prune prune-cache" reap-run prun
+	completes "STOP=" reap-run tiny-keep24 ST
+	completes decided reap-run tiny-keep24 STOP =
+	completes "local parallel slurm" reap-run STOP = decided LAUNCHER = ""
+	completes cmd/completion reap-run prune DATA = cmd/comp
+	completes --dry-run reap-run --d
+}
+
 @test "all three know every tool" {
 	for script in cmd/completion/*; do
 		for tool in "$REAP_BIN"/reap-*; do
