@@ -96,6 +96,7 @@ short() {
 }
 
 @test "a model that is exchanged while it is used: refused, and the next run is right" {
+	export PLAIN=$ROOT/tests/fixtures/model-plain # an installed reap-run has a ROOT of its own
 	mkdir -p "$TMP/models/mine" "$TMP/bin"
 	printf '%s\n' 'extends: fast.yaml' 'target: short' 'model: {base_model_id: mine/m}' 'evaluation: {with: ""}' >"$R/short.yaml"
 	mkdir "$TMP/bare"
@@ -113,7 +114,7 @@ short() {
 			"\$REAP_BIN/$at" "\$@" || exit
 			if [[ "\$1" != --[vcd]* ]]; then
 				rm -rf "\$TMP/models/mine/m"
-				cp -r "\$ROOT/tests/fixtures/model-plain" "\$TMP/models/mine/m"
+				cp -r "\$PLAIN" "\$TMP/models/mine/m"
 			fi
 		END
 		chmod +x "$TMP/bin/$at"
