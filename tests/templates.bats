@@ -41,6 +41,11 @@ TWO_TURNS='{messages: [{role: "user", content: "q"}, {role: "assistant", thinkin
 	# Many rows, one process; a sample reads them again.
 	for i in $(seq 30); do jq -cn --arg i "$i" '{prompt: $i, completion: ("yes " + $i)}'; done >"$TMP/r"
 	tok -t "$TMP/tokenizer.json" --rows --sample 9 "$TMP/r" 2>/dev/null | reap-show -t block | jq -c .ids | sort -u | wc -l | grep -qx 9
+	# Calls as JSON text are calls here, too.
+	[ "$(turns '{conversations: [{from: "human", value: "q"}, {from: "function_call", value: "{\"name\": \"f\", \"arguments\": {}}"}]}')" = 'tool_call:f {}' ]
+	[ "$(turns '{messages: [{role: "user", content: "q"}, {role: "assistant", content: "", tool_calls: "[{\"name\": \"f\", \"arguments\": {\"a\": 1}}]"}]}')" = 'tool_call:f {"a": 1}' ]
+	jq -cn '{prompt: "q", completion: "<|channel|>final<|message|>a"}' >"$TMP/raw"
+	fails 1 "raw: line 1: a completion in Harmony, which this model does not speak" tok -t "$TMP/tokenizer.json" --rows "$TMP/raw"
 	# What a template refuses is a fault of the row.
 	jq -cn '{messages: [{role: "user", content: [{type: "image"}]}]}' >"$TMP/image"
 	fails 1 "image: line 1: chat template: 'text' is missing" tok -t "$TMP/tokenizer.json" --rows "$TMP/image"
