@@ -195,7 +195,7 @@ rendered() {
 	unread "/chat_template.jinja: 'utf-8' codec can't decode"
 	rm "$TMP/chat_template.jinja"
 	mkfifo "$TMP/chat_template.jinja"
-	unread "/chat_template.jinja: not a regular file"
+	fails 1 "$TMP/chat_template.jinja: not a regular file" tok -t "$TMP/tokenizer.json" --rows "$TMP/r"
 	rm "$TMP/chat_template.jinja"
 	echo '{' >"$TMP/tokenizer_config.json"
 	unread "/tokenizer_config.json: Expecting property name"
