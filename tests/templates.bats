@@ -139,7 +139,7 @@ TWO_TURNS='{messages: [{role: "user", content: "q"}, {role: "assistant", thinkin
 	[[ "$(rendered --chat-date 2025-02-03)" == *"Today: 03 Feb 2025"* ]]
 	template <<<"{{ strftime_now('%Y') }}"
 	fails 1 "r: line 1: chat template: it asks for the date: give --chat-date" tok -t "$TMP/tokenizer.json" --rows "$TMP/r"
-	fails 1 "r: line 1: chat template: day is out of range for month" tok -t "$TMP/tokenizer.json" --chat-date 2025-02-30 --rows "$TMP/r"
+	fails 2 "--chat-date: '2025-02-30' is neither a day" tok -t "$TMP/tokenizer.json" --chat-date 2025-02-30 --rows "$TMP/r"
 }
 
 @test "what a message holds besides its text reaches the template; tools get the form of OpenAI" {
