@@ -31,7 +31,7 @@ headers_compile_alone() {
 
 # Data flows down this list; a room may include only itself and those before it.
 rooms_in_order() {
-	rooms="base stream recipe text model engine score eval report"
+	rooms="base stream recipe text model cuda engine score eval report"
 	status=0
 	for room in $rooms; do
 		allowed="${allowed:-}${allowed:+|}$room"

@@ -8,7 +8,7 @@
 
 /* A run of tokens: what is at hand in g->q, g->k and g->v. */
 struct attention {
-	struct reap_engine *g;
+	struct reap_cpu *g;
 	size_t first_token, tokens;
 	const struct reap_piece *piece;
 	size_t window;
@@ -19,7 +19,7 @@ struct attention {
 static void norm_task(void *arg, size_t task, int thread)
 {
 	const struct attention *a = arg;
-	struct reap_engine *g = a->g;
+	struct reap_cpu *g = a->g;
 	float *row = (float *)(void *)reap_thread_scratch(g, thread);
 	size_t end = (task + 1) * REAP_ROW_TASK;
 	size_t bytes = reap_operand_bytes(a->in.type, a->in.k);
@@ -28,20 +28,19 @@ static void norm_task(void *arg, size_t task, int thread)
 		reap_norm_row(g, row, g->x + (a->first_token + i) * g->hidden, g->w.input_norm,
 			g->hidden);
 		if (reap_operand_put(&a->in, g->attn_in + i * bytes, 0, row, g->hidden, g->kern))
-			reap_mark(g->c.uneven + a->first_token + i);
+			reap_mark(g->uneven + a->first_token + i);
 	}
 }
 
 /* RMSNorm of queries or keys: of each head, or of all of them as one. */
-static void norm_heads(const struct reap_engine *g, float *x, size_t n, const float *w,
-	size_t width)
+static void norm_heads(const struct reap_cpu *g, float *x, size_t n, const float *w, size_t width)
 {
 	for (size_t i = 0; width > 0 && i < n; i += width)
 		reap_norm_row(g, x + i, x + i, w, width);
 }
 
 /* Rotate the first numbers of each of n heads, and multiply all numbers by `scale`. */
-static void rotate_heads(const struct reap_engine *g, float *x, size_t n, size_t pos, float scale)
+static void rotate_heads(const struct reap_cpu *g, float *x, size_t n, size_t pos, float scale)
 {
 	const size_t dim = g->cfg->head_dim, half = g->rope.half, rest = dim - 2 * half;
 
@@ -57,7 +56,7 @@ static void rotate_heads(const struct reap_engine *g, float *x, size_t n, size_t
 static void rope_task(void *arg, size_t piece, int thread)
 {
 	const struct attention *a = arg;
-	struct reap_engine *g = a->g;
+	struct reap_cpu *g = a->g;
 	const struct reap_piece *p = &a->piece[piece];
 	size_t dim = g->cfg->head_dim;
 	float scale = (float)(1 / sqrt((double)dim));
@@ -73,17 +72,17 @@ static void rope_task(void *arg, size_t piece, int thread)
 		rotate_heads(g, k, g->cfg->kv_heads, pos, 1);
 		if (g->attend->store(g->keys + token * g->cache_row, k, g->cfg->kv_heads, dim,
 			    g->kern))
-			reap_mark(g->c.uneven + token);
+			reap_mark(g->uneven + token);
 		if (g->attend->store(g->values + token * g->cache_row, g->v + i * g->kv_dim,
 			    g->cfg->kv_heads, dim, g->kern))
-			reap_mark(g->c.uneven + token);
+			reap_mark(g->uneven + token);
 	}
 }
 
 static void attend_task(void *arg, size_t task, int thread)
 {
 	const struct attention *a = arg;
-	const struct reap_engine *g = a->g;
+	const struct reap_cpu *g = a->g;
 	const struct reap_config *c = g->cfg;
 	const struct reap_piece *p = &a->piece[task / c->kv_heads];
 	size_t head = task % c->kv_heads, group = c->heads / c->kv_heads;
@@ -101,7 +100,7 @@ static void attend_task(void *arg, size_t task, int thread)
 			head * group * c->head_dim,
 		.q_stride = g->q_dim,
 		.sinks = g->w.sinks + head * group,
-		.uneven = g->c.uneven + p->token + p->pos,
+		.uneven = g->uneven + p->token + p->pos,
 		.precise = a->out.precise,
 	};
 
@@ -112,7 +111,7 @@ static void attend_task(void *arg, size_t task, int thread)
 static void output_task(void *arg, size_t task, int thread)
 {
 	const struct attention *a = arg;
-	struct reap_engine *g = a->g;
+	struct reap_cpu *g = a->g;
 	size_t end = (task + 1) * REAP_ROW_TASK;
 	size_t bytes = reap_operand_bytes(a->out.type, a->out.k);
 
@@ -120,13 +119,13 @@ static void output_task(void *arg, size_t task, int thread)
 	for (size_t i = task * REAP_ROW_TASK; i < end && i < a->tokens; i++)
 		if (reap_operand_put(&a->out, g->attn_out + i * bytes, 0, g->q + i * g->q_dim,
 			    g->q_dim, g->kern))
-			reap_mark(g->c.uneven + a->first_token + i);
+			reap_mark(g->uneven + a->first_token + i);
 }
 
 /* Where the projections' tiles go: dst[row] = c + bias, or += for the residual;
  * rows count from the run's first. */
 struct sink {
-	const struct reap_engine *g;
+	const struct reap_cpu *g;
 	float *dst;
 	size_t ld;
 	const float *bias;
@@ -158,7 +157,7 @@ static void add_tile(void *arg, const struct reap_tile *t)
 /* Panels over the run's rows; its first token belongs to `block`.  The run is
  * whole blocks or a part of one, and the panels are cut so that they depend on the
  * block alone where that matters. */
-static size_t run_panels(struct reap_engine *g, const struct attention *a, size_t block)
+static size_t run_panels(struct reap_cpu *g, const struct attention *a, size_t block)
 {
 	size_t panels = 0, from = 0;
 
@@ -178,7 +177,7 @@ static size_t run_panels(struct reap_engine *g, const struct attention *a, size_
 
 /* Attention is causal, so a run needs only its own keys and values and those before it: one pass
  * over the tokens is enough. */
-static void attend_run(struct reap_engine *g, struct attention *a, size_t block, size_t pieces)
+static void attend_run(struct reap_cpu *g, struct attention *a, size_t block, size_t pieces)
 {
 	struct sink to_q = {g, g->q, g->q_dim, g->w.q_bias};
 	struct sink to_k = {g, g->k, g->kv_dim, g->w.k_bias};
@@ -211,7 +210,7 @@ static void attend_run(struct reap_engine *g, struct attention *a, size_t block,
 	reap_gemm_run(&g->attn_gemm, &o, 1);
 }
 
-static size_t add_pieces(struct reap_engine *g, size_t n, size_t token, uint32_t pos, uint32_t end)
+static size_t add_pieces(struct reap_cpu *g, size_t n, size_t token, uint32_t pos, uint32_t end)
 {
 	for (; pos < end; pos += REAP_TILE)
 		g->piece[n++] = (struct reap_piece){token, pos,
@@ -219,9 +218,9 @@ static size_t add_pieces(struct reap_engine *g, size_t n, size_t token, uint32_t
 	return n;
 }
 
-void reap_engine_attention(struct reap_engine *g, uint32_t layer)
+void reap_cpu_attention(struct reap_cpu *g, uint32_t layer)
 {
-	const struct reap_layer *l = &g->m->layer[layer];
+	const struct reap_layer *l = &g->c.m->layer[layer];
 	const struct reap_config *c = g->cfg;
 	const struct reap_gemm *gemm = g->attn_gemm.gemm;
 	struct attention a = {.g = g,

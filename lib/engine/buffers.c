@@ -10,10 +10,10 @@
  * do. */
 enum { LEAST_ROWS = 4096, MOST_ROWS = 32768, ROWS_OF_THREAD = 512 };
 
-size_t reap_group_rows(const struct reap_engine *g, size_t tokens)
+size_t reap_group_rows(const struct reap_cpu *g, size_t tokens)
 {
 	size_t pairs = tokens * g->cfg->top_k, rows = pairs / 8;
-	size_t threads = (size_t)g->o.threads * ROWS_OF_THREAD;
+	size_t threads = (size_t)g->c.o.threads * ROWS_OF_THREAD;
 
 	rows = rows > threads ? rows : threads;
 	if (rows > MOST_ROWS)
@@ -23,7 +23,7 @@ size_t reap_group_rows(const struct reap_engine *g, size_t tokens)
 	return rows < pairs ? rows : pairs;
 }
 
-uint64_t reap_act_bytes(const struct reap_engine *g, uint64_t cap)
+uint64_t reap_act_bytes(const struct reap_cpu *g, uint64_t cap)
 {
 	const uint64_t rows = cap < REAP_COMMON_ROWS ? cap : REAP_COMMON_ROWS;
 	const uint64_t common = rows * reap_operand_bytes(g->gemm.gemm->operand, g->common);
@@ -32,7 +32,7 @@ uint64_t reap_act_bytes(const struct reap_engine *g, uint64_t cap)
 	return common > experts ? common : experts;
 }
 
-static size_t scratch_bytes(const struct reap_engine *g)
+static size_t scratch_bytes(const struct reap_cpu *g)
 {
 	size_t rows = (REAP_ROW_TASK * (g->hidden + g->experts16) + g->experts16) * sizeof(float);
 	size_t inter = (g->common > g->inter ? g->common : g->inter) * sizeof(float);
@@ -43,7 +43,7 @@ static size_t scratch_bytes(const struct reap_engine *g)
 	return (n + 63) / 64 * 64;
 }
 
-static size_t head_columns(const struct reap_engine *g)
+static size_t head_columns(const struct reap_cpu *g)
 {
 	size_t slab = g->head_gemm->gemm->slab, n = 4096 / slab * slab;
 
@@ -60,16 +60,16 @@ struct buffer {
 enum { MOST_BUFFERS = 64 };
 
 #define BUFFER(member, rows, bytes) \
-	(b[n++] = (struct buffer){offsetof(struct reap_engine, member), rows, bytes, 0})
+	(b[n++] = (struct buffer){offsetof(struct reap_cpu, member), rows, bytes, 0})
 #define ARRAY(member, rows) BUFFER(member, rows, sizeof(*g->member))
 #define FLOATS(member, rows, columns) \
-	(b[n++] = (struct buffer){offsetof(struct reap_engine, member), rows, \
+	(b[n++] = (struct buffer){offsetof(struct reap_cpu, member), rows, \
 		 (uint64_t)(columns) * sizeof(float), REAP_FLOAT_SLACK * sizeof(float)})
 #define PACKED(member, context, rows, columns) \
 	BUFFER(member, 1, reap_gemm_packed_bytes((context).gemm, rows, columns))
 
 /* All buffers for chunks of `cap` tokens. */
-static size_t list(const struct reap_engine *g, uint64_t cap, struct buffer *b)
+static size_t list(const struct reap_cpu *g, uint64_t cap, struct buffer *b)
 {
 	const struct reap_config *c = g->cfg;
 	const enum reap_operand attn = g->attn_gemm.gemm->operand;
@@ -100,7 +100,7 @@ static size_t list(const struct reap_engine *g, uint64_t cap, struct buffer *b)
 
 	FLOATS(x, cap, g->hidden);
 	/* For experts, and then for lm_head. */
-	BUFFER(xn, cap, g->o.outcomes && g->head_row > g->xn_row ? g->head_row : g->xn_row);
+	BUFFER(xn, cap, g->c.o.outcomes && g->head_row > g->xn_row ? g->head_row : g->xn_row);
 	BUFFER(attn_in, REAP_RUN, reap_operand_bytes(attn, g->hidden));
 	FLOATS(q, REAP_RUN, g->q_dim);
 	FLOATS(k, REAP_RUN, g->kv_dim);
@@ -109,7 +109,7 @@ static size_t list(const struct reap_engine *g, uint64_t cap, struct buffer *b)
 	BUFFER(values, cap, g->cache_row);
 	if (attn != REAP_OP_F32)
 		BUFFER(attn_out, REAP_RUN, reap_operand_bytes(attn, g->q_dim));
-	BUFFER(scratch, (uint64_t)g->o.threads, scratch_bytes(g));
+	BUFFER(scratch, (uint64_t)g->c.o.threads, scratch_bytes(g));
 	ARRAY(piece, REAP_RUN);
 	ARRAY(panel, cap > group ? cap : group);
 
@@ -125,21 +125,21 @@ static size_t list(const struct reap_engine *g, uint64_t cap, struct buffer *b)
 	ARRAY(c.kept, cap);
 	ARRAY(c.need, cap);
 	ARRAY(c.start, cap + 1);
-	ARRAY(c.uneven, cap);
-	BUFFER(outliers, cap, (g->layers + 1) * sizeof(*g->outliers));
-	if (g->o.routes) {
-		BUFFER(trace_expert, pairs, g->layers * sizeof(*g->trace_expert));
-		BUFFER(trace_gate, pairs, g->layers * sizeof(*g->trace_gate));
-		BUFFER(trace_norm, pairs, g->layers * sizeof(*g->trace_norm));
+	ARRAY(uneven, cap);
+	BUFFER(c.outliers, cap, (g->c.layers + 1) * sizeof(*g->c.outliers));
+	if (g->c.o.routes) {
+		BUFFER(c.trace_expert, pairs, g->c.layers * sizeof(*g->c.trace_expert));
+		BUFFER(c.trace_gate, pairs, g->c.layers * sizeof(*g->c.trace_gate));
+		BUFFER(c.trace_norm, pairs, g->c.layers * sizeof(*g->c.trace_norm));
 	}
-	if (g->o.outcomes) {
+	if (g->c.o.outcomes) {
 		PACKED(packed_head, *g->head_gemm, head_columns(g), g->hidden);
 		ARRAY(state, cap);
-		FLOATS(top, cap, g->o.entropy_topk);
-		ARRAY(logp, cap);
-		ARRAY(entropy, cap);
-		ARRAY(top1, cap);
-		ARRAY(best, cap);
+		FLOATS(top, cap, g->c.o.entropy_topk);
+		ARRAY(c.logp, cap);
+		ARRAY(c.entropy, cap);
+		ARRAY(c.top1, cap);
+		ARRAY(c.best, cap);
 	}
 	return n;
 }
@@ -149,15 +149,15 @@ static bool size_of(const struct buffer *b, uint64_t *bytes)
 	return reap_mul_u64(b->rows, b->bytes, bytes) && reap_add_u64(*bytes, b->slack, bytes);
 }
 
-uint64_t reap_buffers_bytes(const struct reap_engine *g, uint64_t cap)
+uint64_t reap_buffers_bytes(const struct reap_cpu *g, uint64_t cap)
 {
 	struct buffer b[MOST_BUFFERS];
 	const size_t n = list(g, cap, b);
 	/* The rotary tables, if the chunk is one block, and what the products take. */
 	uint64_t one,
 		sum = cap * 2 * g->rope.half * sizeof(float) +
-		reap_gemm_memory(g->gemm.gemm, g->o.threads, g->max_k) +
-		reap_gemm_memory(g->attn_gemm.gemm, g->o.threads, 0);
+		reap_gemm_memory(g->gemm.gemm, g->c.o.threads, g->max_k) +
+		reap_gemm_memory(g->attn_gemm.gemm, g->c.o.threads, 0);
 
 	for (size_t i = 0; i < n; i++)
 		if (!size_of(&b[i], &one) || !reap_add_u64(sum, one, &sum))
@@ -165,7 +165,7 @@ uint64_t reap_buffers_bytes(const struct reap_engine *g, uint64_t cap)
 	return sum;
 }
 
-int reap_buffers_choose(struct reap_engine *g, struct reap_err *e)
+int reap_buffers_choose(struct reap_cpu *g, struct reap_err *e)
 {
 	uint64_t least = 1, most = g->cfg->max_context, need = reap_buffers_bytes(g, least);
 
@@ -174,25 +174,25 @@ int reap_buffers_choose(struct reap_engine *g, struct reap_err *e)
 		most = (UINT32_MAX - 1) / g->cfg->top_k;
 	if (need == UINT64_MAX)
 		return reap_fail_memory(e, "a chunk");
-	if (need > g->o.memory)
+	if (need > g->c.o.memory)
 		return reap_fail(e, REAP_EUSAGE,
 			"memory: this model needs %llu MiB, %llu MiB are allowed",
 			(unsigned long long)((need >> 20) + 1),
-			(unsigned long long)(g->o.memory >> 20));
+			(unsigned long long)(g->c.o.memory >> 20));
 	while (least < most) {
 		uint64_t n = least + (most - least + 1) / 2;
 
-		if (reap_buffers_bytes(g, n) <= g->o.memory)
+		if (reap_buffers_bytes(g, n) <= g->c.o.memory)
 			least = n;
 		else
 			most = n - 1;
 	}
-	g->cap = (size_t)least;
+	g->c.cap = (size_t)least;
 	return REAP_OK;
 }
 
 /* The pointer of a buffer, whatever it points to. */
-static void *get(const struct reap_engine *g, const struct buffer *b)
+static void *get(const struct reap_cpu *g, const struct buffer *b)
 {
 	void *p;
 
@@ -200,15 +200,15 @@ static void *get(const struct reap_engine *g, const struct buffer *b)
 	return p;
 }
 
-static void set(struct reap_engine *g, const struct buffer *b, void *p)
+static void set(struct reap_cpu *g, const struct buffer *b, void *p)
 {
 	memcpy((char *)g + b->at, &p, sizeof(p));
 }
 
-int reap_buffers_open(struct reap_engine *g, struct reap_err *e)
+int reap_buffers_open(struct reap_cpu *g, struct reap_err *e)
 {
 	struct buffer b[MOST_BUFFERS];
-	const size_t n = list(g, g->cap, b);
+	const size_t n = list(g, g->c.cap, b);
 	uint64_t bytes;
 
 	g->scratch_bytes = scratch_bytes(g);
@@ -221,20 +221,20 @@ int reap_buffers_open(struct reap_engine *g, struct reap_err *e)
 
 			snprintf(what, sizeof(what),
 				"the engine's buffers (%llu MiB, less with a smaller --memory)",
-				(unsigned long long)(reap_buffers_bytes(g, g->cap) >> 20) + 1);
+				(unsigned long long)(reap_buffers_bytes(g, g->c.cap) >> 20) + 1);
 			return reap_fail_memory(e, what);
 		}
 		set(g, &b[i], p);
 	}
-	memset(g->c.uneven, 0, g->cap * sizeof(*g->c.uneven));
+	memset(g->uneven, 0, g->c.cap * sizeof(*g->uneven));
 	memset(g->w.no_bias, 0, 2 * g->common * sizeof(*g->w.no_bias));
 	return REAP_OK;
 }
 
-void reap_buffers_close(struct reap_engine *g)
+void reap_buffers_close(struct reap_cpu *g)
 {
 	struct buffer b[MOST_BUFFERS];
-	const size_t n = list(g, g->cap, b);
+	const size_t n = list(g, g->c.cap, b);
 
 	for (size_t i = 0; i < n; i++)
 		free(get(g, &b[i]));

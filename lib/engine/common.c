@@ -9,7 +9,7 @@
 
 /* A run of tokens, as many as the buffers hold. */
 struct common {
-	struct reap_engine *g;
+	struct reap_cpu *g;
 	size_t first, width;
 	size_t act_row; /* bytes of a row of g->act */
 };
@@ -17,7 +17,7 @@ struct common {
 static void activate_tile(void *arg, const struct reap_tile *t)
 {
 	const struct common *a = arg;
-	struct reap_engine *g = a->g;
+	struct reap_cpu *g = a->g;
 	const struct reap_rows act = {.type = g->gemm.gemm->operand,
 		.k = a->width,
 		.gated = true,
@@ -28,14 +28,14 @@ static void activate_tile(void *arg, const struct reap_tile *t)
 		reap_activate(g, row, t->c + r * t->ldc, g->w.no_bias, t->n);
 		if (reap_operand_put(&act, g->act + (t->row + r) * a->act_row, t->n0 / 2, row,
 			    t->n / 2, g->kern))
-			reap_mark(g->c.uneven + a->first + t->row + r);
+			reap_mark(g->uneven + a->first + t->row + r);
 	}
 }
 
 static void add_tile(void *arg, const struct reap_tile *t)
 {
 	const struct common *a = arg;
-	const struct reap_engine *g = a->g;
+	const struct reap_cpu *g = a->g;
 
 	for (size_t r = 0; r < t->rows; r++) {
 		float *x = g->x + (a->first + t->row + r) * g->hidden + t->n0;
@@ -46,7 +46,7 @@ static void add_tile(void *arg, const struct reap_tile *t)
 
 /* Make panels of the next tokens, from a->first on, as long as the buffers hold them; return how
  * many.  Panels are cut within blocks, where that matters, and always at the same places. */
-static size_t next_run(struct reap_engine *g, const struct common *a, size_t most,
+static size_t next_run(struct reap_cpu *g, const struct common *a, size_t most,
 	struct reap_product *p)
 {
 	const struct reap_gemm *gemm = g->gemm.gemm;
@@ -68,7 +68,7 @@ static size_t next_run(struct reap_engine *g, const struct common *a, size_t mos
 	return rows;
 }
 
-void reap_engine_common(struct reap_engine *g, const struct reap_layer *l)
+void reap_cpu_common(struct reap_cpu *g, const struct reap_layer *l)
 {
 	struct reap_weight gate_up, down;
 	struct reap_product p = {.panel = g->panel};
@@ -81,7 +81,7 @@ void reap_engine_common(struct reap_engine *g, const struct reap_layer *l)
 	down = reap_weight_of(g->cfg, l->of[REAP_ROLE_COMMON_DOWN], 0);
 	a.width = down.k;
 	a.act_row = reap_operand_bytes(g->gemm.gemm->operand, a.width);
-	most = reap_act_bytes(g, g->cap) / a.act_row;
+	most = reap_act_bytes(g, g->c.cap) / a.act_row;
 	p.arg = &a;
 	for (; a.first < g->c.tokens; a.first += n) {
 		n = next_run(g, &a, most, &p);

@@ -16,7 +16,7 @@
 /* ---- groups of experts ---- */
 
 struct group {
-	struct reap_engine *g;
+	struct reap_cpu *g;
 	const struct reap_layer *l;
 	size_t first_pair; /* row 0 is pair[first_pair] */
 	size_t rows, most;
@@ -28,7 +28,7 @@ struct group {
 };
 
 struct act_sink {
-	const struct reap_engine *g;
+	const struct reap_cpu *g;
 	const float *bias;    /* of the expert */
 	const uint32_t *pair; /* of each row */
 };
@@ -36,7 +36,7 @@ struct act_sink {
 static void gather_task(void *arg, size_t task, int thread)
 {
 	const struct group *q = arg;
-	struct reap_engine *g = q->g;
+	struct reap_cpu *g = q->g;
 	size_t end = (task + 1) * REAP_ROW_TASK;
 
 	(void)thread;
@@ -52,7 +52,7 @@ static void gather_task(void *arg, size_t task, int thread)
 static void activate_tile(void *arg, const struct reap_tile *t)
 {
 	const struct act_sink *s = arg;
-	const struct reap_engine *g = s->g;
+	const struct reap_cpu *g = s->g;
 	const struct reap_rows act = {.type = g->gemm.gemm->operand,
 		.k = g->inter,
 		.gated = true,
@@ -64,7 +64,7 @@ static void activate_tile(void *arg, const struct reap_tile *t)
 		reap_activate(g, row, t->c + r * t->ldc, s->bias + t->n0, t->n);
 		if (reap_operand_put(&act, g->act + (t->row + r) * g->act_row, t->n0 / 2, row,
 			    t->n / 2, g->kern))
-			reap_mark(g->c.uneven + s->pair[t->row + r] / g->cfg->top_k);
+			reap_mark(g->uneven + s->pair[t->row + r] / g->cfg->top_k);
 	}
 }
 
@@ -81,7 +81,7 @@ static void output_tile(void *arg, const struct reap_tile *t)
 static void combine_task(void *arg, size_t task, int thread)
 {
 	const struct group *q = arg;
-	struct reap_engine *g = q->g;
+	struct reap_cpu *g = q->g;
 	size_t end = (task + 1) * REAP_ROW_TASK, k = g->cfg->top_k;
 	const float factor = (float)g->cfg->gate_factor;
 
@@ -111,7 +111,7 @@ static void combine_task(void *arg, size_t task, int thread)
 
 static void run_group(struct group *q)
 {
-	struct reap_engine *g = q->g;
+	struct reap_cpu *g = q->g;
 
 	if (q->rows == 0)
 		return;
@@ -146,7 +146,7 @@ static void run_group(struct group *q)
 /* Add a panel of `rows` rows of expert e, which follow those that the group has. */
 static void add_panel(struct group *q, uint32_t e, size_t rows)
 {
-	struct reap_engine *g = q->g;
+	struct reap_cpu *g = q->g;
 
 	if (q->rows + rows > q->most)
 		run_group(q);
@@ -164,7 +164,7 @@ static void add_panel(struct group *q, uint32_t e, size_t rows)
  * asks for it. */
 static void add_expert(struct group *q, uint32_t e, size_t from, size_t to)
 {
-	const struct reap_engine *g = q->g;
+	const struct reap_cpu *g = q->g;
 	size_t block = 0, k = g->cfg->top_k;
 
 	while (from < to) {
@@ -183,50 +183,14 @@ static void add_expert(struct group *q, uint32_t e, size_t from, size_t to)
 	}
 }
 
-/* Copy the choices, gates and norms of the kept tokens to the trace. */
-static void keep_trace(struct reap_engine *g, uint32_t layer)
+int reap_cpu_experts(struct reap_cpu *g, uint32_t layer, struct reap_err *e)
 {
-	size_t k = g->cfg->top_k;
-
-	for (size_t i = 0; i < g->c.kept_count; i++) {
-		size_t to = (layer * g->cap + i) * k, from = g->c.kept[i] * k;
-
-		memcpy(g->trace_expert + to, g->expert + from, k * sizeof(*g->expert));
-		memcpy(g->trace_gate + to, g->gate + from, k * sizeof(*g->gate));
-		memcpy(g->trace_norm + to, g->norm + from, k * sizeof(*g->norm));
-	}
-}
-
-/* This is checked even if no routes are asked for: numbers that overflow can become finite again
- * behind the next norm. */
-static int check_finite(const struct reap_engine *g, uint32_t layer, struct reap_err *e)
-{
-	size_t b = 0, k = g->cfg->top_k;
-
-	for (size_t i = 0; i < g->c.kept_count; i++) {
-		size_t t = g->c.kept[i];
-
-		while (g->c.start[b + 1] <= t)
-			b++;
-		for (size_t j = t * k; j < (t + 1) * k; j++)
-			if (!isfinite(g->gate[j]) || !isfinite(g->norm[j]))
-				return reap_fail(e, REAP_EFAIL,
-					"%s: block %llu: layer %u: position %zu: the numbers are not "
-					"finite",
-					g->m->dir, (unsigned long long)g->c.block[b].index, layer,
-					t - g->c.start[b]);
-	}
-	return REAP_OK;
-}
-
-int reap_engine_experts(struct reap_engine *g, uint32_t layer, struct reap_err *e)
-{
-	size_t experts = g->cfg->experts, k = g->cfg->top_k;
-	const struct reap_layer *l = &g->m->layer[layer];
+	size_t experts = g->cfg->experts;
+	const struct reap_layer *l = &g->c.m->layer[layer];
 	/* In the last layer only the tokens that are needed go through the experts.  Where a
 	 * row's bits depend on the rows beside it, all tokens go, so that records do not depend
 	 * on which other records are asked for. */
-	const bool last = layer + 1 == g->layers && !g->gemm.gemm->by_block;
+	const bool last = layer + 1 == g->c.layers && !g->gemm.gemm->by_block;
 	struct group q = {.g = g, .l = l, .most = reap_group_rows(g, g->c.tokens)};
 	size_t *start = reap_calloc(experts + 2, sizeof(*start));
 	int rc = REAP_OK;
@@ -242,30 +206,18 @@ int reap_engine_experts(struct reap_engine *g, uint32_t layer, struct reap_err *
 		goto out;
 	}
 
-	/* Counting sort of the pairs by expert; tokens stay in order. */
-	for (size_t t = 0; t < g->c.tokens; t++)
-		for (size_t i = 0; i < k && (!last || g->c.need[t]); i++)
-			start[g->expert[t * k + i] + 2]++;
-	for (size_t i = 2; i < experts + 2; i++)
-		start[i] += start[i - 1];
-	for (size_t t = 0; t < g->c.tokens; t++)
-		for (size_t i = 0; i < k; i++) {
-			g->row[t * k + i] = REAP_NO_ROW;
-			if (!last || g->c.need[t])
-				g->pair[start[g->expert[t * k + i] + 1]++] = (uint32_t)(t * k + i);
-		}
-
+	reap_chunk_sort(&g->c, g->expert, last, start, g->pair);
+	for (size_t i = 0; i < g->c.tokens * g->cfg->top_k; i++)
+		g->row[i] = REAP_NO_ROW;
 	for (uint32_t i = 0; i < experts; i++) {
 		if (start[i] == start[i + 1])
 			continue;
-		if ((rc = reap_model_check_expert(g->m, l, i, e)) != REAP_OK)
+		if ((rc = reap_model_check_expert(g->c.m, l, i, e)) != REAP_OK)
 			goto out;
 		add_expert(&q, i, start[i], start[i + 1]);
 	}
 	run_group(&q);
-	rc = check_finite(g, layer, e);
-	if (g->o.routes)
-		keep_trace(g, layer);
+	rc = reap_chunk_keep(&g->c, layer, g->expert, g->gate, g->norm, e);
 out:
 	free(start);
 	free(q.gate_up);

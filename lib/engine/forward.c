@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The engine: the way of a chunk through the layers.
+ * The engine on the processor: the way of a chunk through the layers.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,21 +23,24 @@ static unsigned exact(const struct reap_config *c)
 		(c->dense > 0 || c->shared_inter > 0 ? REAP_EXACT_INPUTS : 0);
 }
 
-int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
+static void cpu_close(struct reap_engine *eng);
+
+static int cpu_open(struct reap_engine **eng, const struct reap_model *m,
 	const struct reap_engine_opts *o, struct reap_err *e)
 {
 	const struct reap_config *c = &m->cfg;
 	const struct reap_gemm *gemm, *attn;
-	struct reap_engine *g = reap_calloc(1, sizeof(*g));
+	struct reap_cpu *g = reap_calloc(1, sizeof(*g));
 	int rc;
 
 	*eng = NULL;
 	if (g == NULL)
 		return reap_fail_memory(e, "the engine");
-	g->m = m;
+	g->engine.device = &reap_device_cpu;
+	g->c.m = m;
+	g->c.o = *o;
+	g->c.layers = reap_chunk_layers(c, o);
 	g->cfg = c;
-	g->o = *o;
-	g->layers = o->layers == 0 || o->layers > c->layers || o->outcomes ? c->layers : o->layers;
 	g->hidden = c->hidden;
 	g->inter = c->inter;
 	g->common =
@@ -73,17 +76,17 @@ int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 		(rc = reap_gemm_open(&g->attn_gemm, attn, g->kern, g->pool, 0, e)) != REAP_OK ||
 		(rc = reap_buffers_open(g, e)) != REAP_OK)
 		goto fail;
-	*eng = g;
+	*eng = &g->engine;
 	return REAP_OK;
 fail:
-	reap_engine_close(g);
+	cpu_close(&g->engine);
 	return rc;
 }
 
-void reap_engine_close(struct reap_engine *g)
+static void cpu_close(struct reap_engine *eng)
 {
-	if (g == NULL)
-		return;
+	struct reap_cpu *g = (struct reap_cpu *)(void *)eng;
+
 	if (g->attend != NULL) /* else there was no list yet */
 		reap_buffers_close(g);
 	reap_gemm_close(&g->gemm);
@@ -93,74 +96,36 @@ void reap_engine_close(struct reap_engine *g)
 	free(g);
 }
 
-uint64_t reap_engine_chunk_tokens(const struct reap_engine *g)
+static const struct reap_cpu *of(const struct reap_engine *eng)
 {
-	return g->cap < REAP_MOST_TOKENS ? g->cap : REAP_MOST_TOKENS;
+	return (const struct reap_cpu *)(const void *)eng;
 }
 
-uint64_t reap_engine_memory(const struct reap_engine *g, uint64_t tokens)
+static uint64_t cpu_chunk_tokens(const struct reap_engine *eng)
 {
-	return reap_buffers_bytes(g, tokens);
+	const struct reap_cpu *g = of(eng);
+
+	return g->c.cap < REAP_MOST_TOKENS ? g->c.cap : REAP_MOST_TOKENS;
+}
+
+static uint64_t cpu_memory(const struct reap_engine *eng, uint64_t tokens)
+{
+	return reap_buffers_bytes(of(eng), tokens);
 }
 
 /* ---- a chunk ---- */
 
-int reap_engine_check_block(const struct reap_engine *g, const struct reap_block *b,
+static int cpu_check_block(const struct reap_engine *eng, const struct reap_block *b,
 	uint64_t tokens, struct reap_err *e)
 {
-	if (b->len == 0 || b->len > g->cap - tokens)
-		return reap_fail(e, REAP_EUSAGE,
-			"block %llu: %u tokens do not fit a chunk of %zu (more memory is needed)",
-			(unsigned long long)b->index, b->len, g->cap);
-	for (uint32_t t = 0; t < b->len; t++)
-		if (b->ids[t] >= g->cfg->vocab)
-			return reap_fail(e, REAP_EFAIL,
-				"block %llu: token %u is %u, but the vocabulary of %s has %u "
-				"entries",
-				(unsigned long long)b->index, t, b->ids[t], g->m->dir,
-				g->cfg->vocab);
-	return REAP_OK;
-}
-
-static int take_chunk(struct reap_engine *g, const struct reap_block *blocks, size_t n,
-	struct reap_err *e)
-{
-	struct reap_chunk *c = &g->c;
-	size_t tokens = 0, longest = 0;
-	int rc;
-
-	c->block = blocks;
-	c->blocks = n;
-	c->kept_count = 0;
-	for (size_t b = 0; b < n; b++) {
-		const struct reap_block *k = &blocks[b];
-
-		if ((rc = reap_engine_check_block(g, k, tokens, e)) != REAP_OK)
-			return rc;
-		c->start[b] = tokens;
-		longest = k->len > longest ? k->len : longest;
-		for (uint32_t t = 0; t < k->len; t++) {
-			c->need[tokens + t] = 0;
-			if (!k->keep[t])
-				continue;
-			c->kept[c->kept_count++] = (uint32_t)(tokens + t);
-			if (g->o.routes)
-				c->need[tokens + t] = 1;
-			if (g->o.outcomes && t > 0)
-				c->need[tokens + t - 1] = 1;
-		}
-		tokens += k->len;
-	}
-	c->start[n] = tokens;
-	c->tokens = tokens;
-	return reap_rope_extend(&g->rope, longest, e);
+	return reap_chunk_check_block(&of(eng)->c, b, tokens, e);
 }
 
 static void embed_task(void *arg, size_t block, int thread)
 {
-	struct reap_engine *g = arg;
+	struct reap_cpu *g = arg;
 	const struct reap_block *b = &g->c.block[block];
-	const struct reap_tensor *embed = reap_tensor_of(&g->m->whole, REAP_ROLE_EMBED);
+	const struct reap_tensor *embed = reap_tensor_of(&g->c.m->whole, REAP_ROLE_EMBED);
 
 	(void)thread;
 	for (uint32_t t = 0; t < b->len; t++)
@@ -171,8 +136,8 @@ static void embed_task(void *arg, size_t block, int thread)
 }
 
 /* n elements from `first` on of a small tensor; zeros if there is none. */
-static void small(const struct reap_engine *g, float *dst, const struct reap_tensor *t,
-	size_t first, size_t n)
+static void small(const struct reap_cpu *g, float *dst, const struct reap_tensor *t, size_t first,
+	size_t n)
 {
 	if (t == NULL)
 		memset(dst, 0, n * sizeof(*dst));
@@ -182,7 +147,7 @@ static void small(const struct reap_engine *g, float *dst, const struct reap_ten
 		reap_tensor_floats(t, first, n, dst);
 }
 
-static size_t load_norm(const struct reap_engine *g, float *dst, const struct reap_tensor *t)
+static size_t load_norm(const struct reap_cpu *g, float *dst, const struct reap_tensor *t)
 {
 	const size_t n = t != NULL ? t->shape[0] : 0;
 
@@ -191,7 +156,7 @@ static size_t load_norm(const struct reap_engine *g, float *dst, const struct re
 }
 
 /* Without sinks, put ones with so low a score that they take nothing. */
-static void load_sinks(struct reap_engine *g, const struct reap_tensor *t)
+static void load_sinks(struct reap_cpu *g, const struct reap_tensor *t)
 {
 	small(g, g->w.sinks, t, 0, g->cfg->heads);
 	for (size_t i = 0; t == NULL && i < g->cfg->heads; i++)
@@ -199,7 +164,7 @@ static void load_sinks(struct reap_engine *g, const struct reap_tensor *t)
 			-1e28f; /* above the score of what is not seen (lib/engine/attend*.c) */
 }
 
-static void load_small(struct reap_engine *g, const struct reap_layer *l)
+static void load_small(struct reap_cpu *g, const struct reap_layer *l)
 {
 	size_t experts = g->cfg->experts;
 	float *row = (float *)(void *)g->scratch;
@@ -237,99 +202,55 @@ static void each_big(const struct reap_layer *l, void (*fn)(const struct reap_te
 
 /* Count the kept tokens that were marked, by block, and take the marks away.  The mark of a token
  * stands `back` tokens before it. */
-static void count_outliers(struct reap_engine *g, uint32_t row, size_t back)
+static void count_outliers(struct reap_cpu *g, uint32_t row, size_t back)
 {
-	uint32_t *count = g->outliers + row * g->cap;
+	uint32_t *count = g->c.outliers + row * g->c.cap;
 	size_t i = 0;
 
 	for (size_t b = 0; b < g->c.blocks; b++)
 		for (count[b] = 0; i < g->c.kept_count && g->c.kept[i] < g->c.start[b + 1]; i++)
 			if (g->c.kept[i] >= g->c.start[b] + back)
-				count[b] += g->c.uneven[g->c.kept[i] - back];
-	memset(g->c.uneven, 0, g->c.tokens);
+				count[b] += g->uneven[g->c.kept[i] - back];
+	memset(g->uneven, 0, g->c.tokens);
 }
 
-static int deliver(struct reap_engine *g, const struct reap_engine_sink *sink, struct reap_err *e)
-{
-	const uint32_t dense = g->cfg->dense;
-	size_t k = g->cfg->top_k, from = 0, to;
-	uint32_t *positions = g->row; /* free by now; chunk positions -> block positions */
-	int rc;
-
-	for (size_t b = 0; b < g->c.blocks; b++, from = to) {
-		const struct reap_block *block = &g->c.block[b];
-		struct reap_route r = {.block = block->index, .k = (uint32_t)k};
-		struct reap_outcome o = {.block = block->index};
-
-		for (to = from; to < g->c.kept_count && g->c.kept[to] < g->c.start[b + 1]; to++)
-			positions[to - from] = (uint32_t)(g->c.kept[to] - g->c.start[b]);
-		r.n = o.n = (uint32_t)(to - from);
-		r.positions = o.positions = positions;
-		memcpy(r.pack, block->pack, sizeof(r.pack));
-		memcpy(o.pack, block->pack, sizeof(o.pack));
-		memcpy(r.block_sha256, block->sha256, sizeof(r.block_sha256));
-		memcpy(o.block_sha256, block->sha256, sizeof(o.block_sha256));
-		for (uint32_t l = dense; g->o.routes && l < g->layers; l++) {
-			size_t at = (l * g->cap + from) * k;
-
-			r.layer = l;
-			r.outliers = g->outliers[l * g->cap + b];
-			r.experts = g->trace_expert + at;
-			r.gates = g->trace_gate + at;
-			r.norms = g->trace_norm + at;
-			if ((rc = sink->route(sink->arg, &r, e)) != REAP_OK)
-				return rc;
-		}
-		if (g->o.outcomes) {
-			o.logp = g->logp + from;
-			o.entropy = g->entropy + from;
-			o.top1 = g->top1 + from;
-			o.best = g->best + from;
-			/* Of lm_head, and of layers that no route tells of. */
-			for (uint32_t l = 0; l <= g->layers; l++)
-				if (l < dense || l == g->layers || !g->o.routes)
-					o.outliers += g->outliers[l * g->cap + b];
-			if ((rc = sink->outcome(sink->arg, &o, e)) != REAP_OK)
-				return rc;
-		}
-	}
-	return REAP_OK;
-}
-
-int reap_engine_run(struct reap_engine *g, const struct reap_block *blocks, size_t n,
+static int cpu_run(struct reap_engine *eng, const struct reap_block *blocks, size_t n,
 	const struct reap_engine_sink *sink, struct reap_progress *p, struct reap_err *e)
 {
-	uint32_t layers = g->layers;
+	struct reap_cpu *g = (struct reap_cpu *)(void *)eng;
+	uint32_t layers = g->c.layers;
+	size_t longest;
 	int rc;
 
-	if ((rc = take_chunk(g, blocks, n, e)) != REAP_OK)
+	if ((rc = reap_chunk_take(&g->c, blocks, n, &longest, e)) != REAP_OK ||
+		(rc = reap_rope_extend(&g->rope, longest, e)) != REAP_OK)
 		return rc;
 	reap_pool_run(g->pool, n, embed_task, g);
-	each_big(&g->m->layer[0], reap_tensor_prefetch);
+	each_big(&g->c.m->layer[0], reap_tensor_prefetch);
 	for (uint32_t l = 0; l < layers; l++) {
 		if (l + 1 < layers)
-			each_big(&g->m->layer[l + 1], reap_tensor_prefetch);
-		load_small(g, &g->m->layer[l]);
-		reap_engine_attention(g, l);
-		reap_engine_route(g, &g->m->layer[l]);
-		if (l >= g->cfg->dense && (rc = reap_engine_experts(g, l, e)) != REAP_OK)
+			each_big(&g->c.m->layer[l + 1], reap_tensor_prefetch);
+		load_small(g, &g->c.m->layer[l]);
+		reap_cpu_attention(g, l);
+		reap_cpu_route(g, &g->c.m->layer[l]);
+		if (l >= g->cfg->dense && (rc = reap_cpu_experts(g, l, e)) != REAP_OK)
 			return rc;
-		reap_engine_common(g, &g->m->layer[l]);
+		reap_cpu_common(g, &g->c.m->layer[l]);
 		count_outliers(g, l, 0);
-		each_big(&g->m->layer[l], reap_tensor_release);
-		reap_tick(p, g->c.tokens * (l + 1) / (layers + g->o.outcomes), g->c.tokens);
+		each_big(&g->c.m->layer[l], reap_tensor_release);
+		reap_tick(p, g->c.tokens * (l + 1) / (layers + g->c.o.outcomes), g->c.tokens);
 	}
-	if (g->o.outcomes) {
-		small(g, g->w.final_norm, reap_tensor_of(&g->m->whole, REAP_ROLE_FINAL_NORM), 0,
+	if (g->c.o.outcomes) {
+		small(g, g->w.final_norm, reap_tensor_of(&g->c.m->whole, REAP_ROLE_FINAL_NORM), 0,
 			g->hidden);
-		if ((rc = reap_engine_outcomes(g, e)) != REAP_OK)
+		if ((rc = reap_cpu_outcomes(g, e)) != REAP_OK)
 			return rc;
 		count_outliers(g, layers, 1);
 	}
-	return deliver(g, sink, e);
+	return reap_chunk_deliver(&g->c, sink, g->row, e); /* the rows are free by now */
 }
 
-void reap_engine_describe(char *text, size_t size, const struct reap_config *c, bool verbose)
+static void cpu_describe(char *text, size_t size, const struct reap_config *c, bool verbose)
 {
 	const struct reap_kern *kern;
 	const struct reap_gemm *gemm, *b;
@@ -363,3 +284,11 @@ void reap_engine_describe(char *text, size_t size, const struct reap_config *c, 
 				lacks != NULL ? ")" : "");
 	}
 }
+
+const struct reap_device reap_device_cpu = {.open = cpu_open,
+	.close = cpu_close,
+	.chunk_tokens = cpu_chunk_tokens,
+	.memory = cpu_memory,
+	.check_block = cpu_check_block,
+	.run = cpu_run,
+	.describe = cpu_describe};

@@ -12,7 +12,7 @@
 enum { HEAD_ROWS = 256 }; /* rows of a panel at most: each is one task */
 
 struct head {
-	struct reap_engine *g;
+	struct reap_cpu *g;
 	struct reap_weight w; /* the run of columns in g->packed_head */
 	size_t v0;            /* its first column */
 	size_t rows;
@@ -21,7 +21,7 @@ struct head {
 static void norm_task(void *arg, size_t task, int thread)
 {
 	const struct head *h = arg;
-	struct reap_engine *g = h->g;
+	struct reap_cpu *g = h->g;
 	const struct reap_rows in = {.type = g->head_gemm->gemm->operand,
 		.k = g->hidden,
 		.precise = true};
@@ -32,15 +32,15 @@ static void norm_task(void *arg, size_t task, int thread)
 		reap_norm_row(g, row, g->x + g->state[r].token * g->hidden, g->w.final_norm,
 			g->hidden);
 		if (reap_operand_put(&in, g->xn + r * g->head_row, 0, row, g->hidden, g->kern))
-			reap_mark(g->c.uneven + g->state[r].token);
+			reap_mark(g->uneven + g->state[r].token);
 	}
 }
 
 /* Keep the K largest in falling order. */
-static void take_tops(const struct reap_engine *g, struct reap_row_state *s, float *top,
+static void take_tops(const struct reap_cpu *g, struct reap_row_state *s, float *top,
 	const float *logits, size_t n)
 {
-	uint32_t most = g->o.entropy_topk;
+	uint32_t most = g->c.o.entropy_topk;
 	float floor = s->tops < most ? -INFINITY : top[most - 1];
 
 	for (size_t i = 0; (i = g->kern->find_above(logits, floor, i, n)) < n; i++) {
@@ -54,7 +54,7 @@ static void take_tops(const struct reap_engine *g, struct reap_row_state *s, flo
 	}
 }
 
-static void see_logits(const struct reap_engine *g, struct reap_row_state *s, float *top,
+static void see_logits(const struct reap_cpu *g, struct reap_row_state *s, float *top,
 	const float *logits, size_t v0, size_t n)
 {
 	float max = g->kern->max(logits, n);
@@ -77,7 +77,7 @@ static void see_logits(const struct reap_engine *g, struct reap_row_state *s, fl
 static void head_task(void *arg, size_t task, int thread)
 {
 	const struct head *h = arg;
-	struct reap_engine *g = h->g;
+	struct reap_cpu *g = h->g;
 	const struct reap_gemm *gemm = g->head_gemm->gemm;
 	const struct reap_panel *p = &g->panel[task];
 	float *c = reap_gemm_tile(g->head_gemm, thread);
@@ -91,58 +91,37 @@ static void head_task(void *arg, size_t task, int thread)
 			p->rows, &h->w, slab, n0, n);
 		for (size_t r = 0; r < p->rows; r++)
 			see_logits(g, &g->state[p->row + r],
-				g->top + (p->row + r) * g->o.entropy_topk, c + r * ld, h->v0 + n0,
+				g->top + (p->row + r) * g->c.o.entropy_topk, c + r * ld, h->v0 + n0,
 				n);
 	}
 }
 
-/* Entropy of softmax(top), over ln K, within [0, 1]. */
-static float entropy(const float *top, uint32_t n, uint32_t k)
+/* Panels of rows, cut at the borders of blocks where the backend asks for it. */
+static size_t cut_rows(struct reap_cpu *g, size_t rows)
 {
-	double sum = 0, h = 0;
+	const struct reap_gemm *gemm = g->head_gemm->gemm;
+	const size_t most = gemm->rows < HEAD_ROWS ? gemm->rows : HEAD_ROWS;
+	size_t panels = 0, block = 0;
 
-	for (uint32_t i = 0; i < n; i++)
-		sum += exp((double)top[i] - (double)top[0]);
-	for (uint32_t i = 0; i < n; i++) {
-		double q = exp((double)top[i] - (double)top[0]) / sum;
-
-		h -= q * log(fmax(q, 1e-12));
+	for (size_t from = 0, end; from < rows; from = end) {
+		end = rows - from < most ? rows : from + most;
+		while (gemm->by_block && g->c.start[block + 1] <= g->state[from].token)
+			block++;
+		while (gemm->by_block && g->state[end - 1].token >= g->c.start[block + 1])
+			end--;
+		g->panel[panels++] = (struct reap_panel){from, end - from};
 	}
-	return (float)fmin(fmax(h / log(k), 0), 1);
+	return panels;
 }
 
-/* Rows for every kept token but position 0, in order; panels of them. */
-static size_t plan_rows(struct reap_engine *g, size_t *panels)
+int reap_cpu_outcomes(struct reap_cpu *g, struct reap_err *e)
 {
-	size_t most = g->head_gemm->gemm->rows < HEAD_ROWS ? g->head_gemm->gemm->rows : HEAD_ROWS;
-	size_t rows = 0, cut = 0, i = 0;
-
-	*panels = 0;
-	for (size_t b = 0; b < g->c.blocks; b++) {
-		for (; i < g->c.kept_count && g->c.kept[i] < g->c.start[b + 1]; i++)
-			if (g->c.kept[i] > g->c.start[b])
-				g->state[rows++] = (struct reap_row_state){
-					.token = g->c.kept[i] - 1,
-					.target = g->c.block[b].ids[g->c.kept[i] - g->c.start[b]],
-					.max = -INFINITY,
-				};
-		if (!g->head_gemm->gemm->by_block && b + 1 < g->c.blocks)
-			continue;
-		for (size_t n; cut < rows; cut += n) {
-			n = rows - cut < most ? rows - cut : most;
-			g->panel[(*panels)++] = (struct reap_panel){cut, n};
-		}
-	}
-	return rows;
-}
-
-int reap_engine_outcomes(struct reap_engine *g, struct reap_err *e)
-{
-	const struct reap_tensor *head = reap_tensor_of(&g->m->whole, REAP_ROLE_LM_HEAD);
+	const struct reap_tensor *head = reap_tensor_of(&g->c.m->whole, REAP_ROLE_LM_HEAD);
 	struct head h = {.g = g};
-	size_t panels, vocab = g->cfg->vocab, r = 0, b = 0;
+	size_t panels, vocab = g->cfg->vocab;
 
-	h.rows = plan_rows(g, &panels);
+	h.rows = reap_chunk_rows(&g->c, g->state);
+	panels = cut_rows(g, h.rows);
 	reap_pool_run(g->pool, (h.rows + REAP_ROW_TASK - 1) / REAP_ROW_TASK, norm_task, &h);
 	for (h.v0 = 0; h.v0 < vocab && h.rows > 0; h.v0 += h.w.n) {
 		h.w = (struct reap_weight){.layout = REAP_W_BF16,
@@ -152,29 +131,5 @@ int reap_engine_outcomes(struct reap_engine *g, struct reap_err *e)
 		reap_gemm_pack_all(g->head_gemm, g->packed_head, &h.w);
 		reap_pool_run(g->pool, panels, head_task, &h);
 	}
-	for (size_t i = 0; i < g->c.kept_count; i++) {
-		const struct reap_row_state *s = &g->state[r];
-		double logp;
-
-		while (g->c.start[b + 1] <= g->c.kept[i])
-			b++;
-		if (g->c.kept[i] == g->c.start[b]) {
-			g->logp[i] = g->entropy[i] = NAN;
-			g->top1[i] = 0;
-			g->best[i] = 0;
-			continue;
-		}
-		logp = (double)s->logit - ((double)s->max + log(s->sum));
-		if (isnan(logp))
-			return reap_fail(e, REAP_EFAIL,
-				"%s: block %llu: the logits at position %zu are not finite",
-				g->m->dir, (unsigned long long)g->c.block[b].index,
-				(size_t)(s->token - g->c.start[b]));
-		g->logp[i] = (float)fmin(logp, 0);
-		g->entropy[i] = entropy(g->top + r * g->o.entropy_topk, s->tops, g->o.entropy_topk);
-		g->top1[i] = s->best == s->target;
-		g->best[i] = s->best;
-		r++;
-	}
-	return REAP_OK;
+	return reap_chunk_outcomes(&g->c, g->state, g->top, e);
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the parts of the forward pass share: the engine's buffers and the chunk
- * that is running.  Tokens of a chunk are numbered through its blocks; `cap` is
- * the most that a chunk may hold.
+ * What the parts of the forward pass on the processor share: the engine's buffers and the
+ * chunk that is running.
  */
 #ifndef REAP_ENGINE_STATE_H
 #define REAP_ENGINE_STATE_H
@@ -11,7 +10,8 @@
 #include <string.h>
 
 #include "lib/engine/attend.h"
-#include "lib/engine/engine.h"
+#include "lib/engine/chunk.h"
+#include "lib/engine/device.h"
 #include "lib/engine/gemm.h"
 #include "lib/engine/kernels.h"
 #include "lib/engine/rope.h"
@@ -28,18 +28,6 @@ struct reap_piece {
 	uint32_t pos, n;
 };
 
-struct reap_chunk {
-	const struct reap_block *block;
-	size_t blocks, tokens;
-	size_t *start;  /* (blocks + 1) first token of each block; owned */
-	uint32_t *kept; /* (tokens) kept tokens, ascending: `kept_count` of them */
-	size_t kept_count;
-	uint8_t *need; /* (tokens) 1: somebody reads the last layer's output there */
-	/* (tokens) 1: in the current layer, some of the token's own numbers were too uneven for
-	 * fixed point. */
-	atomic_uchar *uneven;
-};
-
 /* One layer's small tensors as f32. */
 struct reap_small {
 	float *input_norm, *post_norm, *final_norm; /* (hidden) */
@@ -53,21 +41,10 @@ struct reap_small {
 	float *no_bias;                   /* (2 common) zeros */
 };
 
-/* One for each row whose next token is asked for. */
-struct reap_row_state {
-	uint32_t token;  /* row of x */
-	uint32_t target; /* the id that really follows */
-	uint32_t best;   /* id of the largest logit so far */
-	float max;
-	float logit;   /* of the target */
-	uint32_t tops; /* entries of top[] in use */
-	double sum;    /* of e^(logit - max) */
-};
-
-struct reap_engine {
-	const struct reap_model *m;
+struct reap_cpu {
+	struct reap_engine engine;
+	struct reap_chunk c;
 	const struct reap_config *cfg;
-	struct reap_engine_opts o;
 	const struct reap_kern *kern;
 	struct reap_gemm_ctx gemm;       /* of experts */
 	struct reap_gemm_ctx attn_gemm;  /* of attention's projections */
@@ -75,8 +52,6 @@ struct reap_engine {
 	const struct reap_attend *attend;
 	struct reap_pool *pool;
 	struct reap_rope rope;
-	size_t cap;
-	uint32_t layers; /* that are run */
 	size_t hidden, inter, q_dim, kv_dim, experts16;
 	size_t common; /* the widest network that every token passes; 0: there is none */
 	size_t max_k;  /* the most inputs of a weight that is not packed beforehand */
@@ -108,35 +83,27 @@ struct reap_engine {
 	size_t act_row;    /* bytes of one */
 	float *y;          /* (group_rows, hidden); group_rows: reap_group_rows() */
 
-	/* What the sink gets, per layer and kept token: (layers, cap, top_k). */
-	uint16_t *trace_expert;
-	float *trace_gate, *trace_norm;
-	/* Kept tokens with outliers, per layer and block of the chunk, (layers + 1, cap); the
-	 * last row is for lm_head. */
-	uint32_t *outliers;
+	/* (cap) 1: in the current layer, some of the token's own numbers were too uneven for
+	 * fixed point. */
+	atomic_uchar *uneven;
 
 	/* Outcomes. */
 	uint8_t *packed_head;         /* a run of packed lm_head slabs */
 	size_t head_columns;          /* columns of it */
 	struct reap_row_state *state; /* (cap) */
 	float *top;                   /* (cap, entropy_topk) by falling logit */
-	float *logp, *entropy;        /* (cap) by kept token */
-	uint8_t *top1;
-	uint32_t *best; /* ids of the largest logits */
-
-	struct reap_chunk c;
 };
 
 #define REAP_NO_ROW UINT32_MAX
 
-static inline uint8_t *reap_thread_scratch(const struct reap_engine *g, int thread)
+static inline uint8_t *reap_thread_scratch(const struct reap_cpu *g, int thread)
 {
 	return g->scratch + (size_t)thread * g->scratch_bytes;
 }
 
 /* RMSNorm of n numbers (arXiv 1910.07467): out = w * x / sqrt(mean(x^2) + eps).  A sum that
  * overflows gives NaN, because dividing by it would turn the row into zeros. */
-static inline void reap_norm_row(const struct reap_engine *g, float *out, const float *x,
+static inline void reap_norm_row(const struct reap_cpu *g, float *out, const float *x,
 	const float *w, size_t n)
 {
 	double mean = (double)g->kern->sumsq(x, n) / (double)n;
@@ -146,7 +113,7 @@ static inline void reap_norm_row(const struct reap_engine *g, float *out, const 
 }
 
 /* The input of the down projection, from n / 2 pairs of gate and up with their biases. */
-static inline void reap_activate(const struct reap_engine *g, float *row, const float *pairs,
+static inline void reap_activate(const struct reap_cpu *g, float *row, const float *pairs,
 	const float *bias, size_t n)
 {
 	switch (g->cfg->activation) {
@@ -160,12 +127,12 @@ static inline void reap_activate(const struct reap_engine *g, float *row, const 
 }
 
 /* The parts of a layer, and what follows the last one. */
-void reap_engine_attention(struct reap_engine *g, uint32_t layer);
+void reap_cpu_attention(struct reap_cpu *g, uint32_t layer);
 /* The norm for the networks behind attention, and the choice of each token's experts, if any. */
-void reap_engine_route(struct reap_engine *g, const struct reap_layer *l);
+void reap_cpu_route(struct reap_cpu *g, const struct reap_layer *l);
 /* The network that every token passes, where there is one. */
-void reap_engine_common(struct reap_engine *g, const struct reap_layer *l);
-REAP_MUST_CHECK int reap_engine_experts(struct reap_engine *g, uint32_t layer, struct reap_err *e);
-REAP_MUST_CHECK int reap_engine_outcomes(struct reap_engine *g, struct reap_err *e);
+void reap_cpu_common(struct reap_cpu *g, const struct reap_layer *l);
+REAP_MUST_CHECK int reap_cpu_experts(struct reap_cpu *g, uint32_t layer, struct reap_err *e);
+REAP_MUST_CHECK int reap_cpu_outcomes(struct reap_cpu *g, struct reap_err *e);
 
 #endif

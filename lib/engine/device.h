@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What stands behind engine.h: an engine for each device.
+ */
+#ifndef REAP_DEVICE_H
+#define REAP_DEVICE_H
+
+#include "lib/engine/engine.h"
+
+/* The functions do what those of engine.h with their names say. */
+struct reap_device {
+	int (*open)(struct reap_engine **eng, const struct reap_model *m,
+		const struct reap_engine_opts *o, struct reap_err *e);
+	void (*close)(struct reap_engine *eng);
+	uint64_t (*chunk_tokens)(const struct reap_engine *eng);
+	uint64_t (*memory)(const struct reap_engine *eng, uint64_t tokens);
+	int (*check_block)(const struct reap_engine *eng, const struct reap_block *b,
+		uint64_t tokens, struct reap_err *e);
+	int (*run)(struct reap_engine *eng, const struct reap_block *blocks, size_t n,
+		const struct reap_engine_sink *sink, struct reap_progress *p, struct reap_err *e);
+	void (*describe)(char *text, size_t size, const struct reap_config *c, bool verbose);
+};
+
+/* The first member of each device's own. */
+struct reap_engine {
+	const struct reap_device *device;
+};
+
+extern const struct reap_device reap_device_cpu;
+
+#endif
