@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#define _DEFAULT_SOURCE /* madvise */
 #include "lib/base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 bool reap_mul_u64(uint64_t a, uint64_t b, uint64_t *out)
 {
@@ -49,11 +51,14 @@ void *reap_calloc(size_t count, size_t size)
 
 void *reap_alloc_aligned(size_t count, size_t size)
 {
-	size_t n = array_bytes(count, size);
+	enum { HUGE = 2 << 20 };
+	size_t n = array_bytes(count, size), align = n >= 4 * HUGE ? HUGE : 64;
 	void *p;
 
-	if (n == 0 || posix_memalign(&p, 64, (n + 63) / 64 * 64) != 0)
+	if (n == 0 || posix_memalign(&p, align, (n + 63) / 64 * 64) != 0)
 		return NULL;
+	if (align == HUGE)
+		(void)madvise(p, n / HUGE * HUGE, MADV_HUGEPAGE);
 	return p;
 }
 

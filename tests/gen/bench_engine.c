@@ -226,6 +226,7 @@ static int run(const char *dir, uint32_t tokens, uint32_t len, const struct reap
 	struct reap_flops flops;
 	struct reap_model *m = NULL;
 	struct reap_engine *eng = NULL;
+	const struct reap_cpu *cpu;
 	struct reap_block *b = reap_calloc(tokens / len, sizeof(*b));
 	uint32_t *ids = reap_alloc(tokens, sizeof(*ids)), s = 1;
 	uint8_t *keep = reap_alloc(tokens, 1), *channel = reap_calloc(tokens, 1);
@@ -262,8 +263,9 @@ static int run(const char *dir, uint32_t tokens, uint32_t len, const struct reap
 	/* What a process pays once, it pays here. */
 	if ((rc = reap_engine_run(eng, b, 1, &sink, NULL, e)) != REAP_OK)
 		goto out;
-	if (!prepare(&product[0], &eng->gemm) ||
-		(eng->attn_gemm.gemm != eng->gemm.gemm && !prepare(&product[1], &eng->attn_gemm))) {
+	cpu = (const struct reap_cpu *)(const void *)eng;
+	if (!prepare(&product[0], &cpu->gemm) ||
+		(cpu->attn_gemm.gemm != cpu->gemm.gemm && !prepare(&product[1], &cpu->attn_gemm))) {
 		rc = reap_fail_memory(e, "the product");
 		goto out;
 	}
