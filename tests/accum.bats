@@ -375,6 +375,15 @@ shard() { # NUMBER BACKEND: one of two
 	! compgen -G "$TMP/reap-*" || return 1
 }
 
+@test "what comes through a pipe and is no stream is not copied first: it may have no end" {
+	local zeros="head -c 64000000 /dev/zero"
+	ulimit -f 40000 # KiB
+	fails 3 "does not begin with the header of a reap stream" reap-accum -q <($zeros)
+	fails 3 "more than 16777216 bytes of text" reap-rank -q <($zeros)
+	fails 3 "more than 16777216 bytes of text" reap-cut -q --keep-n 4 <($zeros)
+	fails 3 "does not begin with the header of a reap stream" reap-accum -q <(printf '\x81\xc1'; $zeros)
+}
+
 @test "memory does not grow with the trace" {
 	[[ "$REAP_BUILD" != *san* && "$REAP_BUILD" != *fuzz* ]] || skip "address space of a sanitizer"
 	gen 8 32 4 1024 120 >"$TMP/t"

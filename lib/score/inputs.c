@@ -51,7 +51,7 @@ static int open_input(struct reap_input *in, const char *path, bool twice, struc
 	} else if (!twice) {
 		in->fd = fd;
 		return REAP_OK;
-	} else if ((rc = reap_spool_copy(fd, in->name, &in->fd, e)) == REAP_OK) {
+	} else if ((rc = reap_spool_copy(fd, in->name, 0, &in->fd, e)) == REAP_OK) {
 		in->start = 0;
 		in->bytes = fstat(in->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 	}

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "lib/base/io.h"
+#include "lib/recipe/tree.h"
 #include "lib/score/ranking.h"
 #include "lib/score/select.h"
 #include "lib/score/scores_yaml.h"
@@ -79,7 +80,7 @@ int reap_load(int fd, const char *name, unsigned accept, const char *pack, struc
 	*l = (struct reap_loaded){0};
 	/* A pipe has no second look at its first byte. */
 	if (lseek(fd, 0, SEEK_CUR) < 0) {
-		if ((rc = reap_spool_copy(fd, name, &copy, e)) != REAP_OK)
+		if ((rc = reap_spool_copy(fd, name, REAP_YAML_MAX_BYTES, &copy, e)) != REAP_OK)
 			return rc;
 		fd = copy;
 	}

@@ -2,6 +2,7 @@
 #include "lib/score/spool.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +10,27 @@
 
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
+#include "lib/score/load.h"
+#include "lib/stream/walk.h"
 
-int reap_spool_copy(int in, const char *name, int *fd, struct reap_err *e)
+/* A map, or the beginning of one. */
+static bool begins_stream(const uint8_t *p, size_t n)
+{
+	enum reap_walk w;
+	size_t len;
+
+	if (n == 0 || !reap_load_begins_stream(p[0]))
+		return false;
+	w = reap_walk(p, n, &len);
+	return w == REAP_WALK_OK || w == REAP_WALK_MORE;
+}
+
+int reap_spool_copy(int in, const char *name, size_t most, int *fd, struct reap_err *e)
 {
 	enum { CHUNK = 1 << 20 };
-	char *buf = reap_alloc(CHUNK, 1);
+	uint8_t *buf = reap_alloc(CHUNK, 1);
+	size_t copied = 0;
+	bool stream = false;
 	ssize_t n;
 	int rc;
 
@@ -21,12 +38,16 @@ int reap_spool_copy(int in, const char *name, int *fd, struct reap_err *e)
 	if (buf == NULL)
 		return reap_fail_memory(e, name);
 	rc = reap_temp_unnamed(fd, e);
-	while (rc == REAP_OK && (n = reap_read_full(in, buf, CHUNK)) != 0) {
+	while (rc == REAP_OK && (stream || copied <= most) &&
+		(n = reap_read_full(in, buf, CHUNK)) != 0) {
 		if (n < 0)
 			rc = reap_fail_errno(e, "%s", name);
 		else if (reap_write_full(*fd, buf, (size_t)n) != 0)
 			rc = reap_fail_errno(e, "temporary copy of %s (TMPDIR names another place)",
 				name);
+		else if (copied == 0)
+			stream = begins_stream(buf, (size_t)n);
+		copied += n > 0 ? (size_t)n : 0;
 	}
 	if (rc == REAP_OK && lseek(*fd, 0, SEEK_SET) != 0)
 		rc = reap_fail_errno(e, "temporary copy of %s", name);

@@ -8,8 +8,10 @@
 
 #include "lib/stream/rec_trace.h"
 
-/* Copy what is left of `in` (named `name`) into a file without a name and rewind it. */
-REAP_MUST_CHECK int reap_spool_copy(int in, const char *name, int *fd, struct reap_err *e);
+/* Copy what is left of `in` (named `name`) into a file without a name and rewind it.  What does not
+ * begin as a stream may have no end; it is copied until there are more than `most` bytes. */
+REAP_MUST_CHECK int reap_spool_copy(int in, const char *name, size_t most, int *fd,
+	struct reap_err *e);
 
 /* ---- outcomes, 12 bytes a token ---- */
 
