@@ -14,6 +14,7 @@
 #include "lib/base/mem.h"
 #include "lib/model/model.h"
 #include "lib/score/cut_figures.h"
+#include "lib/score/halves.h"
 #include "lib/score/keepmap.h"
 #include "lib/score/load.h"
 #include "lib/score/ranking.h"
@@ -320,20 +321,6 @@ static void print_row(const struct opts *o, const struct sweep *s, const struct 
 	putchar('\n');
 }
 
-/* Refuse the same scores twice: they would agree in all, and say nothing. */
-static int check_halves(const struct sweep *s, struct reap_err *e)
-{
-	char a[REAP_SHA256_HEX], b[REAP_SHA256_HEX];
-	int rc;
-
-	if ((rc = reap_scores_digest(&s->half[0].scores, &s->half[0].head, a, e)) == REAP_OK &&
-		(rc = reap_scores_digest(&s->half[1].scores, &s->half[1].head, b, e)) == REAP_OK &&
-		strcmp(a, b) == 0)
-		rc = reap_fail(e, REAP_EFAIL, "%s: the same scores as %s, not another half",
-			s->half_name[1], s->half_name[0]);
-	return rc;
-}
-
 static int sweep_rows(const struct opts *o, const struct sweep *s, struct reap_err *e)
 {
 	const struct reap_model_id *m = &s->in.head.model;
@@ -373,13 +360,10 @@ static int sweep(const struct opts *o, struct reap_err *e)
 	if ((rc = load(o->input, 0, &s.in, &s.name, e)) != REAP_OK)
 		goto out;
 	for (int i = 0; i < o->halves; i++)
-		if ((rc = load(o->half[i], 0, &s.half[i], &s.half_name[i], e)) != REAP_OK ||
-			(rc = reap_model_id_match(s.name, &s.in.head.model, s.half_name[i],
-				 &s.half[i].head.model, e)) != REAP_OK ||
-			(rc = reap_header_same_precision(s.half_name[i], &s.half[i].head, s.name,
-				 &s.in.head, e)) != REAP_OK)
+		if ((rc = load(o->half[i], 0, &s.half[i], &s.half_name[i], e)) != REAP_OK)
 			goto out;
-	if (o->halves > 0 && (rc = check_halves(&s, e)) != REAP_OK)
+	if (o->halves > 0 &&
+		(rc = reap_halves_check(&s.in, s.name, s.half, s.half_name, e)) != REAP_OK)
 		goto out;
 	if (o->model != NULL && (rc = find_sizes(o->model, &s.in, s.name, &s.bytes, e)) != REAP_OK)
 		goto out;

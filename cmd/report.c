@@ -122,6 +122,8 @@ static void parse(struct reap_report_inputs *in, int argc, char **argv)
 		tool_usage("--cut: %s has no --cut-verdict", in->cut[in->n_cut - 1].plan);
 	if ((in->plan == NULL) != (in->scores == NULL))
 		tool_usage("--plan and --scores go together");
+	if (in->n_half == 1)
+		tool_usage("--half is given twice, once for each half of the data");
 	if ((in->saliency != NULL || in->n_half > 0 || in->n_cut > 0) && in->plan == NULL)
 		tool_usage("--saliency, --half and --cut need --plan and --scores");
 	if (argc == optind)

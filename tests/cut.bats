@@ -185,6 +185,10 @@ BUD=recipes/reap-scores_20b_eaftreap_keepfrac075_budgeted.yaml
 	fails 2 "twice" reap-cut --sweep --half "$TMP/h0" "$TMP/s"
 	cp "$TMP/h0" "$TMP/copy"
 	fails 1 "$TMP/copy: the same scores as $TMP/h0, not another half" reap-cut --sweep --half "$TMP/h0" --half "$TMP/copy" "$TMP/s"
+	fails 1 "$TMP/h0 and $TMP/s: of the tokens " reap-cut --sweep --half "$TMP/h0" --half "$TMP/s" "$TMP/s"
+	grep -q "they are not its halves" "$TMP/fails.err"
+	saliency 1 2 | reap-rank --method reap >"$TMP/r1"
+	fails 1 "$TMP/r1: ranked by reap, but $TMP/s by eaft_sum" reap-cut --sweep --half "$TMP/h0" --half "$TMP/r1" "$TMP/s"
 	fails 1 "layers" reap-cut --sweep -m "$MODEL" "$TMP/s"
 }
 

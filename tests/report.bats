@@ -53,10 +53,12 @@ report() {
 }
 
 @test "what was warned of stands at the head of the page" {
-	eval_of >"$TMP/base.eval"
-	eval_of --shift 0.02 >"$TMP/pruned.eval"
-	judge
 	echo '{"input_ids": [5, 6], "keep_mask": [0, 1]}' | reap-tokenize -q --rows '<few>=-' >"$TMP/calib" 2>/dev/null
+	for f in base pruned; do
+		reap-ppl -q -m "$MODEL" "$TMP/calib" >"$TMP/$f.eval"
+	done
+	jq '.primary_pack = "<few>"' recipes/near_lossless_gates.json >"$TMP/gates"
+	GATES=$TMP/gates judge
 	report --calibration "$TMP/calib" --tokens "$TMP/calib"
 	jq -e '.warnings == [{of: "calibration", text: "pack <few>: only 1 row, which may not stand for other rows"},
 		{of: "evaluation", text: "pack <few>: only 1 row, which may not stand for other rows"},
@@ -65,7 +67,7 @@ report() {
 	grep -qF 'Evaluation: pack &lt;few&gt;: only 1 row, which may not stand for other rows.' "$TMP/report.html"
 }
 
-# A calibration of three layers of 16 experts, cut to 12.
+# A calibration of three layers of 16 experts, cut to 12 and to 8, and the verdicts.
 calibrated() {
 	# Of the model that make_eval's base is.
 	"$REAP_BUILD/gen/trace" 3 16 2 20 8 | reap-show | sed "s/a\{64\}/$(printf base | sha256sum | cut -c 1-64)/" |
@@ -78,6 +80,12 @@ calibrated() {
 	done
 	mkdir "$TMP/other"
 	reap-cut --keep-n 8 "$TMP/scores" >"$TMP/other/plan"
+	eval_of --experts 16 >"$TMP/base.eval"
+	eval_of --experts 8 --shift 0.04 --noise 0.1 --id other >"$TMP/pruned.eval"
+	judge
+	mv "$TMP/verdict.json" "$TMP/pruned.eval" "$TMP/other"
+	eval_of --experts 12 --shift 0.02 --noise 0.1 --id pruned >"$TMP/pruned.eval"
+	judge
 }
 
 document() {
@@ -107,11 +115,8 @@ is() {
 
 @test "the document: scores, other choices, and what was measured, as reap-cut has them" {
 	calibrated
-	eval_of >"$TMP/base.eval"
-	eval_of --shift 0.02 --noise 0.1 >"$TMP/pruned.eval"
-	judge
 	document --plan "$TMP/plan" --scores "$TMP/scores" --saliency "$TMP/saliency" --half "$TMP/half1" \
-		--half "$TMP/half2" --cut "$TMP/other/plan" --cut-verdict "$TMP/verdict.json"
+		--half "$TMP/half2" --cut "$TMP/other/plan" --cut-verdict "$TMP/other/verdict.json"
 	is '.kept | .keep_n == 12 and .experts == 16 and (.layers | length) == 3'
 	is '.warnings == []'
 	reap-show "$TMP/plan" | sed '1s/"recipe"/"precision":"i8",&/' | reap-show --encode plan >"$TMP/coarse"
@@ -164,9 +169,6 @@ is() {
 
 @test "the document: nothing of another model than those of the verdict" {
 	calibrated
-	eval_of >"$TMP/base.eval"
-	eval_of --shift 0.02 --id pruned >"$TMP/pruned.eval"
-	judge
 	local v=$TMP/verdict.json b=$TMP/base.eval p=$TMP/pruned.eval
 	reap-report --plan "$TMP/plan" --scores "$TMP/scores" "$v" "$b" "$p" >/dev/null
 	fails 1 "$p: model digest" reap-report "$v" "$p" "$b"
@@ -180,11 +182,61 @@ is() {
 		--scores "$TMP/other.scores" "$v" "$b" "$p"
 }
 
-@test "the figures: all axes say what they are; no interval reaches beyond its axis" {
+@test "the document: nothing that was not made from the other files" {
 	calibrated
+	cd "$TMP"
+	local of=(verdict.json base.eval pruned.eval) cut=(--plan plan --scores scores)
+	# Other scores, sums, halves and cuts of the same model.
+	reap-rank --method frequency saliency >frequency
+	fails 1 "plan: is not a plan of the scores frequency" reap-report --plan plan --scores frequency "${of[@]}"
+	fails 1 "other/plan: keeps 8 experts, but the verdict is about a model with 12" reap-report --plan other/plan --scores scores "${of[@]}"
+	fails 1 "half1: not the sums that scores was made from" reap-report "${cut[@]}" --saliency half1 "${of[@]}"
+	fails 2 "--half is given twice" reap-report "${cut[@]}" --half half1 "${of[@]}"
+	fails 1 "half1 and saliency: of the tokens " reap-report "${cut[@]}" --half half1 --half saliency "${of[@]}"
+	cp half1 half3
+	fails 1 "half3: the same scores as half1" reap-report "${cut[@]}" --half half1 --half half3 "${of[@]}"
+	reap-cut --keep-n 8 frequency >other/frequency
+	fails 1 "other/frequency: is not a plan of the scores scores" reap-report "${cut[@]}" --cut other/frequency \
+		--cut-verdict other/verdict.json "${of[@]}"
+	fails 1 "other/plan: keeps 8 experts, but the verdict is about a model with 12" reap-report "${cut[@]}" --cut other/plan \
+		--cut-verdict verdict.json "${of[@]}"
+	# Other tokens, of calibration and of evaluation.
+	echo '{"input_ids": [5, 6], "keep_mask": [0, 1]}' | reap-tokenize -q --rows UNION=- >tokens 2>"$TMP/said"
+	fails 1 "tokens: scores was made from other tokens" reap-report "${cut[@]}" --calibration tokens "${of[@]}"
+	fails 1 "tokens: pack UNION of length 0: the verdict is about other tokens" reap-report --tokens tokens "${of[@]}"
+	# Evals of the same models that are others.
+	eval_of_other() { (cd "$ROOT" && eval_of --seed 2 "$@"); }
+	eval_of_other --experts 16 >base2.eval
+	eval_of_other --experts 12 --shift 0.02 --noise 0.1 --id pruned >pruned2.eval
+	fails 1 "base2.eval: pack UNION of length 1024: mean_nll " reap-report verdict.json base2.eval pruned2.eval
+	(cd "$ROOT" && eval_of --experts 12 --shift 0.02 --noise 0.2 --id pruned) >pruned2.eval
+	fails 1 "pruned2.eval: pack UNION of length 1024: mean_nll " reap-report verdict.json base.eval pruned2.eval
+	# Metrics that do not follow from the tokens beside them.
+	reap-show base.eval | jq -c 'if .t == "tokens" and .block == 3 then .nll[0] += 1 | .best[0] = .ids[0] + 1 else . end' |
+		reap-show --encode eval >edited.eval
+	fails 3 "not what its tokens make" reap-report verdict.json edited.eval pruned.eval
+}
+
+@test "a verdict that was edited is none; written otherwise, it is the same" {
 	eval_of >"$TMP/base.eval"
 	eval_of --shift 0.02 --noise 0.1 >"$TMP/pruned.eval"
 	judge
+	cp "$TMP/verdict.json" "$TMP/kept.json"
+	jq -cS . "$TMP/kept.json" >"$TMP/verdict.json"
+	document
+	for edit in '.verdict = "PASS"' '.checks[0].value += 0.001' '.checks[0].limit += 0.001' '.rows[0].left.ppl *= 1.001' \
+		'.rows[0].d_nll_ci[0] = 0' '.notes = []' '.rows[0].worst_tokens[0].id += 1' '.left.experts += 1' \
+		'.rows[0].identical = true' '.rows[0] += {more: null}' 'del(.look)' '.rows += .rows'; do
+		jq "$edit" "$TMP/kept.json" >"$TMP/verdict.json"
+		fails 1 "verdict.json: sha256: " document
+		grep -q "it was edited" "$TMP/fails.err"
+	done
+	jq 'del(.sha256)' "$TMP/kept.json" >"$TMP/verdict.json"
+	fails 1 "verdict.json: is not a verdict of reap-gate" document
+}
+
+@test "the figures: all axes say what they are; no interval reaches beyond its axis" {
+	calibrated
 	document --plan "$TMP/plan" --scores "$TMP/scores" --saliency "$TMP/saliency"
 	pipelines/report/draw "$TMP/report.json" "$TMP/figures"
 	jq -r -f pipelines/report/figures.jq "$TMP/report.json" >"$TMP/data"

@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "lib/base/err.h"
+#include "lib/base/hash.h"
 
 /* Parse `len` bytes; `name` stands in messages ("file: line N: why").  The
  * caller owns the result (json_decref). */
@@ -53,6 +54,12 @@ REAP_MUST_CHECK int reap_json_str(const json_t *obj, const char *key, const char
 	const char **out, struct reap_err *e);
 REAP_MUST_CHECK int reap_json_opt_str(const json_t *obj, const char *key, const char *name,
 	const char **out, struct reap_err *e);
+
+/* The SHA-256 of an object without its member `but`.  Neither the order of members nor how a number
+ * is spelled changes it.  A NULL is out of memory,
+ * which `name` stands for in the message. */
+REAP_MUST_CHECK int reap_json_digest(const json_t *root, const char *but, const char *name,
+	char hex[REAP_SHA256_HEX], struct reap_err *e);
 
 /* A string of any bytes (lib/base/utf8.h says how), such as a path. */
 json_t *reap_json_text(const char *s);

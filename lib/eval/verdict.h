@@ -16,6 +16,8 @@ void reap_report_text(FILE *f, const struct reap_pair *p, const struct reap_gate
 	const struct reap_verdict *v);
 REAP_MUST_CHECK int reap_report_markdown(FILE *f, const struct reap_pair *p,
 	const struct reap_gates *g, const struct reap_verdict *v, struct reap_err *e);
+/* The member of the JSON that is the digest of all others. */
+#define REAP_VERDICT_SHA256 "sha256"
 REAP_MUST_CHECK int reap_report_json(FILE *f, const struct reap_pair *p, const struct reap_gates *g,
 	const struct reap_verdict *v, struct reap_err *e);
 

@@ -219,9 +219,13 @@ int reap_report_json(FILE *f, const struct reap_pair *p, const struct reap_gates
 			"cc_quantile", m->cc_quantile, "prob_scale",
 			m->log_scale ? "log" : "linear", "notes", notes(v), "checks", checks(p, v),
 			"rows", rows(p));
-	int rc;
+	char sha256[REAP_SHA256_HEX];
+	int rc = reap_json_digest(root, REAP_VERDICT_SHA256, "the JSON report", sha256, e);
 
-	rc = reap_json_print(f, root, JSON_INDENT(1), "the JSON report", e);
+	if (rc == REAP_OK)
+		root = with(root, REAP_VERDICT_SHA256, json_string(sha256));
+	if (rc == REAP_OK)
+		rc = reap_json_print(f, root, JSON_INDENT(1), "the JSON report", e);
 	json_decref(root);
 	return rc;
 }

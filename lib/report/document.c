@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/base/json.h"
+#include "lib/eval/verdict.h"
 #include "lib/recipe/recipe.h"
 #include "lib/recipe/tree.h"
 #include "lib/report/parts.h"
@@ -21,17 +22,27 @@ int reap_report_put(json_t *object, const char *key, json_t *value, struct reap_
 int reap_report_load_verdict(const char *path, json_t **out, struct reap_err *e)
 {
 	enum { MAX_BYTES = 1 << 26 };
+	char is[REAP_SHA256_HEX];
+	const char *said;
 	int rc = reap_json_load(path, MAX_BYTES, out, e);
 
 	if (rc != REAP_OK)
 		return rc;
+	said = json_string_value(json_object_get(*out, REAP_VERDICT_SHA256));
 	if (json_array_size(json_object_get(*out, "checks")) == 0 ||
-		!json_is_array(json_object_get(*out, "rows"))) {
+		!json_is_array(json_object_get(*out, "rows")) || said == NULL)
+		rc = reap_fail(e, REAP_EFAIL, "%s: is not a verdict of reap-gate --json", path);
+	else if ((rc = reap_json_digest(*out, REAP_VERDICT_SHA256, path, is, e)) == REAP_OK &&
+		strcmp(said, is) != 0)
+		rc = reap_fail(e, REAP_EFAIL,
+			"%s: " REAP_VERDICT_SHA256
+			": %.16s..., but that of what it says is %.16s...: it was edited",
+			path, said, is);
+	if (rc != REAP_OK) {
 		json_decref(*out);
 		*out = NULL;
-		return reap_fail(e, REAP_EFAIL, "%s: is not a verdict of reap-gate --json", path);
 	}
-	return REAP_OK;
+	return rc;
 }
 
 int reap_report_same_model(const json_t *verdict, const char *side, const char *path,
@@ -141,8 +152,7 @@ static json_t *subject_of(const json_t *doc, const json_t *verdict)
 	return json_incref(json_object_get(json_object_get(verdict, "right"), "model"));
 }
 
-/* The row of the verdict that the figures show: the first that was judged. */
-static json_t *judged_row(const json_t *verdict, const char *pack, json_int_t seq_len)
+json_t *reap_report_row(const json_t *verdict, const char *pack, json_int_t seq_len)
 {
 	json_t *row;
 	size_t i;
@@ -163,19 +173,18 @@ static int put_parts(json_t *doc, const struct reap_report_inputs *in, json_t *v
 	const json_t *check = json_array_get(json_object_get(verdict, "checks"), 0);
 	const char *pack = json_string_value(json_object_get(check, "pack"));
 	json_int_t seq_len = json_integer_value(json_object_get(check, "seq_len"));
-	json_t *row = pack != NULL ? judged_row(verdict, pack, seq_len) : NULL, *part = NULL;
+	json_t *row = pack != NULL ? reap_report_row(verdict, pack, seq_len) : NULL, *part = NULL;
 	int rc;
 
 	if (row == NULL || seq_len < 0 || seq_len > UINT32_MAX)
 		return reap_fail(e, REAP_EFAIL, "%s: checks: the row that they name is missing",
 			in->verdict);
-	if ((rc = reap_report_put(doc, "row", json_incref(row), e)) != REAP_OK)
-		return rc;
-	if ((rc = reap_report_maps(in, pack, (uint32_t)seq_len, &part, e)) != REAP_OK ||
+	if ((rc = reap_report_put(doc, "row", json_incref(row), e)) != REAP_OK ||
+		(rc = reap_report_maps(in, row, &part, e)) != REAP_OK ||
 		(rc = reap_report_put(doc, "maps", part, e)) != REAP_OK)
 		return rc;
 	if (in->plan != NULL && in->scores != NULL) {
-		if ((rc = reap_report_kept(in, pack, (uint32_t)seq_len, &part, e)) != REAP_OK ||
+		if ((rc = reap_report_kept(in, verdict, row, &part, e)) != REAP_OK ||
 			(rc = reap_report_put(doc, "kept", part, e)) != REAP_OK)
 			return rc;
 	}
@@ -197,7 +206,7 @@ int reap_report_make(const struct reap_report_inputs *in, json_t **out, struct r
 		(rc = reap_report_gained(in->source, in->model, verdict, &gained, e)) == REAP_OK)
 		rc = reap_report_put(doc, "gained", gained, e);
 	if (rc == REAP_OK && (verdict != NULL || in->calibration != NULL) &&
-		(rc = reap_report_warnings(in, &warnings, e)) == REAP_OK)
+		(rc = reap_report_warnings(in, verdict, &warnings, e)) == REAP_OK)
 		rc = reap_report_put(doc, "warnings", warnings, e);
 	if (rc == REAP_OK && verdict != NULL &&
 		(rc = reap_report_put(doc, "subject", subject_of(doc, verdict), e)) == REAP_OK &&

@@ -11,20 +11,110 @@
 #include "lib/base/mem.h"
 #include "lib/report/parts.h"
 #include "lib/score/cut_figures.h"
-#include "lib/score/load.h"
+#include "lib/score/halves.h"
 #include "lib/score/ranking.h"
 #include "lib/score/select.h"
+#include "lib/stream/pack_notes.h"
 
-static int load(const char *path, unsigned accept, struct reap_loaded *l, struct reap_err *e)
+/* `pack`: the set of sums. */
+static int load(const char *path, unsigned accept, const char *pack, struct reap_loaded *l,
+	struct reap_err *e)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
 
 	if (fd < 0)
 		return reap_fail_errno(e, "%s", path);
-	rc = reap_load(fd, path, accept, "", l, e);
+	rc = reap_load(fd, path, accept, pack, l, e);
 	close(fd);
 	return rc;
 }
+
+/* ---- what belongs together ---- */
+
+/* The plan must be what reap-cut made of these scores for this verdict's model. */
+static int check_plan(const struct reap_loaded *plan, const char *path, const json_t *verdict,
+	const struct reap_loaded *scores, const char *scores_path, struct reap_err *e)
+{
+	const json_int_t left =
+		json_integer_value(json_object_get(json_object_get(verdict, "right"), "experts"));
+	char sha256[REAP_SHA256_HEX];
+	int rc = reap_scores_digest(&scores->scores, &scores->head, sha256, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	if (!plan->is_plan)
+		return reap_fail(e, REAP_EFAIL, "%s: no plan", path);
+	if (strcmp(plan->plan.scores_sha256, sha256) != 0)
+		return reap_fail(e, REAP_EFAIL, "%s: is not a plan of the scores %s", path,
+			scores_path);
+	if (left != plan->plan.keep_n)
+		return reap_fail(e, REAP_EFAIL,
+			"%s: keeps %u experts, but the verdict is about a model with %lld", path,
+			plan->plan.keep_n, (long long)left);
+	return reap_model_id_match(path, &plan->head.model, scores_path, &scores->head.model, e);
+}
+
+/* The scores must be those that these sums make. */
+static int check_sums(struct reap_loaded *sums, const char *path,
+	const struct reap_criterion *criterion, const struct reap_loaded *scores,
+	const char *scores_path, struct reap_err *e)
+{
+	char is[REAP_SHA256_HEX], made[REAP_SHA256_HEX];
+	int rc;
+
+	if (reap_rank_by_weights(&scores->scores))
+		return reap_model_id_match(path, &sums->head.model, scores_path,
+			&scores->head.model, e);
+	if ((rc = reap_rank(&sums->scores, criterion, path, e)) == REAP_OK &&
+		(rc = reap_scores_digest(&sums->scores, &sums->head, made, e)) == REAP_OK &&
+		(rc = reap_scores_digest(&scores->scores, &scores->head, is, e)) == REAP_OK &&
+		strcmp(made, is) != 0)
+		rc = reap_fail(e, REAP_EFAIL, "%s: not the sums that %s was made from", path,
+			scores_path);
+	return rc;
+}
+
+/* The scores must be of these tokens.  Streams made by hand, and published scores, do not say. */
+static int check_calibration(const char *path, const struct reap_scores *s, const char *scores_path,
+	struct reap_err *e)
+{
+	struct reap_pack_list packs = {0};
+	struct reap_reader *r = NULL;
+	struct reap_sha256 *h = reap_sha256_open();
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char sha256[REAP_SHA256_HEX];
+	bool known = s->sources > 0, found = false;
+	int rc;
+
+	if (fd < 0)
+		rc = reap_fail_errno(e, "%s", path);
+	else if (h == NULL)
+		rc = reap_fail_memory(e, path);
+	else if ((rc = reap_reader_open(&r, fd, path, REAP_KIND_TOKENS, e)) == REAP_OK)
+		rc = reap_pack_list_read(&packs, r, e);
+	for (size_t i = 0; rc == REAP_OK && i < packs.n; i++) {
+		reap_sha256_update(h, packs.pack[i].blocks_sha256,
+			strlen(packs.pack[i].blocks_sha256));
+		known = known && packs.pack[i].blocks_sha256[0] != '\0';
+	}
+	if (rc == REAP_OK) {
+		reap_sha256_finish(h, sha256);
+		h = NULL;
+		for (uint32_t i = 0; i < s->sources; i++)
+			found = found || strcmp(s->scored[i].source.tokens_sha256, sha256) == 0;
+		if (known && !found)
+			rc = reap_fail(e, REAP_EFAIL, "%s: %s was made from other tokens", path,
+				scores_path);
+	}
+	reap_sha256_free(h);
+	reap_pack_list_free(&packs);
+	reap_reader_close(r);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+/* ---- the document ---- */
 
 static bool keeps(const struct reap_plan *p, uint32_t layer, uint32_t expert)
 {
@@ -94,38 +184,62 @@ static int other_cut(json_t *list, struct reap_loaded *sums, const struct reap_c
 		: reap_fail_memory(e, "report");
 }
 
-static int other_cuts(const struct reap_report_inputs *in, const struct reap_scores *scores,
-	const struct reap_plan *plan, json_t *list, struct reap_err *e)
+static int other_criteria(const char *path, const struct reap_criterion *own,
+	const struct reap_loaded *scores, const char *scores_path, const struct reap_plan *plan,
+	json_t *list, struct reap_err *e)
 {
-	enum reap_method own = reap_method_from_name(scores->method);
-	struct reap_criterion c = {.method = own};
 	struct reap_loaded sums = {0};
+	int rc = load(path, REAP_LOAD_SALIENCY, scores->scores.pack, &sums, e);
+
+	if (rc == REAP_OK)
+		rc = check_sums(&sums, path, own, scores, scores_path, e);
+	for (int m = 0; m < REAP_RANDOM && rc == REAP_OK; m++) {
+		/* eaft_* against each other need the same weights; others none. */
+		struct reap_criterion other = *own;
+
+		other.method = (enum reap_method)m;
+		if (other.method != own->method)
+			rc = other_cut(list, &sums, &other, reap_method_name(other.method), plan,
+				e);
+	}
+	reap_loaded_free(&sums);
+	return rc;
+}
+
+static int halves(const struct reap_report_inputs *in, const struct reap_criterion *own,
+	const struct reap_loaded *scores, const struct reap_plan *plan, json_t *list,
+	struct reap_err *e)
+{
+	struct reap_loaded half[REAP_REPORT_HALVES] = {0};
 	char name[96];
 	int rc = REAP_OK;
 
-	memcpy(c.weights, scores->weights, sizeof(c.weights));
-	if (in->saliency != NULL) {
-		rc = load(in->saliency, REAP_LOAD_SALIENCY, &sums, e);
-		for (int m = 0; m < REAP_RANDOM && rc == REAP_OK; m++) {
-			struct reap_criterion other = {.method = (enum reap_method)m};
+	for (size_t i = 0; i < REAP_REPORT_HALVES && rc == REAP_OK; i++)
+		rc = load(in->half[i], REAP_LOAD_SALIENCY, scores->scores.pack, &half[i], e);
+	if (rc == REAP_OK)
+		rc = reap_halves_check(scores, in->scores, half, in->half, e);
+	for (size_t i = 0; i < REAP_REPORT_HALVES && rc == REAP_OK; i++) {
+		snprintf(name, sizeof(name), "%s on half %zu of the data", scores->scores.method,
+			i + 1);
+		rc = other_cut(list, &half[i], own, name, plan, e);
+	}
+	for (size_t i = 0; i < REAP_REPORT_HALVES; i++)
+		reap_loaded_free(&half[i]);
+	return rc;
+}
 
-			/* eaft_* against each other need the same weights; others none. */
-			memcpy(other.weights, scores->weights, sizeof(other.weights));
-			if (other.method != own)
-				rc = other_cut(list, &sums, &other, reap_method_name(other.method),
-					plan, e);
-		}
-		reap_loaded_free(&sums);
-	}
-	for (size_t i = 0; i < in->n_half && rc == REAP_OK; i++) {
-		sums = (struct reap_loaded){0};
-		if ((rc = load(in->half[i], REAP_LOAD_SALIENCY, &sums, e)) == REAP_OK) {
-			snprintf(name, sizeof(name), "%s on half %zu of the data", scores->method,
-				i + 1);
-			rc = other_cut(list, &sums, &c, name, plan, e);
-		}
-		reap_loaded_free(&sums);
-	}
+static int other_cuts(const struct reap_report_inputs *in, const struct reap_loaded *scores,
+	const struct reap_plan *plan, json_t *list, struct reap_err *e)
+{
+	struct reap_criterion own = {.method = reap_method_from_name(scores->scores.method),
+		.seed = scores->scores.seed};
+	int rc = REAP_OK;
+
+	memcpy(own.weights, scores->scores.weights, sizeof(own.weights));
+	if (in->saliency != NULL)
+		rc = other_criteria(in->saliency, &own, scores, in->scores, plan, list, e);
+	if (rc == REAP_OK && in->n_half > 0)
+		rc = halves(in, &own, scores, plan, list, e);
 	return rc;
 }
 
@@ -153,51 +267,45 @@ static int sweep(const struct reap_scores *s, const char *name, uint32_t top_k, 
 	return REAP_OK;
 }
 
-/* The paired loss that a verdict measured for the pack, with its interval. */
-static int measured(const char *verdict, uint32_t keep_n, const char *pack, uint32_t seq_len,
-	json_t *list, struct reap_err *e)
+/* The paired loss that a verdict measured for the pack and length of `row`, with its interval. */
+static int measured(const json_t *verdict, uint32_t keep_n, const json_t *row, json_t *list,
+	struct reap_err *e)
 {
-	json_t *v, *row;
-	size_t i;
-	int rc = reap_report_load_verdict(verdict, &v, e);
+	const json_t *its =
+		reap_report_row(verdict, json_string_value(json_object_get(row, "pack")),
+			json_integer_value(json_object_get(row, "seq_len")));
+	json_t *loss = json_object_get(its, "d_nll");
 
-	if (rc != REAP_OK)
-		return rc;
-	json_array_foreach (json_object_get(v, "rows"), i, row) {
-		const char *its = json_string_value(json_object_get(row, "pack"));
-		json_t *loss = json_object_get(row, "d_nll");
+	if (!json_is_number(loss))
+		return REAP_OK;
+	return json_array_append_new(list,
+		       json_pack("{s:I,s:O,s:O?}", "keep_n", (json_int_t)keep_n, "d_nll", loss,
+			       "interval", json_object_get(its, "d_nll_ci"))) == 0
+		? REAP_OK
+		: reap_fail_memory(e, "report");
+}
 
-		if (its == NULL || strcmp(its, pack) != 0 || !json_is_number(loss) ||
-			json_integer_value(json_object_get(row, "seq_len")) != seq_len)
-			continue;
-		if (json_array_append_new(list,
-			    json_pack("{s:I,s:O,s:O?}", "keep_n", (json_int_t)keep_n, "d_nll", loss,
-				    "interval", json_object_get(row, "d_nll_ci"))) != 0)
-			rc = reap_fail_memory(e, "report");
-	}
-	json_decref(v);
+/* What the verdict on another plan of the scores measured.  It must have the same base. */
+static int measured_cut(const char *plan_path, const char *verdict_path,
+	const struct reap_loaded *scores, const char *scores_path, const json_t *row, json_t *list,
+	struct reap_err *e)
+{
+	struct reap_loaded plan = {0};
+	json_t *verdict = NULL;
+	int rc = load(plan_path, REAP_LOAD_PLAN, "", &plan, e);
+
+	if (rc == REAP_OK &&
+		(rc = reap_report_load_verdict(verdict_path, &verdict, e)) == REAP_OK &&
+		(rc = reap_report_same_model(verdict, "left", plan_path, plan.head.model.digest,
+			 e)) == REAP_OK &&
+		(rc = check_plan(&plan, plan_path, verdict, scores, scores_path, e)) == REAP_OK)
+		rc = measured(verdict, plan.plan.keep_n, row, list, e);
+	json_decref(verdict);
+	reap_loaded_free(&plan);
 	return rc;
 }
 
-static int all_measured(const struct reap_report_inputs *in, uint32_t keep_n, const char *pack,
-	uint32_t seq_len, json_t *list, struct reap_err *e)
-{
-	int rc = measured(in->verdict, keep_n, pack, seq_len, list, e);
-
-	for (size_t i = 0; i < in->n_cut && rc == REAP_OK; i++) {
-		struct reap_loaded l = {0};
-
-		rc = load(in->cut[i].plan, REAP_LOAD_PLAN, &l, e);
-		if (rc == REAP_OK && !l.is_plan)
-			rc = reap_fail(e, REAP_EFAIL, "%s: no plan", in->cut[i].plan);
-		if (rc == REAP_OK)
-			rc = measured(in->cut[i].verdict, l.plan.keep_n, pack, seq_len, list, e);
-		reap_loaded_free(&l);
-	}
-	return rc;
-}
-
-int reap_report_kept(const struct reap_report_inputs *in, const char *pack, uint32_t seq_len,
+int reap_report_kept(const struct reap_report_inputs *in, const json_t *verdict, const json_t *row,
 	json_t **out, struct reap_err *e)
 {
 	struct reap_loaded scores = {0}, plan = {0};
@@ -205,22 +313,21 @@ int reap_report_kept(const struct reap_report_inputs *in, const char *pack, uint
 	       *measured_list = json_array();
 	int rc;
 
-	if ((rc = load(in->scores, 0, &scores, e)) != REAP_OK ||
-		(rc = load(in->plan, REAP_LOAD_PLAN, &plan, e)) != REAP_OK)
-		goto out;
-	if (!plan.is_plan || plan.plan.layers != scores.scores.layers ||
-		plan.plan.dense != scores.scores.dense ||
-		plan.plan.experts != scores.scores.experts) {
-		rc = reap_fail(e, REAP_EFAIL, "%s: is not a plan of the scores %s", in->plan,
-			in->scores);
-		goto out;
-	}
-	if ((rc = other_cuts(in, &scores.scores, &plan.plan, overlap_list, e)) != REAP_OK ||
+	if ((rc = load(in->scores, 0, "", &scores, e)) != REAP_OK ||
+		(rc = load(in->plan, REAP_LOAD_PLAN, "", &plan, e)) != REAP_OK ||
+		(rc = check_plan(&plan, in->plan, verdict, &scores, in->scores, e)) != REAP_OK ||
+		(in->calibration != NULL &&
+			(rc = check_calibration(in->calibration, &scores.scores, in->scores, e)) !=
+				REAP_OK) ||
+		(rc = other_cuts(in, &scores, &plan.plan, overlap_list, e)) != REAP_OK ||
 		(rc = sweep(&scores.scores, in->scores, scores.head.model.top_k, sweep_list, e)) !=
 			REAP_OK ||
-		(rc = all_measured(in, plan.plan.keep_n, pack, seq_len, measured_list, e)) !=
-			REAP_OK)
+		(rc = measured(verdict, plan.plan.keep_n, row, measured_list, e)) != REAP_OK)
 		goto out;
+	for (size_t i = 0; i < in->n_cut; i++)
+		if ((rc = measured_cut(in->cut[i].plan, in->cut[i].verdict, &scores, in->scores,
+			     row, measured_list, e)) != REAP_OK)
+			goto out;
 	*out = json_pack("{s:s,s:s,s:I,s:I,s:o,s:O,s:O,s:O}", "method", scores.scores.method,
 		"definition", scores.scores.definition, "keep_n", (json_int_t)plan.plan.keep_n,
 		"experts", (json_int_t)plan.plan.experts, "layers",

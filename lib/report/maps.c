@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "lib/base/mem.h"
-#include "lib/eval/metrics.h"
+#include "lib/eval/recount.h"
 #include "lib/report/parts.h"
 
 /* More bins than this show noise only. */
@@ -21,6 +21,8 @@ struct side {
 	struct reap_reader *reader;
 	int fd;
 	struct reap_eval_meta meta;
+	struct reap_grid grid;
+	struct reap_recount recount;
 	struct reap_metrics metrics; /* of the pack and length */
 	struct reap_eval_storage storage;
 	struct reap_eval_tokens tokens; /* the next block of the pack */
@@ -49,8 +51,12 @@ static int open_side(struct side *s, const char *path, struct reap_err *e)
 		return rc;
 	if ((rc = reap_read(s->reader, &rec, e)) < 0)
 		return rc;
-	return rc == 0 ? reap_fail(e, REAP_ESTREAM, "%s: no records", path)
-		       : reap_get_eval_meta(&rec, &s->meta, e);
+	if (rc == 0)
+		return reap_fail(e, REAP_ESTREAM, "%s: no records", path);
+	if ((rc = reap_get_eval_meta(&rec, &s->meta, e)) == REAP_OK)
+		rc = reap_grid_init(&s->grid, &s->meta, e);
+	s->recount = (struct reap_recount){.meta = &s->meta, .grid = &s->grid};
+	return rc;
 }
 
 static void close_side(struct side *s)
@@ -58,6 +64,8 @@ static void close_side(struct side *s)
 	reap_reader_close(s->reader);
 	if (s->fd >= 0)
 		close(s->fd);
+	reap_recount_free(&s->recount);
+	reap_grid_free(&s->grid);
 	reap_metrics_free(&s->metrics);
 	reap_eval_storage_free(&s->storage);
 }
@@ -72,15 +80,15 @@ static int next(struct side *s, const char *pack, uint32_t seq_len, struct reap_
 		struct reap_metrics m;
 
 		if (reap_rec_is(&rec, "tokens")) {
-			if ((rc = reap_get_eval_tokens(&rec, &s->tokens, &s->storage, e)) !=
-				REAP_OK)
+			if ((rc = reap_recount_tokens(&s->recount, &rec, &s->tokens, &s->storage,
+				     e)) != REAP_OK)
 				return rc;
 			if (s->tokens.seq_len == seq_len && strcmp(s->tokens.pack, pack) == 0) {
 				s->more = true;
 				return REAP_OK;
 			}
 		} else if (reap_rec_is(&rec, "metrics")) {
-			if ((rc = reap_get_metrics(&rec, &s->meta, &m, e)) != REAP_OK)
+			if ((rc = reap_recount_metrics(&s->recount, &rec, &m, e)) != REAP_OK)
 				return rc;
 			if (m.seq_len != seq_len || strcmp(m.pack, pack) != 0) {
 				reap_metrics_free(&m);
@@ -109,8 +117,10 @@ static struct cell *cell_of(const struct map *m, uint32_t ybins, size_t bin)
 	return &m->cell[bin / ybins / m->join_x * m->ybins + bin % ybins / m->join_y];
 }
 
-static void move(const struct map *m, const struct reap_grid *g, const struct side s[2])
+static void move(const struct map *m, const struct side s[2])
 {
+	const struct reap_grid *g = &s[0].grid;
+
 	for (uint32_t i = 0; i < s[0].tokens.n; i++) {
 		struct cell *c[2];
 		size_t bin;
@@ -133,8 +143,7 @@ static void move(const struct map *m, const struct reap_grid *g, const struct si
 static int read_both(struct map *m, struct side s[2], const char *pack, uint32_t seq_len,
 	struct reap_err *e)
 {
-	struct reap_grid g = {0};
-	int rc = reap_grid_init(&g, &s[0].meta, e);
+	int rc = REAP_OK;
 
 	m->paired = s[0].meta.tokens && s[1].meta.tokens;
 	do {
@@ -147,9 +156,8 @@ static int read_both(struct map *m, struct side s[2], const char *pack, uint32_t
 				reap_reader_name(s[0].reader), reap_reader_name(s[1].reader),
 				(unsigned long long)s[0].tokens.block);
 		else
-			move(m, &g, s);
+			move(m, s);
 	} while (rc == REAP_OK);
-	reap_grid_free(&g);
 	for (int k = 0; k < 2 && rc == REAP_OK; k++) {
 		while (rc == REAP_OK && s[k].more)
 			rc = next(&s[k], pack, seq_len, e);
@@ -158,6 +166,23 @@ static int read_both(struct map *m, struct side s[2], const char *pack, uint32_t
 				reap_reader_name(s[k].reader), pack, seq_len);
 	}
 	return rc;
+}
+
+/* Is this eval the one that the row of the verdict is about?  Both have its figures digit for
+ * digit. */
+static int check_side(const struct side *s, const json_t *row, const char *side, struct reap_err *e)
+{
+	const json_t *said = json_object_get(row, side);
+	const double nll = json_number_value(json_object_get(said, "mean_nll"));
+	const json_int_t n = json_integer_value(json_object_get(said, "kept_tokens"));
+
+	if (nll == s->metrics.mean_nll && (uint64_t)n == s->metrics.kept_tokens)
+		return REAP_OK;
+	return reap_fail(e, REAP_EFAIL,
+		"%s: pack %s of length %u: mean_nll %.10g of %llu tokens, but the verdict is about "
+		"an eval with %.10g of %lld",
+		reap_reader_name(s->reader), s->metrics.pack, s->metrics.seq_len,
+		s->metrics.mean_nll, (unsigned long long)s->metrics.kept_tokens, nll, (long long)n);
 }
 
 /* [x, y, base, pruned, difference]: the difference in units of its noise when
@@ -186,9 +211,11 @@ static json_t *points(const struct map *m, const struct side s[2])
 	return all;
 }
 
-int reap_report_maps(const struct reap_report_inputs *in, const char *pack, uint32_t seq_len,
-	json_t **out, struct reap_err *e)
+int reap_report_maps(const struct reap_report_inputs *in, const json_t *row, json_t **out,
+	struct reap_err *e)
 {
+	const char *pack = json_string_value(json_object_get(row, "pack"));
+	const uint32_t seq_len = (uint32_t)json_integer_value(json_object_get(row, "seq_len"));
 	struct side s[2] = {{.fd = -1}, {.fd = -1}};
 	struct map m = {0};
 	int rc;
@@ -210,7 +237,9 @@ int reap_report_maps(const struct reap_report_inputs *in, const char *pack, uint
 		rc = reap_fail_memory(e, "report");
 		goto out;
 	}
-	if ((rc = read_both(&m, s, pack, seq_len, e)) != REAP_OK)
+	if ((rc = read_both(&m, s, pack, seq_len, e)) != REAP_OK ||
+		(rc = check_side(&s[0], row, "left", e)) != REAP_OK ||
+		(rc = check_side(&s[1], row, "right", e)) != REAP_OK)
 		goto out;
 	for (size_t i = 0; i < (size_t)s[0].meta.xbins * s[0].meta.ybins; i++)
 		for (int k = 0; k < 2; k++)

@@ -5,7 +5,7 @@
  *
  *   make_eval [--packs A,B] [--seq-lens 64,128] [--blocks N] [--shift NATS]
  *	[--noise NATS] [--seed S] [--id NAME] [--split eval] [--bins 160x120]
- *	[--topk 20] [--rows SHA] [--no-tokens] [--shard I/N] [--look N] >stream
+ *	[--topk 20] [--experts 32] [--rows SHA] [--no-tokens] [--shard I/N] [--look N] >stream
  */
 #include <getopt.h>
 #include <math.h>
@@ -23,7 +23,7 @@ enum { MAX_LEN = 4096 };
 struct opts {
 	char *packs, *seq_lens, *rows;
 	const char *id, *split;
-	uint32_t blocks;
+	uint32_t blocks, experts;
 	double shift, noise;
 	uint64_t seed;
 	struct reap_eval_meta meta;
@@ -137,7 +137,7 @@ static int run(const struct opts *o, struct reap_err *e)
 
 	h.has_model = true;
 	h.model.layers = 4;
-	h.model.experts = 32;
+	h.model.experts = o->experts;
 	h.model.top_k = 4;
 	snprintf(h.model.id, sizeof(h.model.id), "%s", o->id);
 	if (rc == REAP_OK &&
@@ -169,13 +169,14 @@ int main(int argc, char *argv[])
 		{"noise", 1, NULL, 'n'}, {"seed", 1, NULL, 'S'}, {"id", 1, NULL, 'i'},
 		{"split", 1, NULL, 'x'}, {"bins", 1, NULL, 'B'}, {"topk", 1, NULL, 'k'},
 		{"rows", 1, NULL, 'r'}, {"no-tokens", 0, NULL, 'N'}, {"shard", 1, NULL, 'I'},
-		{"look", 1, NULL, 'L'}, {NULL, 0, NULL, 0}};
+		{"look", 1, NULL, 'L'}, {"experts", 1, NULL, 'E'}, {NULL, 0, NULL, 0}};
 	char packs[] = "UNION", lens[] = "64";
 	struct opts o = {.packs = packs,
 		.seq_lens = lens,
 		.id = "base",
 		.split = "eval",
 		.blocks = 40,
+		.experts = 32,
 		.seed = 1,
 		.meta = {.entropy_topk = 20,
 			.xbins = 160,
@@ -229,6 +230,9 @@ int main(int argc, char *argv[])
 			break;
 		case 'I':
 			sscanf(optarg, "%u/%u", &o.meta.shard, &o.meta.shards);
+			break;
+		case 'E':
+			o.experts = (uint32_t)atoi(optarg);
 			break;
 		case 'L':
 			o.meta.look = (uint32_t)atoi(optarg);
