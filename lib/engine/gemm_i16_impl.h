@@ -6,12 +6,13 @@
  * inputs are multiplied and added to 32-bit integers, exactly; after each group of inputs the
  * sums are scaled and added up in f32.
  *
- * A slab is packed in panels of PANEL columns behind the header of gemm_wide.h: for each
- * pair of inputs the columns' pairs; behind all panels their scales, PANEL for each
- * group.  A column's scale is a power of two.  So an MXFP4 or bf16 weight keeps its exact value
- * unless it is over 2^8 (bf16: 2^4) times smaller than the largest of its group.  Such weights
- * are rounded at 2^-12 of the largest; where they are many, the group is left to f32.  The same
- * holds for codes of FP8; their own scale then multiplies the sum over a group.
+ * A slab is packed in panels of PANEL columns behind the header of gemm_wide.h and the largest
+ * weight of each input: for each pair of inputs the columns' pairs; behind all panels their scales,
+ * PANEL for each group.  A column's scale is a power of two.  So an MXFP4 or bf16 weight keeps its
+ * exact value unless it is over 2^8 (bf16: 2^4) times smaller than the largest of its group.  Such
+ * weights are rounded at 2^-12 of the largest.  Where they are many in a column, or where all
+ * weights of some inputs are small, which may be as much larger than the others, the group is left
+ * to f32.  The same holds for codes of FP8; their own scale then multiplies the sum over a group.
  */
 #include "lib/engine/i16_vec.h"
 
@@ -45,15 +46,20 @@ static size_t panels_of(size_t n)
 	return (n + PANEL - 1) / PANEL;
 }
 
+static size_t header_bytes(size_t k)
+{
+	return reap_wide_header(k) + reap_i16_groups(k) * GROUP * sizeof(uint32_t);
+}
+
 static size_t slab_bytes(size_t n, size_t k)
 {
-	return reap_wide_header(k) + panels_of(n) * PANEL * (pairs_of(k) + reap_i16_groups(k)) * 4;
+	return header_bytes(k) + panels_of(n) * PANEL * (pairs_of(k) + reap_i16_groups(k)) * 4;
 }
 
 /* Where a panel's pairs and its scales lie in a slab, in words of 4 bytes. */
 static size_t pairs_at(size_t k, size_t panel)
 {
-	return reap_wide_header(k) / 4 + panel * PANEL * pairs_of(k);
+	return header_bytes(k) / 4 + panel * PANEL * pairs_of(k);
 }
 
 static size_t scales_at(size_t n, size_t k, size_t panel)
@@ -65,8 +71,9 @@ static size_t scales_at(size_t n, size_t k, size_t panel)
 
 /* k <= GROUP weights as whole numbers times *scale, the least power of two for which 12
  * bits hold them; NaN if a weight is not finite.  Returns how many are below a 64th of what
- * 12 bits hold, unless all are 0. */
-INLINE size_t to_whole(int16_t *dst, float *scale, const float *v, size_t k)
+ * 12 bits hold, unless all are 0.  `largest` (GROUP) is for each input the largest weight of all
+ * columns so far, as bits of f32 without the sign. */
+INLINE size_t to_whole(int16_t *dst, float *scale, const float *v, size_t k, uint32_t *largest)
 {
 	const float round = 12582912.0f; /* as in f32_to_i16 */
 	vu most = {0};
@@ -75,8 +82,14 @@ INLINE size_t to_whole(int16_t *dst, float *scale, const float *v, size_t k)
 	float max, up, more;
 	int e;
 
-	for (size_t i = 0; i < k; i += LANES)
-		most = vmost(most, (vu)load_at(v, i, k, 0) & 0x7fffffff);
+	for (size_t i = 0; i < k; i += LANES) {
+		vu x = (vu)load_at(v, i, k, 0) & 0x7fffffff, all;
+
+		memcpy(&all, largest + i, sizeof(all));
+		all = vmost(all, x);
+		memcpy(largest + i, &all, sizeof(all));
+		most = vmost(most, x);
+	}
 	bits = lanes_most(most);
 	if (bits == 0 || bits >= 0x7f800000) {
 		memset(dst, 0, k * sizeof(*dst));
@@ -133,7 +146,7 @@ INLINE bool blocks_to_whole(int16_t *dst, float *scale, const uint8_t *block, co
 
 /* One group of a column: k inputs from k0 on.  True if they are uneven. */
 INLINE bool pack_column(int16_t *dst, float *scale, const struct reap_weight *w, size_t n0,
-	size_t k0, size_t k, const struct reap_kern *kern)
+	size_t k0, size_t k, uint32_t *largest, const struct reap_kern *kern)
 {
 	const size_t at = (n0 * w->k + k0) / 32;
 	float row[GROUP], factor = 1;
@@ -146,34 +159,54 @@ INLINE bool pack_column(int16_t *dst, float *scale, const struct reap_weight *w,
 		factor = reap_fp8_codes(row, w, n0, k0, k, kern);
 	else
 		reap_weight_to_f32(row, GROUP, w, n0, 1, k0, k, kern);
-	small = to_whole(dst, scale, row, k);
+	small = to_whole(dst, scale, row, k, largest);
 	*scale *= factor;
 	return small * 8 > 3 * k;
 }
 
 /* One group of n <= TURN columns.  True if some are uneven. */
 static bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w, size_t n0,
-	size_t n, size_t k0, size_t k, const struct reap_kern *kern)
+	size_t n, size_t k0, size_t k, uint32_t *largest, const struct reap_kern *kern)
 {
 	uint32_t pairs[TURN][GROUP / 2];
 	bool uneven = false;
 
 	memset(pairs, 0, sizeof(pairs));
 	for (size_t i = 0; i < n; i++)
-		uneven |=
-			pack_column((int16_t *)(void *)pairs[i], &scale[i], w, n0 + i, k0, k, kern);
+		uneven |= pack_column((int16_t *)(void *)pairs[i], &scale[i], w, n0 + i, k0, k,
+			largest, kern);
 	/* A pair has the size of an f32 number, so transpose() can move it. */
 	kern->transpose((float *)(void *)dst, PANEL, (const float *)(const void *)pairs, GROUP / 2,
 		TURN, pairs_of(k));
 	return uneven;
 }
 
+/* Are the weights of some of k inputs all small?  Inputs that are as much larger than the others
+ * make them count.  A few inputs of that kind make their row uneven themselves (reap_i16_uneven),
+ * gated ones if they are over 2^10 times larger.  Weights that are 2^19 times smaller are none. */
+static bool uneven_inputs(const uint32_t *largest, size_t k, bool gated)
+{
+	uint32_t most = 0;
+	size_t small = 0, near = 0;
+
+	for (size_t i = 0; i < k; i++)
+		most = largest[i] > most ? largest[i] : most;
+	for (size_t i = 0; i < k; i++) {
+		uint32_t below = (most >> 23) - (largest[i] >> 23);
+
+		small += below > 4 && below < 19;
+		near += below > 4 && below < 10;
+	}
+	return small * 16 >= k || (gated && near > 0);
+}
+
 static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 	const struct reap_kern *kern)
 {
 	uint8_t *uneven = slab;
+	uint32_t *largest = (uint32_t *)slab + reap_wide_header(w->k) / 4;
 
-	memset(uneven, 0, reap_wide_header(w->k));
+	memset(slab, 0, header_bytes(w->k));
 	for (size_t c = 0; c < panels_of(n) * PANEL; c += TURN) {
 		size_t panel = c / PANEL, cols = c >= n ? 0 : n - c < TURN ? n - c : TURN;
 		uint32_t *dst = (uint32_t *)slab + pairs_at(w->k, panel) + c % PANEL;
@@ -183,15 +216,20 @@ static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 			size_t k = w->k - k0 < GROUP ? w->k - k0 : GROUP;
 
 			memset(scale, 0, TURN * sizeof(*scale));
-			uneven[k0 / GROUP] |= pack_group(dst, scale, w, n0 + c, cols, k0, k, kern);
+			uneven[k0 / GROUP] |=
+				pack_group(dst, scale, w, n0 + c, cols, k0, k, largest + k0, kern);
 			dst += GROUP / 2 * PANEL;
 			scale += PANEL;
 		}
 	}
-	for (size_t g = 0; g < reap_i16_groups(w->k); g++)
+	for (size_t g = 0; g < reap_i16_groups(w->k); g++) {
+		size_t k = w->k - g * GROUP < GROUP ? w->k - g * GROUP : GROUP;
+
+		uneven[g] |= uneven_inputs(largest + g * GROUP, k, w->gated);
 		for (size_t panel = 0; uneven[g] && panel < panels_of(n); panel++)
 			memset((float *)slab + scales_at(n, w->k, panel) + g * PANEL, 0,
 				PANEL * sizeof(float));
+	}
 }
 
 /* ---- multiplying ---- */
