@@ -181,13 +181,13 @@ static bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w,
 	return uneven;
 }
 
-/* Are the weights of some of k inputs all small?  Inputs that are as much larger than the others
- * make them count.  A few inputs of that kind make their row uneven themselves (reap_i16_uneven),
- * gated ones if they are over 2^10 times larger.  Weights that are 2^19 times smaller are none. */
-static bool uneven_inputs(const uint32_t *largest, size_t k, bool gated)
+/* Are the weights of a sixteenth of k inputs or more all small?  Inputs that are as much larger
+ * than the others make them count; fewer of that kind make their row uneven themselves
+ * (reap_i16_uneven).  Weights that are 2^19 times smaller are none. */
+static bool uneven_inputs(const uint32_t *largest, size_t k)
 {
 	uint32_t most = 0;
-	size_t small = 0, near = 0;
+	size_t small = 0;
 
 	for (size_t i = 0; i < k; i++)
 		most = largest[i] > most ? largest[i] : most;
@@ -195,9 +195,8 @@ static bool uneven_inputs(const uint32_t *largest, size_t k, bool gated)
 		uint32_t below = (most >> 23) - (largest[i] >> 23);
 
 		small += below > 4 && below < 19;
-		near += below > 4 && below < 10;
 	}
-	return small * 16 >= k || (gated && near > 0);
+	return small * 16 >= k;
 }
 
 static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
@@ -225,7 +224,7 @@ static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 	for (size_t g = 0; g < reap_i16_groups(w->k); g++) {
 		size_t k = w->k - g * GROUP < GROUP ? w->k - g * GROUP : GROUP;
 
-		uneven[g] |= uneven_inputs(largest + g * GROUP, k, w->gated);
+		uneven[g] |= uneven_inputs(largest + g * GROUP, k);
 		for (size_t panel = 0; uneven[g] && panel < panels_of(n); panel++)
 			memset((float *)slab + scales_at(n, w->k, panel) + g * PANEL, 0,
 				PANEL * sizeof(float));

@@ -15,7 +15,6 @@ struct reap_weight reap_weight_of(const struct reap_config *c, const struct reap
 	uint32_t expert)
 {
 	const bool turned = (b->spec->flags & REAP_SPEC_TURNED) != 0;
-	const enum reap_role role = b->spec->role;
 	uint64_t dim[REAP_SPEC_DIMS];
 	const int last = reap_spec_shape(b->spec, c, dim) - 1;
 
@@ -28,8 +27,6 @@ struct reap_weight reap_weight_of(const struct reap_config *c, const struct reap
 		.scales = data(b, REAP_SCALES, expert),
 		.n = dim[turned ? last : last - 1],
 		.k = dim[turned ? last - 1 : last],
-		.gated = role == REAP_ROLE_O || role == REAP_ROLE_DOWN ||
-			role == REAP_ROLE_COMMON_DOWN,
 	};
 }
 

@@ -5,7 +5,6 @@
 #ifndef REAP_WEIGHT_H
 #define REAP_WEIGHT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,7 +21,6 @@ struct reap_weight {
 	enum reap_weight_layout layout;
 	const uint8_t *data, *scales; /* scales: MXFP4 and FP8 only */
 	size_t n, k;
-	bool gated; /* its inputs are from SwiGLU or from heads: many may be near 0 */
 	const uint8_t *odd, *odd_scales; /* REAP_W_*_PAIRS only */
 };
 
