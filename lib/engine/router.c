@@ -10,7 +10,7 @@
 
 enum { DEPTH = 192 }; /* inputs per partial sum of a logit */
 
-_Static_assert(REAP_MAX_GROUPS <= REAP_CHOOSE_GROUPS, "groups of experts");
+_Static_assert((int)REAP_MAX_GROUPS <= (int)REAP_CHOOSE_GROUPS, "groups of experts");
 
 struct routing {
 	struct reap_cpu *g;
