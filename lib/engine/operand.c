@@ -40,10 +40,12 @@ size_t reap_operand_bytes(enum reap_operand type, size_t k)
 	switch (type) {
 	case REAP_OP_F32:
 		return k * sizeof(float);
+	/* An odd number of cache lines: rows that are a power of two apart would share a few
+	 * lines of the first cache. */
 	case REAP_OP_BF16:
-		return round_bf16(k) * sizeof(uint16_t);
+		return (round_bf16(k) * sizeof(uint16_t)) | 64;
 	case REAP_OP_BF16X2:
-		return round_bf16(k) * 2 * sizeof(uint16_t);
+		return (round_bf16(k) * 2 * sizeof(uint16_t)) | 64;
 	case REAP_OP_I8:
 		return reap_i8_sides_at(k) + k / REAP_I8_GROUP * sizeof(struct reap_i8_side);
 	case REAP_OP_I16:

@@ -2,10 +2,10 @@
  *
  * How a row of inputs lies in memory for a matrix product.
  *
- * REAP_OP_BF16 is padded with zeros to a multiple of REAP_BF16_GROUP inputs.
- * REAP_OP_BF16X2 is twice that: each group of inputs rounded to bf16, and behind it the errors of
- * this rounding, in bf16 too.  The two hold 16 bits of every number, whatever stands beside it.
- * NaN stands for a number that is too large for bf16.
+ * REAP_OP_BF16 is padded with zeros to a multiple of REAP_BF16_GROUP inputs; behind them 64 bytes
+ * may follow that nobody reads.  REAP_OP_BF16X2 is twice that: each group of inputs rounded to
+ * bf16, and behind it the errors of this rounding, in bf16 too.  The two hold 16 bits of every
+ * number, whatever stands beside it. NaN stands for a number that is too large for bf16.
  *
  * REAP_OP_I16 is fixed point in groups of REAP_I16_GROUP inputs: whole numbers of at
  * most REAP_I16_LIMIT in size, and behind them one f32 scale per group.  Products
