@@ -49,6 +49,7 @@ TOOLS   := $(patsubst cmd/%.c,$(BIN)/reap-%,$(filter-out $(SHARED),$(wildcard cm
 UNITS   := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c))
 GENS    := $(patsubst tests/gen/%.c,$B/gen/%,$(wildcard tests/gen/*.c))
 FAULTS  := $B/faults/inject.so
+HOST_GPU := $B/host-gpu.so
 FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 BATS    := $(wildcard tests/*.bats)
 MAN     := $(wildcard man/*.[157])
@@ -124,6 +125,23 @@ demo: deps
 	@echo "building (a minute or two)" && $(MAKE) -s tools
 	@$(MAKE) --no-print-directory -C pipelines demo
 
+# ---- a GPU ----
+
+NVCC    ?= nvcc
+# One object for Turing and Ampere, Ada, Hopper; later ones take the last as PTX.
+GPUS    ?= 75 80 86 89 90
+CUDA_SO := $(BIN)/lib/reap-cuda.so
+
+##   cuda           what runs on an NVIDIA GPU, with nvcc: bin/lib/reap-cuda.so (GPUS="80 90": for these)
+cuda: $(CUDA_SO)
+
+$(CUDA_SO): $(wildcard lib/cuda/*) lib/model/weight.h
+	@mkdir -p $(@D)
+	$(NVCC) -std=c++17 -O3 -I. -Xcompiler -fPIC,-fvisibility=hidden,-Wall -shared -cudart static \
+		$(foreach g,$(GPUS),-gencode arch=compute_$g,code=sm_$g) \
+		-gencode arch=compute_$(lastword $(GPUS)),code=compute_$(lastword $(GPUS)) \
+		-o $@ lib/cuda/reap_cuda.cu -lcublasLt
+
 # ---- tests ----
 # prove runs the C unit tests, the fuzz replays and the bats files, which all
 # print TAP.  SAN=asan or CC=clang test that build.
@@ -170,12 +188,18 @@ test-tables: tools
 test-loaders: tools units test-tables
 	@$(TEST_ENV) tests/loaders/run
 
-units: $(UNITS) $(GENS) $(FAULTS) $(FUZZ:%=$B/fuzz/replay_%)
+units: $(UNITS) $(GENS) $(FAULTS) $(HOST_GPU) $(FUZZ:%=$B/fuzz/replay_%)
 
 # Preloaded into the tools under test; without the sanitizers, which have a malloc, too.
 $(FAULTS): tests/faults/inject.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -g $(WARN) -fPIC -shared -pthread -o $@ $<
+
+# What the tools open in place of a GPU in tests: its kernels for the host (lib/cuda/port.h).
+$(HOST_GPU): $(wildcard lib/cuda/*) lib/model/weight.h
+	@mkdir -p $(@D)
+	$(CC) -x c -std=gnu11 -O2 -g -I. $(WARN) -ffp-contract=off -fvisibility=hidden -fPIC -shared -o $@ \
+		lib/cuda/reap_cuda.cu -lm
 
 # A fuzz target with a main that runs it over its corpus.
 $(FUZZ:%=$B/fuzz/replay_%): $B/fuzz/replay_%: $B/tests/fuzz/fuzz_%.o $B/tests/fuzz/replay.o $(LIB)
@@ -223,6 +247,7 @@ MANS    = $(addprefix share/man/man,$(sort $(subst .,,$(suffix $(MAN)))))
 install: tools
 	@install -d $(foreach d,bin share/reap/recipes share/reap/pipelines/card share/reap/pipelines/report $(COMP) $(ZSH) $(FISH) $(MANS),$D/$d)
 	@install -m 755 $(TOOLS) $D/bin
+	@! [ -e $(CUDA_SO) ] || { install -d $D/lib/reap && install -m 755 $(CUDA_SO) $D/lib/reap; }
 	@for m in $(MAN); do install -m 644 $$m $D/share/man/man$${m##*.} || exit 1; done
 	@install -m 644 $(wildcard recipes/*) $D/share/reap/recipes
 	@for f in $(filter-out %/Makefile %/card %/report,$(wildcard pipelines/*)) $(wildcard pipelines/*/*); do \
@@ -237,8 +262,8 @@ install: tools
 uninstall:
 	@! [ -d $D ] || { cd $D && \
 	rm -f $(TOOLS:$(BIN)/%=bin/%) bin/reap-run $(ZSH)/_reap $(COMPLETED:%=$(COMP)/%) $(COMPLETED:%=$(FISH)/%.fish) && \
-	rm -f $(foreach m,$(MAN),share/man/man$(subst .,,$(suffix $m))/$(notdir $m)) && rm -rf share/reap && \
-	for d in $(MANS) $(COMP) $(ZSH) $(FISH) $(if $(filter /usr /usr/local,$(TO)),,bin); do \
+	rm -f $(foreach m,$(MAN),share/man/man$(subst .,,$(suffix $m))/$(notdir $m)) lib/reap/reap-cuda.so && rm -rf share/reap && \
+	for d in $(MANS) $(COMP) $(ZSH) $(FISH) lib/reap $(if $(filter /usr /usr/local,$(TO)),,bin); do \
 		! [ -d $$d ] || rmdir --ignore-fail-on-non-empty $(if $(filter /usr /usr/local,$(TO)),,-p) $$d || exit 1; \
 	done; $(if $(filter /usr /usr/local,$(TO)),,rmdir --ignore-fail-on-non-empty $D;) }
 
@@ -257,7 +282,7 @@ help:
 	@sed -n 's/^##//p' Makefile
 	@echo 'recipes:         make -C pipelines list'
 
-.PHONY: all tools deps demo test test-built test-slow test-odd test-stress test-resume test-faults test-tables test-loaders units fuzz coverage bench bench-scale lint install uninstall \
+.PHONY: all tools cuda deps demo test test-built test-slow test-odd test-stress test-resume test-faults test-tables test-loaders units fuzz coverage bench bench-scale lint install uninstall \
 	dist clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -38,7 +38,7 @@ static const char usage[] =
 	"      --resume FILE       take over the blocks of an interrupted eval or an earlier\n"
 	"                          look; given twice, of both\n"
 	"      --merge             join the N shards of an eval\n" TOOL_USAGE_HISTORY TOOL_USAGE_RUN
-		TOOL_USAGE_DRY_RUN TOOL_USAGE_STD;
+		TOOL_USAGE_DEVICE TOOL_USAGE_DRY_RUN TOOL_USAGE_STD;
 
 enum {
 	OPT_BINS = TOOL_OWN,
@@ -307,6 +307,8 @@ static int run(struct opts *o, struct reap_err *e)
 {
 	const struct reap_engine_opts engine = {.threads = tool.threads,
 		.memory = tool.memory,
+		.device = tool_device(),
+		.device_memory = tool.device_memory,
 		.outcomes = true,
 		.entropy_topk = o->meta.entropy_topk};
 	struct run s = {.o = o};
@@ -326,7 +328,8 @@ static int run(struct opts *o, struct reap_err *e)
 		(rc = reap_reader_open(&s.in, fd, name, REAP_KIND_TOKENS, e)) != REAP_OK ||
 		(rc = tool_open_model(&s.model, o->model, e)) != REAP_OK)
 		goto out;
-	reap_engine_describe(o->meta.backend, sizeof(o->meta.backend), &s.model->cfg, false);
+	reap_engine_describe(o->meta.backend, sizeof(o->meta.backend), &s.model->cfg, tool_device(),
+		false);
 	if (tool.dry_run) {
 		rc = foresee(&s, &engine, &intake, &calls, e);
 		goto out;
@@ -480,7 +483,7 @@ static const char *describe(bool verbose)
 {
 	static char text[512];
 
-	reap_engine_describe(text, sizeof(text), NULL, verbose);
+	reap_engine_describe(text, sizeof(text), NULL, tool_device(), verbose);
 	return text;
 }
 
@@ -500,6 +503,7 @@ int main(int argc, char *argv[])
 		{"resume", required_argument, NULL, OPT_RESUME},
 		{"merge", no_argument, NULL, OPT_MERGE},
 		TOOL_LONG_RUN,
+		TOOL_LONG_DEVICE,
 		TOOL_LONG_DRY_RUN,
 		TOOL_LONG,
 		{NULL, 0, NULL, 0},

@@ -28,7 +28,8 @@ static const char usage[] =
 	"      --layers A-B  routes of these layers only (from 0)\n"
 	"      --shard I/N   only every N-th block, beginning with the I-th\n"
 	"      --resume FILE take over the whole blocks of an interrupted "
-	"trace\n" TOOL_USAGE_HISTORY TOOL_USAGE_RUN TOOL_USAGE_DRY_RUN TOOL_USAGE_STD;
+	"trace\n" TOOL_USAGE_HISTORY TOOL_USAGE_RUN TOOL_USAGE_DEVICE TOOL_USAGE_DRY_RUN
+		TOOL_USAGE_STD;
 
 enum { OPT_NO_OUTCOME = TOOL_OWN, OPT_FAST, OPT_LAYERS, OPT_SHARD, OPT_RESUME };
 
@@ -261,6 +262,8 @@ static int open_model(struct run *run, struct reap_err *e)
 			run->last_layer);
 	run->opts = (struct reap_engine_opts){.threads = tool.threads,
 		.memory = tool.memory,
+		.device = tool_device(),
+		.device_memory = tool.device_memory,
 		.layers = run->last_layer + 1,
 		.routes = true,
 		.outcomes = o->outcome,
@@ -299,7 +302,8 @@ static int route(const struct opts *o, struct reap_err *e)
 		(rc = reap_reader_open(&run.in, fd, name, REAP_KIND_TOKENS, e)) != REAP_OK ||
 		(rc = open_model(&run, e)) != REAP_OK)
 		goto out;
-	reap_engine_describe(run.backend, sizeof(run.backend), &run.model->cfg, false);
+	reap_engine_describe(run.backend, sizeof(run.backend), &run.model->cfg, tool_device(),
+		false);
 	if (tool.dry_run) {
 		rc = foresee(&run, &intake, &calls, e);
 		goto out;
@@ -352,7 +356,7 @@ static const char *describe(bool verbose)
 {
 	static char text[512];
 
-	reap_engine_describe(text, sizeof(text), NULL, verbose);
+	reap_engine_describe(text, sizeof(text), NULL, tool_device(), verbose);
 	return text;
 }
 
@@ -363,8 +367,8 @@ int main(int argc, char **argv)
 		{"fast", no_argument, NULL, OPT_FAST},
 		{"layers", required_argument, NULL, OPT_LAYERS},
 		{"shard", required_argument, NULL, OPT_SHARD},
-		{"resume", required_argument, NULL, OPT_RESUME}, TOOL_LONG_RUN, TOOL_LONG_DRY_RUN,
-		TOOL_LONG, {NULL, 0, NULL, 0}};
+		{"resume", required_argument, NULL, OPT_RESUME}, TOOL_LONG_RUN, TOOL_LONG_DEVICE,
+		TOOL_LONG_DRY_RUN, TOOL_LONG, {NULL, 0, NULL, 0}};
 	struct opts o = {.outcome = true, .last_layer = UINT32_MAX, .shards = 1};
 	struct reap_err e = {0};
 	int c;

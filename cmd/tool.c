@@ -171,6 +171,12 @@ void tool_option(int c)
 	case TOOL_THREADS:
 		tool.threads = (int)tool_u64("--threads", optarg, 1, 1024);
 		return;
+	case TOOL_DEVICE:
+		tool.device = optarg;
+		return;
+	case TOOL_DEVICE_MEMORY:
+		tool.device_memory = tool_size("--device-memory", optarg);
+		return;
 	case TOOL_MEMORY:
 		tool.memory = tool_size("--memory", optarg);
 		return;

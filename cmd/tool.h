@@ -24,7 +24,16 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_STREAM = 3, EXIT_GAT
 
 /* getopt values of long options without a short form start here; a tool's own
  * start at TOOL_OWN. */
-enum { TOOL_THREADS = 256, TOOL_MEMORY, TOOL_NO_HISTORY, TOOL_DRY_RUN, TOOL_JSON, TOOL_OWN = 300 };
+enum {
+	TOOL_THREADS = 256,
+	TOOL_MEMORY,
+	TOOL_NO_HISTORY,
+	TOOL_DRY_RUN,
+	TOOL_JSON,
+	TOOL_DEVICE,
+	TOOL_DEVICE_MEMORY,
+	TOOL_OWN = 300
+};
 
 /* Standard options.  Not every tool computes: those that do add TOOL_LONG_RUN,
  * and TOOL_LONG_DRY_RUN when they can say beforehand what a run takes. */
@@ -39,6 +48,11 @@ enum { TOOL_THREADS = 256, TOOL_MEMORY, TOOL_NO_HISTORY, TOOL_DRY_RUN, TOOL_JSON
 	{"threads", required_argument, NULL, TOOL_THREADS}, \
 	{ \
 		"memory", required_argument, NULL, TOOL_MEMORY \
+	}
+#define TOOL_LONG_DEVICE \
+	{"device", required_argument, NULL, TOOL_DEVICE}, \
+	{ \
+		"device-memory", required_argument, NULL, TOOL_DEVICE_MEMORY \
 	}
 #define TOOL_LONG_DRY_RUN \
 	{"dry-run", no_argument, NULL, TOOL_DRY_RUN}, \
@@ -57,6 +71,10 @@ enum { TOOL_THREADS = 256, TOOL_MEMORY, TOOL_NO_HISTORY, TOOL_DRY_RUN, TOOL_JSON
 	"      --threads N   threads to use (default: what this process may use)\n" \
 	"      --memory SIZE bound on the working set, such as 4G or 512Mi\n" \
 	"                    (default: half of what this process may use, at most 4Gi)\n"
+#define TOOL_USAGE_DEVICE \
+	"      --device D    cpu, cuda or cuda:N; auto: a GPU if there is one (default: auto)\n" \
+	"      --device-memory SIZE\n" \
+	"                    of the GPU (default: what is free, less a reserve)\n"
 #define TOOL_USAGE_DRY_RUN \
 	"      --dry-run     print what the run would take, and run no model\n" \
 	"      --json        ... as JSON, for machines\n"
@@ -72,6 +90,8 @@ struct tool {
 	bool json;    /* what a dry run prints is for machines */
 	int threads;  /* set by option, else by tool_means(), as is memory */
 	uint64_t memory;
+	const char *device; /* of --device, else NULL */
+	uint64_t device_memory;
 	/* Words of the command line that the history leaves out: those of the last two
 	 * options of tool_forget(). */
 	const char *forgotten[2][2];

@@ -5,9 +5,11 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/engine/engine.h"
 #include "lib/model/model.h"
 
 void tool_outliers(uint64_t n)
@@ -17,6 +19,18 @@ void tool_outliers(uint64_t n)
 			  " times a token's numbers in a layer lay too far apart "
 			  "for fixed point",
 			n);
+}
+
+const char *tool_device(void)
+{
+	const char *set = getenv("REAP_DEVICE"), *name = tool.device;
+
+	if (name == NULL)
+		name = set != NULL && set[0] != '\0' ? set : "auto";
+	if (!reap_engine_device(name))
+		tool_usage("%s: %s: not auto, cpu, cuda or cuda:N",
+			tool.device != NULL ? "--device" : "REAP_DEVICE", name);
+	return name;
 }
 
 /* ---- dry runs ---- */

@@ -11,6 +11,10 @@
 
 struct reap_model;
 
+/* The device to run on, as lib/engine/engine.h names it: that of --device, else of the environment
+ * variable REAP_DEVICE, else "auto"; exit 2 if it is none. */
+const char *tool_device(void);
+
 /* Map the weights for a run.  From here on, a file of weights that is cut short, or
  * cannot be read, ends the program with a line that names it instead of SIGBUS. */
 REAP_MUST_CHECK int tool_map_model(struct reap_model *m, struct reap_err *e);

@@ -157,6 +157,7 @@ register() {
 as_run() {
 	words=("${cmd[0]}")
 	[ -z "$how" ] || words+=(${THREADS:+--threads "$THREADS"} ${MEMORY:+--memory "$MEMORY"})
+	[ -z "$how" ] || [[ $DEVICE == *% ]] || words+=(${DEVICE:+--device "$DEVICE"})
 	words+=("${cmd[@]:1}")
 }
 

@@ -162,6 +162,27 @@ everywhere() {
 	done
 }
 
+# on_host_gpu CASE...: by the kernels of a GPU, which the host runs: in each form that it picks
+# by itself, and in single precision.
+on_host_gpu() {
+	local case
+	export REAP_DEVICE=cuda REAP_CUDA=$HOST_GPU
+	for REAP_GEMM in f32 '' bf16x2; do
+		export REAP_GEMM
+		for case; do
+			check "$case" || return 1
+		done
+	done
+}
+
+@test "a GPU's kernels" {
+	on_host_gpu mxfp4 bf16 tiny_embeddings embedded "${FAMILIES[@]}"
+}
+
+@test "a GPU's kernels: outliers" {
+	on_host_gpu "${OUTLIERS[@]}"
+}
+
 @test "the comparison notices a wrong number" {
 	REAP_GEMM=openblas agreement mxfp4 >"$TMP/good"
 	jq '.routes[1].norms[3][1] *= 1.01 | .outcomes[0].logp[5] -= 0.01 |

@@ -8,10 +8,6 @@
 
 #include "lib/engine/state.h"
 
-/* A chunk gains nothing from more tokens than this: the cost of reading and expanding weights is
- * then a few percent of the work. */
-enum { REAP_MOST_TOKENS = 65536 };
-
 /* Bytes for chunks of `cap` tokens, UINT64_MAX when 64 bits do not hold them. */
 uint64_t reap_buffers_bytes(const struct reap_cpu *g, uint64_t cap);
 

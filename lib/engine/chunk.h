@@ -9,6 +9,10 @@
 #include "lib/cuda/row_state.h"
 #include "lib/engine/engine.h"
 
+/* A chunk gains nothing from more tokens than this: the cost of reading and expanding weights is
+ * then a few percent of the work. */
+enum { REAP_MOST_TOKENS = 65536 };
+
 struct reap_chunk {
 	/* What stays from chunk to chunk. */
 	const struct reap_model *m;

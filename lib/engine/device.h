@@ -18,7 +18,8 @@ struct reap_device {
 		uint64_t tokens, struct reap_err *e);
 	int (*run)(struct reap_engine *eng, const struct reap_block *blocks, size_t n,
 		const struct reap_engine_sink *sink, struct reap_progress *p, struct reap_err *e);
-	void (*describe)(char *text, size_t size, const struct reap_config *c, bool verbose);
+	void (*describe)(char *text, size_t size, const struct reap_config *c, const char *device,
+		bool verbose);
 };
 
 /* The first member of each device's own. */
@@ -26,6 +27,9 @@ struct reap_engine {
 	const struct reap_device *device;
 };
 
-extern const struct reap_device reap_device_cpu;
+extern const struct reap_device reap_device_cpu, reap_device_cuda;
+
+/* Is there a GPU that can be used? */
+bool reap_device_cuda_works(void);
 
 #endif

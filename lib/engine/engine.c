@@ -1,12 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/engine/engine.h"
 
+#include <string.h>
+
 #include "lib/engine/device.h"
+
+bool reap_engine_device(const char *name)
+{
+	const char *number = name + strlen("cuda:");
+
+	if (strcmp(name, "auto") == 0 || strcmp(name, "cpu") == 0 || strcmp(name, "cuda") == 0)
+		return true;
+	return strncmp(name, "cuda:", strlen("cuda:")) == 0 && number[0] != '\0' &&
+		strlen(number) <= 4 && strspn(number, "0123456789") == strlen(number);
+}
+
+static const struct reap_device *pick(const char *name)
+{
+	if (name == NULL || strcmp(name, "cpu") == 0 ||
+		(strcmp(name, "auto") == 0 && !reap_device_cuda_works()))
+		return &reap_device_cpu;
+	return &reap_device_cuda;
+}
 
 int reap_engine_open(struct reap_engine **eng, const struct reap_model *m,
 	const struct reap_engine_opts *o, struct reap_err *e)
 {
-	return reap_device_cpu.open(eng, m, o, e);
+	return pick(o->device)->open(eng, m, o, e);
 }
 
 void reap_engine_close(struct reap_engine *eng)
@@ -37,7 +57,8 @@ int reap_engine_run(struct reap_engine *eng, const struct reap_block *blocks, si
 	return eng->device->run(eng, blocks, n, sink, p, e);
 }
 
-void reap_engine_describe(char *text, size_t size, const struct reap_config *c, bool verbose)
+void reap_engine_describe(char *text, size_t size, const struct reap_config *c, const char *device,
+	bool verbose)
 {
-	reap_device_cpu.describe(text, size, c, verbose);
+	pick(device)->describe(text, size, c, device, verbose);
 }

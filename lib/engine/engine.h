@@ -20,12 +20,14 @@
 struct reap_engine;
 
 struct reap_engine_opts {
-	int threads;           /* >= 1 */
-	uint64_t memory;       /* bytes: the bound on the working set (mapped weights apart) */
-	uint32_t layers;       /* run only the first so many; 0: all (outcomes need all) */
-	bool routes;           /* call sink->route */
-	bool outcomes;         /* call sink->outcome (needs lm_head) */
-	uint32_t entropy_topk; /* K of the entropy, >= 2; 20 in the reference */
+	int threads;            /* >= 1 */
+	uint64_t memory;        /* bytes: the bound on the working set (mapped weights apart) */
+	uint32_t layers;        /* run only the first so many; 0: all (outcomes need all) */
+	bool routes;            /* call sink->route */
+	bool outcomes;          /* call sink->outcome (needs lm_head) */
+	uint32_t entropy_topk;  /* K of the entropy, >= 2; 20 in the reference */
+	const char *device;     /* see reap_engine_device(); NULL: "cpu" */
+	uint64_t device_memory; /* bytes of a GPU's memory; 0: what is free, less a reserve */
 };
 
 /* Where results go: in block order; per block layers ascending, then the
@@ -63,8 +65,14 @@ REAP_MUST_CHECK int reap_engine_check_block(const struct reap_engine *eng,
 REAP_MUST_CHECK int reap_engine_run(struct reap_engine *eng, const struct reap_block *blocks,
 	size_t n, const struct reap_engine_sink *sink, struct reap_progress *p, struct reap_err *e);
 
-/* The GEMM backend and kernel level that reap_engine_open would choose now for a model, or for
- * most models (NULL): "openblas (f32), avx512".  `verbose` lists the alternatives too. */
-void reap_engine_describe(char *text, size_t size, const struct reap_config *c, bool verbose);
+/* Is this the name of a device?  "cpu"; "cuda" and "cuda:N", a GPU, counted from 0; or "auto", the
+ * first GPU if one can be used, else the processor. */
+bool reap_engine_device(const char *name);
+
+/* The GEMM backend and kernel level that reap_engine_open would choose now on a device for a
+ * model, or for most models (NULL): "openblas (f32), avx512".  `verbose` lists the alternatives
+ * too. */
+void reap_engine_describe(char *text, size_t size, const struct reap_config *c, const char *device,
+	bool verbose);
 
 #endif

@@ -9,18 +9,11 @@
 #include "lib/base/mem.h"
 #include "lib/engine/buffers.h"
 #include "lib/engine/state.h"
+#include "lib/engine/weights.h"
 
 static size_t max_of(size_t a, size_t b)
 {
 	return a > b ? a : b;
-}
-
-/* FP8 has scales that bf16 does not hold.  Networks that every token passes hand the rounding of
- * their inputs to every token. */
-static unsigned exact(const struct reap_config *c)
-{
-	return (c->format == &reap_format_fp8 ? REAP_EXACT_WEIGHTS : 0) |
-		(c->dense > 0 || c->shared_inter > 0 ? REAP_EXACT_INPUTS : 0);
 }
 
 static void cpu_close(struct reap_engine *eng);
@@ -50,7 +43,7 @@ static int cpu_open(struct reap_engine **eng, const struct reap_model *m,
 	g->kv_dim = (size_t)c->kv_heads * c->head_dim;
 	g->experts16 = ((size_t)c->experts + 15) / 16 * 16;
 	if ((rc = reap_kern_pick(&g->kern, e)) != REAP_OK ||
-		(rc = reap_gemm_pick(&gemm, g->kern, exact(c), e)) != REAP_OK)
+		(rc = reap_gemm_pick(&gemm, g->kern, reap_exact(c), e)) != REAP_OK)
 		goto fail;
 	if (gemm->mxfp4_only && c->format != &reap_format_mxfp4) {
 		rc = reap_fail(e, REAP_EUSAGE,
@@ -192,14 +185,6 @@ static void load_small(struct reap_cpu *g, const struct reap_layer *l)
 	}
 }
 
-static void each_big(const struct reap_layer *l, void (*fn)(const struct reap_tensor *t))
-{
-	for (size_t i = 0; i < l->bounds; i++)
-		for (int p = 0; p < REAP_WEIGHT_PARTS; p++)
-			if (l->first[i].format != &reap_format_small && l->first[i].part[p] != NULL)
-				fn(l->first[i].part[p]);
-}
-
 /* Count the kept tokens that were marked, by block, and take the marks away.  The mark of a token
  * stands `back` tokens before it. */
 static void count_outliers(struct reap_cpu *g, uint32_t row, size_t back)
@@ -226,10 +211,10 @@ static int cpu_run(struct reap_engine *eng, const struct reap_block *blocks, siz
 		(rc = reap_rope_extend(&g->rope, longest, e)) != REAP_OK)
 		return rc;
 	reap_pool_run(g->pool, n, embed_task, g);
-	each_big(&g->c.m->layer[0], reap_tensor_prefetch);
+	reap_layer_prefetch(&g->c.m->layer[0]);
 	for (uint32_t l = 0; l < layers; l++) {
 		if (l + 1 < layers)
-			each_big(&g->c.m->layer[l + 1], reap_tensor_prefetch);
+			reap_layer_prefetch(&g->c.m->layer[l + 1]);
 		load_small(g, &g->c.m->layer[l]);
 		reap_cpu_attention(g, l);
 		reap_cpu_route(g, &g->c.m->layer[l]);
@@ -237,7 +222,7 @@ static int cpu_run(struct reap_engine *eng, const struct reap_block *blocks, siz
 			return rc;
 		reap_cpu_common(g, &g->c.m->layer[l]);
 		count_outliers(g, l, 0);
-		each_big(&g->c.m->layer[l], reap_tensor_release);
+		reap_layer_release(&g->c.m->layer[l]);
 		reap_tick(p, g->c.tokens * (l + 1) / (layers + g->c.o.outcomes), g->c.tokens);
 	}
 	if (g->c.o.outcomes) {
@@ -250,15 +235,17 @@ static int cpu_run(struct reap_engine *eng, const struct reap_block *blocks, siz
 	return reap_chunk_deliver(&g->c, sink, g->row, e); /* the rows are free by now */
 }
 
-static void cpu_describe(char *text, size_t size, const struct reap_config *c, bool verbose)
+static void cpu_describe(char *text, size_t size, const struct reap_config *c, const char *device,
+	bool verbose)
 {
 	const struct reap_kern *kern;
 	const struct reap_gemm *gemm, *b;
 	struct reap_err e = {0};
 	int n;
 
+	(void)device;
 	if (reap_kern_pick(&kern, &e) != REAP_OK ||
-		reap_gemm_pick(&gemm, kern, c != NULL ? exact(c) : 0, &e) != REAP_OK) {
+		reap_gemm_pick(&gemm, kern, c != NULL ? reap_exact(c) : 0, &e) != REAP_OK) {
 		snprintf(text, size, "%s", e.text);
 		return;
 	}

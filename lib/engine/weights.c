@@ -8,7 +8,7 @@ static const uint8_t *data(const struct reap_bound *b, enum reap_weight_part p, 
 	if (b->part[p] == NULL)
 		return NULL;
 	s = reap_expert_share(b, p, expert);
-	return s.tensor->data + s.at;
+	return s.tensor->data != NULL ? s.tensor->data + s.at : NULL; /* NULL: not mapped */
 }
 
 struct reap_weight reap_weight_of(const struct reap_config *c, const struct reap_bound *b,
@@ -48,4 +48,30 @@ struct reap_weight reap_gate_up_of(const struct reap_config *c, const struct rea
 	if (y->of[REAP_ROLE_GATE_UP] != NULL)
 		return reap_weight_of(c, y->of[REAP_ROLE_GATE_UP], expert);
 	return reap_pair_of(c, y->of[REAP_ROLE_GATE], y->of[REAP_ROLE_UP], expert);
+}
+
+/* FP8 has scales that bf16 does not hold.  Networks that every token passes hand the rounding of
+ * their inputs to every token. */
+unsigned reap_exact(const struct reap_config *c)
+{
+	return (c->format == &reap_format_fp8 ? REAP_EXACT_WEIGHTS : 0) |
+		(c->dense > 0 || c->shared_inter > 0 ? REAP_EXACT_INPUTS : 0);
+}
+
+static void each_big(const struct reap_layer *l, void (*fn)(const struct reap_tensor *t))
+{
+	for (size_t i = 0; i < l->bounds; i++)
+		for (int p = 0; p < REAP_WEIGHT_PARTS; p++)
+			if (l->first[i].format != &reap_format_small && l->first[i].part[p] != NULL)
+				fn(l->first[i].part[p]);
+}
+
+void reap_layer_prefetch(const struct reap_layer *l)
+{
+	each_big(l, reap_tensor_prefetch);
+}
+
+void reap_layer_release(const struct reap_layer *l)
+{
+	each_big(l, reap_tensor_release);
 }

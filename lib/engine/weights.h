@@ -20,4 +20,11 @@ struct reap_weight reap_pair_of(const struct reap_config *c, const struct reap_b
 struct reap_weight reap_gate_up_of(const struct reap_config *c, const struct reap_layer *y,
 	uint32_t expert);
 
+/* What must not be rounded to BF16 unless it is asked for by name: REAP_EXACT_*. */
+unsigned reap_exact(const struct reap_config *c);
+
+/* reap_tensor_prefetch() and reap_tensor_release() for the matrices of a layer. */
+void reap_layer_prefetch(const struct reap_layer *l);
+void reap_layer_release(const struct reap_layer *l);
+
 #endif

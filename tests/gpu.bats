@@ -1,0 +1,152 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# The engine of a GPU.  Here its kernels are compiled for the host (lib/cuda/port.h); a device is
+# tested by tests/gpu/run.  Their numbers are compared in tests/oracle.bats.
+load helpers
+
+GEN=$REAP_BUILD/gen/random_checkpoint
+FAMILIES=(gpt_oss qwen3_moe glm4_moe minimax_m2 minimax_m2_fp8)
+
+setup_file() {
+	local f
+	cd "$ROOT" || return 1
+	for f in "${FAMILIES[@]}"; do
+		# shellcheck disable=SC2046 # the arguments are words
+		case $f in
+		minimax_m2_fp8) "$GEN" $(jq -r .checkpoint tests/oracle/$f.json) "$BATS_FILE_TMPDIR/$f" ;;
+		*) "$GEN" --arch "$f" --shards 2 --experts 12 --top-k 3 --layers 3 "$BATS_FILE_TMPDIR/$f" ;;
+		esac || return 1
+	done
+	jq -cn '[range(0; 40) | {input_ids: [range(. * 7; . * 7 + 20) | . % 257]}][]' >"$BATS_FILE_TMPDIR/rows.jsonl"
+	# Whole blocks, and one that is longer than the rest.
+	reap-tokenize -q -l 60 -b 4 --eos 1 "$BATS_FILE_TMPDIR/rows.jsonl" >"$BATS_FILE_TMPDIR/tokens"
+}
+
+setup() {
+	export TMP=$BATS_TEST_TMPDIR TOKENS=$BATS_FILE_TMPDIR/tokens REAP_CUDA=$HOST_GPU REAP_DEVICE=cuda
+}
+
+# route FAMILY [OPTION...]: the trace of the tokens.
+route() {
+	reap-route -q --no-history -m "$BATS_FILE_TMPDIR/$1" "${@:2}" "$TOKENS"
+}
+
+@test "the same bytes with one lane and with many" {
+	local f lanes
+	for f in "${FAMILIES[@]}"; do
+		route "$f" >"$TMP/one"
+		for lanes in 3 64; do
+			REAP_HOST_LANES=$lanes route "$f" | cmp - "$TMP/one" || { echo "$f: $lanes lanes"; return 1; }
+		done
+	done
+}
+
+# least_device_memory FAMILY: bytes of the device that are just enough for its longest block.
+least_device_memory() {
+	local low=0 high=268435456 middle
+	while [ $((high - low)) -gt 262144 ]; do
+		middle=$(((low + high) / 2))
+		if route "$1" --device-memory $middle >/dev/null 2>&1; then high=$middle; else low=$middle; fi
+	done
+	echo $high
+}
+
+@test "the same records whatever chunk, threads and other blocks" {
+	local f least
+	for f in gpt_oss glm4_moe minimax_m2_fp8; do
+		route "$f" --threads 1 >"$TMP/all"
+		least=$(least_device_memory "$f")
+		route "$f" --threads 3 --device-memory "$least" | cmp - "$TMP/all"
+		reap-show "$TMP/all" | jq -c 'select(.block == 3)' >"$TMP/fourth"
+		[ -s "$TMP/fourth" ]
+		route "$f" --shard 4/4 | reap-show | jq -c 'select(.block == 3)' | cmp - "$TMP/fourth"
+		# Routes do not depend on whether outcomes are asked for, nor on how many layers are run.
+		reap-show "$TMP/all" | jq -c 'select(.t == "route" and .layer == 1)' >"$TMP/second"
+		route "$f" --layers 1 --no-outcome | reap-show | jq -c 'select(.t == "route")' | cmp - "$TMP/second"
+	done
+}
+
+# kept FAMILY N: which experts stay.
+kept() {
+	route "$1" | reap-accum -q | reap-rank -q | reap-cut -q --multiple-of 1 --keep-n "$2" | reap-show |
+		jq -c 'select(.t == "layer").keep'
+}
+
+@test "in single precision the same experts stay as on the processor" {
+	local f n
+	export REAP_GEMM=f32
+	for f in gpt_oss qwen3_moe glm4_moe minimax_m2; do
+		for n in 9 8 6; do
+			kept $f $n >"$TMP/here"
+			[ -s "$TMP/here" ]
+			REAP_DEVICE=cpu kept $f $n | cmp - "$TMP/here"
+		done
+	done
+}
+
+# ppl FAMILY: its perplexity.
+ppl() {
+	reap-ppl -q -m "$BATS_FILE_TMPDIR/$1" "$TOKENS" | reap-show | jq 'select(.t == "metrics").ppl'
+}
+
+@test "in single precision the perplexity is that of the processor" {
+	local f
+	export REAP_GEMM=f32
+	for f in gpt_oss glm4_moe; do
+		jq -n -e --argjson here "$(ppl $f)" --argjson there "$(REAP_DEVICE=cpu ppl $f)" \
+			'$here > 1 and ($here / $there - 1 | fabs) < 1e-4'
+	done
+}
+
+@test "the device is named, and auto finds it" {
+	reap-route -V | grep -qx 'gemm: loops (bf16); kernels: host'
+	REAP_GEMM=f32 reap-ppl --device cuda:0 -V | grep -qx 'gemm: loops (f32); kernels: host'
+	reap-route -vV | grep -qx 'device: cuda:0: this processor, for tests, 1024 MiB, of which 1024 MiB are free'
+	reap-route --device auto -V | grep -q 'kernels: host$'
+	[[ "$(reap-route --device cpu -V | tail -n 1)" != *"kernels: host" ]]
+	[[ "$(REAP_CUDA=$TMP/none reap-route --device auto -V | tail -n 1)" != *"kernels: host" ]]
+	route gpt_oss | reap-show | jq -e -s '.[0].backend == "gemm: loops (bf16); kernels: host"'
+	REAP_DEVICE=cpu route gpt_oss --device cuda | reap-show | jq -e -s '.[0].backend == "gemm: loops (bf16); kernels: host"'
+	# What must not be rounded is not.
+	route minimax_m2_fp8 | reap-show | jq -e -s '.[0].backend == "gemm: loops (bf16x2); kernels: host"'
+	route glm4_moe --dry-run | grep -q '^speed '
+}
+
+@test "what cannot be done is said in a line" {
+	local m=$BATS_FILE_TMPDIR/gpt_oss
+	REAP_DEVICE=gpu fails 2 "REAP_DEVICE: gpu: not auto, cpu, cuda or cuda:N" reap-route -m "$m" "$TOKENS"
+	fails 2 "--device: cuda:x: not auto" reap-route --device cuda:x -m "$m" "$TOKENS"
+	fails 2 "cuda:1: there is 1 device" reap-route --device cuda:1 -m "$m" "$TOKENS"
+	REAP_CUDA=$TMP/none fails 2 "cuda:0: $TMP/none: cannot open shared object file" reap-ppl -m "$m" "$TOKENS"
+	REAP_CUDA=$REAP_BUILD/faults/inject.so fails 2 "reap-cuda.so is of another version of reap" reap-route -m "$m" "$TOKENS"
+	fails 2 "MiB of the device, 0 MiB are allowed" reap-route --device-memory 100K -m "$m" "$TOKENS"
+	fails 2 "cuda:0: memory: 2048 MiB are asked for, but only 1024 MiB are free" reap-route --device-memory 2Gi -m "$m" "$TOKENS"
+	REAP_GEMM=i8 fails 2 "REAP_GEMM: i8: a GPU has f32, bf16 and bf16x2" reap-route -m "$m" "$TOKENS"
+	cp -r "$BATS_FILE_TMPDIR/qwen3_moe" "$TMP/bad"
+	tests/poke.py "$TMP/bad" model.layers.1.mlp.experts.5.up_proj.weight =00...
+	fails 1 "expert 5: all zero" reap-route -q -m "$TMP/bad" "$TOKENS"
+}
+
+@test "a device that fails in the middle: one line, and the rest later" {
+	REAP_HOST_FAILS=20 reap-route -q -m "$BATS_FILE_TMPDIR/gpt_oss" --device-memory "$(least_device_memory gpt_oss)" \
+		"$TOKENS" >"$TMP/part" 2>"$TMP/said" && return 1
+	[ "$(cat "$TMP/said")" = "reap-route: cuda:0: the device: gone, for a test" ]
+	route gpt_oss >"$TMP/whole"
+	reap-route -q --no-history -m "$BATS_FILE_TMPDIR/gpt_oss" --resume "$TMP/part" "$TOKENS" | cmp - "$TMP/whole"
+}
+
+@test "pipelines: DEVICE" {
+	pipelines/reap-run -n tiny-keep24 DEVICE=cuda OUT="$TMP/out" >"$TMP/said"
+	grep -q 'reap-route .*--device cuda ' "$TMP/said"
+	grep -q 'reap-ppl .*--device cuda ' "$TMP/said"
+	run pipelines/reap-run -n tiny-keep24 DEVICE=gpu OUT="$TMP/out"
+	[ "$status" -eq 2 ]
+	[[ "$output" == *"DEVICE=gpu: must be auto, cpu, cuda, cuda:N or cuda:%"* ]]
+	run pipelines/reap-run -n tiny-keep24 DEVICE=cuda:% OUT="$TMP/out"
+	[ "$status" -eq 2 ]
+	command -v parallel >/dev/null || skip "parallel is not installed here"
+	mkdir "$TMP/parts"
+	REAP_DEVICE=cpu DEVICE=cuda:% SHARDS=2 LAUNCHER=parallel PARALLEL=-j1 pipelines/launch "$TMP/parts" \
+		reap-route -q -m "$BATS_FILE_TMPDIR/gpt_oss" "$TOKENS"
+	[ "$(reap-show "$TMP/parts/2of2" | jq -r -s '.[0].backend')" = "gemm: loops (bf16); kernels: host" ]
+}
