@@ -264,11 +264,11 @@ DEVICE struct tiles divide(size_t dim, size_t rows)
 DEVICE void load_rows(float *to, size_t ld, const float *from, size_t stride, size_t n, size_t dim,
 	size_t rows)
 {
-	const size_t wide = ld - PAD;
+	const uint32_t wide = (uint32_t)(ld - PAD);
 
-	EACH(i, rows * wide)
+	EACH_SMALL(i, rows * wide)
 	{
-		const size_t r = i / wide, d = i % wide;
+		const uint32_t r = i / wide, d = i % wide;
 
 		to[r * ld + d] = r < n && d < dim ? from[r * stride + d] : 0;
 	}
@@ -325,7 +325,8 @@ KERNEL(attend)
 {
 	const struct tiles t = divide(a.dim, a.rows);
 	const struct piece p = a.piece[BLOCK_X];
-	const size_t q_dim = a.heads * a.dim, kv_dim = a.kv_heads * a.dim, wide = t.ld - PAD;
+	const size_t q_dim = a.heads * a.dim, kv_dim = a.kv_heads * a.dim;
+	const uint32_t wide = (uint32_t)(t.ld - PAD);
 	const size_t head = BLOCK_Y, row0 = p.token + p.pos - a.first_token;
 	const size_t at = p.token * kv_dim + head / (a.heads / a.kv_heads) * a.dim;
 	const size_t low = p.pos + 1 > a.window ? p.pos + 1 - a.window : 0, high = p.pos + p.n;
@@ -362,7 +363,7 @@ KERNEL(attend)
 				sum += part[i];
 			t.l[r] = t.l[r] * t.f[r] + sum;
 		}
-		EACH(i, a.rows * wide)
+		EACH_SMALL(i, a.rows * wide)
 		t.o[i / wide * t.ld + i % wide] *= t.f[i / wide];
 		BARRIER();
 		tile_product(sums, a.exact);

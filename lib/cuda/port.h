@@ -67,5 +67,7 @@ static struct {
 #endif
 
 #define EACH(i, n) for (size_t i = LANE; i < (size_t)(n); i += LANES)
+/* For small n, where i is divided: that takes a GPU long in 64 bits. */
+#define EACH_SMALL(i, n) for (uint32_t i = (uint32_t)LANE; i < (uint32_t)(n); i += (uint32_t)LANES)
 
 #endif

@@ -174,7 +174,7 @@ static uint64_t lay_out(struct buffers *b, const struct reap_cuda_shape *s, uint
 	b->gathered = operand(&m, s->form, parts, panel, s->hidden);
 	b->act = operand(&m, s->form, parts, panel, width);
 	b->wide = floats(&m, 1,
-		most(panel * 2 * width, least(panel, HEAD_PANEL) * (size_t)s->head_columns));
+		most(panel * 2 * width, least(panel, HEAD_PANEL) * stride_of(s->head_columns)));
 	b->y = floats(&m, panel, s->hidden);
 	for (int i = 0; i < 2; i++)
 		b->expanded[i] = operand(&m, s->form, parts, 1, s->expanded);
@@ -533,21 +533,21 @@ static struct operand expanded(struct reap_cuda *d, const struct reap_weight *w,
 	return e.out;
 }
 
-/* c (m, n) = (add ? c : 0) + a w^T. */
-static void multiply(struct reap_cuda *d, float *c, struct operand a, struct operand w, size_t m,
+/* c (m, n) = (add ? c : 0) + a w^T; rows of c lie ldc apart. */
+static void multiply(struct reap_cuda *d, float *c, size_t ldc, struct operand a, struct operand w, size_t m,
 	size_t n, bool add)
 {
-	product(&d->rt, c, n, a.part[0], w.part[0], m, n, a.stride, a.f32, add);
+	product(&d->rt, c, ldc, a.part[0], w.part[0], m, n, a.stride, a.f32, add);
 	if (a.part[1] != NULL)
-		product(&d->rt, c, n, a.part[1], w.part[0], m, n, a.stride, a.f32, true);
+		product(&d->rt, c, ldc, a.part[1], w.part[0], m, n, a.stride, a.f32, true);
 	if (w.part[1] != NULL)
-		product(&d->rt, c, n, a.part[0], w.part[1], m, n, a.stride, a.f32, true);
+		product(&d->rt, c, ldc, a.part[0], w.part[1], m, n, a.stride, a.f32, true);
 }
 
 static void multiply_weight(struct reap_cuda *d, float *c, struct operand a,
 	const struct reap_weight *w, size_t m, bool add)
 {
-	multiply(d, c, a, expanded(d, w, d->b.expanded[0]), m, w->n, add);
+	multiply(d, c, w->n, a, expanded(d, w, d->b.expanded[0]), m, w->n, add);
 }
 
 /* ---- a chunk ---- */
@@ -755,9 +755,9 @@ static void run_expert(struct reap_cuda *d, const struct slot *t, uint32_t i, si
 
 		n = least(to - from, d->panel);
 		LAUNCH(&d->rt, gather, rows, n, 1, 0);
-		multiply(d, b->wide, b->gathered, gate_up, n, 2 * (size_t)s->inter, false);
+		multiply(d, b->wide, 2 * (size_t)s->inter, b->gathered, gate_up, n, 2 * (size_t)s->inter, false);
 		activate_rows(d, gate_up_bias, act, s->inter, n);
-		multiply(d, b->y, act, down, n, s->hidden, false);
+		multiply(d, b->y, s->hidden, act, down, n, s->hidden, false);
 		LAUNCH(&d->rt, combine, sum, n, 1, PARTS * sizeof(double));
 	}
 }
@@ -784,9 +784,9 @@ static int run_common(struct reap_cuda *d)
 	act.stride = stride_of(width);
 	for (size_t first = 0, n; first < d->tokens && result(d) == 0; first += n) {
 		n = least(d->tokens - first, d->panel);
-		multiply(d, b->wide, from_row(b->xn, first), gate_up, n, 2 * width, false);
+		multiply(d, b->wide, 2 * width, from_row(b->xn, first), gate_up, n, 2 * width, false);
 		activate_rows(d, NULL, act, width, n);
-		multiply(d, b->x + first * hidden, act, down, n, hidden, true);
+		multiply(d, b->x + first * hidden, hidden, act, down, n, hidden, true);
 	}
 	return leave_unit(d, t);
 }
@@ -812,16 +812,17 @@ static int run_head(struct reap_cuda *d)
 	struct slot *t = take_unit(d, HEAD);
 	const struct buffers *b = &d->b;
 	const struct operand w = expanded(d, &t->head, b->expanded[0]);
+	const size_t stride = stride_of(t->head.n); /* whatever the vocabulary, rows begin well */
 
 	if (!d->head_begun)
 		norm_rows(d, b->x, b->state, t->norm, b->xn, NULL, d->rows);
 	d->head_begun = true;
 	for (size_t first = 0, n; first < d->rows && result(d) == 0; first += n) {
 		const struct see_logits_args a = {b->wide, b->state + first,
-			b->top + first * d->s.tops, t->head.n, t->head.n, t->first, d->s.tops};
+			b->top + first * d->s.tops, t->head.n, stride, t->first, d->s.tops};
 
 		n = least(least(d->rows - first, d->panel), HEAD_PANEL);
-		multiply(d, b->wide, from_row(b->xn, first), w, n, t->head.n, false);
+		multiply(d, b->wide, stride, from_row(b->xn, first), w, n, t->head.n, false);
 		LAUNCH(&d->rt, see_logits, a, n, 1, PARTS * sizeof(double));
 	}
 	return leave_unit(d, t);

@@ -282,7 +282,7 @@ static bool make_plan(struct runtime *rt, struct plan *p)
 			cublasLtMatmulPreferenceSetAttribute(wish,
 				CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
 				sizeof(workspace)));
-	const uint32_t align = 16, align_c = p->ldc % 4 == 0 && p->n % 4 == 0 ? 16 : 4;
+	const uint32_t align = 16, align_c = p->ldc % 4 == 0 ? 16 : 4;
 
 	if (done)
 		done = blas_good(rt, "cublas",
