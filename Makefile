@@ -198,7 +198,7 @@ $(FAULTS): tests/faults/inject.c
 # What the tools open in place of a GPU in tests: its kernels for the host (lib/cuda/port.h).
 $(HOST_GPU): $(wildcard lib/cuda/*) lib/model/weight.h
 	@mkdir -p $(@D)
-	$(CC) -x c -std=gnu11 -O2 -g -I. $(WARN) -ffp-contract=off -fvisibility=hidden -fPIC -shared -o $@ \
+	$(CC) -x c -std=gnu11 -O3 -g -I. $(WARN) -ffp-contract=off -fvisibility=hidden -fPIC -shared -o $@ \
 		lib/cuda/reap_cuda.cu -lm
 
 # A fuzz target with a main that runs it over its corpus.

@@ -32,13 +32,13 @@ route() {
 }
 
 @test "the same bytes with one lane and with many" {
-	local f lanes
+	local f
 	for f in "${FAMILIES[@]}"; do
 		route "$f" >"$TMP/one"
-		for lanes in 3 64; do
-			REAP_HOST_LANES=$lanes route "$f" | cmp - "$TMP/one" || { echo "$f: $lanes lanes"; return 1; }
-		done
+		REAP_HOST_LANES=3 route "$f" | cmp - "$TMP/one" || { echo "$f: 3 lanes"; return 1; }
 	done
+	route gpt_oss >"$TMP/one"
+	REAP_HOST_LANES=64 route gpt_oss | cmp - "$TMP/one"
 }
 
 # least_device_memory FAMILY: bytes of the device that are just enough for its longest block.
@@ -53,7 +53,7 @@ least_device_memory() {
 
 @test "the same records whatever chunk, threads and other blocks" {
 	local f least
-	for f in gpt_oss glm4_moe minimax_m2_fp8; do
+	for f in gpt_oss minimax_m2_fp8; do
 		route "$f" --threads 1 >"$TMP/all"
 		least=$(least_device_memory "$f")
 		route "$f" --threads 3 --device-memory "$least" | cmp - "$TMP/all"

@@ -162,25 +162,26 @@ everywhere() {
 	done
 }
 
-# on_host_gpu CASE...: by the kernels of a GPU, which the host runs: in each form that it picks
-# by itself, and in single precision.
+# on_host_gpu FORMS CASE...: by the kernels of a GPU, which the host runs; the form "own" is the one
+# that it picks by itself.
 on_host_gpu() {
 	local case
 	export REAP_DEVICE=cuda REAP_CUDA=$HOST_GPU
-	for REAP_GEMM in f32 '' bf16x2; do
-		export REAP_GEMM
-		for case; do
+	for REAP_GEMM in $1; do
+		export REAP_GEMM=${REAP_GEMM#own}
+		for case in "${@:2}"; do
 			check "$case" || return 1
 		done
 	done
 }
 
 @test "a GPU's kernels" {
-	on_host_gpu mxfp4 bf16 tiny_embeddings embedded "${FAMILIES[@]}"
+	on_host_gpu "f32 own" mxfp4 bf16 tiny_embeddings embedded "${FAMILIES[@]}"
+	on_host_gpu bf16x2 mxfp4 minimax_m2_fp8
 }
 
 @test "a GPU's kernels: outliers" {
-	on_host_gpu "${OUTLIERS[@]}"
+	on_host_gpu own "${OUTLIERS[@]}"
 }
 
 @test "the comparison notices a wrong number" {
