@@ -43,7 +43,7 @@ route() {
 
 # least_device_memory FAMILY: bytes of the device that are just enough for its longest block.
 least_device_memory() {
-	local low=0 high=268435456 middle
+	local low=0 high=67108864 middle
 	while [ $((high - low)) -gt 262144 ]; do
 		middle=$(((low + high) / 2))
 		if route "$1" --device-memory $middle >/dev/null 2>&1; then high=$middle; else low=$middle; fi
@@ -56,6 +56,7 @@ least_device_memory() {
 	for f in gpt_oss minimax_m2_fp8; do
 		route "$f" --threads 1 >"$TMP/all"
 		least=$(least_device_memory "$f")
+		route "$f" --device-memory "$least" --dry-run --json | jq -e '.chunk < .tokens' >/dev/null
 		route "$f" --threads 3 --device-memory "$least" | cmp - "$TMP/all"
 		reap-show "$TMP/all" | jq -c 'select(.block == 3)' >"$TMP/fourth"
 		[ -s "$TMP/fourth" ]
