@@ -75,7 +75,8 @@ $(UNITS) $(GENS): $B/%: $B/tests/%.o $(LIB)
 
 # The parts of a large one.
 $B/gen/random_checkpoint: $(patsubst %.c,$B/%.o,$(wildcard tests/gen/checkpoint/*.c))
-$B/gen/bench_engine: $B/tests/gen/rate/peak.o
+$B/gen/bench_engine: $B/tests/gen/rate/peak.o $B/tests/gen/rate/pass.o
+$B/gen/scale: $B/tests/gen/rate/pass.o
 $B/gen/bench_engine: LDFLAGS += -Wl,--wrap=reap_pool_run
 
 # Files that are part of the programs, as strings named after them (lib/base/embedded.h).

@@ -189,7 +189,7 @@ int reap_chunk_deliver(const struct reap_chunk *c, const struct reap_engine_sink
 	size_t k = c->m->cfg.top_k, from = 0, to;
 	int rc;
 
-	for (size_t b = 0; b < c->blocks; b++, from = to) {
+	for (size_t b = 0; sink != NULL && b < c->blocks; b++, from = to) {
 		const struct reap_block *block = &c->block[b];
 		struct reap_route r = {.block = block->index, .k = (uint32_t)k};
 		struct reap_outcome o = {.block = block->index};

@@ -521,19 +521,30 @@ static int gpu_check_block(const struct reap_engine *eng, const struct reap_bloc
 
 /* ---- units of weights ---- */
 
-/* A small tensor in f32, NULL where the layer has none. */
-static const float *small(float *to, const struct reap_tensor *t, size_t n)
+/* n numbers from `first` on of a small tensor, NULL where the layer has none. */
+static const float *part(float *to, const struct reap_tensor *t, size_t first, size_t n)
 {
 	if (t == NULL)
 		return NULL;
-	reap_tensor_floats(t, 0, n, to);
+	reap_tensor_floats(t, first, n, to);
 	return to;
+}
+
+/* All numbers of a small tensor. */
+static const float *small(float *to, const struct reap_layer *l, enum reap_role role)
+{
+	const struct reap_tensor *t = reap_tensor_of(l, role);
+	size_t n = 1;
+
+	for (int i = 0; t != NULL && i < t->ndim; i++)
+		n *= t->shape[i];
+	return part(to, t, 0, n);
 }
 
 /* Without sinks, put ones with so low a score that they take nothing. */
 static const float *sinks(const struct reap_gpu *g, const struct reap_layer *l)
 {
-	if (small(g->sinks, reap_tensor_of(l, REAP_ROLE_SINKS), g->cfg->heads) == NULL)
+	if (small(g->sinks, l, REAP_ROLE_SINKS) == NULL)
 		for (uint32_t i = 0; i < g->cfg->heads; i++)
 			g->sinks[i] = -1e28f;
 	return g->sinks;
@@ -555,47 +566,33 @@ static const float *router(const struct reap_gpu *g, const struct reap_layer *l)
 	return g->router;
 }
 
-static size_t width(const struct reap_tensor *t)
+static uint32_t width(const struct reap_tensor *t)
 {
-	return t != NULL ? t->shape[0] : 0;
-}
-
-static const float *bias(const struct reap_gpu *g, float *to, const struct reap_layer *l,
-	enum reap_role role)
-{
-	const struct reap_tensor *t = reap_tensor_of(l, role);
-	size_t n = 1;
-
-	(void)g;
-	for (int i = 0; t != NULL && i < t->ndim; i++)
-		n *= t->shape[i];
-	return small(to, t, n);
+	return t != NULL ? (uint32_t)t->shape[0] : 0;
 }
 
 static int send_layer(struct reap_gpu *g, uint32_t layer)
 {
 	const struct reap_config *c = g->cfg;
 	const struct reap_layer *l = &g->c.m->layer[layer];
-	const struct reap_tensor *q_norm = reap_tensor_of(l, REAP_ROLE_Q_NORM);
-	const struct reap_tensor *k_norm = reap_tensor_of(l, REAP_ROLE_K_NORM);
 	struct reap_cuda_layer u = {.q = reap_weight_of(c, l->of[REAP_ROLE_Q], 0),
 		.k = reap_weight_of(c, l->of[REAP_ROLE_K], 0),
 		.v = reap_weight_of(c, l->of[REAP_ROLE_V], 0),
 		.o = reap_weight_of(c, l->of[REAP_ROLE_O], 0),
-		.input_norm = bias(g, g->input_norm, l, REAP_ROLE_INPUT_NORM),
-		.post_norm = bias(g, g->post_norm, l, REAP_ROLE_POST_NORM),
-		.q_bias = bias(g, g->q_bias, l, REAP_ROLE_Q_BIAS),
-		.k_bias = bias(g, g->k_bias, l, REAP_ROLE_K_BIAS),
-		.v_bias = bias(g, g->v_bias, l, REAP_ROLE_V_BIAS),
-		.o_bias = bias(g, g->o_bias, l, REAP_ROLE_O_BIAS),
-		.q_norm = small(g->q_norm, q_norm, width(q_norm)),
-		.k_norm = small(g->k_norm, k_norm, width(k_norm)),
-		.q_norm_width = (uint32_t)width(q_norm),
-		.k_norm_width = (uint32_t)width(k_norm),
+		.input_norm = small(g->input_norm, l, REAP_ROLE_INPUT_NORM),
+		.post_norm = small(g->post_norm, l, REAP_ROLE_POST_NORM),
+		.q_bias = small(g->q_bias, l, REAP_ROLE_Q_BIAS),
+		.k_bias = small(g->k_bias, l, REAP_ROLE_K_BIAS),
+		.v_bias = small(g->v_bias, l, REAP_ROLE_V_BIAS),
+		.o_bias = small(g->o_bias, l, REAP_ROLE_O_BIAS),
+		.q_norm = small(g->q_norm, l, REAP_ROLE_Q_NORM),
+		.k_norm = small(g->k_norm, l, REAP_ROLE_K_NORM),
+		.q_norm_width = width(reap_tensor_of(l, REAP_ROLE_Q_NORM)),
+		.k_norm_width = width(reap_tensor_of(l, REAP_ROLE_K_NORM)),
 		.sinks = sinks(g, l),
 		.router = router(g, l),
-		.router_bias = bias(g, g->router_bias, l, REAP_ROLE_ROUTER_BIAS),
-		.choice_bias = bias(g, g->choice_bias, l, REAP_ROLE_CHOICE_BIAS),
+		.router_bias = small(g->router_bias, l, REAP_ROLE_ROUTER_BIAS),
+		.choice_bias = small(g->choice_bias, l, REAP_ROLE_CHOICE_BIAS),
 		.window = c->sliding[layer] ? c->window : 0};
 
 	return g->api->send_layer(g->device, &u);
@@ -608,19 +605,10 @@ static uint32_t experts_from(const struct reap_gpu *g, uint32_t first)
 	return left < g->unit_experts ? left : g->unit_experts;
 }
 
-/* A part of a tensor that has `each` numbers for every expert. */
-static const float *of_experts(float *to, const struct reap_tensor *t, uint32_t first, uint32_t n,
-	size_t each)
-{
-	if (t == NULL)
-		return NULL;
-	reap_tensor_floats(t, first * each, n * each, to);
-	return to;
-}
-
 static int send_experts(struct reap_gpu *g, uint32_t layer, uint32_t first)
 {
 	const struct reap_layer *l = &g->c.m->layer[layer];
+	const size_t gate_up = 2 * (size_t)g->cfg->inter, hidden = g->cfg->hidden;
 	struct reap_cuda_experts u = {.first = first, .n = experts_from(g, first)};
 
 	for (uint32_t i = 0; i < u.n; i++) {
@@ -629,10 +617,10 @@ static int send_experts(struct reap_gpu *g, uint32_t layer, uint32_t first)
 	}
 	u.gate_up = g->gate_up;
 	u.down = g->down;
-	u.gate_up_bias = of_experts(g->gate_up_bias, reap_tensor_of(l, REAP_ROLE_GATE_UP_BIAS),
-		first, u.n, 2 * (size_t)g->cfg->inter);
-	u.down_bias = of_experts(g->down_bias, reap_tensor_of(l, REAP_ROLE_DOWN_BIAS), first, u.n,
-		g->cfg->hidden);
+	u.gate_up_bias = part(g->gate_up_bias, reap_tensor_of(l, REAP_ROLE_GATE_UP_BIAS),
+		first * gate_up, u.n * gate_up);
+	u.down_bias = part(g->down_bias, reap_tensor_of(l, REAP_ROLE_DOWN_BIAS), first * hidden,
+		u.n * hidden);
 	return g->api->send_experts(g->device, &u);
 }
 

@@ -60,8 +60,8 @@ REAP_MUST_CHECK int reap_engine_check_block(const struct reap_engine *eng,
 /* Run a chunk.  The result for a block does not depend on which other blocks
  * are in the chunk, nor on threads.  An id outside the vocabulary, more tokens
  * than the chunk may hold and results that are not finite are errors; then the
- * sink has seen whole blocks only.  `p` (NULL allowed) is told how many of the
- * chunk's tokens have in effect passed. */
+ * sink has seen whole blocks only.  Without a sink (NULL) results go nowhere.  `p` (NULL allowed)
+ * is told how many of the chunk's tokens have in effect passed. */
 REAP_MUST_CHECK int reap_engine_run(struct reap_engine *eng, const struct reap_block *blocks,
 	size_t n, const struct reap_engine_sink *sink, struct reap_progress *p, struct reap_err *e);
 

@@ -22,8 +22,8 @@
 #include "lib/base/mem.h"
 #include "lib/base/thread.h"
 #include "lib/engine/cost.h"
-#include "lib/engine/engine.h"
 #include "lib/engine/state.h"
+#include "tests/gen/rate/pass.h"
 #include "tests/gen/rate/peak.h"
 
 enum { IN = 2880, PANELS = 8, MOST_THREADS = 1024, BACKENDS = 2 };
@@ -171,18 +171,6 @@ void __wrap_reap_pool_run(struct reap_pool *pool, size_t n, task_fn *fn, void *a
 
 /* ---- the run ---- */
 
-static int no_route(void *arg, const struct reap_route *r, struct reap_err *e)
-{
-	(void)arg, (void)r, (void)e;
-	return REAP_OK;
-}
-
-static int no_outcome(void *arg, const struct reap_outcome *o, struct reap_err *e)
-{
-	(void)arg, (void)o, (void)e;
-	return REAP_OK;
-}
-
 /* FLOP/s of all threads together. */
 static double rate(size_t offset, int threads)
 {
@@ -217,96 +205,70 @@ static void print(const struct reap_flops *f, double seconds, uint32_t tokens, i
 			(experts / peak + others / peak_other) / seconds, gemm / peak);
 }
 
-static int run(const char *dir, uint32_t tokens, uint32_t len, const struct reap_engine_opts *o,
-	struct reap_err *e)
+/* A thread's room for the results of any of the products. */
+static bool open_meters(int threads)
 {
-	const struct reap_engine_sink sink = {no_route, no_outcome, NULL};
-	struct reap_cost_run cost = {.routes = true, .outcomes = o->outcomes, .chunk = tokens};
-	struct reap_work work = {0};
-	struct reap_flops flops;
-	struct reap_model *m = NULL;
-	struct reap_engine *eng = NULL;
-	const struct reap_cpu *cpu;
-	struct reap_block *b = reap_calloc(tokens / len, sizeof(*b));
-	uint32_t *ids = reap_alloc(tokens, sizeof(*ids)), s = 1;
-	uint8_t *keep = reap_alloc(tokens, 1), *channel = reap_calloc(tokens, 1);
-	double begin, spent = 0;
-	int rc;
+	size_t most = 0;
 
-	if (b == NULL || ids == NULL || keep == NULL || channel == NULL)
-		return reap_fail_memory(e, "the tokens");
-	if ((rc = reap_model_open(&m, dir, e)) != REAP_OK ||
-		(rc = reap_model_map(m, e)) != REAP_OK ||
-		(rc = reap_engine_open(&eng, m, o, e)) != REAP_OK)
-		goto out;
-	if (reap_engine_chunk_tokens(eng) < tokens) {
-		rc = reap_fail(e, REAP_EFAIL, "a chunk has %llu tokens at most",
-			(unsigned long long)reap_engine_chunk_tokens(eng));
-		goto out;
-	}
-	memset(keep, 1, tokens);
-	for (uint32_t i = 0; i < tokens; i++) {
-		s = s * 69069 + 1;
-		ids[i] = (uint32_t)((uint64_t)s * m->cfg.vocab >> 32);
-	}
-	cost.cfg = &m->cfg;
-	cost.layers = m->cfg.layers;
-	for (uint32_t i = 0; i < tokens / len; i++) {
-		b[i] = (struct reap_block){.pack = "bench",
-			.index = i,
-			.len = len,
-			.ids = ids + (size_t)i * len,
-			.keep = keep,
-			.channel = channel};
-		reap_work_add(&work, &cost, &b[i]);
-	}
-	/* What a process pays once, it pays here. */
-	if ((rc = reap_engine_run(eng, b, 1, &sink, NULL, e)) != REAP_OK)
-		goto out;
-	cpu = (const struct reap_cpu *)(const void *)eng;
-	if (!prepare(&product[0], &cpu->gemm) ||
-		(cpu->attn_gemm.gemm != cpu->gemm.gemm && !prepare(&product[1], &cpu->attn_gemm))) {
-		rc = reap_fail_memory(e, "the product");
-		goto out;
-	}
-	for (int i = 0; i < o->threads; i++) {
-		size_t most = 0;
+	for (size_t i = 0; i < BACKENDS && product[i].gemm != NULL; i++) {
+		const struct reap_gemm *g = product[i].gemm;
+		const size_t n = g->rows * reap_tile_stride(g->slab);
 
-		for (size_t j = 0; j < BACKENDS && product[j].gemm != NULL; j++) {
-			const struct reap_gemm *g = product[j].gemm;
-
-			most = g->rows * reap_tile_stride(g->slab) > most
-				? g->rows * reap_tile_stride(g->slab)
-				: most;
-		}
-		meter[i] = (struct meter){.c = reap_alloc_aligned(most, sizeof(float))};
-		if (meter[i].c == NULL) {
-			rc = reap_fail_memory(e, "the product");
-			goto out;
-		}
+		most = n > most ? n : most;
 	}
-	backends = product[1].gemm != NULL ? 2 : 1;
-	begin = now();
-	if ((rc = reap_engine_run(eng, b, tokens / len, &sink, NULL, e)) != REAP_OK)
-		goto out;
-	for (int i = 0; i < o->threads; i++)
-		spent += meter[i].spent / o->threads;
-	flops = reap_cost_flops(&cost, &work);
-	print(&flops, now() - begin - spent, tokens, o->threads);
-out:
+	for (int i = 0; i < threads; i++) {
+		meter[i].c = reap_alloc_aligned(most, sizeof(float));
+		if (meter[i].c == NULL)
+			return false;
+	}
+	return true;
+}
+
+static void close_all(int threads)
+{
 	for (size_t i = 0; i < BACKENDS; i++) {
 		free(product[i].rows);
 		free(product[i].slab);
 	}
-	for (int i = 0; i < o->threads; i++)
+	for (int i = 0; i < threads; i++)
 		free(meter[i].c);
-	reap_engine_close(eng);
-	reap_model_close(m);
-	free(b);
-	free(ids);
-	free(keep);
-	free(channel);
-	return rc;
+}
+
+static int run(const struct pass *p, const struct reap_engine_opts *o, struct reap_err *e)
+{
+	/* No device was asked for, so this is the engine of the processor. */
+	const struct reap_cpu *cpu = (const struct reap_cpu *)(const void *)p->eng;
+	const struct reap_cost_run cost = {.cfg = &p->m->cfg,
+		.layers = p->m->cfg.layers,
+		.routes = true,
+		.outcomes = o->outcomes,
+		.chunk = UINT64_MAX};
+	struct reap_work work = {0};
+	struct reap_flops flops;
+	double begin, spent = 0;
+	int rc;
+
+	for (size_t i = 0; i < p->blocks; i++)
+		reap_work_add(&work, &cost, &p->block[i]);
+	if (reap_engine_chunk_tokens(p->eng) < work.tokens)
+		return reap_fail(e, REAP_EFAIL, "a chunk has %llu tokens at most",
+			(unsigned long long)reap_engine_chunk_tokens(p->eng));
+	/* What a process pays once, it pays here. */
+	if ((rc = reap_engine_run(p->eng, p->block, 1, NULL, NULL, e)) != REAP_OK)
+		return rc;
+	if (!prepare(&product[0], &cpu->gemm) ||
+		(cpu->attn_gemm.gemm != cpu->gemm.gemm && !prepare(&product[1], &cpu->attn_gemm)) ||
+		!open_meters(o->threads))
+		return reap_fail_memory(e, "the product");
+	backends = product[1].gemm != NULL ? 2 : 1;
+	begin = now();
+	if ((rc = reap_engine_run(p->eng, p->block, p->blocks, NULL, NULL, e)) != REAP_OK)
+		return rc;
+	for (int i = 0; i < o->threads; i++)
+		spent += meter[i].spent / o->threads;
+	flops = reap_cost_flops(&cost, &work);
+	print(&flops, now() - begin - spent, (uint32_t)work.tokens, o->threads);
+	return REAP_OK;
 }
 
 int main(int argc, char **argv)
@@ -317,6 +279,8 @@ int main(int argc, char **argv)
 		.entropy_topk = 20};
 	uint32_t tokens = argc > 3 ? (uint32_t)atoi(argv[2]) : 0;
 	uint32_t len = argc > 3 ? (uint32_t)atoi(argv[3]) : 0;
+	struct pass p;
+	int rc;
 
 	o.threads = argc > 4 ? atoi(argv[4]) : reap_cpu_count();
 	if (argc > 5 && atoi(argv[5]) > 0)
@@ -328,9 +292,12 @@ int main(int argc, char **argv)
 			"[outcomes]]]\n");
 		return 2;
 	}
-	if (run(argv[1], tokens, len, &o, &e) != REAP_OK) {
+	rc = pass_open(&p, argv[1], tokens, len, &o, &e);
+	if (rc == REAP_OK)
+		rc = run(&p, &o, &e);
+	if (rc != REAP_OK)
 		fprintf(stderr, "bench_engine: %s\n", e.text);
-		return 1;
-	}
-	return 0;
+	close_all(o.threads);
+	pass_close(&p);
+	return rc != REAP_OK;
 }

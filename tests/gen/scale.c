@@ -18,7 +18,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/base/thread.h"
-#include "lib/engine/engine.h"
+#include "tests/gen/rate/pass.h"
 
 typedef void task_fn(void *arg, size_t task, int thread);
 
@@ -153,18 +153,6 @@ static void print(int cores)
 
 /* ---- the run ---- */
 
-static int no_route(void *arg, const struct reap_route *r, struct reap_err *e)
-{
-	(void)arg, (void)r, (void)e;
-	return REAP_OK;
-}
-
-static int no_outcome(void *arg, const struct reap_outcome *o, struct reap_err *e)
-{
-	(void)arg, (void)o, (void)e;
-	return REAP_OK;
-}
-
 static int run(const char *dir, int cores, uint32_t tokens, uint32_t len, struct reap_err *e)
 {
 	const struct reap_engine_opts o = {.threads = cores,
@@ -172,42 +160,15 @@ static int run(const char *dir, int cores, uint32_t tokens, uint32_t len, struct
 		.routes = true,
 		.outcomes = true,
 		.entropy_topk = 20};
-	const struct reap_engine_sink sink = {no_route, no_outcome, NULL};
-	struct reap_model *m = NULL;
-	struct reap_engine *eng = NULL;
-	struct reap_block *b = reap_calloc(tokens / len, sizeof(*b));
-	uint32_t *ids = reap_alloc(tokens, sizeof(*ids)), s = 1;
-	uint8_t *keep = reap_alloc(tokens, 1), *channel = reap_calloc(tokens, 1);
-	int rc;
+	struct pass p;
+	int rc = pass_open(&p, dir, tokens, len, &o, e);
 
-	if (b == NULL || ids == NULL || keep == NULL || channel == NULL)
-		return reap_fail_memory(e, "the tokens");
-	if ((rc = reap_model_open(&m, dir, e)) != REAP_OK ||
-		(rc = reap_model_map(m, e)) != REAP_OK ||
-		(rc = reap_engine_open(&eng, m, &o, e)) != REAP_OK)
-		goto out;
-	memset(keep, 1, tokens);
-	for (uint32_t i = 0; i < tokens; i++) {
-		s = s * 69069 + 1;
-		ids[i] = (uint32_t)((uint64_t)s * m->cfg.vocab >> 32);
+	if (rc == REAP_OK) {
+		since = now();
+		rc = reap_engine_run(p.eng, p.block, p.blocks, NULL, NULL, e);
+		serial += now() - since;
 	}
-	for (uint32_t i = 0; i < tokens / len; i++)
-		b[i] = (struct reap_block){.pack = "scale",
-			.index = i,
-			.len = len,
-			.ids = ids + (size_t)i * len,
-			.keep = keep,
-			.channel = channel};
-	since = now();
-	rc = reap_engine_run(eng, b, tokens / len, &sink, NULL, e);
-	serial += now() - since;
-out:
-	reap_engine_close(eng);
-	reap_model_close(m);
-	free(b);
-	free(ids);
-	free(keep);
-	free(channel);
+	pass_close(&p);
 	return rc;
 }
 
