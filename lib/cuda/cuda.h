@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The forward pass on a GPU: what reap-cuda.so offers to lib/engine/cuda.c, which opens it at run
+ * The forward pass on a GPU: what reap-cuda.so offers to lib/engine/device_cuda.c at run
  * time.  One function is exported, reap_cuda_get(); everything else is in the table that it
  * returns.  C and C++ read this header.
  *
