@@ -78,7 +78,7 @@ struct resume {
 };
 
 struct run {
-	const struct opts *o;
+	struct opts *o;
 	struct reap_reader *in;
 	struct reap_model *model;
 	struct reap_engine *engine;
@@ -93,9 +93,10 @@ struct run {
 
 /* The eval must be of the same model and settings.  It must be of the same blocks, too, unless
  * its records say which blocks they are of: then it may be of all blocks, or of fewer. */
-static int resume_check(const struct run *s, struct resume *r, struct reap_err *e)
+static int resume_check(struct run *s, struct resume *r, struct reap_err *e)
 {
-	const struct reap_eval_meta *mine = &s->o->meta, *its = &r->meta;
+	const struct reap_eval_meta *its = &r->meta;
+	struct reap_eval_meta *mine = &s->o->meta;
 	int rc;
 
 	if ((rc = reap_get_eval_meta(&r->from.rec, &r->meta, e)) != REAP_OK ||
@@ -109,8 +110,7 @@ static int resume_check(const struct run *s, struct resume *r, struct reap_err *
 			(rc = reap_agree_u64("shards", r->from.name, its->shards, "this run",
 				 mine->shards, e)) != REAP_OK))
 		return rc;
-	return reap_agree_str("arithmetic", r->from.name, its->backend, "this run", mine->backend,
-		e);
+	return tool_resume_arithmetic(&r->from, its->backend, mine->backend, e);
 }
 
 /* Go to the next record, passing over those of blocks that this run does not score. */
@@ -151,7 +151,7 @@ static int resume_packs(const struct run *s, struct resume *r, struct reap_err *
 	return rc;
 }
 
-static int resume_open(const struct run *s, struct resume *r, const char *path, struct reap_err *e)
+static int resume_open(struct run *s, struct resume *r, const char *path, struct reap_err *e)
 {
 	int rc = tool_resume_open(&r->from, path, REAP_KIND_EVAL, s->o->model, &s->model->id, e);
 

@@ -62,7 +62,7 @@ struct run {
 	struct reap_engine_opts opts;
 	struct reap_engine *engine;
 	struct reap_writer *out;
-	char backend[64];
+	char backend[REAP_BACKEND];
 	struct resume resume;
 	uint64_t outliers; /* in the records that this run has computed */
 };
@@ -85,8 +85,10 @@ static int open_resume(struct run *run, struct reap_err *e)
 	if (rc != REAP_OK || r->from.reader == NULL)
 		return rc;
 	theirs = reap_reader_header(r->from.reader)->backend;
-	return reap_agree_str("arithmetic", r->from.name, theirs[0] != '\0' ? theirs : "unknown",
-		"this run", run->backend, e);
+	if (theirs[0] == '\0')
+		return reap_agree_str("arithmetic", r->from.name, "unknown", "this run",
+			run->backend, e);
+	return tool_resume_arithmetic(&r->from, theirs, run->backend, e);
 }
 
 static void close_resume(struct resume *r)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/engine/engine.h"
+#include "lib/eval/agree.h"
 #include "lib/model/model.h"
 
 void tool_outliers(uint64_t n)
@@ -172,6 +173,17 @@ int tool_resume_open(struct tool_resume *r, const char *path, enum reap_kind kin
 	if (rc == REAP_OK)
 		tool_resume_next(r);
 	return rc;
+}
+
+int tool_resume_arithmetic(const struct tool_resume *r, const char *theirs, char *mine,
+	struct reap_err *e)
+{
+	int rc = reap_agree_backend(r->name, theirs, "this run", mine, e);
+
+	if (rc != REAP_OK || strcmp(theirs, mine) == 0)
+		return rc;
+	tool_info("%s: made with another arithmetic: the result names both: %s", r->name, theirs);
+	return reap_backend_add(mine, theirs, e);
 }
 
 void tool_resume_close(struct tool_resume *r)

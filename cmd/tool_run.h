@@ -44,6 +44,11 @@ REAP_MUST_CHECK int tool_resume_open(struct tool_resume *r, const char *path, en
 /* Go to the next record that can be used.  Where the interrupted stream breaks
  * off, or ends, there is nothing more to take over. */
 void tool_resume_next(struct tool_resume *r);
+
+/* `mine` (REAP_BACKEND bytes) names the arithmetic of this run; name that of the interrupted one
+ * in it, too.  Refused: only one of them rounds inputs of experts to 8 bits. */
+REAP_MUST_CHECK int tool_resume_arithmetic(const struct tool_resume *r, const char *theirs,
+	char *mine, struct reap_err *e);
 void tool_resume_close(struct tool_resume *r);
 
 #endif

@@ -126,6 +126,10 @@ shard() { # NUMBER BACKEND: one of two
 	shard 1 one >"$TMP/1"
 	reap-accum --no-history "$TMP/0" "$TMP/1" 2>"$TMP/err" | cmp - "$TMP/mixed"
 	[ ! -s "$TMP/err" ]
+	# So is one whose parts were made with different arithmetic.
+	shard 0 "one + two" >"$TMP/0"
+	reap-accum --no-history "$TMP/0" >/dev/null 2>"$TMP/err"
+	grep 'different arithmetic' "$TMP/err"
 }
 
 @test "inputs in 8 bits add up with their like only; all that is made of them says so" {

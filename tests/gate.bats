@@ -339,6 +339,20 @@ with_figures() {
 	jq -e '.notes | map(test("in 8 bits")) | any' "$TMP/j"
 }
 
+@test "arithmetic: a note where it differs, between the models or within an eval" {
+	eval_of --blocks 9 >"$TMP/base"
+	gate "$TMP/base" "$TMP/base" --json "$TMP/j"
+	jq -e '.notes | map(test("arithmetic")) | any | not' "$TMP/j"
+	for name in one "made up + one"; do
+		reap-show "$TMP/base" | jq -c --arg name "$name" 'if .t == "meta" then .backend = $name else . end' |
+			reap-show --encode eval >"$TMP/$name"
+	done
+	gate "$TMP/base" "$TMP/one" --json "$TMP/j"
+	jq -e '.notes | map(test("with different arithmetic .made up and one.")) | any' "$TMP/j"
+	gate "$TMP/made up + one" "$TMP/made up + one" --json "$TMP/j"
+	jq -e '.notes | map(test("parts of an eval were made with different arithmetic")) | any' "$TMP/j"
+}
+
 @test "gates files: a missing threshold, an unknown key and rubbish are named" {
 	eval_of --blocks 9 >"$TMP/base"
 	try() {

@@ -3,6 +3,7 @@
 # The engine of a GPU.  Here its kernels are compiled for the host (lib/cuda/port.h); a device is
 # tested by tests/gpu/run.  Their numbers are compared in tests/oracle.bats.
 load helpers
+export REAP_CUDA=$HOST_GPU REAP_DEVICE=cuda
 
 GEN=$REAP_BUILD/gen/random_checkpoint
 FAMILIES=(gpt_oss qwen3_moe glm4_moe minimax_m2 minimax_m2_fp8)
@@ -18,12 +19,11 @@ setup_file() {
 		esac || return 1
 	done
 	jq -cn '[range(0; 40) | {input_ids: [range(. * 7; . * 7 + 20) | . % 257]}][]' >"$BATS_FILE_TMPDIR/rows.jsonl"
-	# Whole blocks, and one that is longer than the rest.
 	reap-tokenize -q -l 60 -b 4 --eos 1 "$BATS_FILE_TMPDIR/rows.jsonl" >"$BATS_FILE_TMPDIR/tokens"
-}
-
-setup() {
-	export TMP=$BATS_TEST_TMPDIR TOKENS=$BATS_FILE_TMPDIR/tokens REAP_CUDA=$HOST_GPU REAP_DEVICE=cuda
+	export TOKENS=$BATS_FILE_TMPDIR/tokens
+	for f in "${FAMILIES[@]}"; do
+		route "$f" >"$BATS_FILE_TMPDIR/$f.trace" || return 1
+	done
 }
 
 # route FAMILY [OPTION...]: the trace of the tokens.
@@ -34,35 +34,33 @@ route() {
 @test "the same bytes with one lane and with many" {
 	local f
 	for f in "${FAMILIES[@]}"; do
-		route "$f" >"$TMP/one"
-		REAP_HOST_LANES=3 route "$f" | cmp - "$TMP/one" || { echo "$f: 3 lanes"; return 1; }
+		REAP_HOST_LANES=3 route "$f" | cmp - "$BATS_FILE_TMPDIR/$f.trace" || { echo "$f: 3 lanes"; return 1; }
 	done
-	route gpt_oss >"$TMP/one"
-	REAP_HOST_LANES=64 route gpt_oss | cmp - "$TMP/one"
+	REAP_HOST_LANES=64 route gpt_oss | cmp - "$BATS_FILE_TMPDIR/gpt_oss.trace"
 }
 
-# least_device_memory FAMILY: bytes of the device that are just enough for its longest block.
+# least_device_memory FAMILY: bytes of the device that are just enough for a block.
 least_device_memory() {
 	local low=0 high=67108864 middle
 	while [ $((high - low)) -gt 262144 ]; do
 		middle=$(((low + high) / 2))
-		if route "$1" --device-memory $middle >/dev/null 2>&1; then high=$middle; else low=$middle; fi
+		if route "$1" --shard 1/4 --device-memory $middle >/dev/null 2>&1; then high=$middle; else low=$middle; fi
 	done
 	echo $high
 }
 
 @test "the same records whatever chunk, threads and other blocks" {
-	local f least
+	local f all least
 	for f in gpt_oss minimax_m2_fp8; do
-		route "$f" --threads 1 >"$TMP/all"
+		all=$BATS_FILE_TMPDIR/$f.trace
 		least=$(least_device_memory "$f")
 		route "$f" --device-memory "$least" --dry-run --json | jq -e '.chunk < .tokens' >/dev/null
-		route "$f" --threads 3 --device-memory "$least" | cmp - "$TMP/all"
-		reap-show "$TMP/all" | jq -c 'select(.block == 3)' >"$TMP/fourth"
+		route "$f" --threads 3 --device-memory "$least" | cmp - "$all"
+		reap-show "$all" | jq -c 'select(.block == 3)' >"$TMP/fourth"
 		[ -s "$TMP/fourth" ]
 		route "$f" --shard 4/4 | reap-show | jq -c 'select(.block == 3)' | cmp - "$TMP/fourth"
 		# Routes do not depend on whether outcomes are asked for, nor on how many layers are run.
-		reap-show "$TMP/all" | jq -c 'select(.t == "route" and .layer == 1)' >"$TMP/second"
+		reap-show "$all" | jq -c 'select(.t == "route" and .layer == 1)' >"$TMP/second"
 		route "$f" --layers 1 --no-outcome | reap-show | jq -c 'select(.t == "route")' | cmp - "$TMP/second"
 	done
 }
@@ -106,10 +104,10 @@ ppl() {
 	reap-route --device auto -V | grep -q 'kernels: host$'
 	[[ "$(reap-route --device cpu -V | tail -n 1)" != *"kernels: host" ]]
 	[[ "$(REAP_CUDA=$TMP/none reap-route --device auto -V | tail -n 1)" != *"kernels: host" ]]
-	route gpt_oss | reap-show | jq -e -s '.[0].backend == "gemm: loops (bf16); kernels: host"'
+	jq -e -s '.[0].backend == "gemm: loops (bf16); kernels: host"' < <(reap-show "$BATS_FILE_TMPDIR/gpt_oss.trace")
 	REAP_DEVICE=cpu route gpt_oss --device cuda | reap-show | jq -e -s '.[0].backend == "gemm: loops (bf16); kernels: host"'
 	# What must not be rounded is not.
-	route minimax_m2_fp8 | reap-show | jq -e -s '.[0].backend == "gemm: loops (bf16x2); kernels: host"'
+	jq -e -s '.[0].backend == "gemm: loops (bf16x2); kernels: host"' < <(reap-show "$BATS_FILE_TMPDIR/minimax_m2_fp8.trace")
 	route glm4_moe --dry-run | grep -q '^speed '
 }
 
@@ -128,12 +126,30 @@ ppl() {
 	fails 1 "expert 5: all zero" reap-route -q -m "$TMP/bad" "$TOKENS"
 }
 
-@test "a device that fails in the middle: one line, and the rest later" {
-	REAP_HOST_FAILS=20 reap-route -q -m "$BATS_FILE_TMPDIR/gpt_oss" --device-memory "$(least_device_memory gpt_oss)" \
-		"$TOKENS" >"$TMP/part" 2>"$TMP/said" && return 1
+# goes_on DEVICE PART OLD NEW: resumed there, the trace has the whole blocks of PART, which are those
+# of the trace OLD, and then those of NEW.
+goes_on() {
+	local blocks results='select(.t == "route" or .t == "outcome")'
+	REAP_DEVICE=$1 reap-route --no-history -m "$BATS_FILE_TMPDIR/gpt_oss" --resume "$2" "$TOKENS" >"$TMP/both" 2>"$TMP/said"
+	blocks=$(sed -n 's/.*took over \([0-9]*\) blocks$/\1/p' "$TMP/said")
+	[ "$blocks" -ge 1 ]
+	{ reap-show "$3" | jq -c "$results | select(.block < $blocks)"
+		reap-show "$4" | jq -c "$results | select(.block >= $blocks)"; } | cmp - <(reap-show "$TMP/both" | jq -c "$results")
+}
+
+@test "a device that fails in the middle: one line, and the rest later, on the processor, too" {
+	local gpu=$BATS_FILE_TMPDIR/gpt_oss.trace names
+	REAP_HOST_FAILS=20 route gpt_oss --device-memory "$(least_device_memory gpt_oss)" >"$TMP/part" 2>"$TMP/said" && return 1
 	[ "$(cat "$TMP/said")" = "reap-route: cuda:0: the device: gone, for a test" ]
-	route gpt_oss >"$TMP/whole"
-	reap-route -q --no-history -m "$BATS_FILE_TMPDIR/gpt_oss" --resume "$TMP/part" "$TOKENS" | cmp - "$TMP/whole"
+	route gpt_oss --resume "$TMP/part" | cmp - "$gpu"
+	REAP_DEVICE=cpu route gpt_oss >"$TMP/cpu"
+	goes_on cpu "$TMP/part" "$gpu" "$TMP/cpu"
+	names=$(both "$(reap-route -V | tail -n 1)" "$(REAP_DEVICE=cpu reap-route -V | tail -n 1)")
+	[ "$(reap-show "$TMP/both" | jq -r '.backend | select(.)')" = "$names" ]
+	reap-accum "$TMP/both" 2>&1 >/dev/null | grep -q 'different arithmetic'
+	head -c $(($(stat -c %s "$TMP/cpu") * 2 / 3)) "$TMP/cpu" >"$TMP/part"
+	goes_on cuda "$TMP/part" "$TMP/cpu" "$gpu"
+	[ "$(reap-show "$TMP/both" | jq -r '.backend | select(.)')" = "$names" ]
 }
 
 @test "pipelines: DEVICE" {

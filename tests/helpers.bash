@@ -63,6 +63,11 @@ other_backend() {
 	esac
 }
 
+# both A B: how a stream names two kinds of arithmetic.
+both() {
+	printf '%s\n' "$@" | LC_ALL=C sort | sed -z 's/\n\(.\)/ + \1/; s/\n$//'
+}
+
 # cut_everywhere FILE COMMAND...: feed the command (stdin) every prefix of a small
 # stream, or at least 500 of a larger one; it must exit 3 and print no end record.
 cut_everywhere() {

@@ -266,10 +266,7 @@ took() {
 	fails 1 "shard 1, but this run has 2" reap-ppl -m "$MODEL" --shard 2/2 --resume "$TMP/shard" "$TOKENS"
 	ppl --no-tokens "$TOKENS" >"$TMP/bare"
 	fails 1 "shards 1, but this run has 2" reap-ppl -m "$MODEL" --no-tokens --shard 1/2 --resume "$TMP/bare" "$TOKENS"
-	local other
-	other=$(other_backend reap-ppl)
-	REAP_GEMM=$other REAP_CPU=scalar fails 1 \
-		"arithmetic $(reap-ppl -V | tail -n 1), but this run has gemm: $other (f32); kernels: scalar" \
+	REAP_GEMM=i8 fails 1 "arithmetic $(reap-ppl -V | tail -n 1), but this run has gemm: i8 (i8)" \
 		reap-ppl -m "$MODEL" --resume "$EVAL" "$TOKENS"
 	fails 3 "kind tokens" reap-ppl -m "$MODEL" --resume "$TOKENS" "$TOKENS"
 	fails 1 "No such file" reap-ppl -m "$MODEL" --resume "$TMP/none" "$TOKENS"
@@ -281,6 +278,21 @@ took() {
 	run bash -c "reap-ppl -m $MODEL --resume $EVAL $TMP/tokens >$TMP/out"
 	[ "$status" -eq 1 ]
 	[[ "$output" == *", but the token stream has "* ]]
+}
+
+@test "an eval that two kinds of arithmetic have made names both, resumed or merged" {
+	local other mine names
+	other=$(other_backend reap-ppl) mine=$(reap-ppl -V | tail -n 1)
+	names=$(both "$mine" "gemm: $other (f32); kernels: scalar")
+	head -c $(($(stat -c %s "$EVAL") / 2)) "$EVAL" >"$TMP/part"
+	REAP_GEMM=$other REAP_CPU=scalar reap-ppl -m "$MODEL" --resume "$TMP/part" "$TOKENS" >"$TMP/resumed" 2>"$TMP/said"
+	grep -qF "part: made with another arithmetic: the result names both: $mine" "$TMP/said"
+	[ "$(reap-show -t meta "$TMP/resumed" | jq -r .backend)" = "$names" ]
+	ppl --shard 1/2 "$TOKENS" >"$TMP/1"
+	REAP_GEMM=$other REAP_CPU=scalar ppl --shard 2/2 "$TOKENS" >"$TMP/2"
+	reap-ppl --merge --no-history "$TMP/1" "$TMP/2" >"$TMP/merged"
+	[ "$(reap-show -t meta "$TMP/merged" | jq -r .backend)" = "$names" ]
+	reap-ppl --merge --no-history "$TMP/2" "$TMP/1" | cmp - "$TMP/merged"
 }
 
 @test "--resume: other tokens are noticed where only the context differs" {

@@ -336,16 +336,31 @@ route() {
 	[ "$status" -eq 2 ]
 }
 
-@test "--resume: a trace of another backend or kernel level is refused, and left as it is" {
+@test "--resume: with another backend or kernel level the trace names both" {
 	head -c 300000 "$TRACE" >"$TMP/part"
 	cp "$TMP/part" "$TMP/kept"
 	local mine other
 	mine=$(reap-route -V | tail -n 1)
 	other=$(other_backend reap-route)
-	REAP_GEMM=$other REAP_CPU=scalar fails 1 \
-		"part: arithmetic $mine, but this run has gemm: $other (f32); kernels: scalar" \
-		reap-route -m "$MODEL" --resume "$TMP/part" "$TOKENS"
+	# The blocks that are taken over are theirs, the others this run's.
+	export REAP_GEMM=$other REAP_CPU=scalar
+	reap-route -m "$MODEL" --no-history --resume "$TMP/part" "$TOKENS" >"$TMP/both" 2>"$TMP/said"
 	cmp "$TMP/part" "$TMP/kept"
+	grep -qF "part: made with another arithmetic: the result names both: $mine" "$TMP/said"
+	route "$TOKENS" | reap-show | tail -n +2 >"$TMP/theirs"
+	blocks=$(grep -o 'took over [0-9]* blocks' "$TMP/said" | tr -dc 0-9)
+	[ "$blocks" -ge 1 ]
+	{ reap-show "$TRACE" | jq -c "select(.t and .block and .block < $blocks)"
+		jq -c "select(.block == null or .block >= $blocks)" "$TMP/theirs"; } |
+		cmp - <(reap-show "$TMP/both" | tail -n +2 | jq -c .)
+	[ "$(reap-show "$TMP/both" | jq -r '.backend | select(.)')" = \
+		"$(both "$mine" "gemm: $other (f32); kernels: scalar")" ]
+	# Its own trace goes on as it is.
+	reap-route -m "$MODEL" --no-history --resume "$TMP/both" "$TOKENS" 2>"$TMP/said" | cmp - "$TMP/both"
+	unset REAP_GEMM REAP_CPU
+	# But not with inputs in 8 bits.
+	fails 1 "part: arithmetic $mine, but this run has gemm: i8 (i8)" \
+		reap-route -m "$MODEL" --fast --resume "$TMP/part" "$TOKENS"
 	# A trace that does not say what made it, as lines from elsewhere make one.
 	reap-show "$TRACE" | jq -c 'del(.backend)' | reap-show --encode trace --no-history >"$TMP/silent"
 	fails 1 "silent: arithmetic unknown" route --resume "$TMP/silent" "$TOKENS"

@@ -29,6 +29,14 @@ int reap_agree_str(const char *what, const char *a_name, const char *a, const ch
 	return reap_fail(e, REAP_EFAIL, "%s: %s %s, but %s has %s", a_name, what, a, b_name, b);
 }
 
+int reap_agree_backend(const char *an, const char *a, const char *bn, const char *b,
+	struct reap_err *e)
+{
+	if (reap_backend_is_coarse(a) == reap_backend_is_coarse(b))
+		return REAP_OK;
+	return reap_agree_str("arithmetic", an, a, bn, b, e);
+}
+
 int reap_agree_meta(const char *an, const struct reap_eval_meta *a, const char *bn,
 	const struct reap_eval_meta *b, struct reap_err *e)
 {
@@ -44,8 +52,8 @@ int reap_agree_meta(const char *an, const struct reap_eval_meta *a, const char *
 		(rc = reap_agree_str("prob_scale", an, a->log_scale ? "log" : "linear", bn,
 			 b->log_scale ? "log" : "linear", e)) != REAP_OK)
 		return rc;
-	if (reap_backend_is_coarse(a->backend) != reap_backend_is_coarse(b->backend))
-		return reap_agree_str("arithmetic", an, a->backend, bn, b->backend, e);
+	if ((rc = reap_agree_backend(an, a->backend, bn, b->backend, e)) != REAP_OK)
+		return rc;
 	if (!a->log_scale)
 		return REAP_OK;
 	if ((rc = reap_agree_f64("logp_min", an, a->logp_min, bn, b->logp_min, e)) != REAP_OK)

@@ -15,6 +15,10 @@ REAP_MUST_CHECK int reap_agree_f64(const char *what, const char *a_name, double 
 REAP_MUST_CHECK int reap_agree_str(const char *what, const char *a_name, const char *a,
 	const char *b_name, const char *b, struct reap_err *e);
 
+/* Of the arithmetic only whether it is coarse: streams of several kinds are taken together. */
+REAP_MUST_CHECK int reap_agree_backend(const char *a_name, const char *a, const char *b_name,
+	const char *b, struct reap_err *e);
+
 /* The settings that change what a metric means.  Shard, look and tokens do not count, and of the
  * backend only whether it is coarse. */
 REAP_MUST_CHECK int reap_agree_meta(const char *a_name, const struct reap_eval_meta *a,

@@ -483,7 +483,12 @@ static void note_pair(const struct reap_pair *p, struct reap_verdict *v)
 			blind->left.pack, blind->left.seq_len);
 	for (size_t i = 0; i < v->count; i++)
 		note_units(&p->rows[v->judged[i].row], v);
-	if (strcmp(p->left_meta.backend, p->right_meta.backend) != 0)
+	if (reap_backend_is_mixed(p->left_meta.backend) ||
+		reap_backend_is_mixed(p->right_meta.backend))
+		add_note(v,
+			"parts of an eval were made with different arithmetic: the differences "
+			"contain that too");
+	else if (strcmp(p->left_meta.backend, p->right_meta.backend) != 0)
 		add_note(v,
 			"the models were run with different arithmetic (%s and %s): the "
 			"differences contain that too",

@@ -179,15 +179,13 @@ int reap_eval_join(struct reap_writer *w, struct reap_eval_shard *shards, size_t
 	if (h == NULL)
 		return reap_fail_memory(e, "the shards");
 	meta.shard = meta.shards = 1;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && rc == REAP_OK; i++) {
 		h[i].shard = &shards[i];
 		h[i].recount = (struct reap_recount){.meta = &shards[i].meta, .grid = &grid};
 		h[i].name = reap_reader_name(shards[i].reader);
-		if (strcmp(shards[i].meta.backend, meta.backend) != 0)
-			strcpy(meta.backend,
-				reap_backend_is_coarse(meta.backend) ? "mixed (i8)" : "mixed");
+		rc = reap_backend_add(meta.backend, shards[i].meta.backend, e);
 	}
-	if ((rc = check_set(h, n, e)) == REAP_OK &&
+	if (rc == REAP_OK && (rc = check_set(h, n, e)) == REAP_OK &&
 		(rc = reap_grid_init(&grid, &meta, e)) == REAP_OK)
 		rc = reap_put_eval_meta(w, &meta, e);
 	for (size_t i = 0; i < n && rc == REAP_OK; i++)

@@ -17,7 +17,7 @@ REAP_MUST_CHECK int reap_eval_shard_open(struct reap_eval_shard *s, struct reap_
 /* Write the records of the whole eval: tokens in block order, metrics from the
  * sums of the shards.  All N shards must be there, in any order, from the same
  * model, tokens and settings.  The records are those of the unsharded eval to the
- * bit; `backend` reads "mixed" when the shards' arithmetic differs. */
+ * bit, but for `backend`, which names the arithmetic of every shard. */
 REAP_MUST_CHECK int reap_eval_join(struct reap_writer *w, struct reap_eval_shard *shards, size_t n,
 	struct reap_err *e);
 

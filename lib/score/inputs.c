@@ -95,6 +95,7 @@ int reap_inputs_take_header(struct reap_inputs *s, struct reap_input *in,
 		memcpy(in->recipe_name, h->recipe_name, sizeof(in->recipe_name));
 		memcpy(in->recipe_digest, h->recipe_digest, sizeof(in->recipe_digest));
 	}
+	s->mixed = s->mixed || reap_backend_is_mixed(h->backend);
 	if (!s->head.has_model) {
 		strcpy(s->backend, h->backend);
 		return reap_header_init(&s->head, REAP_KIND_SALIENCY, h, e);

@@ -23,8 +23,8 @@ struct reap_inputs {
 	struct reap_input *in;
 	size_t n;
 	struct reap_header head; /* of the first, with the history of all; kind saliency */
-	char backend[64];        /* of the first */
-	bool mixed;              /* others have another */
+	char backend[REAP_BACKEND]; /* of the first */
+	bool mixed; /* others have another, or one has several */
 };
 
 /* Find out what the n names are ("-" or no name at all: standard input); they must outlive *s.  A

@@ -35,7 +35,7 @@ struct reap_eval_meta {
 	bool tokens;
 	uint32_t shard, shards; /* shard 1..shards */
 	uint32_t look;          /* 1..REAP_LOOKS-1: only the blocks that it has; 0: all */
-	char backend[64];
+	char backend[REAP_BACKEND];
 };
 
 /* Are all blocks of the token stream scored? */

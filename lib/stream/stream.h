@@ -37,6 +37,10 @@ enum reap_kind reap_kind_from_name(const char *name, size_t len);
 
 /* ---- header ---- */
 
+/* Bytes for the names of a stream's arithmetic: matrix-product backend and kernel level, and so
+ * on behind " + " where parts of the stream were made with others. */
+enum { REAP_BACKEND = 512 };
+
 struct reap_header {
 	enum reap_kind kind;
 	bool has_model; /* else `model` is nil */
@@ -44,7 +48,7 @@ struct reap_header {
 	bool has_recipe; /* else `recipe` is nil */
 	char recipe_name[256];
 	char recipe_digest[65];
-	char backend[64]; /* of a trace: the arithmetic it was made with; else "" */
+	char backend[REAP_BACKEND]; /* of a trace: the arithmetic it was made with; else "" */
 	bool coarse; /* the inputs of experts were in 8 bits, here or in what this was made from */
 	uint8_t *history; /* the msgpack of each entry, one after the other; owned */
 	size_t history_len;
@@ -56,6 +60,12 @@ struct reap_header {
 
 /* Does the arithmetic of that name round inputs of experts to 8 bits (REAP_GEMM=i8)? */
 bool reap_backend_is_coarse(const char *backend);
+
+/* Does it name more than one? */
+bool reap_backend_is_mixed(const char *backend);
+
+/* Name in `backend` (REAP_BACKEND bytes) what `other` names, too: each once, in order. */
+REAP_MUST_CHECK int reap_backend_add(char *backend, const char *other, struct reap_err *e);
 
 /* A header of `kind`; with `from` (may be NULL) it inherits model, recipe, history and
  * whether it is coarse, but not the backend, which is of the run that writes.  Free it with

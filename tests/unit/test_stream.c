@@ -264,6 +264,27 @@ static void test_writer_errors(void)
 		"a full disk: %s", e.text);
 }
 
+static void test_backends(void)
+{
+	char names[REAP_BACKEND] = "two", long_name[REAP_BACKEND];
+	struct reap_err e = {0};
+
+	ok(reap_backend_add(names, "two", &e) == REAP_OK && strcmp(names, "two") == 0 &&
+			!reap_backend_is_mixed(names),
+		"one arithmetic twice is one");
+	ok(reap_backend_add(names, "one", &e) == REAP_OK && strcmp(names, "one + two") == 0 &&
+			reap_backend_is_mixed(names),
+		"two are named in order");
+	ok(reap_backend_add(names, "on + three + two", &e) == REAP_OK &&
+			strcmp(names, "on + one + three + two") == 0,
+		"each is named once");
+	memset(long_name, 'x', sizeof(long_name) - 1);
+	long_name[sizeof(long_name) - 1] = '\0';
+	ok(reap_backend_add(names, long_name, &e) == REAP_EFAIL &&
+			strcmp(names, "on + one + three + two") == 0,
+		"more than there is room for: an error, and nothing changes");
+}
+
 int main(void)
 {
 	char dir[] = "/tmp/reap-test-XXXXXX", *path;
@@ -271,6 +292,7 @@ int main(void)
 	if (mkdtemp(dir) == NULL || (path = reap_path_join(dir, "s")) == NULL)
 		return 1;
 	test_walk();
+	test_backends();
 	test_round_trip(path);
 	test_damage(path);
 	test_writer_errors();
