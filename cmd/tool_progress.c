@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cmd/tool.h"
+#include "lib/base/clock.h"
 
 static struct {
 	struct reap_progress base;
@@ -13,17 +13,9 @@ static struct {
 	bool terminal, open; /* open: an unfinished line is on the terminal */
 } progress;
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static void tick(struct reap_progress *p, uint64_t done, uint64_t total)
 {
-	double t = now(), rate;
+	double t = reap_seconds(), rate;
 
 	(void)p;
 	if (t - progress.last < (progress.terminal ? 0.5 : 30.0))
@@ -58,7 +50,7 @@ struct reap_progress *tool_progress(const char *what, const char *unit)
 	progress.what = what;
 	progress.unit = unit;
 	progress.terminal = isatty(STDERR_FILENO);
-	progress.begun = progress.last = now();
+	progress.begun = progress.last = reap_seconds();
 	return &progress.base;
 }
 

@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/engine/cost.h"
 #include "lib/model/bind.h"
@@ -86,14 +86,6 @@ static void blank_close(struct blank *z)
 	free(z->tensor);
 }
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* Blocks of `len` tokens, the last one shorter, `rows` tokens in all. */
 static size_t cut(struct reap_block *b, uint64_t rows, uint32_t len)
 {
@@ -128,30 +120,30 @@ static int measure(double *rate, struct reap_engine *eng, const struct reap_cost
 	size_t blocks = cut(b, n, len);
 	int rc = reap_engine_run(eng, b, blocks, NULL, NULL, e); /* touches the memory */
 
-	for (begun = now(); rc == REAP_OK;) {
-		before = now();
+	for (begun = reap_seconds(); rc == REAP_OK;) {
+		before = reap_seconds();
 		if ((rc = reap_engine_run(eng, b, blocks, NULL, NULL, e)) != REAP_OK)
 			break;
-		last = now() - before;
+		last = reap_seconds() - before;
 		if (n == rows) {
 			runs += 1;
-			if (now() - begun >= enough)
+			if (reap_seconds() - begun >= enough)
 				break;
 		} else {
-			if (now() - begun + 4 * last > most)
+			if (reap_seconds() - begun + 4 * last > most)
 				break;
 			earlier = last;
 			earlier_n = n;
 			n = n > rows / 4 ? rows : 4 * n;
 			blocks = cut(b, n, len);
 			if (n == rows)
-				begun = now();
+				begun = reap_seconds();
 		}
 	}
 	if (rc != REAP_OK)
 		return rc;
 	if (runs > 0) {
-		*rate = flops_of(run, b, blocks) * runs / (now() - begun);
+		*rate = flops_of(run, b, blocks) * runs / (reap_seconds() - begun);
 		return REAP_OK;
 	}
 	slope = last / (double)n;

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
-#include <time.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
 #include "lib/model/blob.h"
@@ -206,7 +206,7 @@ int reap_prune_run(struct reap_prune *r, const char *target, struct reap_writer 
 {
 	int rc;
 
-	clock_gettime(CLOCK_MONOTONIC, &r->begun);
+	r->begun = reap_seconds();
 	r->w = w;
 	r->todo = r->layout.total * (r->o->verify ? 2 : 1);
 	r->touched = reap_calloc(r->m->ckpt->shards, sizeof(*r->touched));

@@ -36,7 +36,7 @@ struct reap_prune {
 	struct reap_pump *pump;
 	struct reap_writer *w;
 	struct reap_manifest_total total;
-	struct timespec begun;
+	double begun;        /* seconds */
 	uint64_t done, todo; /* for progress */
 	bool *touched;       /* (shards) */
 };

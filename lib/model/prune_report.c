@@ -6,17 +6,9 @@
 #include "lib/model/prune_parts.h"
 
 #include <sys/resource.h>
-#include <time.h>
 
+#include "lib/base/clock.h"
 #include "lib/model/checkpoint.h"
-
-static double seconds_since(const struct timespec *t)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)(now.tv_sec - t->tv_sec) + (double)(now.tv_nsec - t->tv_nsec) * 1e-9;
-}
 
 /* What all layers would cost, from the bytes of the whole job and the speed of
  * the layers that were done. */
@@ -46,7 +38,7 @@ int reap_prune_report(struct reap_prune *r, struct reap_err *e)
 
 	getrusage(RUSAGE_SELF, &u);
 	r->total.mode = r->o->probe ? "probe" : r->o->layers != NULL ? "layers" : "rewrite";
-	r->total.wall_s = seconds_since(&r->begun);
+	r->total.wall_s = reap_seconds() - r->begun;
 	r->total.peak_rss = (uint64_t)u.ru_maxrss * 1024;
 	r->total.bytes_read = reap_pump_bytes_read(r->pump) + r->o->recipe.len + r->o->scores.len;
 	r->total.bytes_written = reap_pump_bytes_written(r->pump);
