@@ -310,6 +310,7 @@ static int run(struct opts *o, struct reap_err *e)
 		.device = tool_device(),
 		.device_memory = tool.device_memory,
 		.outcomes = true,
+		.timed = tool.verbose,
 		.entropy_topk = o->meta.entropy_topk};
 	struct run s = {.o = o};
 	const struct reap_intake_calls calls = {.block = on_block,
@@ -352,7 +353,7 @@ static int run(struct opts *o, struct reap_err *e)
 out:
 	rc = finish(s.w, rc, e);
 	if (rc == REAP_OK && !tool.dry_run)
-		tool_outliers(s.outliers);
+		tool_ran(s.engine, s.outliers);
 	reap_scorer_close(&s.scorer);
 	for (int i = 0; i < o->resumes; i++)
 		resume_close(&s.resume[i]);

@@ -269,6 +269,7 @@ static int open_model(struct run *run, struct reap_err *e)
 		.layers = run->last_layer + 1,
 		.routes = true,
 		.outcomes = o->outcome,
+		.timed = tool.verbose,
 		.entropy_topk = ENTROPY_TOPK};
 	return REAP_OK;
 }
@@ -325,7 +326,7 @@ out:
 	else
 		reap_writer_abort(run.out);
 	if (rc == REAP_OK && !tool.dry_run)
-		tool_outliers(run.outliers);
+		tool_ran(run.engine, run.outliers);
 	if (rc == REAP_OK && run.resume.blocks > 0)
 		tool_info("%s: took over %" PRIu64 " blocks", run.resume.from.name,
 			run.resume.blocks);

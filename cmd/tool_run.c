@@ -13,13 +13,24 @@
 #include "lib/eval/agree.h"
 #include "lib/model/model.h"
 
-void tool_outliers(uint64_t n)
+void tool_ran(struct reap_engine *eng, uint64_t outliers)
 {
-	if (tool.verbose)
-		tool_info("outliers: %" PRIu64
-			  " times a token's numbers in a layer lay too far apart "
-			  "for fixed point",
-			n);
+	struct reap_engine_figures f;
+	char flop[40], bus[40], memory[40];
+
+	if (!tool.verbose)
+		return;
+	tool_info("outliers: %" PRIu64 " times a token's numbers in a layer lay too far apart "
+		  "for fixed point",
+		outliers);
+	if (!reap_engine_figures(eng, &f))
+		return;
+	tool_figure(flop, sizeof(flop), f.product_flop, TOOL_FLOP);
+	tool_figure(bus, sizeof(bus), (double)f.bus_bytes, TOOL_BYTES);
+	tool_figure(memory, sizeof(memory), (double)f.memory, TOOL_BYTES);
+	tool_info("device: %.3f s, of which %.3f s in matrix products (%s); %s over the bus; %s of "
+		  "its memory",
+		f.seconds, f.product_seconds, flop, bus, memory);
 }
 
 const char *tool_device(void)

@@ -9,6 +9,7 @@
 #include "cmd/tool.h"
 #include "lib/engine/cost.h"
 
+struct reap_engine;
 struct reap_model;
 
 /* The device to run on, as lib/engine/engine.h names it: that of --device, else of the environment
@@ -19,8 +20,9 @@ const char *tool_device(void);
  * cannot be read, ends the program with a line that names it instead of SIGBUS. */
 REAP_MUST_CHECK int tool_map_model(struct reap_model *m, struct reap_err *e);
 
-/* With -v, how many outliers records of a run told of (lib/stream/rec_trace.h). */
-void tool_outliers(uint64_t n);
+/* With -v, at the end of a run: how many outliers its records told of (lib/stream/rec_trace.h),
+ * and what a GPU did. */
+void tool_ran(struct reap_engine *eng, uint64_t outliers);
 
 /* What a dry run foresees, on standard output: a line for each figure, or with --json one
  * object of the names and values; `bytes` is the size of the stream. */

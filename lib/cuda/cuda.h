@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Changes whenever something here does. */
-enum { REAP_CUDA_ABI = 1 };
+enum { REAP_CUDA_ABI = 2 };
 
 enum {
 	REAP_CUDA_SLOTS = 4,
@@ -68,6 +68,7 @@ struct reap_cuda_shape {
 	float swiglu_limit, gate_factor;
 	double rms_eps;
 	enum reap_cuda_form form;
+	int timed;           /* 1: the time of products is wanted */
 	uint64_t unit_bytes; /* of the largest unit */
 	uint64_t expanded;  /* numbers of the largest weight, its rows in multiples of REAP_CUDA_ROW
 			     */
@@ -101,6 +102,13 @@ struct reap_cuda_chunk {
 	const size_t *start;              /* (blocks + 1) first token of each */
 	size_t blocks, tokens;
 	const float *cosine, *sine; /* (positions of the longest block, rotary_half) */
+};
+
+/* What a device has done so far. */
+struct reap_cuda_figures {
+	double seconds; /* of products, as the device takes them; 0 if not timed */
+	double flop;    /* of products: a multiplication and an addition are two */
+	uint64_t bytes; /* that were copied to it and from it */
 };
 
 /* Copy n bytes with as many threads as the caller has. */
@@ -153,6 +161,8 @@ struct reap_cuda_api {
 	int (*head)(struct reap_cuda *d);
 	/* The rows, with all columns seen, and their largest logits (n, tops), falling. */
 	int (*outcomes)(struct reap_cuda *d, struct reap_row_state *rows, float *top);
+
+	void (*figures)(struct reap_cuda *d, struct reap_cuda_figures *f);
 };
 
 const struct reap_cuda_api *reap_cuda_get(void);

@@ -19,6 +19,7 @@ enum {
 	PLANS = 24,            /* shapes of products in a model, at most */
 	PLAN_ROWS = 4096,      /* rows for which the kernel of a product is chosen */
 	WORKSPACE = 32 << 20,  /* bytes for a product */
+	TIMES = 1024,          /* products whose times are not read yet */
 	LEAST_CAPABILITY = 75, /* of the devices that kernels are built for */
 	BF16_CAPABILITY = 80,
 };
@@ -34,6 +35,12 @@ struct plan {
 
 enum queue { WORK, COPIES };
 
+/* When a product begins and ends on the device. */
+struct times {
+	cudaEvent_t begin, end;
+	bool taken;
+};
+
 struct runtime {
 	char why[REAP_CUDA_TEXT]; /* "": nothing has failed */
 	cudaStream_t queue[2];
@@ -41,6 +48,9 @@ struct runtime {
 	void *workspace;
 	struct plan plan[PLANS];
 	size_t plans, shared;
+	struct times *times; /* (TIMES), in turn; NULL: none are taken */
+	size_t next_time;
+	struct reap_cuda_figures figures; /* seconds: of those that were read */
 };
 
 struct mark {
@@ -105,7 +115,45 @@ static int runtime_find(int number, struct reap_cuda_info *info, char *why)
 	return 0;
 }
 
-static void runtime_open(struct runtime *rt, int number)
+static void open_times(struct runtime *rt)
+{
+	rt->times = (struct times *)calloc(TIMES, sizeof(*rt->times));
+	if (rt->times == NULL)
+		fail(rt, "memory", "not enough on the host");
+	for (int i = 0; i < TIMES && OK(rt); i++)
+		if (good(rt, "event", cudaEventCreate(&rt->times[i].begin)))
+			good(rt, "event", cudaEventCreate(&rt->times[i].end));
+}
+
+static void close_times(struct runtime *rt)
+{
+	for (int i = 0; i < TIMES && rt->times != NULL; i++) {
+		if (rt->times[i].begin != NULL)
+			cudaEventDestroy(rt->times[i].begin);
+		if (rt->times[i].end != NULL)
+			cudaEventDestroy(rt->times[i].end);
+	}
+	free(rt->times);
+}
+
+/* Wait for the end of the product, if one was timed, and add up. */
+static void read_times(struct runtime *rt, struct times *t)
+{
+	float ms = 0;
+
+	if (t->taken && OK(rt) && good(rt, "event", cudaEventSynchronize(t->end)) &&
+		good(rt, "event", cudaEventElapsedTime(&ms, t->begin, t->end)))
+		rt->figures.seconds += ms * 1e-3;
+	t->taken = false;
+}
+
+static void runtime_times(struct runtime *rt)
+{
+	for (int i = 0; i < TIMES && rt->times != NULL; i++)
+		read_times(rt, &rt->times[i]);
+}
+
+static void runtime_open(struct runtime *rt, int number, bool timed)
 {
 	int shared = 0;
 
@@ -122,6 +170,8 @@ static void runtime_open(struct runtime *rt, int number)
 		return;
 	rt->shared = (size_t)shared;
 	good(rt, "memory", cudaMalloc(&rt->workspace, WORKSPACE));
+	if (timed)
+		open_times(rt);
 }
 
 static void runtime_close(struct runtime *rt)
@@ -130,6 +180,7 @@ static void runtime_close(struct runtime *rt)
 		cublasLtMatmulDescDestroy(rt->plan[i].how);
 		cublasLtMatrixLayoutDestroy(rt->plan[i].w);
 	}
+	close_times(rt);
 	if (rt->blas != NULL)
 		cublasLtDestroy(rt->blas);
 	cudaFree(rt->workspace);
@@ -175,16 +226,18 @@ static void pinned_free(void *p)
 
 static void copy_in(struct runtime *rt, enum queue q, void *to, const void *from, size_t bytes)
 {
-	if (OK(rt))
+	if (OK(rt) &&
 		good(rt, "copy",
-			cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, rt->queue[q]));
+			cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, rt->queue[q])))
+		rt->figures.bytes += bytes;
 }
 
 static void copy_out(struct runtime *rt, void *to, const void *from, size_t bytes)
 {
-	if (OK(rt))
+	if (OK(rt) &&
 		good(rt, "copy",
-			cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, rt->queue[WORK]));
+			cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, rt->queue[WORK])))
+		rt->figures.bytes += bytes;
 }
 
 static void zero(struct runtime *rt, void *p, size_t bytes)
@@ -342,16 +395,24 @@ static void product(struct runtime *rt, float *c, size_t ldc, const void *a, con
 {
 	const float one = 1, beta = add ? 1 : 0;
 	const struct plan *p;
+	struct times *t = rt->times != NULL ? &rt->times[rt->next_time++ % TIMES] : NULL;
 	cublasLtMatrixLayout_t la = NULL, lc = NULL;
 
 	if (!OK(rt) || m == 0 || (p = plan_of(rt, ldc, n, k, f32)) == NULL)
 		return;
+	if (t != NULL) {
+		read_times(rt, t);
+		good(rt, "event", cudaEventRecord(t->begin, rt->queue[WORK]));
+	}
 	if (blas_good(rt, "cublas",
 		    cublasLtMatrixLayoutCreate(&la, f32 ? CUDA_R_32F : CUDA_R_16BF, k, m, k)) &&
 		blas_good(rt, "cublas", cublasLtMatrixLayoutCreate(&lc, CUDA_R_32F, n, m, ldc)))
 		blas_good(rt, "cublas",
 			cublasLtMatmul(rt->blas, p->how, &one, w, p->w, a, la, &beta, c, lc, c, lc,
 				&p->algorithm, rt->workspace, WORKSPACE, rt->queue[WORK]));
+	rt->figures.flop += 2.0 * (double)m * (double)n * (double)k;
+	if (t != NULL)
+		t->taken = good(rt, "event", cudaEventRecord(t->end, rt->queue[WORK]));
 	if (la != NULL)
 		cublasLtMatrixLayoutDestroy(la);
 	if (lc != NULL)

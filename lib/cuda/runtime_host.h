@@ -13,6 +13,7 @@
 
 #include <ucontext.h>
 
+#include "lib/base/clock.h"
 #include "lib/cuda/cu_rows.h"
 #include "lib/cuda/cuda.h"
 
@@ -20,6 +21,8 @@ struct runtime {
 	char why[REAP_CUDA_TEXT]; /* "": nothing has failed */
 	uint64_t left;            /* bytes that may still be allocated */
 	unsigned long waits;      /* until the device fails; 0: never */
+	bool timed;
+	struct reap_cuda_figures figures;
 };
 
 struct mark {
@@ -57,10 +60,11 @@ static inline void host_barrier(void)
 
 /* ---- the device ---- */
 
-/* The device's memory is what REAP_HOST_MEMORY says. */
+/* The device's memory is what REAP_HOST_MEMORY says; with REAP_HOST_BF16=0 it is one that
+ * multiplies no bf16. */
 static inline int runtime_find(int number, struct reap_cuda_info *info, char *why)
 {
-	const char *memory = getenv("REAP_HOST_MEMORY");
+	const char *memory = getenv("REAP_HOST_MEMORY"), *bf16 = getenv("REAP_HOST_BF16");
 
 	if (number != 0) {
 		snprintf(why, REAP_CUDA_TEXT, "there is 1 device");
@@ -69,18 +73,19 @@ static inline int runtime_find(int number, struct reap_cuda_info *info, char *wh
 	*info = (struct reap_cuda_info){.name = "this processor, for tests",
 		.level = "host",
 		.products = "loops",
-		.bf16 = 1,
+		.bf16 = bf16 == NULL || strcmp(bf16, "0") != 0,
 		.free_bytes = memory != NULL ? strtoull(memory, NULL, 10) : (uint64_t)1 << 30};
 	info->bytes = info->free_bytes;
 	return 0;
 }
 
-static inline void runtime_open(struct runtime *rt, int number)
+static inline void runtime_open(struct runtime *rt, int number, bool timed)
 {
 	struct reap_cuda_info info;
 	const char *lanes = getenv("REAP_HOST_LANES"), *fails = getenv("REAP_HOST_FAILS");
 
-	*rt = (struct runtime){.waits = fails != NULL ? strtoul(fails, NULL, 10) : 0};
+	*rt = (struct runtime){.waits = fails != NULL ? strtoul(fails, NULL, 10) : 0,
+		.timed = timed};
 	if (runtime_find(number, &info, rt->why) == 0)
 		rt->left = info.free_bytes;
 	host.barrier = host_barrier;
@@ -136,13 +141,14 @@ static inline void pinned_free(void *p)
 static inline void copy_in(struct runtime *rt, enum queue q, void *to, const void *from,
 	size_t bytes)
 {
-	(void)rt, (void)q;
+	(void)q;
+	rt->figures.bytes += bytes;
 	memcpy(to, from, bytes);
 }
 
 static inline void copy_out(struct runtime *rt, void *to, const void *from, size_t bytes)
 {
-	(void)rt;
+	rt->figures.bytes += bytes;
 	memcpy(to, from, bytes);
 }
 
@@ -253,7 +259,8 @@ static inline float number(const void *p, size_t i, bool f32)
 static inline void product(struct runtime *rt, float *c, size_t ldc, const void *a, const void *w,
 	size_t m, size_t n, size_t k, bool f32, bool add)
 {
-	(void)rt;
+	const double begun = rt->timed ? reap_seconds() : 0;
+
 	for (size_t i = 0; i < m; i++)
 		for (size_t j = 0; j < n; j++) {
 			float sum[8] = {0};
@@ -267,6 +274,13 @@ static inline void product(struct runtime *rt, float *c, size_t ldc, const void 
 					sum[p] += sum[p + half];
 			c[i * ldc + j] = (add ? c[i * ldc + j] : 0) + sum[0];
 		}
+	rt->figures.seconds += rt->timed ? reap_seconds() - begun : 0;
+	rt->figures.flop += 2.0 * (double)m * (double)n * (double)k;
+}
+
+static inline void runtime_times(struct runtime *rt)
+{
+	(void)rt;
 }
 
 #endif

@@ -4,9 +4,14 @@
 #include <math.h>
 #include <string.h>
 
-uint32_t reap_chunk_layers(const struct reap_config *c, const struct reap_engine_opts *o)
+void reap_chunk_open(struct reap_chunk *c, const struct reap_model *m,
+	const struct reap_engine_opts *o)
 {
-	return o->layers == 0 || o->layers > c->layers || o->outcomes ? c->layers : o->layers;
+	const uint32_t all = m->cfg.layers;
+
+	c->m = m;
+	c->o = *o;
+	c->layers = o->layers == 0 || o->layers > all || o->outcomes ? all : o->layers;
 }
 
 int reap_chunk_check_block(const struct reap_chunk *c, const struct reap_block *b, uint64_t tokens,

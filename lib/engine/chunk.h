@@ -38,8 +38,10 @@ struct reap_chunk {
 	uint32_t *best; /* ids of the largest logits */
 };
 
-/* The layers that an engine with these options runs. */
-uint32_t reap_chunk_layers(const struct reap_config *c, const struct reap_engine_opts *o);
+/* What stays from chunk to chunk; without outcomes only the first layers may be run.  The engine
+ * sets `cap`. */
+void reap_chunk_open(struct reap_chunk *c, const struct reap_model *m,
+	const struct reap_engine_opts *o);
 
 /* As reap_engine_check_block() and reap_engine_run() say. */
 REAP_MUST_CHECK int reap_chunk_check_block(const struct reap_chunk *c, const struct reap_block *b,

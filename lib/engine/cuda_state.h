@@ -32,6 +32,7 @@ struct reap_gpu {
 	struct cursor next;
 	size_t rows;    /* whose next token is asked for */
 	uint32_t ahead; /* units that were sent and not used */
+	double seconds; /* of all chunks so far */
 
 	/* Everything below lies in mem. */
 	uint8_t *mem;

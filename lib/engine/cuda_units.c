@@ -94,6 +94,7 @@ void reap_gpu_shape(struct reap_gpu *g, enum reap_cuda_form form)
 		.gate_factor = (float)c->gate_factor,
 		.rms_eps = c->rms_eps,
 		.form = form,
+		.timed = g->c.o.timed,
 		.positions = c->max_context};
 	g->unit_experts = 1;
 	for (uint32_t l = 0; l < g->c.layers; l++)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/engine/cuda_object.h"
 #include "lib/engine/cuda_state.h"
@@ -251,11 +252,9 @@ static int gpu_open(struct reap_engine **eng, const struct reap_model *m,
 	*eng = NULL;
 	if (g == NULL)
 		return reap_fail_memory(e, "the engine");
-	g->engine.device = &reap_device_cuda;
+	g->engine = (struct reap_engine){&reap_device_cuda, &g->c};
 	snprintf(g->name, sizeof(g->name), "cuda:%d", number);
-	g->c.m = m;
-	g->c.o = *o;
-	g->c.layers = reap_chunk_layers(&m->cfg, o);
+	reap_chunk_open(&g->c, m, o);
 	g->cfg = &m->cfg;
 	if ((g->api = reap_cuda_find(number, &info, why, sizeof(why))) == NULL) {
 		rc = reap_fail(e, REAP_EUSAGE, "%s: %s", g->name, why);
@@ -288,22 +287,9 @@ fail:
 	return rc;
 }
 
-static uint64_t gpu_chunk_tokens(const struct reap_engine *eng)
-{
-	const struct reap_gpu *g = of_const(eng);
-
-	return g->c.cap < REAP_MOST_TOKENS ? g->c.cap : REAP_MOST_TOKENS;
-}
-
 static uint64_t gpu_memory(const struct reap_engine *eng, uint64_t tokens)
 {
 	return host_bytes(of_const(eng), tokens);
-}
-
-static int gpu_check_block(const struct reap_engine *eng, const struct reap_block *b,
-	uint64_t tokens, struct reap_err *e)
-{
-	return reap_chunk_check_block(&of_const(eng)->c, b, tokens, e);
 }
 
 /* ---- a chunk ---- */
@@ -397,6 +383,7 @@ static int gpu_run(struct reap_engine *eng, const struct reap_block *blocks, siz
 	const struct reap_engine_sink *sink, struct reap_progress *p, struct reap_err *e)
 {
 	struct reap_gpu *g = of(eng);
+	const double begun = reap_seconds();
 	const uint32_t layers = g->c.layers;
 	size_t longest;
 	int rc;
@@ -417,7 +404,22 @@ static int gpu_run(struct reap_engine *eng, const struct reap_block *blocks, siz
 	if ((rc = keep(g, layers - 1, e)) != REAP_OK ||
 		(g->c.o.outcomes && (rc = run_outcomes(g, e)) != REAP_OK))
 		return rc;
+	g->seconds += reap_seconds() - begun;
 	return reap_chunk_deliver(&g->c, sink, g->pair, e); /* the pairs are free by now */
+}
+
+static void gpu_figures(struct reap_engine *eng, struct reap_engine_figures *f)
+{
+	const struct reap_gpu *g = of(eng);
+
+	struct reap_cuda_figures of_device;
+
+	g->api->figures(g->device, &of_device);
+	*f = (struct reap_engine_figures){.seconds = g->seconds,
+		.product_seconds = of_device.seconds,
+		.product_flop = of_device.flop,
+		.bus_bytes = of_device.bytes,
+		.memory = g->api->bytes(&g->shape, g->c.cap)};
 }
 
 static void gpu_describe(char *text, size_t size, const struct reap_config *c, const char *device,
@@ -449,8 +451,7 @@ static void gpu_describe(char *text, size_t size, const struct reap_config *c, c
 
 const struct reap_device reap_device_cuda = {.open = gpu_open,
 	.close = gpu_close,
-	.chunk_tokens = gpu_chunk_tokens,
 	.memory = gpu_memory,
-	.check_block = gpu_check_block,
 	.run = gpu_run,
+	.figures = gpu_figures,
 	.describe = gpu_describe};

@@ -37,7 +37,7 @@ void reap_engine_close(struct reap_engine *eng)
 
 uint64_t reap_engine_chunk_tokens(const struct reap_engine *eng)
 {
-	return eng->device->chunk_tokens(eng);
+	return eng->chunk->cap < REAP_MOST_TOKENS ? eng->chunk->cap : REAP_MOST_TOKENS;
 }
 
 uint64_t reap_engine_memory(const struct reap_engine *eng, uint64_t tokens)
@@ -48,13 +48,21 @@ uint64_t reap_engine_memory(const struct reap_engine *eng, uint64_t tokens)
 int reap_engine_check_block(const struct reap_engine *eng, const struct reap_block *b,
 	uint64_t tokens, struct reap_err *e)
 {
-	return eng->device->check_block(eng, b, tokens, e);
+	return reap_chunk_check_block(eng->chunk, b, tokens, e);
 }
 
 int reap_engine_run(struct reap_engine *eng, const struct reap_block *blocks, size_t n,
 	const struct reap_engine_sink *sink, struct reap_progress *p, struct reap_err *e)
 {
 	return eng->device->run(eng, blocks, n, sink, p, e);
+}
+
+bool reap_engine_figures(struct reap_engine *eng, struct reap_engine_figures *f)
+{
+	if (eng->device->figures == NULL)
+		return false;
+	eng->device->figures(eng, f);
+	return true;
 }
 
 void reap_engine_describe(char *text, size_t size, const struct reap_config *c, const char *device,

@@ -28,6 +28,16 @@ struct reap_engine_opts {
 	uint32_t entropy_topk;  /* K of the entropy, >= 2; 20 in the reference */
 	const char *device;     /* see reap_engine_device(); NULL: "cpu" */
 	uint64_t device_memory; /* bytes of a GPU's memory; 0: what is free, less a reserve */
+	bool timed;             /* take the times for reap_engine_figures() */
+};
+
+/* What a GPU has done so far. */
+struct reap_engine_figures {
+	double seconds;         /* of all chunks */
+	double product_seconds; /* of matrix products, if timed */
+	double product_flop;    /* a multiplication and an addition are two */
+	uint64_t bus_bytes;     /* that went to it and came from it */
+	uint64_t memory;        /* bytes of its own that are in use */
 };
 
 /* Where results go: in block order; per block layers ascending, then the
@@ -64,6 +74,9 @@ REAP_MUST_CHECK int reap_engine_check_block(const struct reap_engine *eng,
  * is told how many of the chunk's tokens have in effect passed. */
 REAP_MUST_CHECK int reap_engine_run(struct reap_engine *eng, const struct reap_block *blocks,
 	size_t n, const struct reap_engine_sink *sink, struct reap_progress *p, struct reap_err *e);
+
+/* False: the engine is of the processor, and *f is not set. */
+bool reap_engine_figures(struct reap_engine *eng, struct reap_engine_figures *f);
 
 /* Is this the name of a device?  "cpu"; "cuda" and "cuda:N", a GPU, counted from 0; or "auto", the
  * first GPU if one can be used, else the processor. */

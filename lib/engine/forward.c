@@ -29,10 +29,8 @@ static int cpu_open(struct reap_engine **eng, const struct reap_model *m,
 	*eng = NULL;
 	if (g == NULL)
 		return reap_fail_memory(e, "the engine");
-	g->engine.device = &reap_device_cpu;
-	g->c.m = m;
-	g->c.o = *o;
-	g->c.layers = reap_chunk_layers(c, o);
+	g->engine = (struct reap_engine){&reap_device_cpu, &g->c};
+	reap_chunk_open(&g->c, m, o);
 	g->cfg = c;
 	g->hidden = c->hidden;
 	g->inter = c->inter;
@@ -94,25 +92,12 @@ static const struct reap_cpu *of(const struct reap_engine *eng)
 	return (const struct reap_cpu *)(const void *)eng;
 }
 
-static uint64_t cpu_chunk_tokens(const struct reap_engine *eng)
-{
-	const struct reap_cpu *g = of(eng);
-
-	return g->c.cap < REAP_MOST_TOKENS ? g->c.cap : REAP_MOST_TOKENS;
-}
-
 static uint64_t cpu_memory(const struct reap_engine *eng, uint64_t tokens)
 {
 	return reap_buffers_bytes(of(eng), tokens);
 }
 
 /* ---- a chunk ---- */
-
-static int cpu_check_block(const struct reap_engine *eng, const struct reap_block *b,
-	uint64_t tokens, struct reap_err *e)
-{
-	return reap_chunk_check_block(&of(eng)->c, b, tokens, e);
-}
 
 static void embed_task(void *arg, size_t block, int thread)
 {
@@ -274,8 +259,6 @@ static void cpu_describe(char *text, size_t size, const struct reap_config *c, c
 
 const struct reap_device reap_device_cpu = {.open = cpu_open,
 	.close = cpu_close,
-	.chunk_tokens = cpu_chunk_tokens,
 	.memory = cpu_memory,
-	.check_block = cpu_check_block,
 	.run = cpu_run,
 	.describe = cpu_describe};
