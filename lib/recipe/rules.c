@@ -82,7 +82,8 @@ enum {
 /* How to run it somewhere; read by people. */
 #define PLACE(at) \
 	STRS(ALL, at ".commands", NOTE), STR(ALL, at ".command", NOTE), \
-		STRS(ALL, at ".notes", NOTE), STR(ALL, at ".note", NOTE)
+		STRS(ALL, at ".gpu_commands", NOTE), STRS(ALL, at ".notes", NOTE), \
+		STR(ALL, at ".note", NOTE)
 
 const struct reap_rule reap_rules[] = {
 	INT(ALL, "schema_version", REQ | NOTE, 1, 1),
