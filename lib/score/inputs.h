@@ -22,9 +22,9 @@ struct reap_input {
 struct reap_inputs {
 	struct reap_input *in;
 	size_t n;
-	struct reap_header head; /* of the first, with the history of all; kind saliency */
+	struct reap_header head;    /* of the first, with the history of all; kind saliency */
 	char backend[REAP_BACKEND]; /* of the first */
-	bool mixed; /* others have another, or one has several */
+	bool mixed;                 /* others have another, or one has several */
 };
 
 /* Find out what the n names are ("-" or no name at all: standard input); they must outlive *s.  A
