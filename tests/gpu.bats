@@ -109,6 +109,17 @@ ppl() {
 	# What must not be rounded is not.
 	jq -e -s '.[0].backend == "gemm: loops (bf16x2); kernels: host"' < <(reap-show "$BATS_FILE_TMPDIR/minimax_m2_fp8.trace")
 	route glm4_moe --dry-run | grep -q '^speed '
+	reap-route -v -m "$BATS_FILE_TMPDIR/glm4_moe" --layers 1 --no-outcome "$TOKENS" 2>&1 >/dev/null |
+		grep -Eq 'device: [0-9.]+ s, of which [0-9.]+ s in matrix products \([0-9.]+ MFLOP\); [0-9.]+ [KM]iB over the bus; [0-9.]+ MiB of its memory$'
+}
+
+@test "a device without bf16 multiplies in single precision" {
+	export REAP_HOST_BF16=0
+	reap-route -V | grep -qx 'gemm: loops (f32); kernels: host'
+	route glm4_moe --layers 1 --no-outcome >"$TMP/here"
+	REAP_HOST_BF16=1 REAP_GEMM=f32 route glm4_moe --layers 1 --no-outcome | cmp - "$TMP/here"
+	REAP_GEMM=bf16 fails 2 "REAP_GEMM: bf16: this processor, for tests multiplies no bf16, only f32" \
+		reap-route -m "$BATS_FILE_TMPDIR/glm4_moe" "$TOKENS"
 }
 
 @test "what cannot be done is said in a line" {
@@ -150,6 +161,47 @@ goes_on() {
 	head -c $(($(stat -c %s "$TMP/cpu") * 2 / 3)) "$TMP/cpu" >"$TMP/part"
 	goes_on cuda "$TMP/part" "$TMP/cpu" "$gpu"
 	[ "$(reap-show "$TMP/both" | jq -r '.backend | select(.)')" = "$names" ]
+}
+
+@test "recipes: the commands for GPUs are ones that reap-run takes, at each place" {
+	local place line words n=0
+	reap-recipe --json recipes/eval-tiny_base.yaml >"$TMP/recipe"
+	for place in local slurm modal kaggle; do
+		line=$(jq -r --arg place $place '.execution[$place].gpu_commands[] | capture("(?<run>make -C [^ ]+ TARGET .*)").run' "$TMP/recipe")
+		[[ $line == *" DEVICE=cuda"* ]]
+		eval "words=(${line%"'\""})"
+		[ "${words[3]}" = TARGET ]
+		pipelines/reap-run -n tiny-keep24 "${words[@]:4}" OUT="$TMP/out" >"$TMP/said"
+		grep -q '^reap-route .*--device cuda ' "$TMP/said" || [[ $line == *DEVICE=cuda:%* ]]
+		n=$((n + 1))
+	done
+	[ $n -eq 4 ]
+}
+
+@test "whatever call of the device fails: one line" {
+	local n failed=0
+	# The first ones one by one, where it is opened; then some of every kind.
+	for n in $(seq 20) $(seq 23 61 700) 1000000; do
+		if REAP_HOST_FAULT=$n route glm4_moe --shard 1/4 --device-memory 8M >"$TMP/trace" 2>"$TMP/said"; then break; fi
+		grep -qE '^reap-route: cuda:0: [a-z_ ]+: failed, for a test$' "$TMP/said"
+		[ "$(wc -l <"$TMP/said")" -eq 1 ]
+		run reap-show --summary "$TMP/trace"
+		[ "$status" -eq 3 ]
+		failed=$((failed + 1))
+	done
+	[ $failed -ge 25 ]
+	route glm4_moe --shard 1/4 | cmp - "$TMP/trace"
+}
+
+@test "pipelines: Slurm is asked for GPUs, and each task uses its own" {
+	mkdir "$TMP/bin" "$TMP/parts"
+	printf '%s\n' '#!/bin/sh' 'printf "%s\n" "$@" >"$TMP/asked"' \
+		'while [ "${1##*/}" != task ]; do shift; done' 'SLURM_ARRAY_TASK_ID=1 "$@" >&2 && echo 1' >"$TMP/bin/sbatch"
+	chmod +x "$TMP/bin/sbatch"
+	PATH=$TMP/bin:$PATH REAP_DEVICE=cpu SHARDS=1 LAUNCHER=slurm SBATCH="--gres=gpu:1 --mem=32G" pipelines/launch "$TMP/parts" \
+		reap-route -q --device cuda -m "$BATS_FILE_TMPDIR/gpt_oss" --layers 1 --no-outcome "$TOKENS"
+	grep -qx -- --gres=gpu:1 "$TMP/asked"
+	[ "$(reap-show "$TMP/parts/1of1" | jq -r -s '.[0].backend')" = "$(reap-route -V | tail -n 1)" ]
 }
 
 @test "pipelines: DEVICE" {

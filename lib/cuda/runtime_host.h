@@ -21,6 +21,7 @@ struct runtime {
 	char why[REAP_CUDA_TEXT]; /* "": nothing has failed */
 	uint64_t left;            /* bytes that may still be allocated */
 	unsigned long waits;      /* until the device fails; 0: never */
+	unsigned long calls;      /* until one of them fails; 0: none does */
 	bool timed;
 	struct reap_cuda_figures figures;
 };
@@ -35,6 +36,15 @@ static inline void fail(struct runtime *rt, const char *what, const char *why)
 {
 	if (rt->why[0] == '\0')
 		snprintf(rt->why, sizeof(rt->why), "%s: %s", what, why);
+}
+
+/* Every call of a GPU can fail: here that of the number REAP_HOST_FAULT does.  What follows a
+ * failure is not done. */
+static inline bool goes(struct runtime *rt, const char *what)
+{
+	if (rt->calls > 0 && --rt->calls == 0)
+		fail(rt, what, "failed, for a test");
+	return rt->why[0] == '\0';
 }
 
 /* ---- lanes ---- */
@@ -83,8 +93,10 @@ static inline void runtime_open(struct runtime *rt, int number, bool timed)
 {
 	struct reap_cuda_info info;
 	const char *lanes = getenv("REAP_HOST_LANES"), *fails = getenv("REAP_HOST_FAILS");
+	const char *fault = getenv("REAP_HOST_FAULT");
 
 	*rt = (struct runtime){.waits = fails != NULL ? strtoul(fails, NULL, 10) : 0,
+		.calls = fault != NULL ? strtoul(fault, NULL, 10) : 0,
 		.timed = timed};
 	if (runtime_find(number, &info, rt->why) == 0)
 		rt->left = info.free_bytes;
@@ -109,7 +121,7 @@ static inline size_t runtime_shared(const struct runtime *rt)
 
 static inline void *device_alloc(struct runtime *rt, uint64_t bytes)
 {
-	void *p = bytes > rt->left ? NULL : malloc(bytes);
+	void *p = !goes(rt, "memory of the device") || bytes > rt->left ? NULL : malloc(bytes);
 
 	if (p == NULL)
 		fail(rt, "memory", "not enough on the device");
@@ -126,7 +138,7 @@ static inline void device_free(void *p)
 
 static inline void *pinned_alloc(struct runtime *rt, uint64_t bytes)
 {
-	void *p = malloc(bytes);
+	void *p = goes(rt, "pinned memory") ? malloc(bytes) : NULL;
 
 	if (p == NULL)
 		fail(rt, "memory", "not enough on the host");
@@ -142,27 +154,32 @@ static inline void copy_in(struct runtime *rt, enum queue q, void *to, const voi
 	size_t bytes)
 {
 	(void)q;
+	if (!goes(rt, "copy"))
+		return;
 	rt->figures.bytes += bytes;
 	memcpy(to, from, bytes);
 }
 
 static inline void copy_out(struct runtime *rt, void *to, const void *from, size_t bytes)
 {
+	if (!goes(rt, "copy"))
+		return;
 	rt->figures.bytes += bytes;
 	memcpy(to, from, bytes);
 }
 
 static inline void zero(struct runtime *rt, void *p, size_t bytes)
 {
-	(void)rt;
-	memset(p, 0, bytes);
+	if (goes(rt, "memory"))
+		memset(p, 0, bytes);
 }
 
 /* ---- order ---- */
 
 static inline void mark_open(struct runtime *rt, struct mark *m)
 {
-	(void)rt, (void)m;
+	(void)m;
+	(void)goes(rt, "event");
 }
 
 static inline void mark_close(struct mark *m)
@@ -172,23 +189,26 @@ static inline void mark_close(struct mark *m)
 
 static inline void mark_set(struct runtime *rt, struct mark *m, enum queue q)
 {
-	(void)rt, (void)m, (void)q;
+	(void)m, (void)q;
+	(void)goes(rt, "event");
 }
 
 static inline void queue_wait(struct runtime *rt, enum queue q, struct mark *m)
 {
-	(void)rt, (void)m, (void)q;
+	(void)m, (void)q;
+	(void)goes(rt, "event");
 }
 
 static inline void mark_wait(struct runtime *rt, struct mark *m)
 {
-	(void)rt, (void)m;
+	(void)m;
+	(void)goes(rt, "the device");
 }
 
 /* The device fails when it has been waited for REAP_HOST_FAILS times. */
 static inline void finish(struct runtime *rt)
 {
-	if (rt->waits > 0 && --rt->waits == 0)
+	if (goes(rt, "the device") && rt->waits > 0 && --rt->waits == 0)
 		fail(rt, "the device", "gone, for a test");
 }
 
@@ -242,7 +262,7 @@ static inline void launch(void (*kernel)(const void *args), const void *args, si
 
 #define LAUNCH(rt, name, args, x, y, shared) \
 	do { \
-		if ((rt)->why[0] == '\0') \
+		if (goes(rt, #name)) \
 			launch(name, &(args), x, y, shared); \
 	} while (0)
 
@@ -261,6 +281,8 @@ static inline void product(struct runtime *rt, float *c, size_t ldc, const void 
 {
 	const double begun = rt->timed ? reap_seconds() : 0;
 
+	if (!goes(rt, "products"))
+		return;
 	for (size_t i = 0; i < m; i++)
 		for (size_t j = 0; j < n; j++) {
 			float sum[8] = {0};
