@@ -128,7 +128,7 @@ demo: deps
 
 # ---- a GPU ----
 
-NVCC    ?= nvcc
+NVCC    ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc),nvcc)
 # One object for Turing and Ampere, Ada, Hopper; later ones take the last as PTX.
 GPUS    ?= 75 80 86 89 90
 CUDA_SO := $(BIN)/lib/reap-cuda.so
@@ -142,6 +142,11 @@ $(CUDA_SO): $(wildcard lib/cuda/*) lib/model/weight.h
 		$(foreach g,$(GPUS),-gencode arch=compute_$g,code=sm_$g) \
 		-gencode arch=compute_$(lastword $(GPUS)),code=compute_$(lastword $(GPUS)) \
 		-o $@ lib/cuda/reap_cuda.cu -lcublasLt
+
+# The best product that cuBLAS has, for tests/gpu/run.
+$B/gpu-peak: tests/gpu/peak.cu
+	@mkdir -p $(@D)
+	$(NVCC) -std=c++17 -O2 -cudart static -o $@ $< -lcublasLt
 
 # ---- tests ----
 # prove runs the C unit tests, the fuzz replays and the bats files, which all
@@ -197,7 +202,7 @@ $(FAULTS): tests/faults/inject.c
 	$(CC) -std=gnu11 -O2 -g $(WARN) -fPIC -shared -pthread -o $@ $<
 
 # What the tools open in place of a GPU in tests: its kernels for the host (lib/cuda/port.h).
-$(HOST_GPU): $(wildcard lib/cuda/*) lib/model/weight.h
+$(HOST_GPU): $(wildcard lib/cuda/*) lib/model/weight.h lib/base/clock.h
 	@mkdir -p $(@D)
 	$(CC) -x c -std=gnu11 -O3 -g -I. $(WARN) -ffp-contract=off -fvisibility=hidden -fPIC -shared -o $@ \
 		lib/cuda/reap_cuda.cu -lm
@@ -229,10 +234,10 @@ bench: tools units
 bench-scale: tools units
 	@$(TEST_ENV) tests/bench/scale
 
-##   lint           static checks: clang-format, cppcheck, shellcheck, mandoc, headers, names
+##   lint           static checks: clang-format, cppcheck, shellcheck, mandoc, headers, names; nvcc if it is there
 lint: tools
 	@sh tests/deps.sh clang-format cppcheck
-	@CC='$(CC)' LIB='$(LIB)' sh tests/lint.sh
+	@CC='$(CC)' NVCC='$(NVCC)' LIB='$(LIB)' sh tests/lint.sh
 
 # Where things go, below PREFIX; install and uninstall both use these.
 TO      = $(DESTDIR)$(PREFIX)

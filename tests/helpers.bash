@@ -7,7 +7,7 @@ ROOT=$(cd "$BATS_TEST_DIRNAME" && while [ ! -f cmd/tool.h ]; do cd ..; done && p
 export REAP_BIN=${REAP_BIN:-$ROOT/bin} REAP_BUILD=${REAP_BUILD:-$ROOT/build/rel}
 export PATH=$REAP_BIN:$PATH
 # Tests are of the processor's engine; tests/gpu.bats and tests/gpu/run are of the other one.
-export REAP_DEVICE=${REAP_DEVICE:-cpu} HOST_GPU=$REAP_BUILD/host-gpu.so
+export REAP_DEVICE=${REAP_DEVICE:-cpu} HOST_GPU=${HOST_GPU:-$REAP_BUILD/host-gpu.so}
 export MODEL=$ROOT/tests/fixtures/model PACKS=$ROOT/tests/fixtures/packs
 cd "$ROOT" || exit 1
 

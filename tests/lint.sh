@@ -5,7 +5,7 @@
 # every other finding fails.
 # shellcheck disable=SC2016,SC2046
 set -u
-CC=${CC:-gcc}
+CC=${CC:-gcc} NVCC=${NVCC:-nvcc}
 bad=0
 
 have() {
@@ -84,6 +84,16 @@ json_is_read_and_written_safely() {
 		xargs grep -nE '\bjson_(load|dump)[a-z_]*\(' | grep .
 }
 
+# Before and since tensor cores take bf16 (lib/cuda/cu_attend.h).
+gpu_kernels_compile() {
+	status=0
+	for gpu in 75 80; do
+		"$NVCC" -std=c++17 -I. -arch=sm_$gpu -Werror all-warnings -Xcompiler -Wall,-Werror --cubin \
+			-o /dev/null lib/cuda/reap_cuda.cu || status=1
+	done
+	return $status
+}
+
 check "headers compile alone" headers_compile_alone
 check "rooms include only what lies before them" rooms_in_order
 check "exported names begin with reap_" names_have_the_prefix
@@ -103,6 +113,7 @@ if have clang-format; then
 	*) echo "lint: clang-format is not version 14: formatting left out" ;;
 	esac
 fi
+have "$NVCC" && check "kernels of the GPU compile" gpu_kernels_compile
 have cppcheck && check cppcheck cppcheck --quiet --std=c11 --language=c -I. \
 	--enable=warning,portability --inline-suppr --error-exitcode=1 \
 	--suppress=missingIncludeSystem lib cmd
