@@ -64,7 +64,10 @@ INLINE vu words(const uint8_t *from, size_t n)
 {
 	vh h = {0};
 
-	memcpy(&h, from, (n < LANES ? n : LANES) * sizeof(uint16_t));
+	if (n >= LANES) /* a copy whose size is known needs no call */
+		memcpy(&h, from, sizeof(h));
+	else
+		memcpy(&h, from, n * sizeof(uint16_t));
 	return widen(h);
 }
 

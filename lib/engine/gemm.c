@@ -152,13 +152,48 @@ static uint16_t bf16_at(const struct reap_weight *w, size_t i)
 	return v;
 }
 
-/* Row i of bf16 that lies in rows. */
-static const uint16_t *bf16_row(const struct reap_weight *w, size_t i)
+size_t reap_weight_bytes(const struct reap_weight *w, size_t k)
 {
-	const bool pairs = w->layout == REAP_W_BF16_PAIRS;
-	const uint8_t *rows = pairs && i % 2 != 0 ? w->odd : w->data;
+	switch (w->layout) {
+	case REAP_W_MXFP4:
+		return k / 2;
+	case REAP_W_FP8:
+	case REAP_W_FP8_PAIRS:
+		return k;
+	case REAP_W_BF16:
+	case REAP_W_BF16_PAIRS:
+	case REAP_W_BF16_TURNED:
+		break;
+	}
+	return k * sizeof(uint16_t);
+}
 
-	return (const uint16_t *)(const void *)rows + (pairs ? i / 2 : i) * w->k;
+static bool in_pairs(const struct reap_weight *w)
+{
+	return w->layout == REAP_W_BF16_PAIRS || w->layout == REAP_W_FP8_PAIRS;
+}
+
+const uint8_t *reap_weight_row(const struct reap_weight *w, size_t i)
+{
+	const size_t bytes = reap_weight_bytes(w, w->k);
+
+	if (in_pairs(w))
+		return (i % 2 != 0 ? w->odd : w->data) + i / 2 * bytes;
+	return w->data + i * bytes;
+}
+
+void reap_weight_fetch(const struct reap_weight *w, size_t n0, size_t n, size_t k0, size_t k)
+{
+	enum { LINE = 64 };
+	size_t from, to;
+
+	if (w->layout == REAP_W_BF16_TURNED || k0 >= w->k)
+		return;
+	from = reap_weight_bytes(w, k0);
+	to = reap_weight_bytes(w, k0 + k < w->k ? k0 + k : w->k);
+	for (size_t i = n0; i < n0 + n; i++)
+		for (size_t at = from; at < to; at += LINE)
+			__builtin_prefetch(reap_weight_row(w, i) + at);
 }
 
 enum { TILE = 128 }; /* numbers of FP8 that share a scale, both ways */
@@ -166,14 +201,14 @@ enum { TILE = 128 }; /* numbers of FP8 that share a scale, both ways */
 float reap_fp8_codes(float *dst, const struct reap_weight *w, size_t i, size_t k0, size_t k,
 	const struct reap_kern *kern)
 {
-	const bool pairs = w->layout == REAP_W_FP8_PAIRS, odd = pairs && i % 2 != 0;
-	const size_t row = pairs ? i / 2 : i, wide = (w->k + TILE - 1) / TILE;
+	const bool odd = in_pairs(w) && i % 2 != 0;
+	const size_t row = in_pairs(w) ? i / 2 : i, wide = (w->k + TILE - 1) / TILE;
 	float scale;
 
 	memcpy(&scale,
 		(odd ? w->odd_scales : w->scales) + (row / TILE * wide + k0 / TILE) * sizeof(scale),
 		sizeof(scale));
-	kern->fp8_to_f32(dst, (odd ? w->odd : w->data) + row * w->k + k0, k);
+	kern->fp8_to_f32(dst, reap_weight_row(w, i) + k0, k);
 	return scale;
 }
 
@@ -197,13 +232,13 @@ void reap_weight_to_f32(float *dst, size_t ld, const struct reap_weight *w, size
 	case REAP_W_BF16:
 	case REAP_W_BF16_PAIRS:
 		for (size_t i = 0; i < n; i++)
-			kern->bf16_to_f32(dst + i * ld, bf16_row(w, n0 + i) + k0, k);
+			kern->bf16_to_f32(dst + i * ld,
+				(const uint16_t *)(const void *)reap_weight_row(w, n0 + i) + k0, k);
 		break;
 	case REAP_W_MXFP4:
 		for (size_t i = 0; i < n; i++) {
-			size_t at = (n0 + i) * groups + k0 / 32;
-
-			kern->mxfp4_to_f32(dst + i * ld, w->data + at * 16, w->scales + at, k / 32);
+			kern->mxfp4_to_f32(dst + i * ld, reap_weight_row(w, n0 + i) + k0 / 2,
+				w->scales + (n0 + i) * groups + k0 / 32, k / 32);
 		}
 		break;
 	case REAP_W_FP8:

@@ -72,6 +72,16 @@ const struct reap_gemm *reap_gemm_backend(size_t i);
 /* What this machine lacks to run a backend at this kernel level; NULL: nothing, it is usable. */
 const char *reap_gemm_lacks(const struct reap_gemm *gemm, const struct reap_kern *kern);
 
+/* Row i of weights that lie in rows (in any layout but REAP_W_BF16_TURNED), and the bytes of k of
+ * its inputs. */
+const uint8_t *reap_weight_row(const struct reap_weight *w, size_t i);
+size_t reap_weight_bytes(const struct reap_weight *w, size_t k);
+
+/* Have the inputs k0 .. k0 + k - 1 of n rows, as far as there are any, brought into the cache
+ * meanwhile: what reads some inputs of many rows at a time jumps too far for the processor to
+ * foresee. */
+void reap_weight_fetch(const struct reap_weight *w, size_t n0, size_t n, size_t k0, size_t k);
+
 /* The inputs k0 .. k0 + k - 1 of the rows n0 .. n0 + n - 1 of w as f32, in rows of ld; for
  * backends' pack().  k0 is a multiple of 32, and so is k unless it reaches the end. */
 void reap_weight_to_f32(float *dst, size_t ld, const struct reap_weight *w, size_t n0, size_t n,

@@ -56,9 +56,13 @@ static void turn_words(__m512i out[4], const uint8_t *const row[16], size_t at)
 /* Rows of k inputs in bf16. */
 static void pack_rows(uint32_t *dst, const uint8_t *const row[16], size_t k)
 {
+	enum { AHEAD = 512 }; /* bytes, which 16 rows are too many for the processor to foresee */
 	__m512i word[4];
 
 	for (size_t p = 0; p + 4 <= k / 2; p += 4) {
+		if (p % 16 == 0) /* 64 bytes: another line of the cache */
+			for (size_t i = 0; i < 16; i++)
+				__builtin_prefetch(row[i] + p * 4 + AHEAD);
 		turn_words(word, row, p * 4);
 		for (size_t j = 0; j < 4; j++)
 			_mm512_storeu_si512(dst + (p + j) * PANEL, word[j]);
@@ -192,32 +196,24 @@ static void pack_columns(uint32_t *dst, const struct reap_weight *w, size_t n0, 
 	const size_t groups = w->k / 32;
 	const uint8_t *row[16];
 
-	for (size_t i = 0; i < 16; i++) {
-		size_t at = n0 + (i < n ? i : 0);
-
-		switch (w->layout) {
-		case REAP_W_BF16:
-			row[i] = w->data + at * w->k * 2;
-			break;
-		case REAP_W_BF16_PAIRS:
-			row[i] = (at % 2 != 0 ? w->odd : w->data) + at / 2 * w->k * 2;
-			break;
-		case REAP_W_MXFP4:
-			row[i] = w->data + at * groups * 16;
-			break;
-		case REAP_W_BF16_TURNED:
-			pack_turned(dst, w->data + at * 2, n, w->n, w->k);
-			return;
-		case REAP_W_FP8:
-		case REAP_W_FP8_PAIRS:
-			pack_fp8(dst, w, n0, n, kern);
-			return;
-		}
-	}
-	if (w->layout == REAP_W_MXFP4)
-		pack_mxfp4(dst, row, w->scales + n0 * groups, n, groups, kern);
-	else
+	for (size_t i = 0; i < 16; i++)
+		row[i] = reap_weight_row(w, n0 + (i < n ? i : 0));
+	switch (w->layout) {
+	case REAP_W_BF16:
+	case REAP_W_BF16_PAIRS:
 		pack_rows(dst, row, w->k);
+		break;
+	case REAP_W_MXFP4:
+		pack_mxfp4(dst, row, w->scales + n0 * groups, n, groups, kern);
+		break;
+	case REAP_W_BF16_TURNED:
+		pack_turned(dst, w->data + n0 * 2, n, w->n, w->k);
+		break;
+	case REAP_W_FP8:
+	case REAP_W_FP8_PAIRS:
+		pack_fp8(dst, w, n0, n, kern);
+		break;
+	}
 }
 
 static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,

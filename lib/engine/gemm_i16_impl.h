@@ -215,6 +215,7 @@ static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 			size_t k = w->k - k0 < GROUP ? w->k - k0 : GROUP;
 
 			memset(scale, 0, TURN * sizeof(*scale));
+			reap_weight_fetch(w, n0 + c, cols, k0 + GROUP, GROUP);
 			uneven[k0 / GROUP] |=
 				pack_group(dst, scale, w, n0 + c, cols, k0, k, largest + k0, kern);
 			dst += GROUP / 2 * PANEL;
