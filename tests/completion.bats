@@ -68,25 +68,25 @@ load helpers
 }
 
 # zsh_completes WORDS SEEN: a real completion in a pseudo-terminal: zpty types the words and
-# a tab.
+# a tab.  A shell that is not reading yet may lose them, so they are typed again every ten seconds.
 zsh_completes() {
 	command -v zsh >/dev/null || skip "zsh is not installed"
 	run zsh -f -c '
 		zmodload zsh/zpty
 		zpty z zsh -f
+		# Type $1 until $2 is seen.
 		until_seen() {
-			for i in {1..600}; do
+			for i in {0..599}; do
+				(( i % 100 )) || zpty -w -n z "$1"
 				zpty -r -t z line && out+=$line
-				[[ $out == *$1* ]] && return
+				[[ $out == *$2* ]] && return
 				sleep 0.1
 			done
 			print -r -- "$out"; exit 1
 		}
-		zpty -w z "fpath=($PWD/cmd/completion \$fpath); autoload -U compinit; compinit -u -D; PS1=; echo rea\"\"dy"
-		until_seen ready
-		zpty -w -n z "$1"$'\''\t'\''
-		until_seen "$2"' zsh "$@"
-	[ "$status" -eq 0 ]
+		until_seen "bindkey -e; fpath=($PWD/cmd/completion \$fpath); autoload -U compinit; compinit -u -D; PS1=; echo rea\"\"dy"$'"'\n'"' ready
+		until_seen "$1" "$2"' zsh $'\cu'"$1"$'\t' "$2"
+	[ "$status" -eq 0 ] || { echo "$output"; return 1; }
 }
 
 @test "zsh: options of a tool, choices of an option, backends" {
