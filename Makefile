@@ -51,8 +51,16 @@ GENS    := $(patsubst tests/gen/%.c,$B/gen/%,$(wildcard tests/gen/*.c))
 FAULTS  := $B/faults/inject.so
 HOST_GPU := $B/host-gpu.so
 FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-BATS    := $(wildcard tests/*.bats)
+# The longest first, so that no core waits for the last.
+LONG    := tests/slow/recipes.bats tests/slow/first_time.bats tests/slow/real_shape.bats \
+	$(addprefix tests/,$(addsuffix .bats,pipeline safety evaluate oracle catalogue route gpu families))
+longest_first = $(filter $1,$(LONG)) $(filter-out $(LONG),$1)
+BATS    := $(call longest_first,$(wildcard tests/*.bats))
 MAN     := $(wildcard man/*.[157])
+
+# For targets that build first: on all cores, unless make was told otherwise.  Only this make has
+# jobs, because tests run make, too.
+BUILD    = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
 ##   all (default)  build the tools into bin/ (SAN=..., CC=clang: into build/VARIANT/bin/)
 all: tools
@@ -123,7 +131,7 @@ deps:
 
 ##   demo           prune the embedded model, evaluate it, print the verdict
 demo: deps
-	@echo "building (a minute or two)" && $(MAKE) -s tools
+	@echo "building (a minute or two)" && $(BUILD) -s tools
 	@$(MAKE) --no-print-directory -C pipelines demo
 
 # ---- a GPU ----
@@ -157,16 +165,14 @@ PROVE    = $(TEST_ENV) prove -j$(JOBS) --timer --failures --comments -e ''
 
 ##   test           run all tests (SAN=asan|tsan, CC=clang: of that build)
 test: deps
-	@$(MAKE) --no-print-directory test-built
-
-test-built: tools units
-	@$(PROVE) $(UNITS) $(FUZZ:%=$B/fuzz/replay_%) $(BATS)
+	@$(BUILD) tools units
+	@$(PROVE) $(BATS) $(UNITS) $(FUZZ:%=$B/fuzz/replay_%)
 
 ##   test-slow      tests that take minutes: launchers, real shapes, thousands of interruptions
 test-slow:
 	@sh tests/deps.sh slurm-wlm
-	@$(MAKE) --no-print-directory tools units
-	@$(PROVE) $(shell ls -r tests/slow/*.bats) # resume.bats, the longest, first
+	@$(BUILD) tools units
+	@$(PROVE) $(call longest_first,$(wildcard tests/slow/*.bats))
 
 ##   test-odd       pipelines, built and installed in a folder with blanks, quotes and $
 test-odd:

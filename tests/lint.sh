@@ -7,6 +7,7 @@
 set -u
 CC=${CC:-gcc} NVCC=${NVCC:-nvcc}
 bad=0
+jobs=$(nproc 2>/dev/null || echo 1)
 
 have() {
 	command -v "$1" >/dev/null 2>&1 || {
@@ -21,12 +22,8 @@ check() {
 }
 
 headers_compile_alone() {
-	status=0
-	for h in lib/*/*.h lib/*/*/*.h cmd/*.h; do
-		echo "#include \"$h\"" | $CC -std=c11 -D_POSIX_C_SOURCE=200809L -I. -Wall -Wextra \
-			$(pkg-config --cflags msgpack jansson) -fsyntax-only -x c - || status=1
-	done
-	return $status
+	ls lib/*/*.h lib/*/*/*.h cmd/*.h | xargs -n 1 -P "$jobs" sh -c 'echo "#include \"$1\"" | '"$CC"' -std=c11 \
+		-D_POSIX_C_SOURCE=200809L -I. -Wall -Wextra '"$(pkg-config --cflags msgpack jansson)"' -fsyntax-only -x c -' sh
 }
 
 # Data flows down this list; a room may include only itself and those before it.
@@ -105,7 +102,7 @@ check "tests can be executed" tests_can_be_executed
 check "lines of tests can fail" test_lines_can_fail
 # Versions of clang-format lay lines out differently: only that of Debian 12 decides.
 formatting() {
-	git ls-files '*.c' '*.h' | xargs clang-format --dry-run --Werror
+	git ls-files '*.c' '*.h' | xargs -n 20 -P "$jobs" clang-format --dry-run --Werror
 }
 if have clang-format; then
 	case $(clang-format --version) in
@@ -114,7 +111,7 @@ if have clang-format; then
 	esac
 fi
 have "$NVCC" && check "kernels of the GPU compile" gpu_kernels_compile
-have cppcheck && check cppcheck cppcheck --quiet --std=c11 --language=c -I. \
+have cppcheck && check cppcheck cppcheck -j "$jobs" --quiet --std=c11 --language=c -I. \
 	--enable=warning,portability --inline-suppr --error-exitcode=1 \
 	--suppress=missingIncludeSystem lib cmd
 have shellcheck && check shellcheck sh -c \
