@@ -58,12 +58,13 @@ hold() {
 	elif [ "$status" -ne 0 ]; then
 		say "$2: this file system has no locks: two runs at the same time would disturb each other"
 	fi
-	put '%s\n' "process $$ on $HOSTNAME since $(date '+%F %T')" >"$1"
+	put 'process %d on %s since %(%F %T)T\n' $$ "$HOSTNAME" -1 >"$1"
 	REPLY=$fd
 }
 
 # folder DIR: make it.
 folder() {
 	local why
+	[ ! -d "$1" ] || return 0
 	why=$(mkdir -p -- "$1" 2>&1) || fail "$1: cannot be made: ${why##*: }"
 }

@@ -197,7 +197,7 @@ make_stage() {
 		taken_over
 	fi
 	register
-	mkdir -p "${outs[0]%/*}"
+	folder "${outs[0]%/*}"
 	put '%s\t%s\n' "$key" "$title" >>"$D/.stages.new"
 	for i in "${!outs[@]}"; do
 		[ ! -e "$STORE/$key/$i" ] || show_at "$STORE/$key/$i" "${outs[i]}"
@@ -217,7 +217,7 @@ taken_over() {
 # Run the command, and keep what it made if all that it read stayed what it was.
 produce() {
 	local store=$STORE/$key status=0 i w
-	rm -f "$store/record"
+	remove "$store/record"
 	as_run
 	if [ -n "$restore" ]; then
 		say "again, because it was freed: $title: ${cmd[0]##*/}"
@@ -229,7 +229,7 @@ produce() {
 		produce_parts || status=$?
 	else
 		for i in "${!outs[@]}"; do
-			rm -rf "${store:?}/$i.part"
+			remove "$store/$i.part"
 			for w in "${!words[@]}"; do
 				[ "${words[w]}" != "${outs[i]}" ] || words[w]=$store/$i.part
 			done
@@ -243,7 +243,7 @@ produce() {
 	done
 	# A cost probe leaves no folder.
 	for i in "${!outs[@]}"; do
-		[ ! -e "$store/$i.part" ] || { rm -rf "${store:?}/$i" && mv -T -- "$store/$i.part" "$store/$i"; }
+		[ ! -e "$store/$i.part" ] || { remove "$store/$i" && mv -T -- "$store/$i.part" "$store/$i"; }
 	done
 	write_record
 }
@@ -295,7 +295,7 @@ produce_parts() {
 write_record() {
 	local path i
 	{
-		put 'for\t%s\nmade\t%s on %s\n' "$title" "$(date '+%F %T')" "$HOSTNAME"
+		put 'for\t%s\nmade\t%(%F %T)T on %s\n' "$title" -1 "$HOSTNAME"
 		as_run
 		quoted "${words[@]}"
 		put 'command\t%s\n' "$REPLY"

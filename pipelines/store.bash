@@ -118,6 +118,11 @@ state() {
 	REPLY=$is
 }
 
+# remove PATH: nothing is there afterwards.  A run begins few programs that have nothing to do.
+remove() {
+	[ ! -e "$1" ] && [ ! -L "$1" ] || rm -rf -- "${1:?}"
+}
+
 # within FOLDER: the names of all files in it and in its folders, as WITHIN.
 within() {
 	mapfile -d '' WITHIN < <(find "$1" ! -type d -printf '%P\0')
@@ -142,7 +147,7 @@ show_at() {
 	local f
 	! shown "$1" "$2" || return 0
 	if [ ! -d "$1" ]; then
-		rm -rf "$2"
+		remove "$2"
 		ln -- "$1" "$2" 2>/dev/null || ln -s -- "$1" "$2"
 		return
 	fi
