@@ -13,11 +13,23 @@
 #include "lib/eval/agree.h"
 #include "lib/model/model.h"
 
+static void say_waits(const struct reap_engine *eng)
+{
+	struct reap_waits w;
+
+	reap_engine_waits(eng, &w);
+	if (w.seconds >= 1 && w.seconds >= w.of / 20)
+		tool_info("waited %.0f s of %.0f s for weights, which came at %.0f MB/s: the disk "
+			  "is the limit",
+			w.seconds, w.of, (double)w.bytes / w.reading * 1e-6);
+}
+
 void tool_ran(struct reap_engine *eng, uint64_t outliers)
 {
 	struct reap_engine_figures f;
 	char flop[40], bus[40], memory[40];
 
+	say_waits(eng);
 	if (!tool.verbose)
 		return;
 	tool_info("outliers: %" PRIu64 " times a token's numbers in a layer lay too far apart "

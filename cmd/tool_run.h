@@ -20,8 +20,8 @@ const char *tool_device(void);
  * cannot be read, ends the program with a line that names it instead of SIGBUS. */
 REAP_MUST_CHECK int tool_map_model(struct reap_model *m, struct reap_err *e);
 
-/* With -v, at the end of a run: how many outliers its records told of (lib/stream/rec_trace.h),
- * and what a GPU did. */
+/* At the end of a run: whether the disk was its limit; with -v, how many outliers its records told
+ * of (lib/stream/rec_trace.h), and what a GPU did. */
 void tool_ran(struct reap_engine *eng, uint64_t outliers);
 
 /* What a dry run foresees, on standard output: a line for each figure, or with --json one

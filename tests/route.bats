@@ -54,6 +54,33 @@ route() {
 	reap-route -vV | grep -q 'openblas'
 }
 
+@test "a disk that is the limit is said, and changes nothing else" {
+	cat >"$TMP/slow.c" <<-'C'
+	#include <sys/mman.h>
+	#include <sys/syscall.h>
+	#include <time.h>
+	#include <unistd.h>
+	/* Each tensor that is read ahead takes 30 ms. */
+	int madvise(void *from, size_t bytes, int advice)
+	{
+		if (advice == MADV_WILLNEED)
+			nanosleep(&(struct timespec){0, 30000000}, NULL);
+		return (int)syscall(SYS_madvise, from, bytes, advice);
+	}
+	C
+	cc -D_GNU_SOURCE -shared -fPIC -o "$TMP/slow.so" "$TMP/slow.c"
+	slowly() {
+		ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0 LD_PRELOAD=$TMP/slow.so "$@" 2>"$TMP/said"
+	}
+	slowly reap-route --no-history -m "$MODEL" "$TOKENS" | cmp - "$TRACE"
+	grep -E '^reap-route: waited [0-9]+ s of [0-9]+ s for weights, which came at [0-9]+ MB/s: the disk is the limit$' "$TMP/said"
+	slowly reap-ppl -m "$MODEL" "$TOKENS" >"$TMP/eval"
+	grep '^reap-ppl: waited ' "$TMP/said"
+	reap-route --no-history -m "$MODEL" "$TOKENS" 2>"$TMP/said" | cmp - "$TRACE"
+	run grep waited "$TMP/said"
+	[ "$status" -eq 1 ]
+}
+
 @test "an unknown backend or level is wrong usage" {
 	REAP_GEMM=abacus fails 2 "REAP_GEMM: abacus" reap-route -m "$MODEL" "$TOKENS"
 	REAP_CPU=sse9 fails 2 "REAP_CPU: sse9" reap-route -m "$MODEL" "$TOKENS"

@@ -16,6 +16,7 @@ struct reap_device {
 	int (*run)(struct reap_engine *eng, const struct reap_block *blocks, size_t n,
 		const struct reap_engine_sink *sink, struct reap_progress *p, struct reap_err *e);
 	void (*figures)(struct reap_engine *eng, struct reap_engine_figures *f); /* or NULL */
+	void (*waits)(const struct reap_engine *eng, struct reap_waits *w);      /* or NULL */
 	void (*describe)(char *text, size_t size, const struct reap_config *c, const char *device,
 		bool verbose);
 };

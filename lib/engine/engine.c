@@ -65,6 +65,13 @@ bool reap_engine_figures(struct reap_engine *eng, struct reap_engine_figures *f)
 	return true;
 }
 
+void reap_engine_waits(const struct reap_engine *eng, struct reap_waits *w)
+{
+	*w = (struct reap_waits){0};
+	if (eng->device->waits != NULL)
+		eng->device->waits(eng, w);
+}
+
 void reap_engine_describe(char *text, size_t size, const struct reap_config *c, const char *device,
 	bool verbose)
 {

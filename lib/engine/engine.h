@@ -78,6 +78,16 @@ REAP_MUST_CHECK int reap_engine_run(struct reap_engine *eng, const struct reap_b
 /* False: the engine is of the processor, and *f is not set. */
 bool reap_engine_figures(struct reap_engine *eng, struct reap_engine_figures *f);
 
+/* How long the processor stood still because weights had not come from the disk yet. */
+struct reap_waits {
+	double seconds, of; /* of: all of reap_engine_run() */
+	double reading;     /* seconds that the disk took for ... */
+	uint64_t bytes;     /* ... what was waited for */
+};
+
+/* All zero for a GPU. */
+void reap_engine_waits(const struct reap_engine *eng, struct reap_waits *w);
+
 /* Is this the name of a device?  "cpu"; "cuda" and "cuda:N", a GPU, counted from 0; or "auto", the
  * first GPU if one can be used, else the processor. */
 bool reap_engine_device(const char *name);

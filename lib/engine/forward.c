@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/engine/buffers.h"
 #include "lib/engine/state.h"
@@ -63,6 +64,7 @@ static int cpu_open(struct reap_engine **eng, const struct reap_model *m,
 	if ((rc = reap_rope_init(&g->rope, c, e)) != REAP_OK ||
 		(rc = reap_buffers_choose(g, e)) != REAP_OK ||
 		(rc = reap_pool_open(&g->pool, o->threads, e)) != REAP_OK ||
+		(rc = reap_readahead_open(&g->ahead, m, e)) != REAP_OK ||
 		(rc = reap_gemm_open(&g->gemm, gemm, g->kern, g->pool, g->max_k, e)) != REAP_OK ||
 		(rc = reap_gemm_open(&g->attn_gemm, attn, g->kern, g->pool, 0, e)) != REAP_OK ||
 		(rc = reap_buffers_open(g, e)) != REAP_OK)
@@ -82,6 +84,7 @@ static void cpu_close(struct reap_engine *eng)
 		reap_buffers_close(g);
 	reap_gemm_close(&g->gemm);
 	reap_gemm_close(&g->attn_gemm);
+	reap_readahead_close(g->ahead);
 	reap_pool_close(g->pool);
 	reap_rope_free(&g->rope);
 	free(g);
@@ -184,10 +187,9 @@ static void count_outliers(struct reap_cpu *g, uint32_t row, size_t back)
 	memset(g->uneven, 0, g->c.tokens);
 }
 
-static int cpu_run(struct reap_engine *eng, const struct reap_block *blocks, size_t n,
+static int run_chunk(struct reap_cpu *g, const struct reap_block *blocks, size_t n,
 	const struct reap_engine_sink *sink, struct reap_progress *p, struct reap_err *e)
 {
-	struct reap_cpu *g = (struct reap_cpu *)(void *)eng;
 	uint32_t layers = g->c.layers;
 	size_t longest;
 	int rc;
@@ -195,14 +197,14 @@ static int cpu_run(struct reap_engine *eng, const struct reap_block *blocks, siz
 	if ((rc = reap_chunk_take(&g->c, blocks, n, &longest, e)) != REAP_OK ||
 		(rc = reap_rope_extend(&g->rope, longest, e)) != REAP_OK)
 		return rc;
+	reap_readahead_begin(g->ahead, layers, g->c.o.outcomes);
 	reap_pool_run(g->pool, n, embed_task, g);
-	reap_layer_prefetch(&g->c.m->layer[0]);
 	for (uint32_t l = 0; l < layers; l++) {
-		if (l + 1 < layers)
-			reap_layer_prefetch(&g->c.m->layer[l + 1]);
+		reap_readahead_wait(g->ahead, l, false);
 		load_small(g, &g->c.m->layer[l]);
 		reap_cpu_attention(g, l);
 		reap_cpu_route(g, &g->c.m->layer[l]);
+		reap_readahead_wait(g->ahead, l, true);
 		if (l >= g->cfg->dense && (rc = reap_cpu_experts(g, l, e)) != REAP_OK)
 			return rc;
 		reap_cpu_common(g, &g->c.m->layer[l]);
@@ -211,6 +213,7 @@ static int cpu_run(struct reap_engine *eng, const struct reap_block *blocks, siz
 		reap_tick(p, g->c.tokens * (l + 1) / (layers + g->c.o.outcomes), g->c.tokens);
 	}
 	if (g->c.o.outcomes) {
+		reap_readahead_wait(g->ahead, layers, true);
 		small(g, g->w.final_norm, reap_tensor_of(&g->c.m->whole, REAP_ROLE_FINAL_NORM), 0,
 			g->hidden);
 		if ((rc = reap_cpu_outcomes(g, e)) != REAP_OK)
@@ -218,6 +221,25 @@ static int cpu_run(struct reap_engine *eng, const struct reap_block *blocks, siz
 		count_outliers(g, layers, 1);
 	}
 	return reap_chunk_deliver(&g->c, sink, g->row, e); /* the rows are free by now */
+}
+
+static int cpu_run(struct reap_engine *eng, const struct reap_block *blocks, size_t n,
+	const struct reap_engine_sink *sink, struct reap_progress *p, struct reap_err *e)
+{
+	struct reap_cpu *g = (struct reap_cpu *)(void *)eng;
+	const double begin = reap_seconds();
+	int rc = run_chunk(g, blocks, n, sink, p, e);
+
+	g->seconds += reap_seconds() - begin;
+	return rc;
+}
+
+static void cpu_waits(const struct reap_engine *eng, struct reap_waits *w)
+{
+	const struct reap_cpu *g = of(eng);
+
+	reap_readahead_waits(g->ahead, w);
+	w->of = g->seconds;
 }
 
 static void cpu_describe(char *text, size_t size, const struct reap_config *c, const char *device,
@@ -261,4 +283,5 @@ const struct reap_device reap_device_cpu = {.open = cpu_open,
 	.close = cpu_close,
 	.memory = cpu_memory,
 	.run = cpu_run,
+	.waits = cpu_waits,
 	.describe = cpu_describe};

@@ -14,6 +14,7 @@
 #include "lib/engine/device.h"
 #include "lib/engine/gemm.h"
 #include "lib/engine/kernels.h"
+#include "lib/engine/readahead.h"
 #include "lib/engine/rope.h"
 
 enum {
@@ -51,6 +52,8 @@ struct reap_cpu {
 	struct reap_gemm_ctx *head_gemm; /* of lm_head: one of these */
 	const struct reap_attend *attend;
 	struct reap_pool *pool;
+	struct reap_readahead *ahead;
+	double seconds; /* of all runs */
 	struct reap_rope rope;
 	size_t hidden, inter, q_dim, kv_dim, experts16;
 	size_t common; /* the widest network that every token passes; 0: there is none */
