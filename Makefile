@@ -32,7 +32,7 @@ CFLAGS  ?= $(if $(SAN),-O1,-O2) -g
 BASE_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -I. $(CPPFLAGS) $(CFLAGS) $(WARN) \
 	-ffp-contract=off -pthread "-ffile-prefix-map=$$PWD=." $(SAN_$(SAN)) $(PKG_CFLAGS)
 ISA     =
-LINK    = $(CC) $(BASE_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PKG_LIBS) -lm
+LINK    = $(CC) $(BASE_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $(filter %.o,$^) $(filter-out $(LIB),$(filter %.a,$^)) $(LIB) $(PKG_LIBS) -lm
 # Asked for once, and only when something is compiled (`make deps` needs no library).
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
@@ -85,6 +85,8 @@ $(UNITS) $(GENS): $B/%: $B/tests/%.o $(LIB)
 $B/gen/random_checkpoint: $(patsubst %.c,$B/%.o,$(wildcard tests/gen/checkpoint/*.c))
 $B/gen/bench_engine: $B/tests/gen/rate/peak.o $B/tests/gen/rate/pass.o
 $B/gen/scale: $B/tests/gen/rate/pass.o
+$B/gen/ends: $B/cmd/route.o $B/cmd/tool.a
+$B/gen/ends: LDFLAGS += -Wl,--wrap=reap_pool_run -Wl,--wrap=reap_gemm_run
 $B/gen/bench_engine: LDFLAGS += -Wl,--wrap=reap_pool_run
 
 # Files that are part of the programs, as strings named after them (lib/base/embedded.h).
