@@ -22,7 +22,7 @@ check() {
 }
 
 headers_compile_alone() {
-	ls lib/*/*.h lib/*/*/*.h cmd/*.h | xargs -n 1 -P "$jobs" sh -c 'echo "#include \"$1\"" | '"$CC"' -std=c11 \
+	printf "%s\n" lib/*/*.h lib/*/*/*.h cmd/*.h | xargs -n 1 -P "$jobs" sh -c 'echo "#include \"$1\"" | '"$CC"' -std=c11 \
 		-D_POSIX_C_SOURCE=200809L -I. -Wall -Wextra '"$(pkg-config --cflags msgpack jansson)"' -fsyntax-only -x c -' sh
 }
 

@@ -246,7 +246,7 @@ short() {
 		"${REAP_RUN:-$ROOT/pipelines/reap-run}" -n prune MODEL="$ROOT/tests/fixtures/model" \
 			DATA="$ROOT/tests/fixtures/packs/tool_agentic.calib.jsonl" KEEP=24 OUT="$TMP/own" NAME="$1"
 	}
-	for name in 123 1e3 null true -n '~' '# "' "'" '*' ' a=b: c' é; do
+	for name in 1e3 null -n '# "' "'" ' a=b: c' é; do
 		own "$name" >"$TMP/said"
 		grep -q '^reap-gate ' "$TMP/said"
 	done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Every kind of recipe of the catalogue, whole, on the embedded model; and one of
-# the catalogue itself on a stand-in.
+# What recipes of the catalogue do with all their figures: long sequences, on the embedded model;
+# prunings of others, on stand-ins.  tests/slow/first_time.bats has tiny-keep24 and tiny-sweep.
 load ../helpers
 
 setup() {
@@ -13,54 +13,19 @@ pipe() {
 	make -s -C pipelines OUT="$O" "$@" 2>&1
 }
 
-zeros() {
-	jq -e '[.rows[] | .d_ppl, .d_cc, .d_mean_p, .js2d, .d_nll] | all(. == 0)' "$1"
-}
-
-@test "keep 24: a verdict with intervals, a model ready to publish" {
-	pipe tiny-keep24 | grep -E '^(PASS|UNDECIDED) ' >/dev/null
-	jq -e '.rows[] | select(.pack == "UNION") | .d_nll_ci | length == 2' "$O/tiny-keep24/verdict.json"
-	(cd "$O/tiny-keep24/model" && sha256sum --quiet -c SHA256SUMS)
-}
-
-@test "keep 20" {
-	pipe tiny-keep20 | grep -E '^(PASS|UNDECIDED|FAIL) ' >/dev/null
-}
-
-@test "noise and noop: exact zeros, PASS" {
-	pipe tiny-noise | grep '^PASS ' >/dev/null
-	zeros "$O/tiny-noise/verdict.json"
-	pipe tiny-noop | grep '^PASS ' >/dev/null
-	zeros "$O/tiny-noop/verdict.json"
-}
-
 @test "long sequences at one token budget, extreme contexts" {
-	# Of one pack: the square of such a length is what takes the time.
+	# Of one pack, which is all there is: the square of such a length is what takes the time.
 	for name in longseq extreme; do
-		printf '%s\n' "extends: eval-tiny_$name.yaml" "target: $name" 'calib_packs: {pack_files: [calib_prompt=calib_prompt.eval.jsonl]}' >"$TMP/$name.yaml"
+		printf '%s\n' "extends: eval-tiny_$name.yaml" "target: $name" 'calib_packs: {pack_files: [UNION=calib_prompt.eval.jsonl], derived_union_name: ""}' >"$TMP/$name.yaml"
 		pipe $name RECIPES="$TMP"
 	done
 	[ "$(grep -c '^## seq' "$O/longseq/summary.md")" -eq 3 ]
 	for l in 4096 8192 16384; do
-		jq -e --argjson l "$l" '[.rows[] | select(.seq_len == $l and .tokens == 16384) | .pack] == ["calib_prompt", "UNION"]' \
+		jq -e --argjson l "$l" '[.rows[] | select(.seq_len == $l and .tokens == 16384) | .pack] == ["UNION"]' \
 			"$O/longseq/seq$l"_*/verdict.json
 	done
-	jq -e '[.rows[].seq_len] == [24576, 24576]' "$O"/extreme/ctx24576_blocks1/verdict.json
+	jq -e '[.rows[].seq_len] == [24576]' "$O"/extreme/ctx24576_blocks1/verdict.json
 	[ -s "$O/extreme/summary.md" ]
-}
-
-@test "one model; the cost probe" {
-	pipe tiny-single | grep UNION >/dev/null
-	pipe tiny-single-longseq
-	[ -s "$O/tiny-single-longseq/summary.md" ]
-	pipe tiny-costprobe | grep '^full bytes_read ' >/dev/null
-}
-
-@test "every size measured: more experts, less loss" {
-	pipe tiny-sweep
-	for n in 8 12 16 20 24 28; do
-		jq -r '.rows[] | select(.pack == "UNION") | .d_nll' "$O/tiny-sweep/cells/eaft_sum-keep$n/verdict.json"
-	done | sort -rg -c
 }
 
 @test "20b-keep24 with all its figures, on a stand-in with the experts of 20B" {
