@@ -52,8 +52,8 @@ FAULTS  := $B/faults/inject.so
 HOST_GPU := $B/host-gpu.so
 FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 # The longest first, so that no core waits for the last.
-LONG    := tests/slow/recipes.bats tests/slow/first_time.bats tests/slow/real_shape.bats \
-	$(addprefix tests/,$(addsuffix .bats,pipeline safety evaluate oracle catalogue route gpu families))
+LONG    := $(addprefix tests/,$(addsuffix .bats,pipeline oracle safety evaluate catalogue gpu route families gate \
+	slow/first_time slow/real_shape slow/resume slow/recipes))
 longest_first = $(filter $1,$(LONG)) $(filter-out $(LONG),$1)
 BATS    := $(call longest_first,$(wildcard tests/*.bats))
 MAN     := $(wildcard man/*.[157])

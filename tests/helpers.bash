@@ -54,6 +54,15 @@ standard_options() {
 	[ "$status" -eq 1 ]
 }
 
+# undrawn: figures that are empty and cost nothing, for tests in which no report is looked at.
+undrawn() {
+	mkdir "$TMP/undrawn"
+	# draw.gp FOLDER DRAWING OUT
+	printf '#!/bin/bash\nprintf "<svg></svg>\\n" >"$5"\n' >"$TMP/undrawn/gnuplot"
+	chmod +x "$TMP/undrawn/gnuplot"
+	PATH=$TMP/undrawn:$PATH
+}
+
 # other_backend TOOL: a backend that, at the scalar level, is not the arithmetic that the
 # tool has here: a machine without vector kernels has the first of the two.
 other_backend() {

@@ -33,15 +33,6 @@ setup() {
 	fi
 }
 
-# undrawn: figures that are empty and cost nothing, for tests in which no report is looked at.
-undrawn() {
-	mkdir "$TMP/undrawn"
-	# draw.gp FOLDER DRAWING OUT
-	printf '#!/bin/bash\nprintf "<svg></svg>\\n" >"$5"\n' >"$TMP/undrawn/gnuplot"
-	chmod +x "$TMP/undrawn/gnuplot"
-	PATH=$TMP/undrawn:$PATH
-}
-
 # pipe [-n] TARGET [VARIABLE=...]: quiet, with the test's recipes; by make, or by the
 # installed reap-run that REAP_RUN names.
 pipe() {
