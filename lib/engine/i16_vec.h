@@ -42,6 +42,7 @@ INLINE void i16_products(vi acc[I16_ROWS][I16_COLS], const void *x, size_t x_str
 		UNROLL
 	for (int j = 0; j < I16_COLS; j++)
 		acc[i][j] = (vi){0};
+	UNROLL_4
 	for (size_t p = 0; p < pairs; p++) {
 		vi v[I16_COLS];
 
