@@ -6,11 +6,18 @@
  *
  * Twice an MXFP4 number is whole and at most 12 in size, so the weights are exact.  VPDPBUSD and
  * VPMADDUBSW take one factor without a sign, so 12 is added to the weights.  That adds 12 times
- * the sum of the inputs to a sum, and the operand holds this offset.  The sums of a group are
- * exact; they are scaled and added up in f32.
+ * the sum of the inputs to a sum.  The operand holds this offset, and sums begin with it.  The sums
+ * of a group are exact; they are scaled and added up in f32.
  *
- * A slab is packed in panels of PANEL columns: for each four inputs the columns' four bytes.
- * Behind all panels are their scales, PANEL for each group.
+ * With AVX2 the sums of a group are in 16 bits: of each four inputs the first two's and the last
+ * two's are apart.  16 products of at most 12 * 127 fit, and it does no harm that sums on the way
+ * to the last, with their offset, may not.  With VNNI the sums begin with the bits of 1.5 * 2^23
+ * as well: as f32 they then are that number plus the sum.  Its multiple by the scale is exact, so
+ * one fused multiply-add takes it off again, and rounds the sum's multiple once, as converting
+ * and multiplying do.
+ *
+ * A slab is packed in panels of PANEL columns.  For each group a panel has the columns' four bytes
+ * for each four inputs, and then the columns' scales.
  */
 #include "lib/engine/mxfp4_vec.h"
 
@@ -24,16 +31,8 @@
 #define CAT(a, b) CAT_(a, b)
 
 enum {
-#if defined(__AVX512VNNI__)
 	ROWS = 6,
-	COLS = 4,
-#elif defined(__AVXVNNI__)
-	ROWS = 6,
-	COLS = 2,
-#else
-	ROWS = 4,
-	COLS = 2,
-#endif
+	COLS = LANES == 16 ? 4 : 2,
 	PANEL = LANES * COLS,
 	GROUP = REAP_I8_GROUP,
 	QUADS = GROUP / 4,
@@ -53,15 +52,10 @@ static size_t slab_bytes(size_t n, size_t k)
 	return panels_of(n) * PANEL * (k / GROUP) * (QUADS + 1) * 4;
 }
 
-/* Where a panel's group and its scales lie in a slab, in words of 4 bytes. */
-static size_t quads_at(size_t k, size_t panel, size_t group)
+/* Where a panel's group lies in a slab, in words of 4 bytes. */
+static size_t group_at(size_t k, size_t panel, size_t group)
 {
-	return (panel * (k / GROUP) + group) * PANEL * QUADS;
-}
-
-static size_t scales_at(size_t n, size_t k, size_t panel, size_t group)
-{
-	return quads_at(k, panels_of(n), 0) + (panel * (k / GROUP) + group) * PANEL;
+	return (panel * (k / GROUP) + group) * PANEL * (QUADS + 1);
 }
 
 /* ---- packing ---- */
@@ -73,7 +67,9 @@ INLINE void expand(uint8_t dst[GROUP], const uint8_t block[16])
 
 	mxfp4_bytes(v, block,
 		_mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
-	memcpy(dst, v, sizeof(v));
+	/* Each by itself: gcc would store v by halves and load it as a whole, which waits. */
+	_mm_storeu_si128((__m128i *)(void *)dst, v[0]);
+	_mm_storeu_si128((__m128i *)(void *)(dst + GROUP / 2), v[1]);
 }
 
 /* Half the scale of numbers in MXFP4, because those are doubled. */
@@ -101,140 +97,117 @@ static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 			memset(bytes + cols, 0, (TURN - cols) * sizeof(*bytes));
 			for (size_t i = 0; i < TURN; i++) {
 				const size_t from = (n0 + c + i) * groups + g;
-				float *scale =
-					(float *)slab + scales_at(n, w->k, panel, g) + at + i;
+				float *scale = (float *)slab + group_at(w->k, panel, g) +
+					QUADS * PANEL + at + i;
 
-				for (size_t r = 0; r < run; r++) {
-					scale[r * PANEL] = 0;
+				for (size_t r = 0; r < run; r++, scale += PANEL * (QUADS + 1)) {
+					*scale = 0;
 					if (i >= cols)
 						continue;
 					expand(bytes[i] + r * GROUP, w->data + (from + r) * 16);
-					scale[r * PANEL] = scale_of[w->scales[from + r]];
+					*scale = scale_of[w->scales[from + r]];
 				}
 			}
 			/* Four bytes have the size of an f32 number, so transpose() can move
 			 * them. */
-			kern->transpose((float *)slab + quads_at(w->k, panel, g) + at, PANEL,
-				(const float *)(const void *)bytes, RUN * QUADS, TURN, run * QUADS);
+			for (size_t r = 0; r < run; r++)
+				kern->transpose((float *)slab + group_at(w->k, panel, g + r) + at,
+					PANEL, (const float *)(const void *)bytes + r * QUADS,
+					RUN * QUADS, TURN, QUADS);
 		}
 	}
 }
 
 /* ---- multiplying ---- */
 
-/* Add a group's products to acc: in each lane w's four bytes times x's.  Rows of x are x_stride
- * bytes apart. */
-INLINE void sums(vi acc[ROWS][COLS], const uint8_t *x, size_t x_stride, const uint32_t *w,
-	const int rows)
+/* What a row's sums begin with. */
+INLINE vi begin(const struct reap_i8_group *x)
 {
 #if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-	UNROLL
-	for (size_t p = 0; p < QUADS; p++) {
-		vi v[COLS];
-
-		UNROLL
-		for (int j = 0; j < COLS; j++)
-			memcpy(&v[j], w + p * PANEL + LANES * (size_t)j, sizeof(v[j]));
-		UNROLL
-		for (int i = 0; i < rows; i++) {
-			int32_t four;
-			vi b;
-
-			memcpy(&four, x + (size_t)i * x_stride + 4 * p, sizeof(four));
-			b = four - (vi){0};
-			UNROLL
-			for (int j = 0; j < COLS; j++)
-			/* See i16_dot. */
-#if defined(__AVX512VNNI__)
-				__asm__("vpdpbusd %2, %1, %0"
-					: "+v"(acc[i][j])
-					: "v"(v[j]), "v"(b));
+	return x->start - (vi){0};
 #else
-				__asm__("%{vex%} vpdpbusd %2, %1, %0"
-					: "+x"(acc[i][j])
-					: "x"(v[j]), "x"(b));
+	int32_t both;
+
+	memcpy(&both, x->starts, sizeof(both));
+	return both - (vi){0};
 #endif
-		}
-	}
+}
+
+/* Add the four products in each lane of w, without a sign, and x, with one.  See i16_dot. */
+INLINE vi dot(vi acc, vi w, vi x)
+{
+#if defined(__AVX512VNNI__)
+	__asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(w), "v"(x));
+#elif defined(__AVXVNNI__)
+	__asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(w), "x"(x));
 #else
-	const __m256i ones = _mm256_set1_epi16(1);
+	vi two;
 
-	/* Four products of at most 2 * 24 * 127 fit 16 bits, eight do not. */
-	UNROLL
-	for (size_t half = 0; half < QUADS; half += QUADS / 2) {
-		__m256i words[ROWS][COLS];
+	__asm__("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0"
+		: "+x"(acc), "=&x"(two)
+		: "x"(w), "x"(x));
+#endif
+	return acc;
+}
 
-		UNROLL
-		for (size_t p = half; p < half + QUADS / 2; p++) {
-			__m256i v[COLS];
+/* The sums times the scale of the inputs, rounded once. */
+INLINE vf scaled(vi acc, const struct reap_i8_group *x)
+{
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+	return fma_((vf)acc, splat(x->scale), splat(x->back));
+#else
+	const __m256i sum = _mm256_madd_epi16((__m256i)acc, _mm256_set1_epi16(1));
 
-			UNROLL
-			for (int j = 0; j < COLS; j++)
-				memcpy(&v[j], w + p * PANEL + LANES * (size_t)j, sizeof(v[j]));
-			UNROLL
-			for (int i = 0; i < rows; i++) {
-				int32_t four;
-				__m256i b;
+	return (vf)_mm256_cvtepi32_ps(sum) * x->scale;
+#endif
+}
 
-				memcpy(&four, x + (size_t)i * x_stride + 4 * p, sizeof(four));
-				b = _mm256_set1_epi32(four);
-				UNROLL
-				for (int j = 0; j < COLS; j++) {
-					__m256i more = _mm256_maddubs_epi16(v[j], b);
+/* Add to c the products of `groups` groups of `rows` rows a, which are lda groups apart. */
+INLINE void tile(float *c, size_t ldc, const struct reap_i8_group *a, size_t lda, const uint32_t *b,
+	size_t groups, size_t cols, const int rows)
+{
+	for (size_t g = 0; g < groups; g++, a++, b += PANEL * (QUADS + 1)) {
+		vi acc[ROWS][COLS];
 
-					words[i][j] = p == half
-						? more
-						: _mm256_add_epi16(words[i][j], more);
-				}
-			}
-		}
 		UNROLL
 		for (int i = 0; i < rows; i++)
 			UNROLL
 		for (int j = 0; j < COLS; j++)
-			acc[i][j] += (vi)_mm256_madd_epi16(words[i][j], ones);
-	}
-#endif
-}
-
-/* The groups from `first` to `last` - 1 of `rows` rows a of k inputs.  They are added to c if
- * first > 0.
- */
-INLINE void tile(float *c, size_t ldc, const uint8_t *a, size_t k, const uint32_t *b,
-	const float *b_scale, size_t first, size_t last, size_t cols, const int rows)
-{
-	const size_t stride = reap_operand_bytes(REAP_OP_I8, k);
-	const uint8_t *sides = a + reap_i8_sides_at(k);
-
-	for (size_t g = first; g < last; g++, b += PANEL * QUADS, b_scale += PANEL) {
-		vi acc[ROWS][COLS];
-
+			acc[i][j] = begin(a + (size_t)i * lda);
 		UNROLL
-		for (int i = 0; i < rows; i++) {
-			struct reap_i8_side side;
+		for (size_t p = 0; p < QUADS; p++) {
+			vi w[COLS];
 
-			memcpy(&side, sides + (size_t)i * stride + g * sizeof(side), sizeof(side));
 			UNROLL
 			for (int j = 0; j < COLS; j++)
-				acc[i][j] = side.offset - (vi){0};
-		}
-		sums(acc, a + g * GROUP, stride, b, rows);
-		UNROLL
-		for (int i = 0; i < rows; i++) {
-			struct reap_i8_side side;
-
-			memcpy(&side, sides + (size_t)i * stride + g * sizeof(side), sizeof(side));
+				memcpy(&w[j], b + p * PANEL + LANES * (size_t)j, sizeof(w[j]));
 			UNROLL
-			for (int j = 0; j < COLS; j++) {
-				const size_t at = LANES * (size_t)j;
+			for (int i = 0; i < rows; i++) {
+				int32_t four;
+
+				memcpy(&four, a[(size_t)i * lda].x + 4 * p, sizeof(four));
+				UNROLL
+				for (int j = 0; j < COLS; j++)
+					acc[i][j] = dot(acc[i][j], w[j], four - (vi){0});
+			}
+		}
+		UNROLL
+		for (int j = 0; j < COLS; j++) {
+			const size_t at = LANES * (size_t)j;
+			vf scale;
+
+			/* Columns up to the next multiple of 16 there are. */
+			if (PANEL > 16 && at >= cols)
+				break;
+			memcpy(&scale, b + QUADS * PANEL + at, sizeof(scale));
+			UNROLL
+			for (int i = 0; i < rows; i++) {
 				float *to = c + (size_t)i * ldc + at;
 
-				if (at >= cols)
-					break;
 				/* The inputs' scale first: the weights' may be 2^-128 or 2^126. */
 				store(to,
-					fma_(__builtin_convertvector(acc[i][j], vf) * side.scale,
-						load(b_scale + at), g > 0 ? load(to) : (vf){0}));
+					fma_(scaled(acc[i][j], a + (size_t)i * lda), scale,
+						load(to)));
 			}
 		}
 	}
@@ -242,50 +215,41 @@ INLINE void tile(float *c, size_t ldc, const uint8_t *a, size_t k, const uint32_
 
 /* Functions of their own, in which gcc keeps the sums in registers. */
 #define TILE(rows) \
-	static __attribute__((noinline)) void tile_##rows(float *c, size_t ldc, const uint8_t *a, \
-		size_t k, const uint32_t *b, const float *b_scale, size_t first, size_t last, \
+	static __attribute__((noinline)) void tile_##rows(float *c, size_t ldc, \
+		const struct reap_i8_group *a, size_t lda, const uint32_t *b, size_t groups, \
 		size_t cols) \
 	{ \
-		tile(c, ldc, a, k, b, b_scale, first, last, cols, rows); \
+		tile(c, ldc, a, lda, b, groups, cols, rows); \
 	}
 
 TILE(1)
 TILE(2)
 TILE(3)
 TILE(4)
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 TILE(5)
 TILE(6)
-#endif
 
 static void multiply(float *c, size_t ldc, const void *a, const void *slab, size_t m, size_t n,
 	size_t k, const struct reap_kern *kern)
 {
-	static void (*const tile_of[ROWS + 1])(float *, size_t, const uint8_t *, size_t,
-		const uint32_t *, const float *, size_t, size_t, size_t) = {
-		NULL,
-		tile_1,
-		tile_2,
-		tile_3,
-		tile_4,
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-		tile_5,
-		tile_6
-#endif
-	};
-	const size_t stride = reap_operand_bytes(REAP_OP_I8, k), groups = k / GROUP;
+	static void (*const tile_of[ROWS + 1])(float *, size_t, const struct reap_i8_group *,
+		size_t, const uint32_t *, size_t,
+		size_t) = {NULL, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6};
+	const struct reap_i8_group *x = a;
+	const size_t groups = k / GROUP;
 
 	(void)kern;
+	for (size_t i = 0; i < m; i++)
+		memset(c + i * ldc, 0, reap_tile_stride(n) * sizeof(*c));
 	for (size_t g = 0; g < groups; g += DEPTH)
 		for (size_t n0 = 0; n0 < n; n0 += PANEL) {
-			const uint32_t *b = (const uint32_t *)slab + quads_at(k, n0 / PANEL, g);
-			const float *s = (const float *)slab + scales_at(n, k, n0 / PANEL, g);
-			const size_t last = groups - g < DEPTH ? groups : g + DEPTH;
+			const uint32_t *b = (const uint32_t *)slab + group_at(k, n0 / PANEL, g);
+			const size_t depth = groups - g < DEPTH ? groups - g : DEPTH;
 
 			for (size_t i = 0, rows; i < m; i += rows) {
 				rows = m - i < ROWS ? m - i : ROWS;
-				tile_of[rows](c + i * ldc + n0, ldc,
-					(const uint8_t *)a + i * stride, k, b, s, g, last, n - n0);
+				tile_of[rows](c + i * ldc + n0, ldc, x + i * groups + g, groups, b,
+					depth, n - n0);
 			}
 		}
 }

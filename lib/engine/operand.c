@@ -47,7 +47,7 @@ size_t reap_operand_bytes(enum reap_operand type, size_t k)
 	case REAP_OP_BF16X2:
 		return (round_bf16(k) * 2 * sizeof(uint16_t)) | 64;
 	case REAP_OP_I8:
-		return reap_i8_sides_at(k) + k / REAP_I8_GROUP * sizeof(struct reap_i8_side);
+		return k / REAP_I8_GROUP * sizeof(struct reap_i8_group);
 	case REAP_OP_I16:
 		break;
 	}
@@ -139,24 +139,38 @@ static bool put_i16(const struct reap_rows *r, uint8_t *row, size_t first, const
 	return any;
 }
 
-static void put_i8(const struct reap_rows *r, uint8_t *row, size_t first, const float *src,
-	size_t n, const struct reap_kern *kern)
+/* x rounded to 22 bits. */
+static float shortened(float x)
 {
-	uint8_t *side =
-		row + reap_i8_sides_at(r->k) + first / REAP_I8_GROUP * sizeof(struct reap_i8_side);
+	uint32_t u;
 
-	for (size_t i = 0; i < n; i += REAP_I8_GROUP, side += sizeof(struct reap_i8_side)) {
-		int8_t *dst = (int8_t *)row + first + i;
-		struct reap_i8_side s;
-		int16_t wide[REAP_I8_GROUP];
+	memcpy(&u, &x, sizeof(u));
+	u = (u + 2) & ~(uint32_t)3;
+	memcpy(&x, &u, sizeof(u));
+	return x;
+}
 
-		s.scale = kern->f32_to_i16(wide, src + i, REAP_I8_LIMIT, REAP_I8_GROUP);
-		s.offset = 0;
-		for (size_t j = 0; j < REAP_I8_GROUP; j++) {
-			dst[j] = (int8_t)wide[j];
-			s.offset -= 12 * wide[j];
-		}
-		memcpy(side, &s, sizeof(s));
+static void put_i8(struct reap_i8_group *g, const float *src, size_t n,
+	const struct reap_kern *kern)
+{
+	const float whole = 12582912.0f; /* 1.5 * 2^23 */
+
+	for (size_t i = 0; i < n; i += REAP_I8_GROUP, g++) {
+		int16_t wide[REAP_I8_GROUP], sum[8] = {0};
+
+		g->scale = shortened(kern->f32_to_i16(wide, src + i, REAP_I8_LIMIT, REAP_I8_GROUP));
+		g->back = -whole * g->scale;
+		if (isinf(g->back))
+			g->scale = g->back = NAN;
+		for (size_t j = 0; j < REAP_I8_GROUP; j++)
+			g->x[j] = (int8_t)wide[j];
+		for (size_t j = 0; j < REAP_I8_GROUP; j += 8)
+			for (size_t l = 0; l < 8; l++)
+				sum[l] = (int16_t)(sum[l] + wide[j + l]);
+		g->starts[0] = (int16_t)(-12 * (sum[0] + sum[1] + sum[4] + sum[5]));
+		g->starts[1] = (int16_t)(-12 * (sum[2] + sum[3] + sum[6] + sum[7]));
+		memcpy(&g->start, &whole, sizeof(whole));
+		g->start += g->starts[0] + g->starts[1];
 	}
 }
 
@@ -195,7 +209,7 @@ bool reap_operand_put(const struct reap_rows *r, void *row, size_t first, const 
 		put_bf16x2(row, first, src, n, kern);
 		break;
 	case REAP_OP_I8:
-		put_i8(r, row, first, src, n, kern);
+		put_i8((struct reap_i8_group *)row + first / REAP_I8_GROUP, src, n, kern);
 		break;
 	case REAP_OP_I16:
 		return put_i16(r, row, first, src, n, kern);

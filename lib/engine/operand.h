@@ -24,10 +24,9 @@
  * in the sense of reap_i16_uneven: the block's weights may be as much larger than those beside
  * them, and then it counts most.
  *
- * REAP_OP_I8 is whole numbers of at most REAP_I8_LIMIT in size in groups of REAP_I8_GROUP,
- * behind them a struct reap_i8_side for each group.  It is for weights in MXFP4.  It loses a
- * number that has a far larger one in its group, so it is coarser than bf16 and only for those
- * who ask for it.
+ * REAP_OP_I8 is whole numbers of at most REAP_I8_LIMIT in size in groups of REAP_I8_GROUP, each a
+ * struct reap_i8_group.  It is for weights in MXFP4.  It loses a number that has a far larger one
+ * in its group, so it is coarser than bf16 and only for those who ask for it.
  */
 #ifndef REAP_OPERAND_H
 #define REAP_OPERAND_H
@@ -50,9 +49,13 @@ enum { REAP_I16_GROUP = 128, REAP_I16_LIMIT = 4095 };
 enum { REAP_MX_BLOCK = 32 };
 enum { REAP_I8_GROUP = 32, REAP_I8_LIMIT = 127 };
 
-struct reap_i8_side {
-	float scale;
-	int32_t offset; /* -12 times the sum of the group's whole numbers: see gemm_i8_impl.h */
+/* A group of REAP_OP_I8, and what gemm_i8_impl.h needs to bring sums over it to scale. */
+struct reap_i8_group {
+	int8_t x[REAP_I8_GROUP];
+	float scale;       /* of 22 bits, so that `back` is exact; NaN where `back` is infinite */
+	float back;        /* -1.5 * 2^23 times the scale */
+	int32_t start;     /* the bits of 1.5 * 2^23 in f32, minus 12 times the sum of x */
+	int16_t starts[2]; /* -12 times the sum of each four's first two numbers, and last two */
 };
 
 /* Rows of k inputs; the rest is for REAP_OP_I16. */
@@ -105,12 +108,6 @@ static inline size_t reap_i16_groups(size_t k)
 static inline size_t reap_i16_scales_at(size_t k)
 {
 	return (k * 2 + 63) / 64 * 64;
-}
-
-/* Bytes of a row of REAP_OP_I8 before its struct reap_i8_side. */
-static inline size_t reap_i8_sides_at(size_t k)
-{
-	return k;
 }
 
 /* Is the group that begins at input `first` uneven?  Is any group of the row? */

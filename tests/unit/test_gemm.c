@@ -106,6 +106,9 @@ static struct weights make(enum reap_weight_layout layout, size_t n, size_t k)
 	if (layout == REAP_W_MXFP4) {
 		for (size_t i = 0; i < n * k / 2; i++)
 			x.data[i] = (uint8_t)rnd();
+		/* All 6, and all -6: sums as large as they get. */
+		memset(x.data, 0x77, k / 2);
+		memset(x.data + k / 2, 0xff, n > 1 ? k / 2 : 0);
 		for (size_t i = 0; i < n * (k / 32); i++)
 			x.scales[i] = (uint8_t)(124 + rnd() % 5);
 		reap_kern_scalar.mxfp4_to_f32(x.plain, x.data, x.scales, n * (k / 32));
@@ -159,12 +162,13 @@ static void run(const struct reap_gemm_ctx *g, const struct weights *x, const vo
 	free(panel);
 }
 
-static struct reap_i8_side side_of(const uint8_t *row, size_t k, size_t i)
+/* The group of 8 bits that input i is in. */
+static struct reap_i8_group i8_group(const uint8_t *row, size_t i)
 {
-	struct reap_i8_side s;
+	struct reap_i8_group g;
 
-	memcpy(&s, row + reap_i8_sides_at(k) + i / REAP_I8_GROUP * sizeof(s), sizeof(s));
-	return s;
+	memcpy(&g, row + i / REAP_I8_GROUP * sizeof(g), sizeof(g));
+	return g;
 }
 
 /* What an operand stands for. */
@@ -186,7 +190,8 @@ static void back(enum reap_operand type, float *x, const uint8_t *row, size_t k)
 		if (type == REAP_OP_I16)
 			reap_i16_get(&x[i], row, k, i, 1, &reap_kern_scalar);
 		if (type == REAP_OP_I8)
-			x[i] = (float)(int8_t)row[i] * side_of(row, k, i).scale;
+			x[i] = (float)i8_group(row, i).x[i % REAP_I8_GROUP] *
+				i8_group(row, i).scale;
 	}
 }
 
@@ -347,13 +352,14 @@ static float plain_i8(const uint8_t *row, const float *w, const uint8_t *scales,
 {
 	float c = 0;
 
-	for (size_t g = 0; g < k; g += REAP_I8_GROUP) {
-		float half = ldexpf(1, scales[g / REAP_I8_GROUP] - 128);
+	for (size_t i = 0; i < k; i += REAP_I8_GROUP) {
+		const struct reap_i8_group g = i8_group(row, i);
+		float half = ldexpf(1, scales[i / REAP_I8_GROUP] - 128);
 		int32_t sum = 0;
 
-		for (size_t l = g; l < g + REAP_I8_GROUP; l++)
-			sum += (int8_t)row[l] * (int)(w[l] / half);
-		c = fmaf((float)sum * side_of(row, k, g).scale, half, c);
+		for (size_t l = 0; l < REAP_I8_GROUP; l++)
+			sum += g.x[l] * (int)(w[i + l] / half);
+		c = fmaf((float)sum * g.scale, half, c);
 	}
 	return c;
 }
@@ -403,7 +409,7 @@ static void plain_c(const struct reap_gemm *gemm, const struct reap_kern *kern)
 		a = guarded(m * row), slab = guarded(gemm->slab_bytes(n, k));
 		c = guarded(m * ldc * 4), in = guarded(k * 4);
 		for (size_t r = 0; r < m; r++) {
-			/* Of one sign, too: sums as large as they get. */
+			/* Of one sign, too, for the same reason. */
 			for (size_t l = 0; l < k; l++)
 				in[l] = r % 3 == 2 ? 2 : value();
 			reap_operand_put(&form, a + r * row, 0, in, k, kern);
@@ -531,11 +537,12 @@ static void extremes(void)
 			for (size_t r = 0; r < 64; r++) {
 				reap_kern_scalar.mxfp4_to_f32(want, blocks + 16 * r, scales + r, 1);
 				/* VDPBF16PS and TDPBF16PS take subnormal numbers for 0; in fixed
-				 * point one is 4095 times the float next to 1 / 4095. */
+				 * point one is 4095 times the float next to 1 / 4095, or 127
+				 * times 1 / 127 in 22 bits. */
 				if (fabsf(c[r] - want[l]) >
 						(gemm->operand == REAP_OP_I16 ||
 									gemm->operand == REAP_OP_I8
-								? 0x1p-22f * fabsf(want[l]) +
+								? 0x1p-21f * fabsf(want[l]) +
 									0x1p-149f
 								: 0) &&
 					!(c[r] == 0 && fabsf(want[l]) < 0x1p-126f))
@@ -546,6 +553,21 @@ static void extremes(void)
 		reap_gemm_close(&g);
 		reap_pool_close(pool);
 	}
+}
+
+/* In 8 bits 1.5 * 2^23 times a scale must be finite. */
+static void too_large(void)
+{
+	const struct reap_rows rows = {.type = REAP_OP_I8, .k = 64};
+	struct reap_i8_group group[2];
+	float x[64] = {0};
+
+	x[3] = 0x1p110f, x[40] = -0x1p112f;
+	reap_operand_put(&rows, group, 0, x, 64, &reap_kern_scalar);
+	ok(isfinite(group[0].scale) && group[0].back == -0x1.8p23f * group[0].scale &&
+			group[0].x[3] == 127,
+		"8 bits: a large number");
+	ok(isnan(group[1].scale) && isnan(group[1].back), "8 bits: too large a number is NaN");
 }
 
 int main(void)
@@ -572,6 +594,7 @@ int main(void)
 		}
 	}
 	extremes();
+	too_large();
 	setenv("REAP_GEMM", "abacus", 1);
 	ok(reap_gemm_pick(&gemm, reap_kern_level(NULL), 0, &e) == REAP_EUSAGE &&
 			strstr(e.text, "abacus") != NULL,
