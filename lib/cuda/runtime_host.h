@@ -270,9 +270,34 @@ static inline void launch(void (*kernel)(const void *args), const void *args, si
 
 /* ---- products ---- */
 
-static inline float number(const void *p, size_t i, bool f32)
+enum { DOTS = 4, PRODUCT_ROWS = 64 };
+
+/* With AVX2 this gives the same bits in half the time. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+__attribute__((target_clones("avx2", "default")))
+#endif
+static void
+dots(float *out, const float *rows, const float *w, size_t k)
 {
-	return f32 ? ((const float *)p)[i] : from_bf16(((const uint16_t *)p)[i]);
+	float sum[DOTS][8] = {{0}};
+
+	for (size_t l = 0; l < k; l += 8)
+		for (size_t r = 0; r < DOTS; r++)
+			for (size_t p = 0; p < 8; p++)
+				sum[r][p] += rows[r * k + l + p] * w[l + p];
+	for (size_t r = 0; r < DOTS; r++) {
+		for (size_t half = 4; half > 0; half /= 2)
+			for (size_t p = 0; p < half; p++)
+				sum[r][p] += sum[r][p + half];
+		out[r] = sum[r][0];
+	}
+}
+
+static inline void unpack(float *to, const void *from, size_t at, size_t n, bool f32)
+{
+	for (size_t i = 0; i < n; i++)
+		to[i] = f32 ? ((const float *)from)[at + i]
+			    : from_bf16(((const uint16_t *)from)[at + i]);
 }
 
 /* c (m, n) = (add ? c : 0) + a (m, k) w^T, w being (n, k); rows of c lie ldc apart. */
@@ -280,22 +305,32 @@ static inline void product(struct runtime *rt, float *c, size_t ldc, const void 
 	size_t m, size_t n, size_t k, bool f32, bool add)
 {
 	const double begun = rt->timed ? reap_seconds() : 0;
+	float sum[PRODUCT_ROWS], *rows, *column;
 
 	if (!goes(rt, "products"))
 		return;
-	for (size_t i = 0; i < m; i++)
-		for (size_t j = 0; j < n; j++) {
-			float sum[8] = {0};
+	rows = calloc((PRODUCT_ROWS + 1) * k, sizeof(*rows));
+	if (rows == NULL) {
+		fail(rt, "memory", "not enough on the host");
+		return;
+	}
+	column = rows + PRODUCT_ROWS * k;
+	for (size_t i = 0; i < m; i += PRODUCT_ROWS) {
+		const size_t here = m - i < PRODUCT_ROWS ? m - i : PRODUCT_ROWS;
 
-			for (size_t l = 0; l < k; l += 8)
-				for (size_t p = 0; p < 8; p++)
-					sum[p] += number(a, i * k + l + p, f32) *
-						number(w, j * k + l + p, f32);
-			for (size_t half = 4; half > 0; half /= 2)
-				for (size_t p = 0; p < half; p++)
-					sum[p] += sum[p + half];
-			c[i * ldc + j] = (add ? c[i * ldc + j] : 0) + sum[0];
+		unpack(rows, a, i * k, here * k, f32);
+		for (size_t j = 0; j < n; j++) {
+			unpack(column, w, j * k, k, f32);
+			for (size_t r = 0; r < here; r += DOTS)
+				dots(sum + r, rows + r * k, column, k);
+			for (size_t r = 0; r < here; r++) {
+				float *to = &c[(i + r) * ldc + j];
+
+				*to = (add ? *to : 0) + sum[r];
+			}
 		}
+	}
+	free(rows);
 	rt->figures.seconds += rt->timed ? reap_seconds() - begun : 0;
 	rt->figures.flop += 2.0 * (double)m * (double)n * (double)k;
 }
