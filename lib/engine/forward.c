@@ -107,13 +107,15 @@ static void embed_task(void *arg, size_t block, int thread)
 	struct reap_cpu *g = arg;
 	const struct reap_block *b = &g->c.block[block];
 	const struct reap_tensor *embed = reap_tensor_of(&g->c.m->whole, REAP_ROLE_EMBED);
+	const uint64_t row = g->hidden * 2;
 
 	(void)thread;
+	/* Rows lie far apart: the disk is asked for all of them before one is waited for. */
+	for (uint32_t t = 0; t < b->len; t++)
+		reap_share_prefetch((struct reap_share){embed, b->ids[t] * row, row});
 	for (uint32_t t = 0; t < b->len; t++)
 		g->kern->bf16_to_f32(g->x + (g->c.start[block] + t) * g->hidden,
-			(const uint16_t *)(const void *)(embed->data +
-				(size_t)b->ids[t] * g->hidden * 2),
-			g->hidden);
+			(const uint16_t *)(const void *)(embed->data + b->ids[t] * row), g->hidden);
 }
 
 /* n elements from `first` on of a small tensor; zeros if there is none. */
@@ -197,8 +199,8 @@ static int run_chunk(struct reap_cpu *g, const struct reap_block *blocks, size_t
 	if ((rc = reap_chunk_take(&g->c, blocks, n, &longest, e)) != REAP_OK ||
 		(rc = reap_rope_extend(&g->rope, longest, e)) != REAP_OK)
 		return rc;
-	reap_readahead_begin(g->ahead, layers, g->c.o.outcomes);
 	reap_pool_run(g->pool, n, embed_task, g);
+	reap_readahead_begin(g->ahead, layers, g->c.o.outcomes); /* behind the rows, not before */
 	for (uint32_t l = 0; l < layers; l++) {
 		reap_readahead_wait(g->ahead, l, false);
 		load_small(g, &g->c.m->layer[l]);

@@ -188,22 +188,27 @@ const char *reap_model_file_at(const struct reap_model *m, const void *address, 
 	return NULL;
 }
 
-/* Whole pages around the tensor: on a read-only mapping of a file, advice about
+/* Whole pages around the share: on a read-only mapping of a file, advice about
  * a neighbour's page costs at most a page fault. */
-static void advise(const struct reap_tensor *t, int advice)
+static void advise(struct reap_share s, int advice)
 {
 	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-	const uintptr_t from = (uintptr_t)t->data / page * page;
+	const uintptr_t at = (uintptr_t)(s.tensor->data + s.at), from = at / page * page;
 
-	madvise((void *)from, (uintptr_t)t->data + t->bytes - from, advice);
+	madvise((void *)from, at + s.bytes - from, advice);
+}
+
+void reap_share_prefetch(struct reap_share s)
+{
+	advise(s, MADV_WILLNEED);
 }
 
 void reap_tensor_prefetch(const struct reap_tensor *t)
 {
-	advise(t, MADV_WILLNEED);
+	advise((struct reap_share){t, 0, t->bytes}, MADV_WILLNEED);
 }
 
 void reap_tensor_release(const struct reap_tensor *t)
 {
-	advise(t, MADV_DONTNEED);
+	advise((struct reap_share){t, 0, t->bytes}, MADV_DONTNEED);
 }

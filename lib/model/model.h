@@ -92,7 +92,7 @@ struct reap_layer {
 	size_t bounds;                           /* ... so many */
 };
 
-/* The part of a tensor that belongs to an expert: `bytes` from `at` on. */
+/* A part of a tensor, such as that of an expert: `bytes` from `at` on. */
 struct reap_share {
 	const struct reap_tensor *tensor;
 	uint64_t at, bytes;
@@ -167,8 +167,9 @@ void reap_model_bytes(const struct reap_model *m, uint64_t *all, uint64_t *exper
 /* n elements from `first` on of a BF16, F16, F32 or F8_E4M3 tensor. */
 void reap_tensor_floats(const struct reap_tensor *t, uint64_t first, size_t n, float *out);
 
-/* Tell the kernel that the pages of a tensor will be, or are no longer, needed
+/* Tell the kernel that the pages of a tensor, or of a part of it, will be, or are no longer, needed
  * (madvise; a hint, cannot fail). */
+void reap_share_prefetch(struct reap_share s);
 void reap_tensor_prefetch(const struct reap_tensor *t);
 void reap_tensor_release(const struct reap_tensor *t);
 
