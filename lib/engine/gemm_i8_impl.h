@@ -174,6 +174,10 @@ INLINE void tile(float *c, size_t ldc, const struct reap_i8_group *a, size_t lda
 			UNROLL
 		for (int j = 0; j < COLS; j++)
 			acc[i][j] = begin(a + (size_t)i * lda);
+		/* The next rows: they begin too often for the processor to see them coming. */
+		UNROLL
+		for (int i = 0; i < rows; i++)
+			__builtin_prefetch(a + (size_t)(rows + i) * lda);
 		UNROLL
 		for (size_t p = 0; p < QUADS; p++) {
 			vi w[COLS];
