@@ -49,7 +49,7 @@ setup_file() {
 		kind: eval_recipe
 		name: real_shape_eval
 		target: eval-20b-keep24-bigblocks
-		collector_overrides: {seq_lens_csv: "128,256", num_blocks: 1}
+		collector_overrides: {seq_lens_csv: "256,512", num_blocks: 1}
 	END
 }
 
