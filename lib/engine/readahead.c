@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#define _DEFAULT_SOURCE /* mincore */
 #include "lib/engine/readahead.h"
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -10,7 +12,7 @@
 
 struct reap_readahead {
 	const struct reap_model *m;
-	long page;
+	size_t page;
 	pthread_t thread;
 	bool started;
 
@@ -35,22 +37,39 @@ static const struct reap_bound *weight(const struct reap_readahead *r, uint32_t 
 	return n < l->bounds ? &l->first[n] : NULL;
 }
 
+/* Wait for the pages that are still to come from the disk.  The others are left to the threads that
+ * compute, which map them side by side. */
+static void touch(const uint8_t *data, uint64_t bytes, size_t page)
+{
+	enum { PAGES = 4096 }; /* at a time */
+	const uint8_t *at = data - (uintptr_t)data % page, *end = data + bytes;
+	unsigned char here[PAGES];
+
+	for (size_t n; at < end; at += n * page) {
+		n = ((size_t)(end - at) + page - 1) / page;
+		n = n < PAGES ? n : PAGES;
+		/* Of a file of somebody else's Linux says that all is there; then nobody waits. */
+		if (mincore((void *)(uintptr_t)at, n * page, here) != 0)
+			return;
+		for (size_t i = 0; i < n; i++)
+			if (!(here[i] & 1))
+				(void)((const volatile uint8_t *)at)[i * page];
+	}
+}
+
 /* Have it in memory; returns how many bytes it has. */
-static uint64_t bring(const struct reap_bound *b, long page)
+static uint64_t bring(const struct reap_bound *b, size_t page)
 {
 	uint64_t bytes = 0;
 
 	for (int p = 0; p < REAP_WEIGHT_PARTS; p++)
 		if (b->part[p] != NULL)
 			reap_tensor_prefetch(b->part[p]);
-	for (int p = 0; p < REAP_WEIGHT_PARTS; p++) {
-		const struct reap_tensor *t = b->part[p];
-		const volatile uint8_t *data = t != NULL ? t->data : NULL;
-
-		for (uint64_t i = 0; t != NULL && i < t->bytes; i += (uint64_t)page)
-			(void)data[i];
-		bytes += t != NULL ? t->bytes : 0;
-	}
+	for (int p = 0; p < REAP_WEIGHT_PARTS; p++)
+		if (b->part[p] != NULL) {
+			touch(b->part[p]->data, b->part[p]->bytes, page);
+			bytes += b->part[p]->bytes;
+		}
 	return bytes;
 }
 
@@ -99,7 +118,7 @@ int reap_readahead_open(struct reap_readahead **out, const struct reap_model *m,
 	if (r == NULL)
 		return reap_fail_memory(e, "threads");
 	r->m = m;
-	r->page = sysconf(_SC_PAGESIZE);
+	r->page = (size_t)sysconf(_SC_PAGESIZE);
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->changed, NULL);
 	r->started = pthread_create(&r->thread, NULL, read_all, r) == 0;
