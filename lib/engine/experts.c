@@ -212,6 +212,7 @@ int reap_cpu_experts(struct reap_cpu *g, uint32_t layer, struct reap_err *e)
 	for (uint32_t i = 0; i < experts; i++) {
 		if (start[i] == start[i + 1])
 			continue;
+		reap_readahead_wait_experts(g->ahead, layer, q.products > 0 ? q.expert[0] : i, i);
 		if ((rc = reap_model_check_expert(g->c.m, l, i, e)) != REAP_OK)
 			goto out;
 		add_expert(&q, i, start[i], start[i + 1]);

@@ -202,11 +202,10 @@ static int run_chunk(struct reap_cpu *g, const struct reap_block *blocks, size_t
 	reap_pool_run(g->pool, n, embed_task, g);
 	reap_readahead_begin(g->ahead, layers, g->c.o.outcomes); /* behind the rows, not before */
 	for (uint32_t l = 0; l < layers; l++) {
-		reap_readahead_wait(g->ahead, l, false);
+		reap_readahead_wait(g->ahead, l);
 		load_small(g, &g->c.m->layer[l]);
 		reap_cpu_attention(g, l);
 		reap_cpu_route(g, &g->c.m->layer[l]);
-		reap_readahead_wait(g->ahead, l, true);
 		if (l >= g->cfg->dense && (rc = reap_cpu_experts(g, l, e)) != REAP_OK)
 			return rc;
 		reap_cpu_common(g, &g->c.m->layer[l]);
@@ -215,7 +214,7 @@ static int run_chunk(struct reap_cpu *g, const struct reap_block *blocks, size_t
 		reap_tick(p, g->c.tokens * (l + 1) / (layers + g->c.o.outcomes), g->c.tokens);
 	}
 	if (g->c.o.outcomes) {
-		reap_readahead_wait(g->ahead, layers, true);
+		reap_readahead_wait(g->ahead, layers);
 		small(g, g->w.final_norm, reap_tensor_of(&g->c.m->whole, REAP_ROLE_FINAL_NORM), 0,
 			g->hidden);
 		if ((rc = reap_cpu_outcomes(g, e)) != REAP_OK)

@@ -10,6 +10,14 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 
+/* How far, in bytes, reading may be ahead of what is computed, and asking ahead of reading. */
+static const uint64_t AHEAD = (uint64_t)1 << 30, QUEUE = (uint64_t)1 << 26;
+
+/* A unit of a step: 0, what all tokens need of a layer; 1 + i, expert i. */
+struct place {
+	uint32_t step, unit;
+};
+
 struct reap_readahead {
 	const struct reap_model *m;
 	size_t page;
@@ -19,30 +27,82 @@ struct reap_readahead {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	bool quit, busy, waiting;
-	uint32_t steps;   /* of the pass: layers, and lm_head */
-	uint32_t layers;  /* of these */
-	uint32_t allowed; /* steps before this one may be read */
-	uint32_t step;    /* of the next weight to be read ... */
-	size_t bound;     /* ... which is this one of the step's */
+	uint32_t layers, steps; /* of the pass; lm_head is a step behind the layers */
+	struct place used, wanted, next, asked;
+	uint64_t bytes_used, bytes_read, bytes_asked; /* before `used`, `next` and `asked` */
 	struct reap_waits waits;
 };
 
-/* The n-th weight of a step; NULL: there are no more. */
-static const struct reap_bound *weight(const struct reap_readahead *r, uint32_t step, size_t n)
+static bool before(struct place a, struct place b)
 {
-	const struct reap_layer *l = &r->m->layer[step];
+	return a.step != b.step ? a.step < b.step : a.unit < b.unit;
+}
 
-	if (step == r->layers)
-		return n == 0 ? r->m->whole.of[REAP_ROLE_LM_HEAD] : NULL;
-	return n < l->bounds ? &l->first[n] : NULL;
+static bool of_experts(const struct reap_bound *b)
+{
+	return (b->spec->flags & REAP_SPEC_EXPERT) != 0;
+}
+
+/* The place behind p. */
+static struct place behind(const struct reap_readahead *r, struct place p)
+{
+	const struct reap_layer *l = &r->m->layer[p.step];
+	bool experts = false;
+
+	for (size_t i = 0; p.step < r->layers && i < l->bounds && !experts; i++)
+		experts = of_experts(&l->first[i]);
+	if (experts && p.unit < r->m->cfg.experts)
+		return (struct place){p.step, p.unit + 1};
+	return (struct place){p.step + 1, 0};
+}
+
+static uint64_t each_part(const struct reap_bound *b, uint32_t expert, size_t page,
+	void (*fn)(struct reap_share s, size_t page))
+{
+	uint64_t bytes = 0;
+
+	for (int p = 0; p < REAP_WEIGHT_PARTS; p++)
+		if (b->part[p] != NULL) {
+			const struct reap_share s = reap_expert_share(b, p, expert);
+
+			if (fn != NULL)
+				fn(s, page);
+			bytes += s.bytes;
+		}
+	return bytes;
+}
+
+/* Call fn, if there is one, for all that lies at p; returns its bytes. */
+static uint64_t each(const struct reap_readahead *r, struct place p,
+	void (*fn)(struct reap_share s, size_t page))
+{
+	const struct reap_layer *l = &r->m->layer[p.step];
+	uint64_t bytes = 0;
+
+	if (p.step == r->layers)
+		return each_part(r->m->whole.of[REAP_ROLE_LM_HEAD], 0, r->page, fn);
+	for (size_t i = 0; i < l->bounds; i++) {
+		const struct reap_bound *b = &l->first[i];
+
+		if (of_experts(b) ? p.unit > 0 && b->expert == 0 : p.unit == 0)
+			bytes += each_part(b, p.unit > 0 ? p.unit - 1 : 0, r->page, fn);
+	}
+	return bytes;
+}
+
+static void ask(struct reap_share s, size_t page)
+{
+	(void)page;
+	reap_share_prefetch(s);
 }
 
 /* Wait for the pages that are still to come from the disk.  The others are left to the threads that
  * compute, which map them side by side. */
-static void touch(const uint8_t *data, uint64_t bytes, size_t page)
+static void touch(struct reap_share s, size_t page)
 {
 	enum { PAGES = 4096 }; /* at a time */
-	const uint8_t *at = data - (uintptr_t)data % page, *end = data + bytes;
+	const uint8_t *data = s.tensor->data + s.at, *end = data + s.bytes;
+	const uint8_t *at = data - (uintptr_t)data % page;
 	unsigned char here[PAGES];
 
 	for (size_t n; at < end; at += n * page) {
@@ -57,20 +117,11 @@ static void touch(const uint8_t *data, uint64_t bytes, size_t page)
 	}
 }
 
-/* Have it in memory; returns how many bytes it has. */
-static uint64_t bring(const struct reap_bound *b, size_t page)
+/* Is there something to be read? */
+static bool due(const struct reap_readahead *r)
 {
-	uint64_t bytes = 0;
-
-	for (int p = 0; p < REAP_WEIGHT_PARTS; p++)
-		if (b->part[p] != NULL)
-			reap_tensor_prefetch(b->part[p]);
-	for (int p = 0; p < REAP_WEIGHT_PARTS; p++)
-		if (b->part[p] != NULL) {
-			touch(b->part[p]->data, b->part[p]->bytes, page);
-			bytes += b->part[p]->bytes;
-		}
-	return bytes;
+	return r->next.step < r->steps &&
+		(!before(r->wanted, r->next) || r->bytes_read < r->bytes_used + AHEAD);
 }
 
 static void *read_all(void *arg)
@@ -79,32 +130,31 @@ static void *read_all(void *arg)
 
 	pthread_mutex_lock(&r->lock);
 	for (;;) {
-		const struct reap_bound *b;
 		uint64_t bytes;
+		uint32_t steps;
 		double begin;
 
-		while (!r->quit && r->step == r->allowed)
+		while (!r->quit && !due(r))
 			pthread_cond_wait(&r->changed, &r->lock);
 		if (r->quit)
 			break;
-		b = weight(r, r->step, r->bound);
-		if (b == NULL) {
-			r->step++;
-			r->bound = 0;
-			pthread_cond_broadcast(&r->changed);
-			continue;
-		}
 		r->busy = true;
+		steps = r->steps;
 		pthread_mutex_unlock(&r->lock);
 		begin = reap_seconds();
-		bytes = bring(b, r->page);
+		while (r->asked.step < steps && r->bytes_asked <= r->bytes_read + QUEUE) {
+			r->bytes_asked += each(r, r->asked, ask);
+			r->asked = behind(r, r->asked);
+		}
+		bytes = each(r, r->next, touch);
 		pthread_mutex_lock(&r->lock);
 		if (r->waiting) {
 			r->waits.bytes += bytes;
 			r->waits.reading += reap_seconds() - begin;
 		}
 		r->busy = false;
-		r->bound++;
+		r->bytes_read += bytes;
+		r->next = behind(r, r->next);
 		pthread_cond_broadcast(&r->changed);
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -145,43 +195,46 @@ void reap_readahead_close(struct reap_readahead *r)
 void reap_readahead_begin(struct reap_readahead *r, uint32_t layers, bool head)
 {
 	pthread_mutex_lock(&r->lock);
-	/* A pass that failed may have left it at work. */
-	r->allowed = r->step;
+	r->steps = 0; /* a pass that failed may have left it at work */
 	while (r->busy)
 		pthread_cond_wait(&r->changed, &r->lock);
 	r->layers = layers;
 	r->steps = layers + head;
-	r->step = 0;
-	r->bound = 0;
-	r->allowed = 1;
+	r->used = r->wanted = r->next = r->asked = (struct place){0, 0};
+	r->bytes_used = r->bytes_read = r->bytes_asked = 0;
 	pthread_cond_broadcast(&r->changed);
 	pthread_mutex_unlock(&r->lock);
 }
 
-static size_t before_experts(const struct reap_layer *l)
+static void wait_for(struct reap_readahead *r, struct place first, struct place last)
 {
-	size_t n = 0;
-
-	while (n < l->bounds && !(l->first[n].spec->flags & REAP_SPEC_EXPERT))
-		n++;
-	return n;
-}
-
-void reap_readahead_wait(struct reap_readahead *r, uint32_t layer, bool experts)
-{
-	const size_t n = experts ? SIZE_MAX : before_experts(&r->m->layer[layer]);
 	double begin;
 
 	pthread_mutex_lock(&r->lock);
-	r->allowed = layer + 2 < r->steps ? layer + 2 : r->steps;
+	while (before(r->used, first)) {
+		r->bytes_used += each(r, r->used, NULL);
+		r->used = behind(r, r->used);
+	}
+	r->wanted = last;
 	pthread_cond_broadcast(&r->changed);
 	r->waiting = true;
 	begin = reap_seconds();
-	while (r->step < layer || (r->step == layer && r->bound < n))
+	while (!before(last, r->next))
 		pthread_cond_wait(&r->changed, &r->lock);
 	r->waits.seconds += reap_seconds() - begin;
 	r->waiting = false;
 	pthread_mutex_unlock(&r->lock);
+}
+
+void reap_readahead_wait(struct reap_readahead *r, uint32_t layer)
+{
+	wait_for(r, (struct place){layer, 0}, (struct place){layer, 0});
+}
+
+void reap_readahead_wait_experts(struct reap_readahead *r, uint32_t layer, uint32_t first,
+	uint32_t last)
+{
+	wait_for(r, (struct place){layer, 1 + first}, (struct place){layer, 1 + last});
 }
 
 void reap_readahead_waits(struct reap_readahead *r, struct reap_waits *w)
