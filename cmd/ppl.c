@@ -480,14 +480,6 @@ static void parse_option(int c, struct opts *o)
 	}
 }
 
-static const char *describe(bool verbose)
-{
-	static char text[512];
-
-	reap_engine_describe(text, sizeof(text), NULL, tool_device(), verbose);
-	return text;
-}
-
 int main(int argc, char *argv[])
 {
 	static const struct option longopts[] = {
@@ -521,7 +513,7 @@ int main(int argc, char *argv[])
 	int c, rc;
 
 	tool_begin("reap-ppl", usage, argc, argv);
-	tool.version_extra = describe;
+	tool.version_extra = tool_engine;
 	while ((c = getopt_long(argc, argv, "m:k:" TOOL_SHORT, longopts, NULL)) != -1)
 		parse_option(c, &o);
 	argc -= optind;

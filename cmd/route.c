@@ -355,14 +355,6 @@ static void parse_layers(struct opts *o, const char *arg)
 		: (uint32_t)tool_u64("--layers", dash + 1, o->first_layer, REAP_MAX_LAYERS);
 }
 
-static const char *describe(bool verbose)
-{
-	static char text[512];
-
-	reap_engine_describe(text, sizeof(text), NULL, tool_device(), verbose);
-	return text;
-}
-
 int main(int argc, char **argv)
 {
 	static const struct option longopts[] = {{"model", required_argument, NULL, 'm'},
@@ -377,7 +369,7 @@ int main(int argc, char **argv)
 	int c;
 
 	tool_begin("reap-route", usage, argc, argv);
-	tool.version_extra = describe;
+	tool.version_extra = tool_engine;
 	while ((c = getopt_long(argc, argv, "m:" TOOL_SHORT, longopts, NULL)) != -1)
 		switch (c) {
 		case 'm':

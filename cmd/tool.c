@@ -97,7 +97,7 @@ const char *tool_model(const char *name)
 	claim(reap_claim_read_dir(&tool.claims, dir, &e), &e);
 	n = (n + 1) % (sizeof(named) / sizeof(named[0]));
 	free(named[n]); /* of a model that was done with long ago */
-	return named[n] = dir;
+	return tool.model = named[n] = dir;
 }
 
 void tool_doubt(const char *file, const struct reap_model_id *of, const struct reap_model_id *model)

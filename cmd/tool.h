@@ -98,6 +98,7 @@ struct tool {
 	struct reap_claims claims; /* of tool_reads() and its like */
 	/* Extra lines for -V (GEMM backend and kernel level), set by tools that compute. */
 	const char *(*version_extra)(bool verbose);
+	const char *model; /* the last that tool_model() was asked for; NULL: none */
 };
 extern struct tool tool;
 

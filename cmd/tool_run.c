@@ -13,6 +13,20 @@
 #include "lib/eval/agree.h"
 #include "lib/model/model.h"
 
+const char *tool_engine(bool verbose)
+{
+	static char text[512];
+	struct reap_model *m = NULL;
+	struct reap_err e = {0};
+
+	if (tool.model != NULL && reap_model_open(&m, tool.model, &e) != REAP_OK)
+		exit(tool_report(&e));
+	reap_engine_describe(text, sizeof(text), m != NULL ? &m->cfg : NULL, tool_device(),
+		verbose);
+	reap_model_close(m);
+	return text;
+}
+
 static void say_waits(const struct reap_engine *eng)
 {
 	struct reap_waits w;

@@ -16,6 +16,9 @@ struct reap_model;
  * variable REAP_DEVICE, else "auto"; exit 2 if it is none. */
 const char *tool_device(void);
 
+/* What --version says of the engine: for the model that -m named before it, or any. */
+const char *tool_engine(bool verbose);
+
 /* Map the weights for a run.  From here on, a file of weights that is cut short, or
  * cannot be read, ends the program with a line that names it instead of SIGBUS. */
 REAP_MUST_CHECK int tool_map_model(struct reap_model *m, struct reap_err *e);

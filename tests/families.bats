@@ -384,3 +384,16 @@ numbers() {
 		grep -F '| experts in each layer | 6 of 12 |' "$TMP/card"
 	done
 }
+
+@test "a look of any family is taken over, though its arithmetic is not what the tool has without a model" {
+	local f
+	for f in "${FAMILIES[@]}"; do
+		reap-ppl -q --look 1 -m "$BATS_FILE_TMPDIR/$f" "$BATS_FILE_TMPDIR/tokens" >"$TMP/look"
+		[ "$(reap-show -t meta "$TMP/look" | jq -r .backend)" = "$(reap-ppl -m "$BATS_FILE_TMPDIR/$f" -V | tail -n 1)" ]
+		rm -rf "$TMP/parts"
+		mkdir "$TMP/parts"
+		pipelines/task 1 1 "$TMP/parts" reap-ppl --resume "$TMP/look" --look 3 -m "$BATS_FILE_TMPDIR/$f" -- \
+			"$BATS_FILE_TMPDIR/tokens" 2>"$TMP/said"
+		grep 'look: took over' "$TMP/said"
+	done
+}

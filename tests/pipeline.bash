@@ -69,7 +69,7 @@ counted() {
 	for tool in "$REAP_BIN"/reap-*; do
 		cat >"$TMP/bin/${tool##*/}" <<-END
 			#!/bin/bash
-			[[ " --version --id --merge --dry-run " == *" \$1 "* ]] || echo "${tool##*/} \$*" >>"\$TMP/runs"
+			[[ " --version --id --merge --dry-run " == *" \$1 "* ]] || [ "\${!#}" = --version ] || echo "${tool##*/} \$*" >>"\$TMP/runs"
 			exec "\$REAP_BIN/${tool##*/}" "\$@"
 		END
 	done

@@ -212,7 +212,7 @@ load pipeline
 @test "an interrupted task goes on; not when another tool would go on" {
 	cat >"$TMP/tool" <<-END
 		#!/bin/bash
-		case \$1 in
+		case \${!#} in
 		--version) echo "\$VERSION" ;;
 		*)
 			echo "\$@"
