@@ -185,7 +185,7 @@ load pipeline
 	rm "$TMP/bin/reap-route"
 	cat >"$TMP/bin/reap-route" <<-END
 		#!/bin/bash
-		if [[ "\$1" != --[hvd]* ]] && [ ! -e "\$TMP/killed" ]; then
+		if [[ "\$1" != --[hd]* && "\$*" != *--version ]] && [ ! -e "\$TMP/killed" ]; then
 			touch "\$TMP/killed"
 			"\$REAP_BIN/reap-route" "\$@" | head -c 60000
 			kill -9 \$\$

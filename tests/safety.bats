@@ -42,7 +42,7 @@ short() {
 	# The first run stops in its forward pass until it is let go.
 	cat >"$TMP/bin/reap-route" <<-END
 		#!/bin/bash
-		[[ "\$1" == --[vd]* ]] || { echo >>"\$TMP/passes"; while [ ! -e "\$TMP/go" ]; do sleep 0.1; done; }
+		[[ "\$1" == --d* || "\$*" == *--version ]] || { echo >>"\$TMP/passes"; while [ ! -e "\$TMP/go" ]; do sleep 0.1; done; }
 		exec "\$REAP_BIN/reap-route" "\$@"
 	END
 	chmod +x "$TMP/bin/reap-route"
