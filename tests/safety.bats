@@ -70,7 +70,7 @@ short() {
 	rm "$TMP/bin/reap-route"
 	cat >"$TMP/bin/reap-route" <<-END
 		#!/bin/bash
-		[[ "\$1" == --[vd]* ]] || [ -e "\$TMP/go" ] || { sleep 300 & echo "\$\$ \$!" >"\$TMP/pids"; wait; }
+		[[ "\$1" == --d* || "\$*" == *--version ]] || [ -e "\$TMP/go" ] || { sleep 300 & echo "\$\$ \$!" >"\$TMP/pids"; wait; }
 		exec "\$REAP_BIN/reap-route" "\$@"
 	END
 	chmod +x "$TMP/bin/reap-route"
@@ -112,7 +112,7 @@ short() {
 		cat >"$TMP/bin/$at" <<-END
 			#!/bin/bash
 			"\$REAP_BIN/$at" "\$@" || exit
-			if [[ "\$1" != --[vcd]* ]]; then
+			if [[ "\$1" != --[cd]* && "\$*" != *--version ]]; then
 				rm -rf "\$TMP/models/mine/m"
 				cp -r "\$PLAIN" "\$TMP/models/mine/m"
 			fi

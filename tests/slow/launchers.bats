@@ -87,7 +87,7 @@ same() {
 	rm "$TMP/bin/reap-route"
 	cat >"$TMP/bin/reap-route" <<-END
 		#!/bin/bash
-		[[ "\$1" != --[vd]* ]] || exec "$REAP_BIN/reap-route" "\$@"
+		[[ "\$1" != --d* && "\$*" != *--version ]] || exec "$REAP_BIN/reap-route" "\$@"
 		echo broken >&2
 		exit 1
 	END
