@@ -152,7 +152,8 @@ static uint16_t bf16_at(const struct reap_weight *w, size_t i)
 	return v;
 }
 
-size_t reap_weight_bytes(const struct reap_weight *w, size_t k)
+/* Bytes of k inputs of a row. */
+static size_t row_bytes(const struct reap_weight *w, size_t k)
 {
 	switch (w->layout) {
 	case REAP_W_MXFP4:
@@ -175,7 +176,7 @@ static bool in_pairs(const struct reap_weight *w)
 
 const uint8_t *reap_weight_row(const struct reap_weight *w, size_t i)
 {
-	const size_t bytes = reap_weight_bytes(w, w->k);
+	const size_t bytes = row_bytes(w, w->k);
 
 	if (in_pairs(w))
 		return (i % 2 != 0 ? w->odd : w->data) + i / 2 * bytes;
@@ -189,8 +190,8 @@ void reap_weight_fetch(const struct reap_weight *w, size_t n0, size_t n, size_t 
 
 	if (w->layout == REAP_W_BF16_TURNED || k0 >= w->k)
 		return;
-	from = reap_weight_bytes(w, k0);
-	to = reap_weight_bytes(w, k0 + k < w->k ? k0 + k : w->k);
+	from = row_bytes(w, k0);
+	to = row_bytes(w, k0 + k < w->k ? k0 + k : w->k);
 	for (size_t i = n0; i < n0 + n; i++)
 		for (size_t at = from; at < to; at += LINE)
 			__builtin_prefetch(reap_weight_row(w, i) + at);
@@ -236,10 +237,9 @@ void reap_weight_to_f32(float *dst, size_t ld, const struct reap_weight *w, size
 				(const uint16_t *)(const void *)reap_weight_row(w, n0 + i) + k0, k);
 		break;
 	case REAP_W_MXFP4:
-		for (size_t i = 0; i < n; i++) {
+		for (size_t i = 0; i < n; i++)
 			kern->mxfp4_to_f32(dst + i * ld, reap_weight_row(w, n0 + i) + k0 / 2,
 				w->scales + (n0 + i) * groups + k0 / 32, k / 32);
-		}
 		break;
 	case REAP_W_FP8:
 	case REAP_W_FP8_PAIRS:

@@ -72,10 +72,8 @@ const struct reap_gemm *reap_gemm_backend(size_t i);
 /* What this machine lacks to run a backend at this kernel level; NULL: nothing, it is usable. */
 const char *reap_gemm_lacks(const struct reap_gemm *gemm, const struct reap_kern *kern);
 
-/* Row i of weights that lie in rows (in any layout but REAP_W_BF16_TURNED), and the bytes of k of
- * its inputs. */
+/* Row i of weights that lie in rows (in any layout but REAP_W_BF16_TURNED). */
 const uint8_t *reap_weight_row(const struct reap_weight *w, size_t i);
-size_t reap_weight_bytes(const struct reap_weight *w, size_t k);
 
 /* Have the inputs k0 .. k0 + k - 1 of n rows, as far as there are any, brought into the cache
  * meanwhile: what reads some inputs of many rows at a time jumps too far for the processor to

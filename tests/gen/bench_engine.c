@@ -17,8 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/thread.h"
 #include "lib/engine/cost.h"
@@ -27,14 +27,6 @@
 #include "tests/gen/rate/peak.h"
 
 enum { IN = 2880, PANELS = 8, MOST_THREADS = 1024, BACKENDS = 2 };
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- what the pass is compared with ---- */
 
@@ -103,32 +95,32 @@ static bool prepare(struct product *p, const struct reap_gemm_ctx *g)
 static void run_product(struct meter *m, struct tally *t, const struct product *p)
 {
 	const struct reap_gemm *g = p->gemm;
-	double begin = now(), end;
+	double begin = reap_seconds(), end;
 
 	do {
 		g->multiply(m->c, reap_tile_stride(g->slab),
 			p->rows + m->panel++ % PANELS * g->rows * p->row_bytes, p->slab, g->rows,
 			g->slab, IN, p->kern);
 		t->flop += 2.0 * g->rows * g->slab * IN;
-	} while ((end = now()) < begin + 8e-3);
+	} while ((end = reap_seconds()) < begin + 8e-3);
 	t->seconds += end - begin;
 }
 
 static void run_peak(struct tally *t, const struct peak *p)
 {
 	enum { ROUNDS = 10000 };
-	double begin = now(), end;
+	double begin = reap_seconds(), end;
 
 	do {
 		p->rounds(ROUNDS);
 		t->flop += ROUNDS * p->flop;
-	} while ((end = now()) < begin + 4e-3);
+	} while ((end = reap_seconds()) < begin + 4e-3);
 	t->seconds += end - begin;
 }
 
 static void measure(struct meter *m)
 {
-	double begin = now();
+	double begin = reap_seconds();
 
 	if (begin < m->last + 0.5)
 		return;
@@ -137,7 +129,7 @@ static void measure(struct meter *m)
 		if (product[i].peak != NULL)
 			run_peak(&m->peak[i], product[i].peak);
 	}
-	m->last = now();
+	m->last = reap_seconds();
 	m->spent += m->last - begin;
 }
 
@@ -261,13 +253,13 @@ static int run(const struct pass *p, const struct reap_engine_opts *o, struct re
 		!open_meters(o->threads))
 		return reap_fail_memory(e, "the product");
 	backends = product[1].gemm != NULL ? 2 : 1;
-	begin = now();
+	begin = reap_seconds();
 	if ((rc = reap_engine_run(p->eng, p->block, p->blocks, NULL, NULL, e)) != REAP_OK)
 		return rc;
 	for (int i = 0; i < o->threads; i++)
 		spent += meter[i].spent / o->threads;
 	flops = reap_cost_flops(&cost, &work);
-	print(&flops, now() - begin - spent, (uint32_t)work.tokens, o->threads);
+	print(&flops, reap_seconds() - begin - spent, (uint32_t)work.tokens, o->threads);
 	return REAP_OK;
 }
 

@@ -9,16 +9,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+#include "lib/base/clock.h"
 
 /* RssAnon of a process in KiB, 0 when it cannot be read. */
 static long anonymous(pid_t pid)
@@ -41,7 +34,7 @@ int main(int argc, char **argv)
 {
 	const struct timespec pause = {0, 20000000};
 	struct rusage u;
-	double begun = now();
+	double begun = reap_seconds();
 	long anon = 0, kib;
 	int status;
 	pid_t pid;
@@ -58,7 +51,7 @@ int main(int argc, char **argv)
 		anon = kib > anon ? kib : anon;
 		nanosleep(&pause, NULL);
 	}
-	dprintf(3, "%.3f %.3f %ld %ld\n", now() - begun,
+	dprintf(3, "%.3f %.3f %ld %ld\n", reap_seconds() - begun,
 		(double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
 			1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec),
 		anon >> 10, u.ru_maxrss >> 10);
