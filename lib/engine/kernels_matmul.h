@@ -27,6 +27,7 @@ INLINE void matmul_tile(float *c, size_t ldc, const float *a, size_t lda, const 
 		UNROLL
 	for (int j = 0; j < cols; j++)
 		acc[i][j] = (vf){0};
+	UNROLL_4
 	for (size_t l = 0; l < k; l++) {
 		vf w[COLS];
 
