@@ -192,9 +192,12 @@ void reap_weight_fetch(const struct reap_weight *w, size_t n0, size_t n, size_t 
 		return;
 	from = row_bytes(w, k0);
 	to = row_bytes(w, k0 + k < w->k ? k0 + k : w->k);
-	for (size_t i = n0; i < n0 + n; i++)
+	for (size_t i = n0; i < n0 + n; i++) {
+		const uint8_t *row = reap_weight_row(w, i);
+
 		for (size_t at = from; at < to; at += LINE)
-			__builtin_prefetch(reap_weight_row(w, i) + at);
+			__builtin_prefetch(row + at, 0, 2);
+	}
 }
 
 enum { TILE = 128 }; /* numbers of FP8 that share a scale, both ways */

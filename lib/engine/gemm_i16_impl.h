@@ -79,7 +79,7 @@ INLINE size_t to_whole(int16_t *dst, float *scale, const float *v, size_t k, uin
 	vu most = {0};
 	size_t large = 0;
 	uint32_t bits;
-	float max, up, more;
+	float up, more;
 	int e;
 
 	for (size_t i = 0; i < k; i += LANES) {
@@ -92,19 +92,17 @@ INLINE size_t to_whole(int16_t *dst, float *scale, const float *v, size_t k, uin
 	}
 	bits = lanes_most(most);
 	if (bits == 0 || bits >= 0x7f800000) {
-		memset(dst, 0, k * sizeof(*dst));
+		memset(dst, 0, GROUP * sizeof(*dst));
 		*scale = bits == 0 ? 0 : NAN;
 		return 0;
 	}
-	memcpy(&max, &bits, sizeof(max));
-	/* max = f 2^e with 1/2 <= f < 1: up to f = 4095/4096 12 bits hold it. */
-	if (frexpf(max, &e) > (float)REAP_I16_LIMIT / (REAP_I16_LIMIT + 1))
-		e++;
-	e -= 12;
-	*scale = ldexpf(1, e);
+	/* The largest is f 2^e with 1/2 <= f < 1, or subnormal.  Up to f = 4095/4096 12 bits hold
+	 * it; what is above carries into the exponent here. */
+	e = (int)((bits + 0xfff) >> 23) - 126 - 12;
+	*scale = power_of_two(e);
 	/* 2^-e may be more than a float holds. */
-	up = ldexpf(1, -e / 2);
-	more = ldexpf(1, -e - -e / 2);
+	up = power_of_two(-e / 2);
+	more = power_of_two(-e - -e / 2);
 	for (size_t i = 0; i < k; i += LANES) {
 		vf x = load_at(v, i, k, 0) * up * more + round;
 		vh h = narrow((vu)x & 0xffff);
@@ -140,7 +138,7 @@ INLINE bool blocks_to_whole(int16_t *dst, float *scale, const uint8_t *block, co
 		wide[1] = _mm256_sll_epi16(_mm256_cvtepi8_epi16(v[1]), up);
 		memcpy(dst + 32 * i, wide, sizeof(wide));
 	}
-	*scale = ldexpf(1, most - 127 - 1 - 8);
+	*scale = power_of_two(most - 127 - 1 - 8);
 	return true;
 }
 
@@ -171,7 +169,7 @@ static bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w,
 	uint32_t pairs[TURN][GROUP / 2];
 	bool uneven = false;
 
-	memset(pairs, 0, sizeof(pairs));
+	memset(pairs[n], 0, (TURN - n) * sizeof(pairs[0]));
 	for (size_t i = 0; i < n; i++)
 		uneven |= pack_column((int16_t *)(void *)pairs[i], &scale[i], w, n0 + i, k0, k,
 			largest, kern);

@@ -75,7 +75,7 @@ INLINE void expand(uint8_t dst[GROUP], const uint8_t block[16])
 /* Half the scale of numbers in MXFP4, because those are doubled. */
 INLINE float half_scale(uint8_t s)
 {
-	return s == 255 ? NAN : ldexpf(1, s - 128);
+	return s == 255 ? NAN : power_of_two(s - 128);
 }
 
 static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,

@@ -212,7 +212,9 @@ INLINE size_t count_large(vf x, float t)
 
 INLINE vu widen(vh h)
 {
-#if defined(__AVX2__) && !defined(__AVX512F__)
+#if defined(__AVX512F__)
+	return (vu)_mm512_cvtepu16_epi32((__m256i)h);
+#elif defined(__AVX2__)
 	return (vu)_mm256_cvtepu16_epi32((__m128i)h);
 #else
 	return __builtin_convertvector(h, vu);
@@ -235,6 +237,16 @@ INLINE vh narrow(vu u)
 INLINE vi widen_signed(vh h)
 {
 	return (vi)(widen(h) << 16) >> 16;
+}
+
+/* 2^e for e < 128; 0 below what a float holds. */
+INLINE float power_of_two(int e)
+{
+	uint32_t bits = e >= -126 ? (uint32_t)(e + 127) << 23 : e >= -149 ? 1u << (e + 149) : 0;
+	float f;
+
+	memcpy(&f, &bits, sizeof(f));
+	return f;
 }
 
 /* One rounding where the processor fuses, two at the scalar level. */
