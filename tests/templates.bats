@@ -210,7 +210,7 @@ rendered() {
 	jq -cn '{messages: [{role: "user", content: "q"}]}' >"$TMP/r"
 	reap-tokenize -q -t "$TMP/tokenizer.json" --rows "$TMP/r" >"$TMP/s" 3>&- &
 	tool=$!
-	until child=$(cat /proc/$tool/task/*/children) && [ -n "$child" ]; do sleep 0.1; done
+	until child=$(cat /proc/$tool/task/*/children) && [ -n "$child" ]; do kill -0 $tool; sleep 0.1; done
 	kill $tool # perhaps before the other has begun
 	wait $tool || status=$?
 	[ "$status" -eq 143 ]
