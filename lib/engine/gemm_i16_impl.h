@@ -70,9 +70,9 @@ static size_t scales_at(size_t n, size_t k, size_t panel)
 /* ---- packing ---- */
 
 /* k <= GROUP weights as whole numbers times *scale, the least power of two for which 12
- * bits hold them; NaN if a weight is not finite.  Returns how many are below a 64th of what
- * 12 bits hold, unless all are 0.  `largest` (GROUP) is for each input the largest weight of all
- * columns so far, as bits of f32 without the sign. */
+ * bits hold them; NaN if a weight is not finite.  dst (GROUP) is 0 behind an odd k.  Returns how
+ * many are below a 64th of what 12 bits hold, unless all are 0.  `largest` (GROUP) is for each
+ * input the largest weight of all columns so far, as bits of f32 without the sign. */
 INLINE size_t to_whole(int16_t *dst, float *scale, const float *v, size_t k, uint32_t *largest)
 {
 	const float round = 12582912.0f; /* as in f32_to_i16 */

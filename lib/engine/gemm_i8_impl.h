@@ -82,10 +82,7 @@ static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 	const struct reap_kern *kern)
 {
 	const size_t groups = w->k / GROUP;
-	float scale_of[256];
 
-	for (int s = 0; s < 256; s++)
-		scale_of[s] = half_scale((uint8_t)s);
 	for (size_t c = 0; c < panels_of(n) * PANEL; c += TURN) {
 		const size_t panel = c / PANEL, at = c % PANEL;
 		const size_t cols = c >= n ? 0 : n - c < TURN ? n - c : TURN;
@@ -105,7 +102,7 @@ static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 					if (i >= cols)
 						continue;
 					expand(bytes[i] + r * GROUP, w->data + (from + r) * 16);
-					*scale = scale_of[w->scales[from + r]];
+					*scale = half_scale(w->scales[from + r]);
 				}
 			}
 			/* Four bytes have the size of an f32 number, so transpose() can move
