@@ -3,14 +3,18 @@
  * The attention of one layer: norm, projections, rotation, attend.h, and the sum into
  * the residual.
  */
+#include "lib/engine/buffers.h"
 #include "lib/engine/state.h"
 #include "lib/engine/weights.h"
+
+enum { ROPE_PARTS = 4, ROPE_PART = REAP_TILE / ROPE_PARTS }; /* positions of a task */
 
 /* A run of tokens: what is at hand in g->q, g->k and g->v. */
 struct attention {
 	struct reap_cpu *g;
 	size_t first_token, tokens;
 	const struct reap_piece *piece;
+	size_t pieces;
 	size_t window;
 	struct reap_weight q, k, v, o; /* the projections ... */
 	struct reap_rows in, out;      /* ... and their inputs */
@@ -53,16 +57,18 @@ static void rotate_heads(const struct reap_cpu *g, float *x, size_t n, size_t po
 }
 
 /* Norm and rotate queries and keys, and cache keys and values. */
-static void rope_task(void *arg, size_t piece, int thread)
+static void rope_task(void *arg, size_t task, int thread)
 {
 	const struct attention *a = arg;
 	struct reap_cpu *g = a->g;
-	const struct reap_piece *p = &a->piece[piece];
+	const struct reap_piece *p = &a->piece[task / ROPE_PARTS];
+	const size_t first = p->pos + task % ROPE_PARTS * ROPE_PART;
+	const size_t end = first + ROPE_PART < p->pos + p->n ? first + ROPE_PART : p->pos + p->n;
 	size_t dim = g->cfg->head_dim;
 	float scale = (float)(1 / sqrt((double)dim));
 
 	(void)thread;
-	for (size_t pos = p->pos; pos < p->pos + p->n; pos++) {
+	for (size_t pos = first; pos < end; pos++) {
 		size_t token = p->token + pos, i = token - a->first_token;
 		float *q = g->q + i * g->q_dim, *k = g->k + i * g->kv_dim;
 
@@ -84,7 +90,8 @@ static void attend_task(void *arg, size_t task, int thread)
 	const struct attention *a = arg;
 	const struct reap_cpu *g = a->g;
 	const struct reap_config *c = g->cfg;
-	const struct reap_piece *p = &a->piece[task / c->kv_heads];
+	/* Later positions see more: they come first, so that no thread is late with them. */
+	const struct reap_piece *p = &a->piece[a->pieces - 1 - task / c->kv_heads];
 	size_t head = task % c->kv_heads, group = c->heads / c->kv_heads;
 	struct reap_attend_task t = {
 		.dim = c->head_dim,
@@ -177,7 +184,7 @@ static size_t run_panels(struct reap_cpu *g, const struct attention *a, size_t b
 
 /* Attention is causal, so a run needs only its own keys and values and those before it: one pass
  * over the tokens is enough. */
-static void attend_run(struct reap_cpu *g, struct attention *a, size_t block, size_t pieces)
+static void attend_run(struct reap_cpu *g, struct attention *a, size_t block)
 {
 	struct sink to_q = {g, g->q, g->q_dim, g->w.q_bias};
 	struct sink to_k = {g, g->k, g->kv_dim, g->w.k_bias};
@@ -203,8 +210,8 @@ static void attend_run(struct reap_cpu *g, struct attention *a, size_t block, si
 	p[2].w = &a->v, p[2].packed = g->packed_v, p[2].arg = &to_v;
 	reap_pool_run(g->pool, row_tasks, norm_task, a);
 	reap_gemm_run(&g->attn_gemm, p, 3);
-	reap_pool_run(g->pool, pieces, rope_task, a);
-	reap_pool_run(g->pool, pieces * g->cfg->kv_heads, attend_task, a);
+	reap_pool_run(g->pool, a->pieces * ROPE_PARTS, rope_task, a);
+	reap_pool_run(g->pool, a->pieces * g->cfg->kv_heads, attend_task, a);
 	if (g->attn_out != NULL)
 		reap_pool_run(g->pool, row_tasks, output_task, a);
 	reap_gemm_run(&g->attn_gemm, &o, 1);
@@ -232,12 +239,12 @@ void reap_cpu_attention(struct reap_cpu *g, uint32_t layer)
 		.o = reap_weight_of(c, l->of[REAP_ROLE_O], 0),
 		.in = {.type = gemm->operand, .k = g->hidden},
 		.out = {.type = gemm->operand, .k = g->q_dim, .gated = true}};
+	const struct reap_packed pack[] = {
+		{&a.q, g->packed_q}, {&a.k, g->packed_k}, {&a.v, g->packed_v}, {&a.o, g->packed_o}};
+	const size_t most = reap_run_rows(g, g->c.cap);
 	size_t block = 0, pos = 0;
 
-	reap_gemm_pack_all(&g->attn_gemm, g->packed_q, &a.q);
-	reap_gemm_pack_all(&g->attn_gemm, g->packed_k, &a.k);
-	reap_gemm_pack_all(&g->attn_gemm, g->packed_v, &a.v);
-	reap_gemm_pack_all(&g->attn_gemm, g->packed_o, &a.o);
+	reap_gemm_pack_all(&g->attn_gemm, pack, sizeof(pack) / sizeof(*pack));
 	a.in.precise = gemm->operand == REAP_OP_I16 &&
 		(reap_gemm_uneven(&g->attn_gemm, g->packed_q, &a.q) ||
 			reap_gemm_uneven(&g->attn_gemm, g->packed_k, &a.k) ||
@@ -245,21 +252,21 @@ void reap_cpu_attention(struct reap_cpu *g, uint32_t layer)
 	a.out.precise =
 		g->attend != &reap_attend_f32 && reap_gemm_uneven(&g->attn_gemm, g->packed_o, &a.o);
 
-	/* Runs of whole blocks, or of a long block's next REAP_RUN positions. */
+	/* Runs of whole blocks, or of a long block's next positions. */
 	while (block < g->c.blocks) {
-		size_t first_block = block, pieces = 0;
+		size_t first_block = block;
 
 		a.first_token = g->c.start[block] + pos;
-		a.tokens = 0;
-		while (block < g->c.blocks && a.tokens < REAP_RUN) {
+		a.tokens = a.pieces = 0;
+		while (block < g->c.blocks && a.tokens < most) {
 			size_t left = g->c.block[block].len - pos;
 
-			if (left > REAP_RUN - a.tokens) {
+			if (left > most - a.tokens) {
 				if (a.tokens > 0)
 					break;
-				left = REAP_RUN;
+				left = most;
 			}
-			pieces = add_pieces(g, pieces, g->c.start[block], (uint32_t)pos,
+			a.pieces = add_pieces(g, a.pieces, g->c.start[block], (uint32_t)pos,
 				(uint32_t)(pos + left));
 			a.tokens += left;
 			pos += left;
@@ -268,6 +275,6 @@ void reap_cpu_attention(struct reap_cpu *g, uint32_t layer)
 				pos = 0;
 			}
 		}
-		attend_run(g, &a, first_block, pieces);
+		attend_run(g, &a, first_block);
 	}
 }

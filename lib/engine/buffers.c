@@ -23,6 +23,17 @@ size_t reap_group_rows(const struct reap_cpu *g, size_t tokens)
 	return rows < pairs ? rows : pairs;
 }
 
+/* Likewise the rows of a run through attention. */
+enum { LEAST_RUN = 2048, RUN_OF_THREAD = 2 * REAP_TILE };
+
+size_t reap_run_rows(const struct reap_cpu *g, size_t tokens)
+{
+	const size_t threads = (size_t)g->c.o.threads * RUN_OF_THREAD;
+	const size_t rows = threads < tokens ? threads : tokens / REAP_TILE * REAP_TILE;
+
+	return rows > LEAST_RUN ? rows : LEAST_RUN;
+}
+
 uint64_t reap_act_bytes(const struct reap_cpu *g, uint64_t cap)
 {
 	const uint64_t rows = cap < REAP_COMMON_ROWS ? cap : REAP_COMMON_ROWS;
@@ -74,6 +85,7 @@ static size_t list(const struct reap_cpu *g, uint64_t cap, struct buffer *b)
 	const struct reap_config *c = g->cfg;
 	const enum reap_operand attn = g->attn_gemm.gemm->operand;
 	const uint64_t k = c->top_k, pairs = cap * k, group = reap_group_rows(g, cap);
+	const uint64_t run = reap_run_rows(g, cap);
 	size_t n = 0;
 
 	FLOATS(w.input_norm, 1, g->hidden);
@@ -101,16 +113,16 @@ static size_t list(const struct reap_cpu *g, uint64_t cap, struct buffer *b)
 	FLOATS(x, cap, g->hidden);
 	/* For experts, and then for lm_head. */
 	BUFFER(xn, cap, g->c.o.outcomes && g->head_row > g->xn_row ? g->head_row : g->xn_row);
-	BUFFER(attn_in, REAP_RUN, reap_operand_bytes(attn, g->hidden));
-	FLOATS(q, REAP_RUN, g->q_dim);
-	FLOATS(k, REAP_RUN, g->kv_dim);
-	FLOATS(v, REAP_RUN, g->kv_dim);
+	BUFFER(attn_in, run, reap_operand_bytes(attn, g->hidden));
+	FLOATS(q, run, g->q_dim);
+	FLOATS(k, run, g->kv_dim);
+	FLOATS(v, run, g->kv_dim);
 	BUFFER(keys, cap, g->cache_row);
 	BUFFER(values, cap, g->cache_row);
 	if (attn != REAP_OP_F32)
-		BUFFER(attn_out, REAP_RUN, reap_operand_bytes(attn, g->q_dim));
+		BUFFER(attn_out, run, reap_operand_bytes(attn, g->q_dim));
 	BUFFER(scratch, (uint64_t)g->c.o.threads, scratch_bytes(g));
-	ARRAY(piece, REAP_RUN);
+	ARRAY(piece, run);
 	ARRAY(panel, cap > group ? cap : group);
 
 	ARRAY(expert, pairs);

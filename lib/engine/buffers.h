@@ -22,6 +22,9 @@ void reap_buffers_close(struct reap_cpu *g);
  * within bounds, so that the groups are few and the buffers small. */
 size_t reap_group_rows(const struct reap_cpu *g, size_t tokens);
 
+/* Tokens that pass attention at once: a multiple of REAP_TILE. */
+size_t reap_run_rows(const struct reap_cpu *g, size_t tokens);
+
 /* Tokens that g->act must hold of the widest network that every token passes, or all of a smaller
  * chunk. */
 enum { REAP_COMMON_ROWS = 512 };

@@ -122,18 +122,24 @@ int reap_chunk_keep(struct reap_chunk *c, uint32_t layer, const uint16_t *expert
 
 /* ---- outcomes ---- */
 
-size_t reap_chunk_rows(const struct reap_chunk *c, struct reap_row_state *state)
+size_t reap_chunk_rows(struct reap_chunk *c, struct reap_row_state *state)
 {
 	size_t rows = 0, i = 0;
 
 	for (size_t b = 0; b < c->blocks; b++)
 		for (; i < c->kept_count && c->kept[i] < c->start[b + 1]; i++)
-			if (c->kept[i] > c->start[b])
+			if (c->kept[i] > c->start[b]) {
 				state[rows++] = (struct reap_row_state){
+					.kept = (uint32_t)i,
 					.token = c->kept[i] - 1,
 					.target = c->block[b].ids[c->kept[i] - c->start[b]],
 					.max = -INFINITY,
 				};
+			} else {
+				c->logp[i] = c->entropy[i] = NAN;
+				c->top1[i] = 0;
+				c->best[i] = 0;
+			}
 	return rows;
 }
 
@@ -152,35 +158,29 @@ static float entropy(const float *top, uint32_t n, uint32_t k)
 	return (float)fmin(fmax(h / log(k), 0), 1);
 }
 
-int reap_chunk_outcomes(struct reap_chunk *c, const struct reap_row_state *state, const float *top,
-	struct reap_err *e)
+void reap_chunk_outcome(struct reap_chunk *c, const struct reap_row_state *s, const float *top)
 {
-	const uint32_t k = c->o.entropy_topk;
-	size_t r = 0, b = 0;
+	const double logp = (double)s->logit - ((double)s->max + log(s->sum));
+	const size_t i = s->kept;
 
-	for (size_t i = 0; i < c->kept_count; i++) {
-		const struct reap_row_state *s = &state[r];
-		double logp;
+	c->logp[i] = isnan(logp) ? NAN : (float)fmin(logp, 0);
+	c->entropy[i] = entropy(top, s->tops, c->o.entropy_topk);
+	c->top1[i] = s->best == s->target;
+	c->best[i] = s->best;
+}
 
-		while (c->start[b + 1] <= c->kept[i])
-			b++;
-		if (c->kept[i] == c->start[b]) {
-			c->logp[i] = c->entropy[i] = NAN;
-			c->top1[i] = 0;
-			c->best[i] = 0;
+int reap_chunk_check_outcomes(const struct reap_chunk *c, const struct reap_row_state *state,
+	size_t rows, struct reap_err *e)
+{
+	for (size_t r = 0, b = 0; r < rows; r++) {
+		if (!isnan(c->logp[state[r].kept]))
 			continue;
-		}
-		logp = (double)s->logit - ((double)s->max + log(s->sum));
-		if (isnan(logp))
-			return reap_fail(e, REAP_EFAIL,
-				"%s: block %llu: the logits at position %zu are not finite",
-				c->m->dir, (unsigned long long)c->block[b].index,
-				(size_t)(s->token - c->start[b]));
-		c->logp[i] = (float)fmin(logp, 0);
-		c->entropy[i] = entropy(top + r * k, s->tops, k);
-		c->top1[i] = s->best == s->target;
-		c->best[i] = s->best;
-		r++;
+		while (c->start[b + 1] <= state[r].token)
+			b++;
+		return reap_fail(e, REAP_EFAIL,
+			"%s: block %llu: the logits at position %zu are not finite", c->m->dir,
+			(unsigned long long)c->block[b].index,
+			(size_t)(state[r].token - c->start[b]));
 	}
 	return REAP_OK;
 }

@@ -63,13 +63,17 @@ void reap_chunk_sort(const struct reap_chunk *c, const uint16_t *expert, bool ne
 REAP_MUST_CHECK int reap_chunk_keep(struct reap_chunk *c, uint32_t layer, const uint16_t *expert,
 	const float *gate, const float *norm, struct reap_err *e);
 
-/* Rows for every kept token but position 0, in order; returns how many. */
-size_t reap_chunk_rows(const struct reap_chunk *c, struct reap_row_state *state);
+/* Rows for every kept token but position 0, in order; returns how many.  Outcomes of tokens at
+ * position 0 are unknown, and are set so. */
+size_t reap_chunk_rows(struct reap_chunk *c, struct reap_row_state *state);
 
-/* From what lm_head gave for these rows, and their largest logits (rows, entropy_topk) by falling
- * size, to what the sink gets. */
-REAP_MUST_CHECK int reap_chunk_outcomes(struct reap_chunk *c, const struct reap_row_state *state,
-	const float *top, struct reap_err *e);
+/* From what lm_head gave for a row, and its largest logits (entropy_topk) by falling size, to what
+ * the sink gets.  Rows may be taken at the same time. */
+void reap_chunk_outcome(struct reap_chunk *c, const struct reap_row_state *s, const float *top);
+
+/* Behind the last row: an error if a logit that counts was not finite. */
+REAP_MUST_CHECK int reap_chunk_check_outcomes(const struct reap_chunk *c,
+	const struct reap_row_state *state, size_t rows, struct reap_err *e);
 
 /* Hand everything to the sink.  `positions` (cap) is work space. */
 REAP_MUST_CHECK int reap_chunk_deliver(const struct reap_chunk *c,

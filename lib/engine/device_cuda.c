@@ -376,7 +376,9 @@ static int run_outcomes(struct reap_gpu *g, struct reap_err *e)
 		if (g->api->outcomes(g->device, g->state, g->top) != 0)
 			return reap_gpu_failed(g, e);
 	}
-	return reap_chunk_outcomes(&g->c, g->state, g->top, e);
+	for (size_t r = 0; r < g->rows; r++)
+		reap_chunk_outcome(&g->c, &g->state[r], g->top + r * g->c.o.entropy_topk);
+	return reap_chunk_check_outcomes(&g->c, g->state, g->rows, e);
 }
 
 static int gpu_run(struct reap_engine *eng, const struct reap_block *blocks, size_t n,

@@ -102,18 +102,28 @@ static uint64_t cpu_memory(const struct reap_engine *eng, uint64_t tokens)
 
 /* ---- a chunk ---- */
 
-static void embed_task(void *arg, size_t block, int thread)
+enum { EMBED_TASK = 256 }; /* tokens of a task, from one block */
+
+struct embedding {
+	struct reap_cpu *g;
+	size_t parts; /* tasks of a block */
+};
+
+static void embed_task(void *arg, size_t task, int thread)
 {
-	struct reap_cpu *g = arg;
+	const struct embedding *a = arg;
+	struct reap_cpu *g = a->g;
+	const size_t block = task / a->parts, first = task % a->parts * EMBED_TASK;
 	const struct reap_block *b = &g->c.block[block];
 	const struct reap_tensor *embed = reap_tensor_of(&g->c.m->whole, REAP_ROLE_EMBED);
 	const uint64_t row = g->hidden * 2;
+	const size_t end = first + EMBED_TASK < b->len ? first + EMBED_TASK : b->len;
 
 	(void)thread;
 	/* Rows lie far apart: the disk is asked for all of them before one is waited for. */
-	for (uint32_t t = 0; t < b->len; t++)
+	for (size_t t = first; t < end; t++)
 		reap_share_prefetch((struct reap_share){embed, b->ids[t] * row, row});
-	for (uint32_t t = 0; t < b->len; t++)
+	for (size_t t = first; t < end; t++)
 		g->kern->bf16_to_f32(g->x + (g->c.start[block] + t) * g->hidden,
 			(const uint16_t *)(const void *)(embed->data + b->ids[t] * row), g->hidden);
 }
@@ -193,13 +203,15 @@ static int run_chunk(struct reap_cpu *g, const struct reap_block *blocks, size_t
 	const struct reap_engine_sink *sink, struct reap_progress *p, struct reap_err *e)
 {
 	uint32_t layers = g->c.layers;
+	struct embedding embedding = {.g = g};
 	size_t longest;
 	int rc;
 
 	if ((rc = reap_chunk_take(&g->c, blocks, n, &longest, e)) != REAP_OK ||
 		(rc = reap_rope_extend(&g->rope, longest, e)) != REAP_OK)
 		return rc;
-	reap_pool_run(g->pool, n, embed_task, g);
+	embedding.parts = (longest + EMBED_TASK - 1) / EMBED_TASK;
+	reap_pool_run(g->pool, n * embedding.parts, embed_task, &embedding);
 	reap_readahead_begin(g->ahead, layers, g->c.o.outcomes); /* behind the rows, not before */
 	for (uint32_t l = 0; l < layers; l++) {
 		reap_readahead_wait(g->ahead, l);

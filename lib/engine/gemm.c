@@ -363,52 +363,57 @@ void reap_gemm_multiply(const struct reap_gemm_ctx *g, int thread, float *c, siz
 			reap_gemm_tile(g, thread) + tile_floats(g->gemm), g->kern);
 }
 
+/* ---- sharing out ---- */
+
+/* What a product costs is told in rows that one slab is multiplied with.  The slabs of all
+ * products follow each other; before each stands what packing it costs, and then its rows. */
 struct run {
 	const struct reap_gemm_ctx *g;
 	struct reap_product *p;
 	size_t n;
+	size_t threads, rounds;
+	uint64_t cost;    /* of all */
+	uint64_t packing; /* of a slab: 0 if all are packed */
 };
 
-static void run_task(void *arg, size_t task, int thread)
+enum {
+	/* Packing costs as much as 40 rows do in f32, and as 300 do on AMX. */
+	PACKING = 256,
+	LEAST = 2048, /* of a task, so that little is packed twice */
+};
+
+/* Where a task begins.  Each round of tasks, one for each thread, takes half of what is left, and
+ * the last round takes it all: threads that are late in one round have less of the next, and end
+ * at nearly the same time. */
+static uint64_t task_begin(const struct run *r, size_t task)
 {
-	const struct run *r = arg;
+	const size_t round = task / r->threads;
+	uint64_t left, share;
+
+	if (round == r->rounds)
+		return r->cost;
+	left = r->cost >> round;
+	share = round + 1 < r->rounds ? left - left / 2 : left;
+	return r->cost - left + share * (task % r->threads) / r->threads;
+}
+
+/* Multiply the panels that begin at from or behind it, and before to, with one slab of p. */
+static void run_slab(const struct run *r, const struct reap_product *p, size_t slab, uint64_t from,
+	uint64_t to, int thread)
+{
 	const struct reap_gemm_ctx *g = r->g;
 	const struct reap_gemm *gemm = g->gemm;
-	const struct reap_product *p;
-	const void *packed;
-	size_t lo = 0, hi = r->n, slabs, slab, part, n, n0, k, first, last;
+	const uint64_t first = p->begin + slab * p->slab_cost + r->packing;
+	const size_t k = p->w->k, stride = reap_operand_bytes(gemm->operand, k);
+	const void *packed = NULL;
 	float *c = reap_gemm_tile(g, thread);
+	size_t n0 = slab * gemm->slab, n = slab_columns(gemm, p->w->n, slab);
 
-	/* The last product that starts at or before the task. */
-	while (hi - lo > 1) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (r->p[mid].first_task <= task)
-			lo = mid;
-		else
-			hi = mid;
-	}
-	p = &r->p[lo];
-	task -= p->first_task;
-	slabs = slab_count(gemm, p->w->n);
-	slab = task % slabs;
-	part = task / slabs;
-	first = part * p->panels / p->parts;
-	last = (part + 1) * p->panels / p->parts;
-	k = p->w->k;
-	if (p->packed != NULL) {
+	if (p->packed != NULL)
 		packed = reap_gemm_slab(gemm, p->packed, p->w->n, k, slab, &n0, &n);
-	} else {
-		void *own = g->slabs + (size_t)thread * g->slab_bytes;
-
-		n0 = slab * gemm->slab;
-		n = slab_columns(gemm, p->w->n, slab);
-		gemm->pack(own, p->w, n0, n, g->kern);
-		packed = own;
-	}
-	for (size_t panel = first; panel < last; panel++) {
-		const struct reap_panel *q = &p->panel[panel];
-		size_t stride = reap_operand_bytes(gemm->operand, k);
+	for (size_t i = 0; i < p->panels; i++) {
+		const struct reap_panel *q = &p->panel[i];
+		const uint64_t at = first + (q->row - p->panel[0].row);
 		struct reap_tile t = {.c = c,
 			.ldc = reap_tile_stride(n),
 			.row = q->row,
@@ -417,33 +422,68 @@ static void run_task(void *arg, size_t task, int thread)
 			.n = n,
 			.thread = thread};
 
+		if (at < from)
+			continue;
+		if (at >= to)
+			break;
+		if (packed == NULL) {
+			void *own = g->slabs + (size_t)thread * g->slab_bytes;
+
+			gemm->pack(own, p->w, n0, n, g->kern);
+			packed = own;
+		}
 		reap_gemm_multiply(g, thread, c, t.ldc, (const uint8_t *)p->a + q->row * stride,
 			q->rows, p->w, packed, n0, n);
 		p->done(p->arg, &t);
 	}
 }
 
+static void run_task(void *arg, size_t task, int thread)
+{
+	const struct run *r = arg;
+	const uint64_t from = task_begin(r, task), to = task_begin(r, task + 1);
+	size_t lo = 0, hi = r->n;
+
+	/* The last product that begins at `from` or before it. */
+	while (hi - lo > 1) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (r->p[mid].begin <= from)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	for (const struct reap_product *p = r->p + lo; p < r->p + r->n && p->begin < to; p++) {
+		const size_t slabs = p->panels > 0 ? slab_count(r->g->gemm, p->w->n) : 0;
+
+		for (size_t i = from > p->begin && slabs > 0 ? (from - p->begin) / p->slab_cost : 0;
+			i < slabs && p->begin + i * p->slab_cost < to; i++)
+			run_slab(r, p, i, from, to, thread);
+	}
+}
+
 void reap_gemm_run(const struct reap_gemm_ctx *g, struct reap_product *p, size_t n)
 {
-	struct run r = {.g = g, .p = p, .n = n};
-	/* A thread that would have no slab packs another thread's slab again and takes a share of
-	 * its panels, as long as the packing costs little beside the multiplying. */
-	enum { TASKS = 8, LEAST_PANELS = 4 };
-	const size_t want = TASKS * (size_t)reap_pool_threads(g->pool);
-	size_t slabs = 0, tasks = 0;
+	struct run r = {.g = g,
+		.p = p,
+		.n = n,
+		.threads = (size_t)reap_pool_threads(g->pool),
+		.rounds = 1,
+		.packing = n > 0 && p[0].packed == NULL ? PACKING : 0};
+	const uint64_t least = r.packing > 0 ? LEAST : g->gemm->rows;
 
-	for (size_t i = 0; i < n; i++)
-		slabs += slab_count(g->gemm, p[i].w->n);
 	for (size_t i = 0; i < n; i++) {
-		size_t most = p[i].panels / LEAST_PANELS, parts = (want + slabs - 1) / slabs;
-
-		parts = parts < most ? parts : most;
-		p[i].first_task = tasks;
-		p[i].parts = p[i].packed != NULL ? p[i].panels : parts > 0 ? parts : 1;
+		p[i].begin = r.cost;
+		p[i].slab_cost = r.packing;
+		for (size_t j = 0; j < p[i].panels; j++)
+			p[i].slab_cost += p[i].panel[j].rows;
 		if (p[i].panels > 0)
-			tasks += slab_count(g->gemm, p[i].w->n) * p[i].parts;
+			r.cost += slab_count(g->gemm, p[i].w->n) * p[i].slab_cost;
 	}
-	reap_pool_run(g->pool, tasks, run_task, &r);
+	while ((r.cost >> r.rounds) / r.threads >= least)
+		r.rounds++;
+	if (r.cost > 0)
+		reap_pool_run(g->pool, r.rounds * r.threads, run_task, &r);
 }
 
 uint64_t reap_gemm_packed_bytes(const struct reap_gemm *gemm, size_t n, size_t k)
@@ -453,25 +493,30 @@ uint64_t reap_gemm_packed_bytes(const struct reap_gemm *gemm, size_t n, size_t k
 
 struct pack_all {
 	const struct reap_gemm_ctx *g;
-	uint8_t *packed;
-	const struct reap_weight *w;
+	const struct reap_packed *p;
 };
 
 static void pack_task(void *arg, size_t slab, int thread)
 {
 	const struct pack_all *a = arg;
 	const struct reap_gemm *gemm = a->g->gemm;
+	const struct reap_packed *p = a->p;
 
 	(void)thread;
-	gemm->pack(a->packed + slab * round64(gemm->slab_bytes(gemm->slab, a->w->k)), a->w,
-		slab * gemm->slab, slab_columns(gemm, a->w->n, slab), a->g->kern);
+	for (; slab >= slab_count(gemm, p->w->n); p++)
+		slab -= slab_count(gemm, p->w->n);
+	gemm->pack(p->to + slab * round64(gemm->slab_bytes(gemm->slab, p->w->k)), p->w,
+		slab * gemm->slab, slab_columns(gemm, p->w->n, slab), a->g->kern);
 }
 
-void reap_gemm_pack_all(const struct reap_gemm_ctx *g, void *packed, const struct reap_weight *w)
+void reap_gemm_pack_all(const struct reap_gemm_ctx *g, const struct reap_packed *p, size_t n)
 {
-	struct pack_all a = {.g = g, .packed = packed, .w = w};
+	struct pack_all a = {.g = g, .p = p};
+	size_t slabs = 0;
 
-	reap_pool_run(g->pool, slab_count(g->gemm, w->n), pack_task, &a);
+	for (size_t i = 0; i < n; i++)
+		slabs += slab_count(g->gemm, p[i].w->n);
+	reap_pool_run(g->pool, slabs, pack_task, &a);
 }
 
 struct evenness {

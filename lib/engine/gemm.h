@@ -148,15 +148,21 @@ struct reap_product {
 	/* Called from any thread, for tiles that do not overlap. */
 	void (*done)(void *arg, const struct reap_tile *t);
 	void *arg;
-	size_t first_task, parts; /* the driver's own */
+	uint64_t begin, slab_cost; /* the driver's own */
 };
 
-/* Run n products at once. */
+/* Run n products at once.  All are packed, or none is; the rows of a product's panels follow each
+ * other. */
 void reap_gemm_run(const struct reap_gemm_ctx *g, struct reap_product *p, size_t n);
 
 /* All slabs of a weight, one after the other. */
 uint64_t reap_gemm_packed_bytes(const struct reap_gemm *gemm, size_t n, size_t k);
-void reap_gemm_pack_all(const struct reap_gemm_ctx *g, void *packed, const struct reap_weight *w);
+struct reap_packed {
+	const struct reap_weight *w;
+	uint8_t *to;
+};
+
+void reap_gemm_pack_all(const struct reap_gemm_ctx *g, const struct reap_packed *p, size_t n);
 
 /* Are some weights of w too uneven for inputs in fixed point?  A backend of that form has found
  * it out when it packed them; with any other, where attention alone is in fixed point, all

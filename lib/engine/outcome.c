@@ -9,7 +9,8 @@
 
 #include "lib/engine/state.h"
 
-enum { HEAD_ROWS = 256 }; /* rows of a panel at most: each is one task */
+/* Rows of a panel, each of which is one task. */
+enum { LEAST_ROWS = 64, MOST_ROWS = 256, ROWS_STEP = 16 };
 
 struct head {
 	struct reap_cpu *g;
@@ -96,11 +97,26 @@ static void head_task(void *arg, size_t task, int thread)
 	}
 }
 
+/* Rows of a panel: as many as may be, and fewer if threads would have nothing to do at the end. */
+static size_t panel_rows(const struct reap_gemm *gemm, size_t rows, size_t threads)
+{
+	const size_t most = gemm->rows < MOST_ROWS ? gemm->rows : MOST_ROWS;
+	const size_t turns = (rows + most * threads - 1) / (most * threads);
+	size_t n;
+
+	if (gemm->by_block || turns == 0)
+		return most;
+	n = (rows + turns * threads - 1) / (turns * threads);
+	n = (n + ROWS_STEP - 1) / ROWS_STEP * ROWS_STEP;
+	n = n > LEAST_ROWS ? n : LEAST_ROWS;
+	return n < most ? n : most;
+}
+
 /* Panels of rows, cut at the borders of blocks where the backend asks for it. */
 static size_t cut_rows(struct reap_cpu *g, size_t rows)
 {
 	const struct reap_gemm *gemm = g->head_gemm->gemm;
-	const size_t most = gemm->rows < HEAD_ROWS ? gemm->rows : HEAD_ROWS;
+	const size_t most = panel_rows(gemm, rows, (size_t)reap_pool_threads(g->pool));
 	size_t panels = 0, block = 0;
 
 	for (size_t from = 0, end; from < rows; from = end) {
@@ -112,6 +128,17 @@ static size_t cut_rows(struct reap_cpu *g, size_t rows)
 		g->panel[panels++] = (struct reap_panel){from, end - from};
 	}
 	return panels;
+}
+
+static void outcome_task(void *arg, size_t task, int thread)
+{
+	const struct head *h = arg;
+	struct reap_cpu *g = h->g;
+	size_t end = (task + 1) * REAP_ROW_TASK;
+
+	(void)thread;
+	for (size_t r = task * REAP_ROW_TASK; r < end && r < h->rows; r++)
+		reap_chunk_outcome(&g->c, &g->state[r], g->top + r * g->c.o.entropy_topk);
 }
 
 int reap_cpu_outcomes(struct reap_cpu *g, struct reap_err *e)
@@ -128,8 +155,9 @@ int reap_cpu_outcomes(struct reap_cpu *g, struct reap_err *e)
 			.data = head->data + h.v0 * g->hidden * 2,
 			.n = vocab - h.v0 < g->head_columns ? vocab - h.v0 : g->head_columns,
 			.k = g->hidden};
-		reap_gemm_pack_all(g->head_gemm, g->packed_head, &h.w);
+		reap_gemm_pack_all(g->head_gemm, &(struct reap_packed){&h.w, g->packed_head}, 1);
 		reap_pool_run(g->pool, panels, head_task, &h);
 	}
-	return reap_chunk_outcomes(&g->c, g->state, g->top, e);
+	reap_pool_run(g->pool, (h.rows + REAP_ROW_TASK - 1) / REAP_ROW_TASK, outcome_task, &h);
+	return reap_chunk_check_outcomes(&g->c, g->state, h.rows, e);
 }

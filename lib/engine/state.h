@@ -18,7 +18,6 @@
 #include "lib/engine/rope.h"
 
 enum {
-	REAP_RUN = 2048,       /* tokens that pass attention at once, a multiple of REAP_TILE */
 	REAP_ROW_TASK = 32,    /* tokens of one task of row-wise work */
 	REAP_FLOAT_SLACK = 64, /* floats that vector loads may read past a buffer's end */
 };
@@ -66,14 +65,14 @@ struct reap_cpu {
 	uint8_t *xn;      /* operands (cap, hidden): rows normed for experts or lm_head */
 	size_t xn_row;    /* bytes of one, for experts */
 	size_t head_row;  /* and for lm_head */
-	uint8_t *attn_in; /* operands (REAP_RUN, hidden): rows normed for attention */
-	float *q, *k, *v; /* (REAP_RUN, q_dim or kv_dim); attention's output takes q's place */
+	uint8_t *attn_in; /* operands (run, hidden): rows normed for attention; run: reap_run_rows() */
+	float *q, *k, *v; /* (run, q_dim or kv_dim); attention's output takes q's place */
 	uint8_t *keys, *values; /* (cap) rows of attend's cache */
 	size_t cache_row;       /* bytes of one */
-	uint8_t *attn_out;      /* operands (REAP_RUN, q_dim); NULL: q serves as it is */
+	uint8_t *attn_out;      /* operands (run, q_dim); NULL: q serves as it is */
 	uint8_t *scratch;       /* of each thread, scratch_bytes apart */
 	size_t scratch_bytes;
-	struct reap_piece *piece; /* (REAP_RUN) */
+	struct reap_piece *piece; /* (run) */
 	struct reap_panel *panel;
 
 	/* Routing of the current layer, (cap, top_k). */

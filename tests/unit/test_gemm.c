@@ -225,7 +225,7 @@ static void shape(const struct reap_gemm_ctx *g, enum reap_weight_layout layout,
 			}
 			*worst = fmax(*worst, fabs(want - (double)c[i * n + j]) / size);
 		}
-	reap_gemm_pack_all(g, packed, &x.w);
+	reap_gemm_pack_all(g, &(struct reap_packed){&x.w, packed}, 1);
 	run(g, &x, packed, op, 0, m, d);
 	*prepacked += memcmp(c, d, m * n * 4) != 0;
 	/* In other company, and at another place of the panel. */
