@@ -371,30 +371,34 @@ struct run {
 	const struct reap_gemm_ctx *g;
 	struct reap_product *p;
 	size_t n;
-	size_t threads, rounds;
-	uint64_t cost;    /* of all */
 	uint64_t packing; /* of a slab: 0 if all are packed */
+	uint64_t cost;    /* of all */
+	size_t threads, rounds;
 };
 
 enum {
 	/* Packing costs as much as 40 rows do in f32, and as 300 do on AMX. */
 	PACKING = 256,
-	LEAST = 2048, /* of a task, so that little is packed twice */
+	LEAST = 1024, /* of a task, so that little is packed twice */
 };
 
-/* Where a task begins.  Each round of tasks, one for each thread, takes half of what is left, and
- * the last round takes it all: threads that are late in one round have less of the next, and end
- * at nearly the same time. */
+/* What is left of all before a round.  In a round each thread takes one task: two rounds take a
+ * quarter of all each, the others half of what is left, and the last one takes the rest.  Threads
+ * that are late in one round have less of the next, and end at nearly the same time. */
+static uint64_t left_before(const struct run *r, size_t round)
+{
+	if (round == r->rounds)
+		return 0;
+	return round == 1 ? r->cost - r->cost / 4 : round < 2 ? r->cost : r->cost >> (round - 1);
+}
+
 static uint64_t task_begin(const struct run *r, size_t task)
 {
-	const size_t round = task / r->threads;
-	uint64_t left, share;
+	const size_t round = task / r->threads, i = task % r->threads;
+	const uint64_t left = left_before(r, round);
 
-	if (round == r->rounds)
-		return r->cost;
-	left = r->cost >> round;
-	share = round + 1 < r->rounds ? left - left / 2 : left;
-	return r->cost - left + share * (task % r->threads) / r->threads;
+	return i == 0 ? r->cost - left
+		      : r->cost - left + (left - left_before(r, round + 1)) * i / r->threads;
 }
 
 /* Multiply the panels that begin at from or behind it, and before to, with one slab of p. */
@@ -442,23 +446,16 @@ static void run_task(void *arg, size_t task, int thread)
 {
 	const struct run *r = arg;
 	const uint64_t from = task_begin(r, task), to = task_begin(r, task + 1);
-	size_t lo = 0, hi = r->n;
 
-	/* The last product that begins at `from` or before it. */
-	while (hi - lo > 1) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (r->p[mid].begin <= from)
-			lo = mid;
-		else
-			hi = mid;
-	}
-	for (const struct reap_product *p = r->p + lo; p < r->p + r->n && p->begin < to; p++) {
+	for (const struct reap_product *p = r->p; p < r->p + r->n; p++) {
 		const size_t slabs = p->panels > 0 ? slab_count(r->g->gemm, p->w->n) : 0;
 
-		for (size_t i = from > p->begin && slabs > 0 ? (from - p->begin) / p->slab_cost : 0;
-			i < slabs && p->begin + i * p->slab_cost < to; i++)
-			run_slab(r, p, i, from, to, thread);
+		for (size_t i = 0; i < slabs; i++) {
+			const uint64_t begin = p->begin + i * p->slab_cost;
+
+			if (begin < to && begin + p->slab_cost > from)
+				run_slab(r, p, i, from, to, thread);
+		}
 	}
 }
 
@@ -467,10 +464,9 @@ void reap_gemm_run(const struct reap_gemm_ctx *g, struct reap_product *p, size_t
 	struct run r = {.g = g,
 		.p = p,
 		.n = n,
-		.threads = (size_t)reap_pool_threads(g->pool),
-		.rounds = 1,
-		.packing = n > 0 && p[0].packed == NULL ? PACKING : 0};
-	const uint64_t least = r.packing > 0 ? LEAST : g->gemm->rows;
+		.packing = n > 0 && p[0].packed == NULL ? PACKING : 0,
+		.threads = (size_t)reap_pool_threads(g->pool)};
+	const uint64_t least = (r.packing > 0 ? LEAST : g->gemm->rows) * r.threads;
 
 	for (size_t i = 0; i < n; i++) {
 		p[i].begin = r.cost;
@@ -480,7 +476,7 @@ void reap_gemm_run(const struct reap_gemm_ctx *g, struct reap_product *p, size_t
 		if (p[i].panels > 0)
 			r.cost += slab_count(g->gemm, p[i].w->n) * p[i].slab_cost;
 	}
-	while ((r.cost >> r.rounds) / r.threads >= least)
+	for (r.rounds = 1; left_before(&r, r.rounds - 1) >= 2 * least;)
 		r.rounds++;
 	if (r.cost > 0)
 		reap_pool_run(g->pool, r.rounds * r.threads, run_task, &r);
