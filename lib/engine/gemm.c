@@ -183,21 +183,18 @@ const uint8_t *reap_weight_row(const struct reap_weight *w, size_t i)
 	return w->data + i * bytes;
 }
 
-void reap_weight_fetch(const struct reap_weight *w, size_t n0, size_t n, size_t k0, size_t k)
+void reap_weight_fetch(const struct reap_weight *w, size_t i, size_t k0, size_t k)
 {
 	enum { LINE = 64 };
-	size_t from, to;
+	const uint8_t *row;
+	size_t to;
 
 	if (w->layout == REAP_W_BF16_TURNED || k0 >= w->k)
 		return;
-	from = row_bytes(w, k0);
+	row = reap_weight_row(w, i);
 	to = row_bytes(w, k0 + k < w->k ? k0 + k : w->k);
-	for (size_t i = n0; i < n0 + n; i++) {
-		const uint8_t *row = reap_weight_row(w, i);
-
-		for (size_t at = from; at < to; at += LINE)
-			__builtin_prefetch(row + at, 0, 2);
-	}
+	for (size_t at = row_bytes(w, k0); at < to; at += LINE)
+		__builtin_prefetch(row + at);
 }
 
 enum { TILE = 128 }; /* numbers of FP8 that share a scale, both ways */

@@ -75,10 +75,10 @@ const char *reap_gemm_lacks(const struct reap_gemm *gemm, const struct reap_kern
 /* Row i of weights that lie in rows (in any layout but REAP_W_BF16_TURNED). */
 const uint8_t *reap_weight_row(const struct reap_weight *w, size_t i);
 
-/* Have the inputs k0 .. k0 + k - 1 of n rows, as far as there are any, brought into the cache
+/* Have the inputs k0 .. k0 + k - 1 of row i, as far as there are any, brought into the first cache
  * meanwhile: what reads some inputs of many rows at a time jumps too far for the processor to
  * foresee. */
-void reap_weight_fetch(const struct reap_weight *w, size_t n0, size_t n, size_t k0, size_t k);
+void reap_weight_fetch(const struct reap_weight *w, size_t i, size_t k0, size_t k);
 
 /* The inputs k0 .. k0 + k - 1 of the rows n0 .. n0 + n - 1 of w as f32, in rows of ld; for
  * backends' pack().  k0 is a multiple of 32, and so is k unless it reaches the end. */

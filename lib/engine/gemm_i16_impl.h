@@ -32,6 +32,7 @@ enum {
 	ROWS = I16_ROWS,
 	GROUP = REAP_I16_GROUP,
 	TURN = 16, /* columns that are packed at a time */
+	AHEAD = 4, /* columns are fetched so many before they are packed */
 	/* Inputs at a time: with AVX2 those of a panel and of ROWS rows fit the first cache. */
 	DEPTH = (LANES == 16 ? 7 : 4) * GROUP,
 };
@@ -69,21 +70,33 @@ static size_t scales_at(size_t n, size_t k, size_t panel)
 
 /* ---- packing ---- */
 
+/* Numbers i .. i + LANES - 1 of k in f32 or bf16; those in bf16 fill the lanes. */
+INLINE vf numbers(const void *v, bool bf16, size_t i, size_t k)
+{
+	vh h;
+
+	if (!bf16)
+		return load_at(v, i, k, 0);
+	memcpy(&h, (const uint16_t *)v + i, sizeof(h));
+	return (vf)(widen(h) << 16);
+}
+
 /* k <= GROUP weights as whole numbers times *scale, the least power of two for which 12
  * bits hold them; NaN if a weight is not finite.  dst (GROUP) is 0 behind an odd k.  Returns how
  * many are below a 64th of what 12 bits hold, unless all are 0.  `largest` (GROUP) is for each
  * input the largest weight of all columns so far, as bits of f32 without the sign. */
-INLINE size_t to_whole(int16_t *dst, float *scale, const float *v, size_t k, uint32_t *largest)
+INLINE size_t to_whole(int16_t *dst, float *scale, const void *v, bool bf16, size_t k,
+	uint32_t *largest)
 {
 	const float round = 12582912.0f; /* as in f32_to_i16 */
 	vu most = {0};
-	size_t large = 0;
+	vu large = {0};
 	uint32_t bits;
 	float up, more;
 	int e;
 
 	for (size_t i = 0; i < k; i += LANES) {
-		vu x = (vu)load_at(v, i, k, 0) & 0x7fffffff, all;
+		vu x = (vu)numbers(v, bf16, i, k) & 0x7fffffff, all;
 
 		memcpy(&all, largest + i, sizeof(all));
 		all = vmost(all, x);
@@ -104,13 +117,13 @@ INLINE size_t to_whole(int16_t *dst, float *scale, const float *v, size_t k, uin
 	up = power_of_two(-e / 2);
 	more = power_of_two(-e - -e / 2);
 	for (size_t i = 0; i < k; i += LANES) {
-		vf x = load_at(v, i, k, 0) * up * more + round;
+		vf x = fma_(numbers(v, bf16, i, k) * up, splat(more), splat(round));
 		vh h = narrow((vu)x & 0xffff);
 
-		large += count_large(x - round, REAP_I16_LIMIT / 64 + 1);
+		large = count_large(large, x - round, REAP_I16_LIMIT / 64 + 1);
 		memcpy(dst + i, &h, sizeof(h));
 	}
-	return k - large;
+	return k - lanes_sum(large);
 }
 
 /* The same for blocks of MXFP4.  They are exact if their scales lie within 2^8 of each other: 6 *
@@ -153,11 +166,15 @@ INLINE bool pack_column(int16_t *dst, float *scale, const struct reap_weight *w,
 	if (w->layout == REAP_W_MXFP4 &&
 		blocks_to_whole(dst, scale, w->data + at * 16, w->scales + at, k / 32))
 		return false;
+	if (k == GROUP && (w->layout == REAP_W_BF16 || w->layout == REAP_W_BF16_PAIRS)) {
+		small = to_whole(dst, scale, reap_weight_row(w, n0) + k0 * 2, true, GROUP, largest);
+		return small * 8 > 3 * k;
+	}
 	if (w->layout == REAP_W_FP8 || w->layout == REAP_W_FP8_PAIRS)
 		factor = reap_fp8_codes(row, w, n0, k0, k, kern);
 	else
 		reap_weight_to_f32(row, GROUP, w, n0, 1, k0, k, kern);
-	small = to_whole(dst, scale, row, k, largest);
+	small = to_whole(dst, scale, row, false, k, largest);
 	*scale *= factor;
 	return small * 8 > 3 * k;
 }
@@ -170,9 +187,13 @@ static bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w,
 	bool uneven = false;
 
 	memset(pairs[n], 0, (TURN - n) * sizeof(pairs[0]));
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		const size_t next = i + AHEAD;
+
+		reap_weight_fetch(w, n0 + next % n, next < n ? k0 : k0 + GROUP, GROUP);
 		uneven |= pack_column((int16_t *)(void *)pairs[i], &scale[i], w, n0 + i, k0, k,
 			largest, kern);
+	}
 	/* A pair has the size of an f32 number, so transpose() can move it. */
 	kern->transpose((float *)(void *)dst, PANEL, (const float *)(const void *)pairs, GROUP / 2,
 		TURN, pairs_of(k));
@@ -213,7 +234,6 @@ static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 			size_t k = w->k - k0 < GROUP ? w->k - k0 : GROUP;
 
 			memset(scale, 0, TURN * sizeof(*scale));
-			reap_weight_fetch(w, n0 + c, cols, k0 + GROUP, GROUP);
 			uneven[k0 / GROUP] |=
 				pack_group(dst, scale, w, n0 + c, cols, k0, k, largest + k0, kern);
 			dst += GROUP / 2 * PANEL;

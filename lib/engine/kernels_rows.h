@@ -209,11 +209,11 @@ static float sum_exp(const float *x, float m, size_t n)
 
 static size_t count_above(const float *x, float t, size_t n)
 {
-	size_t count = 0, i;
+	vu count = {0};
 
-	for (i = 0; i + LANES <= n; i += LANES)
-		count += count_large(load(x + i), t);
-	return i < n ? count + count_large(load_part(x + i, n - i, 0), t) : count;
+	for (size_t i = 0; i < n; i += LANES)
+		count = count_large(count, load_at(x, i, n, 0), t);
+	return lanes_sum(count);
 }
 
 static size_t find_above(const float *x, float t, size_t from, size_t n)

@@ -194,19 +194,31 @@ INLINE int any_above(vf x, float t)
 #endif
 }
 
-/* In how many lanes is |x| >= t? */
-INLINE size_t count_large(vf x, float t)
+/* n, and one more in the lanes where |x| >= t. */
+INLINE vu count_large(vu n, vf x, float t)
 {
 	vf size = (vf)((vu)x & 0x7fffffff);
 #if defined(__AVX512F__)
-	return (size_t)__builtin_popcount(
-		_mm512_cmp_ps_mask((__m512)size, (__m512)splat(t), _CMP_GE_OQ));
-#elif defined(__AVX2__)
-	return (size_t)__builtin_popcount((unsigned)_mm256_movemask_ps((__m256)(size >= splat(t))));
+	return (vu)_mm512_mask_add_epi32((__m512i)n,
+		_mm512_cmp_ps_mask((__m512)size, (__m512)splat(t), _CMP_GE_OQ), (__m512i)n,
+		_mm512_set1_epi32(1));
 #else
-	vi hit = size >= splat(t);
+	return n - (vu)(size >= splat(t));
+#endif
+}
 
-	return (size_t) - (hit[0] + hit[1] + hit[2] + hit[3]);
+INLINE uint32_t lanes_sum(vu v)
+{
+#if defined(__AVX512F__)
+	return (uint32_t)_mm512_reduce_add_epi32((__m512i)v);
+#elif defined(__AVX2__)
+	__m128i a = _mm_add_epi32(_mm256_castsi256_si128((__m256i)v),
+		_mm256_extracti128_si256((__m256i)v, 1));
+
+	a = _mm_add_epi32(a, _mm_shuffle_epi32(a, 0x4e));
+	return (uint32_t)_mm_cvtsi128_si32(_mm_add_epi32(a, _mm_shuffle_epi32(a, 0xb1)));
+#else
+	return v[0] + v[1] + v[2] + v[3];
 #endif
 }
 
