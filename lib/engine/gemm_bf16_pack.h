@@ -14,6 +14,7 @@
 
 #include "lib/engine/gemm.h"
 #include "lib/engine/kernels_vec.h"
+#include "lib/engine/weight_rows.h"
 
 static size_t pairs_of(size_t k)
 {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/engine/gemm_backends.h"
+#include "lib/engine/weight_rows.h"
 
 enum { MOST_COLUMNS = 64, DEPTH = 512, TURN = 16 };
 

@@ -23,6 +23,7 @@
 #include "lib/engine/gemm_backends.h"
 #include "lib/engine/gemm_wide.h"
 #include "lib/engine/mxfp4_vec.h"
+#include "lib/engine/weight_rows.h"
 
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "lib/engine/gemm_backends.h"
+#include "lib/engine/weight_rows.h"
 
 /* Values of cblas.h. */
 enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };

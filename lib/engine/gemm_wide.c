@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "lib/engine/weight_rows.h"
+
 enum { GROUP = REAP_I16_GROUP, ROWS = 32, TURN = 16 };
 
 struct work {

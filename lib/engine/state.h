@@ -61,12 +61,13 @@ struct reap_cpu {
 	struct reap_small w;
 	uint8_t *packed_q, *packed_k, *packed_v, *packed_o;
 
-	float *x;         /* (cap, hidden) the residual stream */
-	uint8_t *xn;      /* operands (cap, hidden): rows normed for experts or lm_head */
-	size_t xn_row;    /* bytes of one, for experts */
-	size_t head_row;  /* and for lm_head */
-	uint8_t *attn_in; /* operands (run, hidden): rows normed for attention; run: reap_run_rows() */
-	float *q, *k, *v; /* (run, q_dim or kv_dim); attention's output takes q's place */
+	float *x;        /* (cap, hidden) the residual stream */
+	uint8_t *xn;     /* operands (cap, hidden): rows normed for experts or lm_head */
+	size_t xn_row;   /* bytes of one, for experts */
+	size_t head_row; /* and for lm_head */
+	/* What passes attention at once; run: reap_run_rows(). */
+	uint8_t *attn_in;       /* operands (run, hidden): rows normed for attention */
+	float *q, *k, *v;       /* (run, q_dim or kv_dim); attention's output takes q's place */
 	uint8_t *keys, *values; /* (cap) rows of attend's cache */
 	size_t cache_row;       /* bytes of one */
 	uint8_t *attn_out;      /* operands (run, q_dim); NULL: q serves as it is */
