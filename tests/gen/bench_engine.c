@@ -245,8 +245,8 @@ static int run(const struct pass *p, const struct reap_engine_opts *o, struct re
 	if (reap_engine_chunk_tokens(p->eng) < work.tokens)
 		return reap_fail(e, REAP_EFAIL, "a chunk has %llu tokens at most",
 			(unsigned long long)reap_engine_chunk_tokens(p->eng));
-	/* What a process pays once, it pays here: all memory is touched for the first time. */
-	if ((rc = reap_engine_run(p->eng, p->block, p->blocks, NULL, NULL, e)) != REAP_OK)
+	/* What a process pays once, it pays here. */
+	if ((rc = reap_engine_run(p->eng, p->block, 1, NULL, NULL, e)) != REAP_OK)
 		return rc;
 	if (!prepare(&product[0], &cpu->gemm) ||
 		(cpu->attn_gemm.gemm != cpu->gemm.gemm && !prepare(&product[1], &cpu->attn_gemm)) ||
