@@ -135,13 +135,16 @@ struct reap_product {
  * other. */
 void reap_gemm_run(const struct reap_gemm_ctx *g, struct reap_product *p, size_t n);
 
-/* All slabs of a weight, one after the other. */
+/* Bytes that all slabs of a weight (n, k) take, one after the other. */
 uint64_t reap_gemm_packed_bytes(const struct reap_gemm *gemm, size_t n, size_t k);
+
+/* A weight, and room for all its slabs. */
 struct reap_packed {
 	const struct reap_weight *w;
 	uint8_t *to;
 };
 
+/* Pack n weights. */
 void reap_gemm_pack_all(const struct reap_gemm_ctx *g, const struct reap_packed *p, size_t n);
 
 /* Are some weights of w too uneven for inputs in fixed point?  A backend of that form has found
