@@ -23,7 +23,8 @@ size_t reap_group_rows(const struct reap_cpu *g, size_t tokens)
 	return rows < pairs ? rows : pairs;
 }
 
-/* Likewise the rows of a run through attention. */
+/* Likewise the rows of a run through attention.  Where a row's bits depend on its panel, and so on
+ * where runs begin, they are the same for any number of threads. */
 enum { LEAST_RUN = 2048, RUN_OF_THREAD = 2 * REAP_TILE };
 
 size_t reap_run_rows(const struct reap_cpu *g, size_t tokens)
@@ -31,7 +32,7 @@ size_t reap_run_rows(const struct reap_cpu *g, size_t tokens)
 	const size_t threads = (size_t)g->c.o.threads * RUN_OF_THREAD;
 	const size_t rows = threads < tokens ? threads : tokens / REAP_TILE * REAP_TILE;
 
-	return rows > LEAST_RUN ? rows : LEAST_RUN;
+	return rows > LEAST_RUN && !g->attn_gemm.gemm->by_block ? rows : LEAST_RUN;
 }
 
 uint64_t reap_act_bytes(const struct reap_cpu *g, uint64_t cap)
