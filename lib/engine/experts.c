@@ -37,10 +37,10 @@ static void gather_task(void *arg, size_t task, int thread)
 {
 	const struct group *q = arg;
 	struct reap_cpu *g = q->g;
-	size_t end = (task + 1) * REAP_ROW_TASK;
+	size_t end = reap_row_task_end(task, q->rows);
 
 	(void)thread;
-	for (size_t r = task * REAP_ROW_TASK; r < end && r < q->rows; r++) {
+	for (size_t r = task * REAP_ROW_TASK; r < end; r++) {
 		uint32_t pair = g->pair[q->first_pair + r];
 
 		reap_operand_copy(g->gemm.gemm->operand, g->gathered + r * g->xn_row,
@@ -82,11 +82,11 @@ static void combine_task(void *arg, size_t task, int thread)
 {
 	const struct group *q = arg;
 	struct reap_cpu *g = q->g;
-	size_t end = (task + 1) * REAP_ROW_TASK, k = g->cfg->top_k;
+	size_t end = reap_row_task_end(task, g->c.tokens), k = g->cfg->top_k;
 	const float factor = (float)g->cfg->gate_factor;
 
 	(void)thread;
-	for (size_t t = task * REAP_ROW_TASK; t < end && t < g->c.tokens; t++) {
+	for (size_t t = task * REAP_ROW_TASK; t < end; t++) {
 		for (;;) {
 			size_t next = k;
 			uint32_t row;
@@ -115,7 +115,7 @@ static void run_group(struct group *q)
 
 	if (q->rows == 0)
 		return;
-	reap_pool_run(g->pool, (q->rows + REAP_ROW_TASK - 1) / REAP_ROW_TASK, gather_task, q);
+	reap_pool_run(g->pool, reap_row_tasks(q->rows), gather_task, q);
 	for (size_t i = 0; i < q->products; i++) {
 		uint32_t e = q->expert[i];
 		struct reap_product *p = &q->product[i];
@@ -138,7 +138,7 @@ static void run_group(struct group *q)
 		p->done = output_tile;
 	}
 	reap_gemm_run(&g->gemm, q->product, q->products);
-	reap_pool_run(g->pool, (g->c.tokens + REAP_ROW_TASK - 1) / REAP_ROW_TASK, combine_task, q);
+	reap_pool_run(g->pool, reap_row_tasks(g->c.tokens), combine_task, q);
 	q->first_pair += q->rows;
 	q->rows = q->panels = q->products = 0;
 }

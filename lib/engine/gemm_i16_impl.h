@@ -169,14 +169,14 @@ INLINE bool pack_column(int16_t *dst, float *scale, const struct reap_weight *w,
 		return false;
 	if (k == GROUP && (w->layout == REAP_W_BF16 || w->layout == REAP_W_BF16_PAIRS)) {
 		small = to_whole(dst, scale, reap_weight_row(w, n0) + k0 * 2, true, GROUP, largest);
-		return small * 8 > 3 * k;
+	} else {
+		if (w->layout == REAP_W_FP8 || w->layout == REAP_W_FP8_PAIRS)
+			factor = reap_fp8_codes(row, w, n0, k0, k, kern);
+		else
+			reap_weight_to_f32(row, GROUP, w, n0, 1, k0, k, kern);
+		small = to_whole(dst, scale, row, false, k, largest);
+		*scale *= factor;
 	}
-	if (w->layout == REAP_W_FP8 || w->layout == REAP_W_FP8_PAIRS)
-		factor = reap_fp8_codes(row, w, n0, k0, k, kern);
-	else
-		reap_weight_to_f32(row, GROUP, w, n0, 1, k0, k, kern);
-	small = to_whole(dst, scale, row, false, k, largest);
-	*scale *= factor;
 	return small * 8 > 3 * k;
 }
 

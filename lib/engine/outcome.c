@@ -27,9 +27,9 @@ static void norm_task(void *arg, size_t task, int thread)
 		.k = g->hidden,
 		.precise = true};
 	float *row = (float *)(void *)reap_thread_scratch(g, thread);
-	size_t end = (task + 1) * REAP_ROW_TASK;
+	size_t end = reap_row_task_end(task, h->rows);
 
-	for (size_t r = task * REAP_ROW_TASK; r < end && r < h->rows; r++) {
+	for (size_t r = task * REAP_ROW_TASK; r < end; r++) {
 		reap_norm_row(g, row, g->x + g->state[r].token * g->hidden, g->w.final_norm,
 			g->hidden);
 		if (reap_operand_put(&in, g->xn + r * g->head_row, 0, row, g->hidden, g->kern))
@@ -134,10 +134,10 @@ static void outcome_task(void *arg, size_t task, int thread)
 {
 	const struct head *h = arg;
 	struct reap_cpu *g = h->g;
-	size_t end = (task + 1) * REAP_ROW_TASK;
+	size_t end = reap_row_task_end(task, h->rows);
 
 	(void)thread;
-	for (size_t r = task * REAP_ROW_TASK; r < end && r < h->rows; r++)
+	for (size_t r = task * REAP_ROW_TASK; r < end; r++)
 		reap_chunk_outcome(&g->c, &g->state[r], g->top + r * g->c.o.entropy_topk);
 }
 
@@ -149,7 +149,7 @@ int reap_cpu_outcomes(struct reap_cpu *g, struct reap_err *e)
 
 	h.rows = reap_chunk_rows(&g->c, g->state);
 	panels = cut_rows(g, h.rows);
-	reap_pool_run(g->pool, (h.rows + REAP_ROW_TASK - 1) / REAP_ROW_TASK, norm_task, &h);
+	reap_pool_run(g->pool, reap_row_tasks(h.rows), norm_task, &h);
 	for (h.v0 = 0; h.v0 < vocab && h.rows > 0; h.v0 += h.w.n) {
 		h.w = (struct reap_weight){.layout = REAP_W_BF16,
 			.data = head->data + h.v0 * g->hidden * 2,
@@ -158,6 +158,6 @@ int reap_cpu_outcomes(struct reap_cpu *g, struct reap_err *e)
 		reap_gemm_pack_all(g->head_gemm, &(struct reap_packed){&h.w, g->packed_head}, 1);
 		reap_pool_run(g->pool, panels, head_task, &h);
 	}
-	reap_pool_run(g->pool, (h.rows + REAP_ROW_TASK - 1) / REAP_ROW_TASK, outcome_task, &h);
+	reap_pool_run(g->pool, reap_row_tasks(h.rows), outcome_task, &h);
 	return reap_chunk_check_outcomes(&g->c, g->state, h.rows, e);
 }

@@ -27,13 +27,11 @@ static void route_task(void *arg, size_t task, int thread)
 		.k = g->hidden,
 		.precise = g->cfg->format != &reap_format_mxfp4,
 		.blocks = g->cfg->format == &reap_format_mxfp4};
-	size_t first = task * REAP_ROW_TASK, n = g->c.tokens - first;
+	size_t first = task * REAP_ROW_TASK, n = reap_row_task_end(task, g->c.tokens) - first;
 	float *rows = (float *)(void *)reap_thread_scratch(g, thread);
 	float *logits = rows + REAP_ROW_TASK * g->hidden;
 	float *value = logits + REAP_ROW_TASK * g->experts16;
 
-	if (n > REAP_ROW_TASK)
-		n = REAP_ROW_TASK;
 	for (size_t i = 0; i < n; i++) {
 		size_t t = first + i;
 
@@ -70,5 +68,5 @@ void reap_cpu_route(struct reap_cpu *g, const struct reap_layer *l)
 			.free_gates = c->free_gates,
 			.choice_bias = g->w.choice_bias}};
 
-	reap_pool_run(g->pool, (g->c.tokens + REAP_ROW_TASK - 1) / REAP_ROW_TASK, route_task, &a);
+	reap_pool_run(g->pool, reap_row_tasks(g->c.tokens), route_task, &a);
 }

@@ -99,6 +99,18 @@ struct reap_cpu {
 
 #define REAP_NO_ROW UINT32_MAX
 
+/* Row-wise work goes by tasks of REAP_ROW_TASK rows: how many there are, and the row behind a
+ * task's last one. */
+static inline size_t reap_row_tasks(size_t rows)
+{
+	return (rows + REAP_ROW_TASK - 1) / REAP_ROW_TASK;
+}
+
+static inline size_t reap_row_task_end(size_t task, size_t rows)
+{
+	return (task + 1) * REAP_ROW_TASK < rows ? (task + 1) * REAP_ROW_TASK : rows;
+}
+
 static inline uint8_t *reap_thread_scratch(const struct reap_cpu *g, int thread)
 {
 	return g->scratch + (size_t)thread * g->scratch_bytes;
