@@ -102,7 +102,7 @@ $B/lib/engine/%_avx2.o: ISA = -mavx2 -mfma -mf16c
 $B/lib/engine/%_avxvnni.o: ISA = -mavx2 -mfma -mf16c -mavxvnni
 $B/lib/engine/%_avx512.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma
 $B/lib/engine/kernels_amx.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma
-$B/lib/engine/gemm_bf16_amx.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -mamx-tile -mamx-bf16
+$B/lib/engine/gemm_bf16_amx.o $B/lib/engine/attend_bf16x2_amx.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -mamx-tile -mamx-bf16
 $B/lib/engine/%_avx512bf16.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mavx2 -mfma
 $B/lib/engine/%_avx512vnni.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma
 $B/cmd/tool.o: ISA = -DREAP_FLAGS='"$(strip $(CFLAGS) $(SAN_$(SAN)))"'

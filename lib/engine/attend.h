@@ -64,6 +64,8 @@ extern const struct reap_attend reap_attend_f32;
 /* In 16-bit fixed point; every instruction set gives the same bits. */
 extern const struct reap_attend reap_attend_i16_avx2, reap_attend_i16_avxvnni,
 	reap_attend_i16_avx512vnni;
+/* In halves of bf16. */
+extern const struct reap_attend reap_attend_bf16x2_amx;
 #endif
 
 /* Of the keys key0 .. key0 + keys - 1, position `pos` sees numbers from .. to - 1, counted from

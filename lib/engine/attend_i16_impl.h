@@ -7,6 +7,7 @@
  * value, are whole numbers of at most WEIGHT (64 * 8191 * 4095 < 2^31), so those of a
  * far, faint tile are as exact as those of a near one.
  */
+#include "lib/engine/exp2_vec.h"
 #include "lib/engine/i16_vec.h"
 
 #if defined(__AVX2__)
@@ -23,8 +24,6 @@ enum {
 	ROWS = I16_ROWS,
 	COLUMNS = 64, /* of sums that are made at a time */
 };
-
-#define UNSEEN -1e30f /* a score whose weight is 0, without being infinite */
 
 struct scratch {
 	uint32_t *kt;    /* (dim / 2, TILE): pairs of dimensions of the tile's keys */
@@ -102,44 +101,6 @@ static float pack(struct scratch *t, const struct reap_attend_task *a, size_t ke
 			memcpy(t->vt + i / 2 * wide + d, &pair, sizeof(pair));
 		}
 	return max / (float)WEIGHT + nan;
-}
-
-/* p 2^n for whole n <= 0, rounded once. */
-INLINE vf times_power(vf p, vf n)
-{
-#if defined(__AVX512F__)
-	return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
-#else
-	/* Two factors, about 2^(n/2) each: the first product is a normal number, so only the
-	 * second rounds. */
-	vi e = (vi)_mm256_cvtps_epi32((__m256)vmax(n, splat(-160))), half = e >> 1;
-
-	return p * (vf)((half + 127) << 23) * (vf)((e - half + 127) << 23);
-#endif
-}
-
-INLINE vf nearest(vf x)
-{
-	enum { MODE = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
-#if defined(__AVX512F__)
-	return (vf)_mm512_roundscale_ps((__m512)x, MODE);
-#else
-	return (vf)_mm256_round_ps((__m256)x, MODE);
-#endif
-}
-
-/* 2^x for x <= 0: 2^(x - n) for the nearest whole n by the minimax polynomial of degree 5
- * on [-1/2, 1/2], whose relative error is 7.5e-8. */
-INLINE vf exp2_of(vf x)
-{
-	vf n = nearest(x), r = x - n, p;
-
-	p = fma_(splat(1.3276471993e-03f), r, splat(9.6755413345e-03f));
-	p = fma_(p, r, splat(5.5507132735e-02f));
-	p = fma_(p, r, splat(2.4022119724e-01f));
-	p = fma_(p, r, splat(6.9314696706e-01f));
-	p = fma_(p, r, splat(1.0000000717e+00f));
-	return times_power(p, n);
 }
 
 /* ---- exact sums for up to ROWS rows ---- */

@@ -25,10 +25,10 @@ static void norm_task(void *arg, size_t task, int thread)
 	const struct attention *a = arg;
 	struct reap_cpu *g = a->g;
 	float *row = (float *)(void *)reap_thread_scratch(g, thread);
-	size_t end = (task + 1) * REAP_ROW_TASK;
+	size_t end = reap_row_task_end(task, a->tokens);
 	size_t bytes = reap_operand_bytes(a->in.type, a->in.k);
 
-	for (size_t i = task * REAP_ROW_TASK; i < end && i < a->tokens; i++) {
+	for (size_t i = task * REAP_ROW_TASK; i < end; i++) {
 		reap_norm_row(g, row, g->x + (a->first_token + i) * g->hidden, g->w.input_norm,
 			g->hidden);
 		if (reap_operand_put(&a->in, g->attn_in + i * bytes, 0, row, g->hidden, g->kern))
@@ -119,11 +119,11 @@ static void output_task(void *arg, size_t task, int thread)
 {
 	const struct attention *a = arg;
 	struct reap_cpu *g = a->g;
-	size_t end = (task + 1) * REAP_ROW_TASK;
+	size_t end = reap_row_task_end(task, a->tokens);
 	size_t bytes = reap_operand_bytes(a->out.type, a->out.k);
 
 	(void)thread;
-	for (size_t i = task * REAP_ROW_TASK; i < end && i < a->tokens; i++)
+	for (size_t i = task * REAP_ROW_TASK; i < end; i++)
 		if (reap_operand_put(&a->out, g->attn_out + i * bytes, 0, g->q + i * g->q_dim,
 			    g->q_dim, g->kern))
 			reap_mark(g->uneven + a->first_token + i);
@@ -191,7 +191,7 @@ static void attend_run(struct reap_cpu *g, struct attention *a, size_t block)
 	struct sink to_v = {g, g->v, g->kv_dim, g->w.v_bias};
 	struct sink to_x = {g, g->x + a->first_token * g->hidden, g->hidden, g->w.o_bias};
 	size_t panels = run_panels(g, a, block);
-	size_t row_tasks = (a->tokens + REAP_ROW_TASK - 1) / REAP_ROW_TASK;
+	size_t row_tasks = reap_row_tasks(a->tokens);
 	const struct reap_product in = {.a = g->attn_in,
 		.panel = g->panel,
 		.panels = panels,
@@ -245,12 +245,10 @@ void reap_cpu_attention(struct reap_cpu *g, uint32_t layer)
 	size_t block = 0, pos = 0;
 
 	reap_gemm_pack_all(&g->attn_gemm, pack, sizeof(pack) / sizeof(*pack));
-	a.in.precise = gemm->operand == REAP_OP_I16 &&
-		(reap_gemm_uneven(&g->attn_gemm, g->packed_q, &a.q) ||
-			reap_gemm_uneven(&g->attn_gemm, g->packed_k, &a.k) ||
-			reap_gemm_uneven(&g->attn_gemm, g->packed_v, &a.v));
-	a.out.precise =
-		g->attend != &reap_attend_f32 && reap_gemm_uneven(&g->attn_gemm, g->packed_o, &a.o);
+	a.in.precise = reap_gemm_uneven(&g->attn_gemm, g->packed_q, &a.q) ||
+		reap_gemm_uneven(&g->attn_gemm, g->packed_k, &a.k) ||
+		reap_gemm_uneven(&g->attn_gemm, g->packed_v, &a.v);
+	a.out.precise = reap_gemm_uneven(&g->attn_gemm, g->packed_o, &a.o);
 
 	/* Runs of whole blocks, or of a long block's next positions. */
 	while (block < g->c.blocks) {

@@ -262,46 +262,13 @@ void reap_gemm_pack_all(const struct reap_gemm_ctx *g, const struct reap_packed 
 	reap_pool_run(g->pool, slabs, pack_task, &a);
 }
 
-struct evenness {
-	const struct reap_gemm_ctx *g;
-	const struct reap_weight *w;
-	atomic_uchar uneven;
-};
-
-static void evenness_task(void *arg, size_t slab, int thread)
-{
-	struct evenness *a = arg;
-	const struct reap_kern *kern = a->g->kern;
-	const size_t first = slab * a->g->gemm->slab, k = a->w->k;
-	const size_t columns = slab_columns(a->g->gemm, a->w->n, slab);
-	float row[REAP_I16_GROUP];
-	int16_t whole[REAP_I16_GROUP];
-
-	(void)thread;
-	for (size_t i = first; i < first + columns; i++)
-		for (size_t k0 = 0, n; k0 < k; k0 += n) {
-			float s;
-
-			n = k - k0 < REAP_I16_GROUP ? k - k0 : REAP_I16_GROUP;
-			reap_weight_to_f32(row, REAP_I16_GROUP, a->w, i, 1, k0, n, kern);
-			s = kern->f32_to_i16(whole, row, REAP_I16_LIMIT, n);
-			if (reap_i16_uneven(row, s, n, false, kern)) {
-				reap_mark(&a->uneven);
-				return;
-			}
-		}
-}
-
 bool reap_gemm_uneven(const struct reap_gemm_ctx *g, const void *packed,
 	const struct reap_weight *w)
 {
-	struct evenness a = {.g = g, .w = w};
 	size_t n0, n;
 
-	if (g->gemm->operand != REAP_OP_I16) {
-		reap_pool_run(g->pool, slab_count(g->gemm, w->n), evenness_task, &a);
-		return a.uneven != 0;
-	}
+	if (g->gemm->operand != REAP_OP_I16)
+		return false;
 	for (size_t i = 0; i < slab_count(g->gemm, w->n); i++)
 		if (reap_wide_slab(reap_gemm_slab(g->gemm, packed, w->n, w->k, i, &n0, &n), w->k))
 			return true;

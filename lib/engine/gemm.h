@@ -147,9 +147,8 @@ struct reap_packed {
 /* Pack n weights. */
 void reap_gemm_pack_all(const struct reap_gemm_ctx *g, const struct reap_packed *p, size_t n);
 
-/* Are some weights of w too uneven for inputs in fixed point?  A backend of that form has found
- * it out when it packed them; with any other, where attention alone is in fixed point, all
- * weights are read. */
+/* Did a backend of fixed point find, when it packed them, that some weights of w are too uneven for
+ * its inputs?  Others never do. */
 bool reap_gemm_uneven(const struct reap_gemm_ctx *g, const void *packed,
 	const struct reap_weight *w);
 

@@ -11,9 +11,10 @@
 #include "lib/engine/gemm_backends.h"
 
 #if defined(__AMX_BF16__) || defined(__AMXBF16__) /* gcc; clang 14 */
+#include "lib/engine/amx_tiles.h"
 
 enum {
-	TILE = 16,
+	TILE = AMX_TILE,
 	PANEL = 2 * TILE,
 	STEP = REAP_BF16_GROUP,
 	STEP_BYTES = STEP * sizeof(uint16_t),
@@ -24,28 +25,6 @@ enum {
 };
 
 #include "lib/engine/gemm_bf16_pack.h"
-
-/* Tiles 0 to 3 are of c, 4 and 5 of rows, 6 and 7 of columns.  As LDTILECFG reads it. */
-struct config {
-	uint8_t palette, start_row, zero[14];
-	uint16_t row_bytes[16];
-	uint8_t rows[16];
-};
-
-/* For up to two tiles of rows, `rows` of them together. */
-static void configure(size_t rows)
-{
-	const uint8_t first = rows < TILE ? (uint8_t)rows : TILE;
-	const uint8_t second = rows > TILE ? (uint8_t)(rows - TILE) : TILE;
-	struct config c = {.palette = 1,
-		.rows = {first, first, second, second, first, second, TILE, TILE}};
-
-	for (size_t i = 0; i < 8; i++)
-		c.row_bytes[i] = TILE * sizeof(float);
-	/* gcc 12 takes LDTILECFG to read 8 bytes. */
-	__asm__ volatile("" : : "r"(&c) : "memory");
-	_tile_loadconfig(&c);
-}
 
 /* One or two tiles of rows by one or two of columns, over some steps of inputs; `words` is 2 if a
  * row of a has second halves for each step (bf16x2), else 1. */
@@ -126,13 +105,13 @@ INLINE void multiply(float *c, size_t ldc, const uint8_t *a, size_t lda, const v
 	/* gcc 12 does not know that tiles read memory, here what other code wrote. */
 	__asm__ volatile("" : : : "memory");
 	if (whole > 0) {
-		configure(PANEL);
+		amx_configure(PANEL);
 		rows(c, ldc, a, lda, slab, whole, n, k, words, true);
 	}
 	c += whole * ldc;
 	a += whole * lda;
 	if (rest > 0)
-		configure(rest);
+		amx_configure(rest);
 	if (rest > TILE)
 		rows(c, ldc, a, lda, slab, rest, n, k, words, true);
 	else if (rest > 0)
@@ -157,7 +136,7 @@ static void multiply_bf16x2(float *c, size_t ldc, const void *a, const void *sla
 const struct reap_gemm reap_gemm_bf16x2_amx = {
 	.name = "bf16x2",
 	.operand = REAP_OP_BF16X2,
-	.attend = &reap_attend_i16_avx512vnni,
+	.attend = &reap_attend_bf16x2_amx,
 	.slab = SLAB,
 	.rows = ROWS,
 	.slab_bytes = slab_bytes,
