@@ -250,9 +250,35 @@ is() {
 		# Two labels at least: one an axis, or names down the side and one below.
 		[ "$(grep -c '<text' "$TMP/figures/$f.svg")" -ge 4 ]
 	done
-	grep -q 'percent of the limit' "$TMP/figures/lost.svg"
+	grep -q '% of the limit' "$TMP/figures/lost.svg"
 	grep -q 'entropy of the top tokens' "$TMP/figures/map_moved.svg"
 	grep -q 'probability of the token' "$TMP/figures/map_moved.svg"
+}
+
+@test "the figures: no label is cut off or overlaps another, whatever the sizes of values, models and names" {
+	calibrated
+	document --plan "$TMP/plan" --scores "$TMP/scores" --saliency "$TMP/saliency" --half "$TMP/half1" --half "$TMP/half2"
+	while read -r times layers experts pack; do
+		jq --argjson times "$times" --argjson layers "$layers" --argjson experts "$experts" --arg pack "$pack" '
+			def scaled: map((.d_nll, .d_nll_ci[]?, .interval[]?) |= . * $times);
+			.verdict.rows |= scaled | .row.channels |= scaled | .row.positions |= scaled | .kept.measured |= scaled |
+			.verdict.checks |= map((.value, .interval[]?) |= . * $times) |
+			(.verdict.rows[], .verdict.checks[]) |= (.pack = $pack | .seq_len *= 128) | .maps.points |= map(.[4] |= (. // 0) * $times) |
+			.kept |= (.experts = $experts | .keep_n = $experts * 3 / 4 | .method = "weighted_ean_sum" |
+				.layers = [range($layers) | {score: [range($experts) | . / $experts], rank: [range($experts) + 1],
+					kept: [range($experts) | . < $experts * 3 / 4]}] |
+				.overlap |= map((.mean, .least) |= . * $experts / 16 | .name |= sub("^eaft_sum"; "weighted_ean_sum")) |
+				.sweep = [range($experts; 3; -4) | {keep_n: ., mean: 0.1, most: 0.2}])' "$TMP/report.json" >"$TMP/other.json"
+		pipelines/report/draw "$TMP/other.json" "$TMP/figures"
+		tests/labels.py "$TMP"/figures/*[a-z].svg
+		rm -r "$TMP/figures"
+	done <<-'END'
+	0.0003 1 8 a
+	0 4 32 UNION
+	1 24 32 tool_agentic_10k_v6
+	40 94 128 reasoning_style_10k_v6_held_out
+	-7 45 256 reasoning_style_10k_v6_held_out
+	END
 }
 
 @test "the page: an evaluation alone; the same model twice; evals without tokens" {

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Values with their intervals, one below the other.  Filled: judged by the gate.
-set lmargin 26
+# A margin counts in characters that are wider than most.
+set lmargin 0.8 * names + 3
 set rmargin 3
 set yrange [n - 0.4:-0.6]
 set xrange [lo:hi]
 set xlabel xlabel
+set xtics step
 unset grid
 set grid x lc rgb line lt 1
 set border 1

@@ -18,8 +18,8 @@ both = dark ? "defined (-1 '#fca5a5', -0.4 '#b91c1c', 0 '#1c2128', 0.4 '#1d4ed8'
 
 load "set"
 # Narrow enough to be read on a phone.
-width  = ARG2 eq "map" ? 420 : ARG2 eq "scores" ? 960 : ARG2 eq "bars" ? 480 : 760
-height = ARG2 eq "map" ? 470 : ARG2 eq "sweep" ? 380 : ARG2 eq "scores" ? 110 + (layers < 5 ? 110 : 22 * layers) : 100 + 26 * n
+width  = ARG2 eq "map" ? 420 : ARG2 eq "bars" ? 480 : 760
+height = ARG2 eq "map" ? 470 : ARG2 eq "sweep" ? 380 : ARG2 eq "scores" ? 110 + (layers < 5 ? 110 : layers < 36 ? 22 * layers : 792) : 100 + 26 * n
 if (png) {
 	set terminal pngcairo noenhanced size width * 2, height * 2 font "DejaVu Sans,22" linewidth 2 pointscale 2 background "white"
 } else {
@@ -30,6 +30,7 @@ set output out
 set encoding utf8
 set border 3 lc rgb soft lw 1
 set tics nomirror out scale 0.5 tc rgb fg
+set format "%h"
 set xlabel tc rgb soft
 set ylabel tc rgb soft
 set y2label tc rgb soft

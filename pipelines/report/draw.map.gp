@@ -25,6 +25,7 @@ if (count) {
 } else {
 	set title "pruned minus base"
 	set cbrange [-most:most]
+	set cbtics step
 	set cblabel (paired ? "tokens gained, in units of chance" : "percent of all tokens") tc rgb soft offset 0, 0.4
 	eval "set palette ".both
 	plot "rows" using 1:2:($3) with image pixels

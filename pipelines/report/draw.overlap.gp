@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 # How many of the kept experts another choice would keep too: the mean over layers
 # and the layer that differs most.
-set lmargin 30
+set lmargin 0.8 * names + 3
 set rmargin 3
 set yrange [n - 0.4:-0.6]
-set xrange [floor_at:keep + 0.2]
+set xrange [floor_at:keep + 0.02 * (keep - floor_at)]
+set xtics step
 set xlabel sprintf("experts in common, of %d kept", keep)
 unset grid
 set grid x y lc rgb line lt 1

@@ -7,7 +7,15 @@
 # Strings in `set` are ours alone: text from outside stands in rows only, and gnuplot
 # takes it as it is.
 
-def place: (.pack | gsub("\\s"; " ")) + "  " + (if .seq_len == 0 then "rows" else .seq_len | tostring end);
+# A pack and its length; a long name keeps its beginning and its end.
+def place: (.pack | gsub("\\s"; " ") | if length > 20 then .[:10] + "…" + .[-9:] else . end) + "  " +
+	(if .seq_len == 0 then "rows" else .seq_len | tostring end);
+def longest: [0, (.[][0] | length)] | max;
+
+# The distance of tics, of which the range holds at most $most: 1, 2, 2.5 or 5 times a
+# power of ten; of tics that count experts: a power of two.
+def step($range; $most): ($range / $most) as $x | pow(10; $x | log10 | floor) as $p | [1, 2, 2.5, 5, 10, 20 | . * $p | select(. >= $x)] | min;
+def whole($range): pow(2; [($range / 8 | log2 | ceil), 0] | max);
 
 # The range that holds all values and intervals and zero, with room at both ends.
 def range_of: [0, .[][1:4][]] | (min) as $lo | (max) as $hi |
@@ -15,7 +23,10 @@ def range_of: [0, .[][1:4][]] | (min) as $lo | (max) as $hi |
 
 # Values with intervals, one below the other: [name, value, low, high, judged].
 def bars($xlabel): . as $rows |
-	{drawing: "bars", rows: $rows, set: ({xlabel: $xlabel, n: length, limit: 0, key: 0} + range_of)};
+	{drawing: "bars", rows: $rows, set: ({xlabel: $xlabel, n: length, names: longest, limit: 0, key: 0} + range_of)};
+# With tics, once the range is known: their labels stand beside each other in the width
+# that the names leave.
+def tics: .set.step = step(.set.hi - .set.lo; (56 - .set.names) / 7.2);
 def bar($name; $judged): [$name, .d_nll, (.d_nll_ci // [.d_nll, .d_nll])[], $judged];
 
 def map($title; $value; $count): .maps as $m |
@@ -35,27 +46,30 @@ def figures: . as $all | [.verdict.checks[] | [.pack, .seq_len]] as $judged |
 {
 	lost: ([.verdict.checks[] | select(.limit != 0) |
 		["\(.figure), \(place)", .value / .limit * 100, ((.interval // [.value, .value])[] / .limit * 100), 1]] |
-		bars("percent of the limit (orange)") | .set.limit = 1 |
+		bars("% of the limit (orange)") | .set.limit = 1 |
 		.set.hi = ([.set.hi, 110] | max) |
-		.set.lo = (if any(.rows[]; .[2] < 0) then [.set.lo, -110] | min else .set.lo end)),
+		.set.lo = (if any(.rows[]; .[2] < 0) then [.set.lo, -110] | min else .set.lo end) | tics),
 	packs: ([.verdict.rows[] | select(.d_nll != null) | [.pack, .seq_len] as $me |
 		bar(place; if any($judged[]; . == $me) then 1 else 0 end)] |
-		bars("more loss than the base, nats per token") | .set.key = 1),
-	channels: ([.row.channels[]? | bar(.channel | gsub("_"; " "); 1)] | bars("nats per token")),
-	positions: ([.row.positions[]? | bar("\(.from) to \(.to)"; 1)] | bars("nats per token")),
+		bars("more loss than the base, nats per token") | .set.key = 1 | tics),
+	channels: ([.row.channels[]? | bar(.channel; 1)] | bars("nats per token") | tics),
+	positions: ([.row.positions[]? | bar("\(.from) to \(.to)"; 1)] | bars("nats per token") | tics),
 	map_base: map("base"; 2; 1),
 	map_pruned: map("pruned"; 3; 1),
 	map_moved: (map("moved"; 4; 0) | .set.paired = (if $all.maps.paired then 1 else 0 end) |
-		.set.most = ([$all.maps.points[][4] // 0 | fabs] | max | if . == 0 then 1 else . end)),
+		.set.most = ([$all.maps.points[][4] // 0 | fabs] | max | if . == 0 then 1 else . end) |
+		.set.step = step(.set.most; 3)),
 	by_expert: (if .kept then scores(0) else null end),
 	by_rank: (if .kept then scores(1) else null end),
 	overlap: (if .kept and (.kept.overlap | length) > 0 then .kept as $k | {drawing: "overlap",
-		rows: [$k.overlap[] | [(.name | gsub("_"; " ")), .mean, .least]],
-		set: {n: ($k.overlap | length), keep: $k.keep_n, floor_at: ([([$k.overlap[].least] | min) - 2, 0] | max)}} else null end),
+		rows: [$k.overlap[] | [.name, .mean, .least]],
+		set: ({n: ($k.overlap | length), keep: $k.keep_n, floor_at: ([([$k.overlap[].least] | min) - 2, 0] | max)} |
+			.step = whole(.keep - .floor_at))} | .set.names = (.rows | longest) else null end),
 	sweep: (if .kept then .kept as $k | {drawing: "sweep",
 		rows: ([$k.sweep[] | [.keep_n, .mean * 100, .most * 100, null, null, null]] +
 			[$k.measured[] | [.keep_n, null, null, .d_nll, (.interval // [.d_nll, .d_nll])[]]]),
-		set: ({keep: $k.keep_n, least: ($k.sweep | map(.keep_n) | min), experts: $k.experts} +
+		set: ({keep: $k.keep_n, least: ($k.sweep | map(.keep_n) | min), experts: $k.experts,
+			step: ([4, whole($k.experts)] | max), measured: ($k.measured | length)} +
 			([$k.measured[] | ["", .d_nll, (.interval // [.d_nll, .d_nll])[]]] | range_of))} else null end)
 } | map_values(select(. != null and (.rows | length) > 0));
 

@@ -99,7 +99,7 @@ def worst: (.row.worst_tokens // []) as $w | if ($w | length) == 0 then "" else
 		table(["n:block", "n:position", "channel", "n:base", "n:pruned", "n:change", "t:text"])) end;
 
 def kept: if .kept == null then "" else "<h2>The cut</h2>\n" +
-	figure("by_expert"; "score of each expert"; "Scores by <code>\(.kept.method | h)</code>: \(.kept.definition | h).") +
+	figure("by_expert"; "score of each expert"; "Scores by <code>\(.kept.method | h)</code>: \(.kept.definition | h). Shown as multiples of the layer's mean.") +
 	figure("by_rank"; "scores by rank"; "The same, best first.") +
 	figure("overlap"; "other choices"; "How many of the kept experts another criterion, or half of the calibration data, would also keep.") +
 	figure("sweep"; "other numbers of experts"; "The share of the scores that each number of experts drops, and the loss on \(where) where it was measured.") end;
