@@ -3,30 +3,26 @@
 #
 # What a stage does instead of running.
 
-SHOWN=''
+SHOWN=''              # the folder of what was printed last
+declare -A PRINTED=() # =FILE: something printed makes it
 
 # MODE=show: print what would be run, so that it can be pasted.
 show_stage() {
-	local i bin parts=${outs[0]} files=()
+	local i parts=${outs[0]} files=()
 	if [ -n "$key" ] && ! missing; then
 		register
+		show_links
 		return
 	fi
 	restore_inputs
 	register
 	as_run
-	if [ -z "$SHOWN" ]; then
-		quoted "$BIN"
-		bin=$REPLY
-		quoted "$SHIPPED"
-		put 'export PATH=%s:"$PATH" REAP_RECIPES=%s\n' "$bin" "$REPLY"
-	fi
-	[ -d "${outs[0]%/*}" ] || [ "$SHOWN" = "${outs[0]%/*}" ] || print mkdir -p "${outs[0]%/*}"
-	SHOWN=${outs[0]%/*}
+	begin "${outs[0]}"
 	# The outputs are linked to the store, into which nothing must be written; and
 	# reap-rewrite replaces no folder.
 	for i in "${outs[@]}"; do
-		[ ! -e "$i" ] || print rm -rf "$i"
+		[ ! -e "$i" ] && [ -z "${OVER:-}" ] || print rm -rf "$i"
+		PRINTED["=$i"]=1
 	done
 	if [ -z "$how" ] || [ "$SHARDS" -eq 1 ]; then
 		print_into "${outs[0]}" "${words[@]}"
@@ -42,6 +38,37 @@ show_stage() {
 		print_into "${outs[0]}" reap-ppl --merge "${files[@]}"
 		print rm -r "$parts"
 	fi
+}
+
+# What the store has is linked to where people look for it, as by show_at.
+show_links() {
+	local i from
+	for i in "${!outs[@]}"; do
+		from=$STORE/$key/$i
+		[ -e "$from" ] || continue
+		[ -n "${PRINTED["=${outs[i]%/*}"]:-}" ] || ! shown "$from" "${outs[i]}" || continue
+		begin "${outs[i]}"
+		if [ -d "$from" ]; then
+			[ ! -e "${outs[i]}" ] || print rm -rf "${outs[i]}"
+			print cp -al "$from" "${outs[i]}"
+		else
+			print ln -f "$from" "${outs[i]}"
+		fi
+		PRINTED["=${outs[i]}"]=1
+	done
+}
+
+# begin FILE: what goes before the first line that is printed; the file's folder.
+begin() {
+	local bin
+	if [ -z "$SHOWN" ]; then
+		quoted "$BIN"
+		bin=$REPLY
+		quoted "$SHIPPED"
+		put 'export PATH=%s:"$PATH" REAP_RECIPES=%s\n' "$bin" "$REPLY"
+	fi
+	[ -d "${1%/*}" ] || [ "$SHOWN" = "${1%/*}" ] || print mkdir -p "${1%/*}"
+	SHOWN=${1%/*}
 }
 
 print() {

@@ -52,6 +52,7 @@ work() {
 	"$1"
 	# For prune-cache.
 	[ "$mode" != run ] || mv "$D/.stages.new" "$D/.stages"
+	[ "$mode" != show ] || [ -n "$SHOWN$QUIET" ] || say "$D: all is there, nothing would be run"
 }
 
 # stage FILE... from INPUT... run COMMAND...
@@ -59,6 +60,7 @@ work() {
 #   AGAIN=WORD     another run of a command that has been run
 #   LIKE=FILE      of a forward pass that cannot be asked yet: what it would take
 #   LIST=NAME.KEY  the recipe's list that is wrong if COMMAND fails
+#   OVER=1         what another run has printed may have made these files
 stage() {
 	local accept=${ACCEPT:-0} again=${AGAIN:-} like=${LIKE:-} how=${HOW:-} restore=${RESTORE:-} list=${LIST:-}
 	local all=("$@") outs=() ins=() cmd=() words=() held=() named=() key='' known=1 word path title=${1#"$OUT"/}
@@ -171,7 +173,7 @@ missing() {
 restore_inputs() {
 	local path
 	for path in "${ins[@]}"; do
-		[ -n "${MAKER_OF["=$path"]:-}" ] || continue
+		[ -n "${MAKER_OF["=$path"]:-}" ] && [ -z "${PRINTED["=$path"]:-}" ] || continue
 		state "${PLACE_OF["=$path"]%/*}"
 		[ "$REPLY" = freed ] || continue
 		local -n made=MAKER_${MAKER_OF["=$path"]}

@@ -147,6 +147,17 @@ disagreements() {
 	for f in "$o"/noop/model/*; do
 		cmp "$f" "$TMP/by-hand/noop/model/${f##*/}"
 	done
+	# What the store has is put where the run would put it; where all is there, a line says so.
+	mv "$o/noop" "$TMP/by-run"
+	pipelines/reap-run -n "$TMP/noop.yaml" OUT="$o" >"$TMP/pasted"
+	run ! grep '>' "$TMP/pasted"
+	bash -e "$TMP/pasted"
+	diff -r "$TMP/by-run/model" "$o/noop/model"
+	pipelines/reap-run "$TMP/noop.yaml" OUT="$o" >/dev/null 2>"$TMP/said"
+	run ! grep ': reap-' "$TMP/said"
+	pipelines/reap-run -n "$TMP/noop.yaml" OUT="$o" >"$TMP/n" 2>"$TMP/said"
+	[ ! -s "$TMP/n" ]
+	[ "$(cat "$TMP/said")" = "reap: $o/noop: all is there, nothing would be run" ]
 }
 
 @test "a result that is written over in place, by as many bytes, is made again" {

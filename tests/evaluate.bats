@@ -33,6 +33,21 @@ load pipeline
 	pipe noop-alone >"$TMP/said" 2>&1
 	run ! grep card "$TMP/said"
 	grep -q '^PASS ' "$O/noop-alone/model/README.md"
+	# So it does when what -n shows is pasted, which is only what the run would do.
+	rm -r "$O/fast-noop"
+	pipe -n fast-noop >"$TMP/pasted"
+	run ! grep -E '>|^rm' "$TMP/pasted"
+	bash -e "$TMP/pasted"
+	[ -e "$O/fast-noop/verdict.json" ]
+	grep -q '^PASS ' "$O/noop-alone/model/README.md"
+	# A card that has been linked is not written into.
+	rm -r "$O/noop-alone/model/README.md" "$O/noop-alone/model/verdict.md" "$O/fast-noop"
+	find "$O/.cache" -type f -exec sha256sum {} + >"$TMP/kept.sums"
+	sed -i 's/num_blocks: 3/num_blocks: 2/' "$R/noop.yaml"
+	pipe -n fast-noop >"$TMP/pasted"
+	bash -e "$TMP/pasted"
+	grep -q '^PASS ' "$O/noop-alone/model/README.md"
+	sha256sum --quiet -c "$TMP/kept.sums"
 }
 
 @test "run_matrix: entries in folders of their own, one summary, restarted one by one" {

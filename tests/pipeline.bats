@@ -338,6 +338,13 @@ load pipeline
 	pipe prune-cache >"$TMP/said"
 	grep -E 'freed .*fast/calib.trace.*: summed up' "$TMP/said"
 	[ ! -e "$O/fast/calib.trace" ]
+	# Once for all that read it.
+	sed 's/^target:.*/target: halves/' "$R/fast.yaml" >"$R/halves.yaml"
+	echo 'scoring: {cc_quantile: 0.2}' >>"$R/halves.yaml"
+	pipe -n halves >"$TMP/n"
+	[ "$(grep -c '^reap-route' "$TMP/n")" -eq 1 ]
+	[ "$(grep -c '^reap-accum' "$TMP/n")" -eq 2 ]
+	rm "$R/halves.yaml"
 	pipe fast BIN="$TMP/bin" >/dev/null
 	pipe keep20 BIN="$TMP/bin" >/dev/null
 	run ! grep '^reap-route' "$TMP/runs"
