@@ -27,7 +27,7 @@ static const char usage[] =
 	"      --check       print nothing: the exit status says whether it is right\n"
 	"      --targets     for scripts: target, kind, file of each recipe, each ended by NUL\n"
 	"      --find TARGET ... of the recipe with this target, in the first folder that has it\n"
-	"      --near WORD   for scripts: which of the names WORD was meant to be\n"
+	"      --near WORD   for scripts: which of the names WORD was meant to be, if any\n"
 	"      --schema      every key that a recipe may have\n" TOOL_USAGE_STD;
 
 enum form {
@@ -178,6 +178,7 @@ static int find_target(const struct opts *o, char *const *dir, int dirs, struct 
 {
 	struct reap_catalogue *c = reap_calloc((size_t)dirs, sizeof(*c));
 	const struct reap_target *found = NULL;
+	const char *near;
 	int n, rc = c != NULL ? REAP_OK : reap_fail_memory(e, o->key);
 
 	for (n = 0; n < dirs && rc == REAP_OK && found == NULL; n++) {
@@ -188,11 +189,14 @@ static int find_target(const struct opts *o, char *const *dir, int dirs, struct 
 			rc = reap_fail(e, REAP_EFAIL, "no target %s among the other recipes of %s",
 				o->key, dir[n]);
 	}
-	if (rc == REAP_OK && found != NULL)
+	if (rc == REAP_OK && found != NULL) {
 		print_target(found);
-	else if (rc == REAP_OK)
-		rc = reap_fail(e, REAP_EFAIL, "no target %s; did you mean %s? (`list` shows all)",
-			o->key, reap_catalogue_near(c, (size_t)n, o->key));
+	} else if (rc == REAP_OK) {
+		near = reap_catalogue_near(c, (size_t)n, o->key);
+		rc = reap_fail(e, REAP_EFAIL, "no target %s%s%s%s (`list` shows all)", o->key,
+			near != NULL ? "; did you mean " : "", near != NULL ? near : "",
+			near != NULL ? "?" : "");
+	}
 	for (int i = 0; c != NULL && i < n; i++)
 		reap_catalogue_free(&c[i]);
 	free(c);
@@ -210,11 +214,12 @@ static int run_targets(const struct opts *o, char *const *path, int paths, struc
 
 static int print_near(const char *word, char *const *name, int names, struct reap_err *e)
 {
-	const char *near = name[0];
+	struct reap_near near = {.word = word};
 
-	for (int i = 1; i < names; i++)
-		near = reap_nearer(word, name[i], near);
-	puts(near);
+	for (int i = 0; i < names; i++)
+		reap_near_try(&near, name[i], strlen(name[i]));
+	if (near.name != NULL)
+		puts(near.name);
 	return tool_close_stdout(e);
 }
 

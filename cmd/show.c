@@ -64,6 +64,18 @@ struct opts {
 
 /* ---- stream to JSON ---- */
 
+static bool is_type(const char *s)
+{
+	static const char *const types[] = {"block", "pack", "route", "outcome", "source",
+		"thresholds", "expert", "meta", "layer", "file", "total", "estimate", "tokens",
+		"metrics"};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+		if (strcmp(types[i], s) == 0)
+			return true;
+	return false;
+}
+
 static int show_json(const struct opts *o, struct reap_reader *r, struct reap_err *e)
 {
 	struct reap_rec rec;
@@ -361,11 +373,14 @@ static int show_where(const char *name, struct reap_err *e)
 	char *dir;
 	int rc = reap_hub_find(name, &dir, e);
 
-	if (rc != REAP_OK)
-		return rc;
-	puts(dir);
+	if (rc == REAP_OK && !reap_is_folder(dir))
+		rc = reap_fail(e, REAP_EFAIL, "%s: no such directory", dir);
+	if (rc == REAP_OK) {
+		puts(dir);
+		rc = tool_close_stdout(e);
+	}
 	free(dir);
-	return tool_close_stdout(e);
+	return rc;
 }
 
 /* reap-scores.yaml as the stream that it would be. */
@@ -458,6 +473,8 @@ int main(int argc, char *argv[])
 			break;
 		case 't':
 			o.type = optarg;
+			if (!is_type(o.type))
+				tool_usage("--type: no type '%s'", o.type);
 			break;
 		case OPT_TEXT:
 			o.text = optarg;

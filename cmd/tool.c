@@ -60,10 +60,12 @@ void tool_begin(const char *name, const char *usage, int argc, char **argv)
 static void vmessage(const char *fmt, va_list ap) REAP_PRINTF(1, 0);
 static void vmessage(const char *fmt, va_list ap)
 {
+	char text[8192]; /* two names of files fit */
+
 	tool_progress_end();
-	fprintf(stderr, "%s: ", tool.name);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	reap_one_line(text);
+	fprintf(stderr, "%s: %s\n", tool.name, text);
 }
 
 void tool_info(const char *fmt, ...)

@@ -351,6 +351,11 @@ refused() {
 	[ "${lines[0]}" = 'reap-recipe: no target tiny-kep24; did you mean tiny-keep24? (`list` shows all)' ]
 	# Two letters exchanged are the least fault.
 	fails 1 "did you mean 20b-keep24?" pipelines/reap-run 20b-keep42
+	# What begins with the word goes first; nothing is near everything.
+	fails 1 "did you mean tiny-noop?" pipelines/reap-run tiny
+	for word in foo xyz README.md; do
+		fails 1 "no target $word (\`list\` shows all)" pipelines/reap-run "$word"
+	done
 	run make -s -C pipelines "a\$(touch $TMP/x)b\`touch $TMP/x\`\"'"
 	[ "$status" -eq 2 ]
 	[[ "${lines[0]}" == 'reap-recipe: no target a'* ]]
@@ -418,6 +423,8 @@ refused() {
 		run pipelines/reap-run prune $word=x
 		[ "${lines[0]}" = "reap-run: no variable $word; did you mean MODEL?" ]
 	done
+	fails 2 "no variable COLOUR" pipelines/reap-run list COLOUR=red
+	run ! grep mean "$TMP/fails.err"
 	# What another make passes on is its own.
 	MAKELEVEL=1 make -s -C pipelines list SAN=asan | grep '^tiny-noop '
 }

@@ -49,7 +49,9 @@ setup() {
 	mkdir -p "$TMP/here/openai/gpt-oss-x"
 	cd "$TMP/here"
 	[ "$(reap-show --where openai/gpt-oss-x)" = openai/gpt-oss-x ]
-	for name in ../x /x x openai/ /openai/x a/b/c; do
+	for name in ../x "$TMP/x/y" x a/b/c; do
+		fails 1 "$name: no such directory" reap-show --where "$name"
+		mkdir -p "$name"
 		[ "$(reap-show --where "$name")" = "$name" ]
 	done
 }

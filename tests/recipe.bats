@@ -43,6 +43,8 @@ prune() {
 	probe 'metrcs: [bytes_read]'
 	fails 1 "r.yaml:10: metrcs: unknown key (did you mean metrics?)" reap-recipe "$TMP/r.yaml"
 	prune 's/  keep_n: 24/  keepn: 24/'
+	printf '%s\n' "extends: $ROOT/recipes/tiny-keep24.yaml" 'selection: {}' >"$TMP/begin.yaml"
+	fails 1 "begin.yaml:2: selection: unknown key (did you mean selection_constraints?)" reap-recipe "$TMP/begin.yaml"
 	fails 1 "model.keepn: unknown key (did you mean keep_n?)" reap-recipe "$TMP/r.yaml"
 	prune 's/^name:/keep_n: 24\nname:/'
 	fails 1 "keep_n: unknown key (did you mean model.keep_n?)" reap-recipe "$TMP/r.yaml"

@@ -655,7 +655,7 @@ refusing_rename() {
 	left=$(echo "$TMP"/out.tmp-*)
 	[ "$(cat "$TMP/err")" = "reap-rewrite: $TMP/out: cannot be given its name: Invalid cross-device link: the whole checkpoint is $left: rename that" ]
 	"$CHECK" --source "$MODEL" "$left"
-	fails 3 "no end record" reap-show -t none "$TMP/m"
+	fails 3 "no end record" reap-show -t block "$TMP/m"
 }
 
 @test "a directory that an earlier process of the same number left is no hindrance" {

@@ -42,6 +42,15 @@ stream() {
 	run bash -c "reap-show -t outcome <(reap-show --encode trace <<<'$(lines)')"
 	[ "$status" -eq 0 ]
 	[ "$(jq -c .top1 <<<"$output")" = "[0,1]" ]
+	# Every word that the help has, and no other.
+	stream >"$TMP/s"
+	for type in $(reap-show --help | sed -n '/--type/,/--text/p' | sed '1s/.*://; $d' | tr -d ,); do
+		reap-show -t "$type" "$TMP/s" >/dev/null
+	done
+	[ "$type" = metrics ]
+	for type in foo block,pack; do
+		fails 2 "--type: no type '$type'" reap-show -t "$type" "$TMP/s"
+	done
 }
 
 @test "the summary counts records and checks the end" {
@@ -184,8 +193,8 @@ stream() {
 		done
 	} >"$TMP/s"
 	ulimit -v 100000
-	fails 3 "record 1 at byte 42: too many values" reap-show -t none "$TMP/s"
-	fails 3 "record 1 at byte 42: too many values" reap-show -t none <(cat "$TMP/s")
+	fails 3 "record 1 at byte 42: too many values" reap-show -t total "$TMP/s"
+	fails 3 "record 1 at byte 42: too many values" reap-show -t total <(cat "$TMP/s")
 }
 
 @test "deep JSON is refused, also with a small stack" {

@@ -41,6 +41,15 @@ load helpers
 	[ ! -e "$TMP/t" ]
 }
 
+@test "a message is one line without control characters, whatever a file is called" {
+	name=$'a\nb\e[31m'
+	ln -s "$PACKS/calib_prompt.eval.jsonl" "$TMP/$name.jsonl"
+	reap-tokenize -m "$MODEL" -l 64 --blocks 4 "$TMP/$name.jsonl" 2>"$TMP/said" >/dev/null
+	grep -F 'pack a?b?[31m: ' "$TMP/said"
+	[ -z "$(grep -v '^reap-tokenize: ' "$TMP/said")" ]
+	fails 2 "no type 'a?b?[31m'" reap-show -t "$name" /dev/null
+}
+
 @test "no stream goes to a terminal" {
 	command -v script >/dev/null || skip "script(1) is not installed"
 	for cmd in "reap-accum" "reap-rank" "reap-cut --keep-n 24" "reap-route -m $MODEL"; do

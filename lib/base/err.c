@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void one_line(char *s)
+void reap_one_line(char *s)
 {
 	for (; *s; s++)
 		if ((unsigned char)*s < 0x20 || *s == 0x7f)
@@ -23,7 +23,7 @@ int reap_fail(struct reap_err *e, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
-	one_line(e->text);
+	reap_one_line(e->text);
 	return code;
 }
 
@@ -41,7 +41,7 @@ int reap_fail_errno(struct reap_err *e, const char *fmt, ...)
 	va_end(ap);
 	len = strlen(e->text);
 	snprintf(e->text + len, sizeof(e->text) - len, ": %s", strerror(saved));
-	one_line(e->text);
+	reap_one_line(e->text);
 	return REAP_EFAIL;
 }
 

@@ -41,6 +41,9 @@ int reap_fail(struct reap_err *e, int code, const char *fmt, ...) REAP_PRINTF(3,
 /* The same with ": " and strerror(errno) appended, code REAP_EFAIL. */
 int reap_fail_errno(struct reap_err *e, const char *fmt, ...) REAP_PRINTF(2, 3);
 
+/* What they do with the text: control characters become '?'. */
+void reap_one_line(char *s);
+
 /* Out of memory while doing `what`: always REAP_EFAIL. */
 int reap_fail_memory(struct reap_err *e, const char *what);
 

@@ -181,13 +181,14 @@ int reap_catalogue_find(const struct reap_catalogue *c, const char *name,
 
 const char *reap_catalogue_near(const struct reap_catalogue *c, size_t n, const char *name)
 {
-	const char *near = "list";
+	struct reap_near near = {.word = name};
 
+	for (size_t i = 0; i < N_WORDS; i++)
+		reap_near_try(&near, taken[i], strlen(taken[i]));
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < c[i].n; j++)
 			if (c[i].target[j].name != NULL)
-				near = reap_nearer(name, c[i].target[j].name, near);
-	for (size_t i = 0; i < N_WORDS; i++)
-		near = reap_nearer(name, taken[i], near);
-	return near;
+				reap_near_try(&near, c[i].target[j].name,
+					strlen(c[i].target[j].name));
+	return near.name;
 }

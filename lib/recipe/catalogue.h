@@ -34,7 +34,8 @@ void reap_catalogue_free(struct reap_catalogue *c);
 REAP_MUST_CHECK int reap_catalogue_find(const struct reap_catalogue *c, const char *name,
 	const struct reap_target **found, struct reap_err *e);
 
-/* The nearest of all names in n catalogues and of the other words that reap-run knows. */
+/* The nearest of all names in n catalogues and of the other words that reap-run knows; NULL when
+ * none is near. */
 const char *reap_catalogue_near(const struct reap_catalogue *c, size_t n, const char *name);
 
 #endif

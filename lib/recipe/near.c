@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/recipe/near.h"
 
+#include <stdbool.h>
 #include <string.h>
+
+enum { FAR = 64 }; /* more than any: of what is too long for a key or a target */
 
 static void at_most(unsigned *least, unsigned n)
 {
@@ -9,13 +12,14 @@ static void at_most(unsigned *least, unsigned n)
 		*least = n;
 }
 
-unsigned reap_edits(const char *a, const char *b, size_t b_len)
+/* How many edits (insert, delete, replace, exchange two neighbours) turn a into b. */
+static unsigned edits_between(const char *a, const char *b, size_t b_len)
 {
-	unsigned d[REAP_FAR][REAP_FAR]; /* of the first i letters of a and the first j of b */
+	unsigned d[FAR][FAR]; /* of the first i letters of a and the first j of b */
 	size_t a_len = strlen(a);
 
-	if (a_len >= REAP_FAR || b_len >= REAP_FAR)
-		return REAP_FAR;
+	if (a_len >= FAR || b_len >= FAR)
+		return FAR;
 	for (size_t i = 0; i <= a_len; i++)
 		for (size_t j = 0; j <= b_len; j++) {
 			d[i][j] = (unsigned)(i + j);
@@ -30,15 +34,15 @@ unsigned reap_edits(const char *a, const char *b, size_t b_len)
 	return d[a_len][b_len];
 }
 
-/* Of two as far, the one as long as the word. */
-static size_t distance(const char *word, const char *name)
+/* First a name that begins with the word.  Of two as far, the one as long as the word, else the
+ * one that was tried first. */
+void reap_near_try(struct reap_near *n, const char *name, size_t len)
 {
-	const size_t n = strlen(name);
+	const size_t word = strlen(n->word);
+	const bool begins = word >= 3 && len >= word && memcmp(name, n->word, word) == 0;
+	const unsigned edits = edits_between(n->word, name, len);
+	const size_t distance = (begins ? 0 : 2 * FAR + 2) + 2 * edits + (len != word);
 
-	return 2 * reap_edits(word, name, n) + (strlen(word) != n);
-}
-
-const char *reap_nearer(const char *word, const char *a, const char *b)
-{
-	return distance(word, a) < distance(word, b) ? a : b;
+	if ((begins || edits < 2 + word / 4) && (n->name == NULL || distance < n->distance))
+		*n = (struct reap_near){n->word, name, len, distance};
 }

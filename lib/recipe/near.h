@@ -7,13 +7,12 @@
 
 #include <stddef.h>
 
-/* How many edits (insert, delete, replace, exchange two neighbours) turn a into b; REAP_FAR when a
- * or b is too long for a key or a target. */
-enum { REAP_FAR = 64 };
-unsigned reap_edits(const char *a, const char *b, size_t b_len);
-
-/* Which of a and b is nearer to the word.  At equal distance: the one as long as the word, else
- * b. */
-const char *reap_nearer(const char *word, const char *a, const char *b);
+/* Begin with {.word = ...}; then the nearest of the names that were tried, of len bytes.  NULL when
+ * none is near enough to be meant. */
+struct reap_near {
+	const char *word, *name;
+	size_t len, distance;
+};
+void reap_near_try(struct reap_near *n, const char *name, size_t len);
 
 #endif

@@ -74,9 +74,9 @@ static bool has_rules_below(const struct walk *w, const char *path)
 static int fail_unknown(const struct walk *w, const struct reap_node *value,
 	const struct place *parent, const char *key, const char *shown)
 {
-	const char *near = NULL, *elsewhere = NULL;
-	size_t near_len = 0, len;
-	unsigned best = 2 + (unsigned)strlen(key) / 4;
+	struct reap_near near = {.word = key};
+	const char *elsewhere = NULL;
+	size_t len;
 
 	for (size_t i = 0; i < reap_rule_count; i++) {
 		const struct reap_rule *r = &reap_rules[i];
@@ -85,17 +85,14 @@ static int fail_unknown(const struct walk *w, const struct reap_node *value,
 		if (!(r->kinds & w->kind))
 			continue;
 		name = below(r->path, parent->rule, &len);
-		if (name != NULL && reap_edits(key, name, len) < best) {
-			best = reap_edits(key, name, len);
-			near = name;
-			near_len = len;
-		}
+		if (name != NULL)
+			reap_near_try(&near, name, len);
 		if (elsewhere == NULL && strcmp(last != NULL ? last + 1 : r->path, key) == 0)
 			elsewhere = r->path;
 	}
-	if (near != NULL)
+	if (near.name != NULL)
 		return reap_fail(w->e, REAP_EFAIL, "%s:%u: %s: unknown key (did you mean %.*s?)",
-			value->file, value->line, shown, (int)near_len, near);
+			value->file, value->line, shown, (int)near.len, near.name);
 	if (elsewhere != NULL)
 		return reap_fail(w->e, REAP_EFAIL, "%s:%u: %s: unknown key (did you mean %s?)",
 			value->file, value->line, shown, elsewhere);
