@@ -13,7 +13,7 @@
 enum { AMX_TILE = 16 }; /* rows, and columns of 32 bits, of a tile */
 
 /* For up to two tiles of rows, `rows` of them together.  The caller releases the tiles. */
-static void amx_configure(size_t rows)
+static inline void amx_configure(size_t rows)
 {
 	const uint8_t first = rows < AMX_TILE ? (uint8_t)rows : AMX_TILE;
 	const uint8_t second = rows > AMX_TILE ? (uint8_t)(rows - AMX_TILE) : AMX_TILE;
@@ -30,6 +30,12 @@ static void amx_configure(size_t rows)
 	/* gcc 12 takes LDTILECFG to read 8 bytes. */
 	__asm__ volatile("" : : "r"(&c) : "memory");
 	_tile_loadconfig(&c);
+}
+
+/* Before tiles are loaded: gcc 12 does not know that they read memory that other code wrote. */
+static inline void amx_fence(void)
+{
+	__asm__ volatile("" : : : "memory");
 }
 
 #endif

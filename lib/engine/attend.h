@@ -34,6 +34,19 @@ struct reap_attend_task {
 	bool precise;         /* not in fixed point, because small numbers of the output count */
 };
 
+#define REAP_LOG2E 1.44269504f
+
+/* The score of a key that a position may not see: its weight is 0, though it is not infinite. Above
+ * it, so that unseen keys weigh nothing beside it, the sink of heads that have none. */
+#define REAP_UNSEEN -1e30f
+#define REAP_NO_SINK -1e28f
+
+/* The query of a row, one of n * group: a head of a position. */
+static inline float *reap_query(const struct reap_attend_task *t, size_t row)
+{
+	return t->q + row / t->group * t->q_stride + row % t->group * t->dim;
+}
+
 /* Set one of the flags that many threads set. */
 static inline void reap_mark(atomic_uchar *flag)
 {
@@ -64,7 +77,7 @@ extern const struct reap_attend reap_attend_f32;
 /* In 16-bit fixed point; every instruction set gives the same bits. */
 extern const struct reap_attend reap_attend_i16_avx2, reap_attend_i16_avxvnni,
 	reap_attend_i16_avx512vnni;
-/* In halves of bf16. */
+/* With every number split into a sum of two of bf16. */
 extern const struct reap_attend reap_attend_bf16x2_amx;
 #endif
 

@@ -13,15 +13,10 @@ struct scratch {
 	float *m, *l, *f; /* (rows): running maximum and sum, factor of the old sum */
 };
 
-static size_t round16(size_t n)
-{
-	return (n + 15) / 16 * 16;
-}
-
 /* Floats of a cached row: the last head's may be read up to a multiple of 16. */
 static size_t row_floats(size_t heads, size_t dim)
 {
-	return (heads - 1) * dim + round16(dim);
+	return (heads - 1) * dim + reap_round16(dim);
 }
 
 static size_t row_bytes(size_t heads, size_t dim)
@@ -33,22 +28,22 @@ static bool store_heads(void *row, const float *x, size_t heads, size_t dim,
 	const struct reap_kern *kern)
 {
 	(void)kern;
-	memset((float *)row + heads * dim, 0, (round16(dim) - dim) * sizeof(float));
+	memset((float *)row + heads * dim, 0, (reap_round16(dim) - dim) * sizeof(float));
 	memcpy(row, x, heads * dim * sizeof(float));
 	return false;
 }
 
 static size_t scratch_bytes(size_t group, size_t dim)
 {
-	size_t rows = TILE * group, wide = round16(dim);
+	size_t rows = TILE * group, wide = reap_round16(dim);
 
-	return (2 * rows * wide + rows * TILE + 2 * wide * TILE + 3 * round16(rows)) *
+	return (2 * rows * wide + rows * TILE + 2 * wide * TILE + 3 * reap_round16(rows)) *
 		sizeof(float);
 }
 
 static struct scratch divide(void *mem, size_t group, size_t dim)
 {
-	size_t rows = TILE * group, wide = round16(dim);
+	size_t rows = TILE * group, wide = reap_round16(dim);
 	struct scratch t;
 
 	t.q = mem;
@@ -57,8 +52,8 @@ static struct scratch divide(void *mem, size_t group, size_t dim)
 	t.kt = t.s + rows * TILE;
 	t.v = t.kt + wide * TILE;
 	t.m = t.v + wide * TILE;
-	t.l = t.m + round16(rows);
-	t.f = t.l + round16(rows);
+	t.l = t.m + reap_round16(rows);
+	t.f = t.l + reap_round16(rows);
 	return t;
 }
 
@@ -100,7 +95,7 @@ static void soften(const struct reap_kern *kern, struct scratch *t,
 
 static void run(const struct reap_attend_task *a, void *mem, const struct reap_kern *kern)
 {
-	size_t dim = a->dim, wide = round16(dim), rows = a->n * a->group,
+	size_t dim = a->dim, wide = reap_round16(dim), rows = a->n * a->group,
 	       stride = row_floats(a->heads, dim);
 	size_t high = a->pos + a->n;
 	const float *k = (const float *)(const void *)a->keys + a->head * dim;
@@ -108,8 +103,7 @@ static void run(const struct reap_attend_task *a, void *mem, const struct reap_k
 	struct scratch t = divide(mem, a->group, dim);
 
 	for (size_t r = 0; r < rows; r++) {
-		memcpy(t.q + r * wide, a->q + r / a->group * a->q_stride + r % a->group * dim,
-			dim * sizeof(*t.q));
+		memcpy(t.q + r * wide, reap_query(a, r), dim * sizeof(*t.q));
 		/* The sink is one more key of this score, with no value. */
 		t.m[r] = a->sinks[r % a->group];
 		t.l[r] = 1;
@@ -132,8 +126,7 @@ static void run(const struct reap_attend_task *a, void *mem, const struct reap_k
 	}
 	for (size_t r = 0; r < rows; r++) {
 		kern->scale(t.o + r * wide, 1 / t.l[r], dim);
-		memcpy(a->q + r / a->group * a->q_stride + r % a->group * dim, t.o + r * wide,
-			dim * sizeof(*t.o));
+		memcpy(reap_query(a, r), t.o + r * wide, dim * sizeof(*t.o));
 	}
 }
 

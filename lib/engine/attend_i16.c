@@ -71,8 +71,8 @@ bool reap_i16_scales(float k[TILE], float v[TILE], const struct reap_attend_task
 	}
 	/* The weights of all values share one scale. */
 	for (size_t i = 0; i < keys; i++)
-		small += v[i] * 64 < max;
-	return f32 || small * 8 > 3 * keys;
+		small += v[i] * REAP_I16_SMALL < max;
+	return f32 || reap_i16_too_small(small, keys);
 }
 
 /* ---- a task ---- */
@@ -101,12 +101,6 @@ struct reap_i16_sums reap_i16_sums_divide(void *mem, size_t group, size_t dim)
 	return t;
 }
 
-/* The query of a row; its output will take its place. */
-static float *query(const struct reap_attend_task *a, size_t row)
-{
-	return a->q + row / a->group * a->q_stride + row % a->group * a->dim;
-}
-
 bool reap_i16_begin(struct reap_i16_sums *t, int16_t *q, float *q_scale,
 	const struct reap_attend_task *a, const struct reap_kern *kern)
 {
@@ -116,9 +110,9 @@ bool reap_i16_begin(struct reap_i16_sums *t, int16_t *q, float *q_scale,
 	memset(t->o, 0, rows * reap_i16_wide(dim) * sizeof(*t->o));
 	memset(t->l, 0, rows * 16 * sizeof(*t->l));
 	for (size_t r = 0; r < rows; r++) {
-		float scale = kern->f32_to_i16(q + r * dim, query(a, r), LIMIT, dim);
+		float scale = kern->f32_to_i16(q + r * dim, reap_query(a, r), LIMIT, dim);
 
-		if (reap_i16_uneven(query(a, r), scale, dim, false, kern)) {
+		if (reap_i16_uneven(reap_query(a, r), scale, dim, false, kern)) {
 			reap_mark(a->uneven + r / a->group);
 			any = true;
 		}
@@ -137,7 +131,7 @@ void reap_i16_tile_f32(struct reap_i16_sums *t, const struct reap_attend_task *a
 	size_t row = reap_i16_cache_bytes(a->heads, dim);
 
 	for (size_t r = 0; r < rows && !t->have_q; r++) {
-		memcpy(t->q + r * dim, query(a, r), dim * sizeof(*t->q));
+		memcpy(t->q + r * dim, reap_query(a, r), dim * sizeof(*t->q));
 		kern->scale(t->q + r * dim, REAP_LOG2E, dim);
 	}
 	t->have_q = true;
@@ -200,6 +194,6 @@ void reap_i16_end(struct reap_i16_sums *t, const struct reap_attend_task *a,
 			for (size_t i = 0; i < half; i++)
 				l[i] += l[i + half];
 		kern->scale(t->o + r * wide, 1 / l[0], dim);
-		memcpy(query(a, r), t->o + r * wide, dim * sizeof(float));
+		memcpy(reap_query(a, r), t->o + r * wide, dim * sizeof(float));
 	}
 }

@@ -20,8 +20,6 @@
 #include "lib/engine/attend.h"
 #include "lib/engine/operand.h"
 
-#define REAP_LOG2E 1.44269504f
-
 /* Sums of a task.  Its rows are the query heads of each position: rows = n * group. */
 struct reap_i16_sums {
 	float *o; /* (rows, reap_i16_wide(dim)) weighted values */

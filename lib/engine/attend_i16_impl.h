@@ -153,8 +153,8 @@ INLINE vf floats_of(const int32_t *sums)
 	return __builtin_convertvector(v, vf);
 }
 
-/* Turn one row's sums into its scores, in units of ln 2; UNSEEN stands for keys that the row may
- * not see.  Returns the largest. */
+/* Turn one row's sums into its scores, in units of ln 2; REAP_UNSEEN stands for keys that the row
+ * may not see.  Returns the largest. */
 INLINE float score(float s[TILE], const int32_t sums[TILE], float q_scale, const float *k_scale,
 	struct reap_span v)
 {
@@ -163,7 +163,7 @@ INLINE float score(float s[TILE], const int32_t sums[TILE], float q_scale, const
 	bool cut = v.from != 0 || v.to != TILE;
 
 	EACH_PART(p)
-	most.part[p] = splat(UNSEEN);
+	most.part[p] = splat(REAP_UNSEEN);
 	UNROLL
 	for (size_t i = 0; i < TILE; i += WIDE)
 		EACH_PART(p)
@@ -176,7 +176,7 @@ INLINE float score(float s[TILE], const int32_t sums[TILE], float q_scale, const
 					(vi)load((const float *)(const void *)count) + (int32_t)at;
 
 				x = choose((lane >= (int32_t)v.from) & (lane < (int32_t)v.to), x,
-					splat(UNSEEN));
+					splat(REAP_UNSEEN));
 			}
 			store(s + at, x);
 			most.part[p] = vmax(x, most.part[p]);
@@ -189,7 +189,6 @@ INLINE float score(float s[TILE], const int32_t sums[TILE], float q_scale, const
 INLINE struct wide soften(int16_t weight[TILE], const float s[TILE], float max,
 	const float *v_weight)
 {
-	const float round = 12582912.0f; /* as in f32_to_i16 */
 	struct wide sum = {0};
 
 	UNROLL
@@ -198,7 +197,7 @@ INLINE struct wide soften(int16_t weight[TILE], const float s[TILE], float max,
 		{
 			size_t at = i + LANES * p;
 			vf e = exp2_of(load(s + at) - max);
-			vh h = narrow((vu)(e * load(v_weight + at) + round) & 0xffff);
+			vh h = narrow((vu)(e * load(v_weight + at) + REAP_TO_WHOLE) & 0xffff);
 
 			sum.part[p] += e;
 			memcpy(weight + at, &h, sizeof(h));

@@ -131,7 +131,7 @@ static void output_task(void *arg, size_t task, int thread)
 
 /* Where the projections' tiles go: dst[row] = c + bias, or += for the residual;
  * rows count from the run's first. */
-struct sink {
+struct target {
 	const struct reap_cpu *g;
 	float *dst;
 	size_t ld;
@@ -140,7 +140,7 @@ struct sink {
 
 static void store_tile(void *arg, const struct reap_tile *t)
 {
-	const struct sink *s = arg;
+	const struct target *s = arg;
 
 	for (size_t r = 0; r < t->rows; r++) {
 		float *d = s->dst + (t->row + r) * s->ld + t->n0;
@@ -151,7 +151,7 @@ static void store_tile(void *arg, const struct reap_tile *t)
 
 static void add_tile(void *arg, const struct reap_tile *t)
 {
-	const struct sink *s = arg;
+	const struct target *s = arg;
 
 	for (size_t r = 0; r < t->rows; r++) {
 		float *d = s->dst + (t->row + r) * s->ld + t->n0;
@@ -186,10 +186,10 @@ static size_t run_panels(struct reap_cpu *g, const struct attention *a, size_t b
  * over the tokens is enough. */
 static void attend_run(struct reap_cpu *g, struct attention *a, size_t block)
 {
-	struct sink to_q = {g, g->q, g->q_dim, g->w.q_bias};
-	struct sink to_k = {g, g->k, g->kv_dim, g->w.k_bias};
-	struct sink to_v = {g, g->v, g->kv_dim, g->w.v_bias};
-	struct sink to_x = {g, g->x + a->first_token * g->hidden, g->hidden, g->w.o_bias};
+	struct target to_q = {g, g->q, g->q_dim, g->w.q_bias};
+	struct target to_k = {g, g->k, g->kv_dim, g->w.k_bias};
+	struct target to_v = {g, g->v, g->kv_dim, g->w.v_bias};
+	struct target to_x = {g, g->x + a->first_token * g->hidden, g->hidden, g->w.o_bias};
 	size_t panels = run_panels(g, a, block);
 	size_t row_tasks = reap_row_tasks(a->tokens);
 	const struct reap_product in = {.a = g->attn_in,

@@ -65,18 +65,15 @@ static size_t head_columns(const struct reap_cpu *g)
 /* A buffer: where in the engine its address stands, and its size. */
 struct buffer {
 	size_t at;
-	uint64_t rows, bytes; /* so many rows of so many bytes, and behind them ... */
-	size_t slack;         /* ... so many more */
+	uint64_t rows, bytes; /* so many rows of so many bytes */
 };
 
 enum { MOST_BUFFERS = 64 };
 
 #define BUFFER(member, rows, bytes) \
-	(b[n++] = (struct buffer){offsetof(struct reap_cpu, member), rows, bytes, 0})
+	(b[n++] = (struct buffer){offsetof(struct reap_cpu, member), rows, bytes})
 #define ARRAY(member, rows) BUFFER(member, rows, sizeof(*g->member))
-#define FLOATS(member, rows, columns) \
-	(b[n++] = (struct buffer){offsetof(struct reap_cpu, member), rows, \
-		 (uint64_t)(columns) * sizeof(float), REAP_FLOAT_SLACK * sizeof(float)})
+#define FLOATS(member, rows, columns) BUFFER(member, rows, (uint64_t)(columns) * sizeof(float))
 #define PACKED(member, context, rows, columns) \
 	BUFFER(member, 1, reap_gemm_packed_bytes((context).gemm, rows, columns))
 
@@ -159,7 +156,7 @@ static size_t list(const struct reap_cpu *g, uint64_t cap, struct buffer *b)
 
 static bool size_of(const struct buffer *b, uint64_t *bytes)
 {
-	return reap_mul_u64(b->rows, b->bytes, bytes) && reap_add_u64(*bytes, b->slack, bytes);
+	return reap_mul_u64(b->rows, b->bytes, bytes);
 }
 
 uint64_t reap_buffers_bytes(const struct reap_cpu *g, uint64_t cap)

@@ -92,8 +92,9 @@ static int check_finite(const struct reap_chunk *c, uint32_t layer, const float 
 	for (size_t i = 0; i < c->kept_count; i++) {
 		size_t t = c->kept[i];
 
-		while (c->start[b + 1] <= t)
-			b++;
+		if (layer + 1 == c->layers && !c->need[t])
+			continue; /* no expert has computed it */
+		reap_block_end(c, t, &b);
 		for (size_t j = t * k; j < (t + 1) * k; j++)
 			if (!isfinite(gate[j]) || !isfinite(norm[j]))
 				return reap_fail(e, REAP_EFAIL,

@@ -51,6 +51,14 @@ REAP_MUST_CHECK int reap_chunk_check_block(const struct reap_chunk *c, const str
 REAP_MUST_CHECK int reap_chunk_take(struct reap_chunk *c, const struct reap_block *blocks, size_t n,
 	size_t *longest, struct reap_err *e);
 
+/* Where the token's block ends.  The search begins at *block, which becomes the token's. */
+static inline size_t reap_block_end(const struct reap_chunk *c, size_t token, size_t *block)
+{
+	while (c->start[*block + 1] <= token)
+		*block += 1;
+	return c->start[*block + 1];
+}
+
 /* Order the pairs token * top_k + slot by expert, then token, by the experts (tokens, top_k) that
  * the tokens have chosen; with `needed`, only tokens that are needed have pairs.  Those of expert
  * i are start[i] .. start[i + 1] - 1; start has experts + 2 entries. */

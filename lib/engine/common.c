@@ -57,8 +57,8 @@ static size_t next_run(struct reap_cpu *g, const struct common *a, size_t most,
 	while (a->first + rows < g->c.tokens) {
 		size_t end = g->c.tokens, n;
 
-		while (gemm->by_block && (end = g->c.start[block + 1]) <= a->first + rows)
-			block++;
+		if (gemm->by_block)
+			end = reap_block_end(&g->c, a->first + rows, &block);
 		n = end - a->first - rows < high ? end - a->first - rows : high;
 		if (rows + n > most)
 			break;

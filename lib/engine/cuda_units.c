@@ -129,12 +129,11 @@ static const float *small(float *to, const struct reap_layer *l, enum reap_role 
 	return part(to, t, 0, n);
 }
 
-/* Without sinks, put ones with so low a score that they take nothing. */
 static const float *sinks(const struct reap_gpu *g, const struct reap_layer *l)
 {
 	if (small(g->sinks, l, REAP_ROLE_SINKS) == NULL)
 		for (uint32_t i = 0; i < g->cfg->heads; i++)
-			g->sinks[i] = -1e28f;
+			g->sinks[i] = REAP_NO_SINK;
 	return g->sinks;
 }
 

@@ -10,9 +10,7 @@
 
 #if defined(__AVX2__)
 
-#define UNSEEN -1e30f /* a score whose weight is 0, without being infinite */
-
-/* p 2^n for whole n <= 0, rounded once. */
+/* p 2^n for whole n <= 0, rounded once; without AVX-512 n is above -200. */
 INLINE vf times_power(vf p, vf n)
 {
 #if defined(__AVX512F__)
@@ -20,7 +18,7 @@ INLINE vf times_power(vf p, vf n)
 #else
 	/* Two factors, about 2^(n/2) each: the first product is a normal number, so only the
 	 * second rounds. */
-	vi e = (vi)_mm256_cvtps_epi32((__m256)vmax(n, splat(-160))), half = e >> 1;
+	vi e = (vi)_mm256_cvtps_epi32((__m256)n), half = e >> 1;
 
 	return p * (vf)((half + 127) << 23) * (vf)((e - half + 127) << 23);
 #endif
@@ -36,17 +34,23 @@ INLINE vf nearest(vf x)
 #endif
 }
 
-/* 2^x for x <= 0: 2^(x - n) for the nearest whole n by the minimax polynomial of degree 5
- * on [-1/2, 1/2], whose relative error is 7.5e-8. */
+/* 2^x for x <= 0, within 1.7e-7 of itself: 2^(x - n) for the nearest whole n by the polynomial of
+ * degree 5 that is nearest on [-1/2, 1/2] among those that are 1 at 0.  2^0 must be 1: it
+ * multiplies running sums over and over. */
 INLINE vf exp2_of(vf x)
 {
-	vf n = nearest(x), r = x - n, p;
+	vf n, r, p;
 
-	p = fma_(splat(1.3276471993e-03f), r, splat(9.6755413345e-03f));
-	p = fma_(p, r, splat(5.5507132735e-02f));
-	p = fma_(p, r, splat(2.4022119724e-01f));
-	p = fma_(p, r, splat(6.9314696706e-01f));
-	p = fma_(p, r, splat(1.0000000717e+00f));
+#if !defined(__AVX512F__)
+	x = vmax(splat(-160), x); /* NaN stays; -inf minus -inf would be NaN */
+#endif
+	n = nearest(x);
+	r = x - n;
+	p = fma_(splat(1.3264741e-03f), r, splat(9.6715124e-03f));
+	p = fma_(p, r, splat(5.5507337e-02f));
+	p = fma_(p, r, splat(2.4022242e-01f));
+	p = fma_(p, r, splat(6.9314698e-01f));
+	p = fma_(p, r, splat(1.0f));
 	return times_power(p, n);
 }
 

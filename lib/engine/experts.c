@@ -24,10 +24,10 @@ struct group {
 	struct reap_weight *gate_up, *down; /* (products) */
 	struct reap_product *product;       /* (products) */
 	uint32_t *expert;                   /* (products) */
-	struct act_sink *sink;              /* (products) */
+	struct expert_target *target;       /* (products) */
 };
 
-struct act_sink {
+struct expert_target {
 	const struct reap_cpu *g;
 	const float *bias;    /* of the expert */
 	const uint32_t *pair; /* of each row */
@@ -51,13 +51,9 @@ static void gather_task(void *arg, size_t task, int thread)
 
 static void activate_tile(void *arg, const struct reap_tile *t)
 {
-	const struct act_sink *s = arg;
+	const struct expert_target *s = arg;
 	const struct reap_cpu *g = s->g;
-	const struct reap_rows act = {.type = g->gemm.gemm->operand,
-		.k = g->inter,
-		.gated = true,
-		.precise = g->cfg->format != &reap_format_mxfp4,
-		.blocks = g->cfg->format == &reap_format_mxfp4};
+	const struct reap_rows act = reap_expert_rows(g, g->inter, true);
 	float *row = (float *)(void *)reap_thread_scratch(g, t->thread);
 
 	for (size_t r = 0; r < t->rows; r++) {
@@ -70,7 +66,7 @@ static void activate_tile(void *arg, const struct reap_tile *t)
 
 static void output_tile(void *arg, const struct reap_tile *t)
 {
-	const struct act_sink *s = arg;
+	const struct expert_target *s = arg;
 
 	for (size_t r = 0; r < t->rows; r++)
 		memcpy(s->g->y + (t->row + r) * s->g->hidden + t->n0, t->c + r * t->ldc,
@@ -121,12 +117,12 @@ static void run_group(struct group *q)
 		struct reap_product *p = &q->product[i];
 
 		q->gate_up[i] = reap_gate_up_of(g->cfg, q->l, e);
-		q->sink[i] = (struct act_sink){g, g->w.gate_up_bias + (size_t)e * 2 * g->inter,
-			g->pair + q->first_pair};
+		q->target[i] = (struct expert_target){g,
+			g->w.gate_up_bias + (size_t)e * 2 * g->inter, g->pair + q->first_pair};
 		p->w = &q->gate_up[i];
 		p->a = g->gathered;
 		p->done = activate_tile;
-		p->arg = &q->sink[i];
+		p->arg = &q->target[i];
 	}
 	reap_gemm_run(&g->gemm, q->product, q->products);
 	for (size_t i = 0; i < q->products; i++) {
@@ -171,9 +167,9 @@ static void add_expert(struct group *q, uint32_t e, size_t from, size_t to)
 		size_t end = to;
 
 		if (g->gemm.gemm->by_block) {
-			while (g->c.start[block + 1] <= g->pair[from] / k)
-				block++;
-			for (end = from + 1; end < to && g->pair[end] / k < g->c.start[block + 1];)
+			const size_t stop = reap_block_end(&g->c, g->pair[from] / k, &block);
+
+			for (end = from + 1; end < to && g->pair[end] / k < stop;)
 				end++;
 		}
 		for (size_t n; from < end; from += n) {
@@ -199,9 +195,9 @@ int reap_cpu_experts(struct reap_cpu *g, uint32_t layer, struct reap_err *e)
 	q.down = reap_alloc(experts, sizeof(*q.down));
 	q.product = reap_alloc(experts, sizeof(*q.product));
 	q.expert = reap_alloc(experts, sizeof(*q.expert));
-	q.sink = reap_alloc(experts, sizeof(*q.sink));
+	q.target = reap_alloc(experts, sizeof(*q.target));
 	if (start == NULL || q.gate_up == NULL || q.down == NULL || q.product == NULL ||
-		q.expert == NULL || q.sink == NULL) {
+		q.expert == NULL || q.target == NULL) {
 		rc = reap_fail_memory(e, "experts of a layer");
 		goto out;
 	}
@@ -225,6 +221,6 @@ out:
 	free(q.down);
 	free(q.product);
 	free(q.expert);
-	free(q.sink);
+	free(q.target);
 	return rc;
 }

@@ -40,7 +40,7 @@ static int cpu_open(struct reap_engine **eng, const struct reap_model *m,
 	g->max_k = max_of(g->hidden, max_of(g->inter, g->common));
 	g->q_dim = (size_t)c->heads * c->head_dim;
 	g->kv_dim = (size_t)c->kv_heads * c->head_dim;
-	g->experts16 = ((size_t)c->experts + 15) / 16 * 16;
+	g->experts16 = reap_round16(c->experts);
 	if ((rc = reap_kern_pick(&g->kern, e)) != REAP_OK ||
 		(rc = reap_gemm_pick(&gemm, g->kern, reap_exact(c), e)) != REAP_OK)
 		goto fail;
@@ -148,13 +148,11 @@ static size_t load_norm(const struct reap_cpu *g, float *dst, const struct reap_
 	return n;
 }
 
-/* Without sinks, put ones with so low a score that they take nothing. */
 static void load_sinks(struct reap_cpu *g, const struct reap_tensor *t)
 {
 	small(g, g->w.sinks, t, 0, g->cfg->heads);
 	for (size_t i = 0; t == NULL && i < g->cfg->heads; i++)
-		g->w.sinks[i] =
-			-1e28f; /* above the score of what is not seen (lib/engine/attend*.c) */
+		g->w.sinks[i] = REAP_NO_SINK;
 }
 
 static void load_small(struct reap_cpu *g, const struct reap_layer *l)

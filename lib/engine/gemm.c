@@ -111,8 +111,8 @@ void reap_gemm_multiply(const struct reap_gemm_ctx *g, int thread, float *c, siz
 
 /* ---- sharing out ---- */
 
-/* What a product costs is told in rows that one slab is multiplied with.  The slabs of all
- * products follow each other; before each stands what packing it costs, and then its rows. */
+/* Costs are counted in rows times slabs.  The slabs of all products follow each other; before each
+ * stands what packing it costs, and then its rows. */
 struct run {
 	const struct reap_gemm_ctx *g;
 	struct reap_product *p;

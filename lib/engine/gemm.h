@@ -109,7 +109,7 @@ struct reap_panel {
 /* Floats from one row of a tile with n columns to the next. */
 static inline size_t reap_tile_stride(size_t n)
 {
-	return (n + 15) / 16 * 16;
+	return reap_round16(n);
 }
 
 /* A finished tile: c (rows, n) for rows row.. of a and columns n0... */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The backends that gemm.c chooses from. */
+ * The backends that gemm_pick.c chooses from. */
 #ifndef REAP_GEMM_BACKENDS_H
 #define REAP_GEMM_BACKENDS_H
 

@@ -102,8 +102,7 @@ INLINE void multiply(float *c, size_t ldc, const uint8_t *a, size_t lda, const v
 {
 	const size_t rest = m % PANEL, whole = m - rest;
 
-	/* gcc 12 does not know that tiles read memory, here what other code wrote. */
-	__asm__ volatile("" : : : "memory");
+	amx_fence();
 	if (whole > 0) {
 		amx_configure(PANEL);
 		rows(c, ldc, a, lda, slab, whole, n, k, words, true);

@@ -197,7 +197,7 @@ static void pack_columns(uint32_t *dst, const struct reap_weight *w, size_t n0, 
 	const size_t groups = w->k / 32;
 	const uint8_t *row[16];
 
-	for (size_t i = 0; i < 16; i++)
+	for (size_t i = 0; i < 16 && w->layout != REAP_W_BF16_TURNED; i++)
 		row[i] = reap_weight_row(w, n0 + (i < n ? i : 0));
 	switch (w->layout) {
 	case REAP_W_BF16:

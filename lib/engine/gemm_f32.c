@@ -53,7 +53,7 @@ static void multiply(float *c, size_t ldc, const void *a, const void *slab, size
 			size_t cols = n - n0 < panel ? n - n0 : panel;
 
 			kern->matmul(c + n0, ldc, x + k0, k, b + n0 * k + k0 * panel, panel, m,
-				(cols + 15) / 16 * 16, kn, k0 > 0);
+				reap_round16(cols), kn, k0 > 0);
 		}
 	}
 }

@@ -89,7 +89,6 @@ INLINE vf numbers(const void *v, bool bf16, size_t i, size_t k)
 INLINE size_t to_whole(int16_t *dst, float *scale, const void *v, bool bf16, size_t k,
 	uint32_t *largest)
 {
-	const float round = 12582912.0f; /* as in f32_to_i16 */
 	vu most = {0};
 	vu large = {0};
 	uint32_t bits;
@@ -118,10 +117,10 @@ INLINE size_t to_whole(int16_t *dst, float *scale, const void *v, bool bf16, siz
 	up = power_of_two(-e / 2);
 	more = power_of_two(-e - -e / 2);
 	for (size_t i = 0; i < k; i += LANES) {
-		vf x = fma_(numbers(v, bf16, i, k) * up, splat(more), splat(round));
+		vf x = fma_(numbers(v, bf16, i, k) * up, splat(more), splat(REAP_TO_WHOLE));
 		vh h = narrow((vu)x & 0xffff);
 
-		large = count_large(large, x - round, REAP_I16_LIMIT / 64 + 1);
+		large = count_large(large, x - REAP_TO_WHOLE, REAP_I16_LIMIT / REAP_I16_SMALL + 1);
 		memcpy(dst + i, &h, sizeof(h));
 	}
 	return k - lanes_sum(large);
@@ -177,7 +176,7 @@ INLINE bool pack_column(int16_t *dst, float *scale, const struct reap_weight *w,
 		small = to_whole(dst, scale, row, false, k, largest);
 		*scale *= factor;
 	}
-	return small * 8 > 3 * k;
+	return reap_i16_too_small(small, k);
 }
 
 /* One group of n <= TURN columns.  True if some are uneven. */

@@ -26,7 +26,7 @@ static const char *avx512vnni_lacks(const struct reap_kern *kern)
 
 static const char *amx_lacks(const struct reap_kern *kern)
 {
-	return strcmp(kern->level, "amx") == 0 ? avx512vnni_lacks(kern) : REAP_GEMM_NOT_HERE;
+	return strcmp(kern->level, "amx") == 0 ? NULL : REAP_GEMM_NOT_HERE;
 }
 
 static const char *avxvnni_lacks(const struct reap_kern *kern)
@@ -60,8 +60,8 @@ static bool best_with_avx2(const struct reap_kern *kern)
 }
 #endif
 
-/* OpenBLAS has better kernels for any processor than the scalar ones. */
-static bool best_without_avx(const struct reap_kern *kern)
+/* OpenBLAS has better kernels for any processor than our scalar ones. */
+static bool best_without_openblas(const struct reap_kern *kern)
 {
 	return strcmp(kern->level, "scalar") != 0 || reap_gemm_openblas_lacks(kern) != NULL;
 }
@@ -83,7 +83,7 @@ static const struct {
 	{&reap_gemm_i8_avxvnni, avxvnni_lacks, only_asked},
 	{&reap_gemm_i8_avx2, avx2_lacks, only_asked},
 #endif
-	{&reap_gemm_f32, NULL, best_without_avx},
+	{&reap_gemm_f32, NULL, best_without_openblas},
 	{&reap_gemm_openblas, reap_gemm_openblas_lacks, NULL},
 };
 

@@ -8,20 +8,15 @@
 enum { GROUP = REAP_I16_GROUP, ROWS = 32, TURN = 16 };
 
 struct work {
-	float *w; /* (GROUP, round16(n)): the group's weights */
+	float *w; /* (GROUP, reap_round16(n)): the group's weights */
 	float *t; /* (TURN, GROUP): a few columns, before they are turned */
 	float *x; /* (ROWS, GROUP) */
-	float *y; /* (ROWS, round16(n)) */
+	float *y; /* (ROWS, reap_round16(n)) */
 };
-
-static size_t round16(size_t n)
-{
-	return (n + 15) / 16 * 16;
-}
 
 size_t reap_wide_floats(size_t n)
 {
-	return (GROUP + ROWS) * round16(n) + (TURN + ROWS) * GROUP;
+	return (GROUP + ROWS) * reap_round16(n) + (TURN + ROWS) * GROUP;
 }
 
 static struct work divide(float *mem, size_t n)
@@ -29,8 +24,8 @@ static struct work divide(float *mem, size_t n)
 	struct work k;
 
 	k.w = mem;
-	k.y = k.w + GROUP * round16(n);
-	k.t = k.y + ROWS * round16(n);
+	k.y = k.w + GROUP * reap_round16(n);
+	k.t = k.y + ROWS * reap_round16(n);
 	k.x = k.t + TURN * GROUP;
 	return k;
 }
@@ -39,7 +34,7 @@ static struct work divide(float *mem, size_t n)
 static void load(const struct work *work, const struct reap_weight *w, size_t n0, size_t n,
 	size_t k0, size_t k, const struct reap_kern *kern)
 {
-	size_t wide = round16(n);
+	size_t wide = reap_round16(n);
 
 	memset(work->w, 0, k * wide * sizeof(*work->w));
 	for (size_t c = 0; c < n; c += TURN) {
@@ -54,7 +49,7 @@ static void load(const struct work *work, const struct reap_weight *w, size_t n0
 static void add_rows(const struct work *work, float *c, size_t ldc, const size_t *row, size_t m,
 	size_t n, size_t k, const struct reap_kern *kern)
 {
-	size_t wide = round16(n);
+	size_t wide = reap_round16(n);
 
 	kern->matmul(work->y, wide, work->x, GROUP, work->w, wide, m, wide, k, 0);
 	for (size_t i = 0; i < m; i++) {

@@ -18,6 +18,15 @@
 
 #include "lib/base/err.h"
 
+/* Numbers up to whole vectors, of the widest kind. */
+static inline size_t reap_round16(size_t n)
+{
+	return (n + 15) / 16 * 16;
+}
+
+/* 1.5 * 2^23: added to a number below 2^22 it rounds it to a whole one, which the low bits hold. */
+#define REAP_TO_WHOLE 12582912.0f
+
 struct reap_kern {
 	const char *level; /* "scalar", "avx2", "avxvnni" (the same kernels), "avx512",
 			    * "amx" (those of "avx512") */
@@ -26,7 +35,8 @@ struct reap_kern {
 	void (*bf16_to_f32)(float *dst, const uint16_t *src, size_t n);
 	void (*f32_to_bf16)(uint16_t *dst, const float *src, size_t n);
 
-	/* hi = src, and lo = src - hi, to the nearest; NaN both times where hi is not finite. */
+	/* hi = src, and lo = src - hi, to the nearest; where hi is infinite, lo makes their sum
+	 * NaN. */
 	void (*f32_to_bf16x2)(uint16_t *hi, uint16_t *lo, const float *src, size_t n);
 
 	/* src = dst * the scale that is returned, dst to the nearest and at most `limit`

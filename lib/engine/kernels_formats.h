@@ -64,8 +64,6 @@ static void f32_to_bf16x2(uint16_t *hi, uint16_t *lo, const float *src, size_t n
 
 static float f32_to_i16(int16_t *dst, const float *src, int limit, size_t n)
 {
-	const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer, which
-					  * is then in the lowest bits */
 	vu most = {0};
 	uint32_t bits;
 	float size, up;
@@ -83,12 +81,12 @@ static float f32_to_i16(int16_t *dst, const float *src, int limit, size_t n)
 	memcpy(&size, &bits, sizeof(size));
 	up = size < 1e-30f ? 0 : (float)limit / size;
 	for (i = 0; i + LANES <= n; i += LANES) {
-		vh h = narrow((vu)(load(src + i) * up + round) & 0xffff);
+		vh h = narrow((vu)(load(src + i) * up + REAP_TO_WHOLE) & 0xffff);
 
 		memcpy(dst + i, &h, sizeof(h));
 	}
 	if (i < n) {
-		vh h = narrow((vu)(load_part(src + i, n - i, 0) * up + round) & 0xffff);
+		vh h = narrow((vu)(load_part(src + i, n - i, 0) * up + REAP_TO_WHOLE) & 0xffff);
 
 		memcpy(dst + i, &h, (n - i) * sizeof(*dst));
 	}
@@ -106,9 +104,8 @@ INLINE vf whole(const int16_t *v, size_t n)
 
 INLINE vh rest(vf x, vf hi, float up)
 {
-	const float round = 12582912.0f; /* as above */
 
-	return narrow((vu)((x * up - hi) * 32768.0f + round) & 0xffff);
+	return narrow((vu)((x * up - hi) * 32768.0f + REAP_TO_WHOLE) & 0xffff);
 }
 
 static void i16_rest(int16_t *lo, const int16_t *hi, const float *x, float s, size_t n)

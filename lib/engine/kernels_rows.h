@@ -115,9 +115,8 @@ static const uint32_t eighths[8] = {0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fe
  * cubic for e^r - 1 (the best one of this form there: within 2.6e-8). */
 INLINE vf vexp(vf x)
 {
-	const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-	vf t = x * 11.5415603f + round;  /* k in its lowest bits */
-	vf k = t - round;
+	vf t = x * 11.5415603f + REAP_TO_WHOLE; /* k in its lowest bits */
+	vf k = t - REAP_TO_WHOLE;
 	/* ln 2 / 8 in two pieces: k times the first is exact. */
 	vf r = x - k * 0.086669921875f - k * -2.6524305e-5f;
 	vf q = r * r * (r * 0.16668232f + 0.50006478f) + r;

@@ -57,14 +57,14 @@ size_t reap_operand_bytes(enum reap_operand type, size_t k)
 /* Below this a number is small beside the largest, REAP_I16_LIMIT times s. */
 static float small_below(float s, bool gated)
 {
-	return s * (float)LIMIT / (gated ? 128 : 64);
+	return s * (float)LIMIT / (gated ? 2 * REAP_I16_SMALL : REAP_I16_SMALL);
 }
 
 bool reap_i16_uneven(const float *x, float s, size_t n, bool gated, const struct reap_kern *kern)
 {
-	const float least = small_below(s, gated);
+	const size_t small = n - kern->count_above(x, small_below(s, gated), n);
 
-	return s > 0 && (n - kern->count_above(x, least, n)) * 8 > (gated ? 7 : 3) * n;
+	return s > 0 && (gated ? small * 8 > 7 * n : reap_i16_too_small(small, n));
 }
 
 void reap_i16_more(int16_t *hi, int16_t *lo, const float *x, float s, bool uneven, size_t n,
@@ -153,7 +153,7 @@ static float shortened(float x)
 static void put_i8(struct reap_i8_group *g, const float *src, size_t n,
 	const struct reap_kern *kern)
 {
-	const float whole = 12582912.0f; /* 1.5 * 2^23 */
+	const float whole = REAP_TO_WHOLE;
 
 	for (size_t i = 0; i < n; i += REAP_I8_GROUP, g++) {
 		int16_t wide[REAP_I8_GROUP], sum[8] = {0};

@@ -5,7 +5,7 @@
  * REAP_OP_BF16 is padded with zeros to a multiple of REAP_BF16_GROUP inputs; behind them 64 bytes
  * may follow that nobody reads.  REAP_OP_BF16X2 is twice that: each group of inputs rounded to
  * bf16, and behind it the errors of this rounding, in bf16 too.  The two hold 16 bits of every
- * number, whatever stands beside it. NaN stands for a number that is too large for bf16.
+ * number, whatever stands beside it; of one that is too large for bf16 the sum is NaN.
  *
  * REAP_OP_I16 is fixed point in groups of REAP_I16_GROUP inputs: whole numbers of at
  * most REAP_I16_LIMIT in size, and behind them one f32 scale per group.  Products
@@ -53,8 +53,8 @@ enum { REAP_I8_GROUP = 32, REAP_I8_LIMIT = 127 };
 struct reap_i8_group {
 	int8_t x[REAP_I8_GROUP];
 	float scale;       /* of 22 bits, so that `back` is exact; NaN where `back` is infinite */
-	float back;        /* -1.5 * 2^23 times the scale */
-	int32_t start;     /* the bits of 1.5 * 2^23 in f32, minus 12 times the sum of x */
+	float back;        /* -REAP_TO_WHOLE times the scale */
+	int32_t start;     /* the bits of REAP_TO_WHOLE minus 12 times the sum of x */
 	int16_t starts[2]; /* -12 times the sum of each four's first two numbers, and last two */
 };
 
@@ -80,16 +80,24 @@ size_t reap_operand_bytes(enum reap_operand type, size_t k);
 bool reap_operand_put(const struct reap_rows *r, void *row, size_t first, const float *src,
 	size_t n, const struct reap_kern *kern);
 
-/* Copy a row, but no bytes that nobody reads. */
+/* Copy a row, of REAP_OP_I16 without second words that are not there. */
 void reap_operand_copy(enum reap_operand type, void *dst, const void *src, size_t k);
 
 /* ---- fixed point ---- */
 
-/* Are n numbers x uneven?  The largest of them is REAP_I16_LIMIT times the scale s.  They are
- * uneven if more than 3/8 of them are below 1/64 of the largest, or, if gated, more than 7/8
- * below 1/128.  So one number R times the usual size costs the others hardly more than bf16 would
- * (R is at most 31, and fixed point has bf16's error at 23).  All zeros, or numbers of which one
- * is not finite, are not uneven. */
+/* A number is small below 1 / REAP_I16_SMALL of the largest.  Are there too many small ones among
+ * n? One number R times the usual size then costs the others hardly more than bf16 would (R is at
+ * most 31, and fixed point has bf16's error at 23). */
+enum { REAP_I16_SMALL = 64 };
+
+static inline bool reap_i16_too_small(size_t small, size_t n)
+{
+	return small * 8 > 3 * n;
+}
+
+/* Are n numbers x uneven, too many of them small?  The largest is REAP_I16_LIMIT times the scale s.
+ * If gated, 7/8 of them may be small, and are below half of that.  All zeros, or numbers of which
+ * one is not finite, are not uneven. */
 bool reap_i16_uneven(const float *x, float s, size_t n, bool gated, const struct reap_kern *kern);
 
 /* The second words lo of n numbers x, of which hi times the scale s > 0 is the first part; of an

@@ -9,7 +9,7 @@
 
 #include "lib/engine/state.h"
 
-/* Rows of a panel, each of which is one task. */
+/* Rows of a panel; a panel is a task. */
 enum { LEAST_ROWS = 64, MOST_ROWS = 256, ROWS_STEP = 16 };
 
 struct head {
@@ -121,9 +121,9 @@ static size_t cut_rows(struct reap_cpu *g, size_t rows)
 
 	for (size_t from = 0, end; from < rows; from = end) {
 		end = rows - from < most ? rows : from + most;
-		while (gemm->by_block && g->c.start[block + 1] <= g->state[from].token)
-			block++;
-		while (gemm->by_block && g->state[end - 1].token >= g->c.start[block + 1])
+		while (gemm->by_block &&
+			g->state[end - 1].token >=
+				reap_block_end(&g->c, g->state[from].token, &block))
 			end--;
 		g->panel[panels++] = (struct reap_panel){from, end - from};
 	}

@@ -23,10 +23,7 @@ static void route_task(void *arg, size_t task, int thread)
 {
 	const struct routing *a = arg;
 	struct reap_cpu *g = a->g;
-	const struct reap_rows in = {.type = g->gemm.gemm->operand,
-		.k = g->hidden,
-		.precise = g->cfg->format != &reap_format_mxfp4,
-		.blocks = g->cfg->format == &reap_format_mxfp4};
+	const struct reap_rows in = reap_expert_rows(g, g->hidden, false);
 	size_t first = task * REAP_ROW_TASK, n = reap_row_task_end(task, g->c.tokens) - first;
 	float *rows = (float *)(void *)reap_thread_scratch(g, thread);
 	float *logits = rows + REAP_ROW_TASK * g->hidden;

@@ -18,8 +18,7 @@
 #include "lib/engine/rope.h"
 
 enum {
-	REAP_ROW_TASK = 32,    /* tokens of one task of row-wise work */
-	REAP_FLOAT_SLACK = 64, /* floats that vector loads may read past a buffer's end */
+	REAP_ROW_TASK = 32, /* tokens of one task of row-wise work */
 };
 
 /* A run of at most REAP_TILE query positions of one block. */
@@ -109,6 +108,18 @@ static inline size_t reap_row_tasks(size_t rows)
 static inline size_t reap_row_task_end(size_t task, size_t rows)
 {
 	return (task + 1) * REAP_ROW_TASK < rows ? (task + 1) * REAP_ROW_TASK : rows;
+}
+
+/* Rows of k inputs of experts. */
+static inline struct reap_rows reap_expert_rows(const struct reap_cpu *g, size_t k, bool gated)
+{
+	const bool blocks = g->cfg->format == &reap_format_mxfp4;
+
+	return (struct reap_rows){.type = g->gemm.gemm->operand,
+		.k = k,
+		.gated = gated,
+		.precise = !blocks,
+		.blocks = blocks};
 }
 
 static inline uint8_t *reap_thread_scratch(const struct reap_cpu *g, int thread)
