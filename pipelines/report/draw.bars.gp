@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Values with their intervals, one below the other.  Filled: judged by the gate.
-# A margin counts in characters that are wider than most.
-set lmargin 0.8 * names + 3
+set lmargin at screen names_width / width
 set rmargin 3
 set yrange [n - 0.4:-0.6]
 set xrange [lo:hi]

@@ -20,8 +20,10 @@ load "set"
 # Narrow enough to be read on a phone.
 width  = ARG2 eq "map" ? 420 : ARG2 eq "bars" ? 480 : 760
 height = ARG2 eq "map" ? 470 : ARG2 eq "sweep" ? 380 : ARG2 eq "scores" ? 110 + (layers < 5 ? 110 : layers < 36 ? 22 * layers : 792) : 100 + 26 * n
+if (exists("names")) { names_width = 7.6 * names + 24 }
+# Letters are 13 pixels high in all forms: 19.5 points are 26 pixels.
 if (png) {
-	set terminal pngcairo noenhanced size width * 2, height * 2 font "DejaVu Sans,22" linewidth 2 pointscale 2 background "white"
+	set terminal pngcairo noenhanced size width * 2, height * 2 font "DejaVu Sans,19.5" linewidth 2 pointscale 2 background "white"
 } else {
 	set terminal svg noenhanced size width, height dynamic font "DejaVu Sans,Noto Sans CJK SC,Helvetica,Arial,sans-serif,13"
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # How many of the kept experts another choice would keep too: the mean over layers
 # and the layer that differs most.
-set lmargin 0.8 * names + 3
+set lmargin at screen names_width / width
 set rmargin 3
 set yrange [n - 0.4:-0.6]
 set xrange [floor_at:keep + 0.02 * (keep - floor_at)]

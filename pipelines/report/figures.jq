@@ -51,7 +51,7 @@ def figures: . as $all | [.verdict.checks[] | [.pack, .seq_len]] as $judged |
 		.set.lo = (if any(.rows[]; .[2] < 0) then [.set.lo, -110] | min else .set.lo end) | tics),
 	packs: ([.verdict.rows[] | select(.d_nll != null) | [.pack, .seq_len] as $me |
 		bar(place; if any($judged[]; . == $me) then 1 else 0 end)] |
-		bars("more loss than the base, nats per token") | .set.key = 1 | tics),
+		bars("added loss, nats per token") | .set.key = 1 | tics),
 	channels: ([.row.channels[]? | bar(.channel; 1)] | bars("nats per token") | tics),
 	positions: ([.row.positions[]? | bar("\(.from) to \(.to)"; 1)] | bars("nats per token") | tics),
 	map_base: map("base"; 2; 1),
