@@ -329,6 +329,10 @@ load pipeline
 	[ "$(grep -c '^reap-ppl .*-m .*fixtures/model ' "$TMP/runs")" -eq 1 ]
 	[ "$(grep -c '^reap-ppl ' "$TMP/runs")" -eq 4 ]
 	[ "$O/fast/base.eval" -ef "$O/eval-keep20/base.eval" ]
+	# What a recipe says of itself is not said of what extends it.
+	grep -xF '# tests/fixtures/model with 20 experts in each layer' "$O/keep20/model/README.md"
+	run ! grep 'Prune the embedded model' "$O/keep20/model/README.md"
+	grep -xF '# tiny_keep24of32_k75_eaftreap' "$O/fast/model/README.md"
 	# Another threshold needs other sums and no other pass; not even of a trace that was freed,
 	# unless it is needed.
 	echo 'scoring: {cc_quantile: 0.2}' >>"$R/keep20.yaml"

@@ -341,6 +341,9 @@ assert yaml.safe_load(open(sys.argv[1])) == json.load(open(sys.argv[2]))' "$TMP/
 		grep -A3 '^probe' "$TMP/r.yaml"; } >"$TMP/o.yaml"
 	[ "$(reap-recipe --id "$TMP/o.yaml")" = "$id" ]
 	printf 'extends: r.yaml\n' >"$TMP/e.yaml"
+	# What describes a recipe does not describe what extends it.
+	reap-recipe --json "$TMP/e.yaml" | jq -e '.name == "p" and .description == null'
+	echo 'description: d' >>"$TMP/e.yaml"
 	[ "$(reap-recipe --id "$TMP/e.yaml")" = "$id" ]
 	printf 'extends: r.yaml\ndescription: e\n' >"$TMP/e.yaml"
 	[ "$(reap-recipe --id "$TMP/e.yaml")" != "$id" ]

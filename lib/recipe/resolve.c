@@ -110,6 +110,8 @@ static int add_parent(const struct reap_node *ref, const struct chain *here, str
 	free(path);
 	if (rc != REAP_OK)
 		return rc;
+	/* What it says of itself need not be so of what extends it. */
+	reap_node_remove(parent, "description");
 	if (*base != NULL)
 		return reap_node_merge(*base, parent, e);
 	*base = parent;

@@ -31,8 +31,11 @@ $config[0] as $config | $size.experts[1] as $keep | $manifest[0].model as $sourc
 	($base | select(test("^[^/]+/[^/]+$")) | "base_model: [\(word)]"),
 	"tags: [\($config.model_type), moe, \(if $size.mxfp4 then "mxfp4, " else "" end)pruning, compression, reap]",
 	"---",
-	"# \($recipe.model.pruned_variant_name // $recipe.model.pruned_model_label // "pruned model" | plain)",
-	"", ($recipe.description // "" | plain), "",
+	# A label that was inherited may be that of another size.
+	"# \($recipe.model.pruned_variant_name // $recipe.model.pruned_model_label // "" |
+		if . == "" or ([match("keep([0-9]+)").captures[0].string] - ["\($keep)"]) != [] then
+			"\($base) with \($keep) experts in each layer" else . end | plain)",
+	($recipe.description // empty | "", plain), "",
 	"| | |", "|---|---|",
 	"| base model | \($base | plain) |",
 	"| method | \(if $keep == $source.experts then "none: all experts are kept" else
