@@ -233,8 +233,10 @@ refused() {
 	[[ "${lines[0]}" == "reap: $ROOT/$keep24:$line: model.base_model_id: no model openai/gpt-oss-20b at $TMP/m/openai/gpt-oss-20b: hf download openai/gpt-oss-20b "* ]]
 	[ "$(grep -cE '^reap: .*yaml:[0-9]+: profiling_data.pack_files.[012]: no pack .*: hf download radna0/.* --repo-type dataset' <<<"$output")" -eq 3 ]
 	[ ! -e "$TMP/o" ]
-	run make -s -C pipelines 20b-keep24 SHARDS=two
-	[[ "$output" == *"SHARDS=two: must be a number"* ]]
+	for wrong in SHARDS=two:"must be a number from 1" SHARDS=0:"must be a number from 1" \
+		THREADS=x:"'x' is not a number within 1..1024" MEMORY=x:"'x' is not a size (as 1500M, 4G, 512Mi)"; do
+		fails 2 "reap-run: ${wrong%%:*}: ${wrong#*:}" pipelines/reap-run 20b-keep24 "${wrong%%:*}"
+	done
 	# What the model cannot do.
 	refused 2 "model.num_experts: 64, but $MODEL has 32" 'model: {num_experts: 64}'
 	refused 2 "scoring.top_k: 2, but $MODEL has 4" 'scoring: {top_k: 2}'

@@ -290,6 +290,16 @@ load pipeline
 	SHARDS=2 LAUNCHER=parallel PATH=$TMP/path run pipelines/launch "$TMP/x" true
 	[ "$status" -eq 1 ]
 	[ "$output" = "reap: LAUNCHER=parallel: parallel is not installed here" ]
+	# So is what went wrong with a job that was queued, and with one that was not.
+	mkdir "$TMP/x"
+	for said in "exit 1:sbatch queued no job" "echo 7; exit 1:a task of the array failed: see $TMP/x/*.log"; do
+		printf '#!/bin/bash\n%s\n' "${said%%:*}" >"$TMP/sbatch"
+		printf '#!/bin/bash\n' >"$TMP/squeue"
+		chmod +x "$TMP/sbatch" "$TMP/squeue"
+		SHARDS=2 LAUNCHER=slurm PATH=$TMP:$PATH run pipelines/launch "$TMP/x" true
+		[ "$status" -eq 1 ]
+		[ "$output" = "reap: LAUNCHER=slurm: ${said#*:}" ]
+	done
 	run pipe fast SHARDS=2 LAUNCHER=mule
 	failed
 	[[ "$output" == *"LAUNCHER=mule: must be local, parallel or slurm"* ]]
