@@ -346,10 +346,13 @@ static int run(struct opts *o, struct reap_err *e)
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
 		intake.stream_bytes = (uint64_t)st.st_size;
 	rc = reap_intake_run(s.engine, s.model, s.in, &intake, &calls, e);
-	for (int i = 0; i < o->resumes; i++)
-		if (rc == REAP_OK && s.resume[i].blocks + s.resume[i].packs > 0)
+	for (int i = 0; i < o->resumes && rc == REAP_OK; i++)
+		if (s.resume[i].packs > 0)
 			tool_info("%s: took over %" PRIu64 " blocks, %zu finished packs",
 				s.resume[i].from.name, s.resume[i].blocks, s.resume[i].packs);
+		else if (s.resume[i].blocks > 0)
+			tool_info("%s: took over %" PRIu64 " blocks", s.resume[i].from.name,
+				s.resume[i].blocks);
 out:
 	rc = finish(s.w, rc, e);
 	if (rc == REAP_OK && !tool.dry_run)

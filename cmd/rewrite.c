@@ -186,9 +186,9 @@ static void tell(const struct opts *o, const struct reap_model *m, const struct 
 	for (uint32_t i = 0; i < l->files; i++)
 		bytes += (double)l->file[i].bytes;
 	tool_figure(size, sizeof(size), bytes, TOOL_BYTES);
-	tool_info("%u of %u experts in each of %u layers, %s in %u files%s%s", plan->keep_n,
+	tool_info("%u of %u experts in each of %u layers, %s in %u file%s%s%s", plan->keep_n,
 		m->cfg.experts, m->cfg.layers - m->cfg.dense, size, l->files,
-		o->prune.probe ? ", measured and removed" : "",
+		l->files == 1 ? "" : "s", o->prune.probe ? ", measured and removed" : "",
 		o->prune.verify ? ", every byte compared" : "");
 }
 

@@ -62,7 +62,9 @@ static int tell_pack(const struct reap_pack_info *p, const char *tags, struct re
 		add_count(skipped, sizeof(skipped), reap_skip_name((enum reap_skip)i),
 			p->skipped[i]);
 	for (int i = 0; i < REAP_CHANNEL_COUNT; i++)
-		add_count(channels, sizeof(channels), reap_channel_name((enum reap_channel)i),
+		add_count(channels, sizeof(channels),
+			i == REAP_CHANNEL_NONE ? "no channel"
+					       : reap_channel_name((enum reap_channel)i),
 			p->channels[i]);
 	if (p->seq_len > 0)
 		snprintf(length, sizeof(length), ", length %u", p->seq_len);

@@ -42,7 +42,10 @@ trap 'stop 15' TERM
 
 # open_lock FILE: its descriptor, in REPLY.
 open_lock() {
-	{ exec {REPLY}>>"$1"; } 2>/dev/null || fail "${1%/*}: cannot be written"
+	local why
+	{ exec {REPLY}>>"$1"; } 2>/dev/null && return
+	why=$({ : >>"$1"; } 2>&1) || true
+	fail "$1: cannot be written: ${why##*: }"
 }
 
 # hold FILE WHAT: until the descriptor in REPLY is closed, here and in all that was

@@ -211,6 +211,7 @@ took() {
 	reap-ppl -m "$MODEL" "$TOKENS" >"$TMP/4" 2>/dev/null
 	reap-ppl -m "$MODEL" --look 2 --resume "$TMP/1" "$TOKENS" 2>"$TMP/said" | cmp - "$TMP/2"
 	took "$(blocks "$TMP/1" | wc -l)"
+	[ -z "$(grep ' 0 ' "$TMP/said")" ]
 	# In chunks of few blocks, and all at once.
 	for m in "$memory" 1G; do
 		reap-ppl -m "$MODEL" --no-history --memory "$m" --resume "$TMP/3" "$TOKENS" 2>"$TMP/said" | cmp - "$EVAL"

@@ -353,7 +353,8 @@ nothing_left() {
 }
 
 @test "--probe: figures and an estimate, nothing left" {
-	reap-rewrite -q -m "$MODEL" -o "$TMP/out" --probe "$PLAN" | reap-show >"$TMP/m"
+	reap-rewrite -m "$MODEL" -o "$TMP/out" --probe "$PLAN" 2>"$TMP/said" | reap-show >"$TMP/m"
+	grep ' in 1 file, measured and removed$' "$TMP/said"
 	nothing_left out
 	reap-rewrite -q -m "$MODEL" -o "$TMP/out" "$PLAN" >"$TMP/manifest"
 	[ "$(jq 'select(.t == "estimate") | .bytes_read' "$TMP/m")" -eq \

@@ -26,7 +26,15 @@ short() {
 	run ! grep -E ': reap-' "$TMP/said"
 	run "$ROOT/pipelines/reap-run" short OUT=$'a\nb'
 	[ "$status" -eq 2 ]
-	[[ "$output" == *"a line break in the name of a folder"* ]]
+	[ "${lines[0]}" = "reap-run: OUT=\$'a\\nb': a line break in its name" ]
+	run "$ROOT/pipelines/reap-run" prune MODEL="$MODEL" DATA=$'a\eb' KEEP=24
+	[ "$status" -eq 2 ]
+	[ "$output" = "reap-run: prune: DATA=\$'$TMP/else/a\\Eb': a control character in its name" ]
+	# A lock that cannot be made says why.
+	mkdir -p "$TMP/no/.cache/.lock"
+	run "$ROOT/pipelines/reap-run" ../recipes/short.yaml OUT="$TMP/no" ${REAP_RUN:+MODELS=../models PACKS=../packs}
+	[ "$status" -eq 1 ]
+	[ "$output" = "reap: $TMP/no/.cache/.lock: cannot be written: Is a directory" ]
 	# Any other folder may have a colon.
 	run "$ROOT/pipelines/reap-run" list BIN="$TMP/a:b"
 	[ "$status" -eq 2 ]

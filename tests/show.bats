@@ -71,6 +71,9 @@ stream() {
 	fails 3 "empty" reap-show /dev/null
 	fails 3 "does not begin with the header" reap-show LICENSE
 	fails 3 "does not begin with the header" reap-show /dev/zero
+	stream >"$TMP/s"
+	head -c 100 "$TMP/s" >"$TMP/begun"
+	fails 3 "$TMP/begun: truncated within its header (did the stage before fail?)" reap-show "$TMP/begun"
 }
 
 @test "a damaged stream is exit 3" {
@@ -94,6 +97,9 @@ stream() {
 	run bash -c "printf '{}\n' | reap-show --encode trace >/dev/null"
 	[ "$status" -eq 1 ]
 	[[ "$output" == *"line 1"*"t: missing"* ]]
+	run bash -c "printf '{\"t\":\"a\"}\n{x\n' | reap-show --encode trace >/dev/null"
+	[ "$status" -eq 1 ]
+	[[ "$output" == "reap-show: standard input: line 2: string or '}' expected near 'x'" ]]
 	run bash -c "printf '{\"t\":\"a\",\"t\":\"b\"}\n' | reap-show --encode trace >/dev/null"
 	[ "$status" -eq 1 ]
 	fails 2 "no kind 'nonsense'" reap-show --encode nonsense

@@ -82,6 +82,7 @@ plain() {
 	local want
 	rows one two three four >"$TMP/r.jsonl"
 	plain -t "$MODEL/tokenizer.json" --rows p="$TMP/r.jsonl" >"$TMP/s"
+	reap-tokenize --keep all -t "$MODEL/tokenizer.json" --rows "$TMP/r.jsonl" 2>&1 >/dev/null | grep -E ' ([0-9]+) of \1 tokens kept \(no channel \1\)$'
 	want=$(printf 'one\0two\0three\0four\0' | sha256sum | cut -d' ' -f1)
 	[ "$(field "$TMP/s" rows_sha256)" = "$want" ]
 	[ "$(field "$TMP/s" rows_seen)" = 4 ]

@@ -90,6 +90,10 @@ static int next_object(struct reap_reader *r, const uint8_t **raw, size_t *len)
 		w = reap_walk_on(&walker, r->buf + r->begin, r->end - r->begin, len);
 		if (w != REAP_WALK_MORE)
 			break;
+		if (r->eof && r->consumed == 0)
+			return reap_fail(&r->err, REAP_ESTREAM,
+				"%s: truncated within its header (did the stage before fail?)",
+				r->name);
 		if (r->eof)
 			return reap_fail(&r->err, REAP_ESTREAM,
 				"%s: truncated within record %" PRIu64
@@ -308,6 +312,16 @@ static int fail_foreign(struct reap_reader *r)
 		"%s: does not begin with the header of a reap stream", r->name);
 }
 
+/* Does the input begin with a map whose first key is that of a header? */
+static bool begins_header(const struct reap_reader *r)
+{
+	static const char key[] = "\xa4reap";
+	const uint8_t *p = r->buf + r->begin;
+
+	return r->end - r->begin >= sizeof(key) && (p[0] & 0xf0) == 0x80 &&
+		memcmp(p + 1, key, sizeof(key) - 1) == 0;
+}
+
 static int read_header(struct reap_reader *r, enum reap_kind want)
 {
 	const uint8_t *raw;
@@ -315,10 +329,9 @@ static int read_header(struct reap_reader *r, enum reap_kind want)
 	size_t len;
 	int rc = next_object(r, &raw, &len);
 
-	/* A fault in the first object hardly ever means a bad header: most such inputs are no
-	 * stream. */
+	/* Most inputs whose first object has a fault are no stream. */
 	if (rc < 0)
-		return rc == REAP_ESTREAM ? fail_foreign(r) : rc;
+		return rc == REAP_ESTREAM && !begins_header(r) ? fail_foreign(r) : rc;
 	if (rc == 0)
 		return reap_fail(&r->err, REAP_ESTREAM, "%s: empty (did the stage before fail?)",
 			r->name);
