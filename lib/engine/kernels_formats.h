@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#include "lib/engine/kernels.h"
 #include "lib/engine/kernels_vec.h"
 
 static void bf16_to_f32(float *dst, const uint16_t *src, size_t n)

@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#include "lib/engine/kernels.h"
 #include "lib/engine/kernels_vec.h"
 
 /* Sums take the whole steps in a loop of their own, and then the rest.  Both inline the same
