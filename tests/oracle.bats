@@ -26,7 +26,7 @@ GEN=$REAP_BUILD/gen/random_checkpoint
 OUTLIERS=(outliers_residual outliers_norm outliers_norm_weights outliers_final_norm outliers_head
 	outliers_keys outliers_queries_keys outliers_values outliers_many_values outliers_small_values outliers_block)
 
-FAMILIES=(qwen3_moe qwen3_moe_free_gates glm4_moe glm4_moe_groups minimax_m2 minimax_m2_fp8)
+FAMILIES=(qwen3_moe qwen3_moe_free_gates glm4_moe glm4_moe_factor minimax_m2 minimax_m2_fp8)
 
 setup_file() {
 	local case args
@@ -145,7 +145,7 @@ everywhere() {
 
 @test "glm4_moe" {
 	everywhere glm4_moe
-	everywhere glm4_moe_groups
+	everywhere glm4_moe_factor
 }
 
 @test "minimax_m2" {

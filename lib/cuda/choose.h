@@ -19,10 +19,9 @@
 
 struct reap_router_kind {
 	uint32_t experts, top_k;
-	uint32_t groups, groups_taken; /* groups <= 1: there are none */
-	bool sigmoid;                  /* scores of each expert; else softmax */
-	bool free_gates;               /* gates are not divided by their sum */
-	const float *choice_bias;      /* (experts) with sigmoid: for the choice alone */
+	bool sigmoid;             /* scores of each expert; else softmax */
+	bool free_gates;          /* gates are not divided by their sum */
+	const float *choice_bias; /* (experts) with sigmoid: for the choice alone */
 };
 
 /* The k largest, falling, ties to the lower id. */
@@ -65,39 +64,6 @@ REAP_BOTH float reap_sigmoid(float x)
 	return 1 / (1 + expf(-x));
 }
 
-/* The sum of the two largest of n. */
-REAP_BOTH float reap_best_two(const float *x, size_t n)
-{
-	float a = x[0] > x[1] ? x[0] : x[1], b = x[0] > x[1] ? x[1] : x[0];
-
-	for (size_t i = 2; i < n; i++)
-		if (x[i] > a)
-			b = a, a = x[i];
-		else if (x[i] > b)
-			b = x[i];
-	return a + b;
-}
-
-enum { REAP_CHOOSE_GROUPS = 256 }; /* at most */
-
-/* Rule out the experts of all groups but the best, by their two best experts. */
-REAP_BOTH void reap_keep_groups(const struct reap_router_kind *r, float *value)
-{
-	const size_t groups = r->groups, each = r->experts / groups;
-	float of_group[REAP_CHOOSE_GROUPS];
-	uint16_t best[REAP_CHOOSE_GROUPS];
-	bool stays[REAP_CHOOSE_GROUPS] = {false};
-
-	for (size_t i = 0; i < groups; i++)
-		of_group[i] = reap_best_two(value + i * each, each);
-	reap_choose(of_group, groups, r->groups_taken, best);
-	for (size_t i = 0; i < r->groups_taken; i++)
-		stays[best[i]] = true;
-	for (size_t e = 0; e < r->experts; e++)
-		if (!stays[e / each])
-			value[e] = -INFINITY;
-}
-
 /* The scores of the chosen, over their sum or as they are. */
 REAP_BOTH void reap_sigmoid_gates(const struct reap_router_kind *r, const float *logits,
 	float *value, uint16_t *id, float *gate)
@@ -106,8 +72,6 @@ REAP_BOTH void reap_sigmoid_gates(const struct reap_router_kind *r, const float 
 
 	for (size_t e = 0; e < r->experts; e++)
 		value[e] = reap_sigmoid(logits[e]) + r->choice_bias[e];
-	if (r->groups > 1)
-		reap_keep_groups(r, value);
 	reap_choose(value, r->experts, r->top_k, id);
 	for (size_t i = 0; i < r->top_k; i++) {
 		gate[i] = reap_sigmoid(logits[id[i]]);

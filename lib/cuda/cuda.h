@@ -58,7 +58,7 @@ enum reap_cuda_form {
 struct reap_cuda_shape {
 	uint32_t hidden, inter;
 	uint32_t common; /* the widest network that all tokens pass */
-	uint32_t experts, top_k, groups, groups_taken;
+	uint32_t experts, top_k;
 	uint32_t heads, kv_heads, head_dim;
 	uint32_t rotary_half;  /* pairs of each head that are rotated */
 	uint32_t head_columns; /* columns of lm_head in a unit, at most; 0: no outcomes */

@@ -53,9 +53,8 @@ static inline void route_run(struct reap_cuda *d, const struct reap_cuda_layer *
 	const size_t at = r->first * s->top_k;
 	const struct router_args logits = {b->logits, b->q, l->router, l->router_bias, r->tokens,
 		s->hidden, s->experts};
-	const struct choose_args choice = {{s->experts, s->top_k, s->groups, s->groups_taken,
-						   s->sigmoid != 0, s->free_gates != 0,
-						   l->choice_bias},
+	const struct choose_args choice = {{s->experts, s->top_k, s->sigmoid != 0,
+						   s->free_gates != 0, l->choice_bias},
 		b->logits, b->value, b->expert + at, b->gate + at, r->tokens};
 
 	norm_rows(d, b->x + r->first * s->hidden, NULL, l->post_norm, from_row(b->xn, r->first),

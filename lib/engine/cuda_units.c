@@ -81,8 +81,6 @@ void reap_gpu_shape(struct reap_gpu *g, enum reap_cuda_form form)
 									   : c->shared_inter,
 		.experts = c->experts,
 		.top_k = c->top_k,
-		.groups = c->groups,
-		.groups_taken = c->groups_taken,
 		.heads = c->heads,
 		.kv_heads = c->kv_heads,
 		.head_dim = c->head_dim,

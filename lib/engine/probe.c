@@ -64,7 +64,6 @@ static int blank_open(struct blank *z, const struct reap_config *cfg, struct rea
 	c->dense = 0;
 	/* Every token takes every expert, so that there are as many rows as tokens. */
 	c->experts = cfg->top_k;
-	c->groups = 0;
 	c->vocab = (uint32_t)((uint64_t)cfg->vocab * c->layers / cfg->layers);
 	if (c->vocab == 0)
 		c->vocab = 1;

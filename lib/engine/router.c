@@ -10,8 +10,6 @@
 
 enum { DEPTH = 192 }; /* inputs per partial sum of a logit */
 
-_Static_assert((int)REAP_MAX_GROUPS <= (int)REAP_CHOOSE_GROUPS, "groups of experts");
-
 struct routing {
 	struct reap_cpu *g;
 	bool experts; /* the layer has some */
@@ -59,8 +57,6 @@ void reap_cpu_route(struct reap_cpu *g, const struct reap_layer *l)
 		.experts = l->of[REAP_ROLE_ROUTER] != NULL,
 		.kind = {.experts = c->experts,
 			.top_k = c->top_k,
-			.groups = c->groups,
-			.groups_taken = c->groups_taken,
 			.sigmoid = c->router == REAP_SIGMOID,
 			.free_gates = c->free_gates,
 			.choice_bias = g->w.choice_bias}};

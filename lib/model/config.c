@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/model/config.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,31 @@ int reap_config_parse(struct reap_config *cfg, const json_t *root, const char *n
 	return reap_keys_known(root, cfg->arch, name, e);
 }
 
+/* transformers divides a matrix into as many blocks as it has scales, all of one size; others count
+ * in blocks of 128, so that the last may be smaller. */
+static int check_tiles(const struct reap_config *c, const char *name, struct reap_err *e)
+{
+	uint64_t dim[REAP_SPEC_DIMS];
+	char tensor[REAP_SPEC_NAME];
+
+	for (size_t i = 0; i < c->arch->specs; i++) {
+		const struct reap_spec *r = &c->arch->spec[i];
+		const int n = reap_spec_format(r, c)->tile > 0 ? reap_spec_shape(r, c, dim) : 0;
+
+		for (int d = 0; d < n; d++) {
+			if (dim[d] <= REAP_FP8_TILE || dim[d] % REAP_FP8_TILE == 0)
+				continue;
+			reap_spec_name(r, c->format, REAP_CODES, c->dense, 0, tensor);
+			return reap_fail(e, REAP_EFAIL,
+				"%s: %s: %" PRIu64
+				" is above %d and no multiple of it: transformers reads "
+				"FP8 in equal blocks, other loaders in blocks of %d",
+				name, tensor, dim[d], REAP_FP8_TILE, REAP_FP8_TILE);
+		}
+	}
+	return REAP_OK;
+}
+
 int reap_config_settle(struct reap_config *c, const char *name, uint32_t experts,
 	const struct reap_format *format, struct reap_err *e)
 {
@@ -94,20 +120,12 @@ int reap_config_settle(struct reap_config *c, const char *name, uint32_t experts
 			strrchr(c->converted, '.') != NULL ? strrchr(c->converted, '.') + 1
 							   : c->converted);
 	c->format = format;
-	if (c->groups > 0 &&
-		(c->experts % c->groups != 0 || c->experts / c->groups < 2 ||
-			c->groups_taken > c->groups ||
-			c->experts / c->groups * c->groups_taken < c->top_k))
-		return reap_fail(e, REAP_EFAIL,
-			"%s: n_group %u and topk_group %u: a token could not choose its %u of %u "
-			"experts in such groups",
-			name, c->groups, c->groups_taken, c->top_k, c->experts);
 	if (format == &reap_format_mxfp4 && (c->hidden % 32 != 0 || c->inter % 32 != 0))
 		return reap_fail(e, REAP_EFAIL,
 			"%s: quantization_config: mxfp4 needs hidden_size %u and intermediate_size %u to be "
 			"multiples of 32",
 			name, c->hidden, c->inter);
-	return REAP_OK;
+	return check_tiles(c, name, e);
 }
 
 void reap_config_free(struct reap_config *cfg)
@@ -152,8 +170,6 @@ void reap_config_digest(const struct reap_config *c, struct reap_sha256 *h)
 		feed(h, "shared %u\n", c->shared_inter);
 	if (c->free_gates)
 		feed(h, "free_gates\n");
-	if (c->groups > 0)
-		feed(h, "groups %u %u\n", c->groups, c->groups_taken);
 	if (c->gate_factor != 1)
 		feed(h, "gate_factor %.17g\n", c->gate_factor);
 	if (c->rotary_dim != c->head_dim)

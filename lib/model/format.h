@@ -40,7 +40,7 @@ extern const struct reap_format reap_format_mxfp4;
 enum { REAP_FP8_TILE = 128 };
 
 /* E4M3 of OCP 8-bit Floating Point 1.0, without infinities: a float scale multiplies each square
- * of 128 numbers a side, or what is left of it at the edges. */
+ * of 128 numbers a side; a smaller side is one whole. */
 extern const struct reap_format reap_format_fp8;
 
 /* The largest scale byte with which every number is finite, in BF16 too, and the one that

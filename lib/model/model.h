@@ -30,8 +30,6 @@ enum reap_router {
 	REAP_SIGMOID, /* of each; the choice is by score plus bias */
 };
 
-enum { REAP_MAX_GROUPS = 256 };
-
 /* The fields of config.json that change the computation (HF key in brackets
  * where the name differs). */
 struct reap_config {
@@ -48,8 +46,6 @@ struct reap_config {
 	uint32_t ahead;       /* layers behind the last one that predict further tokens */
 	enum reap_router router;
 	bool free_gates;
-	/* Only experts of the groups_taken best of so many groups are chosen; 0: no groups. */
-	uint32_t groups, groups_taken;
 	double gate_factor; /* multiplies all gates; a trace has them without it */
 	uint32_t heads;     /* num_attention_heads (query heads) */
 	uint32_t kv_heads;  /* num_key_value_heads */

@@ -12,29 +12,6 @@
 #include "lib/model/blob.h"
 #include "lib/model/checkpoint.h"
 
-/* A router that chooses among groups divides its experts into these in order.  So each group must
- * keep as many, and in its own place. */
-static int check_groups(const struct reap_config *c, const struct reap_plan *p, struct reap_err *e)
-{
-	const uint32_t old = c->groups > 0 ? c->experts / c->groups : 1,
-		       now = c->groups > 0 ? p->keep_n / c->groups : 1;
-
-	if (c->groups <= 1)
-		return REAP_OK;
-	if (p->keep_n % c->groups != 0 || now < 2 || now * c->groups_taken < c->top_k)
-		return reap_fail(e, REAP_EFAIL,
-			"plan: keep_n %u: no token could choose %u of %u groups of such a size",
-			p->keep_n, c->groups_taken, c->groups);
-	for (uint32_t l = p->dense; l < p->layers; l++)
-		for (uint32_t i = 0; i < p->keep_n; i++)
-			if (p->keep[(size_t)l * p->keep_n + i] / old != i / now)
-				return reap_fail(e, REAP_EFAIL,
-					"plan: layer %u: the router chooses among %u groups of experts, and the "
-					"plan does not keep the same number of each in its place",
-					l, c->groups);
-	return REAP_OK;
-}
-
 int reap_prune_check(const struct reap_model *m, const struct reap_plan *p, struct reap_err *e)
 {
 	const struct reap_arch *a = m->cfg.arch;
@@ -77,9 +54,7 @@ int reap_prune_open(struct reap_prune **out, const struct reap_model *m, const s
 	r->m = m;
 	r->plan = p;
 	r->o = o;
-	if ((rc = refuse_adapter(m, e)) != REAP_OK ||
-		(rc = check_groups(&m->cfg, p, e)) != REAP_OK ||
-		(rc = reap_prune_place(r, e)) != REAP_OK) {
+	if ((rc = refuse_adapter(m, e)) != REAP_OK || (rc = reap_prune_place(r, e)) != REAP_OK) {
 		reap_prune_close(r);
 		return rc;
 	}

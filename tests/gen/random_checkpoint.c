@@ -30,7 +30,7 @@ static const char usage[] =
 	"       [--window N] [--context N] [--factor F] [--theta F] [--truncate 0|1]\n"
 	"       [--format mxfp4|bf16|fp8] [--shards N] [--seed N] [--embed-std F] [--logit-std F]\n"
 	"       [--norm-topk 0|1] [--dense N] [--dense-inter N] [--shared N] [--ahead N]\n"
-	"       [--groups N] [--groups-taken N] [--gate-factor F] [--qk-norm 0|1] [--biases 0|1] [--rotary F]\n"
+	"       [--gate-factor F] [--qk-norm 0|1] [--biases 0|1] [--rotary F]\n"
 	"       [--sparse] [--scale NAME:row|column:FIRST[-LAST]/STEP:FACTOR]... DIR\n";
 
 _Noreturn void die(const char *what, const char *why)
@@ -57,8 +57,6 @@ static const struct shape small = {.arch = archs,
 	.dense = 1,
 	.dense_inter = 160,
 	.shared = 1,
-	.groups = 1,
-	.groups_taken = 1,
 	.biases = 1,
 	.gate_factor = 1,
 	.rotary = 0.5,
@@ -140,8 +138,7 @@ int main(int argc, char **argv)
 		{"shards", &s->shards, NULL}, {"seed", &s->seed, NULL},
 		{"norm-topk", &s->norm_topk, NULL}, {"dense", &s->dense, NULL},
 		{"dense-inter", &s->dense_inter, NULL}, {"shared", &s->shared, NULL},
-		{"ahead", &s->ahead, NULL}, {"groups", &s->groups, NULL},
-		{"groups-taken", &s->groups_taken, NULL}, {"qk-norm", &s->qk_norm, NULL},
+		{"ahead", &s->ahead, NULL}, {"qk-norm", &s->qk_norm, NULL},
 		{"biases", &s->biases, NULL}, {"gate-factor", NULL, &s->gate_factor},
 		{"rotary", NULL, &s->rotary}, {"factor", NULL, &s->factor},
 		{"theta", NULL, &s->theta}, {"embed-std", NULL, &s->embed_std},

@@ -61,16 +61,9 @@ def race(router, inputs, outputs):
     """How close each token's choice was, and the experts chosen."""
     scores, chosen = outputs[0].float(), outputs[-1]
     bias = inputs[1] if len(inputs) > 1 else getattr(router, "e_score_correction_bias", None)
-    groups, taken = getattr(router, "num_group", 1), getattr(router, "topk_group", 1)
-    close = torch.tensor(math.inf)
     if bias is not None:
         scores = scores.sigmoid() + bias
-    if groups > 1:
-        of_group = scores.view(len(scores), groups, -1).topk(2).values.sum(-1)
-        close = lead(of_group, taken)
-        stays = torch.zeros_like(of_group).scatter(1, of_group.topk(taken).indices, 1).bool()
-        scores = scores.masked_fill(~stays.repeat_interleave(scores.shape[1] // groups, 1), -math.inf)
-    return torch.minimum(lead(scores, chosen.shape[-1]), close), chosen
+    return lead(scores, chosen.shape[-1]), chosen
 
 
 @torch.inference_mode()

@@ -30,6 +30,30 @@ static int parse_experts(struct reap_config *c, const json_t *root, const char *
 	return REAP_OK;
 }
 
+/* A choice from the best groups of experts.  Where all groups are taken it would be the same
+ * without them, but loaders want as many experts of each. */
+static int refuse_groups(const json_t *root, const char *name, struct reap_err *e)
+{
+	uint32_t groups, taken;
+	int rc;
+
+	if ((rc = reap_key_u32(root, "n_group", name, 1, 1, REAP_MAX_EXPERTS, &groups, e)) !=
+			REAP_OK ||
+		(rc = reap_key_u32(root, "topk_group", name, 1, 1, groups, &taken, e)) != REAP_OK)
+		return rc;
+	if (taken < groups)
+		return reap_fail(e, REAP_EFAIL,
+			"%s: topk_group %u of n_group %u: scores of the other groups are 0 in "
+			"transformers 4, and -inf in 5",
+			name, taken, groups);
+	if (groups > 1)
+		return reap_fail(e, REAP_EFAIL,
+			"%s: n_group: all %u groups are taken: write n_group and topk_group as 1, "
+			"which computes the same",
+			name, groups);
+	return REAP_OK;
+}
+
 static int parse_router(struct reap_config *c, const json_t *root, const char *name,
 	struct reap_err *e)
 {
@@ -42,10 +66,7 @@ static int parse_router(struct reap_config *c, const json_t *root, const char *n
 		(rc = reap_key_bool(root, "norm_topk_prob", name, true, &normed, e)) != REAP_OK ||
 		(rc = reap_key_f64(root, "routed_scaling_factor", name, 1, &c->gate_factor, e)) !=
 			REAP_OK ||
-		(rc = reap_key_u32(root, "n_group", name, 1, 1, REAP_MAX_GROUPS, &c->groups, e)) !=
-			REAP_OK ||
-		(rc = reap_key_u32(root, "topk_group", name, 1, 1, REAP_MAX_GROUPS,
-			 &c->groups_taken, e)) != REAP_OK)
+		(rc = refuse_groups(root, name, e)) != REAP_OK)
 		return rc;
 	c->free_gates = !normed;
 	if (!(c->gate_factor > 0))

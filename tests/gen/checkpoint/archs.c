@@ -162,9 +162,9 @@ static void config_glm4_moe(FILE *f, const struct shape *s)
 		"  \"initializer_range\": 0.02,\n  \"intermediate_size\": %" PRIu64 ",\n"
 		"  \"max_position_embeddings\": %" PRIu64 ",\n"
 		"  \"model_type\": \"glm4_moe\",\n  \"moe_intermediate_size\": %" PRIu64
-		",\n  \"n_group\": %" PRIu64 ",\n  \"n_routed_experts\": %" PRIu64 ",\n",
+		",\n  \"n_group\": 1,\n  \"n_routed_experts\": %" PRIu64 ",\n",
 		s->biases ? "true" : "false", s->vocab - 1, s->dense, s->head_dim, s->hidden,
-		s->dense_inter, s->context, s->inter, s->groups, s->experts);
+		s->dense_inter, s->context, s->inter, s->experts);
 	fprintf(f,
 		"  \"n_shared_experts\": %" PRIu64 ",\n  \"norm_topk_prob\": %s,\n"
 		"  \"num_attention_heads\": %" PRIu64 ",\n  \"num_experts_per_tok\": %" PRIu64
@@ -174,11 +174,11 @@ static void config_glm4_moe(FILE *f, const struct shape *s)
 		"  \"partial_rotary_factor\": %.17g,\n  \"rms_norm_eps\": 1e-05,\n"
 		"  \"rope_scaling\": null,\n  \"rope_theta\": %.17g,\n"
 		"  \"routed_scaling_factor\": %.2f,\n  \"tie_word_embeddings\": false,\n"
-		"  \"topk_group\": %" PRIu64 ",\n  \"torch_dtype\": \"bfloat16\",\n"
+		"  \"topk_group\": 1,\n  \"torch_dtype\": \"bfloat16\",\n"
 		"  \"use_cache\": true,\n  \"use_qk_norm\": %s,\n"
 		"  \"vocab_size\": %" PRIu64 "\n}\n",
 		s->shared, s->norm_topk ? "true" : "false", s->heads, s->top_k, s->layers,
-		s->kv_heads, s->ahead, s->rotary, s->theta, s->gate_factor, s->groups_taken,
+		s->kv_heads, s->ahead, s->rotary, s->theta, s->gate_factor,
 		s->qk_norm ? "true" : "false", s->vocab);
 }
 

@@ -15,8 +15,7 @@ struct shape {
 	uint64_t layers, hidden, inter, experts, top_k, heads, kv_heads, head_dim, vocab, window,
 		context, truncate, shards, seed;
 	/* Of glm4_moe; norm_topk also of qwen3_moe, ahead and rotary also of minimax_m2. */
-	uint64_t norm_topk, dense, dense_inter, shared, ahead, groups, groups_taken, qk_norm,
-		biases;
+	uint64_t norm_topk, dense, dense_inter, shared, ahead, qk_norm, biases;
 	double gate_factor, rotary;
 	double factor, theta, embed_std, logit_std;
 	bool bf16, fp8, sparse;
