@@ -117,6 +117,19 @@ refused() {
 	done
 }
 
+@test "what a tool answers is not kept" {
+	local f row
+	export PATH=$REAP_BIN:/usr/bin:$PATH # for a python3 that has Debian's jinja2
+	for f in "${FAMILIES[@]}"; do
+		tests/gen/family "$f" "$TMP/$f"
+		jq -cn '{messages: [{role: "user", content: "a"}, {role: "assistant", content: "b"}, {role: "tool", content: "c"},
+			{role: "assistant", content: "d"}]}' >"$TMP/chat.jsonl"
+		reap-tokenize -q -m "$TMP/$f" --rows "$TMP/chat.jsonl" >"$TMP/$f.tokens"
+		row=$(reap-show --text "$TMP/$f" -t block "$TMP/$f.tokens" | jq -rs '[.[] | select(.kept) | .text] | join("") | gsub("[⏎␣]"; "")')
+		[ "$row" = bd ] || { echo "$f: $row"; return 1; }
+	done
+}
+
 @test "config.json: what is not computed is refused by name" {
 	local f key
 	refused qwen3_moe '.model_type = "llama"' 'model_type: "llama" is not supported, only gpt_oss, qwen3_moe'
@@ -128,6 +141,8 @@ refused() {
 	refused qwen3_moe '.hidden_act = "gelu"' 'hidden_act: "gelu" is not supported'
 	refused qwen3_moe 'del(.head_dim)' 'head_dim: missing'
 	refused qwen3_moe 'del(.num_experts)' 'num_experts: missing'
+	refused qwen3_moe '.num_local_experts = .num_experts | del(.num_experts)' 'num_experts: missing'
+	refused glm4_moe '.num_local_experts = .n_routed_experts | del(.n_routed_experts)' 'n_routed_experts: missing'
 	refused qwen3_moe '.rope_theta = 0' 'rope_theta: 0 is not above 1'
 	refused qwen3_moe '.num_local_experts = 8 | .num_experts = 9' 'num_experts is 9, but num_local_experts is 8, and the router has 12'
 	refused qwen3_moe '.rope_scaling = {"rope_type": "linear", "factor": 2}' \
@@ -153,6 +168,7 @@ refused() {
 	refused minimax_m2 '.scoring_func = "softmax"' 'scoring_func: "softmax" is not supported, only "sigmoid"'
 	refused minimax_m2 '.qk_norm_type = "per_head"' 'qk_norm_type: "per_head" is not supported'
 	refused minimax_m2 '.use_routing_bias = false' 'use_routing_bias: false is not supported'
+	refused minimax_m2 '.attention_bias = true' 'attention_bias: true is not supported, only false'
 	refused minimax_m2 '.shared_intermediate_size = 64' 'shared_intermediate_size: 64 is not supported'
 	refused minimax_m2 '.layernorm_mlp_beta = 2' 'layernorm_mlp_beta: 2 is not supported, only 1'
 	refused minimax_m2 '.sliding_window = 128' 'sliding_window: not supported'
@@ -166,6 +182,13 @@ refused() {
 		'quantization_config: weight_block_size: is not [128, 128]'
 	refused minimax_m2 '.quantization_config = {"quant_method": "fp8", "weight_block_size": [128, 128]}' \
 		'quantization_config: says FP8, but the experts are BF16'
+	# Only transformers 5 has minimax_m2, and writes all of RoPE in one place.
+	mkdir "$TMP/saved"
+	ln -s "$BATS_FILE_TMPDIR"/minimax_m2/*.safetensors* "$TMP/saved"
+	jq '.rope_parameters = {rope_type: "default", rope_theta, partial_rotary_factor: (.rotary_dim / .head_dim)} |
+		del(.rope_theta)' "$BATS_FILE_TMPDIR/minimax_m2/config.json" >"$TMP/saved/config.json"
+	[ "$(reap-show --id "$TMP/saved" | cut -d ' ' -f 1)" = "$(reap-show --id "$BATS_FILE_TMPDIR/minimax_m2" | cut -d ' ' -f 1)" ]
+	refused qwen3_moe '.rope_parameters = {"rope_type": "default", "rope_theta": 7} | del(.rope_theta)' 'rope_parameters: transformers 4 reads plain RoPE'
 	# What has one meaning is taken: null for no window, both names of the number of experts,
 	# keys that Qwen3-Coder has, and whatever is null.
 	cp -r "$BATS_FILE_TMPDIR/qwen3_moe" "$TMP/both"

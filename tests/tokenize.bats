@@ -769,6 +769,10 @@ kept() {
 	[ "$(kept $'[gMASK]<sop><|user|>\nq<|assistant|>\n<think>hm</think>\nyes<|observation|>\nr<|assistant|>\nend')" = \
 		'analysis:hm final:/yesend' ]
 	[ "$(field "$TMP/s" cut_off)" = 0 ]
+	# Tags that close what nothing opened: GLM-4.7 writes one for a turn without thinking.
+	[ "$(kept '[gMASK]<sop><|user|>q<|assistant|></think>yes<|user|>r<|assistant|>hm</think>no')" = 'final:yes analysis:hm final:no' ]
+	[ "$(kept '<|assistant|><think>a</think>b</think>c<|assistant|><tool_call></think></tool_call>d')" = \
+		'analysis:a final:b</think>c tool_call:</think> final:d' ]
 	speaks ']~b]' '[e~['
 	[ "$(kept $']~b]user\nq[e~[\n]~b]ai\n<think>hm</think>yes<minimax:tool_call>f</minimax:tool_call>[e~[\n]~b]tool\nr[e~[')" = \
 		'analysis:hm final:yes tool_call:f' ]

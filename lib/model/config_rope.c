@@ -263,10 +263,10 @@ int reap_config_rope(struct reap_config *c, const json_t *root, const char *file
 		rc = reap_fail(e, REAP_EFAIL, "%s: not an object", name);
 		goto out;
 	}
-	if ((rc = read_as(&s, as4, name, 4, &r4, e)) != REAP_OK ||
+	if ((!standard->only5 && (rc = read_as(&s, as4, name, 4, &r4, e)) != REAP_OK) ||
 		(rc = read_as(&s, as5, name, 5, &r5, e)) != REAP_OK)
 		goto out;
-	if (!same(&r4, &r5)) {
+	if (!standard->only5 && !same(&r4, &r5)) {
 		describe(&r4, four, sizeof(four));
 		describe(&r5, five, sizeof(five));
 		rc = reap_fail(e, REAP_EFAIL,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Rotary embedding in config.json, as transformers 4 and 5 read it.  They look at different keys
- * and have different defaults: a config that both read alike is taken, any other is refused.
+ * and have different defaults: a config that all versions which have the architecture read alike is
+ * taken, any other is refused.
  */
 #ifndef REAP_CONFIG_ROPE_H
 #define REAP_CONFIG_ROPE_H
@@ -13,6 +14,7 @@
 
 /* What an architecture has when config.json says nothing. */
 struct reap_rope_standard {
+	bool only5; /* transformers 4 does not have it */
 	double theta;
 	bool yarn;      /* as gpt_oss has it */
 	double rotated; /* part of each head; 0: all of it, and no other part is computed */

@@ -162,11 +162,19 @@ static bool find_inner(struct scan *s, const char *p, const char *end, struct in
 	return in->tag != NULL;
 }
 
-/* The assistant's text p .. end in its parts. */
+/* The assistant's text p .. end in its parts.  A template may leave out the tag that opens the
+ * thinking, or write only the one that closes it where there was none (GLM-4.7). */
 static bool add_turn(struct scan *s, const char *p, const char *end)
 {
+	const char *close = find(s, &s->close[0], p, end);
 	struct inner in;
 
+	if (close != NULL && find(s, &s->open[0], p, close) == NULL &&
+		find(s, &s->open[1], p, close) == NULL) {
+		if (!add(s, p, close, REAP_CHANNEL_ANALYSIS))
+			return false;
+		p = close + strlen(s->close[0].tag);
+	}
 	for (; find_inner(s, p, end, &in); p = in.after)
 		if (!add(s, p, in.tag, REAP_CHANNEL_FINAL) || !add(s, in.begin, in.end, in.channel))
 			return false;

@@ -22,8 +22,9 @@ bool reap_family_is_other(const struct reap_family *f);
 /* What begins the assistant's text, for messages. */
 const char *reap_family_tags(const struct reap_family *f);
 
-/* What the assistant wrote in n bytes of valid UTF-8, without tags.  Within <think> it is
- * analysis, within the family's tags of a tool call it is a tool call, else final. */
+/* What the assistant wrote in n bytes of valid UTF-8, without tags.  Within <think>, or before
+ * </think> alone, it is analysis, within the family's tags of a tool call it is a tool call, else
+ * final. */
 REAP_MUST_CHECK int reap_family_spans(const struct reap_family *f, const char *text, size_t n,
 	struct reap_spans *out, struct reap_err *e);
 

@@ -57,7 +57,8 @@ REAP_MUST_CHECK int reap_keys_sizes(struct reap_config *c, const json_t *root, c
 REAP_MUST_CHECK int reap_keys_fp8(struct reap_config *c, const json_t *root, const char *name,
 	struct reap_err *e);
 
-/* The number of experts, under two names.  Where they disagree the tensors decide. */
+/* The number of experts, under two names.  Where they disagree the tensors decide.
+ * Without a standard (0) `key` must be there, since not every loader knows the alias. */
 REAP_MUST_CHECK int reap_keys_experts(struct reap_config *c, const json_t *root, const char *name,
 	const char *key, const char *alias, uint32_t standard, struct reap_err *e);
 

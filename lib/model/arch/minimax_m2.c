@@ -33,7 +33,7 @@ static int parse_sizes(struct reap_config *c, const json_t *root, const char *na
 static int parse_rope(struct reap_config *c, const json_t *root, const char *name,
 	struct reap_err *e)
 {
-	struct reap_rope_standard rope = {.theta = 5000000};
+	struct reap_rope_standard rope = {.only5 = true, .theta = 5000000};
 	uint32_t dim;
 	int rc = reap_key_u32(root, "rotary_dim", name, c->head_dim, 2, c->head_dim, &dim, e);
 
@@ -76,6 +76,7 @@ static int refuse_others(const json_t *root, const char *name, struct reap_err *
 		(rc = reap_key_only(root, "qk_norm_type", name, "per_layer", e)) != REAP_OK ||
 		(rc = reap_key_must(root, "use_qk_norm", name, true, true, e)) != REAP_OK ||
 		(rc = reap_key_must(root, "use_routing_bias", name, true, true, e)) != REAP_OK ||
+		(rc = reap_key_must(root, "attention_bias", name, false, false, e)) != REAP_OK ||
 		(rc = reap_key_must(root, "norm_topk_prob", name, true, true, e)) != REAP_OK ||
 		(rc = reap_key_none(root, "sliding_window", name, e)) != REAP_OK ||
 		(rc = reap_key_none(root, "attn_window_size", name, e)) != REAP_OK ||
@@ -144,9 +145,9 @@ const struct reap_arch reap_arch_minimax_m2 = {.name = "minimax_m2",
 	.causal = "MiniMaxM2ForCausalLM",
 	.spec = specs,
 	.specs = sizeof(specs) / sizeof(*specs),
-	.count = {{.key = "num_local_experts", .add = true},
-		{.key = "num_experts_per_tok", .of = REAP_COUNT_TOP_K, .add = true},
-		{.key = "num_experts"}, {.key = "num_mtp_modules", .of = REAP_COUNT_AHEAD}},
+	.count = {{.key = "num_local_experts"},
+		{.key = "num_experts_per_tok", .of = REAP_COUNT_TOP_K}, {.key = "num_experts"},
+		{.key = "num_mtp_modules", .of = REAP_COUNT_AHEAD}},
 	.keys = keys,
 	.multiple = 1,
 	.parse = parse};
