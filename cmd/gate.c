@@ -21,17 +21,18 @@ static const char usage[] =
 	"  -j, --json FILE      write it as JSON\n"
 	"      --tokens FILE    the token stream that both evals were made from, and\n"
 	"  -t, --tokenizer FILE its tokenizer.json, or model: show the worst tokens as text\n"
+	"      --name NAME      what PRUNED is called (default: what its folder was called)\n"
 	"      --last-look      the evals are of all blocks, after looks that could have decided\n"
 	"      --rule min|max   which limit holds for dPPL, the smaller or the larger of the\n"
 	"                       absolute and the relative one (default: as the gates file says)\n" TOOL_USAGE_STD
 	"Exit status: 0 PASS, 4 FAIL or UNDECIDED.\n";
 
-enum { OPT_RULE = TOOL_OWN, OPT_TOKENS, OPT_LAST_LOOK };
+enum { OPT_RULE = TOOL_OWN, OPT_TOKENS, OPT_LAST_LOOK, OPT_NAME };
 
 struct opts {
 	const char *gates, *markdown, *json, *rule;
 	const char *tokens, *tokenizer;
-	const char *base, *pruned;
+	const char *base, *pruned, *name;
 	bool last_look;
 };
 
@@ -119,6 +120,10 @@ static int run(const struct opts *o, struct reap_err *e)
 	if ((rc = read_pair(o, &pair, e)) != REAP_OK || (rc = read_words(o, &pair, e)) != REAP_OK ||
 		(rc = reap_gates_judge(&gates, &pair, &verdict, e)) != REAP_OK)
 		goto out;
+	if (o->name != NULL) {
+		snprintf(pair.right_model.id, sizeof(pair.right_model.id), "%s", o->name);
+		reap_one_line(pair.right_model.id);
+	}
 	caught = tool_catch_signals(); /* a report half written must not stay */
 	if ((rc = write_report(o->markdown, reap_report_markdown, &pair, &gates, &verdict, e)) !=
 			REAP_OK ||
@@ -147,6 +152,7 @@ int main(int argc, char *argv[])
 		{"json", required_argument, NULL, 'j'},
 		{"tokens", required_argument, NULL, OPT_TOKENS},
 		{"tokenizer", required_argument, NULL, 't'},
+		{"name", required_argument, NULL, OPT_NAME},
 		{"last-look", no_argument, NULL, OPT_LAST_LOOK},
 		{"rule", required_argument, NULL, OPT_RULE},
 		TOOL_LONG,
@@ -173,6 +179,9 @@ int main(int argc, char *argv[])
 			break;
 		case 't':
 			o.tokenizer = optarg;
+			break;
+		case OPT_NAME:
+			o.name = optarg;
 			break;
 		case OPT_LAST_LOOK:
 			o.last_look = true;

@@ -103,10 +103,12 @@ eval_model() {
 	forward "$1/$2.eval" from "$3" "$1/eval.tokens" run reap-ppl ${4:+--look "$4"} -m "$3" "${O[@]}" -- "$1/eval.tokens"
 }
 
-# eval_verdict F MODEL [OPTION]: FAIL and UNDECIDED (4) are results, not failures.
+# eval_verdict F LEFT RIGHT [OPTION]: FAIL and UNDECIDED (4) are results, not failures.  Every model
+# that is made here lies in a folder `model`, so it is called after the folder that that is in.
 eval_verdict() {
-	local O=("${@:3}")
+	local O=("${@:4}") name=${3%/model}
 	gates
+	[[ $3 != "$OUT"/*/model ]] || opt --name "${name##*/}"
 	opt --rule "${E[gate.rule]:-}"
 	ACCEPT=4 stage "$1/verdict.txt" "$1/verdict.md" "$1/verdict.json" from "$1/base.eval" "$1/pruned.eval" "$1/eval.tokens" "$2/tokenizer.json" "$GATES" run \
 		reap-gate --gates "$GATES" "${O[@]}" --markdown "$1/verdict.md" --json "$1/verdict.json" \
@@ -127,7 +129,7 @@ eval_pair() {
 	fi
 	eval_model "$1" base "$2" "${4:-}"
 	AGAIN=$again LIKE=$1/base.eval eval_model "$1" pruned "$3" "${4:-}"
-	eval_verdict "$1" "$2" "${@:5}"
+	eval_verdict "$1" "$2" "$3" "${@:5}"
 }
 
 # decided F LOOK: by a verdict at this look.

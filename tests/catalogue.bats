@@ -85,11 +85,12 @@ disagreements() {
 	done
 	# With or without a target of its own: what can be run.
 	[ "$(($(wc -l <"$TMP/list") - 1))" -eq "$(grep -lE '^kind: (reap|eval|eval_single)_recipe|^kind: cost_probe' recipes/*.yaml | wc -l)" ]
-	grep -Eq '^20b-keep24 +prune +openai/gpt-oss-20b +14 GB +2 GiB +[0-9]+ GB +hours +openai/gpt-oss-20b, 3 packs +openai/gpt-oss-20b, 3 packs$' "$TMP/list"
+	grep -Eq '^20b-keep24 +prune +openai/gpt-oss-20b +14 GB +2 GiB +[0-9]+ GB +hours +openai/gpt-oss-20b, 3 packs +all$' "$TMP/list"
+	grep -Eq '^20b-keep24-from-snapshot .*, scores +openai/gpt-oss-20b$' "$TMP/list"
 	grep -Eq '^eval-20b-keep24-longseq10m +compare .* - +weeks ' "$TMP/list"
 	grep -Eq '^20b-keep24-from-snapshot .* 11 GB +minutes ' "$TMP/list"
 	grep -Eq '^qwen3-30b-keep64 +prune +Qwen/Qwen3-30B-A3B +61 GB +4 GiB +[0-9]+ GB +hours +Qwen/Qwen3-30B-A3B, 3 packs ' "$TMP/list"
-	grep -Eq '^qwen3-coder-30b-keep64 .* 1 pack$' "$TMP/list"
+	grep -Eq '^qwen3-coder-30b-keep64 .* 1 pack +all$' "$TMP/list"
 	# Of every model but the embedded ones.
 	awk '$3 !~ /^(tests|MODEL)/ && ($4 == "-" || $0 ~ / (prune|compare|measure) .* -  *- /)' "$TMP/list" >"$TMP/unknown"
 	[ ! -s "$TMP/unknown" ]

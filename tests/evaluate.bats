@@ -214,7 +214,7 @@ single() {
 	END
 	pipe both >"$TMP/said"
 	cat "$TMP/said"
-	grep '(model, 20 experts) against .*base.eval (model, 24 experts)' "$TMP/said"
+	grep '(faster, 20 experts) against .*base.eval (model, 24 experts)' "$TMP/said"
 	# A card tells of the base: neither of the two is.
 	grep 'Not evaluated yet' "$O/faster/model/README.md"
 	grep 'Not evaluated yet' "$O/fast/model/README.md"

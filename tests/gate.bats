@@ -208,6 +208,9 @@ with_figures() {
 	with_figures "$TMP/e" '{"1024": 5.66164, "2048": 5.0538}' 0.45114 >"$TMP/pruned"
 	gate "$TMP/base" "$TMP/pruned" --markdown "$TMP/md"
 	[ "$status" -eq 4 ]
+	gate "$TMP/base" "$TMP/pruned" --name $'mine\n\xff' --json "$TMP/named.json" --markdown "$TMP/named.md"
+	[ "$(sed -n 4p "$TMP/named.md" | cut -c 1-16)" = '- Right: `mine?'$'\xff' ]
+	[ "$(jq -r '.left.model, .right.model' "$TMP/named.json" | paste -sd ' ')" = $'base mine?\xef\xbf\xbd' ]
 	diff - <(head -n 23 "$TMP/md") <<-'END'
 	# EAFT parity summary (pair)
 

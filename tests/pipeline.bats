@@ -25,6 +25,7 @@ load pipeline
 	[ "$(head -n 1 "$TMP/scores.json" | jq .recipe)" = null ]
 	cmp reap-scores.yaml model/reap-scores.yaml
 	cmp verdict.md model/verdict.md
+	grep -xF -- '- Right: `fast`' verdict.md
 	[ "$(jq -r '.variants.tiny_keep24of32_k75_eaftreap' manifest.json)" = "$O/fast/model" ]
 	[ "$(jq -r .out_dir manifest.json)" = "$O/fast/model" ]
 	grep -q '^license: mit$' model/README.md
@@ -36,7 +37,7 @@ load pipeline
 	pipelines_card verdict.json >/dev/null
 	for side in left right; do
 		jq ".$side.digest = \"0\"" verdict.json >"$TMP/other.json"
-		fails 1 "card: the verdict is of model against" pipelines_card "$TMP/other.json"
+		fails 1 "card: the verdict is of fast against" pipelines_card "$TMP/other.json"
 	done
 	# A name of whatever letters is seen as it is, and does nothing.
 	reap-recipe --json recipe.yaml | jq --arg n '# _a_b_ <b>[x](y)|`c`' '.model.pruned_variant_name = $n | .name = $n | .card.base_model = "a/: [b" |
@@ -259,7 +260,8 @@ load pipeline
 	mv "$O" "$TMP/one"
 	pipe fast SHARDS=3 >/dev/null
 	[ -e "$O/fast/calib.trace/3of3" ]
-	# By other words the same tokens: what they went through is not done again, in no shards.
+	# By other words the same tokens: what they went through is not done again, in no shards; only the
+	# verdict names another target.
 	printf '%s\n' 'extends: fast.yaml' 'target: same' 'profiling_data: {text_column: text}' 'evaluation: {with: same-eval.yaml}' >"$R/same.yaml"
 	printf '%s\n' 'extends: fast-eval.yaml' 'calib_packs: {text_column: ""}' >"$R/same-eval.yaml"
 	counted
@@ -267,7 +269,7 @@ load pipeline
 	pipe same BIN="$TMP/bin" >/dev/null
 	[[ "$(pipe -n same)" != *">"* ]]
 	[ "$(grep -vE -e '--check|/dev/null' "$TMP/runs" | grep -oE '^reap-(tokenize|route|accum|rank|cut|rewrite|ppl|gate) ' | sort | uniq -c | xargs)" = \
-		"1 reap-cut 1 reap-rewrite 2 reap-tokenize" ]
+		"1 reap-cut 1 reap-gate 1 reap-rewrite 2 reap-tokenize" ]
 	[ "$O/same/base.eval" -ef "$O/fast/base.eval" ]
 	mv "$O" "$TMP/three"
 	same() {

@@ -181,10 +181,18 @@ stream() {
 	fails 1 "line 2: not an object" reap-show --encode trace <(printf '\n  [' && cat /dev/zero)
 }
 
+@test "the history of a summary can be pasted" {
+	mkdir "$TMP/a b"
+	lines >"$TMP/a b/it's"
+	(cd "$TMP/a b" && reap-show --encode trace "it's" >s)
+	[ "$(reap-show -s "$TMP/a b/s" | grep '^made by')" = "made by  reap-show --encode trace 'it'\\''s'" ]
+	(cd "$TMP/a b" && bash -c "$(reap-show -s s | sed -n 's/^made by *//p')" | cmp - s)
+}
+
 @test "a summary holds no control characters" {
 	printf '%s\n' '{"reap":2,"kind":"plan","model":{"id":"\u001b[2J","digest":"","layers":1,"experts":2,"top_k":1},"history":[{"argv":["\u001bc"]}]}' |
 		reap-show --encode plan --no-history | reap-show -s >"$TMP/out"
-	grep -q 'made by  ?c$' "$TMP/out"
+	grep -q "made by  '?c'\$" "$TMP/out"
 	run grep -c $'\x1b' "$TMP/out"
 	[ "$output" = 0 ]
 }

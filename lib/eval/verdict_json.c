@@ -186,9 +186,9 @@ static json_t *notes(const struct reap_verdict *v)
 static json_t *side(const char *file, const struct reap_model_id *m,
 	const struct reap_eval_meta *meta)
 {
-	return json_pack("{s:o,s:s,s:s,s:i,s:i,s:s}", "file", reap_json_text(reap_path_shown(file)),
-		"model", m->id, "digest", m->digest, "layers", (int)m->layers, "experts",
-		(int)m->experts, "arithmetic", meta->backend);
+	return json_pack("{s:o,s:o,s:s,s:i,s:i,s:s}", "file", reap_json_text(reap_path_shown(file)),
+		"model", reap_json_text(m->id), "digest", m->digest, "layers", (int)m->layers,
+		"experts", (int)m->experts, "arithmetic", meta->backend);
 }
 
 /* What a verdict that may stop has seen; null where it was looked for once. */

@@ -36,6 +36,28 @@ static void print_digest(FILE *f, const char *hex)
 	putc('\n', f);
 }
 
+/* A word of a command as a shell wants it. */
+static void print_word(FILE *f, const char *s, size_t n)
+{
+	static const char safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				   "0123456789_./:=,+@%-";
+	size_t i = 0;
+
+	while (i < n && s[i] != '\0' && strchr(safe, s[i]) != NULL)
+		i++;
+	if (i == n && n > 0) {
+		print_text(f, s, n);
+		return;
+	}
+	putc('\'', f);
+	for (i = 0; i < n; i++)
+		if (s[i] == '\'')
+			fputs("'\\''", f);
+		else
+			print_text(f, s + i, 1);
+	putc('\'', f);
+}
+
 /* False: out of memory. */
 static bool print_history(FILE *f, const struct reap_header *h)
 {
@@ -56,7 +78,7 @@ static bool print_history(FILE *f, const struct reap_header *h)
 		for (uint32_t i = 0; i < argv->via.array.size; i++)
 			if (argv->via.array.ptr[i].type == MSGPACK_OBJECT_STR) {
 				putc(' ', f);
-				print_text(f, argv->via.array.ptr[i].via.str.ptr,
+				print_word(f, argv->via.array.ptr[i].via.str.ptr,
 					argv->via.array.ptr[i].via.str.size);
 			}
 		putc('\n', f);
