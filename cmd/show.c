@@ -219,14 +219,14 @@ static int encode(const struct opts *o, FILE *in, const char *name, struct reap_
 	int more = 0, rc = reap_header_init(&h, o->encode, NULL, e);
 
 	while (rc == REAP_OK && (more = next_line(in, &line, &cap, &n, &number, name, e)) > 0) {
-		json_t *v;
+		json_error_t je;
+		json_t *v = reap_json_read(line, n, JSON_REJECT_DUPLICATES, &je);
 
 		snprintf(where, sizeof(where), "%s: line %" PRIu64, name, number);
-		rc = reap_json_parse(line, n, where, &v, e);
-		if (rc == REAP_OK) {
-			rc = encode_line(v, &h, &w, where, e);
-			json_decref(v);
-		}
+		rc = v != NULL                ? encode_line(v, &h, &w, where, e)
+			: reap_json_starved() ? reap_fail_memory(e, where)
+					      : reap_fail(e, REAP_EFAIL, "%s: %s", where, je.text);
+		json_decref(v);
 	}
 	if (rc == REAP_OK)
 		rc = more;

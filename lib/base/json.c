@@ -122,9 +122,6 @@ int reap_json_parse(const char *text, size_t len, const char *name, json_t **out
 		return REAP_OK;
 	if (reap_json_starved())
 		return reap_fail_memory(e, name);
-	/* The name of a text of one line may say which line it is. */
-	if (memchr(text, '\n', len) == NULL)
-		return reap_fail(e, REAP_EFAIL, "%s: %s", name, je.text);
 	return reap_fail(e, REAP_EFAIL, "%s: line %d: %s", name, je.line, je.text);
 }
 
