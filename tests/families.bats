@@ -79,6 +79,52 @@ plan() {
 	fails 1 "experts.0.gate_proj.weight: shape is [64,64], but config.json asks for [32,64]" reap-show --id "$TMP/wider"
 }
 
+# tensors DIR: name, type, shape and digest of each, in the order of their names.
+tensors() {
+	python3 - "$1" <<-'END'
+		import glob, hashlib, json, struct, sys
+		out = []
+		for path in glob.glob(sys.argv[1] + "/*.safetensors"):
+		    with open(path, "rb") as f:
+		        (n,) = struct.unpack("<Q", f.read(8))
+		        for k, t in json.loads(f.read(n)).items():
+		            if k != "__metadata__":
+		                f.seek(8 + n + t["data_offsets"][0])
+		                b = f.read(t["data_offsets"][1] - t["data_offsets"][0])
+		                out.append((k, t["dtype"], t["shape"], hashlib.sha256(b).hexdigest()))
+		print(*sorted(out), sep="\n")
+	END
+}
+
+@test "experts that lie together, as in transformers 5: the same numbers, and the same pruning" {
+	local f m
+	for f in "${FAMILIES[@]}"; do
+		rm -rf "$TMP"/*
+		tests/fuse.py "$BATS_FILE_TMPDIR/$f" "$TMP/fused"
+		for m in "$BATS_FILE_TMPDIR/$f" "$TMP/fused"; do
+			reap-route -q -m "$m" "$BATS_FILE_TMPDIR/tokens" >"$TMP/trace"
+			reap-show "$TMP/trace" | grep -v '"reap"' | sha256sum
+			reap-rank -q --method aimer -m "$m" | reap-show | jq -c 'select(.t == "layer").score'
+			REAP_DEVICE=cuda REAP_CUDA=$HOST_GPU reap-route -q -m "$m" "$BATS_FILE_TMPDIR/tokens" | reap-show | grep -v '"reap"' | sha256sum
+			reap-accum -q "$TMP/trace" | reap-rank -q >"$TMP/scores"
+			reap-cut -q --sweep -m "$m" "$TMP/scores" | awk '{ print $1, $7 }'
+			reap-cut -q --keep-n 8 "$TMP/scores" >"$TMP/plan"
+			reap-rewrite -q --verify -m "$m" -o "$TMP/out-${m##*/}" "$TMP/plan" >"$TMP/manifest"
+			jq '.metadata.total_size' "$TMP/out-${m##*/}/model.safetensors.index.json"
+		done >"$TMP/all"
+		# Each of them twice.
+		[ "$(wc -l <"$TMP/all")" -gt 12 ]
+		head -n $(($(wc -l <"$TMP/all") / 2)) "$TMP/all" >"$TMP/apart"
+		tail -n +$(($(wc -l <"$TMP/all") / 2 + 1)) "$TMP/all" | diff "$TMP/apart" -
+		tests/fuse.py "$TMP/out-$f" "$TMP/after"
+		diff <(tensors "$TMP/after") <(tensors "$TMP/out-fused")
+		diff <(jq -S . "$TMP/after/config.json") <(jq -S . "$TMP/out-fused/config.json")
+		# One expert of them that is damaged is named.
+		tests/poke.py "$TMP/fused" model.layers.1.mlp.experts.down_proj =ffff
+		fails 1 'model.layers.1.mlp.experts.down_proj: ' reap-rewrite -q --first 8 -m "$TMP/fused" -o "$TMP/no"
+	done
+}
+
 # refused FAMILY JQ TEXT: its config.json changed so is refused with the text.
 refused() {
 	rm -rf "$TMP/changed"
@@ -141,8 +187,8 @@ refused() {
 	refused qwen3_moe '.hidden_act = "gelu"' 'hidden_act: "gelu" is not supported'
 	refused qwen3_moe 'del(.head_dim)' 'head_dim: missing'
 	refused qwen3_moe 'del(.num_experts)' 'num_experts: missing'
-	refused qwen3_moe '.num_local_experts = .num_experts | del(.num_experts)' 'num_experts: missing'
-	refused glm4_moe '.num_local_experts = .n_routed_experts | del(.n_routed_experts)' 'n_routed_experts: missing'
+	refused qwen3_moe '.num_local_experts = .num_experts | del(.num_experts)' 'num_experts: missing: not all loaders know num_local_experts: give both'
+	refused glm4_moe '.num_local_experts = .n_routed_experts | del(.n_routed_experts)' 'n_routed_experts: missing: not all loaders know num_local_experts: give both'
 	refused qwen3_moe '.rope_theta = 0' 'rope_theta: 0 is not above 1'
 	refused qwen3_moe '.num_local_experts = 8 | .num_experts = 9' 'num_experts is 9, but num_local_experts is 8, and the router has 12'
 	refused qwen3_moe '.rope_scaling = {"rope_type": "linear", "factor": 2}' \

@@ -42,11 +42,23 @@ struct reap_weight reap_pair_of(const struct reap_config *c, const struct reap_b
 	return w;
 }
 
+/* A matrix in BF16 with a row of its upper half and a row of its lower half in turn. */
+static struct reap_weight in_turn(struct reap_weight w)
+{
+	w.layout = REAP_W_BF16_PAIRS;
+	w.odd = w.data != NULL ? w.data + w.n * w.k : NULL; /* half of them, of two bytes each */
+	return w;
+}
+
 struct reap_weight reap_gate_up_of(const struct reap_config *c, const struct reap_layer *y,
 	uint32_t expert)
 {
-	if (y->of[REAP_ROLE_GATE_UP] != NULL)
-		return reap_weight_of(c, y->of[REAP_ROLE_GATE_UP], expert);
+	const struct reap_bound *both = y->of[REAP_ROLE_GATE_UP];
+
+	if (both != NULL && both->spec->flags & REAP_SPEC_HALVES)
+		return in_turn(reap_weight_of(c, both, expert));
+	if (both != NULL)
+		return reap_weight_of(c, both, expert);
 	return reap_pair_of(c, y->of[REAP_ROLE_GATE], y->of[REAP_ROLE_UP], expert);
 }
 

@@ -64,16 +64,32 @@ static const struct reap_tensor *first_of(const struct reap_model *m, const stru
 	return reap_checkpoint_find(m->ckpt, name);
 }
 
+/* Are the experts of a layer together, in a family that has two forms? */
+static bool is_fused(const struct reap_model *m)
+{
+	const struct reap_arch *a = m->cfg.arch;
+
+	for (size_t i = 0; i < a->specs; i++)
+		if ((a->spec[i].flags & REAP_SPEC_HALVES) &&
+			first_of(m, &a->spec[i], a->spec[i].format) != NULL)
+			return true;
+	return false;
+}
+
 /* Settle what only the tensors can decide of config.json. */
 static int settle_config(struct reap_model *m, struct reap_err *e)
 {
-	const struct reap_spec *router = reap_spec_find(&m->cfg, REAP_ROLE_ROUTER);
-	const struct reap_spec *down = reap_spec_find(&m->cfg, REAP_ROLE_DOWN);
-	const struct reap_tensor *rows = first_of(m, router, router->format);
-	const struct reap_format *format = m->cfg.format,
-				 *const any[] = {&reap_format_bf16, &reap_format_mxfp4,
-					 &reap_format_fp8};
+	static const struct reap_format *const any[] = {&reap_format_bf16, &reap_format_mxfp4,
+		&reap_format_fp8};
+	const struct reap_spec *router, *down;
+	const struct reap_tensor *rows;
+	const struct reap_format *format;
 
+	m->cfg.fused = is_fused(m);
+	router = reap_spec_find(&m->cfg, REAP_ROLE_ROUTER);
+	down = reap_spec_find(&m->cfg, REAP_ROLE_DOWN);
+	rows = first_of(m, router, router->format);
+	format = reap_spec_format(down, &m->cfg);
 	/* If there is no such tensor, the config says which one is missing. */
 	for (size_t i = 0; i < sizeof(any) / sizeof(*any) && down->format == NULL; i++) {
 		const struct reap_tensor *t = first_of(m, down, any[i]);

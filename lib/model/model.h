@@ -68,6 +68,8 @@ struct reap_config {
 	 * takes in a module with weights in it, and a module of other weights that the list of
 	 * transformers lacks; "": they do not. */
 	char unconverted[320], converted[REAP_SPEC_NAME];
+	bool fused; /* the experts of a layer are together in tensors of three dimensions, where
+		     * the family has them apart as well */
 	bool attention_bias;
 	bool qk_norm;         /* use_qk_norm */
 	bool tied;            /* tie_word_embeddings: lm_head is the embedding */

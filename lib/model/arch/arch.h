@@ -40,7 +40,7 @@ enum reap_role {
 	REAP_ROLE_ROUTER,
 	REAP_ROLE_ROUTER_BIAS, /* added to the logits */
 	REAP_ROLE_CHOICE_BIAS, /* added to the scores for the choice alone */
-	/* Gate and up of the experts: one matrix, a row of each in turn, or two. */
+	/* Gate and up of the experts: one matrix, a row of each in turn or in halves, or two. */
 	REAP_ROLE_GATE_UP,
 	REAP_ROLE_GATE,
 	REAP_ROLE_UP,
@@ -85,6 +85,8 @@ enum {
 	/* Only in layers with experts, and only in those without. */
 	REAP_SPEC_MOE = 32,
 	REAP_SPEC_DENSE = 64,
+	/* The upper half of the rows is gate's, the lower is up's. */
+	REAP_SPEC_HALVES = 128,
 };
 
 enum { REAP_SPEC_DIMS = 3 };

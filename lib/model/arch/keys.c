@@ -165,7 +165,10 @@ int reap_keys_experts(struct reap_config *c, const json_t *root, const char *nam
 	const bool said = json_object_get(root, key) != NULL;
 	int rc;
 
-	if ((said || standard == 0 || json_object_get(root, alias) == NULL) &&
+	if (!said && standard == 0 && json_object_get(root, alias) != NULL)
+		return reap_fail(e, REAP_EFAIL,
+			"%s: %s: missing: not all loaders know %s: give both", name, key, alias);
+	if ((said || json_object_get(root, alias) == NULL) &&
 		(rc = reap_key_u32(root, key, name, standard, 1, REAP_MAX_EXPERTS, &c->experts,
 			 e)) != REAP_OK)
 		return rc;

@@ -88,9 +88,10 @@ static const struct reap_spec specs[] = {
 	{REAP_ROLE_POST_NORM, LAYER "post_attention_layernorm.weight", {H}, SMALL,
 		FINITE | NOT_ZERO, NULL},
 	{REAP_ROLE_ROUTER, LAYER "mlp.gate.weight", {E, H}, SMALL, FINITE | NOT_ZERO, NULL},
-	{REAP_ROLE_GATE, APART_EXPERT "gate_proj.weight", {I, H}, BF16, EXPERT | APART, NULL},
-	{REAP_ROLE_UP, APART_EXPERT "up_proj.weight", {I, H}, BF16, EXPERT | APART, NULL},
-	{REAP_ROLE_DOWN, APART_EXPERT "down_proj.weight", {H, I}, BF16, EXPERT | APART, NULL},
+	{REAP_ROLE_GATE, APART_EXPERT "gate_proj.weight", {I, H}, BF16, EXPERT | APART, is_apart},
+	{REAP_ROLE_UP, APART_EXPERT "up_proj.weight", {I, H}, BF16, EXPERT | APART, is_apart},
+	{REAP_ROLE_DOWN, APART_EXPERT "down_proj.weight", {H, I}, BF16, EXPERT | APART, is_apart},
+	FUSED_EXPERTS,
 };
 
 const struct reap_arch reap_arch_qwen3_moe = {.name = "qwen3_moe",

@@ -20,6 +20,7 @@
 #define APART REAP_SPEC_APART
 #define MOE REAP_SPEC_MOE
 #define DENSE REAP_SPEC_DENSE
+#define HALVES REAP_SPEC_HALVES
 #define V REAP_DIM_VOCAB
 #define H REAP_DIM_HIDDEN
 #define HEADS REAP_DIM_HEADS
@@ -37,6 +38,16 @@ static inline bool has_biases(const struct reap_config *c)
 	return c->attention_bias;
 }
 
+static inline bool is_fused(const struct reap_config *c)
+{
+	return c->fused;
+}
+
+static inline bool is_apart(const struct reap_config *c)
+{
+	return !c->fused;
+}
+
 /* What all architectures call alike: both ends of the model, and the projections of attention, in
  * the format that the macro gets. */
 /* clang-format off */
@@ -52,6 +63,12 @@ static inline bool has_biases(const struct reap_config *c)
 	{REAP_ROLE_V, ATTENTION "v_proj.weight", {KV, H}, format, NOT_ZERO, NULL}, \
 	{REAP_ROLE_V_BIAS, ATTENTION "v_proj.bias", {KV}, SMALL, FINITE, has_biases}, \
 	{REAP_ROLE_O, ATTENTION "o_proj.weight", {H, Q}, format, NOT_ZERO, NULL}
+
+/* All experts of a layer, as transformers 5 has them in memory, and in files if it is told not to
+ * save what it read: gate_up_proj (experts, 2 inter, hidden). */
+#define FUSED_EXPERTS \
+	{REAP_ROLE_GATE_UP, LAYER "mlp.experts.gate_up_proj", {E, I2, H}, BF16, EXPERT | HALVES | MOE, is_fused}, \
+	{REAP_ROLE_DOWN, LAYER "mlp.experts.down_proj", {E, H, I}, BF16, EXPERT | MOE, is_fused}
 /* clang-format on */
 
 #endif
