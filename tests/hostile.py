@@ -231,7 +231,7 @@ kind("tensor-in-two-files", "lm_head.weight: is in both")(lambda c: c.add("lm_he
 
 # ---- index and files ----
 kind("index-not-json", INDEX + ": line 1")(lambda c: c.write(INDEX, "{"))
-kind("index-list", INDEX + ": weight_map")(lambda c: c.write(INDEX, "[]"))
+kind("index-list", INDEX + ": line 1: not an object")(lambda c: c.write(INDEX, "[]"))
 kind("index-without-map", INDEX + ": weight_map")(lambda c: c.write(INDEX, '{"metadata": {}}'))
 kind("index-duplicate", "a.weight")(lambda c: c.write(INDEX, '{"weight_map": {"a.weight": "%s", "a.weight": "%s"}}' % (ONE, TWO)))
 kind("index-names-absent-file", "model-00009-of-00002.safetensors")(lambda c: c.index(lambda i: i["weight_map"].__setitem__(ROUTER, "model-00009-of-00002.safetensors")))

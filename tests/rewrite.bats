@@ -342,6 +342,24 @@ nothing_left() {
 	[ "$(jq .peak_rss "$TMP/total")" -le $((64 << 20)) ]
 }
 
+@test "memory stays below 64 MiB with 96,103 tensors, whatever the files; a header of more than 8 MiB" {
+	[[ "$REAP_BUILD" != *san ]] || skip "not under a sanitizer"
+	local o
+	# As many as MiniMax-M2 has, but tiny: 70 MB.
+	"$GEN" --arch minimax_m2 --format fp8 --layers 62 --hidden 32 --inter 32 --experts 256 --top-k 8 --vocab 1000 \
+		--shards 130 "$TMP/many"
+	[ "$(jq '.weight_map | length' "$TMP/many/model.safetensors.index.json")" -eq 96103 ]
+	for o in 2MB 5GB; do
+		reap-rewrite -q -m "$TMP/many" -o "$TMP/out$o" --first 192 --verify --max-shard-size "$o" |
+			reap-show -t total >"$TMP/total"
+		[ "$(jq .peak_rss "$TMP/total")" -le $((64 << 20)) ] || { cat "$TMP/total"; return 1; }
+	done
+	[ "$(od -An -tu8 -N8 "$TMP/out5GB/model-00002-of-00002.safetensors")" -gt $((8 << 20)) ]
+	# What a reader would refuse is refused before anything is written.
+	fails 1 "would be more than 4096" reap-rewrite -q -m "$TMP/many" -o "$TMP/out" --first 192 --max-shard-size 4KB
+	nothing_left "out/"
+}
+
 @test "--layers: their experts only, a file each, nothing that a loader takes" {
 	reap-rewrite -q -m "$MODEL" -o "$TMP/out" --layers 3-2,0 --verify "$PLAN" >"$TMP/manifest"
 	(cd "$TMP/out" && ls) | diff - <(printf '%s\n' expert_mapping.json layer-00000-keep24.safetensors \

@@ -16,13 +16,14 @@
 #include "lib/base/download.h"
 #include "lib/base/io.h"
 #include "lib/base/json.h"
+#include "lib/base/json_walk.h"
 #include "lib/base/mem.h"
 #include "lib/model/safetensors.h"
 
 static const char single_name[] = "model.safetensors";
 static const char index_name[] = "model.safetensors.index.json";
 
-enum { MAX_INDEX = 16 << 20, MAX_SHARDS = 4096 };
+enum { MAX_INDEX = 100000000 };
 
 static bool ends_with(const char *s, const char *suffix)
 {
@@ -31,14 +32,14 @@ static bool ends_with(const char *s, const char *suffix)
 	return n >= m && strcmp(s + n - m, suffix) == 0;
 }
 
-static int by_string(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(((const struct reap_tensor *)a)->name, ((const struct reap_tensor *)b)->name);
+}
+
+static int fail_changed(const char *path, struct reap_err *e)
+{
+	return reap_fail(e, REAP_EFAIL, "%s: was changed while it was read", path);
 }
 
 static int add_shard(struct reap_checkpoint *c, const char *name, struct reap_err *e)
@@ -52,40 +53,67 @@ static int add_shard(struct reap_checkpoint *c, const char *name, struct reap_er
 	return s->name == NULL || s->path == NULL ? reap_fail_memory(e, name) : REAP_OK;
 }
 
-/* The distinct file names of the index, in ascending order. */
-static int list_indexed(struct reap_checkpoint *c, json_t *weight_map, struct reap_err *e)
+/* The file name that the index gives for a tensor; json_decref(*file). */
+static int parse_entry(const struct reap_checkpoint *c, const char *tensor,
+	struct reap_json_part value, json_t **file, struct reap_err *e)
 {
-	const char **file, *tensor, *path = c->index;
-	size_t n = 0;
-	json_t *v;
-	int rc = REAP_OK;
+	const char *f;
+	int rc = reap_json_parse_part(value, c->index, file, e);
 
-	file = reap_alloc(json_object_size(weight_map), sizeof(*file));
-	if (file == NULL)
-		return reap_fail_memory(e, path);
-	json_object_foreach (weight_map, tensor, v) {
-		const char *f = json_string_value(v);
+	if (rc != REAP_OK)
+		return rc;
+	f = json_string_value(*file);
+	if (f != NULL && f[0] != '.' && strchr(f, '/') == NULL && strlen(f) <= 255 &&
+		ends_with(f, ".safetensors"))
+		return REAP_OK;
+	json_decref(*file);
+	return reap_fail(e, REAP_EFAIL,
+		"%s: weight_map: %s: not the name of a .safetensors file beside the index",
+		c->index, tensor);
+}
 
-		if (f == NULL || f[0] == '.' || strchr(f, '/') != NULL || strlen(f) > 255 ||
-			!ends_with(f, ".safetensors")) {
-			rc = reap_fail(e, REAP_EFAIL,
-				"%s: weight_map: %s: not the name of a .safetensors file beside the index",
-				path, tensor);
-			goto out;
-		}
-		file[n++] = f;
-	}
-	qsort(file, n, sizeof(*file), by_string);
-	for (size_t i = 0; i < n && rc == REAP_OK; i++) {
-		if (i > 0 && strcmp(file[i], file[i - 1]) == 0)
-			continue;
-		if (c->shards == MAX_SHARDS)
-			rc = reap_fail(e, REAP_EFAIL, "%s: more than %d files", path, MAX_SHARDS);
+/* Where the name stands, or belongs, among the files. */
+static uint32_t place_of(const struct reap_checkpoint *c, const char *name)
+{
+	uint32_t lo = 0, hi = c->shards;
+
+	while (lo < hi) {
+		const uint32_t mid = (lo + hi) / 2;
+
+		if (strcmp(c->shard[mid].name, name) < 0)
+			lo = mid + 1;
 		else
-			rc = add_shard(c, file[i], e);
+			hi = mid;
 	}
-out:
-	free(file);
+	return lo;
+}
+
+/* The distinct file names of the index, in ascending order. */
+static int list_file(void *arg, const char *tensor, struct reap_json_part value, struct reap_err *e)
+{
+	struct reap_checkpoint *c = arg;
+	struct reap_shard added;
+	const char *name;
+	json_t *file;
+	uint32_t at;
+	int rc = parse_entry(c, tensor, value, &file, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	name = json_string_value(file);
+	at = place_of(c, name);
+	if (at == c->shards || strcmp(c->shard[at].name, name) != 0) {
+		if (c->shards == REAP_MAX_SHARDS)
+			rc = reap_fail(e, REAP_EFAIL, "%s: more than %d files", c->index,
+				REAP_MAX_SHARDS);
+		else if ((rc = add_shard(c, name, e)) == REAP_OK) {
+			added = c->shard[c->shards - 1];
+			memmove(&c->shard[at + 1], &c->shard[at],
+				(c->shards - 1 - at) * sizeof(added));
+			c->shard[at] = added;
+		}
+	}
+	json_decref(file);
 	return rc;
 }
 
@@ -119,8 +147,8 @@ static int list_numbered(struct reap_checkpoint *c, struct reap_err *e)
 			snprintf(part, sizeof(part), "%s", ent->d_name);
 	}
 	closedir(d);
-	if (of > MAX_SHARDS)
-		return reap_fail(e, REAP_EFAIL, "%s: more than %d files", c->dir, MAX_SHARDS);
+	if (of > REAP_MAX_SHARDS)
+		return reap_fail(e, REAP_EFAIL, "%s: more than %d files", c->dir, REAP_MAX_SHARDS);
 	if (of == 0 && part[0] != '\0')
 		return reap_fail(e, REAP_EFAIL, "%s/%s: is an unfinished download", c->dir, part);
 	if (of == 0)
@@ -148,7 +176,7 @@ static int refuse_strays(const struct reap_checkpoint *c, struct reap_err *e)
 		bool known = false;
 
 		if (ent->d_name[0] == '.' || !ends_with(ent->d_name, ".safetensors") ||
-			(c->index_text != NULL && strncmp(ent->d_name, "model", 5) != 0))
+			(c->indexed && strncmp(ent->d_name, "model", 5) != 0))
 			continue;
 		for (uint32_t i = 0; i < c->shards && !known; i++)
 			known = strcmp(c->shard[i].name, ent->d_name) == 0;
@@ -167,7 +195,7 @@ static int refuse_single(const struct reap_checkpoint *c, const char *single, st
 {
 	struct stat st;
 
-	if (c->index_text == NULL || stat(single, &st) != 0 || c->shards == 1)
+	if (!c->indexed || stat(single, &st) != 0 || c->shards == 1)
 		return REAP_OK;
 	return reap_fail(e, REAP_EFAIL,
 		"%s: transformers would load it alone, other loaders the %" PRIu32
@@ -195,16 +223,20 @@ static int open_shard(struct reap_shard *s, struct reap_err *e)
 	return REAP_OK;
 }
 
-static int read_header(const struct reap_shard *s, struct reap_tensor **t, size_t *n,
-	struct reap_err *e)
+static int read_shard(struct reap_checkpoint *c, uint32_t i, size_t *cap, struct reap_err *e)
 {
 	enum { LENGTH = 8 };
+	struct reap_shard *s = &c->shard[i];
+	const size_t before = c->tensors;
 	uint8_t first[64];
-	const size_t some = s->bytes < sizeof(first) ? (size_t)s->bytes : sizeof(first);
-	char *text = NULL;
+	size_t some;
+	char *text;
 	uint64_t len;
 	int rc;
 
+	if ((rc = open_shard(s, e)) != REAP_OK)
+		return rc;
+	some = s->bytes < sizeof(first) ? (size_t)s->bytes : sizeof(first);
 	if ((rc = reap_read_at(s->fd, s->path, first, some, 0, e)) != REAP_OK ||
 		(rc = reap_check_download(s->path, first, some, e)) != REAP_OK ||
 		(rc = reap_st_header_len(s->path, first, s->bytes, &len, e)) != REAP_OK)
@@ -213,94 +245,135 @@ static int read_header(const struct reap_shard *s, struct reap_tensor **t, size_
 	if (text == NULL)
 		return reap_fail_memory(e, s->path);
 	if ((rc = reap_read_at(s->fd, s->path, text, len, LENGTH, e)) == REAP_OK)
-		rc = reap_st_parse(s->path, text, len, s->bytes, t, n, e);
+		rc = reap_st_parse(s->path, text, len, s->bytes, &c->tensor, &c->tensors, cap, e);
+	free(text);
+	for (size_t k = before; k < c->tensors; k++)
+		c->tensor[k].shard = i;
+	return rc;
+}
+
+static int check_distinct(const struct reap_checkpoint *c, struct reap_err *e)
+{
+	for (size_t i = 1; i < c->tensors; i++) {
+		const struct reap_tensor *t = &c->tensor[i];
+
+		if (strcmp(t->name, t[-1].name) == 0)
+			return reap_fail(e, REAP_EFAIL, "%s: %s: is in both %s and %s", c->dir,
+				t->name, c->shard[t[-1].shard].name, c->shard[t->shard].name);
+	}
+	return REAP_OK;
+}
+
+struct entries {
+	const struct reap_checkpoint *c;
+	bool *seen; /* (tensors) */
+};
+
+/* Is the tensor where the index says? */
+static int check_entry(void *arg, const char *tensor, struct reap_json_part value,
+	struct reap_err *e)
+{
+	const struct entries *s = arg;
+	const struct reap_checkpoint *c = s->c;
+	const struct reap_tensor *t = reap_checkpoint_find(c, tensor);
+	json_t *file;
+	int rc = parse_entry(c, tensor, value, &file, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	if (t == NULL)
+		rc = reap_fail(e, REAP_EFAIL, "%s: %s: the index says %s, which does not hold it",
+			c->index, tensor, json_string_value(file));
+	else if (strcmp(json_string_value(file), c->shard[t->shard].name) != 0)
+		rc = reap_fail(e, REAP_EFAIL, "%s: %s: the index says %s, but it is in %s",
+			c->index, tensor, json_string_value(file), c->shard[t->shard].name);
+	else if (s->seen[t - c->tensor])
+		rc = reap_fail(e, REAP_EFAIL, "%s: %s: is there twice", c->index, tensor);
+	else
+		s->seen[t - c->tensor] = true;
+	json_decref(file);
+	return rc;
+}
+
+struct index {
+	const char *name;
+	struct reap_json_part weight_map;
+};
+
+/* Of the members of an index, weight_map.  metadata.total_size is not looked at: pruned models in
+ * circulation carry a stale one, and nothing depends on it. */
+static int find_map(void *arg, const char *key, struct reap_json_part value, struct reap_err *e)
+{
+	struct index *x = arg;
+	json_t *v;
+	int rc;
+
+	if (strcmp(key, "weight_map") != 0) {
+		if ((rc = reap_json_parse_part(value, x->name, &v, e)) == REAP_OK)
+			json_decref(v);
+		return rc;
+	}
+	if (x->weight_map.text != NULL)
+		return reap_fail(e, REAP_EFAIL, "%s: weight_map: is there twice", x->name);
+	x->weight_map = value;
+	return REAP_OK;
+}
+
+/* Read the index, whose digest is `sha256` then, and walk through its map.  It may be large, so
+ * nobody keeps its text. */
+static int walk_index(const struct reap_checkpoint *c, char sha256[REAP_SHA256_HEX],
+	reap_json_member *entry, void *arg, struct reap_err *e)
+{
+	struct index x = {.name = c->index};
+	char *text;
+	size_t len;
+	int rc = reap_read_file(c->index, MAX_INDEX, &text, &len, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	if ((rc = reap_sha256_buf(text, len, sha256, e)) == REAP_OK &&
+		(rc = reap_json_walk((struct reap_json_part){text, len, text}, c->index, find_map,
+			 &x, e)) == REAP_OK) {
+		if (x.weight_map.len == 0 || x.weight_map.text[0] != '{')
+			rc = reap_fail(e, REAP_EFAIL, "%s: weight_map: missing or not an object",
+				c->index);
+		else
+			rc = reap_json_walk(x.weight_map, c->index, entry, arg, e);
+	}
 	free(text);
 	return rc;
 }
 
-static int read_shard(struct reap_checkpoint *c, uint32_t i, size_t *cap, struct reap_err *e)
+static int check_index(const struct reap_checkpoint *c, struct reap_err *e)
 {
-	struct reap_shard *s = &c->shard[i];
-	struct reap_tensor *t;
-	size_t n;
+	struct entries s = {c, reap_calloc(c->tensors, sizeof(*s.seen))};
+	char sha256[REAP_SHA256_HEX];
 	int rc;
 
-	if ((rc = open_shard(s, e)) != REAP_OK || (rc = read_header(s, &t, &n, e)) != REAP_OK)
-		return rc;
-	for (size_t k = 0; k < n; k++)
-		t[k].shard = i;
-	if (!reap_grow(&c->tensor, cap, c->tensors + n, sizeof(*t))) {
-		reap_st_free(t, n);
-		return reap_fail_memory(e, s->path);
-	}
-	if (n > 0)
-		memcpy(c->tensor + c->tensors, t, n * sizeof(*t));
-	c->tensors += n;
-	free(t);
-	return REAP_OK;
-}
-
-/* Every tensor once, and where the index says. */
-static int check_tensors(const struct reap_checkpoint *c, json_t *weight_map, struct reap_err *e)
-{
-	const char *name, *index = c->index;
-	json_t *v;
-
-	for (size_t i = 0; i < c->tensors; i++) {
-		const struct reap_tensor *t = &c->tensor[i];
-		const char *file = c->shard[t->shard].name, *said;
-
-		if (i > 0 && strcmp(t->name, t[-1].name) == 0)
-			return reap_fail(e, REAP_EFAIL, "%s: %s: is in both %s and %s", c->dir,
-				t->name, c->shard[t[-1].shard].name, file);
-		if (weight_map == NULL)
-			continue;
-		said = json_string_value(json_object_get(weight_map, t->name));
-		if (said == NULL)
-			return reap_fail(e, REAP_EFAIL, "%s: %s: is in %s but not in the index",
-				index, t->name, file);
-		if (strcmp(said, file) != 0)
-			return reap_fail(e, REAP_EFAIL,
-				"%s: %s: the index says %s, but it is in %s", index, t->name, said,
-				file);
-	}
-	json_object_foreach (weight_map, name, v)
-		if (reap_checkpoint_find(c, name) == NULL)
-			return reap_fail(e, REAP_EFAIL,
-				"%s: %s: the index says %s, which does not hold it", index, name,
-				json_string_value(v));
-	return REAP_OK;
-}
-
-static int load_index(struct reap_checkpoint *c, json_t **root, json_t **weight_map,
-	struct reap_err *e)
-{
-	const char *path = c->index;
-	int rc;
-
-	if ((rc = reap_read_file(path, MAX_INDEX, &c->index_text, &c->index_len, e)) != REAP_OK ||
-		(rc = reap_json_parse(c->index_text, c->index_len, path, root, e)) != REAP_OK)
-		return rc;
-	/* metadata.total_size is not looked at: pruned models in circulation carry
-	 * a stale one, and nothing depends on it. */
-	*weight_map = json_object_get(*root, "weight_map");
-	if (!json_is_object(*weight_map))
-		return reap_fail(e, REAP_EFAIL, "%s: weight_map: missing or not an object", path);
-	return REAP_OK;
+	if (s.seen == NULL)
+		return reap_fail_memory(e, c->index);
+	rc = walk_index(c, sha256, check_entry, &s, e);
+	if (rc == REAP_OK && strcmp(sha256, c->index_sha256) != 0)
+		rc = fail_changed(c->index, e);
+	for (size_t i = 0; i < c->tensors && rc == REAP_OK; i++)
+		if (!s.seen[i])
+			rc = reap_fail(e, REAP_EFAIL, "%s: %s: is in %s but not in the index",
+				c->index, c->tensor[i].name, c->shard[c->tensor[i].shard].name);
+	free(s.seen);
+	return rc;
 }
 
 int reap_checkpoint_open(struct reap_checkpoint **out, const char *dir, struct reap_err *e)
 {
 	struct reap_checkpoint *c = reap_calloc(1, sizeof(*c));
 	char *single = reap_path_join(dir, single_name);
-	json_t *root = NULL, *weight_map = NULL;
 	struct stat st;
 	size_t cap = 0;
 	int rc;
 
 	if (c == NULL || single == NULL || (c->dir = reap_strdup(dir)) == NULL ||
 		(c->index = reap_path_join(dir, index_name)) == NULL ||
-		(c->shard = reap_calloc(MAX_SHARDS, sizeof(*c->shard))) == NULL) {
+		(c->shard = reap_calloc(REAP_MAX_SHARDS, sizeof(*c->shard))) == NULL) {
 		rc = reap_fail_memory(e, dir);
 		goto out;
 	}
@@ -310,8 +383,8 @@ int reap_checkpoint_open(struct reap_checkpoint **out, const char *dir, struct r
 	}
 	/* A link that leads nowhere is a file that is missing. */
 	if (lstat(c->index, &st) == 0) {
-		if ((rc = load_index(c, &root, &weight_map, e)) == REAP_OK)
-			rc = list_indexed(c, weight_map, e);
+		c->indexed = true;
+		rc = walk_index(c, c->index_sha256, list_file, c, e);
 	} else if (lstat(single, &st) == 0) {
 		rc = add_shard(c, single_name, e);
 	} else {
@@ -325,9 +398,9 @@ int reap_checkpoint_open(struct reap_checkpoint **out, const char *dir, struct r
 			goto out;
 	if (c->tensors > 0)
 		qsort(c->tensor, c->tensors, sizeof(*c->tensor), by_name);
-	rc = check_tensors(c, weight_map, e);
+	if ((rc = check_distinct(c, e)) == REAP_OK && c->indexed)
+		rc = check_index(c, e);
 out:
-	json_decref(root);
 	free(single);
 	if (rc != REAP_OK) {
 		reap_checkpoint_close(c);
@@ -354,7 +427,6 @@ void reap_checkpoint_close(struct reap_checkpoint *c)
 	reap_st_free(c->tensor, c->tensors);
 	free(c->shard);
 	free(c->index);
-	free(c->index_text);
 	free(c->dir);
 	free(c);
 }
@@ -421,7 +493,7 @@ static int shard_unchanged(const struct reap_shard *s, enum reap_change *change,
 	by_name = reap_stamp_compare(&s->stamp, &named);
 	by_file = reap_stamp_compare(&s->stamp, &opened);
 	if (by_name == REAP_CHANGED || by_file == REAP_CHANGED)
-		return reap_fail(e, REAP_EFAIL, "%s: was changed while it was read", s->path);
+		return fail_changed(s->path, e);
 	if (by_name == REAP_SUSPECT || by_file == REAP_SUSPECT)
 		*change = REAP_SUSPECT;
 	return REAP_OK;
@@ -430,12 +502,16 @@ static int shard_unchanged(const struct reap_shard *s, enum reap_change *change,
 int reap_checkpoint_unchanged(const struct reap_checkpoint *c, enum reap_change *change,
 	struct reap_err *e)
 {
+	char sha256[REAP_SHA256_HEX];
 	int rc;
 
 	*change = REAP_UNCHANGED;
-	if (c->index_text != NULL &&
-		(rc = reap_check_file(c->index, c->index_text, c->index_len, e)) != REAP_OK)
-		return rc;
+	if (c->indexed) {
+		if ((rc = reap_sha256_file(c->index, sha256, e)) != REAP_OK)
+			return rc;
+		if (strcmp(sha256, c->index_sha256) != 0)
+			return fail_changed(c->index, e);
+	}
 	for (uint32_t i = 0; i < c->shards; i++)
 		if ((rc = shard_unchanged(&c->shard[i], change, e)) != REAP_OK)
 			return rc;

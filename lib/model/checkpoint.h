@@ -7,12 +7,17 @@
 #ifndef REAP_CHECKPOINT_H
 #define REAP_CHECKPOINT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/base/hash.h"
 #include "lib/base/io.h"
 #include "lib/model/model.h"
+
+/* More files are no checkpoint. */
+enum { REAP_MAX_SHARDS = 4096 };
 
 struct reap_shard {
 	char *name; /* within the directory */
@@ -25,8 +30,9 @@ struct reap_shard {
 
 struct reap_checkpoint {
 	char *dir;
-	char *index, *index_text; /* model.safetensors.index.json as it was read; NULL: none */
-	size_t index_len;
+	char *index;  /* the path of model.safetensors.index.json ... */
+	bool indexed; /* ... whether there is one, and its digest as it was read */
+	char index_sha256[REAP_SHA256_HEX];
 	struct reap_shard *shard; /* by ascending name */
 	uint32_t shards;
 	struct reap_tensor *tensor; /* by ascending name, all distinct */

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "lib/base/json.h"
+#include "lib/base/json_walk.h"
 #include "lib/base/mem.h"
 
 struct edit {
@@ -24,50 +25,6 @@ struct edit {
 };
 /* One for each key that counts, and the last for quantization_config. */
 enum { EDITS = REAP_COUNT_KEYS + 1 };
-
-struct scan {
-	const char *p, *end;
-};
-
-static void skip_space(struct scan *s)
-{
-	while (s->p < s->end && strchr(" \t\r\n", *s->p) != NULL)
-		s->p++;
-}
-
-static void skip_string(struct scan *s)
-{
-	for (s->p++; s->p < s->end && *s->p != '"'; s->p++)
-		if (*s->p == '\\')
-			s->p++;
-	s->p++;
-}
-
-/* Go to the first byte behind a value.  The JSON is valid, so counting brackets outside strings
- * is enough. */
-static void skip_value(struct scan *s)
-{
-	int depth = 0;
-
-	while (s->p < s->end) {
-		const char c = *s->p;
-
-		if (c == '"') {
-			skip_string(s);
-			if (depth == 0)
-				return;
-			continue;
-		}
-		if (c == '{' || c == '[')
-			depth++;
-		else if ((c == '}' || c == ']') && --depth <= 0) {
-			s->p += depth == 0;
-			return;
-		} else if (depth == 0 && strchr(", \t\r\n", c) != NULL)
-			return;
-		s->p++;
-	}
-}
 
 static struct edit *find(struct edit *edits, const char *key, size_t n)
 {
@@ -87,7 +44,7 @@ static size_t append(char *out, size_t n, const char *from, const char *to)
 
 static char *rewrite(const char *text, size_t len, struct edit *edits, size_t *out_len)
 {
-	struct scan s = {text, text + len};
+	const char *p, *end = text + len;
 	const char *from = text; /* what is not yet in the output */
 	const char *begin;       /* of a member, with the comma before it if there is one */
 	size_t n = 0;
@@ -95,24 +52,23 @@ static char *rewrite(const char *text, size_t len, struct edit *edits, size_t *o
 
 	if (out == NULL)
 		return NULL;
-	skip_space(&s);
-	s.p++;
-	skip_space(&s);
-	begin = s.p;
-	while (s.p < s.end && *s.p == '"') {
-		const char *key = s.p + 1, *value;
-		const bool first = begin == s.p;
+	p = reap_json_skip_space(text, end) + 1;
+	p = reap_json_skip_space(p, end);
+	begin = p;
+	while (p < end && *p == '"') {
+		const char *key = p + 1, *value;
+		const bool first = begin == p;
 		struct edit *edit;
 
-		skip_string(&s);
-		edit = find(edits, key, (size_t)(s.p - 1 - key));
-		skip_space(&s);
-		s.p++; /* the colon */
-		skip_space(&s);
-		value = s.p;
-		skip_value(&s);
+		p = reap_json_skip_value(p, end);
+		edit = find(edits, key, (size_t)(p - 1 - key));
+		p = reap_json_skip_space(p, end);
+		p++; /* the colon */
+		p = reap_json_skip_space(p, end);
+		value = p;
+		p = reap_json_skip_value(p, end);
 		if (edit == NULL)
-			n = append(out, n, from, s.p);
+			n = append(out, n, from, p);
 		else if (edit->drop)
 			n = append(out, n, from, begin);
 		else
@@ -121,13 +77,13 @@ static char *rewrite(const char *text, size_t len, struct edit *edits, size_t *o
 			n += (size_t)sprintf(out + n, "%" PRIu32, edit->value);
 		if (edit != NULL)
 			edit->done = true;
-		begin = from = s.p;
-		skip_space(&s);
-		if (s.p < s.end && *s.p == ',')
-			s.p++;
-		skip_space(&s);
+		begin = from = p;
+		p = reap_json_skip_space(p, end);
+		if (p < end && *p == ',')
+			p++;
+		p = reap_json_skip_space(p, end);
 		if (edit != NULL && edit->drop && first)
-			begin = from = s.p;
+			begin = from = p;
 	}
 	for (int i = 0; i < EDITS; i++)
 		if (edits[i].add && !edits[i].done)

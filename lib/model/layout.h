@@ -14,8 +14,7 @@
 
 struct reap_layout_file {
 	char name[64];
-	char *header; /* length field and JSON; owned */
-	size_t header_len;
+	size_t header_len;     /* length field and JSON */
 	uint64_t bytes;        /* header included */
 	size_t first, tensors; /* of the layout's tensors */
 };
@@ -33,10 +32,12 @@ struct reap_layout {
 int reap_name_order(const char *a, const char *b);
 
 /* Spread t[0..n) over files in the order given.  A file is closed when the next
- * tensor would bring its tensor bytes above max_bytes; a larger tensor gets a file of its own;
+ * tensor would bring its tensor bytes above max_bytes, or its header above what readers take; a
+ * larger tensor gets a file of its own;
  * X_blocks and the X_scales behind it stay together (converters pair them by order).  A new file
  * also begins where group[i] differs from the one before (NULL: nowhere).  One file is called
- * model.safetensors, more model-0000i-of-0000n.safetensors. Copies t; its names stay borrowed. */
+ * model.safetensors, more model-0000i-of-0000n.safetensors; more than readers take are an error.
+ * Copies t; its names stay borrowed. */
 REAP_MUST_CHECK int reap_layout_make(struct reap_layout *l, const struct reap_tensor *t, size_t n,
 	const uint32_t *group, uint64_t max_bytes, struct reap_err *e);
 void reap_layout_free(struct reap_layout *l);
@@ -45,9 +46,8 @@ void reap_layout_free(struct reap_layout *l);
 REAP_MUST_CHECK int reap_layout_index(const struct reap_layout *l, char **text, size_t *len,
 	struct reap_err *e);
 
-/* The header of one file of tensors t[0..n): sets their offsets.  The caller
- * frees *header. */
-REAP_MUST_CHECK int reap_layout_header(struct reap_tensor *t, size_t n, char **header,
-	size_t *header_len, struct reap_err *e);
+/* The header of one file, f->header_len bytes; the caller frees it. */
+REAP_MUST_CHECK int reap_layout_header(const struct reap_layout *l,
+	const struct reap_layout_file *f, char **header, struct reap_err *e);
 
 #endif

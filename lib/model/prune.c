@@ -62,14 +62,21 @@ int reap_prune_open(struct reap_prune **out, const struct reap_model *m, const s
 	return REAP_OK;
 }
 
+/* The tensors are not needed any more; of the layout, the files stay. */
+static void forget_tensors(struct reap_prune *r)
+{
+	free(r->part);
+	r->part = NULL;
+	free(r->layout.tensor);
+	r->layout.tensor = NULL;
+}
+
 void reap_prune_close(struct reap_prune *r)
 {
 	if (r == NULL)
 		return;
+	forget_tensors(r);
 	reap_layout_free(&r->layout);
-	for (size_t i = 0; i < r->parts; i++)
-		free(r->part[i].own_name);
-	free(r->part);
 	free(r->touched);
 	free(r);
 }
@@ -92,7 +99,7 @@ static int check_blobs(struct reap_prune *r, struct reap_err *e)
 		if (r->touched[i] && reap_blob_name(c->shard[i].path, blob))
 			reading.todo += c->shard[i].bytes;
 	if (rc == REAP_OK && (rc = reap_blob_check(config, &reading, NULL, e)) == REAP_OK &&
-		c->index_text != NULL)
+		c->indexed)
 		rc = reap_blob_check(c->index, &reading, NULL, e);
 	for (uint32_t i = 0; i < c->shards && rc == REAP_OK; i++)
 		if (r->touched[i])
@@ -134,8 +141,10 @@ static int write_all(struct reap_prune *r, struct reap_err *e)
 static int reopen(struct reap_prune *r, struct reap_err *e)
 {
 	struct reap_model *m;
-	int rc = reap_model_open_as(&m, r->stage.dir, REAP_PRUNE_EARLY_CONFIG, e);
+	int rc;
 
+	forget_tensors(r); /* two models and their plan would be too much at a time */
+	rc = reap_model_open_as(&m, r->stage.dir, REAP_PRUNE_EARLY_CONFIG, e);
 	if (rc != REAP_OK)
 		return rc;
 	snprintf(r->total.model_digest, sizeof(r->total.model_digest), "%s", m->id.digest);

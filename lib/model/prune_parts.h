@@ -15,8 +15,7 @@
 /* Where the bytes of an output tensor come from. */
 struct prune_part {
 	const struct reap_tensor *src;  /* NULL: the tensor is left out */
-	const char *name;               /* the new one */
-	char *own_name;                 /* the same, if it is not the source's; owned */
+	const char *name;               /* the new one, which the source has too */
 	const struct reap_bound *bound; /* what it is part of; NULL: no plan changes it */
 	enum reap_weight_part part;
 	const uint32_t *keep; /* (keep_n) rows of dimension 0 in their new order; NULL: all */
@@ -27,8 +26,7 @@ struct reap_prune {
 	const struct reap_model *m;
 	const struct reap_plan *plan;
 	const struct reap_prune_opts *o;
-	struct prune_part *part; /* (parts) first those of layout.tensor, in its order */
-	size_t parts;
+	struct prune_part *part; /* (layout.tensors) in the order of layout.tensor */
 	struct reap_layout layout;
 
 	/* Of a run. */

@@ -28,29 +28,23 @@ static uint32_t new_number(const struct reap_plan *p, uint32_t layer, uint32_t e
 	return i;
 }
 
-/* A tensor that an expert has apart gets the expert's new number, or is left out with it. */
-static int rename_part(struct reap_prune *r, struct prune_part *p, struct reap_err *e)
+/* A tensor that an expert has apart gets the name that the source has for the expert's new number,
+ * or is left out with it. */
+static void rename_part(struct reap_prune *r, struct prune_part *p)
 {
 	const struct reap_bound *b = p->bound;
 	const uint32_t expert = new_number(r->plan, b->layer, b->expert);
-	char name[REAP_SPEC_NAME];
 
-	if (expert == r->plan->keep_n) {
+	if (expert == r->plan->keep_n)
 		p->src = NULL;
-		return REAP_OK;
-	}
-	reap_spec_name(b->spec, b->format, p->part, b->layer, expert, name);
-	p->name = p->own_name = reap_strdup(name);
-	return p->name != NULL ? REAP_OK : reap_fail_memory(e, "the list of tensors");
+	else
+		p->name = reap_expert_share(b, p->part, expert).tensor->name;
 }
 
 /* A plan changes only what is divided among the experts. */
-static int prune_bound(struct reap_prune *r, const struct reap_bound *b, struct reap_err *e)
+static void prune_bound(struct reap_prune *r, const struct reap_bound *b)
 {
-	int rc = REAP_OK;
-
-	for (int i = 0; i < REAP_WEIGHT_PARTS && reap_spec_of_experts(b->spec) && rc == REAP_OK;
-		i++) {
+	for (int i = 0; i < REAP_WEIGHT_PARTS && reap_spec_of_experts(b->spec); i++) {
 		struct prune_part *p;
 
 		if (b->part[i] == NULL)
@@ -60,11 +54,10 @@ static int prune_bound(struct reap_prune *r, const struct reap_bound *b, struct 
 		p->part = (enum reap_weight_part)i;
 		p->group = 1 + b->layer;
 		if (b->spec->flags & REAP_SPEC_APART)
-			rc = rename_part(r, p, e);
+			rename_part(r, p);
 		else
 			p->keep = r->plan->keep + (size_t)b->layer * r->plan->keep_n;
 	}
-	return rc;
 }
 
 /* A part for each tensor of the source, in output order; *n of them are wanted. */
@@ -73,27 +66,22 @@ static int make_parts(struct reap_prune *r, size_t *n, struct reap_err *e)
 	const struct reap_checkpoint *c = r->m->ckpt;
 	const bool *layers = r->o->layers;
 	size_t wanted = 0;
-	int rc = REAP_OK;
 
 	r->part = reap_calloc(c->tensors, sizeof(*r->part));
 	if (r->part == NULL)
 		return reap_fail_memory(e, "the list of tensors");
-	r->parts = c->tensors;
 	for (size_t i = 0; i < c->tensors; i++)
 		r->part[i] = (struct prune_part){.src = &c->tensor[i], .name = c->tensor[i].name};
 	for (size_t i = 0; i < c->tensors; i++)
 		if (reap_prune_drops_ahead(r) && reap_tensor_ahead(&r->m->cfg, &c->tensor[i]))
 			r->part[i].src = NULL;
-	for (size_t i = 0; i < r->m->bounds && rc == REAP_OK; i++)
-		rc = prune_bound(r, &r->m->bound[i], e);
-	if (rc != REAP_OK)
-		return rc;
+	for (size_t i = 0; i < r->m->bounds; i++)
+		prune_bound(r, &r->m->bound[i]);
 	for (size_t i = 0; i < c->tensors; i++) {
 		const struct prune_part p = r->part[i];
 
 		if (p.src == NULL || (layers != NULL && (p.group == 0 || !layers[p.group - 1])))
 			continue;
-		r->part[i] = r->part[wanted]; /* nothing is lost that must be freed */
 		r->part[wanted++] = p;
 	}
 	if (wanted == 0)

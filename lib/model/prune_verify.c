@@ -40,18 +40,34 @@ static int compare_bytes(struct reap_prune *r, int fd, const char *path, uint64_
 	return REAP_OK;
 }
 
+static int compare_header(const struct reap_prune *r, const struct reap_layout_file *f, int fd,
+	const char *path, uint8_t *buf, struct reap_err *e)
+{
+	char *header;
+	size_t n;
+	int rc = reap_layout_header(&r->layout, f, &header, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	for (size_t at = 0; at < f->header_len && rc == REAP_OK; at += n) {
+		n = f->header_len - at < COMPARE ? f->header_len - at : COMPARE;
+		if ((rc = reap_read_at(fd, path, buf, n, at, e)) == REAP_OK &&
+			memcmp(buf, header + at, n) != 0)
+			rc = reap_fail(e, REAP_EFAIL, "%s: is not what was written", path);
+	}
+	free(header);
+	return rc;
+}
+
 static int verify_shard(struct reap_prune *r, const struct reap_layout_file *f, uint8_t *buf,
 	struct reap_err *e)
 {
 	char *path = reap_path_join(r->stage.dir, f->name);
-	uint8_t *header = reap_alloc(f->header_len, 1);
 	struct stat st;
 	int fd = -1, rc = REAP_OK;
 
-	if (path == NULL || header == NULL) {
-		rc = reap_fail_memory(e, f->name);
-		goto out;
-	}
+	if (path == NULL)
+		return reap_fail_memory(e, f->name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		rc = reap_fail_errno(e, "%s", path);
@@ -59,12 +75,12 @@ static int verify_shard(struct reap_prune *r, const struct reap_layout_file *f, 
 	}
 	/* It is synced: have it read from the disk, not from memory. */
 	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-	if ((rc = reap_read_at(fd, path, header, f->header_len, 0, e)) != REAP_OK)
-		goto out;
-	if (memcmp(header, f->header, f->header_len) != 0 || (uint64_t)st.st_size != f->bytes) {
+	if ((uint64_t)st.st_size != f->bytes) {
 		rc = reap_fail(e, REAP_EFAIL, "%s: is not what was written", path);
 		goto out;
 	}
+	if ((rc = compare_header(r, f, fd, path, buf, e)) != REAP_OK)
+		goto out;
 	for (size_t i = f->first; i < f->first + f->tensors; i++) {
 		uint64_t at = r->layout.tensor[i].offset;
 		uint32_t row = 0;
@@ -80,7 +96,6 @@ static int verify_shard(struct reap_prune *r, const struct reap_layout_file *f, 
 out:
 	if (fd >= 0)
 		close(fd);
-	free(header);
 	free(path);
 	return rc;
 }

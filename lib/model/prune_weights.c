@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/model/prune_parts.h"
 
+#include <stdlib.h>
+
 #include "lib/model/checkpoint.h"
 #include "lib/model/values.h"
 
@@ -54,10 +56,15 @@ static int copy_part(struct reap_prune *r, const struct prune_part *p, struct re
 int reap_prune_write_shard(struct reap_prune *r, const struct reap_layout_file *f,
 	struct reap_err *e)
 {
-	int rc;
+	char *header;
+	int rc = reap_layout_header(&r->layout, f, &header, e);
 
-	if ((rc = reap_prune_begin_file(r, f->name, e)) != REAP_OK ||
-		(rc = reap_pump_put(r->pump, f->header, f->header_len, e)) != REAP_OK)
+	if (rc != REAP_OK)
+		return rc;
+	if ((rc = reap_prune_begin_file(r, f->name, e)) == REAP_OK)
+		rc = reap_pump_put(r->pump, header, f->header_len, e);
+	free(header);
+	if (rc != REAP_OK)
 		return rc;
 	for (size_t i = f->first; i < f->first + f->tensors; i++)
 		if ((rc = copy_part(r, &r->part[i], e)) != REAP_OK)

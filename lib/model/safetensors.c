@@ -2,10 +2,12 @@
 #include "lib/model/safetensors.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/json.h"
+#include "lib/base/json_walk.h"
 #include "lib/base/mem.h"
 
 static const struct {
@@ -171,65 +173,98 @@ static int check_layout(const char *file, const struct reap_tensor *t, size_t n,
 	return REAP_OK;
 }
 
-int reap_st_parse(const char *file, const char *text, size_t len, uint64_t file_bytes,
-	struct reap_tensor **out, size_t *n, struct reap_err *e)
+struct header {
+	const char *file;
+	uint64_t data_start, data_bytes;
+	struct reap_tensor **tensor;
+	size_t *n, *cap;
+	bool metadata; /* seen */
+};
+
+static int parse_tensor(const struct header *h, const char *name, const json_t *v,
+	struct reap_tensor *t, struct reap_err *e)
 {
-	const uint64_t data_start = 8 + (uint64_t)len, data_bytes = file_bytes - data_start;
-	struct reap_tensor *t = NULL;
-	size_t count = 0;
-	json_t *root = NULL, *v;
-	const char *name;
 	int rc;
 
-	if (len == 0 || text[0] != '{')
-		return reap_fail(e, REAP_EFAIL, "%s: header: does not begin with '{'", file);
-	rc = reap_json_parse(text, len, file, &root, e);
+	if (!json_is_object(v))
+		return fail(h->file, name, e, "not an object");
+	if ((rc = parse_dtype(h->file, name, json_object_get(v, "dtype"), t, e)) != REAP_OK ||
+		(rc = parse_shape(h->file, name, json_object_get(v, "shape"), t, e)) != REAP_OK ||
+		(rc = parse_offsets(h->file, name, json_object_get(v, "data_offsets"),
+			 h->data_start, h->data_bytes, t, e)) != REAP_OK)
+		return rc;
+	if (json_object_size(v) != 3)
+		return fail(h->file, name, e, "has keys beside dtype, shape and data_offsets");
+	t->name = reap_strdup(name);
+	return t->name != NULL ? REAP_OK : reap_fail_memory(e, h->file);
+}
+
+static int add_member(void *arg, const char *name, struct reap_json_part value, struct reap_err *e)
+{
+	struct header *h = arg;
+	json_t *v;
+	int rc = reap_json_parse_part(value, h->file, &v, e);
+
 	if (rc != REAP_OK)
 		return rc;
-	t = reap_calloc(json_object_size(root), sizeof(*t));
-	if (t == NULL) {
-		rc = reap_fail_memory(e, file);
-		goto out;
+	if (strcmp(name, "__metadata__") == 0) {
+		rc = h->metadata ? fail(h->file, name, e, "is there twice")
+				 : parse_metadata(h->file, v, e);
+		h->metadata = true;
+	} else if (!reap_grow(h->tensor, h->cap, *h->n + 1, sizeof(**h->tensor))) {
+		rc = reap_fail_memory(e, h->file);
+	} else {
+		struct reap_tensor *t = *h->tensor + *h->n;
+
+		*t = (struct reap_tensor){0};
+		rc = parse_tensor(h, name, v, t, e);
+		*h->n += rc == REAP_OK;
 	}
-	json_object_foreach (root, name, v) {
-		if (strcmp(name, "__metadata__") == 0) {
-			if ((rc = parse_metadata(file, v, e)) != REAP_OK)
-				goto out;
-			continue;
-		}
-		if (!json_is_object(v)) {
-			rc = fail(file, name, e, "not an object");
-			goto out;
-		}
-		if ((rc = parse_dtype(file, name, json_object_get(v, "dtype"), &t[count], e)) !=
-				REAP_OK ||
-			(rc = parse_shape(file, name, json_object_get(v, "shape"), &t[count], e)) !=
-				REAP_OK ||
-			(rc = parse_offsets(file, name, json_object_get(v, "data_offsets"),
-				 data_start, data_bytes, &t[count], e)) != REAP_OK)
-			goto out;
-		if (json_object_size(v) != 3) {
-			rc = fail(file, name, e, "has keys beside dtype, shape and data_offsets");
-			goto out;
-		}
-		t[count].name = reap_strdup(name);
-		if (t[count].name == NULL) {
-			rc = reap_fail_memory(e, file);
-			goto out;
-		}
-		count++;
-	}
-	qsort(t, count, sizeof(*t), by_offset);
-	rc = check_layout(file, t, count, data_start, file_bytes, e);
-out:
-	json_decref(root);
-	if (rc != REAP_OK) {
-		reap_st_free(t, count);
-		return rc;
-	}
-	*out = t;
-	*n = count;
+	json_decref(v);
+	return rc;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct reap_tensor *)a)->name, ((const struct reap_tensor *)b)->name);
+}
+
+static int check_names(const char *file, const struct reap_tensor *t, size_t n, struct reap_err *e)
+{
+	for (size_t i = 1; i < n; i++)
+		if (strcmp(t[i].name, t[i - 1].name) == 0)
+			return fail(file, t[i].name, e, "is there twice");
 	return REAP_OK;
+}
+
+int reap_st_parse(const char *file, const char *text, size_t len, uint64_t file_bytes,
+	struct reap_tensor **t, size_t *n, size_t *cap, struct reap_err *e)
+{
+	struct header h = {.file = file,
+		.data_start = 8 + (uint64_t)len,
+		.tensor = t,
+		.n = n,
+		.cap = cap};
+	const size_t first = *n;
+	struct reap_tensor *own;
+	size_t count;
+	int rc;
+
+	h.data_bytes = file_bytes - h.data_start;
+	if (len == 0 || text[0] != '{')
+		return reap_fail(e, REAP_EFAIL, "%s: header: does not begin with '{'", file);
+	rc = reap_json_walk((struct reap_json_part){text, len, text}, file, add_member, &h, e);
+	if (rc != REAP_OK)
+		return rc;
+	own = first < *n ? *t + first : NULL;
+	count = *n - first;
+	if (count > 0) {
+		qsort(own, count, sizeof(*own), by_name);
+		if ((rc = check_names(file, own, count, e)) != REAP_OK)
+			return rc;
+		qsort(own, count, sizeof(*own), by_offset);
+	}
+	return check_layout(file, own, count, h.data_start, file_bytes, e);
 }
 
 void reap_st_free(struct reap_tensor *t, size_t n)

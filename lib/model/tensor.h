@@ -21,7 +21,8 @@ enum reap_st_dtype {
 	REAP_ST_F8_E4M3
 };
 
-enum { REAP_ST_MAX_DIMS = 8 };
+/* Blocks of MXFP4 experts have the most. */
+enum { REAP_ST_MAX_DIMS = 4 };
 
 struct reap_tensor {
 	const char *name; /* owned by the checkpoint */

@@ -10,6 +10,7 @@
 #include "lib/base/hash.h"
 #include "lib/base/io.h"
 #include "lib/base/json.h"
+#include "lib/base/json_walk.h"
 #include "lib/base/mem.h"
 #include "lib/base/thread.h"
 #include "tests/unit/tap.h"
@@ -145,6 +146,90 @@ static void test_json(void)
 	json_decref(j);
 }
 
+/* Keys and values as "key=value " text. */
+static int note(void *arg, const char *key, struct reap_json_part value, struct reap_err *e)
+{
+	char *out = arg;
+
+	(void)e;
+	sprintf(out + strlen(out), "%s=%.*s ", key, (int)value.len, value.text);
+	return REAP_OK;
+}
+
+static const char *walked(const char *text, struct reap_err *e)
+{
+	static char out[256];
+
+	*out = '\0';
+	*e = (struct reap_err){0};
+	return reap_json_walk((struct reap_json_part){text, strlen(text), text}, "f", note, out,
+		       e) == REAP_OK
+		? out
+		: e->text;
+}
+
+static int stop(void *arg, const char *key, struct reap_json_part value, struct reap_err *e)
+{
+	json_t *v;
+	int rc = reap_json_parse_part(value, "f", &v, e);
+
+	(void)arg;
+	(void)key;
+	if (rc == REAP_OK)
+		json_decref(v);
+	return rc;
+}
+
+static void test_json_walk(void)
+{
+	static const struct {
+		const char *text, *want;
+	} walk[] = {{"{}", ""}, {" { } ", ""}, {"{\"a\":1}", "a=1 "},
+		{"{\"a\" : \"}\\\"\" ,\n\"b\\n\":{\"c\":[1,{}]},\"d\":null }",
+			"a=\"}\\\"\" b\n={\"c\":[1,{}]} d=null "},
+		{"{\"a\":1,\"a\":2}", "a=1 a=2 "}, {"{\"\":[]}", "=[] "},
+		{"", "f: line 1: not an object"}, {"[]", "f: line 1: not an object"},
+		{"{", "f: line 1: ',' or '}' is expected"},
+		{"{\"a\":1", "f: line 1: ',' or '}' is expected"},
+		{"{\n\"a\":1 2}", "f: line 2: ',' or '}' is expected"},
+		{"{\"a\"\n1}", "f: line 2: ':' is expected"},
+		{"{\"a\"", "f: line 1: ':' is expected"},
+		{"{\"a\":1,}", "f: line 1: a key is expected"},
+		{"{a:1}", "f: line 1: a key is expected"},
+		{"{\"a\":1}\n}", "f: line 2: something follows the object"}};
+	static const char *const bad[] = {"{\"a\":1}\\", "{\"a:1}", "{\"\\", "{\"\\u0000\":1}",
+		"{\"\xff\":1}", "{\"a\tb\":1}"};
+	static const char *const values[] = {"", "1\"a\"", "[1}", "{]", "\"a", "\"\\", "[", "tru",
+		"]", "01", "{\"a\":1,\"a\":1}", ":1"};
+	static const char lines[] = "1\n[}";
+	struct reap_err e;
+	json_t *v;
+
+	for (size_t i = 0; i < sizeof(walk) / sizeof(*walk); i++) {
+		const char *got = walked(walk[i].text, &e);
+
+		ok(strcmp(got, walk[i].want) == 0, "a walk, number %zu", i);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		walked(bad[i], &e);
+		ok(e.text[0] != '\0', "refused: %s", e.text);
+	}
+	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
+		char text[64];
+
+		e = (struct reap_err){0};
+		snprintf(text, sizeof(text), "{\"k\":%s}", values[i]);
+		ok(reap_json_walk((struct reap_json_part){text, strlen(text), text}, "f", stop,
+			   NULL, &e) != REAP_OK,
+			"%s: %s", text, e.text);
+	}
+	e = (struct reap_err){0};
+	ok(reap_json_parse_part((struct reap_json_part){lines + 2, 2, lines}, "f", &v, &e) !=
+				REAP_OK &&
+			strncmp(e.text, "f: line 2: ", 11) == 0,
+		"lines are the file's: %s", e.text);
+}
+
 struct count {
 	atomic_int hit[1000];
 	atomic_int bad_thread;
@@ -195,6 +280,7 @@ int main(void)
 	test_hash();
 	test_io(dir);
 	test_json();
+	test_json_walk();
 	test_threads();
 	rmdir(dir);
 	return tap_done();

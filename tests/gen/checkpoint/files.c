@@ -41,11 +41,15 @@ static void write_shards(const char *dir, const struct job *j, const struct reap
 {
 	for (uint32_t i = 0; i < l->files; i++) {
 		const struct reap_layout_file *f = &l->file[i];
-		char *path = reap_path_join(dir, f->name);
+		char *path = reap_path_join(dir, f->name), *header;
 		int fd = path != NULL ? open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666) : -1;
+		struct reap_err e = {0};
 
-		if (fd < 0 || reap_write_full(fd, f->header, f->header_len) != 0)
+		if (reap_layout_header(l, f, &header, &e) != REAP_OK)
+			die(f->name, e.text);
+		if (fd < 0 || reap_write_full(fd, header, f->header_len) != 0)
 			die(f->name, strerror(errno));
+		free(header);
 		if (j->s.sparse && ftruncate(fd, (off_t)f->bytes) != 0)
 			die(f->name, strerror(errno));
 		for (size_t k = f->first; k < f->first + f->tensors; k++)
