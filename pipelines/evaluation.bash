@@ -156,17 +156,18 @@ eval_looks() {
 	eval_pair "$@" '' --last-look
 }
 
-# finish_model FOLDER FROM [VERDICT.md OPTION...]: the card and the checksums of
-# FOLDER/model, whose order of experts is FROM rows or not, with a verdict on it: its text
-# for people, and the options of card that speak of it.
+# finish_model FOLDER SOURCE FROM [VERDICT.md OPTION...]: the card and the checksums of
+# FOLDER/model, which was made from SOURCE and whose order of experts is FROM rows or not,
+# with a verdict on it: its text for people, and the options of card that speak of it.
 finish_model() {
-	local m=$1/model words=(--recipe "$1/recipe.yaml" --manifest "$1/rewrite.manifest" --model "$1/model")
-	local word files=() shipped=()
-	[ "$2" != rows ] || words+=(--tokens "$1/calib.tokens")
-	if [ $# -gt 2 ]; then
-		stage "$m/verdict.md" from "$3" run cat -- "$3"
+	local m=$1/model
+	local word words=(--recipe "$1/recipe.yaml" --manifest "$1/rewrite.manifest" --source "$2" --model "$m")
+	local files=() shipped=()
+	[ "$3" != rows ] || words+=(--tokens "$1/calib.tokens")
+	if [ $# -gt 3 ]; then
+		stage "$m/verdict.md" from "$4" run cat -- "$4"
 		shipped=("$m/verdict.md")
-		words+=("${@:4}")
+		words+=("${@:5}")
 	fi
 	for word in "${words[@]}"; do
 		[[ $word == --* ]] || files+=("$word")

@@ -149,7 +149,7 @@ refused() {
 		jq -e '.keep[].keep_n == 8 and .keep[].num_experts == 12' manifest.json
 		key=$(reap-report -m model | jq -r .gained.key)
 		[ "$(jq ".$key" model/config.json)" -eq 8 ]
-		grep -qF "\`$key\` is the only" model/README.md
+		grep -qF "\`$key\` (12 before, 8 now)" model/README.md
 		(cd model && sha256sum --quiet --strict -c SHA256SUMS)
 		[ -s report.html ]
 		# The drawing numbers layers as the files do.
@@ -448,9 +448,33 @@ numbers() {
 		jq -e --argjson n "$(numbers "$BATS_FILE_TMPDIR/$f")" '.gained.parameters[1] == $n' "$TMP/report"
 		rm -rf "$TMP/out"
 		reap-rewrite -q --first 6 -m "$BATS_FILE_TMPDIR/$f" -o "$TMP/out" >"$TMP/manifest"
-		pipelines/card/card --recipe recipes/tiny-keep24.yaml --manifest "$TMP/manifest" --model "$TMP/out" >"$TMP/card"
+		pipelines/card/card --recipe recipes/tiny-keep24.yaml --manifest "$TMP/manifest" --source "$BATS_FILE_TMPDIR/$f" --model "$TMP/out" >"$TMP/card"
 		grep -F "tags: [$f, moe, pruning, compression, reap]" "$TMP/card"
 		grep -F '| experts in each layer | 6 of 12 |' "$TMP/card"
+	done
+}
+
+@test "the card says what differs in config.json, all of it and nothing else" {
+	local f
+	# card KEEP: of what is made from $TMP/source.
+	card() {
+		rm -rf "$TMP/out"
+		reap-rewrite -q --first "$1" -m "$TMP/source" -o "$TMP/out" >"$TMP/manifest"
+		pipelines/card/card --recipe recipes/tiny-keep24.yaml --manifest "$TMP/manifest" --source "$TMP/source" --model "$TMP/out" >"$TMP/card"
+	}
+	for f in "${FAMILIES[@]}"; do
+		rm -rf "$TMP/source"
+		cp -r "$BATS_FILE_TMPDIR/$f" "$TMP/source"
+		jq 'if .num_experts then .num_local_experts = .num_experts else . end' "$BATS_FILE_TMPDIR/$f/config.json" >"$TMP/source/config.json"
+		card 6
+		jq -rn --slurpfile a "$TMP/source/config.json" --slurpfile b "$TMP/out/config.json" '$a[0] + $b[0] | keys[] | select($a[0][.] != $b[0][.]) |
+			"`\(.)` (\($a[0][.]) before, \($b[0][.]) now)"' >"$TMP/differs"
+		cat "$TMP/differs"
+		[ "$(wc -l <"$TMP/differs")" -eq 2 ] # a second key, or that of layers that predict further tokens
+		grep -A 1 'In `config.json` only this differs:$' "$TMP/card" | tail -n 1 | sed 's/\.$//; s/, `/\n`/g' | diff - "$TMP/differs"
+		[ "$(grep -c '^Layers that predict further tokens are left out\.$' "$TMP/card")" -eq "$(grep -c ' 0 now' "$TMP/differs")" ]
+		card 12
+		grep '`config.json` is as it was\.$' "$TMP/card"
 	done
 }
 

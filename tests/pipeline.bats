@@ -32,7 +32,7 @@ load pipeline
 	grep -q '| experts in each layer | 24 of 32 |' model/README.md
 	# No card tells of a verdict on another checkpoint, or against another base.
 	pipelines_card() {
-		"$ROOT/pipelines/card/card" --recipe recipe.yaml --manifest rewrite.manifest --model model --verdict "$@"
+		"$ROOT/pipelines/card/card" --recipe recipe.yaml --manifest rewrite.manifest --source "$MODEL" --model model --verdict "$@"
 	}
 	pipelines_card verdict.json >/dev/null
 	for side in left right; do

@@ -584,7 +584,7 @@ warning  pack p: only 1 row, which may not stand for other rows
 warning  pack q: only 1 row, which may not stand for other rows" ]
 	reap-recipe --json recipes/tiny-keep24.yaml >"$TMP/recipe.yaml"
 	reap-rewrite -q -m "$MODEL" --first 24 -o "$TMP/cut" >"$TMP/manifest"
-	pipelines/card/card --recipe "$TMP/recipe.yaml" --manifest "$TMP/manifest" --model "$TMP/cut" --tokens "$TMP/s" >"$TMP/card"
+	pipelines/card/card --recipe "$TMP/recipe.yaml" --manifest "$TMP/manifest" --source "$MODEL" --model "$TMP/cut" --tokens "$TMP/s" >"$TMP/card"
 	grep -qxF '**Warning:** pack q: only 1 row, which may not stand for other rows' "$TMP/card"
 }
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 #
 # A model card, from what `card` gathers: recipe, its identity, sizes, manifest, packs,
-# verdicts; $text of the verdict, $config of the model, and whether it has $scores.
+# verdicts; $text of the verdict, $config of the model, which $was that of its source, and
+# whether it has $scores.
 
 def millions: if . >= 1e9 then "\(. / 1e7 | round / 100) B" else "\(. / 1e4 | round / 100) M" end;
 def bytes: if . >= 1e9 then "\(. / 1e7 | round / 100) GB" else "\(. / 1e4 | round / 100) MB" end;
@@ -15,8 +16,12 @@ def code: line | ("`" * (1 + ([match("`+"; "g").length] | max // 0))) as $fence 
 def lines: map(select(. != null)) | join("\n");
 
 input as $recipe | input as $id | input as $report | $report.gained as $size | input as $manifest | input as $packs | input as $verdicts |
-$config[0] as $config | $size.experts[1] as $keep | $manifest[0].model as $source |
+$was[0] as $was | $config[0] as $config | $size.experts[1] as $keep | $manifest[0].model as $source |
 ($recipe.card.base_model // $recipe.model.base_model_id) as $base |
+
+# What differs in config.json.  Of its numbers, only that of layers that predict further tokens can become 0.
+[$was + $config | keys[] | {key: ., was: $was[.], now: $config[.]} | select(.was != .now)] as $changed |
+any($changed[]; .now == 0) as $ahead |
 
 # A verdict on the checkpoint, and against what it was made from?
 ($manifest[] | select(.t == "total") | .model_digest) as $made |
@@ -69,9 +74,10 @@ else "None: nothing was dropped." end,
 "
 ## Use
 
-The files are those of any \(if $config.model_type == "gpt_oss" then "GPT-OSS" else $config.model_type end) checkpoint; `\($size.key)` is the only
-figure of `config.json` that differs\(if $config.num_nextn_predict_layers == 0 then " (and `num_nextn_predict_layers`, if the base model
-has layers that predict further tokens: they are left out)" else "" end).
+The files are those of any \(if $config.model_type == "gpt_oss" then "GPT-OSS" else $config.model_type end) checkpoint. \($changed |
+	if . == [] then "`config.json` is as it was." else "In `config.json` only this differs:\n\(
+		map("\(.key | code)\(if [.was, .now] | all(type == "number") then " (\(.was) before, \(.now) now)" else "" end)") |
+		join(", ")).\(if $ahead then "\nLayers that predict further tokens are left out." else "" end)" end)
 
 ```
 vllm serve .
