@@ -142,7 +142,7 @@ static void test_files(void)
 {
 	enum { MANY = REAP_MAX_SHARDS + 1 };
 	static struct reap_tensor t[MANY];
-	static char name[MANY][8];
+	static char name[MANY][12];
 	struct reap_layout l;
 	struct reap_err e = {0};
 
