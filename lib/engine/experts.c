@@ -68,9 +68,8 @@ static void output_tile(void *arg, const struct reap_tile *t)
 {
 	const struct expert_target *s = arg;
 
-	for (size_t r = 0; r < t->rows; r++)
-		memcpy(s->g->y + (t->row + r) * s->g->hidden + t->n0, t->c + r * t->ldc,
-			t->n * sizeof(float));
+	s->g->kern->stream(s->g->y + t->row * s->g->hidden + t->n0, s->g->hidden, t->c, t->ldc,
+		t->rows, t->n);
 }
 
 /* Add the group's outputs to a few tokens. */

@@ -27,6 +27,7 @@ const struct reap_kern CAT(reap_kern_, LEVEL) = {
 	.sumsq = sumsq,
 	.norm_apply = norm_apply,
 	.add = add,
+	.stream = stream,
 	.combine = combine,
 	.swiglu = swiglu,
 	.silu = silu,

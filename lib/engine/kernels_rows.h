@@ -63,6 +63,36 @@ static void scale(float *x, float s, size_t n)
 		x[i] *= s;
 }
 
+/* A vector that is written past the caches, or, where dst is not aligned, through them. */
+INLINE void stream_one(float *dst, vf v)
+{
+#if defined(__AVX2__)
+	if ((uintptr_t)dst % sizeof(v) == 0) {
+#if defined(__AVX512F__)
+		_mm512_stream_ps(dst, (__m512)v);
+#else
+		_mm256_stream_ps(dst, (__m256)v);
+#endif
+		return;
+	}
+#endif
+	store(dst, v);
+}
+
+static void stream(float *dst, size_t ldd, const float *src, size_t lds, size_t rows, size_t n)
+{
+	for (size_t r = 0; r < rows; r++, dst += ldd, src += lds) {
+		size_t i = 0;
+
+		for (; i + LANES <= n; i += LANES)
+			stream_one(dst + i, load(src + i));
+		store_at(dst, i, n, load_at(src, i, n, 0));
+	}
+#if defined(__AVX2__)
+	_mm_sfence(); /* such writes are in no order with others */
+#endif
+}
+
 INLINE void combine_step(struct wide *s, float *x, const float *y, const float *bias, float gate,
 	size_t n)
 {

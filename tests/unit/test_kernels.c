@@ -327,6 +327,31 @@ static void products(const struct reap_kern *k)
 	ok(turned == 0, "%s: transpose", k->level);
 }
 
+/* Parts of rows, at any place of a vector; nothing else is written. */
+static void copies(const struct reap_kern *k)
+{
+	enum { ROWS = 3, LDD = 61, LDS = 53 };
+	size_t wrong = 0;
+
+	for (size_t n = 0; n <= 40; n++)
+		for (size_t at = 0; at < 18; at++) {
+			float *src = guarded(((ROWS - 1) * LDS + n) * 4);
+			float *dst = guarded((at + (ROWS - 1) * LDD + n) * 4);
+
+			for (size_t i = 0; i < (ROWS - 1) * LDS + n; i++)
+				src[i] = (float)(i + 1);
+			k->stream(dst + at, LDD, src, LDS, ROWS, n);
+			for (size_t i = 0; i < at + (ROWS - 1) * LDD + n; i++) {
+				const size_t r = i >= at ? (i - at) / LDD : 0, c = i - at - r * LDD;
+
+				wrong += dst[i] != (i >= at && c < n ? src[r * LDS + c] : 0);
+			}
+			release(src, ((ROWS - 1) * LDS + n) * 4);
+			release(dst, (at + (ROWS - 1) * LDD + n) * 4);
+		}
+	ok(wrong == 0, "%s: stream copies what it should", k->level);
+}
+
 /* The scalar level against the formulas. */
 static void formulas(void)
 {
@@ -420,6 +445,7 @@ int main(void)
 		rows(k);
 		softmax(k);
 		products(k);
+		copies(k);
 	}
 	setenv("REAP_CPU", "scalar", 1);
 	ok(reap_kern_pick(&k, &e) == REAP_OK && k == &reap_kern_scalar,
