@@ -69,8 +69,8 @@ struct reap_kern {
 	/* out = x + y; out may be either. */
 	void (*add)(float *out, const float *x, const float *y, size_t n);
 
-	/* Copy rows of n numbers, rows ldX apart, past the caches where dst is aligned: somebody reads
-	 * them, but later. */
+	/* Copy rows of n numbers, rows ldX apart, past the caches where dst is aligned: somebody
+	 * reads them, but later. */
 	void (*stream)(float *dst, size_t ldd, const float *src, size_t lds, size_t rows, size_t n);
 
 	/* An expert's output y + bias is weighted into the residual x: x += gate * (y + bias).
