@@ -112,17 +112,39 @@ bool reap_json_starved(void)
 	return starved;
 }
 
-int reap_json_parse(const char *text, size_t len, const char *name, json_t **out,
-	struct reap_err *e)
+int reap_json_line(const char *file, const char *p)
+{
+	int line = 1;
+
+	for (const char *q = file; q < p; q++)
+		line += *q == '\n';
+	return line;
+}
+
+static int parse(const char *file, const char *text, size_t len, size_t flags, const char *name,
+	json_t **out, struct reap_err *e)
 {
 	json_error_t je;
 
-	*out = reap_json_read(text, len, JSON_REJECT_DUPLICATES, &je);
+	*out = reap_json_read(text, len, JSON_REJECT_DUPLICATES | flags, &je);
 	if (*out != NULL)
 		return REAP_OK;
 	if (reap_json_starved())
 		return reap_fail_memory(e, name);
-	return reap_fail(e, REAP_EFAIL, "%s: line %d: %s", name, je.line, je.text);
+	return reap_fail(e, REAP_EFAIL, "%s: line %d: %s", name,
+		reap_json_line(file, text) + je.line - 1, je.text);
+}
+
+int reap_json_parse(const char *text, size_t len, const char *name, json_t **out,
+	struct reap_err *e)
+{
+	return parse(text, text, len, 0, name, out, e);
+}
+
+int reap_json_parse_value(const char *file, const char *text, size_t len, const char *name,
+	json_t **out, struct reap_err *e)
+{
+	return parse(file, text, len, JSON_DECODE_ANY, name, out, e);
 }
 
 int reap_json_load(const char *path, size_t max_bytes, json_t **out, struct reap_err *e)

@@ -21,6 +21,14 @@
 REAP_MUST_CHECK int reap_json_parse(const char *text, size_t len, const char *name, json_t **out,
 	struct reap_err *e);
 
+/* The same for one value, of whatever type, that stands within the text of a file; lines are
+ * counted from where that text begins. */
+REAP_MUST_CHECK int reap_json_parse_value(const char *file, const char *text, size_t len,
+	const char *name, json_t **out, struct reap_err *e);
+
+/* The line, from 1, of a file's text in which p stands. */
+int reap_json_line(const char *file, const char *p);
+
 /* json_loadb and json_dumps, safe when memory ends: they then return NULL (*je is not set), and
  * reap_json_starved() is true. */
 json_t *reap_json_read(const char *text, size_t len, size_t flags, json_error_t *je);

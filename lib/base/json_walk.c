@@ -45,33 +45,17 @@ const char *reap_json_skip_value(const char *p, const char *end)
 	return end;
 }
 
-static int line_at(const struct reap_json_part *part, const char *p)
-{
-	int line = 1;
-
-	for (const char *q = part->file; q < p; q++)
-		line += *q == '\n';
-	return line;
-}
-
 static int fail(const struct reap_json_part *part, const char *p, const char *name,
 	struct reap_err *e, const char *why)
 {
-	return reap_fail(e, REAP_EFAIL, "%s: line %d: %s", name, line_at(part, p), why);
+	return reap_fail(e, REAP_EFAIL, "%s: line %d: %s", name, reap_json_line(part->file, p),
+		why);
 }
 
 int reap_json_parse_part(struct reap_json_part part, const char *name, json_t **out,
 	struct reap_err *e)
 {
-	json_error_t je;
-
-	*out = reap_json_read(part.text, part.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
-	if (*out != NULL)
-		return REAP_OK;
-	if (reap_json_starved())
-		return reap_fail_memory(e, name);
-	return reap_fail(e, REAP_EFAIL, "%s: line %d: %s", name,
-		line_at(&part, part.text) + je.line - 1, je.text);
+	return reap_json_parse_value(part.file, part.text, part.len, name, out, e);
 }
 
 /* The member at *at; *at then is behind it. */

@@ -59,6 +59,7 @@ struct text {
 	bool bad; /* out of memory */
 };
 
+static void put(struct text *t, const char *format, ...) REAP_PRINTF(2, 3);
 static void put(struct text *t, const char *format, ...)
 {
 	va_list a, b;

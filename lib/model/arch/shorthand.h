@@ -67,7 +67,8 @@ static inline bool is_apart(const struct reap_config *c)
 /* All experts of a layer, as transformers 5 has them in memory, and in files if it is told not to
  * save what it read: gate_up_proj (experts, 2 inter, hidden). */
 #define FUSED_EXPERTS \
-	{REAP_ROLE_GATE_UP, LAYER "mlp.experts.gate_up_proj", {E, I2, H}, BF16, EXPERT | HALVES | MOE, is_fused}, \
+	{REAP_ROLE_GATE_UP, LAYER "mlp.experts.gate_up_proj", {E, I2, H}, BF16, \
+		EXPERT | HALVES | MOE, is_fused}, \
 	{REAP_ROLE_DOWN, LAYER "mlp.experts.down_proj", {E, H, I}, BF16, EXPERT | MOE, is_fused}
 /* clang-format on */
 
