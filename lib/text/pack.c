@@ -181,8 +181,9 @@ static int check_count(const struct packer *k, struct reap_err *e)
 			i->pack, i->blocks, k->o->seq_len, i->rows_seen, k->o->blocks);
 	if (k->o->mode != REAP_PACK_ROWS && i->blocks == 0)
 		return reap_fail(e, REAP_EFAIL,
-			"pack %s: its %" PRIu64 " rows do not fill a block of %u tokens", i->pack,
-			i->rows_seen, k->o->seq_len);
+			"pack %s: its %" PRIu64 " rows do not fill a block of %u tokens: give more "
+			"rows or ask for shorter blocks",
+			i->pack, i->rows_seen, k->o->seq_len);
 	if (k->o->mode != REAP_PACK_ROWS && i->kept == 0 && k->said)
 		return reap_fail(e, REAP_EFAIL,
 			"pack %s: nothing is kept in its %" PRIu64 " blocks: what the "

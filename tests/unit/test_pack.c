@@ -365,7 +365,9 @@ int main(void)
 		files, 1, "pack a: 3 blocks of 4 tokens in its 3 rows, not the 4 asked for");
 	check("blocks: not one",
 		(struct reap_pack_opts){.mode = REAP_PACK_BLOCKS, .seq_len = 13, .eos = 99}, files,
-		1, "pack a: its 3 rows do not fill a block of 13 tokens");
+		1,
+		"pack a: its 3 rows do not fill a block of 13 tokens: give more rows or ask for shorter "
+		"blocks");
 	check("rows: the tail of each",
 		(struct reap_pack_opts){.mode = REAP_PACK_ROWS, .seq_len = 3}, files, 1,
 		"a[0]:A1,2*,3* a[1]:B6*,7*,8* a[2]:C9* a=3/3/7/6");
