@@ -45,6 +45,13 @@ static int write_saliency(struct reap_header *h, const struct reap_saliency *s, 
 	return reap_writer_finish(w, e);
 }
 
+static void say_missing(uint64_t blocks, uint64_t all)
+{
+	if (blocks < all)
+		tool_info("%" PRIu64 " of the %" PRIu64 " blocks of the token stream are missing",
+			all - blocks, all);
+}
+
 static void say_what_came(const struct reap_collected *c, const struct reap_inputs *in,
 	const struct reap_thresholds *t)
 {
@@ -53,9 +60,7 @@ static void say_what_came(const struct reap_collected *c, const struct reap_inpu
 	if (in->mixed)
 		tool_info("the traces were made with different arithmetic: no single run gives "
 			  "these sums to the last bit");
-	if (c->blocks < c->all)
-		tool_info("%" PRIu64 " of the %" PRIu64 " blocks of the token stream are missing",
-			c->all - c->blocks, c->all);
+	say_missing(c->blocks, c->all);
 	if (!tool.verbose)
 		return;
 	tool_info("%" PRIu64 " blocks, %" PRIu64 " kept tokens, %" PRIu64 " of them scored",
@@ -138,10 +143,11 @@ static int merge(int n, char **path, struct reap_err *e)
 	if ((rc = reap_saliency_merge(&out, in, name, all.n, e)) != REAP_OK)
 		goto out;
 	if (differ && out.thresholds.rule != REAP_RULE_NONE)
-		for (size_t i = 0; i < all.n; i++)
-			tool_warn("%s: thresholds differ: p_lo %.6g, h_lo %.6g, h_hi %.6g", name[i],
-				in[i].thresholds.p_lo, in[i].thresholds.h_lo,
-				in[i].thresholds.h_hi);
+		tool_warn("thresholds differ: eaft_* uses the regions that each stream has by its "
+			  "own; traces that are added up together have one set of thresholds");
+	/* Only one token stream can lack blocks. */
+	for (uint32_t i = 0; i < out.sources; i++)
+		say_missing(reap_taken_count(&out.taken[i]), out.taken[i].source.blocks);
 	rc = write_saliency(&all.head, &out, e);
 out:
 	for (size_t i = 0; in != NULL && i < all.n; i++)
@@ -259,6 +265,9 @@ int main(int argc, char **argv)
 	if (merging && traces_only != NULL)
 		tool_usage("%s has no meaning with --merge: the streams have settled it",
 			traces_only);
+	if (o.cc_quantile > o.uncertain_quantile)
+		tool_usage("--cc-quantile %g is above --uncertain-quantile %g", o.cc_quantile,
+			o.uncertain_quantile);
 	tool_refuse_terminal();
 	if (!merging)
 		tool_means(false);

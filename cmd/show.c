@@ -64,16 +64,45 @@ struct opts {
 
 /* ---- stream to JSON ---- */
 
-static bool is_type(const char *s)
-{
-	static const char *const types[] = {"block", "pack", "route", "outcome", "source",
-		"thresholds", "expert", "meta", "layer", "file", "total", "estimate", "tokens",
-		"metrics"};
+/* The records that streams of a kind have. */
+static const char *const types_of[REAP_KIND_COUNT] = {
+	[REAP_KIND_TOKENS] = "block, pack",
+	[REAP_KIND_TRACE] = "route, outcome, source",
+	[REAP_KIND_SALIENCY] = "thresholds, source, expert",
+	[REAP_KIND_SCORES] = "meta, layer",
+	[REAP_KIND_PLAN] = "meta, layer",
+	[REAP_KIND_MANIFEST] = "file, total, estimate",
+	[REAP_KIND_EVAL] = "meta, tokens, metrics",
+};
 
-	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
-		if (strcmp(types[i], s) == 0)
+static bool is_type_of(enum reap_kind kind, const char *type)
+{
+	const size_t n = strlen(type);
+	const char *s = types_of[kind];
+
+	for (; s != NULL && *s != '\0'; s += strcspn(s, " "), s += *s == ' ')
+		if (n == strcspn(s, ", ") && memcmp(s, type, n) == 0)
 			return true;
 	return false;
+}
+
+static bool is_type(const char *type)
+{
+	for (int kind = 0; kind < REAP_KIND_COUNT; kind++)
+		if (is_type_of((enum reap_kind)kind, type))
+			return true;
+	return false;
+}
+
+static int check_type(const struct opts *o, struct reap_reader *r, struct reap_err *e)
+{
+	const enum reap_kind kind = reap_reader_header(r)->kind;
+
+	return o->type == NULL || is_type_of(kind, o->type)
+		? REAP_OK
+		: reap_fail(e, REAP_EUSAGE,
+			  "%s: a stream of kind %s has no records of type %s, only: %s",
+			  reap_reader_name(r), reap_kind_name(kind), o->type, types_of[kind]);
 }
 
 static int show_json(const struct opts *o, struct reap_reader *r, struct reap_err *e)
@@ -140,10 +169,14 @@ static int show_text(const struct opts *o, struct reap_reader *r, struct reap_er
 	return rc == REAP_OK ? tool_close_stdout(e) : rc;
 }
 
-static int print_summary(struct reap_reader *r, struct reap_err *e)
+/* Of a file of scores there is no more to say: it has neither end record nor CRC. */
+static int print_summary(struct reap_reader *r, bool is_stream, struct reap_err *e)
 {
 	int rc = reap_print_summary(r, stdout, e);
 
+	if (rc == REAP_OK && is_stream)
+		printf("whole    %" PRIu64 " bytes, end record and CRC-32C agree\n",
+			reap_reader_bytes(r));
 	return rc == REAP_OK ? tool_close_stdout(e) : rc;
 }
 
@@ -414,25 +447,30 @@ static int open_scores(struct reap_reader **r, int fd, const char *name, struct 
 }
 
 /* A stream, or a file of scores; on a pipe only a stream. */
-static int open_stream(struct reap_reader **r, int fd, const char *name, struct reap_err *e)
+static int open_stream(struct reap_reader **r, bool *is_stream, int fd, const char *name,
+	struct reap_err *e)
 {
 	static const char yaml[] = "schema_version:";
 	char first[sizeof(yaml) - 1];
 	ssize_t n = pread(fd, first, sizeof(first), 0);
 
-	if (n > 0 &&
-		(first[0] == '#' ||
-			(n == (ssize_t)sizeof(first) && memcmp(first, yaml, sizeof(first)) == 0)))
-		return open_scores(r, fd, name, e);
-	return reap_reader_open(r, fd, name, REAP_KIND_ANY, e);
+	*is_stream = n <= 0 ||
+		(first[0] != '#' &&
+			(n != (ssize_t)sizeof(first) || memcmp(first, yaml, sizeof(first)) != 0));
+	return *is_stream ? reap_reader_open(r, fd, name, REAP_KIND_ANY, e)
+			  : open_scores(r, fd, name, e);
 }
 
 static int run(const struct opts *o, struct reap_err *e)
 {
 	struct reap_reader *r = NULL;
 	const char *name;
+	bool is_stream;
 	int fd, rc;
 
+	if (o->input != NULL && reap_is_folder(o->input))
+		return reap_fail(e, REAP_EFAIL,
+			"%s: a directory: --id and --check are for checkpoints", o->input);
 	if ((rc = tool_input(o->input, &fd, &name, e)) != REAP_OK)
 		return rc;
 	if (o->encode != REAP_KIND_ANY) {
@@ -444,9 +482,11 @@ static int run(const struct opts *o, struct reap_err *e)
 		fclose(in);
 		return rc;
 	}
-	rc = open_stream(&r, fd, name, e);
+	rc = open_stream(&r, &is_stream, fd, name, e);
 	if (rc == REAP_OK)
-		rc = o->summary           ? print_summary(r, e)
+		rc = check_type(o, r, e);
+	if (rc == REAP_OK)
+		rc = o->summary           ? print_summary(r, is_stream, e)
 			: o->text != NULL ? show_text(o, r, e)
 					  : show_json(o, r, e);
 	reap_reader_close(r);
@@ -472,6 +512,9 @@ int main(int argc, char *argv[])
 			o.summary = true;
 			break;
 		case 't':
+			if (o.type != NULL)
+				tool_usage("--type: %s and %s: only one can be given", o.type,
+					optarg);
 			o.type = optarg;
 			if (!is_type(o.type))
 				tool_usage("--type: no type '%s'", o.type);
@@ -499,6 +542,8 @@ int main(int argc, char *argv[])
 		}
 	if (o.tokens != NULL && o.text == NULL)
 		tool_usage("--tokens goes with --text");
+	if (o.summary && o.type != NULL)
+		tool_usage("--summary and --type do not go together");
 	if (o.text != NULL && (o.summary || o.encode != REAP_KIND_ANY))
 		tool_usage("--text goes with neither --summary nor --encode");
 	if (o.about != 0 &&

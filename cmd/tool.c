@@ -94,8 +94,11 @@ const char *tool_model(const char *name)
 	static size_t n;
 	struct reap_err e = {0};
 	char *dir;
+	int rc = reap_hub_find(name, &dir, &e);
 
-	claim(reap_hub_find(name, &dir, &e), &e);
+	if (rc == REAP_OK && !reap_is_folder(dir) && access(dir, F_OK) == 0)
+		rc = reap_fail(&e, REAP_EFAIL, "%s: not a directory", dir);
+	claim(rc, &e);
 	claim(reap_claim_read_dir(&tool.claims, dir, &e), &e);
 	n = (n + 1) % (sizeof(named) / sizeof(named[0]));
 	free(named[n]); /* of a model that was done with long ago */

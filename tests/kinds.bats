@@ -178,10 +178,14 @@ setup() {
 }
 @test "row: another column, named" {
 	echo '{"body": "yes"}' >"$TMP/f"
-	refused "$TMP/f" 'none of its 1 rows has text in "text": they have body (--text-column)'
+	refused "$TMP/f" 'none of its 1 rows has text in "text": the first has body (--text-column)'
 	echo '{"text": "yes"}' >"$TMP/want"
 	tok --keep all p="$TMP/want" >"$TMP/got"
 	tok --keep all --text-column body p="$TMP/f" | cmp - "$TMP/got"
+}
+@test "file: empty" {
+	: >"$TMP/f"
+	refused "$TMP/f" "f: has no rows"
 }
 @test "row: plain text needs --keep all" {
 	echo '{"text": "yes"}' >"$TMP/f"

@@ -139,6 +139,8 @@ prune() {
 	reap-recipe --check "$TMP/r.yaml"
 	prune 's/^  entropy_topk: 20/  entropy_topk: 30/'
 	fails 1 "scoring.entropy_topk: the entropy in a trace is that of the top 20" reap-recipe "$TMP/r.yaml"
+	prune 's/^  cc_quantile: 0.15/  cc_quantile: 0.9/'
+	fails 1 "scoring.cc_quantile: is above scoring.uncertain_quantile" reap-recipe "$TMP/r.yaml"
 	# Two places of one figure, neither of which is the one that is read.
 	prune '/keep_n_multiple_of/d;s/^structural_rewrite:/&\n  keep_n_multiple_of: 2/;s/^model:/&\n  constraints: {keep_n_multiple_of: 2}/'
 	[ "$(reap-recipe --words "$TMP/r.yaml" | tr '\0' '\n' | grep -A1 '^selection_constraints.keep_n_multiple_of')" = \

@@ -42,12 +42,18 @@ stream() {
 	run bash -c "reap-show -t outcome <(reap-show --encode trace <<<'$(lines)')"
 	[ "$status" -eq 0 ]
 	[ "$(jq -c .top1 <<<"$output")" = "[0,1]" ]
-	# Every word that the help has, and no other.
+	# Every word that the help has is the type of some kind's records, and no other is.
 	stream >"$TMP/s"
 	for type in $(reap-show --help | sed -n '/--type/,/--text/p' | sed '1s/.*://; $d' | tr -d ,); do
-		reap-show -t "$type" "$TMP/s" >/dev/null
+		case $type in
+		route | outcome | source) reap-show -t "$type" "$TMP/s" >/dev/null ;;
+		*) fails 2 "$TMP/s: a stream of kind trace has no records of type $type, only: route, outcome, source" \
+			reap-show -t "$type" "$TMP/s" ;;
+		esac
 	done
 	[ "$type" = metrics ]
+	fails 2 "--type: route and outcome: only one can be given" reap-show -t route -t outcome "$TMP/s"
+	fails 2 "--summary and --type do not go together" reap-show -s -t route "$TMP/s"
 	for type in foo block,pack; do
 		fails 2 "--type: no type '$type'" reap-show -t "$type" "$TMP/s"
 	done
@@ -181,6 +187,18 @@ stream() {
 	fails 1 "line 2: not an object" reap-show --encode trace <(printf '\n  [' && cat /dev/zero)
 }
 
+@test "the summary of scores: YAML has no end record" {
+	"$REAP_BUILD/gen/trace" 3 8 2 24 5 | reap-accum | reap-rank --yaml >"$TMP/yaml"
+	reap-show -s "$TMP/yaml" | grep '^source .* blocks=5 taken=5$'
+	run grep -c '^whole' <(reap-show -s "$TMP/yaml")
+	[ "$output" = 0 ]
+}
+
+@test "a directory is no stream, and a file no checkpoint" {
+	fails 1 "$MODEL: a directory: --id and --check are for checkpoints" reap-show "$MODEL"
+	fails 1 "$MODEL/config.json: not a directory" reap-show --check "$MODEL/config.json"
+}
+
 @test "the history of a summary can be pasted" {
 	mkdir "$TMP/a b"
 	lines >"$TMP/a b/it's"
@@ -207,8 +225,8 @@ stream() {
 		done
 	} >"$TMP/s"
 	ulimit -v 100000
-	fails 3 "record 1 at byte 42: too many values" reap-show -t total "$TMP/s"
-	fails 3 "record 1 at byte 42: too many values" reap-show -t total <(cat "$TMP/s")
+	fails 3 "record 1 at byte 42: too many values" reap-show -t source "$TMP/s"
+	fails 3 "record 1 at byte 42: too many values" reap-show -t source <(cat "$TMP/s")
 }
 
 @test "deep JSON is refused, also with a small stack" {
@@ -242,7 +260,10 @@ stream() {
 	[ "$(jq -r '[.layer, .block, .position] | @tsv' "$TMP/routes" | wc -l)" -eq $(($(jq -s 'map(select(.kept)) | length' "$TMP/lines") * 2)) ]
 	diff <(jq -cs 'map(select(.kept) | {block, position, row, channel, id, text, before})' "$TMP/lines") \
 		<(jq -cs 'map(select(.layer == 0) | {block, position, row, channel, id, text, before})' "$TMP/routes")
-	jq -es 'all(.experts | length == 4) and all(.gates | add | . > 0.999 and . < 1.001)' "$TMP/routes"
+	jq -es 'all(.experts | length == 4) and all(.gates | add | . > 0.999 and . < 1.001) and
+		all(.norms | length == 4 and all(. > 0))' "$TMP/routes"
+	fails 2 "$TMP/trace: a record of type source has no tokens" \
+		reap-show --text "$MODEL" --tokens "$TMP/tokens" -t source "$TMP/trace"
 	reap-ppl -q -m "$MODEL" "$TMP/tokens" >"$TMP/eval"
 	diff <(jq -cs 'map(select(.kept) | {block, position, row, channel, id, text, before})' "$TMP/lines") \
 		<(reap-show --text "$MODEL" --tokens "$TMP/tokens" "$TMP/eval" | jq -cs 'map({block, position, row, channel, id, text, before})')

@@ -122,6 +122,19 @@ static int check_twins(const struct reap_node *root, struct reap_err *e)
 	return REAP_OK;
 }
 
+/* Otherwise a token could be both sure and unsure. */
+static int check_quantiles(const struct reap_node *root, struct reap_err *e)
+{
+	const char *where, *other;
+	const struct reap_node *cc = reap_recipe_twin(root, "scoring.cc_quantile", &where);
+	const struct reap_node *uncertain =
+		reap_recipe_twin(root, "scoring.uncertain_quantile", &other);
+
+	return cc == NULL || uncertain == NULL || number(cc) <= number(uncertain)
+		? REAP_OK
+		: reap_node_fail(cc, where, e, "is above ", other);
+}
+
 /* What reap-route records of a token does not depend on a recipe. */
 static int check_outcome(const struct reap_node *root, struct reap_err *e)
 {
@@ -259,6 +272,7 @@ static int check_prune(const struct reap_node *root, struct reap_err *e)
 	if ((rc = check_keep_n(root, e)) != REAP_OK || (rc = check_twins(root, e)) != REAP_OK ||
 		(rc = check_stages(root, rows, e)) != REAP_OK ||
 		(rc = check_outcome(root, e)) != REAP_OK ||
+		(rc = check_quantiles(root, e)) != REAP_OK ||
 		(rc = check_sampling(root, e)) != REAP_OK ||
 		(rc = check_holdout(root, "profiling_data.holdout", e)) != REAP_OK)
 		return rc;

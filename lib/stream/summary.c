@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "lib/stream/check.h"
 #include "lib/stream/pack_notes.h"
 #include "lib/stream/print.h"
 
@@ -87,11 +88,24 @@ static bool print_history(FILE *f, const struct reap_header *h)
 	return status != MSGPACK_UNPACK_NOMEM_ERROR;
 }
 
-/* Every scalar field of a map as key=value, and the counts of a pack as map.key=value. */
+/* How many blocks are taken. */
+static uint64_t count_bits(const struct reap_array *a)
+{
+	uint64_t n = 0;
+
+	for (uint64_t i = 0; a->dtype == REAP_U8 && i < a->count; i++)
+		for (unsigned bits = a->data[i]; bits != 0; bits &= bits - 1)
+			n++;
+	return n;
+}
+
+/* Every scalar field of a map as key=value, the number of taken blocks, and the counts of a pack as
+ * map.key=value. */
 static void print_fields(FILE *f, const msgpack_object_map *m, const char *prefix, bool nested)
 {
 	for (uint32_t i = 0; i < m->size; i++) {
 		const msgpack_object *v = &m->ptr[i].val, *k = &m->ptr[i].key;
+		struct reap_array a;
 		char name[64];
 
 		if (k->type != MSGPACK_OBJECT_STR || v->type == MSGPACK_OBJECT_ARRAY ||
@@ -99,6 +113,11 @@ static void print_fields(FILE *f, const msgpack_object_map *m, const char *prefi
 			continue;
 		if (k->via.str.size == 1 && k->via.str.ptr[0] == 't')
 			continue;
+		if (reap_as_array(v, &a)) {
+			if (k->via.str.size == 5 && memcmp(k->via.str.ptr, "taken", 5) == 0)
+				fprintf(f, " %staken=%" PRIu64, prefix, count_bits(&a));
+			continue;
+		}
 		if (v->type == MSGPACK_OBJECT_MAP) {
 			snprintf(name, sizeof(name), "%.*s.", (int)k->via.str.size, k->via.str.ptr);
 			if (nested && *prefix == '\0')
@@ -116,12 +135,27 @@ static void print_fields(FILE *f, const msgpack_object_map *m, const char *prefi
 	}
 }
 
-/* A line for the records that say something about the whole stream. */
+/* A line for the records that say something about the whole stream, and for each source in a list
+ * of them. */
 static void print_scalars(FILE *f, const struct reap_rec *rec)
 {
+	const msgpack_object *sources;
+
 	fprintf(f, "%-8s", rec->type);
 	print_fields(f, &rec->obj->via.map, "", strcmp(rec->type, "pack") == 0);
 	putc('\n', f);
+	sources = reap_rec_find(rec, NULL, "sources");
+	for (uint32_t i = 0; sources != NULL && sources->type == MSGPACK_OBJECT_ARRAY &&
+		i < sources->via.array.size;
+		i++) {
+		const msgpack_object *o = &sources->via.array.ptr[i];
+
+		if (o->type != MSGPACK_OBJECT_MAP)
+			continue;
+		fputs("source  ", f);
+		print_fields(f, &o->via.map, "", false);
+		putc('\n', f);
+	}
 }
 
 static bool speaks_of_the_whole(const char *type)
@@ -227,7 +261,5 @@ int reap_print_summary(struct reap_reader *r, FILE *f, struct reap_err *e)
 	for (int i = 0; i < n; i++)
 		fprintf(f, "records  %" PRIu64 " of type %s, %" PRIu64 " bytes\n", tally[i].records,
 			tally[i].type, tally[i].bytes);
-	fprintf(f, "whole    %" PRIu64 " bytes, end record and CRC-32C agree\n",
-		reap_reader_bytes(r));
 	return REAP_OK;
 }

@@ -400,13 +400,15 @@ static int no_text(const struct reap_cursor *c, struct reap_err *e)
 {
 	const char *column = *c->columns && !c->rows->column_given ? " (--text-column)" : "";
 
+	if (c->rows_seen == 0)
+		return reap_fail(e, REAP_EFAIL, "%s: has no rows", c->rows->name);
 	if (*c->way_out)
 		return reap_fail(e, REAP_EFAIL,
 			"%s: none of its %" PRIu64 " rows has text in \"%s\", but lists: jq -c "
 			"'%s' FILE | reap-tokenize ... -",
 			c->rows->name, c->rows_seen, c->rows->column, c->way_out);
 	return reap_fail(e, REAP_EFAIL, "%s: none of its %" PRIu64 " rows has text in \"%s\"%s%s%s",
-		c->rows->name, c->rows_seen, c->rows->column, *c->columns ? ": they have " : "",
+		c->rows->name, c->rows_seen, c->rows->column, *c->columns ? ": the first has " : "",
 		c->columns, column);
 }
 

@@ -63,6 +63,16 @@ static int end(struct lines *l, const uint32_t *ids, uint32_t at, bool context, 
 	return REAP_OK;
 }
 
+static void put_reals(struct lines *l, const char *key, const float *v, uint32_t n)
+{
+	fprintf(l->f, ",\"%s\":[", key);
+	for (uint32_t i = 0; i < n; i++) {
+		fputs(i > 0 ? "," : "", l->f);
+		reap_print_f32(v[i], l->f);
+	}
+	putc(']', l->f);
+}
+
 static int block_lines(struct lines *l, const struct reap_rec *rec, struct reap_err *e)
 {
 	struct reap_block b;
@@ -102,12 +112,9 @@ static int route_lines(struct lines *l, const struct reap_rec *rec, struct reap_
 		fprintf(l->f, ",\"layer\":%" PRIu32 ",\"experts\":[", r.layer);
 		for (uint32_t k = 0; k < r.k; k++)
 			fprintf(l->f, "%s%" PRIu16, k > 0 ? "," : "", r.experts[i * r.k + k]);
-		fputs("],\"gates\":[", l->f);
-		for (uint32_t k = 0; k < r.k; k++) {
-			fputs(k > 0 ? "," : "", l->f);
-			reap_print_f32(r.gates[i * r.k + k], l->f);
-		}
 		putc(']', l->f);
+		put_reals(l, "gates", &r.gates[i * r.k], r.k);
+		put_reals(l, "norms", &r.norms[i * r.k], r.k);
 		rc = end(l, b->ids, r.positions[i], true, e);
 	}
 	return rc;
@@ -171,12 +178,14 @@ int reap_print_token_lines(struct reap_reader *r, const struct reap_bpe *bpe,
 		.model = &h->model,
 		.words = {.bpe = bpe, .visible = true},
 		.finder = {.r = tokens}};
-	bool has = false;
+	bool has = false, has_type = type == NULL;
 	struct reap_rec rec;
 	int rc = REAP_OK;
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		has |= kinds[i].kind == h->kind;
+		has_type |= kinds[i].kind == h->kind && type != NULL &&
+			strcmp(type, kinds[i].type) == 0;
 		if (kinds[i].kind == h->kind && kinds[i].needs_tokens && tokens == NULL)
 			return reap_fail(e, REAP_EUSAGE,
 				"%s: a %s has no ids: --tokens names the token stream that it was made from",
@@ -185,6 +194,9 @@ int reap_print_token_lines(struct reap_reader *r, const struct reap_bpe *bpe,
 	if (!has)
 		return reap_fail(e, REAP_EUSAGE, "%s: kind %s has no tokens", reap_reader_name(r),
 			reap_kind_name(h->kind));
+	if (!has_type)
+		return reap_fail(e, REAP_EUSAGE, "%s: a record of type %s has no tokens",
+			reap_reader_name(r), type);
 	while (rc == REAP_OK && !ferror(f) && (rc = reap_read(r, &rec, e)) > 0) {
 		rc = h->kind == REAP_KIND_TOKENS && reap_rec_is(&rec, "pack")
 			? reap_check_tokenizer(&rec, bpe, e)
