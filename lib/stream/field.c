@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/base/mem.h"
 #include "lib/base/utf8.h"
 #include "lib/stream/check.h"
 #include "lib/stream/packing.h"
@@ -194,46 +193,29 @@ int reap_rec_array(const struct reap_rec *rec, const msgpack_object *map, const 
 	const uint64_t want[], uint64_t shape[], const uint8_t **data, struct reap_err *e)
 {
 	const struct reap_array_field *f = reap_array_field(rec->type, key, strlen(key));
-	const msgpack_object *o, *sh, *bin;
-	const char *name;
-	uint64_t bytes;
-	size_t len;
+	const msgpack_object *o;
+	struct reap_array a;
 	int rc;
 
 	if ((rc = reap_rec_map(rec, map, key, &o, e)) != REAP_OK)
 		return rc;
 	if (f == NULL)
 		return reap_rec_fail(rec, key, e, "not known as an array");
-	bytes = dtypes[f->dtype].size;
-	if (reap_rec_find(rec, o, "dtype") == NULL || reap_rec_find(rec, o, "data") == NULL)
+	if (!reap_as_array(o, &a))
 		return reap_rec_fail(rec, key, e, "not an array of dtype, shape and data");
-	if ((rc = reap_rec_str(rec, o, "dtype", &name, &len, e)) != REAP_OK)
-		return rc;
-	if (len != strlen(dtypes[f->dtype].name) || memcmp(name, dtypes[f->dtype].name, len) != 0)
-		return reap_rec_fail(rec, key, e, "dtype %.*s, expected %s",
-			(int)(len < 16 ? len : 16), name, dtypes[f->dtype].name);
-	sh = reap_rec_find(rec, o, "shape");
-	if (sh == NULL || sh->type != MSGPACK_OBJECT_ARRAY ||
-		sh->via.array.size != (uint32_t)f->ndim)
+	if (a.dtype != f->dtype)
+		return reap_rec_fail(rec, key, e, "dtype %s, expected %s", reap_dtype_name(a.dtype),
+			reap_dtype_name(f->dtype));
+	if (a.ndim != f->ndim)
 		return reap_rec_fail(rec, key, e, "shape does not have %d dimensions", f->ndim);
-	for (int i = 0; i < f->ndim; i++) {
-		const msgpack_object *d = &sh->via.array.ptr[i];
-
-		if (d->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
-			return reap_rec_fail(rec, key, e, "shape is not made of counts");
-		shape[i] = d->via.u64;
+	for (int i = 0; i < a.ndim; i++) {
+		shape[i] = a.shape[i];
 		if (want[i] != REAP_ANY_EXTENT && shape[i] != want[i])
 			return reap_rec_fail(rec, key, e,
 				"extent %" PRIu64 " in dimension %d, expected %" PRIu64, shape[i],
 				i, want[i]);
-		if (!reap_mul_u64(bytes, shape[i], &bytes))
-			return reap_rec_fail(rec, key, e, "shape is too large");
 	}
-	bin = reap_rec_find(rec, o, "data");
-	if (bin->type != MSGPACK_OBJECT_BIN || bin->via.bin.size != bytes)
-		return reap_rec_fail(rec, key, e,
-			"data does not hold the %" PRIu64 " bytes that its shape asks for", bytes);
-	*data = (const uint8_t *)bin->via.bin.ptr;
+	*data = a.data;
 	return REAP_OK;
 }
 
