@@ -312,16 +312,6 @@ static int fail_foreign(struct reap_reader *r)
 		"%s: does not begin with the header of a reap stream", r->name);
 }
 
-/* Does the input begin with a map whose first key is that of a header? */
-static bool begins_header(const struct reap_reader *r)
-{
-	static const char key[] = "\xa4reap";
-	const uint8_t *p = r->buf + r->begin;
-
-	return r->end - r->begin >= sizeof(key) && (p[0] & 0xf0) == 0x80 &&
-		memcmp(p + 1, key, sizeof(key) - 1) == 0;
-}
-
 static int read_header(struct reap_reader *r, enum reap_kind want)
 {
 	const uint8_t *raw;
@@ -331,7 +321,11 @@ static int read_header(struct reap_reader *r, enum reap_kind want)
 
 	/* Most inputs whose first object has a fault are no stream. */
 	if (rc < 0)
-		return rc == REAP_ESTREAM && !begins_header(r) ? fail_foreign(r) : rc;
+		return rc == REAP_ESTREAM &&
+				!reap_stream_begins((const char *)r->buf + r->begin,
+					r->end - r->begin)
+			? fail_foreign(r)
+			: rc;
 	if (rc == 0)
 		return reap_fail(&r->err, REAP_ESTREAM, "%s: empty (did the stage before fail?)",
 			r->name);

@@ -121,9 +121,8 @@ static int get_layer(const struct reap_rec *rec, uint32_t layer, struct reap_pla
 	if ((rc = reap_rec_array(rec, NULL, "keep", want, shape, &data, e)) != REAP_OK ||
 		(rc = reap_rec_f64(rec, NULL, "kept_mass", &p->kept_mass[layer], e)) != REAP_OK)
 		return rc;
-	for (uint32_t i = 0; i < p->keep_n; i++, data += 4) {
-		keep[i] = (uint32_t)data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16 |
-			(uint32_t)data[3] << 24;
+	memcpy(keep, data, p->keep_n * sizeof(*keep));
+	for (uint32_t i = 0; i < p->keep_n; i++) {
 		if (keep[i] >= p->experts)
 			return reap_rec_fail(rec, "keep", e,
 				"layer %u: expert %u, but there are %u", layer, keep[i],

@@ -60,14 +60,6 @@ void reap_put_parts(msgpack_packer *pk, const struct reap_parts *p)
 	reap_put_array(pk, "starts", &n, p->start);
 }
 
-/* Copy little-endian numbers of the stream; only u32 would need another byte order elsewhere. */
-static void copy_u32(uint32_t *dst, const uint8_t *src, size_t n)
-{
-	for (size_t i = 0; i < n; i++, src += 4)
-		dst[i] = (uint32_t)src[0] | (uint32_t)src[1] << 8 | (uint32_t)src[2] << 16 |
-			(uint32_t)src[3] << 24;
-}
-
 int reap_get_parts(const struct reap_rec *rec, uint32_t len, struct reap_parts *p,
 	struct reap_parts_storage *storage, struct reap_err *e)
 {
@@ -89,8 +81,8 @@ int reap_get_parts(const struct reap_rec *rec, uint32_t len, struct reap_parts *
 	if (!reap_grow(&storage->mem, &storage->cap, 2 * n[0], sizeof(*storage->mem)))
 		return reap_fail_memory(e, "the rows of a block");
 	p->n = (uint32_t)n[0];
-	copy_u32(storage->mem, row, p->n);
-	copy_u32(storage->mem + p->n, start, p->n);
+	memcpy(storage->mem, row, p->n * sizeof(*storage->mem));
+	memcpy(storage->mem + p->n, start, p->n * sizeof(*storage->mem));
 	p->row = storage->mem;
 	p->start = storage->mem + p->n;
 	for (uint32_t i = 0; i < p->n; i++)
@@ -238,7 +230,7 @@ int reap_get_block(const struct reap_rec *rec, struct reap_block *b,
 			REAP_CHANNEL_COUNT - 1);
 	if (!reserve(storage, n[0]))
 		return reap_fail_memory(e, "a block of tokens");
-	copy_u32(storage->ids, ids, n[0]);
+	memcpy(storage->ids, ids, n[0] * sizeof(*storage->ids));
 	memcpy(storage->keep, keep, n[0]);
 	memcpy(storage->channel, channel, n[0]);
 	b->len = (uint32_t)n[0];
