@@ -486,6 +486,12 @@ fails_with_preload() {
 	fails 1 "not the name" reap-rewrite -q -m "$MODEL" -o "$TMP/src/.." "$PLAN"
 	(cd "$TMP/src" && sha256sum -- *) | diff - <(cd "$MODEL" && sha256sum -- *)
 	[ -z "$(ls -A "$TMP/there")" ]
+	# A folder that may be written to but not read cannot be synced: that is known before the work.
+	mkdir -m 300 "$TMP/blind"
+	plain=()
+	[ "$(id -u)" -ne 0 ] || plain=(setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-dac_override,-dac_read_search)
+	fails 1 "$TMP/blind: Permission denied" "${plain[@]}" reap-rewrite -q -m "$MODEL" -o "$TMP/blind/out" "$PLAN"
+	[ ! -e "$TMP/blind/out" ]
 }
 
 @test "wrong usage" {

@@ -126,10 +126,14 @@ int reap_stage_open(struct reap_stage *s, const char *target, const char *source
 	size_t n;
 	int rc;
 
-	*s = (struct reap_stage){0};
-	if ((rc = split(s, target, e)) != REAP_OK ||
-		(source != NULL && (rc = refuse_within(s, source, e)) != REAP_OK))
+	*s = (struct reap_stage){.parent_fd = -1};
+	if ((rc = split(s, target, e)) != REAP_OK || (rc = refuse_within(s, source, e)) != REAP_OK)
 		goto fail;
+	s->parent_fd = open(s->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->parent_fd < 0) {
+		rc = reap_fail_errno(e, "%s", s->parent);
+		goto fail;
+	}
 	if (lstat(s->target, &st) == 0) {
 		rc = reap_fail(e, REAP_EFAIL, "%s: exists already", s->target);
 		goto fail;
@@ -174,16 +178,10 @@ int reap_stage_folder(struct reap_stage *s, const char *name, struct reap_err *e
 	return REAP_OK;
 }
 
-static int sync_dir(const char *path, struct reap_err *e)
+/* EINVAL: a file system on which directories cannot be synced. */
+static int sync_fd(int fd, const char *path, struct reap_err *e)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = REAP_OK;
-
-	/* EINVAL: a file system on which directories cannot be synced. */
-	if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
-		rc = reap_fail_errno(e, "%s", path);
-	if (fd >= 0)
-		close(fd);
-	return rc;
+	return fsync(fd) == 0 || errno == EINVAL ? REAP_OK : reap_fail_errno(e, "%s", path);
 }
 
 /* The directory is not to be removed any more. */
@@ -197,10 +195,10 @@ int reap_stage_commit(struct reap_stage *s, struct reap_err *e)
 {
 	int rc = REAP_OK;
 
-	if (s->in_folder != NULL && fsync(dirfd(s->in_folder)) != 0 && errno != EINVAL)
-		rc = reap_fail_errno(e, "%s/%s", s->dir, s->folder);
+	if (s->in_folder != NULL)
+		rc = sync_fd(dirfd(s->in_folder), s->dir, e);
 	if (rc == REAP_OK)
-		rc = sync_dir(s->dir, e);
+		rc = sync_fd(dirfd(s->list), s->dir, e);
 	if (rc == REAP_OK && rename(s->dir, s->target) != 0) {
 		const char *why = strerror(errno);
 
@@ -210,7 +208,7 @@ int reap_stage_commit(struct reap_stage *s, struct reap_err *e)
 		keep(s);
 	} else if (rc == REAP_OK) {
 		keep(s);
-		rc = sync_dir(s->parent, e);
+		rc = sync_fd(s->parent_fd, s->parent, e);
 	}
 	reap_stage_abort(s);
 	return rc;
@@ -224,6 +222,8 @@ void reap_stage_abort(struct reap_stage *s)
 		closedir(s->in_folder);
 	if (s->list != NULL)
 		closedir(s->list);
+	if (s->target != NULL && s->parent_fd >= 0)
+		close(s->parent_fd);
 	free(s->dir);
 	free(s->parent);
 	free(s->target);

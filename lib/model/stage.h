@@ -13,7 +13,9 @@
 struct reap_stage {
 	char *target; /* without trailing slashes */
 	char *parent;
-	char *dir; /* fill this one; NULL when nothing is to be removed */
+	char *dir;     /* fill this one; NULL when nothing is to be removed */
+	int parent_fd; /* open from the beginning: a folder that cannot be synced is found out now
+			*/
 	DIR *list; /* `dir`, open from the beginning: removing it must not need a new descriptor */
 	const char *folder; /* in `dir`; NULL: none */
 	DIR *in_folder;
