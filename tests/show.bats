@@ -213,6 +213,11 @@ stream() {
 	grep -q "made by  '?c'\$" "$TMP/out"
 	run grep -c $'\x1b' "$TMP/out"
 	[ "$output" = 0 ]
+	printf '%s\n' '{"reap":2,"kind":"plan","model":{"id":"a\u009b2J","digest":"","layers":1,"experts":2,"top_k":1},"history":[{"argv":["\u009bc\u00e9"]}]}' |
+		reap-show --encode plan --no-history | reap-show -s >"$TMP/out"
+	grep -q "made by  '?cé'\$" "$TMP/out"
+	run grep -c $'\xc2\x9b' "$TMP/out"
+	[ "$output" = 0 ]
 }
 
 @test "a record of 16 million empty lists takes no memory for them" {

@@ -6,11 +6,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/utf8.h"
+
 void reap_one_line(char *s)
 {
-	for (; *s; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
+	char *to = s;
+
+	for (size_t n = strlen(s), len; n > 0; s += len, n -= len) {
+		len = reap_utf8_control(s, n);
+		*to++ = len > 0 ? '?' : *s;
+		if (len == 0)
+			len = 1;
+	}
+	*to = '\0';
 }
 
 int reap_fail(struct reap_err *e, int code, const char *fmt, ...)
@@ -29,7 +37,7 @@ int reap_fail(struct reap_err *e, int code, const char *fmt, ...)
 
 int reap_fail_errno(struct reap_err *e, const char *fmt, ...)
 {
-	int saved = errno;
+	const char *why = strerror(errno);
 	size_t len;
 	va_list ap;
 
@@ -37,10 +45,11 @@ int reap_fail_errno(struct reap_err *e, const char *fmt, ...)
 		return e->code;
 	e->code = REAP_EFAIL;
 	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	/* A long name must not push out why. */
+	vsnprintf(e->text, sizeof(e->text) - strlen(why) - 2, fmt, ap);
 	va_end(ap);
 	len = strlen(e->text);
-	snprintf(e->text + len, sizeof(e->text) - len, ": %s", strerror(saved));
+	snprintf(e->text + len, sizeof(e->text) - len, ": %s", why);
 	reap_one_line(e->text);
 	return REAP_EFAIL;
 }

@@ -28,9 +28,9 @@ enum reap_code {
 };
 
 struct reap_err {
-	int code;       /* REAP_OK until something failed */
-	bool memory;    /* memory ran out: the input is not to blame */
-	char text[600]; /* one line, no newline; empty until something failed */
+	int code;        /* REAP_OK until something failed */
+	bool memory;     /* memory ran out: the input is not to blame */
+	char text[2048]; /* one line, no newline; empty until something failed; two names fit */
 };
 
 /* Record a failure and return `code`.  Does nothing but return the earlier code

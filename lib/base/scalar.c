@@ -48,8 +48,8 @@ void reap_print_f32(float v, FILE *f)
  * what it does not take at all. */
 static bool is_special(uint32_t point)
 {
-	return point < 0x20 || (point >= 0x7f && point < 0xa0) || point == 0x2028 ||
-		point == 0x2029 || point == 0xfeff || point == 0xfffe || point == 0xffff;
+	return reap_is_control(point) || point == 0x2028 || point == 0x2029 || point == 0xfeff ||
+		point == 0xfffe || point == 0xffff;
 }
 
 void reap_print_quoted(const char *s, size_t n, FILE *f)

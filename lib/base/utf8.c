@@ -109,6 +109,22 @@ void reap_utf8_strip(const char *s, size_t n, size_t *begin, size_t *end)
 	}
 }
 
+size_t reap_utf8_control(const char *s, size_t n)
+{
+	const size_t len = reap_utf8_next(s, n);
+	size_t same;
+
+	return len > 0 && reap_is_control(reap_utf8_get(s, &same)) ? len : 0;
+}
+
+bool reap_utf8_has_control(const char *s)
+{
+	for (size_t n = strlen(s); n > 0; s++, n--)
+		if (reap_utf8_control(s, n) > 0)
+			return true;
+	return false;
+}
+
 size_t reap_utf8_prefix(const char *s, size_t n, size_t chars)
 {
 	size_t i = 0;

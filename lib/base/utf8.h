@@ -40,6 +40,17 @@ uint32_t reap_utf8_get(const char *s, size_t *len);
  * sees it: White_Space and U+001C..U+001F. */
 void reap_utf8_strip(const char *s, size_t n, size_t *begin, size_t *end);
 
+/* A control character of ASCII or of Latin 1 (C1): a terminal may obey it. */
+static inline bool reap_is_control(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0);
+}
+
+/* Bytes of the control character that begins the n bytes at s, 0 when none does; and whether
+ * there is one in s. */
+size_t reap_utf8_control(const char *s, size_t n);
+bool reap_utf8_has_control(const char *s);
+
 /* Bytes of the first `chars` characters of s, at most n. */
 size_t reap_utf8_prefix(const char *s, size_t n, size_t chars);
 

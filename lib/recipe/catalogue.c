@@ -6,6 +6,7 @@
 
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 #include "lib/recipe/near.h"
 
 /* Targets that reap-run has without a recipe; `recipes` is a folder where it writes some. */
@@ -27,12 +28,9 @@ static size_t stem(const char *name)
  * could mean the folder of all targets, the one above it, or the store. */
 static int check_name(const struct reap_target *t, struct reap_err *e)
 {
-	bool bad = t->name[0] == '.' || t->name[0] == '\0',
-	     known = strncmp(t->name, "plan-", 5) == 0;
+	bool known = strncmp(t->name, "plan-", 5) == 0;
 
-	for (const char *s = t->name; *s != '\0'; s++)
-		bad = bad || (unsigned char)*s < 0x20 || *s == 0x7f;
-	if (bad)
+	if (t->name[0] == '.' || t->name[0] == '\0' || reap_utf8_has_control(t->name))
 		return reap_fail(e, REAP_EFAIL, "%s: its name cannot be that of a folder", t->file);
 	for (size_t i = 0; i < N_TAKEN; i++)
 		known = known || strcmp(t->name, taken[i]) == 0;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/utf8.h"
 #include "lib/recipe/consistency.h"
 #include "lib/recipe/near.h"
 #include "lib/recipe/rules.h"
@@ -133,10 +134,9 @@ static int check_name(const struct reap_node *n, const char *shown, struct reap_
 {
 	if (n->kind != REAP_NODE_STR)
 		return fail_type(n, shown, e, "a string");
-	for (const char *s = n->str; *s != '\0'; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			return reap_node_fail(n, shown, e,
-				"a line break or control character in a name", "");
+	if (reap_utf8_has_control(n->str))
+		return reap_node_fail(n, shown, e, "a line break or control character in a name",
+			"");
 	return strlen(n->str) < NAME_SIZE
 		? REAP_OK
 		: reap_node_fail(n, shown, e, "a name of more than 4095 bytes", "");

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "lib/base/utf8.h"
 #include "lib/stream/check.h"
 #include "lib/stream/pack_notes.h"
 #include "lib/stream/print.h"
@@ -18,8 +19,12 @@ struct tally {
 /* Text of a stream on a terminal: its control characters must do nothing there. */
 static void print_text(FILE *f, const char *s, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		putc((unsigned char)s[i] < 0x20 || s[i] == 0x7f ? '?' : s[i], f);
+	for (size_t len; n > 0; s += len, n -= len) {
+		len = reap_utf8_control(s, n);
+		putc(len > 0 ? '?' : *s, f);
+		if (len == 0)
+			len = 1;
+	}
 }
 
 static void print_named(FILE *f, const char *what, const char *s)
@@ -42,6 +47,7 @@ static void print_word(FILE *f, const char *s, size_t n)
 {
 	static const char safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 				   "0123456789_./:=,+@%-";
+	const char *quote;
 	size_t i = 0;
 
 	while (i < n && s[i] != '\0' && strchr(safe, s[i]) != NULL)
@@ -51,11 +57,13 @@ static void print_word(FILE *f, const char *s, size_t n)
 		return;
 	}
 	putc('\'', f);
-	for (i = 0; i < n; i++)
-		if (s[i] == '\'')
-			fputs("'\\''", f);
-		else
-			print_text(f, s + i, 1);
+	while ((quote = memchr(s, '\'', n)) != NULL) {
+		print_text(f, s, (size_t)(quote - s));
+		fputs("'\\''", f);
+		n -= (size_t)(quote - s) + 1;
+		s = quote + 1;
+	}
+	print_text(f, s, n);
 	putc('\'', f);
 }
 

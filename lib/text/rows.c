@@ -445,9 +445,7 @@ static void keep_columns(struct reap_cursor *c)
 			at += (size_t)snprintf(c->columns + at, sizeof(c->columns) - at, "%s%s",
 				at > 0 ? ", " : "", key);
 	}
-	for (char *p = c->columns; *p != '\0'; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
+	reap_one_line(c->columns);
 }
 
 int reap_cursor_next(struct reap_cursor *c, struct reap_row *row, uint64_t skipped[REAP_SKIP_COUNT],

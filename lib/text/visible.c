@@ -21,8 +21,7 @@ static const char *sign_of(uint32_t c)
 	case 0xa0:
 		return "\xe2\x8d\xbd"; /* U+237D, shouldered open box */
 	}
-	if (c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) ||
-		(c >= 0x2066 && c <= 0x2069))
+	if (reap_is_control(c) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069))
 		return reap_utf8_replacement;
 	return NULL;
 }

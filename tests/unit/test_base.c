@@ -18,6 +18,7 @@
 static void test_err(void)
 {
 	struct reap_err e = {0};
+	char name[900], longest[sizeof(e.text)];
 
 	reap_fail(&e, REAP_ESTREAM, "a%cb", '\n');
 	ok(strcmp(e.text, "a?b") == 0, "a message is one line");
@@ -27,6 +28,21 @@ static void test_err(void)
 	errno = ENOENT;
 	reap_fail_errno(&e, "x");
 	ok(strcmp(e.text, "x: No such file or directory") == 0, "errno is spelled out");
+	memset(longest, 'x', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	e = (struct reap_err){0};
+	errno = ENOENT;
+	reap_fail_errno(&e, "%s", longest);
+	ok(strlen(e.text) == sizeof(e.text) - 1 && strstr(e.text, "x: No such file or directory"),
+		"a name as long as the message does not push out why");
+	memset(name, 'y', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	e = (struct reap_err){0};
+	reap_fail(&e, REAP_EFAIL, "%s: lies within %s: why", name, name);
+	ok(strstr(e.text, ": why") != NULL, "two long names fit");
+	e = (struct reap_err){0};
+	reap_fail(&e, REAP_EFAIL, "a%sb%s%s", "\xc2\x9b", "\xc2\xa0", "\x9b");
+	ok(strcmp(e.text, "a?b\xc2\xa0\x9b") == 0, "control characters of two bytes: %s", e.text);
 }
 
 /* Whole buffers are written at once, and stdio then has nothing left that could fail later. */

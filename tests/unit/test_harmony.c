@@ -17,7 +17,7 @@ static void check_spans(const char *text, const char *want)
 {
 	struct reap_spans s = {0};
 	struct reap_err e = {0};
-	char got[700] = "";
+	char got[sizeof(e.text)] = "";
 	size_t n = 0;
 
 	if (reap_harmony_spans(text, strlen(text), &s, &e) != REAP_OK)

@@ -35,7 +35,7 @@ static char letter(uint32_t row)
  * and * marks kept tokens, then each pack record as "pack=blocks/rows/tokens/kept". */
 static const char *read_back(void)
 {
-	static char out[2000];
+	static char out[sizeof((struct reap_err){0}.text)];
 	struct reap_block_storage storage = {0};
 	struct reap_err e = {0};
 	struct reap_reader *r = NULL;
