@@ -178,6 +178,13 @@ finish_model() {
 		"$here/checksums" "$1/rewrite.manifest" "${shipped[@]}"
 }
 
+# doubts: the warnings of documents of reap-report.
+doubts() {
+	local text
+	text=$(jq -rs 'map(.warnings // []) | add | unique | .[] | "warning: \(.of): \(.text)"')
+	[ -z "$text" ] || put '%s\n' "$text"
+}
+
 # made FOLDER FILE...: say where they are.
 made() {
 	local f

@@ -60,6 +60,24 @@ load pipeline
 	grep 'rounded to 8 bits' "$O/coarse/model/README.md"
 }
 
+@test "rows that rank and judge: said at the end of the run, on the card and in the report, whichever recipe judges" {
+	printf '%s\n' 'extends: fast.yaml' 'schema_version: 1' 'kind: reap_recipe' 'name: leak' 'target: leak' \
+		'profiling_data: {pack_files: [tool_agentic=tool_agentic.eval.jsonl], sampling: {num_rows: 60}}' >"$R/leak.yaml"
+	printf '%s\n' 'extends: fast-eval.yaml' 'schema_version: 1' 'kind: eval_recipe' 'name: other' 'target: other' \
+		'pair: {right: {made_by: leak.yaml}}' >"$R/other.yaml"
+	stored
+	for target in leak other; do
+		pipe $target >"$TMP/said"
+		grep -xE 'warning: evaluation: [0-9]+ of its [0-9]+ rows are also among those of the calibration: they are not held out' "$TMP/said"
+		grep -xE '\*\*Warning:\*\* of the evaluation: [0-9]+ of its .* they are not held out' "$O/leak/model/README.md"
+		! grep -F "None of the evaluation's rows" "$O/leak/model/README.md" || false
+	done
+	grep -F '<p class=warning>Warning: of the evaluation: ' "$O/leak/report.html"
+	pipe fast >"$TMP/said"
+	! grep '^warning: ' "$TMP/said" | grep -F 'held out' || false
+	grep -xF "None of the evaluation's rows is among them." "$O/fast/model/README.md"
+}
+
 @test "a second run does nothing; a new keep_n cuts again and runs no calibration again" {
 	stored
 	pipe fast >/dev/null

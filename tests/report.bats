@@ -62,9 +62,9 @@ report() {
 	report --calibration "$TMP/calib" --tokens "$TMP/calib"
 	jq -e '.warnings == [{of: "calibration", text: "pack <few>: only 1 row, which may not stand for other rows"},
 		{of: "evaluation", text: "pack <few>: only 1 row, which may not stand for other rows"},
-		{of: "evaluation", text: "1 of its 1 rows are also among those of the calibration: they are not held out"}]' "$TMP/report/report.json"
-	grep -qF 'Calibration: pack &lt;few&gt;: only 1 row, which may not stand for other rows.' "$TMP/report.html"
-	grep -qF 'Evaluation: pack &lt;few&gt;: only 1 row, which may not stand for other rows.' "$TMP/report.html"
+		{of: "evaluation", text: "1 of its 1 rows are also among those of the calibration: they are not held out", shared_rows: 1}]' "$TMP/report/report.json"
+	grep -qF '<p class=warning>Warning: of the calibration: pack &lt;few&gt;: only 1 row, which may not stand for other rows.' "$TMP/report.html"
+	grep -qF '<p class=warning>Warning: of the evaluation: pack &lt;few&gt;: only 1 row, which may not stand for other rows.' "$TMP/report.html"
 }
 
 # A calibration of three layers of 16 experts, cut to 12 and to 8, and the verdicts.

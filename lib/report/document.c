@@ -205,7 +205,7 @@ int reap_report_make(const struct reap_report_inputs *in, json_t **out, struct r
 	if (rc == REAP_OK && (in->source != NULL || in->model != NULL) &&
 		(rc = reap_report_gained(in->source, in->model, verdict, &gained, e)) == REAP_OK)
 		rc = reap_report_put(doc, "gained", gained, e);
-	if (rc == REAP_OK && (verdict != NULL || in->calibration != NULL) &&
+	if (rc == REAP_OK && (verdict != NULL || in->calibration != NULL || in->tokens != NULL) &&
 		(rc = reap_report_warnings(in, verdict, &warnings, e)) == REAP_OK)
 		rc = reap_report_put(doc, "warnings", warnings, e);
 	if (rc == REAP_OK && verdict != NULL &&

@@ -85,7 +85,9 @@ static int add_overlap(struct list *l, const struct reap_report_inputs *in, stru
 		"%" PRIu64 " of its %" PRIu64 " rows are also among those of the calibration: they "
 		"are not held out",
 		shared, rows);
-	add(l, text);
+	l->array = reap_json_push(l->array,
+		json_pack("{s:s,s:s,s:I}", "of", l->of, "text", text, "shared_rows",
+			(json_int_t)shared));
 	return REAP_OK;
 }
 

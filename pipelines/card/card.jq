@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 #
 # A model card, from what `card` gathers: recipe, its identity, sizes, manifest, packs,
-# verdicts; $text of the verdict, $config of the model, which $was that of its source, and
-# whether it has $scores.
+# verdicts; $text of the verdict, $config of the model, which $was that of its source,
+# whether it has $scores, and whose rows $judged it.
 
 def millions: if . >= 1e9 then "\(. / 1e7 | round / 100) B" else "\(. / 1e4 | round / 100) M" end;
 def bytes: if . >= 1e9 then "\(. / 1e7 | round / 100) GB" else "\(. / 1e4 | round / 100) MB" end;
@@ -60,13 +60,15 @@ if $text != "" then
 elif $verdicts != [] then
 	"Against the base model on the same tokens: see [`verdict.md`](verdict.md)."
 else "Not evaluated yet." end,
+($report.warnings[] | select(.of == "evaluation") | "\n**Warning:** of the evaluation: \(.text | plain)"),
 
 "\n## Calibration\n",
 if $packs != [] then
 	"| pack | rows | tokens | tokens that counted | part |", "|---|---:|---:|---:|---|",
 	($packs[] | "| \(.pack | plain) | \(.rows_seen) | \(.tokens) | \(.kept) | \(.split) |"),
-	($report.warnings // [] | .[] | "\n**Warning:** \(.text | plain)"),
-	if $recipe.profiling_data.holdout.split == "calib" then "\nThe rest of the rows was held out for evaluation." else empty end
+	($report.warnings[] | select(.of == "calibration") | "\n**Warning:** \(.text | plain)"),
+	if $judged != "" and all($report.warnings[]; .shared_rows == null) then
+		"\nNone of the evaluation's rows is among them." else empty end
 elif $recipe.source.scores_yaml then
 	"There was none: the experts were chosen by the scores in `reap-scores.yaml` (\($recipe.source.scores_yaml | plain))."
 else "None: nothing was dropped." end,

@@ -131,7 +131,7 @@ def data: .verdict as $v | "<h2>Data</h2>" +
 	UNDECIDED: "The limit of at least one figure lies within its \(level) interval: more tokens would decide."}[.verdict.verdict])</span></div>
 <p class=soft>Judged by <code>\(.verdict.gates.name | h)</code>, rule \(.verdict.gates.rule | h), on the same tokens through both models.\(.verdict.look | if . == null then "" else
 	" At look \(.number) of \(.of), when \(.tokens | grouped) of \(.of_tokens | grouped) tokens had been scored." end)</p>
-\([.warnings[]? | "<p class=note>\({calibration: "Calibration", evaluation: "Evaluation"}[.of]): \(.text | h).</p>"] | join("\n"))
+\([.warnings[]? | "<p class=warning>Warning: of the \(.of): \(.text | h).</p>"] | join("\n"))
 \(gained)
 \(lost)
 \(rows)
