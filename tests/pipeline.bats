@@ -30,6 +30,9 @@ load pipeline
 	[ "$(jq -r .out_dir manifest.json)" = "$O/fast/model" ]
 	grep -q '^license: mit$' model/README.md
 	grep -q '| experts in each layer | 24 of 32 |' model/README.md
+	grep -xF "It was evaluated with \`$(jq -r .left.arithmetic verdict.json)\`." model/README.md
+	grep -F "reap $(reap-show -V | sed -n '1s/.* //p') made it from the recipe" model/README.md
+	grep -xF 'Beside it must lie what it names: `fast-eval.yaml`.' model/README.md
 	# No card tells of a verdict on another checkpoint, or against another base.
 	pipelines_card() {
 		"$ROOT/pipelines/card/card" --recipe recipe.yaml --manifest rewrite.manifest --source "$MODEL" --model model --verdict "$@"

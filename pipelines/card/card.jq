@@ -2,7 +2,8 @@
 #
 # A model card, from what `card` gathers: recipe, its identity, sizes, manifest, packs,
 # verdicts; $text of the verdict, $config of the model, which $was that of its source,
-# whether it has $scores, and whose rows $judged it.
+# whether it has $scores, and whose rows $judged it; which files
+# that the recipe names are $lacking where reap is.
 
 def millions: if . >= 1e9 then "\(. / 1e7 | round / 100) B" else "\(. / 1e4 | round / 100) M" end;
 def bytes: if . >= 1e9 then "\(. / 1e7 | round / 100) GB" else "\(. / 1e4 | round / 100) MB" end;
@@ -96,11 +97,19 @@ if $config.model_type == "gpt_oss" and ($keep % 4 != 0 or $keep <= 4) then "\nGP
 "
 ## How it was made
 
-reap made it from the recipe \($id | code).
+reap \($manifest[0].history[-1].version // "") made it from the recipe \($id | code):
+
+```
+reap-run reap-recipe.yaml MODELS=DIR PACKS=DIR OUT=DIR
+```
+\(if $lacking == [] then "" else "\nBeside it must lie what it names: \($lacking | map(code) | join(", ")).\n" end)
+The same version makes the same weights of it\(if $packs == [] then "" else
+	", if the calibration runs with the same arithmetic (`reap-route --version` names it); other arithmetic may choose otherwise between experts of nearly the same score" end).\(
+[$verdicts[].left.arithmetic] | unique | if length == 1 then "\nIt was evaluated with \(.[0] | code)." else "" end)
 
 | file | what it is |
 |---|---|
-| `reap-recipe.yaml` | the complete recipe: the same command gives the same model |
+| `reap-recipe.yaml` | the complete recipe |
 | `expert_mapping.json` | for each layer, the old number of each expert |",
 if $scores != "" then "| `reap-scores.yaml` | score and statistics of every expert, to cut the base model to another size |" else empty end,
 "| `SHA256SUMS` | `sha256sum -c SHA256SUMS` checks all files |
