@@ -54,7 +54,8 @@ static void add_count(char *list, size_t size, const char *name, uint64_t n)
 
 /* Say what became of a pack's rows.  A pack of which nothing is kept is of no use to any tool
  * further down. */
-static int tell_pack(const struct reap_pack_info *p, const char *tags, struct reap_err *e)
+static int tell_pack(const struct reap_pack_info *p, uint32_t longest, const char *tags,
+	struct reap_err *e)
 {
 	char skipped[200] = "", channels[200] = "", length[24] = "";
 
@@ -80,6 +81,10 @@ static int tell_pack(const struct reap_pack_info *p, const char *tags, struct re
 	if (p->cut_off > 0)
 		tool_info("pack %s%s: %" PRIu64 " rows end in an unfinished answer, which is kept",
 			p->pack, length, p->cut_off);
+	if (p->shortened > 0)
+		tool_info("pack %s%s: %" PRIu64
+			  " rows are longer than %u tokens, of which only the last are taken",
+			p->pack, length, p->shortened, longest);
 	if (p->kept == 0)
 		return reap_fail(e, REAP_EFAIL,
 			"pack %s: nothing is kept of its %" PRIu64 " rows: no text "
@@ -114,8 +119,8 @@ static void begin_info(const struct state *s, struct reap_pack_info *p, const ch
 	memcpy(p->prompt_sha256, s->sample.prompt_sha256, sizeof(p->prompt_sha256));
 }
 
-/* The first n packs are written: say what became of them. */
-static int end_packs(struct state *s, size_t n, struct reap_err *e)
+/* The first n packs are written, with so many tokens of a row at most: say what became of them. */
+static int end_packs(struct state *s, size_t n, uint32_t longest, struct reap_err *e)
 {
 	const struct tokenize_opts *o = s->o;
 	const char *tags = reap_family_tags(reap_family_of(s->tokenizer.bpe));
@@ -129,7 +134,7 @@ static int end_packs(struct state *s, size_t n, struct reap_err *e)
 			rc = reap_fail(e, REAP_EFAIL,
 				"pack %s: none of its rows lies in the split %s of --holdout %g",
 				p->pack, reap_part_name(o->split), o->rule.fraction);
-		else if (p->rows_seen > 0 && (rc = tell_pack(p, tags, e)) == REAP_OK)
+		else if (p->rows_seen > 0 && (rc = tell_pack(p, longest, tags, e)) == REAP_OK)
 			rc = reap_pack_list_add(&s->written, p, e);
 	}
 	return rc;
@@ -173,7 +178,10 @@ static int run_packs(struct state *s, struct reap_rows *const *rows, size_t n, c
 			&s->tokens, e);
 		reap_feed_close(feed);
 		if (rc == REAP_OK)
-			rc = end_packs(s, packs, e);
+			rc = end_packs(s, packs,
+				po.mode == REAP_PACK_LONG && po.row_max < po.seq_len ? po.row_max
+										     : po.seq_len,
+				e);
 	}
 	return rc;
 }

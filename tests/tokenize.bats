@@ -603,12 +603,20 @@ warning  pack q: only 1 row, which may not stand for other rows" ]
 		.completions == 1 and .cut_off == 1 and .channels.analysis > 0 and .channels.other == 0 and
 		([.channels[]] | add) == .kept'
 	grep -q 'pack p: 6 rows read, 3 with something kept; skipped: no_text 2; [0-9]* of [0-9]* tokens kept (analysis [0-9]*, final [0-9]*)' "$TMP/err"
+	said -m "$MODEL" --rows --max-len 7 p="$TMP/r" >"$TMP/short"
+	grep -q 'pack p: 3 rows are longer than 7 tokens, of which only the last are taken' "$TMP/short"
+	reap-show -t pack "$TMP/s" | jq -e '.shortened == 3'
+	reap-show "$TMP/s" | reap-show --encode tokens --no-history | cmp - "$TMP/s"
+	reap-show "$TMP/s" | jq -c 'if .shortened then .shortened = 5 else . end' | reap-show --encode tokens >"$TMP/x"
+	fails 3 "rows_seen: 4, fewer than 5 of them" reap-route -q -m "$MODEL" "$TMP/x"
+	said -m "$MODEL" --pack-rows 9 --row-max 8 p="$TMP/r" >"$TMP/short"
+	grep -q 'pack p, length 9: 3 rows are longer than 8 tokens, of which only the last are taken' "$TMP/short"
 	[ "$(said -q -m "$MODEL" --rows p="$TMP/r")" = "reap-tokenize: pack p: only 3 rows, which may not stand for other rows" ]
 	grep -q 'pack p: 1 rows begin with <|channel|>' "$TMP/err"
 	grep -q 'pack p: 1 rows end in an unfinished answer' "$TMP/err"
 	reap-show -s "$TMP/s" | grep '^pack ' | grep -q ' skipped.no_text=2 .* channels.final='
 	said -m "$MODEL" --rows p=<(sed -n 3p "$TMP/r") >"$TMP/err"
-	run grep 'begin with' "$TMP/err"
+	run grep -e 'begin with' -e 'longer than' "$TMP/err"
 	[ "$status" -eq 1 ]
 	# Read no further than the block needs: the rows ahead do not count.
 	plain -m "$MODEL" -l 4 -b 1 p="$TMP/r" >"$TMP/s"
@@ -733,7 +741,7 @@ many() {
 	fails 1 "element 1: not an object" timeout 10 "$REAP_BIN/reap-tokenize" -m "$MODEL" --rows --max-len 64 \
 		<(printf ' [' && cat /dev/zero)
 	fails 1 "element 2: " plain -m "$MODEL" --rows <(echo '[{"text":"a"},{"text" "b"}]')
-	fails 1 "none of its 0 rows" tok -m "$MODEL" --rows <(echo '[]')
+	fails 1 "has no rows" tok -m "$MODEL" --rows <(echo '[]')
 }
 
 @test "bad rows: an error, or counted and named" {

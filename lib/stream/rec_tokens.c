@@ -142,6 +142,8 @@ int reap_put_pack(struct reap_writer *w, const struct reap_pack_info *p, struct 
 	put_counts(pk, "skipped", skip_names, REAP_SKIP_COUNT, p->skipped);
 	reap_put_u64(pk, "completions", p->completions);
 	reap_put_u64(pk, "cut_off", p->cut_off);
+	if (p->shortened > 0)
+		reap_put_u64(pk, "shortened", p->shortened);
 	reap_put_str(pk, "rows_sha256", p->rows_sha256);
 	reap_put_u64(pk, "tokens", p->tokens);
 	reap_put_u64(pk, "kept", p->kept);
@@ -267,6 +269,7 @@ static int get_reading(const struct reap_rec *rec, struct reap_pack_info *p, str
 	uint64_t read, most;
 	int rc;
 
+	p->shortened = 0;
 	if ((rc = reap_rec_u64(rec, NULL, "rows_read", UINT64_MAX, &read, e)) != REAP_OK ||
 		(rc = reap_rec_u64(rec, NULL, "rows_seen", UINT64_MAX, &p->rows_seen, e)) !=
 			REAP_OK ||
@@ -277,12 +280,16 @@ static int get_reading(const struct reap_rec *rec, struct reap_pack_info *p, str
 		(rc = reap_rec_u64(rec, NULL, "completions", UINT64_MAX, &p->completions, e)) !=
 			REAP_OK ||
 		(rc = reap_rec_u64(rec, NULL, "cut_off", UINT64_MAX, &p->cut_off, e)) != REAP_OK ||
+		(reap_rec_find(rec, NULL, "shortened") != NULL &&
+			(rc = reap_rec_u64(rec, NULL, "shortened", UINT64_MAX, &p->shortened, e)) !=
+				REAP_OK) ||
 		(rc = get_counts(rec, "channels", channel_names, REAP_CHANNEL_COUNT, p->channels,
 			 e)) != REAP_OK)
 		return rc;
 	most = p->rows_kept;
 	most = p->completions > most ? p->completions : most;
 	most = p->cut_off > most ? p->cut_off : most;
+	most = p->shortened > most ? p->shortened : most;
 	if (most > p->rows_seen)
 		return reap_rec_fail(rec, "rows_seen", e, "%llu, fewer than %llu of them",
 			(unsigned long long)p->rows_seen, (unsigned long long)most);

@@ -8,8 +8,8 @@
  *          where it is known rows u32[m], starts u32[m] (struct reap_parts)
  *   pack:  pack, seq_len (0: rows of their own length), blocks, blocks_sha256,
  *          rows_read, rows_seen, rows_kept, skipped: {no_text, bad, other_part,
- *          not_sampled}, completions, cut_off (struct reap_pack_info), rows_sha256,
- *          tokens, kept, channels: {none, analysis, ...}, split ("all", "calib", "eval"),
+ *          not_sampled}, completions, cut_off, shortened unless 0 (struct reap_pack_info),
+ * rows_sha256, tokens, kept, channels: {none, analysis, ...}, split ("all", "calib", "eval"),
  *          tokenizer (SHA-256 of tokenizer.json, or "" when rows carried ids),
  *          sample_hash and prompt_sha256 ("" unless rows were sampled: the two values
  *          that the original calls prompt_hash, see lib/text/sample.h)
@@ -83,6 +83,7 @@ struct reap_pack_info {
 	uint64_t skipped[REAP_SKIP_COUNT];
 	uint64_t completions; /* of rows_seen, those that begin within an assistant's message */
 	uint64_t cut_off;     /* ... whose last message is the assistant's and has no end */
+	uint64_t shortened;   /* ... of which only the end is taken, since they are too long */
 	uint64_t channels[REAP_CHANNEL_COUNT]; /* kept tokens */
 	char blocks_sha256[REAP_SHA256_HEX];
 	char rows_sha256[65];

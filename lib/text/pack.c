@@ -152,6 +152,7 @@ static int add_row(struct packer *k, const struct reap_feed_row *row, struct rea
 	if (k->o->mode == REAP_PACK_LONG && k->o->row_max < max)
 		max = k->o->row_max;
 	if (row->n > max) {
+		info->shortened++;
 		ids += row->n - max;
 		keep += row->n - max;
 		channel += row->n - max;
