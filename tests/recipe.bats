@@ -72,8 +72,8 @@ prune() {
 	fails 1 "not within 2 to 1048576" reap-recipe "$TMP/r.yaml"
 	prune 's/seq_lens_csv: .*/seq_lens_csv: 1024/'
 	fails 1 "an integer where a string such as" reap-recipe "$TMP/r.yaml"
-	prune '/^name:/d'
-	fails 1 "name: missing" reap-recipe "$TMP/r.yaml"
+	prune 's/^name:.*/name: 7/'
+	fails 1 "name: an integer where a string is wanted" reap-recipe "$TMP/r.yaml"
 	prune '/^  base_model_id:/d'
 	fails 1 "model.base_model_id: missing" reap-recipe "$TMP/r.yaml"
 	prune '/^kind:/d'
@@ -270,10 +270,10 @@ prune() {
 	ln "$TMP/self.yaml" "$TMP/other-name.yaml"
 	fails 1 "extends itself" reap-recipe "$TMP/other-name.yaml"
 
-	printf 'extends: r.yaml\nname: left\n' >"$TMP/left.yaml"
+	printf 'extends: r.yaml\nprobe: {layer_index: 1}\n' >"$TMP/left.yaml"
 	printf 'extends: r.yaml\n' >"$TMP/right.yaml"
 	echo 'extends: [left.yaml, right.yaml]' >"$TMP/diamond.yaml"
-	[ "$(reap-recipe --get name "$TMP/diamond.yaml")" = p ]
+	[ "$(reap-recipe --get probe.layer_index "$TMP/diamond.yaml")" = "$(reap-recipe --get probe.layer_index "$TMP/r.yaml")" ]
 	echo 'extends: {a: b}' >"$TMP/bad.yaml"
 	fails 1 "extends: a mapping where a file name is wanted" reap-recipe "$TMP/bad.yaml"
 	# The file that asks for a missing one is named.
@@ -343,11 +343,14 @@ assert yaml.safe_load(open(sys.argv[1])) == json.load(open(sys.argv[2]))' "$TMP/
 		grep -A3 '^probe' "$TMP/r.yaml"; } >"$TMP/o.yaml"
 	[ "$(reap-recipe --id "$TMP/o.yaml")" = "$id" ]
 	printf 'extends: r.yaml\n' >"$TMP/e.yaml"
-	# What describes a recipe does not describe what extends it.
-	reap-recipe --json "$TMP/e.yaml" | jq -e '.name == "p" and .description == null'
-	echo 'description: d' >>"$TMP/e.yaml"
+	# What describes a recipe does not describe what extends it; that is called after its file.
+	reap-recipe --json "$TMP/e.yaml" | jq -e '.name == "e" and .description == null'
+	[[ $(reap-recipe --id "$TMP/e.yaml") == e:* ]]
+	grep -v '^name:' "$TMP/r.yaml" >"$TMP/my own.v2.yml"
+	[ "$(reap-recipe --get name "$TMP/my own.v2.yml")" = "my own.v2" ]
+	printf '%s\n' 'name: p' 'description: d' >>"$TMP/e.yaml"
 	[ "$(reap-recipe --id "$TMP/e.yaml")" = "$id" ]
-	printf 'extends: r.yaml\ndescription: e\n' >"$TMP/e.yaml"
+	printf 'extends: r.yaml\nname: p\ndescription: e\n' >"$TMP/e.yaml"
 	[ "$(reap-recipe --id "$TMP/e.yaml")" != "$id" ]
 }
 

@@ -14,16 +14,6 @@ static const char *const taken[] = {"criteria", "demo", "help", "list", "prune",
 	"recipes"};
 enum { N_TAKEN = sizeof(taken) / sizeof(*taken), N_WORDS = N_TAKEN - 1 };
 
-/* The length of a file's name without the ending that makes it a recipe; else 0. */
-static size_t stem(const char *name)
-{
-	const char *dot = strrchr(name, '.');
-
-	return dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0)
-		? (size_t)(dot - name)
-		: 0;
-}
-
 /* A target with the name of a word of reap-run could not be run.  A name that begins with a dot
  * could mean the folder of all targets, the one above it, or the store. */
 static int check_name(const struct reap_target *t, struct reap_err *e)
@@ -44,12 +34,9 @@ static int check_name(const struct reap_target *t, struct reap_err *e)
 static char *name_of(const struct reap_node *root, const char *file)
 {
 	const struct reap_node *target = reap_node_find(root, "target");
-	const char *slash = strrchr(file, '/'), *base = slash != NULL ? slash + 1 : file;
-	const size_t n = stem(base);
 
-	if (target != NULL && strcmp(target->file, file) == 0)
-		return reap_strdup(target->str);
-	return reap_strndup(base, n > 0 ? n : strlen(base));
+	return target != NULL && strcmp(target->file, file) == 0 ? reap_strdup(target->str)
+								 : reap_recipe_file_name(file);
 }
 
 static enum reap_recipe_kind kind_of(const struct reap_node *root)
@@ -144,7 +131,7 @@ int reap_catalogue_read(const char *dir, const char *shipped, struct reap_catalo
 
 	*c = (struct reap_catalogue){0};
 	for (size_t i = 0; i < n && rc == REAP_OK; i++)
-		if (stem(name[i]) > 0)
+		if (reap_recipe_stem(name[i]) > 0)
 			rc = add(c, dir, name[i], shipped, e);
 	reap_list_free(name, n);
 	if (rc != REAP_OK)

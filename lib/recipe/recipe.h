@@ -25,6 +25,12 @@ enum reap_recipe_kind {
 /* As it stands in a recipe: "reap_recipe". */
 const char *reap_recipe_kind_name(enum reap_recipe_kind kind);
 
+/* The length of a file's name without the ending that makes it a recipe; else 0. */
+size_t reap_recipe_stem(const char *name);
+
+/* What a file is called, without its folder and that ending; NULL: out of memory. */
+char *reap_recipe_file_name(const char *path);
+
 /* Read a recipe and everything it extends (relative to the file that says so, else
  * in the folder `shipped`, which may be NULL), merged: parents from left to right, then the file
  * itself; `extends` is gone from the result.  A file that extends itself through others is an
@@ -37,9 +43,9 @@ REAP_MUST_CHECK int reap_recipe_parse(const char *text, size_t len, const char *
 	const char *shipped, struct reap_node **root, struct reap_err *e);
 
 /* Check a resolved recipe: known keys, types, ranges, and what keys must agree
- * on.  Integers where the schema wants a number become numbers.  `name` stands
- * in messages about what is missing. */
-REAP_MUST_CHECK int reap_recipe_check(struct reap_node *root, const char *name, struct reap_err *e);
+ * on.  Integers where the schema wants a number become numbers.  `path` stands
+ * in messages about what is missing, and a recipe without a name is called after it. */
+REAP_MUST_CHECK int reap_recipe_check(struct reap_node *root, const char *path, struct reap_err *e);
 
 /* ---- printing ---- */
 

@@ -169,6 +169,23 @@ out:
 	return rc;
 }
 
+size_t reap_recipe_stem(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0)
+		? (size_t)(dot - name)
+		: 0;
+}
+
+char *reap_recipe_file_name(const char *path)
+{
+	const char *slash = strrchr(path, '/'), *base = slash != NULL ? slash + 1 : path;
+	const size_t n = reap_recipe_stem(base);
+
+	return reap_strndup(base, n > 0 ? n : strlen(base));
+}
+
 static int load(const char *path, const struct chain *up, struct reading *r, struct reap_node **out,
 	struct reap_err *e)
 {

@@ -89,7 +89,7 @@ const struct reap_rule reap_rules[] = {
 	INT(ALL, "schema_version", REQ | NOTE, 1, 1),
 	WORD(ALL, "kind", REQ,
 		"reap_recipe|reap_scores|eval_base|eval_recipe|eval_single_recipe|cost_probe"),
-	NAME(ALL & ~SCORES, "name", REQ),
+	NAME(ALL & ~SCORES, "name", 0),
 	STR(SCORES, "name", NOTE),
 	STR(ALL, "description", 0),
 	STR(PRUNE | PAIR | SINGLE | PROBE, "target", 0),

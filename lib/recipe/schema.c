@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/base/utf8.h"
+#include "lib/base/mem.h"
 #include "lib/recipe/consistency.h"
 #include "lib/recipe/near.h"
 #include "lib/recipe/rules.h"
@@ -419,13 +420,45 @@ static int kind_of(const struct reap_node *root, const char *name, unsigned *kin
 		n->kind == REAP_NODE_STR ? n->str : reap_node_kind_name(n->kind));
 }
 
-int reap_recipe_check(struct reap_node *root, const char *name, struct reap_err *e)
+/* An inherited name is that of the parent: without one of its own a recipe is called after its
+ * file. */
+static int give_name(struct reap_node *root, const char *path, struct reap_err *e)
+{
+	struct reap_node *n = reap_node_find(root, "name");
+	char *name, *file;
+
+	if (n != NULL && strcmp(n->file, path) == 0)
+		return REAP_OK;
+	if (n == NULL &&
+		((n = reap_node_new(REAP_NODE_NULL, path, root->line)) == NULL ||
+			!reap_node_append(root, "name", n)))
+		return reap_fail_memory(e, path);
+	if (n->kind != REAP_NODE_NULL && n->kind != REAP_NODE_STR)
+		return REAP_OK; /* refused with the others */
+	name = reap_recipe_file_name(path);
+	file = reap_strdup(path);
+	if (name == NULL || file == NULL) {
+		free(name);
+		free(file);
+		return reap_fail_memory(e, path);
+	}
+	free(n->str);
+	free(n->file);
+	n->kind = REAP_NODE_STR;
+	n->str = name;
+	n->file = file;
+	n->line = root->line;
+	return REAP_OK;
+}
+
+int reap_recipe_check(struct reap_node *root, const char *path, struct reap_err *e)
 {
 	struct walk w = {.e = e};
 	struct place top = {"", ""};
 	int rc;
 
-	if ((rc = kind_of(root, name, &w.kind, e)) != REAP_OK ||
+	if ((rc = kind_of(root, path, &w.kind, e)) != REAP_OK ||
+		(w.kind != REAP_RECIPE_SCORES && (rc = give_name(root, path, e)) != REAP_OK) ||
 		(rc = check_map(&w, root, &top)) != REAP_OK)
 		return rc;
 	return reap_recipe_check_consistency(root, w.kind, e);
