@@ -120,8 +120,9 @@ static int run(const struct opts *o, struct reap_err *e)
 	if (rc != REAP_OK)
 		return rc;
 	claim_files(root);
-	if ((rc = reap_recipe_check(root, o->path, e)) == REAP_OK &&
-		(rc = print(o, root, e)) == REAP_OK)
+	if ((rc = reap_recipe_check(root, o->path, e)) == REAP_OK && o->form == FORM_CHECK)
+		rc = reap_target_check(root, o->path, o->shipped, e);
+	if (rc == REAP_OK && (rc = print(o, root, e)) == REAP_OK)
 		rc = tool_close_stdout(e);
 	reap_node_free(root);
 	return rc;

@@ -56,7 +56,7 @@ load pipeline
 
 @test "precision: fast calibrates in 8 bits, and the card says so" {
 	REAP_GEMM=i8 reap-route -V | grep '^gemm: i8' >/dev/null || skip "no i8 on this processor"
-	printf '%s\n' 'extends: fast.yaml' 'profiling_data: {precision: fast}' 'evaluation: {with: ""}' \
+	printf '%s\n' 'extends: fast.yaml' 'profiling_data: {precision: fast}' 'evaluation: null' \
 		>"$R/coarse.yaml"
 	pipe coarse >"$TMP/said"
 	reap-show "$O/coarse/calib.trace" | jq -e -s '.[0].backend | startswith("gemm: i8 (i8)")'

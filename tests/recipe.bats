@@ -397,6 +397,31 @@ words() {
 	[ "$(reap-recipe --get kind "$TMP/mine.yaml")" = eval_base ]
 }
 
+@test "--check refuses what reap-run would: a taken name, files that are not there" {
+	local key
+	export REAP_RECIPES=$ROOT/recipes
+	mine() {
+		printf '%s\n' "extends: $1" "$2" >"$TMP/mine.yaml"
+	}
+	mine tiny-keep24.yaml 'target: prune'
+	fails 1 "mine.yaml: prune is a word of reap-run" reap-recipe --check "$TMP/mine.yaml"
+	mine tiny-keep24.yaml 'evaluation: {with: nope.yaml}'
+	fails 1 "mine.yaml:2: evaluation.with: no such file: nope.yaml" reap-recipe --check "$TMP/mine.yaml"
+	for key in scores_yaml profile_of; do
+		mine tiny-keep24.yaml "source: {$key: nope.yaml}"
+		fails 1 "source.$key: no such file: nope.yaml" reap-recipe --check "$TMP/mine.yaml"
+	done
+	mine eval-tiny_keep24.yaml 'paths: {gates_json: nope.json}'
+	fails 1 "paths.gates_json: no such file: nope.json" reap-recipe --check "$TMP/mine.yaml"
+	echo '{}' >"$TMP/nope.json"
+	reap-recipe --check "$TMP/mine.yaml"
+	# What is null is not looked for.
+	for key in 'evaluation: null' 'evaluation: {with: null}'; do
+		mine tiny-keep24.yaml "$key"
+		reap-recipe --check "$TMP/mine.yaml"
+	done
+}
+
 @test "names: no line break, no way out of a folder, a manifest that is one" {
 	local bad
 	for bad in '../x' '/etc/x' 'a/../b' '..'; do

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
@@ -49,12 +50,54 @@ static enum reap_recipe_kind kind_of(const struct reap_node *root)
 	return 0;
 }
 
+static bool runs_itself(enum reap_recipe_kind kind)
+{
+	return kind &
+		(REAP_RECIPE_PRUNE | REAP_RECIPE_EVAL | REAP_RECIPE_EVAL_SINGLE |
+			REAP_RECIPE_PROBE);
+}
+
+/* The target of a resolved, checked recipe. */
+static int make_target(const struct reap_node *root, const char *file, struct reap_target *t,
+	struct reap_err *e)
+{
+	*t = (struct reap_target){.name = name_of(root, file),
+		.file = reap_strdup(file),
+		.kind = kind_of(root)};
+	if (t->name == NULL || t->file == NULL)
+		return reap_fail_memory(e, file);
+	return runs_itself(t->kind) ? check_name(t, e) : REAP_OK;
+}
+
+int reap_target_check(const struct reap_node *root, const char *file, const char *shipped,
+	struct reap_err *e)
+{
+	static const char *const keys[] = {"source.scores_yaml", "source.profile_of",
+		"evaluation.with", "paths.gates_json"};
+	struct reap_target t;
+	int rc = make_target(root, file, &t, e);
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys) && rc == REAP_OK; i++) {
+		const struct reap_node *n = reap_node_at(root, keys[i]);
+		char *path;
+
+		if (n == NULL || n->kind != REAP_NODE_STR || n->str[0] == '\0')
+			continue;
+		path = reap_recipe_find_file(file, n->str, shipped);
+		if (path == NULL)
+			rc = reap_fail_memory(e, file);
+		else if (access(path, F_OK) != 0)
+			rc = reap_node_fail(n, keys[i], e, "no such file: ", n->str);
+		free(path);
+	}
+	reap_target_free(&t);
+	return rc;
+}
+
 /* *runs: not only there to be extended. */
 static int read_target(const char *file, const char *shipped, struct reap_target *t, bool *runs,
 	struct reap_err *e)
 {
-	const unsigned kinds =
-		REAP_RECIPE_PRUNE | REAP_RECIPE_EVAL | REAP_RECIPE_EVAL_SINGLE | REAP_RECIPE_PROBE;
 	struct reap_node *root;
 	int rc = reap_recipe_load(file, shipped, &root, e);
 
@@ -64,13 +107,8 @@ static int read_target(const char *file, const char *shipped, struct reap_target
 	if (reap_node_find(root, "kind") == NULL) {
 		*runs = false;
 	} else if ((rc = reap_recipe_check(root, file, e)) == REAP_OK) {
-		t->kind = kind_of(root);
-		*runs = t->kind & kinds;
-		t->name = name_of(root, file);
-		t->file = reap_strdup(file);
-		rc = t->name == NULL || t->file == NULL ? reap_fail_memory(e, file)
-			: *runs                         ? check_name(t, e)
-							: REAP_OK;
+		rc = make_target(root, file, t, e);
+		*runs = runs_itself(t->kind);
 	}
 	reap_node_free(root);
 	if (rc != REAP_OK || !*runs)

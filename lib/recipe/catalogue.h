@@ -20,6 +20,11 @@ REAP_MUST_CHECK int reap_target_read(const char *file, const char *shipped, stru
 	struct reap_err *e);
 void reap_target_free(struct reap_target *t);
 
+/* Can the resolved, checked recipe be run, or does reap-run take its name for something else, or
+ * lack a file that it names? */
+REAP_MUST_CHECK int reap_target_check(const struct reap_node *root, const char *file,
+	const char *shipped, struct reap_err *e);
+
 /* The targets of all recipes (*.yaml, *.yml) of a folder, by the names of the files.  Recipes
  * that others extend are left out. */
 struct reap_catalogue {

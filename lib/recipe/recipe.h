@@ -31,6 +31,10 @@ size_t reap_recipe_stem(const char *name);
 /* What a file is called, without its folder and that ending; NULL: out of memory. */
 char *reap_recipe_file_name(const char *path);
 
+/* Where a file is that the recipe names: beside it, else in the folder `shipped` (may be NULL);
+ * beside it when it is in neither.  NULL: out of memory. */
+char *reap_recipe_find_file(const char *recipe, const char *name, const char *shipped);
+
 /* Read a recipe and everything it extends (relative to the file that says so, else
  * in the folder `shipped`, which may be NULL), merged: parents from left to right, then the file
  * itself; `extends` is gone from the result.  A file that extends itself through others is an

@@ -69,14 +69,13 @@ static char *beside(const char *file, const char *name)
 	return path;
 }
 
-/* Where the file is that the one at `here` extends: beside it, else among the shipped. */
-static char *find(const char *here, const char *name, const struct reading *r)
+char *reap_recipe_find_file(const char *recipe, const char *name, const char *shipped)
 {
-	char *path = beside(here, name), *other;
+	char *path = beside(recipe, name), *other;
 
-	if (path == NULL || name[0] == '/' || r->shipped == NULL || access(path, F_OK) == 0)
+	if (path == NULL || name[0] == '/' || shipped == NULL || access(path, F_OK) == 0)
 		return path;
-	other = reap_path_join(r->shipped, name);
+	other = reap_path_join(shipped, name);
 	if (other == NULL || access(other, F_OK) != 0) {
 		free(other);
 		return path;
@@ -97,7 +96,7 @@ static int add_parent(const struct reap_node *ref, const struct chain *here, str
 	if (ref->kind != REAP_NODE_STR)
 		return reap_fail(e, REAP_EFAIL, "%s:%u: extends: %s where a file name is wanted",
 			ref->file, ref->line, reap_node_kind_name(ref->kind));
-	path = find(here->path, ref->str, r);
+	path = reap_recipe_find_file(here->path, ref->str, r->shipped);
 	if (path == NULL)
 		return reap_fail_memory(e, here->path);
 	if (stat(path, &st) != 0)

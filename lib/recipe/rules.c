@@ -187,7 +187,8 @@ const struct reap_rule reap_rules[] = {
 	STRS(PRUNE, "structural_rewrite.notes", NOTE),
 
 	STR(PRUNE, "evaluation.gates_json", NOTE),
-	NAME(PRUNE, "evaluation.with", 0),
+	MAP(PRUNE, "evaluation", NUL),
+	NAME(PRUNE, "evaluation.with", NUL),
 	STR(PRUNE, "evaluation.status", NOTE),
 	STR(PRUNE, "evaluation.canonical_parity_report", NOTE),
 	REGIME("evaluation.canonical_eval_regime"),
