@@ -54,11 +54,10 @@ int reap_key_f64(const json_t *o, const char *key, const char *name, double stan
 	return reap_json_opt_f64(o, key, name, out, e);
 }
 
-int reap_key_must(const json_t *o, const char *key, const char *name, bool standard, bool want,
-	struct reap_err *e)
+int reap_key_must(const json_t *o, const char *key, const char *name, bool want, struct reap_err *e)
 {
 	bool v;
-	int rc = reap_key_bool(o, key, name, standard, &v, e);
+	int rc = reap_key_bool(o, key, name, want, &v, e);
 
 	if (rc == REAP_OK && v != want)
 		rc = reap_fail(e, REAP_EFAIL, "%s: %s: %s is not supported, only %s", name, key,

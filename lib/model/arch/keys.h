@@ -31,8 +31,8 @@ REAP_MUST_CHECK int reap_key_only(const json_t *o, const char *key, const char *
 	const char *want, struct reap_err *e);
 
 /* A key of which only the value `want` can be computed; and a key that must be absent or null. */
-REAP_MUST_CHECK int reap_key_must(const json_t *o, const char *key, const char *name, bool standard,
-	bool want, struct reap_err *e);
+REAP_MUST_CHECK int reap_key_must(const json_t *o, const char *key, const char *name, bool want,
+	struct reap_err *e);
 REAP_MUST_CHECK int reap_key_none(const json_t *o, const char *key, const char *name,
 	struct reap_err *e);
 

@@ -74,10 +74,10 @@ static int refuse_others(const json_t *root, const char *name, struct reap_err *
 
 	if ((rc = reap_key_only(root, "scoring_func", name, "sigmoid", e)) != REAP_OK ||
 		(rc = reap_key_only(root, "qk_norm_type", name, "per_layer", e)) != REAP_OK ||
-		(rc = reap_key_must(root, "use_qk_norm", name, true, true, e)) != REAP_OK ||
-		(rc = reap_key_must(root, "use_routing_bias", name, true, true, e)) != REAP_OK ||
-		(rc = reap_key_must(root, "attention_bias", name, false, false, e)) != REAP_OK ||
-		(rc = reap_key_must(root, "norm_topk_prob", name, true, true, e)) != REAP_OK ||
+		(rc = reap_key_must(root, "use_qk_norm", name, true, e)) != REAP_OK ||
+		(rc = reap_key_must(root, "use_routing_bias", name, true, e)) != REAP_OK ||
+		(rc = reap_key_must(root, "attention_bias", name, false, e)) != REAP_OK ||
+		(rc = reap_key_must(root, "norm_topk_prob", name, true, e)) != REAP_OK ||
 		(rc = reap_key_none(root, "sliding_window", name, e)) != REAP_OK ||
 		(rc = reap_key_none(root, "attn_window_size", name, e)) != REAP_OK ||
 		(rc = reap_key_none(root, "num_expert_group", name, e)) != REAP_OK ||

@@ -54,10 +54,9 @@ static int parse(struct reap_config *c, const json_t *root, const char *name, st
 	c->activation = REAP_SWIGLU;
 	if ((rc = reap_key_only(root, "hidden_act", name, "silu", e)) != REAP_OK ||
 		(rc = reap_key_bool(root, "norm_topk_prob", name, false, &normed, e)) != REAP_OK ||
-		(rc = reap_key_must(root, "use_sliding_window", name, false, false, e)) !=
-			REAP_OK ||
-		(rc = reap_key_must(root, "use_qk_norm", name, true, true, e)) != REAP_OK ||
-		(rc = reap_key_must(root, "qkv_bias", name, false, false, e)) != REAP_OK ||
+		(rc = reap_key_must(root, "use_sliding_window", name, false, e)) != REAP_OK ||
+		(rc = reap_key_must(root, "use_qk_norm", name, true, e)) != REAP_OK ||
+		(rc = reap_key_must(root, "qkv_bias", name, false, e)) != REAP_OK ||
 		(rc = reap_key_u32(root, "shared_expert_intermediate_size", name, 0, 0, 0, &shared,
 			 e)) != REAP_OK ||
 		(rc = reap_key_none(root, "quantization_config", name, e)) != REAP_OK ||
