@@ -27,7 +27,7 @@ identity() {
 		REPLY=${REPLY##*:}
 		;;
 	tokenizer:*)
-		REPLY=$(cd -- "$path" && for f in {tokenizer,tokenizer_config,special_tokens_map}.json \
+		REPLY=$(cd -- "$path" && for f in {tokenizer,tokenizer_config}.json \
 			{chat_template,additional_chat_templates/tool_use}.jinja; do
 			[ ! -e $f ] || sha256sum $f
 		done | sha256sum) || return
@@ -46,7 +46,7 @@ identity() {
 				*) [ ! -f "$f" ] || files+=("${f#"$path"/}") ;;
 				esac
 			done
-			REPLY=$model$(cd -- "$path" && { [ ${#files[@]} -eq 0 ] || reap-show --id -- "${files[@]}"; } | sha256sum) || return
+			REPLY=$model$(cd -- "$path" && { [ ${#files[@]} -eq 0 ] || printf '%s\0' "${files[@]}" | xargs -0 reap-show --id --; } | sha256sum) || return
 		else
 			[ ! -f "$path" ] || look=$(stat -L -c '%d %i %s %z' -- "$path")
 			REPLY=${look:+${IDENTITY_OF[$look]:-}}

@@ -218,3 +218,16 @@ print(crc ^ 0xffffffff, n)' "$trace"))" ]
 	reap-show "$TMP/manifest" | jq -se --arg from "$(id "$MODEL")" --arg to "$(id "$TMP/out")" \
 		'.[0].model.digest == $from and .[-1].model_digest == $to and $from != $to'
 }
+
+@test "pipelines: a folder of more names than fit a command line" {
+	mkdir "$TMP/rows"
+	name=$(printf '%0200d' 0)
+	for i in {1..1000}; do
+		: >"$TMP/rows/$name$i"
+	done
+	# Arguments may take a quarter of what the stack may.
+	(
+		ulimit -s 512
+		OUT=$TMP/out bash -c 'set -eo pipefail; . pipelines/store.bash; identity "rows:$1"; echo "$REPLY"' - "$TMP/rows"
+	) | grep -qxE '[0-9a-f]{64}'
+}

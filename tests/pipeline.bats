@@ -307,9 +307,21 @@ load pipeline
 		same "$O"
 		[ -z "$(find "$O" -name '*.part' -o -name '*.log')" ]
 	fi
+	# Paths may have in them what parallel, the shell or a list of words would take for their own.
+	if command -v parallel >/dev/null; then
+		odd="$TMP/k{=1=}l c{%}d a,shard,b {} \$(x)'"
+		mkdir "$odd"
+		printf '#!/bin/bash\n[ "$1" = --version ] || [ "$3" = --version ] || printf "%%s|" "$@"\n' >"$odd/tool"
+		chmod +x "$odd/tool"
+		# An exported CDPATH makes cd print.
+		CDPATH=.:/ SHARDS=2 LAUNCHER=parallel pipelines/launch "$odd" "$odd/tool" "$odd/a  b"
+		for i in 1 2; do
+			[ "$(cat "$odd/${i}of2")" = "--shard|$i/2|$odd/a  b|" ]
+		done
+	fi
 	# A command that is missing is named.
 	mkdir "$TMP/path"
-	ln -s "$(command -v bash)" "$(command -v dirname)" "$TMP/path"
+	ln -s "$(command -v bash)" "$(command -v readlink)" "$TMP/path"
 	SHARDS=2 LAUNCHER=parallel PATH=$TMP/path run pipelines/launch "$TMP/x" true
 	[ "$status" -eq 1 ]
 	[ "$output" = "reap: LAUNCHER=parallel: parallel is not installed here" ]
