@@ -24,6 +24,8 @@ setup() {
 	[ "$(HF_HOME=$TMP/hf reap-show --where openai/gpt-oss-x)" = "$one" ]
 	[ "$(HF_HUB_CACHE=$TMP/hf/hub HF_HOME=/none reap-show --where openai/gpt-oss-x)" = "$one" ]
 	[ "$(HUGGINGFACE_HUB_CACHE=$TMP/hf/hub HF_HOME=/none reap-show --where openai/gpt-oss-x)" = "$one" ]
+	[ "$(HOME=$TMP HF_HOME='~/hf' reap-show --where openai/gpt-oss-x)" = "$one" ]
+	[ "$(HOME=$TMP HF_HUB_CACHE='~/hf/hub' reap-show --where openai/gpt-oss-x)" = "$one" ]
 	mkdir "$TMP/xdg"
 	mv "$TMP/hf" "$TMP/xdg/huggingface"
 	[ "$(XDG_CACHE_HOME=$TMP/xdg reap-show --where openai/gpt-oss-x)" = "$TMP/xdg/huggingface/${one#*hf/}" ]

@@ -23,11 +23,16 @@ static char *below(char *first, const char *name)
 	return path;
 }
 
+/* huggingface_hub puts the home for a leading ~, which a shell leaves alone within quotes. */
 static char *from_environment(const char *name)
 {
-	const char *value = getenv(name);
+	const char *value = getenv(name), *home = getenv("HOME");
 
-	return value != NULL && value[0] != '\0' ? reap_strdup(value) : NULL;
+	if (value == NULL || value[0] == '\0')
+		return NULL;
+	if (strncmp(value, "~/", 2) == 0 && home != NULL && home[0] != '\0')
+		return reap_path_join(home, value + 2);
+	return reap_strdup(value);
 }
 
 /* The cache, as huggingface_hub finds it; NULL without a home, or out of memory. */

@@ -12,8 +12,9 @@
 
 /* The directory of a model in a new string.  A directory stands for itself, but the folder
  * models--ORG--NAME of a cache stands for its current snapshot.  An ORG/NAME that is no directory
- * is looked for in HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub: the snapshot
- * that refs/main names, or the only one that there is.  Error when it is nowhere. */
+ * is looked for in HF_HUB_CACHE (or HUGGINGFACE_HUB_CACHE), else HF_HOME/hub, else
+ * XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub: the snapshot that refs/main
+ * names, or the only one that there is.  Error when it is nowhere. */
 REAP_MUST_CHECK int reap_hub_find(const char *name, char **dir, struct reap_err *e);
 
 /* What a directory is called: ORG/NAME when it lies in such a cache, whatever links lead
