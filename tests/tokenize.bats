@@ -436,8 +436,11 @@ table() {
 	PATH=$TMP/fake:$PATH plain -m "$MODEL" --rows p="$TMP/it's;rm -rf *" >"$TMP/b"
 	cmp "$TMP/a" "$TMP/b"
 	grep -qF "SELECT COLUMNS('^(input_ids|keep_mask|text|messages|conversations|tools|prompt|completion|instruction|input|output|reap_none)\$')" "$TMP/argv"
-	# On standard input, too.
-	PATH=$TMP/fake:$PATH plain -m "$MODEL" --rows p=- <"$TMP/it's;rm -rf *" | cmp "$TMP/a" -
+	# On standard input, too; and whatever signals the caller ignores.
+	(
+		trap '' CHLD
+		PATH=$TMP/fake:$PATH plain -m "$MODEL" --rows p=- <"$TMP/it's;rm -rf *"
+	) | cmp "$TMP/a" -
 	# Read more than once: by way of a temporary file.
 	plain -m "$MODEL" -l 2,3 --union U p="$TMP/r.jsonl" >"$TMP/a"
 	PATH=$TMP/fake:$PATH plain -m "$MODEL" -l 2,3 --union U p="$TMP/it's;rm -rf *" >"$TMP/b"
