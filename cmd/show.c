@@ -294,7 +294,7 @@ static int show_file_id(const char *path, struct reap_err *e)
 	} else if ((n = pread(fd, first, sizeof(first), 0)) < 0) {
 		rc = reap_fail_errno(e, "%s", name);
 	} else if (!reap_stream_begins(first, (size_t)n)) {
-		rc = reap_sha256_file(path, id, e);
+		rc = reap_sha256_fd(fd, name, id, e);
 	} else if ((rc = reap_reader_open(&r, fd, name, REAP_KIND_ANY, e)) == REAP_OK) {
 		rc = reap_stream_id(r, fd, id, e);
 	}

@@ -313,3 +313,9 @@ stream() {
 	run reap-show "$TMP/x"
 	[ "$status" -ne 0 ]
 }
+
+@test "--id -: standard input has the identifier of the file" {
+	for f in "$MODEL/config.json" "$MODEL/tokenizer.json"; do
+		[ "$(reap-show --id - <"$f")" = "$(sha256sum - <"$f")" ]
+	done
+}

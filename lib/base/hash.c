@@ -130,29 +130,37 @@ int reap_sha256_buf(const void *p, size_t n, char hex[REAP_SHA256_HEX], struct r
 	return REAP_OK;
 }
 
-int reap_sha256_file(const char *path, char hex[REAP_SHA256_HEX], struct reap_err *e)
+int reap_sha256_fd(int fd, const char *name, char hex[REAP_SHA256_HEX], struct reap_err *e)
 {
 	enum { CHUNK = 1 << 20 };
 	struct reap_sha256 *h = reap_sha256_open();
 	char *buf = reap_alloc(CHUNK, 1);
-	ssize_t r = -1;
-	int fd, rc = REAP_OK;
+	int rc = REAP_OK;
+	ssize_t r;
 
 	if (h == NULL || buf == NULL) {
 		reap_sha256_free(h);
 		free(buf);
 		return reap_fail_memory(e, "SHA-256");
 	}
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0)
-		while ((r = reap_read_full(fd, buf, CHUNK)) > 0)
-			reap_sha256_update(h, buf, (size_t)r);
+	while ((r = reap_read_full(fd, buf, CHUNK)) > 0)
+		reap_sha256_update(h, buf, (size_t)r);
 	if (r < 0)
-		rc = reap_fail_errno(e, "%s", path);
+		rc = reap_fail_errno(e, "%s", name);
 	reap_sha256_finish(h, hex);
-	if (fd >= 0)
-		close(fd);
 	free(buf);
+	return rc;
+}
+
+int reap_sha256_file(const char *path, char hex[REAP_SHA256_HEX], struct reap_err *e)
+{
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int rc;
+
+	if (fd < 0)
+		return reap_fail_errno(e, "%s", path);
+	rc = reap_sha256_fd(fd, path, hex, e);
+	close(fd);
 	return rc;
 }
 

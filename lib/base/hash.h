@@ -37,8 +37,10 @@ void reap_git_blob_free(struct reap_git_blob *h);
 /* A stdio stream whose text updates h, until it is closed; NULL: out of memory. */
 FILE *reap_sha256_stream(struct reap_sha256 *h);
 
-/* The SHA-256 of one buffer, and of one file read to its end. */
+/* The SHA-256 of one buffer, and of one file, or what is left of an open one, read to its end. */
 REAP_MUST_CHECK int reap_sha256_buf(const void *p, size_t n, char hex[REAP_SHA256_HEX],
+	struct reap_err *e);
+REAP_MUST_CHECK int reap_sha256_fd(int fd, const char *name, char hex[REAP_SHA256_HEX],
 	struct reap_err *e);
 REAP_MUST_CHECK int reap_sha256_file(const char *path, char hex[REAP_SHA256_HEX],
 	struct reap_err *e);
