@@ -356,6 +356,18 @@ load pipeline
 	[ "$(jq .num_local_experts "$O/20b-noop/model/config.json")" -eq 32 ]
 }
 
+@test "from scores that do not say which model they are of: evaluated, with the cut in the report" {
+	stored
+	pipe fast >/dev/null
+	grep -v '^scores_sha256\|model_digest\|^  sources\|tokens_sha256' "$O/fast/reap-scores.yaml" >"$R/published.yaml"
+	printf '%s\n' 'extends: fast.yaml' 'source: {scores_yaml: published.yaml}' 'model: {keep_n: 20, keep_frac_requested: 0.625}' >"$R/cut.yaml"
+	pipe cut >"$TMP/said"
+	grep -qE '^(PASS|FAIL|UNDECIDED) ' "$TMP/said"
+	jq -e '.kept.keep_n == 20 and .kept.experts == 32 and (.kept.sweep | length) > 2' "$O/cut/report/report.json"
+	grep -F '<h2>The cut</h2>' "$O/cut/report.html"
+	grep -xF 'Beside it must lie what it names: `fast-eval.yaml`, `published.yaml`.' "$O/cut/model/README.md"
+}
+
 @test "what recipes have in common is done once: rows, passes, sums, whoever asks" {
 	undrawn
 	counted
