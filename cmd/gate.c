@@ -17,7 +17,7 @@ static const char usage[] =
 	"Compare two evals of the same tokens and say PASS, FAIL or UNDECIDED.\n"
 	"\n"
 	"  -g, --gates FILE     the limits (default: recipes/near_lossless_gates.json)\n"
-	"  -m, --markdown FILE  write the whole comparison as markdown\n"
+	"      --markdown FILE  write the whole comparison as markdown\n"
 	"  -j, --json FILE      write it as JSON\n"
 	"      --tokens FILE    the token stream that both evals were made from, and\n"
 	"  -t, --tokenizer FILE its tokenizer.json, or model: show the worst tokens as text\n"
@@ -27,7 +27,7 @@ static const char usage[] =
 	"                       absolute and the relative one (default: as the gates file says)\n" TOOL_USAGE_STD
 	"Exit status: 0 PASS, 4 FAIL or UNDECIDED.\n";
 
-enum { OPT_RULE = TOOL_OWN, OPT_TOKENS, OPT_LAST_LOOK, OPT_NAME };
+enum { OPT_RULE = TOOL_OWN, OPT_TOKENS, OPT_LAST_LOOK, OPT_NAME, OPT_MARKDOWN };
 
 struct opts {
 	const char *gates, *markdown, *json, *rule;
@@ -148,7 +148,7 @@ int main(int argc, char *argv[])
 {
 	static const struct option longopts[] = {
 		{"gates", required_argument, NULL, 'g'},
-		{"markdown", required_argument, NULL, 'm'},
+		{"markdown", required_argument, NULL, OPT_MARKDOWN},
 		{"json", required_argument, NULL, 'j'},
 		{"tokens", required_argument, NULL, OPT_TOKENS},
 		{"tokenizer", required_argument, NULL, 't'},
@@ -163,12 +163,12 @@ int main(int argc, char *argv[])
 	int c, rc;
 
 	tool_begin("reap-gate", usage, argc, argv);
-	while ((c = getopt_long(argc, argv, "g:m:j:t:" TOOL_SHORT, longopts, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "g:j:t:" TOOL_SHORT, longopts, NULL)) != -1)
 		switch (c) {
 		case 'g':
 			o.gates = optarg;
 			break;
-		case 'm':
+		case OPT_MARKDOWN:
 			o.markdown = optarg;
 			break;
 		case 'j':
@@ -194,7 +194,8 @@ int main(int argc, char *argv[])
 			tool_option(c);
 		}
 	if (argc - optind != 2)
-		tool_usage("two evals are compared, %d were named", argc - optind);
+		tool_usage("two evals are compared, but %d %s named", argc - optind,
+			argc - optind == 1 ? "was" : "were");
 	if ((o.tokens == NULL) != (o.tokenizer == NULL))
 		tool_usage("--tokens and --tokenizer go together");
 	o.base = argv[optind];

@@ -160,6 +160,7 @@ int main(int argc, char **argv)
 	};
 	struct opts o = {.criterion = {.method = REAP_EAFT_SUM, .weights = {1, 0.25, -2}},
 		.pack = ""};
+	bool weighs = false, seeded = false;
 	struct reap_err e = {0};
 	int c, rc;
 
@@ -173,6 +174,7 @@ int main(int argc, char **argv)
 			break;
 		case 'w':
 			parse_weights(optarg, o.criterion.weights);
+			weighs = true;
 			break;
 		case 'm':
 			o.model = tool_model(optarg);
@@ -182,6 +184,7 @@ int main(int argc, char **argv)
 			break;
 		case OPT_SEED:
 			o.criterion.seed = tool_u64("--seed", optarg, 0, INT64_MAX);
+			seeded = true;
 			break;
 		case 'y':
 			o.yaml = true;
@@ -195,6 +198,12 @@ int main(int argc, char **argv)
 	o.input = argv[optind];
 	if ((o.criterion.method == REAP_AIMER) != (o.model != NULL))
 		tool_usage("--method aimer and --model go together");
+	if (weighs && o.criterion.method != REAP_EAFT_SUM && o.criterion.method != REAP_EAFT_MEAN)
+		tool_usage("--weights has no meaning with --method %s",
+			reap_method_name(o.criterion.method));
+	if (seeded && o.criterion.method != REAP_RANDOM)
+		tool_usage("--seed has no meaning with --method %s",
+			reap_method_name(o.criterion.method));
 	if (o.model != NULL && (o.input != NULL || o.pack[0] != '\0'))
 		tool_usage("--method aimer looks at no tokens: no input, no --pack");
 	if (!o.yaml)

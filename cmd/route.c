@@ -15,6 +15,7 @@
 #include "lib/eval/agree.h"
 #include "lib/model/model.h"
 #include "lib/stream/rec_trace.h"
+#include "lib/stream/summary.h"
 
 static const char usage[] =
 	"usage: reap-route -m MODEL [options] [tokens]\n"
@@ -113,6 +114,18 @@ static bool same_block(const struct reap_block *b, uint64_t block, const char *s
 		strcmp(sha256, b->sha256) == 0;
 }
 
+static int fail_other(const struct tool_resume *r, uint64_t block, struct reap_err *e)
+{
+	char command[300];
+
+	reap_made_by(reap_reader_header(r->reader), command, sizeof(command));
+	return reap_fail(e, REAP_EFAIL,
+		"%s: record %" PRIu64
+		" (%s) is not what these tokens and options give for block %" PRIu64 "%s%s%s",
+		r->name, r->rec.number, r->rec.type, block, *command ? " (it was made by: " : "",
+		command, *command ? ")" : "");
+}
+
 static int check_next(struct run *run, const struct reap_block *b, uint32_t layer, bool outcome,
 	struct reap_err *e)
 {
@@ -133,12 +146,7 @@ static int check_next(struct run *run, const struct reap_block *b, uint32_t laye
 			same = o.layer == layer &&
 				same_block(b, o.block, o.block_sha256, o.pack, o.positions, o.n);
 	}
-	if (rc == REAP_OK && !same)
-		return reap_fail(e, REAP_EFAIL,
-			"%s: record %" PRIu64
-			" (%s) is not what these tokens and options give for block %" PRIu64,
-			r->from.name, r->from.rec.number, r->from.rec.type, b->index);
-	return rc;
+	return rc == REAP_OK && !same ? fail_other(&r->from, b->index, e) : rc;
 }
 
 /* Take over block b if the interrupted trace has all of it. */

@@ -39,14 +39,15 @@ grid() {
 	[ ${#criteria[@]} -gt 0 ] || criteria=("${R[scoring.criterion]}")
 	for n in "${sizes[@]}"; do
 		for c in "${criteria[@]}"; do
-			cell "$c" "$n" --method "$c" "${WEIGHTS[@]}"
+			by "$c"
+			cell "$c" "$n" "${BY[@]}"
 			[ "$c" != "${R[scoring.criterion]}" ] || CUTS+=(--cut "$D/cells/$c-keep$n/plan" --cut-verdict "$D/cells/$c-keep$n/verdict.json")
 		done
 		for ((i = 1; i <= ${R[grid.random_seeds]:-0}; i++)); do
 			cell "random.$i" "$n" --method random --seed "$i"
 		done
-		[ "${R[grid.reversed]:-}" != true ] ||
-			cell reversed "$n" --method "${R[scoring.criterion]}" "${WEIGHTS[@]}" -- --reverse
+		by "${R[scoring.criterion]}"
+		[ "${R[grid.reversed]:-}" != true ] || cell reversed "$n" "${BY[@]}" -- --reverse
 	done
 	stage "$D/grid.md" from "${FILES[@]}" run "$here/grid" "${D##*/}:" "${WORDS[@]}"
 }

@@ -268,6 +268,12 @@ with_figures() {
 	[[ "$output" == *"note: UNION at 2048 was not evaluated: judged without it"* ]]
 }
 
+@test "every pack that is not held out is named" {
+	eval_of --packs a,b --seq-lens 512,1024 --blocks 9 --split all >"$TMP/base"
+	gate "$TMP/base" "$TMP/base"
+	grep -q 'note: not known to be held out: a, b: made from all rows of their files' <<<"$output"
+}
+
 @test "a split that is not held out is named in verdict and report" {
 	for split in calib all; do
 		eval_of --seq-lens 1024 --blocks 9 --split $split >"$TMP/base"
@@ -440,7 +446,7 @@ with_figures() {
 	reap-rewrite -q -m "$MODEL" -o "$TMP/cut" --first 16 >"$TMP/manifest"
 	reap-ppl -q -m "$TMP/cut" --bins 20x15 "$TMP/tokens" >"$TMP/pruned"
 	jq '.primary_pack = "UNION" | .seq_lens = [0]' recipes/tiny_gates.json >"$TMP/g" 2>/dev/null || cp recipes/tiny_gates.json "$TMP/g"
-	run reap-gate --tokens "$TMP/tokens" -t "$MODEL" -j "$TMP/j" -m "$TMP/md" "$TMP/base" "$TMP/pruned"
+	run reap-gate --tokens "$TMP/tokens" -t "$MODEL" -j "$TMP/j" --markdown "$TMP/md" "$TMP/base" "$TMP/pruned"
 	[ "$status" -eq 4 ]
 	# Whatever lost most: its words are those that reap-show has.
 	reap-show --text "$MODEL" --tokens "$TMP/tokens" "$TMP/base" | jq -c '{position, id, text, before}' >"$TMP/lines"

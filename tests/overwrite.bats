@@ -25,6 +25,20 @@ keeps() {
 	done
 }
 
+@test "an input that the shell has emptied is said to be" {
+	gen >"$TMP/trace"
+	cp "$TMP/trace" "$TMP/part"
+	status=0
+	reap-accum "$TMP/part" >"$TMP/part" 2>"$TMP/err" || status=$?
+	[ "$status" -eq 2 ]
+	[ "$(head -n 1 "$TMP/err")" = "reap-accum: standard output: would be written, but is the same file as $TMP/part, which is read (the shell has emptied it)" ]
+	status=0
+	reap-accum "$TMP/trace" >>"$TMP/trace" 2>"$TMP/err" || status=$?
+	[ "$status" -eq 2 ]
+	run grep -c emptied "$TMP/err"
+	[ "$output" = 0 ]
+}
+
 @test "standard output is no input, whatever its name" {
 	gen >"$TMP/trace"
 	keeps "$TMP/trace" reap-accum FILE
@@ -140,7 +154,7 @@ keeps() {
 	done
 	for tokenizer in org/name "$repo" "$repo/snapshots/one"; do
 		for file in tokenizer.json config.json; do
-			for report in -m -j; do
+			for report in --markdown -j; do
 				for name in "$repo/snapshots/one/$file" "$repo/blobs/$file"; do
 					fails 2 "$name: would be written, but is the same file as $repo/snapshots/one/$file, which is read" \
 						reap-gate --gates recipes/near_lossless_gates.json --tokens "$TMP/tokens" -t "$tokenizer" "$report" "$name" \
@@ -171,20 +185,20 @@ keeps() {
 	mkdir "$TMP/d"
 	gate() { reap-gate --gates recipes/near_lossless_gates.json "$@" "$TMP/eval" "$TMP/eval"; }
 	for name in eval symlink hardlink d/../eval; do
-		fails 2 "$TMP/$name: would be written, but is the same file as $TMP/eval, which is read" gate -m "$TMP/$name"
+		fails 2 "$TMP/$name: would be written, but is the same file as $TMP/eval, which is read" gate --markdown "$TMP/$name"
 		fails 2 "$TMP/$name: would be written, but is the same file as $TMP/eval, which is read" gate -j "$TMP/$name"
 		cmp "$TMP/eval" "$TMP/kept"
 	done
-	fails 2 "$TMP/d/../r: is the same file as $TMP/r, and both would be written" gate -m "$TMP/r" -j "$TMP/d/../r"
+	fails 2 "$TMP/d/../r: is the same file as $TMP/r, and both would be written" gate --markdown "$TMP/r" -j "$TMP/d/../r"
 	[ ! -e "$TMP/r" ]
 	echo old >"$TMP/r"
 	ln -s r "$TMP/also"
-	fails 2 "$TMP/also: is the same file as $TMP/r, and both would be written" gate -m "$TMP/r" -j "$TMP/also"
-	run bash -c "reap-gate --gates recipes/near_lossless_gates.json -m '$TMP/r' '$TMP/eval' '$TMP/eval' >>'$TMP/r'"
+	fails 2 "$TMP/also: is the same file as $TMP/r, and both would be written" gate --markdown "$TMP/r" -j "$TMP/also"
+	run bash -c "reap-gate --gates recipes/near_lossless_gates.json --markdown '$TMP/r' '$TMP/eval' '$TMP/eval' >>'$TMP/r'"
 	[ "$status" -eq 2 ]
 	[ "$(cat "$TMP/r")" = old ]
-	fails 2 "only one of them can be standard output" gate -m - -j -
-	run gate -m "$TMP/m" -j "$TMP/j"
+	fails 2 "only one of them can be standard output" gate --markdown - -j -
+	run gate --markdown "$TMP/m" -j "$TMP/j"
 	[ -s "$TMP/m" ]
 	[ -s "$TMP/j" ]
 }

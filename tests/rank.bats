@@ -59,7 +59,9 @@ saliency() { gen 3 8 2 40 6 | reap-accum -q --no-history "$@"; }
 	saliency -p >"$TMP/s"
 	rank --method frequency --pack pack1 "$TMP/s" | layers '.score[]' >"$TMP/got"
 	reap-show -t expert "$TMP/s" | jq -c 'select(.pack == "pack1") | .count' | diff <(sed 's/\.0$//' "$TMP/got") -
-	fails 1 "no sums of pack 'pack9'" reap-rank --pack pack9 "$TMP/s"
+	fails 1 "no sums of pack 'pack9' (there are: pack0, pack1" reap-rank --pack pack9 "$TMP/s"
+	fails 2 "--weights has no meaning with --method reap" reap-rank --method reap --weights 1,1,1 "$TMP/s"
+	fails 2 "--seed has no meaning with --method eaft_sum" reap-rank --seed 1 "$TMP/s"
 	fails 1 "--by-pack" reap-rank --pack pack1 <(saliency)
 	rank --pack pack1 "$TMP/s" | reap-show -t meta | jq -e '.pack == "pack1"'
 	fails 1 "made from pack 'pack1', not 'pack2'" reap-rank --pack pack2 <(rank --pack pack1 "$TMP/s")

@@ -146,7 +146,7 @@ is() {
 	head -n 30 "$PACKS/tool_agentic.eval.jsonl" | reap-tokenize -q -m "$MODEL" -l 256 -b 4 UNION=- >"$TMP/tokens"
 	reap-ppl -q -m "$MODEL" --bins 20x15 "$TMP/tokens" >"$TMP/base.eval"
 	reap-ppl -q -m "$m" --bins 20x15 "$TMP/tokens" >"$TMP/pruned.eval"
-	reap-gate -q -g recipes/tiny_gates.json -j "$TMP/verdict.json" --tokens "$TMP/tokens" -t "$MODEL" -m "$TMP/verdict.md" \
+	reap-gate -q -g recipes/tiny_gates.json -j "$TMP/verdict.json" --tokens "$TMP/tokens" -t "$MODEL" --markdown "$TMP/verdict.md" \
 		"$TMP/base.eval" "$TMP/pruned.eval" >/dev/null || [ $? -eq 4 ]
 	document --source "$MODEL" --model "$m"
 	is '.gained.experts == [32, 16] and .gained.mxfp4'

@@ -341,6 +341,8 @@ route() {
 @test "--resume: a trace of other tokens, options or another model is refused" {
 	fails 1 "is not what these tokens" route --resume "$TRACE" --no-outcome "$TOKENS"
 	fails 1 "is not what these tokens" route --resume "$TRACE" --shard 2/2 "$TOKENS"
+	reap-route -q -m "$MODEL" --shard 2/2 "$TOKENS" >"$TMP/second"
+	fails 1 "give for block 0 (it was made by: reap-route -q -m $MODEL --shard 2/2 $TOKENS)" route --resume "$TMP/second" "$TOKENS"
 	tokens_of '[{ids: [5, 6, 9], keep: [1, 1, 0]}]' >"$TMP/other"
 	fails 1 "is not what these tokens" route --resume "$TRACE" "$TMP/other"
 	# The same kept tokens in another context: only the block's digest tells.

@@ -108,7 +108,7 @@ confined() {
 		reap-ppl -q -m "$m" --threads 4 "$TMP/tokens" >"$TMP/$(basename "$m").eval"
 	done
 	status=0
-	reap-gate -g recipes/tiny_gates.json -m "$TMP/md" -j "$TMP/json" "$TMP"/{model,pruned}.eval >"$TMP/verdict" || status=$?
+	reap-gate -g recipes/tiny_gates.json --markdown "$TMP/md" -j "$TMP/json" "$TMP"/{model,pruned}.eval >"$TMP/verdict" || status=$?
 	[ "$status" -eq 0 ] || [ "$status" -eq 4 ]
 	reap-recipe --id recipes/eval-tiny_keep24.yaml
 	reap-show --check "$TMP/pruned" >"$TMP/sums"

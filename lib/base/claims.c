@@ -12,7 +12,8 @@
 struct reap_claim {
 	char *name;
 	bool written, exists;
-	dev_t dev; /* of the file, or of the folder that it will be in */
+	bool emptied; /* a descriptor to write to, of an empty file: '>' has made it so */
+	dev_t dev;    /* of the file, or of the folder that it will be in */
 	ino_t ino;
 	const char *base; /* last component, in `name`; not set if the file exists */
 };
@@ -37,8 +38,9 @@ static int add(struct reap_claims *c, struct reap_claim *new, const char *name, 
 				"%s: is the same file as %s, and both would be written", name,
 				old->name);
 		return reap_fail(e, REAP_EUSAGE,
-			"%s: would be written, but is the same file as %s, which is read",
-			new->written ? name : old->name, new->written ? old->name : name);
+			"%s: would be written, but is the same file as %s, which is read%s",
+			new->written ? name : old->name, new->written ? old->name : name,
+			old->emptied || new->emptied ? " (the shell has emptied it)" : "");
 	}
 	new->name = reap_strdup(name);
 	if (new->name == NULL || !reap_grow(&c->file, &c->cap, c->n + 1, sizeof(*c->file))) {
@@ -52,10 +54,11 @@ static int add(struct reap_claims *c, struct reap_claim *new, const char *name, 
 }
 
 static int add_stat(struct reap_claims *c, const struct stat *st, const char *name, bool written,
-	struct reap_err *e)
+	bool emptied, struct reap_err *e)
 {
 	struct reap_claim new = {.written = written,
 		.exists = true,
+		.emptied = emptied,
 		.dev = st->st_dev,
 		.ino = st->st_ino};
 
@@ -66,14 +69,15 @@ int reap_claim_fd(struct reap_claims *c, int fd, const char *name, bool written,
 {
 	struct stat st;
 
-	return fstat(fd, &st) == 0 ? add_stat(c, &st, name, written, e) : REAP_OK;
+	return fstat(fd, &st) == 0 ? add_stat(c, &st, name, written, written && st.st_size == 0, e)
+				   : REAP_OK;
 }
 
 int reap_claim_read(struct reap_claims *c, const char *path, struct reap_err *e)
 {
 	struct stat st;
 
-	return stat(path, &st) == 0 ? add_stat(c, &st, path, false, e) : REAP_OK;
+	return stat(path, &st) == 0 ? add_stat(c, &st, path, false, false, e) : REAP_OK;
 }
 
 int reap_claim_write(struct reap_claims *c, const char *path, struct reap_err *e)
@@ -85,7 +89,7 @@ int reap_claim_write(struct reap_claims *c, const char *path, struct reap_err *e
 	int found;
 
 	if (stat(path, &st) == 0)
-		return add_stat(c, &st, path, true, e);
+		return add_stat(c, &st, path, true, false, e);
 	new.base = slash != NULL ? slash + 1 : path;
 	dir = slash != NULL ? reap_strndup(path, (size_t)(slash - path) + 1) : reap_strdup(".");
 	if (dir == NULL)
@@ -116,7 +120,7 @@ int reap_claim_read_found(struct reap_claims *c, const char *path, struct reap_e
 		return REAP_OK;
 	if (S_ISFIFO(st.st_mode))
 		return reap_fail(e, REAP_EFAIL, "%s: not a regular file", path);
-	return add_stat(c, &st, path, false, e);
+	return add_stat(c, &st, path, false, false, e);
 }
 
 static int read_folder(struct reap_claims *c, const char *dir, struct reap_err *e)

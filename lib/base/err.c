@@ -54,6 +54,17 @@ int reap_fail_errno(struct reap_err *e, const char *fmt, ...)
 	return REAP_EFAIL;
 }
 
+void reap_list_name(char *list, size_t size, const char *name)
+{
+	static const char more[] = ", ...";
+	const size_t at = strlen(list), n = strlen(name);
+
+	if (at + 2 + n + sizeof(more) <= size)
+		snprintf(list + at, size - at, "%s%s", at > 0 ? ", " : "", name);
+	else if (at < sizeof(more) || strcmp(list + at - (sizeof(more) - 1), more) != 0)
+		snprintf(list + at, size - at, "%s", more + (at > 0 ? 0 : 2));
+}
+
 int reap_fail_memory(struct reap_err *e, const char *what)
 {
 	e->memory = e->memory || e->code == REAP_OK;

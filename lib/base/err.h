@@ -10,6 +10,7 @@
 #define REAP_ERR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #if defined(__GNUC__)
 #define REAP_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
@@ -43,6 +44,9 @@ int reap_fail_errno(struct reap_err *e, const char *fmt, ...) REAP_PRINTF(2, 3);
 
 /* What they do with the text: control characters become '?'. */
 void reap_one_line(char *s);
+
+/* Append a name to a list within a message: "a, b".  Where there is no room, "..." ends it. */
+void reap_list_name(char *list, size_t size, const char *name);
 
 /* Out of memory while doing `what`: always REAP_EFAIL. */
 int reap_fail_memory(struct reap_err *e, const char *what);

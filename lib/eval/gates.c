@@ -449,26 +449,31 @@ static void note_units(const struct reap_pair_row *r, struct reap_verdict *v)
 
 static void note_pair(const struct reap_pair *p, struct reap_verdict *v)
 {
-	const struct reap_pair_row *dropped = NULL, *held_in = NULL, *blind = NULL;
+	const struct reap_pair_row *dropped = NULL, *blind = NULL;
+	char calib[150] = "", all[150] = "";
+	const char *last = "";
 
 	for (size_t i = 0; i < p->count; i++) {
 		const struct reap_pair_row *r = &p->rows[i];
 
 		if (r->left.dropped_tokens != r->right.dropped_tokens)
 			dropped = r;
-		if (strcmp(r->left.split, "eval") != 0 && held_in == NULL)
-			held_in = r;
+		/* A pack has a row for each length. */
+		if (strcmp(r->left.split, "eval") != 0 && strcmp(r->left.pack, last) != 0)
+			reap_list_name(strcmp(r->left.split, "calib") == 0 ? calib : all,
+				sizeof(all), r->left.pack);
+		last = r->left.pack;
 		if (r->paired && !r->identical && !r->units_are_rows && blind == NULL)
 			blind = r;
 	}
-	if (held_in != NULL && strcmp(held_in->left.split, "calib") == 0)
-		add_note(v, "NOT HELD OUT: %s is the calibration split, which the pruning has seen",
-			held_in->left.pack);
-	else if (held_in != NULL)
+	if (*calib != '\0')
+		add_note(v, "NOT HELD OUT: %s: the calibration split, which the pruning has seen",
+			calib);
+	if (*all != '\0')
 		add_note(v,
-			"not known to be held out: %s was made from all rows of its files (see "
+			"not known to be held out: %s: made from all rows of their files (see "
 			"reap-tokenize --holdout), and calibration must not have used any of them",
-			held_in->left.pack);
+			all);
 	if (dropped != NULL)
 		add_note(v,
 			"%s %u: the models dropped different tokens as outside the p range "

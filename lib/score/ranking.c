@@ -327,13 +327,17 @@ int reap_rank_take(const struct reap_saliency *in, const char *pack, const char 
 		.experts = in->experts};
 	size_t cells = (size_t)in->layers * in->experts;
 	uint32_t set = 0;
+	char packs[300] = "";
 	int rc;
 
 	while (set < in->sets && strcmp(in->pack[set], pack) != 0)
 		set++;
-	if (set == in->sets)
-		return reap_fail(e, REAP_EFAIL, "%s: no sums of pack '%s' (%s)", name, pack,
-			in->sets > 1 ? in->pack[1] : "reap-accum --by-pack makes them");
+	if (set == in->sets) {
+		for (uint32_t i = 1; i < in->sets; i++)
+			reap_list_name(packs, sizeof(packs), in->pack[i]);
+		return reap_fail(e, REAP_EFAIL, "%s: no sums of pack '%s' (%s%s)", name, pack,
+			in->sets > 1 ? "there are: " : "reap-accum --by-pack makes them", packs);
+	}
 	if ((rc = reap_scores_init(s, &m, e)) != REAP_OK)
 		return rc;
 	snprintf(s->pack, sizeof(s->pack), "%s", pack);

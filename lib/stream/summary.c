@@ -67,8 +67,22 @@ static void print_word(FILE *f, const char *s, size_t n)
 	putc('\'', f);
 }
 
-/* False: out of memory. */
-static bool print_history(FILE *f, const struct reap_header *h)
+static void print_command(FILE *f, const msgpack_object *argv)
+{
+	for (uint32_t i = 0; i < argv->via.array.size; i++) {
+		const msgpack_object *word = &argv->via.array.ptr[i];
+
+		if (word->type != MSGPACK_OBJECT_STR)
+			continue;
+		if (i > 0)
+			putc(' ', f);
+		print_word(f, word->via.str.ptr, word->via.str.size);
+	}
+}
+
+/* Print a line for each command of the history or, without `all`, the last command alone.  False:
+ * out of memory. */
+static bool print_history(FILE *f, const struct reap_header *h, bool all)
 {
 	msgpack_unpack_return status = MSGPACK_UNPACK_SUCCESS;
 	msgpack_unpacked u;
@@ -81,19 +95,27 @@ static bool print_history(FILE *f, const struct reap_header *h)
 		const struct reap_rec rec = {.obj = &u.data};
 		const msgpack_object *argv = reap_rec_find(&rec, NULL, "argv");
 
-		if (argv == NULL || argv->type != MSGPACK_OBJECT_ARRAY)
+		if (argv == NULL || argv->type != MSGPACK_OBJECT_ARRAY ||
+			(!all && off < h->history_len))
 			continue;
-		fputs("made by ", f);
-		for (uint32_t i = 0; i < argv->via.array.size; i++)
-			if (argv->via.array.ptr[i].type == MSGPACK_OBJECT_STR) {
-				putc(' ', f);
-				print_word(f, argv->via.array.ptr[i].via.str.ptr,
-					argv->via.array.ptr[i].via.str.size);
-			}
-		putc('\n', f);
+		fputs(all ? "made by  " : "", f);
+		print_command(f, argv);
+		fputs(all ? "\n" : "", f);
 	}
 	msgpack_unpacked_destroy(&u);
 	return status != MSGPACK_UNPACK_NOMEM_ERROR;
+}
+
+void reap_made_by(const struct reap_header *h, char *command, size_t size)
+{
+	FILE *f = fmemopen(command, size, "w");
+
+	*command = '\0';
+	if (f == NULL)
+		return;
+	(void)print_history(f, h, false);
+	fclose(f);
+	command[size - 1] = '\0';
 }
 
 /* How many blocks are taken. */
@@ -256,7 +278,7 @@ int reap_print_summary(struct reap_reader *r, FILE *f, struct reap_err *e)
 	}
 	if (h->coarse)
 		fputs("precision " REAP_PRECISION_COARSE "\n", f);
-	if (!print_history(f, h))
+	if (!print_history(f, h, true))
 		return reap_fail_memory(e, "the history");
 	rc = print_records(r, f, tally, &n, &packs, &outliers, e);
 	if (rc == REAP_OK)
