@@ -315,6 +315,10 @@ is() {
 	grep -qF '<h1>&lt;b&gt;&quot;x&quot; &amp; 東京</h1>' "$TMP/page.html"
 	grep -qF 'a⏎b &lt;script&gt;<mark>␣</mark>' "$TMP/page.html"
 	grep -qF '<mark>京🙂</mark>' "$TMP/page.html"
+	# A phone shows the verdict of each figure; thousands are written as in the verdict.
+	grep -qF '<th>figure</th><th>verdict</th>' "$TMP/page.html"
+	jq '.verdict.rows[0].tokens = 1234567' "$TMP/report.json" >"$TMP/odd.json"
+	pipelines/report/page "$TMP/odd.json" "$TMP/figures" | grep -F '<td class=n>1,234,567</td>'
 	run grep -E '<script|<i>|<b>' "$TMP/page.html"
 	[ "$status" -eq 1 ]
 }

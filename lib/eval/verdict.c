@@ -202,7 +202,8 @@ static const struct reap_judged *judged_of(const struct reap_verdict *v, const s
 	return NULL;
 }
 
-/* The part that the original prints, too, the same character by character. */
+/* The part that the original prints, too, the same character by character but for the line under
+ * its result. */
 static void print_original(FILE *f, const struct reap_pair *p, const struct reap_gates *g,
 	const struct reap_verdict *v, const struct reap_pair_row *const *rows)
 {
@@ -220,7 +221,10 @@ static void print_original(FILE *f, const struct reap_pair *p, const struct reap
 					"JS2D=%.4f\n",
 					rows[i]->left.seq_len, rows[i]->d_ppl, 100 * rows[i]->d_cc,
 					rows[i]->d_mean_p, rows[i]->js2d);
-		fprintf(f, "\n## Gate Result: %s\n\n", v->original_pass ? "PASS" : "FAIL");
+		fprintf(f,
+			"\n## Gate Result: %s\n\nThe original's, by the values alone; the verdict by "
+			"intervals is below.\n\n",
+			v->original_pass ? "PASS" : "FAIL");
 		fprintf(f,
 			"- Rule: |ΔPPL|<=%s(abs=%g, rel=%g) and |ΔCC|<=%g and |Δmean_p|<=%g and "
 			"JS2D<=%g\n",

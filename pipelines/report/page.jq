@@ -14,7 +14,7 @@ def digits($n): if . == null then "–" else
 def signed($n): if . == null then "–" elif . >= 0 then "+" + digits($n) else digits($n) end;
 def interval($n): if . == null then "–" else "\(.[0] | signed($n)) … \(.[1] | signed($n))" end;
 def grouped: if . == null then "–" else
-	tostring | [range(length; 0; -3) as $i | .[([$i - 3, 0] | max):$i]] | reverse | join("\u00a0") end;
+	tostring | [range(length; 0; -3) as $i | .[([$i - 3, 0] | max):$i]] | reverse | join(",") end;
 def len: if . == 0 then "rows" else tostring end;
 def unit($names): if . == null then "–" elif . >= 1e9 then "\(. / 1e9 | digits(2)) \($names[2])"
 	elif . >= 1e6 then "\(. / 1e6 | digits(1)) \($names[1])" else "\(. / 1e3 | digits(0)) \($names[0])" end;
@@ -52,10 +52,11 @@ def gained: if .gained == null then "" else .gained as $g |
 
 def lost: .verdict as $v | level as $level | "<h2>What was lost</h2>\n" +
 	figure("lost"; "each figure as percent of its limit"; "Each judged figure as percent of its limit, with its \($level) interval. The whole bar must lie on the near side of the orange line.") +
-	([$v.checks[] | [(.pack | h), (.seq_len | len), (.figure | h), (.value | signed(5)), (.interval | interval(5)), (.limit | digits(4)),
-		"<span class=\(.verdict)>\(.verdict | ascii_downcase)</span>" + (if .more_tokens > 0 then
-			" about \(.more_tokens | grouped) more tokens (\(.more_blocks | grouped) blocks)" else "" end)]] |
-		table(["pack", "n:length", "figure", "n:value", "n:\($level) interval", "n:limit", "verdict"])) +
+	# What fits on a phone comes first.
+	([$v.checks[] | [(.figure | h), "<span class=\(.verdict)>\(.verdict | ascii_downcase)</span>", (.seq_len | len),
+		(.value | signed(5)), (.interval | interval(5)), (.limit | digits(4)), (.pack | h),
+		(if .more_tokens > 0 then "about \(.more_tokens | grouped) more tokens (\(.more_blocks | grouped) blocks) to decide" else "" end)]] |
+		table(["figure", "verdict", "n:length", "n:value", "n:\($level) interval", "n:limit", "pack", ""])) +
 	([$v.notes[] | "<p class=note>Note: \(h).</p>"] | join("\n")) + "
 <dl>
 <dt>pack</dt><dd>A file or folder of rows. UNION: all packs together, a row of each in turn.</dd>
