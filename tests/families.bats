@@ -348,6 +348,9 @@ numbers() {
 	poke "${name}_scale_inv" 0000807f
 	fails 1 "${name}_scale_inv: element 0 is infinite" reap-rewrite -q --first 6 --force -m "$TMP/bad" -o "$TMP/no"
 	fails 1 'numbers are not finite' reap-route -q -m "$TMP/bad" "$BATS_FILE_TMPDIR/tokens"
+	# A hole in the scales of a matrix that is no expert's.
+	poke model.layers.1.self_attn.k_proj.weight_scale_inv 00...
+	fails 1 'model.layers.1.self_attn.k_proj.weight_scale_inv: all zero' reap-route -q -m "$TMP/bad" "$BATS_FILE_TMPDIR/tokens"
 	# Codes without a config that says so.
 	cp -r "$m" "$TMP/unsaid"
 	jq 'del(.quantization_config)' "$m/config.json" >"$TMP/unsaid/config.json"
@@ -382,6 +385,10 @@ numbers() {
 		"$list = [\"model.layers.*.gate\", \"lm_head\"]" "$q.ignored_layers = [\"gate\"]" "$q.ignored_layers = null"; do
 		[ "$(lists "$edit")" = "$(lists .)" ] || { echo "$edit"; return 1; }
 	done
+	[ "$(lists "$q += {modules_to_convert: null, dequantize: false, scale_fmt: \"float\", expert_dtype: \"fp8\"}")" = "$(lists .)" ]
+	fails 1 'quantization_config: modules_to_convert: not known for fp8, so what it changes is not computed' lists "$q.modules_to_convert = [\"embed_tokens\"]"
+	fails 1 'quantization_config: scale_fmt: "ue8m0" is not supported, only "float"' lists "$q.scale_fmt = \"ue8m0\""
+	fails 1 'quantization_config: expert_dtype: "fp4" is not supported, only "fp8"' lists "$q.expert_dtype = \"fp4\""
 	for key in modules_to_not_convert ignored_layers; do
 		# takes ENTRY MODULE: an entry that takes in a module of the checkpoint.
 		takes() { fails 1 "quantization_config: $key: \"$1\" matches $2, which is FP8: some loaders would not convert it" lists "$q.$key += [\"$1\"]"; }
@@ -402,6 +409,15 @@ numbers() {
 	lacks model.layers.1.block_sparse_moe.gate gate "$list = [\"model.layers.0.block_sparse_moe.gate\", \"lm_head\"]"
 	lacks lm_head lm_head "$list -= [\"lm_head\"]"
 	lacks model.layers.0.block_sparse_moe.gate gate "del($list)"
+}
+
+@test "sigmoid routers: a sum of scores so small that loaders differ is refused" {
+	local model=("$GEN" --arch glm4_moe --layers 2 --experts 12 --top-k 3 --scale 'gate.weight:row:0-2/12:64')
+	"${model[@]}" "$TMP/m"
+	reap-route -q -m "$TMP/m" "$BATS_FILE_TMPDIR/tokens" >"$TMP/trace"
+	# The bias chooses three experts whatever their scores are.
+	tests/poke.py "$TMP/m" model.layers.1.mlp.gate.e_score_correction_bias =0000c8420000c8420000c842
+	fails 1 'numbers are not finite' reap-route -q -m "$TMP/m" "$BATS_FILE_TMPDIR/tokens"
 }
 
 @test "layers that predict further tokens go with the first expert" {

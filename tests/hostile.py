@@ -294,6 +294,7 @@ kind("config-tied", "lm_head.weight: differs from model.embed_tokens.weight")(la
 kind("config-activation", "hidden_act: \"gelu\"")(lambda c: c.config(hidden_act="gelu"))
 kind("config-no-attention-bias", "model.layers.0.self_attn.k_proj.bias: gpt_oss with this config.json has no such tensor")(lambda c: c.config(attention_bias=False))
 kind("config-quantisation", "quant_method: \"fp8\"")(lambda c: c.config(quantization_config={"quant_method": "fp8"}))
+kind("config-quantisation-key", "quantization_config: block_size: not known for mxfp4")(lambda c: c.config(quantization_config={"quant_method": "mxfp4", "block_size": 16}))
 kind("config-not-quantised", "quantization_config: missing, although the experts are MXFP4")(lambda c: c.config(quantization_config=None))
 kind("config-experts-not-converted", "modules_to_not_convert: \"model.layers.*.mlp\" matches model.layers.0.mlp.experts, which is MXFP4: some loaders would not convert it")(lambda c: c.unconverted("lm_head", "model.layers.*.mlp", "model.embed_tokens"))
 kind("config-experts-not-converted-by-end", "modules_to_not_convert: \"experts\" matches model.layers.0.mlp.experts")(lambda c: c.unconverted("experts"))

@@ -65,6 +65,20 @@ nothing_left() {
 	diff <(sed 's/"num_local_experts": 32/"num_local_experts": 24/' "$MODEL/config.json") "$TMP/out/config.json"
 }
 
+@test "files that may take the place of config.json change like it, others stay as they are" {
+	mkdir "$TMP/src"
+	ln -s "$MODEL"/* "$TMP/src"
+	sed 's/"max_position_embeddings": [0-9]*/"max_position_embeddings": 1048576/' "$MODEL/config.json" >"$TMP/src/config_1m.json"
+	echo '{"framework": "pytorch"}' >"$TMP/src/configuration.json"
+	echo '{"num_local_experts": ' >"$TMP/src/config_draft.json"
+	reap-rewrite -q --verify -m "$TMP/src" -o "$TMP/out" "$PLAN" >"$TMP/manifest"
+	diff <(sed 's/"num_local_experts": 32/"num_local_experts": 24/' "$TMP/src/config_1m.json") "$TMP/out/config_1m.json"
+	diff "$TMP/src/configuration.json" "$TMP/out/configuration.json"
+	diff "$TMP/src/config_draft.json" "$TMP/out/config_draft.json"
+	reap-show "$TMP/manifest" | jq -se --arg sum "$(sha256sum <"$TMP/out/config_1m.json" | cut -d ' ' -f 1)" \
+		'any(.[]; .name == "config_1m.json" and .sha256 == $sum)'
+}
+
 @test "config.json: missing keys are added, transformers 5 spelling stays" {
 	mkdir "$TMP/src"
 	ln -s "$MODEL"/* "$TMP/src"
@@ -680,7 +694,7 @@ refusing_rename() {
 	left=$(echo "$TMP"/out.tmp-*)
 	[ "$(cat "$TMP/err")" = "reap-rewrite: $TMP/out: cannot be given its name: Invalid cross-device link: the whole checkpoint is $left: rename that" ]
 	"$CHECK" --source "$MODEL" "$left"
-	fails 3 "no end record" reap-show -t block "$TMP/m"
+	fails 3 "no end record" reap-show -t estimate "$TMP/m"
 }
 
 @test "a directory that an earlier process of the same number left is no hindrance" {

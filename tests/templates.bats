@@ -180,6 +180,19 @@ rendered() {
 	(cd "$TMP/here" && rendered) | grep -qx '<|im_start|>assistant⏎t<|im_end|>'
 }
 
+@test "arguments of a call: no text is no arguments, and text that is no JSON is named" {
+	speaks '<|im_start|>' '<|im_end|>'
+	template <<-'END'
+		{%- for m in messages %}<|im_start|>assistant
+		{% for c in m.tool_calls %}{{ c.function.arguments | tojson }}{% endfor %}<|im_end|>
+		{%- endfor %}
+	END
+	jq -cn '{messages: [{role: "assistant", content: "", tool_calls: [{function: {name: "f", arguments: ""}}]}]}' >"$TMP/r"
+	[ "$(rendered)" = '<|im_start|>assistant⏎{}<|im_end|>' ]
+	sed -i 's/"arguments":""/"arguments":"{a"/' "$TMP/r"
+	fails 1 'line 1: chat template: tool_calls: arguments are not JSON: ' tok -t "$TMP/tokenizer.json" --rows "$TMP/r"
+}
+
 @test "a template that cannot be read is named in one line" {
 	speaks '<|im_start|>' '<|im_end|>'
 	template <<<'{% for m in messages %}'

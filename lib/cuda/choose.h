@@ -77,6 +77,11 @@ REAP_BOTH void reap_sigmoid_gates(const struct reap_router_kind *r, const float 
 		gate[i] = reap_sigmoid(logits[id[i]]);
 		sum += gate[i];
 	}
+	/* transformers adds 1e-20 to the sum of one family and nothing to that of another.  Whoever
+	 * has a smaller sum than this could tell, so that model is not computed (its numbers are
+	 * found not to be finite). */
+	if (sum < 1e-13F)
+		sum = NAN;
 	for (size_t i = 0; i < r->top_k && !r->free_gates; i++)
 		gate[i] /= sum;
 }

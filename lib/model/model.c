@@ -26,8 +26,6 @@
 #include "lib/model/safetensors.h"
 #include "lib/model/values.h"
 
-enum { MAX_CONFIG = 1 << 20 };
-
 static int make_id(struct reap_model *m, struct reap_err *e)
 {
 	int rc = reap_hub_name(m->dir, m->id.id, sizeof(m->id.id), e);
@@ -113,7 +111,7 @@ static int load_config(struct reap_model *m, struct reap_err *e)
 	json_t *root;
 	int rc;
 
-	if ((rc = reap_read_file(m->config, MAX_CONFIG, &m->config_text, &m->config_len, e)) !=
+	if ((rc = reap_read_file(m->config, REAP_MAX_CONFIG, &m->config_text, &m->config_len, e)) !=
 			REAP_OK ||
 		(rc = reap_json_parse(m->config_text, m->config_len, m->config, &root, e)) !=
 			REAP_OK)

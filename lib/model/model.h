@@ -96,6 +96,9 @@ struct reap_share {
 	uint64_t at, bytes;
 };
 
+/* Bytes of a config.json that is read. */
+enum { REAP_MAX_CONFIG = 1 << 20 };
+
 struct reap_model {
 	char *dir;
 	char *config, *config_text; /* path, and the text as it was read */

@@ -86,9 +86,18 @@ static int refuse_unfinished(const struct reap_prune *r, const char *name, struc
 	return rc;
 }
 
+/* May it take config.json's place? */
+static bool may_be_config(const char *name)
+{
+	const size_t n = strlen(name);
+
+	return strncmp(name, "config", 6) == 0 && n > 11 && strcmp(name + n - 5, ".json") == 0;
+}
+
 static int copy_beside(struct reap_prune *r, const char *path, const char *name, struct reap_err *e)
 {
 	struct reap_reading reading = {.stop = r->o->stop};
+	bool done = false;
 	int rc;
 
 	if (reap_unfinished(name) > 0)
@@ -96,6 +105,9 @@ static int copy_beside(struct reap_prune *r, const char *path, const char *name,
 	if ((rc = reap_blob_check(path, &reading, NULL, e)) != REAP_OK ||
 		(strchr(name, '/') != NULL &&
 			(rc = reap_stage_folder(&r->stage, reap_templates_folder, e)) != REAP_OK))
+		return rc;
+	if (may_be_config(name) &&
+		((rc = reap_prune_write_variant(r, path, name, &done, e)) != REAP_OK || done))
 		return rc;
 	return copy_file(r, path, name, e);
 }

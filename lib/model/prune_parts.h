@@ -80,6 +80,10 @@ void reap_prune_progress(struct reap_prune *r, uint64_t bytes);
 /* prune_texts.c: expert_mapping.json, config.json and the index. */
 REAP_MUST_CHECK int reap_prune_write_mapping(struct reap_prune *r, struct reap_err *e);
 REAP_MUST_CHECK int reap_prune_write_config(struct reap_prune *r, struct reap_err *e);
+/* A file beside config.json that people put in its place, such as config_1m.json for longer
+ * contexts: edited like it.  Not done: it counts no experts. */
+REAP_MUST_CHECK int reap_prune_write_variant(struct reap_prune *r, const char *path,
+	const char *name, bool *done, struct reap_err *e);
 REAP_MUST_CHECK int reap_prune_write_index(struct reap_prune *r, struct reap_err *e);
 
 /* prune_beside.c: files beside the source's weights that the target needs, too. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/io.h"
 #include "lib/base/json.h"
 #include "lib/model/config_edit.h"
 
@@ -48,7 +49,9 @@ static uint32_t new_top_k(const struct reap_prune *r)
 	return r->plan->keep_n < r->m->cfg.top_k ? r->plan->keep_n : r->m->cfg.top_k;
 }
 
-int reap_prune_write_config(struct reap_prune *r, struct reap_err *e)
+/* `file` is what it is called until the end. */
+static int write_edited(struct reap_prune *r, const char *text, size_t len, const char *path,
+	const char *file, const char *name, struct reap_err *e)
 {
 	const struct reap_config_change change = {.arch = r->m->cfg.arch,
 		.count = {[REAP_COUNT_EXPERTS] = r->plan->keep_n,
@@ -56,14 +59,46 @@ int reap_prune_write_config(struct reap_prune *r, struct reap_err *e)
 			[REAP_COUNT_AHEAD] = reap_prune_drops_ahead(r) ? 0 : r->m->cfg.ahead},
 		.drop_quantisation = r->m->cfg.format == &reap_format_bf16};
 	char *edited;
-	size_t len;
-	int rc = reap_config_edit(r->m->config_text, r->m->config_len, r->m->config, &change,
-		&edited, &len, e);
+	size_t edited_len;
+	int rc = reap_config_edit(text, len, path, &change, &edited, &edited_len, e);
 
 	if (rc != REAP_OK)
 		return rc;
-	rc = reap_prune_write_text(r, REAP_PRUNE_EARLY_CONFIG, "config.json", edited, len, e);
+	rc = reap_prune_write_text(r, file, name, edited, edited_len, e);
 	free(edited);
+	return rc;
+}
+
+int reap_prune_write_config(struct reap_prune *r, struct reap_err *e)
+{
+	return write_edited(r, r->m->config_text, r->m->config_len, r->m->config,
+		REAP_PRUNE_EARLY_CONFIG, "config.json", e);
+}
+
+/* Does the text say how many experts there are? */
+static bool counts_experts(const struct reap_prune *r, const char *text, size_t len)
+{
+	json_error_t why;
+	json_t *root = reap_json_read(text, len, 0, &why);
+	const bool counts = json_object_get(root, r->m->cfg.arch->count[0].key) != NULL;
+
+	json_decref(root);
+	return counts;
+}
+
+int reap_prune_write_variant(struct reap_prune *r, const char *path, const char *name, bool *done,
+	struct reap_err *e)
+{
+	char *text;
+	size_t len;
+	int rc = reap_read_file(path, REAP_MAX_CONFIG, &text, &len, e);
+
+	if (rc != REAP_OK)
+		return rc;
+	*done = counts_experts(r, text, len);
+	if (*done)
+		rc = write_edited(r, text, len, path, name, name, e);
+	free(text);
 	return rc;
 }
 

@@ -124,8 +124,10 @@ int reap_values_check(const struct reap_model *m, struct reap_err *e)
 
 		if (b->spec->flags & REAP_SPEC_FINITE)
 			rc = reap_values_finite(m, b->part[REAP_CODES], e);
-		if (rc == REAP_OK && (b->spec->flags & REAP_SPEC_NOT_ZERO))
-			rc = check_not_zero(m, b->part[REAP_CODES], e);
+		if (b->spec->flags & REAP_SPEC_NOT_ZERO)
+			for (int p = 0; p < REAP_WEIGHT_PARTS && rc == REAP_OK; p++)
+				if (b->part[p] != NULL)
+					rc = check_not_zero(m, b->part[p], e);
 	}
 	return rc;
 }

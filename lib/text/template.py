@@ -150,7 +150,10 @@ def calls_of(message):
         f = call.get("function", call)
         arguments = f.get("arguments")
         if isinstance(arguments, str):
-            arguments = json.loads(arguments)
+            try:
+                arguments = json.loads(arguments) if arguments.strip() else {}
+            except ValueError as why:
+                raise ValueError(f"tool_calls: arguments are not JSON: {why}")
         named = {"id": call["id"]} if call.get("id") is not None else {}
         out.append({"type": "function", **named, "function": {"name": f["name"], "arguments": arguments or {}}})
     return out

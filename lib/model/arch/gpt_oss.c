@@ -117,21 +117,13 @@ static int parse_layer_types(struct reap_config *c, const json_t *root, const ch
 static int parse_quantisation(struct reap_config *c, const json_t *root, const char *file,
 	struct reap_err *e)
 {
-	const json_t *q = json_object_get(root, "quantization_config");
+	const json_t *q;
 	char name[512];
-	const char *method = NULL;
 	int rc;
 
-	if (q == NULL || json_is_null(q))
-		return REAP_OK;
 	snprintf(name, sizeof(name), "%s: quantization_config", file);
-	if (!json_is_object(q))
-		return reap_fail(e, REAP_EFAIL, "%s: not an object", name);
-	if ((rc = reap_json_str(q, "quant_method", name, &method, e)) != REAP_OK)
+	if ((rc = reap_keys_quantized(root, name, "mxfp4", NULL, &q, e)) != REAP_OK || q == NULL)
 		return rc;
-	if (strcmp(method, "mxfp4") != 0)
-		return reap_fail(e, REAP_EFAIL, "%s: quant_method: \"%s\" is not supported", name,
-			method);
 	c->format = &reap_format_mxfp4;
 	return REAP_OK;
 }

@@ -240,28 +240,58 @@ int reap_keys_known(const json_t *root, const struct reap_arch *arch, const char
 	return REAP_OK;
 }
 
+int reap_keys_quantized(const json_t *root, const char *name, const char *method,
+	const char *const *known, const json_t **out, struct reap_err *e)
+{
+	/* The lists of modules are reap_unconverted's.  `dequantize` is about the memory of
+	 * loaders. */
+	static const char *const all[] = {"quant_method", "modules_to_not_convert",
+		"ignored_layers", "dequantize", NULL};
+	const json_t *q = json_object_get(root, "quantization_config");
+	const char *found = NULL, *key;
+	json_t *v;
+	int rc;
+
+	*out = NULL;
+	if (q == NULL || json_is_null(q))
+		return REAP_OK;
+	if (!json_is_object(q))
+		return reap_fail(e, REAP_EFAIL, "%s: not an object", name);
+	if ((rc = reap_json_str(q, "quant_method", name, &found, e)) != REAP_OK)
+		return rc;
+	if (strcmp(found, method) != 0)
+		return reap_fail(e, REAP_EFAIL, "%s: quant_method: \"%s\" is not supported", name,
+			found);
+	json_object_foreach ((json_t *)(uintptr_t)q, key, v)
+		if (!says_nothing(v) && !holds(all, key) && !holds(known, key))
+			return reap_fail(e, REAP_EFAIL,
+				"%s: %s: not known for %s, so what it changes is not computed: "
+				"remove it if it changes nothing",
+				name, key, method);
+	*out = q;
+	return REAP_OK;
+}
+
 int reap_keys_fp8(struct reap_config *c, const json_t *root, const char *file, struct reap_err *e)
 {
-	const json_t *q = json_object_get(root, "quantization_config");
-	const json_t *block = json_object_get(q, "weight_block_size");
-	const char *method = NULL, *fmt = "e4m3";
+	static const char *const known[] = {"fmt", "activation_scheme", "weight_block_size",
+		"scale_fmt", "expert_dtype", NULL};
+	const json_t *q, *block;
+	const char *fmt = "e4m3";
 	char name[512];
 	int rc;
 
-	if (q == NULL || json_is_null(q))
-		return REAP_OK;
 	snprintf(name, sizeof(name), "%s: quantization_config", file);
-	if (!json_is_object(q))
-		return reap_fail(e, REAP_EFAIL, "%s: not an object", name);
-	if ((rc = reap_json_str(q, "quant_method", name, &method, e)) != REAP_OK ||
-		(rc = reap_json_opt_str(q, "fmt", name, &fmt, e)) != REAP_OK ||
-		(rc = reap_key_only(q, "activation_scheme", name, "dynamic", e)) != REAP_OK)
+	if ((rc = reap_keys_quantized(root, name, "fp8", known, &q, e)) != REAP_OK || q == NULL)
 		return rc;
-	if (strcmp(method, "fp8") != 0)
-		return reap_fail(e, REAP_EFAIL, "%s: quant_method: \"%s\" is not supported", name,
-			method);
+	if ((rc = reap_json_opt_str(q, "fmt", name, &fmt, e)) != REAP_OK ||
+		(rc = reap_key_only(q, "activation_scheme", name, "dynamic", e)) != REAP_OK ||
+		(rc = reap_key_only(q, "scale_fmt", name, "float", e)) != REAP_OK ||
+		(rc = reap_key_only(q, "expert_dtype", name, "fp8", e)) != REAP_OK)
+		return rc;
 	if (strcmp(fmt, "e4m3") != 0 && strcmp(fmt, "float8_e4m3fn") != 0)
 		return reap_fail(e, REAP_EFAIL, "%s: fmt: \"%s\" is not supported", name, fmt);
+	block = json_object_get(q, "weight_block_size");
 	for (size_t i = 0; i < 2; i++)
 		if (json_array_size(block) != 2 ||
 			json_integer_value(json_array_get(block, i)) != REAP_FP8_TILE)

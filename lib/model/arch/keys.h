@@ -53,6 +53,12 @@ struct reap_sizes {
 REAP_MUST_CHECK int reap_keys_sizes(struct reap_config *c, const json_t *root, const char *name,
 	const struct reap_sizes *standard, struct reap_err *e);
 
+/* quantization_config (NULL: there is none), whose quant_method must be `method`, and whose other
+ * keys must say nothing unless all methods have them or they are in `known` (NULL: none).  `name`
+ * stands in messages. */
+REAP_MUST_CHECK int reap_keys_quantized(const json_t *root, const char *name, const char *method,
+	const char *const *known, const json_t **out, struct reap_err *e);
+
 /* quantization_config, if it is there: FP8 as reap_format_fp8 has it. */
 REAP_MUST_CHECK int reap_keys_fp8(struct reap_config *c, const json_t *root, const char *name,
 	struct reap_err *e);

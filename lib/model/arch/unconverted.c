@@ -173,7 +173,8 @@ static int check(struct reap_config *c, const struct list *l, bool complete, str
 int reap_unconverted(struct reap_config *c, const json_t *root, const char *file,
 	struct reap_err *e)
 {
-	/* The first is the key of transformers, the second that of vLLM. */
+	/* The first is the key of transformers, the second that of vLLM, which transformers 5 reads
+	 * where the first is missing, and 4 does not. */
 	static const char *const keys[] = {"modules_to_not_convert", "ignored_layers"};
 	const json_t *q = json_object_get(root, "quantization_config");
 	const bool fp8 = c->format == &reap_format_fp8;
