@@ -238,6 +238,7 @@ produce() {
 		done
 		attend "${words[@]}" >"$store/0.part" || status=$?
 	fi
+	[ $status -le 128 ] || fail "$title: signal $((status - 128)) ended ${cmd[0]##*/}: the same command goes on from here"
 	[ $status -eq 0 ] || [ $status -eq "$accept" ] ||
 		fail "${list:+${AT["=$list.count"]}: ${list#*.}: }$title: ${cmd[0]##*/} ended with status $status"
 	for i in "${ins[@]}"; do

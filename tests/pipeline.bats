@@ -217,6 +217,7 @@ load pipeline
 	chmod +x "$TMP/bin/reap-route"
 	run pipe fast BIN="$TMP/bin"
 	failed
+	grep -xF 'reap: fast/calib.trace: signal 9 ended reap-route: the same command goes on from here' <<<"$output"
 	[ -e "$TMP/killed" ]
 	[ ! -e "$O/fast/calib.trace" ]
 	[ ! -e "$O/fast/saliency" ]
@@ -248,6 +249,7 @@ load pipeline
 		rm -f "$TMP/parts/2of3"
 		run pipelines/task 2 3 "$TMP/parts" "$TMP/tool" x
 		[ "$status" -eq 137 ]
+		[[ "$output" == *"reap: task 2 of 3: tool failed" ]]
 		[ -s "$TMP/parts/2of3.part" ]
 		[ ! -e "$TMP/parts/2of3" ]
 	}
