@@ -32,7 +32,7 @@ void tool_part(const char *option, const char *arg, uint64_t *i, uint64_t *n)
 	if (arg[len] != '/' || len >= sizeof(first))
 		tool_usage("%s: '%s' is not of the form I/N", option, arg);
 	memcpy(first, arg, len);
-	*n = tool_u64(option, arg + len + 1, 1, UINT32_MAX);
+	*n = tool_u64(option, arg + len + 1, 1, REAP_MAX_SHARDS);
 	*i = tool_u64(option, first, 1, *n) - 1;
 }
 

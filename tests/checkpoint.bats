@@ -52,6 +52,14 @@ refused() {
 
 @test "what is not what its name in a cache says" { refused 'blob-*' 4; }
 
+@test "a folder that cannot be listed to its end is not one without stray files" {
+	[[ "$REAP_BUILD" != *san* && "$REAP_BUILD" != *fuzz* ]] || skip "a sanitizer is loaded first"
+	printf '%s\n' '#include <errno.h>' 'typedef void DIR;' \
+		'void *readdir(DIR *d) { (void)d; errno = EIO; return 0; }' 'void *readdir64(DIR *d) { return readdir(d); }' >"$TMP/bad.c"
+	cc -shared -fPIC -o "$TMP/bad.so" "$TMP/bad.c"
+	fails 1 "base: Input/output error" env LD_PRELOAD="$TMP/bad.so" reap-show --id "$BATS_FILE_TMPDIR/base"
+}
+
 @test "reap-show --check finds all of that, and NaN and zeros in any expert" {
 	local name text n=0
 	while IFS=$'\t' read -r name text; do

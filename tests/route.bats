@@ -44,6 +44,7 @@ route() {
 	fails 2 "more than one" reap-route -m "$MODEL" a b
 	fails 2 "--shard" reap-route -m "$MODEL" --shard 3/2 "$TOKENS"
 	fails 2 "--shard" reap-route -m "$MODEL" --shard 0/2 "$TOKENS"
+	fails 2 "--shard" reap-route -m "$MODEL" --shard 1/65537 "$TOKENS"
 	fails 2 "--layers" reap-route -m "$MODEL" --layers 2-1 "$TOKENS"
 	fails 2 "layer 4 of a model with 4" reap-route -m "$MODEL" --layers 4 "$TOKENS"
 }

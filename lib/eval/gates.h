@@ -29,7 +29,7 @@ enum {
 struct reap_gates {
 	char path[512]; /* as given */
 	char name[128];
-	char primary_pack[128];
+	char primary_pack[REAP_PACK_NAME];
 	uint32_t seq_lens[REAP_GATES_SEQ_LENS];
 	uint32_t seq_len_count;
 	bool rule_max;

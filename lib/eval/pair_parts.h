@@ -37,7 +37,7 @@ struct reap_stretch {
 
 /* What a row needs until its metrics record comes. */
 struct reap_pair_work {
-	char pack[128];
+	char pack[REAP_PACK_NAME];
 	uint32_t seq_len;
 	size_t blocks;
 	struct reap_units units;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/model/checkpoint.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -103,9 +102,9 @@ static int list_file(void *arg, const char *tensor, struct reap_json_part value,
 	name = json_string_value(file);
 	at = place_of(c, name);
 	if (at == c->shards || strcmp(c->shard[at].name, name) != 0) {
-		if (c->shards == REAP_MAX_SHARDS)
+		if (c->shards == REAP_MAX_FILES)
 			rc = reap_fail(e, REAP_EFAIL, "%s: more than %d files", c->index,
-				REAP_MAX_SHARDS);
+				REAP_MAX_FILES);
 		else if ((rc = add_shard(c, name, e)) == REAP_OK) {
 			added = c->shard[c->shards - 1];
 			memmove(&c->shard[at + 1], &c->shard[at],
@@ -131,25 +130,22 @@ static unsigned shards_said(const char *name)
 }
 
 /* Shards say how many they are: without an index, all of them are wanted. */
-static int list_numbered(struct reap_checkpoint *c, struct reap_err *e)
+static int list_numbered(struct reap_checkpoint *c, char *const there[], size_t n,
+	struct reap_err *e)
 {
-	DIR *d = opendir(c->dir);
-	struct dirent *ent;
+	const char *part = NULL;
 	unsigned of = 0;
-	char name[64], part[300] = "";
+	char name[64];
 	int rc = REAP_OK;
 
-	if (d == NULL)
-		return reap_fail_errno(e, "%s", c->dir);
-	while (of == 0 && (ent = readdir(d)) != NULL) {
-		of = shards_said(ent->d_name);
-		if (strncmp(ent->d_name, "model", 5) == 0 && reap_unfinished(ent->d_name) > 0)
-			snprintf(part, sizeof(part), "%s", ent->d_name);
+	for (size_t i = 0; of == 0 && i < n; i++) {
+		of = shards_said(there[i]);
+		if (strncmp(there[i], "model", 5) == 0 && reap_unfinished(there[i]) > 0)
+			part = there[i];
 	}
-	closedir(d);
-	if (of > REAP_MAX_SHARDS)
-		return reap_fail(e, REAP_EFAIL, "%s: more than %d files", c->dir, REAP_MAX_SHARDS);
-	if (of == 0 && part[0] != '\0')
+	if (of > REAP_MAX_FILES)
+		return reap_fail(e, REAP_EFAIL, "%s: more than %d files", c->dir, REAP_MAX_FILES);
+	if (of == 0 && part != NULL)
 		return reap_fail(e, REAP_EFAIL, "%s/%s: is an unfinished download", c->dir, part);
 	if (of == 0)
 		return reap_fail(e, REAP_EFAIL, "%s: holds neither %s nor %s nor numbered shards",
@@ -164,30 +160,24 @@ static int list_numbered(struct reap_checkpoint *c, struct reap_err *e)
 /* Converters take every model*.safetensors of a directory, loaders take what the index names, and
  * vLLM takes every file when there is no index: with a file that only some would see, they would
  * load different models. */
-static int refuse_strays(const struct reap_checkpoint *c, struct reap_err *e)
+static int refuse_strays(const struct reap_checkpoint *c, char *const there[], size_t n,
+	struct reap_err *e)
 {
-	DIR *d = opendir(c->dir);
-	struct dirent *ent;
-	int rc = REAP_OK;
-
-	if (d == NULL)
-		return reap_fail_errno(e, "%s", c->dir);
-	while (rc == REAP_OK && (errno = 0, ent = readdir(d)) != NULL) {
+	for (size_t k = 0; k < n; k++) {
 		bool known = false;
 
-		if (ent->d_name[0] == '.' || !ends_with(ent->d_name, ".safetensors") ||
-			(c->indexed && strncmp(ent->d_name, "model", 5) != 0))
+		if (!ends_with(there[k], ".safetensors") ||
+			(c->indexed && strncmp(there[k], "model", 5) != 0))
 			continue;
 		for (uint32_t i = 0; i < c->shards && !known; i++)
-			known = strcmp(c->shard[i].name, ent->d_name) == 0;
+			known = strcmp(c->shard[i].name, there[k]) == 0;
 		if (!known)
-			rc = reap_fail(e, REAP_EFAIL,
+			return reap_fail(e, REAP_EFAIL,
 				"%s/%s: belongs to no index: some loaders would take it, others "
 				"would not: remove it",
-				c->dir, ent->d_name);
+				c->dir, there[k]);
 	}
-	closedir(d);
-	return rc;
+	return REAP_OK;
 }
 
 /* transformers looks for this file first, and only without it for an index. */
@@ -368,19 +358,18 @@ int reap_checkpoint_open(struct reap_checkpoint **out, const char *dir, struct r
 	struct reap_checkpoint *c = reap_calloc(1, sizeof(*c));
 	char *single = reap_path_join(dir, single_name);
 	struct stat st;
-	size_t cap = 0;
+	size_t cap = 0, n = 0;
+	char **there = NULL;
 	int rc;
 
 	if (c == NULL || single == NULL || (c->dir = reap_strdup(dir)) == NULL ||
 		(c->index = reap_path_join(dir, index_name)) == NULL ||
-		(c->shard = reap_calloc(REAP_MAX_SHARDS, sizeof(*c->shard))) == NULL) {
+		(c->shard = reap_calloc(REAP_MAX_FILES, sizeof(*c->shard))) == NULL) {
 		rc = reap_fail_memory(e, dir);
 		goto out;
 	}
-	if (stat(dir, &st) != 0) {
-		rc = reap_fail_errno(e, "%s", dir);
+	if ((rc = reap_list_dir(dir, &there, &n, e)) != REAP_OK)
 		goto out;
-	}
 	/* A link that leads nowhere is a file that is missing. */
 	if (lstat(c->index, &st) == 0) {
 		c->indexed = true;
@@ -388,9 +377,9 @@ int reap_checkpoint_open(struct reap_checkpoint **out, const char *dir, struct r
 	} else if (lstat(single, &st) == 0) {
 		rc = add_shard(c, single_name, e);
 	} else {
-		rc = list_numbered(c, e);
+		rc = list_numbered(c, there, n, e);
 	}
-	if (rc != REAP_OK || (rc = refuse_strays(c, e)) != REAP_OK ||
+	if (rc != REAP_OK || (rc = refuse_strays(c, there, n, e)) != REAP_OK ||
 		(rc = refuse_single(c, single, e)) != REAP_OK)
 		goto out;
 	for (uint32_t i = 0; i < c->shards; i++)
@@ -401,6 +390,7 @@ int reap_checkpoint_open(struct reap_checkpoint **out, const char *dir, struct r
 	if ((rc = check_distinct(c, e)) == REAP_OK && c->indexed)
 		rc = check_index(c, e);
 out:
+	reap_list_free(there, n);
 	free(single);
 	if (rc != REAP_OK) {
 		reap_checkpoint_close(c);

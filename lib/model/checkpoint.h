@@ -17,7 +17,7 @@
 #include "lib/model/model.h"
 
 /* More files are no checkpoint. */
-enum { REAP_MAX_SHARDS = 4096 };
+enum { REAP_MAX_FILES = 4096 };
 
 struct reap_shard {
 	char *name; /* within the directory */

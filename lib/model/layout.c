@@ -148,11 +148,11 @@ static size_t place(struct reap_tensor *t, size_t n, uint64_t at, struct text *x
 static int begin_file(struct reap_layout *l, size_t *cap, size_t first, uint64_t max_bytes,
 	struct reap_err *e)
 {
-	if (l->files == REAP_MAX_SHARDS)
+	if (l->files == REAP_MAX_FILES)
 		return reap_fail(e, REAP_EFAIL,
 			"files of at most %" PRIu64
 			" bytes: there would be more than %d: allow larger ones",
-			max_bytes, REAP_MAX_SHARDS);
+			max_bytes, REAP_MAX_FILES);
 	if (!reap_grow(&l->file, cap, l->files + 1, sizeof(*l->file)))
 		return reap_fail_memory(e, "the list of files");
 	l->file[l->files++] = (struct reap_layout_file){.first = first};

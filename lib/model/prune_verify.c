@@ -33,7 +33,7 @@ static int compare_bytes(struct reap_prune *r, int fd, const char *path, uint64_
 			return rc;
 		if (memcmp(buf, buf + COMPARE, n) != 0)
 			return reap_fail(e, REAP_EFAIL, "%s: %s: differs from the source", path,
-				p->src->name);
+				p->name);
 		done += n;
 		reap_prune_progress(r, n);
 	}

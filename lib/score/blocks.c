@@ -27,7 +27,7 @@ struct reap_blocks {
 	/* The block whose records are coming. */
 	bool open, has_outcome;
 	uint64_t block, tokens;
-	char pack[128], sha256[REAP_SHA256_HEX];
+	char pack[REAP_PACK_NAME], sha256[REAP_SHA256_HEX];
 	bool *seen;    /* (layers) */
 	int64_t layer; /* the last that came */
 };

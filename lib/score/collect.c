@@ -142,7 +142,7 @@ static int take_block(struct run *r, uint64_t b)
 static int scan_route(struct run *r, const struct reap_rec *rec, struct reap_err *e)
 {
 	uint64_t any[1] = {REAP_ANY_EXTENT};
-	char pack[128], sha256[REAP_SHA256_HEX];
+	char pack[REAP_PACK_NAME], sha256[REAP_SHA256_HEX];
 	struct reap_block_said said = {.pack = pack, .sha256 = sha256};
 	const uint8_t *data;
 	uint32_t layer;

@@ -14,7 +14,9 @@ enum {
 	REAP_MAX_LAYERS = 1024,
 	REAP_MAX_EXPERTS = 4096, /* per layer; expert ids fit u16 */
 	REAP_MAX_TOP_K = 64,
+	REAP_PACK_NAME = 128,       /* bytes of a pack's name, with its NUL */
 	REAP_MAX_SEQ_LEN = 1 << 20, /* tokens of one block */
+	REAP_MAX_SHARDS = 65536,    /* of a run, and parts of a trace */
 	REAP_MAX_BLOCKS = 1 << 28,  /* of one token stream; a bit each fits a record */
 };
 

@@ -21,8 +21,7 @@
 #include "lib/stream/stream.h"
 
 enum {
-	REAP_MAX_BINS = 1024, /* of one axis */
-	REAP_MAX_SHARDS = 65536,
+	REAP_MAX_BINS = 1024,  /* of one axis */
 	REAP_MAX_NLL = 100000, /* nats; more is no log-probability of an f32 model */
 };
 
@@ -44,7 +43,7 @@ bool reap_meta_is_whole(const struct reap_eval_meta *m);
 struct reap_eval_tokens {
 	uint64_t block; /* index in the tokens stream */
 	char block_sha256[REAP_SHA256_HEX];
-	char pack[128];
+	char pack[REAP_PACK_NAME];
 	uint32_t seq_len;
 	uint32_t n;
 	const uint32_t *positions; /* (n) ascending, >= 1 */
@@ -66,12 +65,12 @@ struct reap_fix {
 /* Fields keep the names of the record; formulas in lib/eval/metrics.h. */
 struct reap_metrics {
 	/* which data: as in the `pack` record of the tokens stream */
-	char pack[128];
+	char pack[REAP_PACK_NAME];
 	uint32_t seq_len;
 	char split[8];
 	uint64_t blocks, rows_seen, tokens, kept;
 	char blocks_sha256[REAP_SHA256_HEX];
-	char rows_sha256[65];
+	char rows_sha256[REAP_SHA256_HEX];
 	/* what was scored: all blocks, or those of the shard and the look */
 	uint64_t scored_blocks;
 	uint64_t kept_tokens;    /* in the statistics */

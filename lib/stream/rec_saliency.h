@@ -48,7 +48,7 @@ struct reap_sums {
 	double region_gn[REAP_REGIONS];
 };
 
-enum { REAP_MAX_SETS = 256, REAP_MAX_SOURCES = 256, REAP_PACK_NAME = 128 };
+enum { REAP_MAX_SETS = 256, REAP_MAX_SOURCES = 256 };
 
 /* The blocks of one token stream that are in the sums. */
 struct reap_taken {

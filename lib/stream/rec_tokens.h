@@ -53,7 +53,7 @@ struct reap_parts {
 };
 
 struct reap_block {
-	char pack[128];
+	char pack[REAP_PACK_NAME];
 	uint32_t seq_len;       /* 0: rows of their own length */
 	uint64_t index;         /* position in the stream, from 0 */
 	uint32_t len;           /* T */
@@ -75,7 +75,7 @@ enum reap_skip {
 const char *reap_skip_name(enum reap_skip s);
 
 struct reap_pack_info {
-	char pack[128];
+	char pack[REAP_PACK_NAME];
 	uint32_t seq_len;
 	uint64_t blocks, tokens, kept;
 	uint64_t rows_seen; /* rows tokenized; with the skipped ones they are the rows read */
@@ -86,11 +86,11 @@ struct reap_pack_info {
 	uint64_t shortened;   /* ... of which only the end is taken, since they are too long */
 	uint64_t channels[REAP_CHANNEL_COUNT]; /* kept tokens */
 	char blocks_sha256[REAP_SHA256_HEX];
-	char rows_sha256[65];
+	char rows_sha256[REAP_SHA256_HEX];
 	char split[8];
-	char tokenizer[65];
+	char tokenizer[REAP_SHA256_HEX];
 	char sample_hash[33];
-	char prompt_sha256[65];
+	char prompt_sha256[REAP_SHA256_HEX];
 };
 
 REAP_MUST_CHECK int reap_put_block(struct reap_writer *w, const struct reap_block *b,

@@ -30,7 +30,7 @@ struct reap_route {
 	uint64_t block;
 	char block_sha256[REAP_SHA256_HEX];
 	uint32_t layer;
-	char pack[128];
+	char pack[REAP_PACK_NAME];
 	uint32_t n, k;
 	const uint32_t *positions; /* (n) */
 	const uint16_t *experts;   /* (n, k) */
@@ -42,7 +42,7 @@ struct reap_route {
 struct reap_outcome {
 	uint64_t block;
 	char block_sha256[REAP_SHA256_HEX];
-	char pack[128];
+	char pack[REAP_PACK_NAME];
 	uint32_t n;
 	const uint32_t *positions; /* (n) */
 	const float *logp;         /* (n) nats, <= 0; NaN at position 0 */

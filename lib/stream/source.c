@@ -9,7 +9,7 @@
 
 /* A (pack, seq_len). */
 struct page {
-	char pack[128];
+	char pack[REAP_PACK_NAME];
 	uint32_t seq_len;
 	bool closed;
 	uint64_t blocks, tokens, kept, channels[REAP_CHANNEL_COUNT];

@@ -140,7 +140,7 @@ static void test_headers(void)
 /* More files than a reader opens are refused before any is written. */
 static void test_files(void)
 {
-	enum { MANY = REAP_MAX_SHARDS + 1 };
+	enum { MANY = REAP_MAX_FILES + 1 };
 	static struct reap_tensor t[MANY];
 	static char name[MANY][12];
 	struct reap_layout l;
