@@ -38,11 +38,7 @@ static int write_saliency(struct reap_header *h, const struct reap_saliency *s, 
 
 	if (rc != REAP_OK)
 		return rc;
-	if ((rc = reap_put_saliency(w, s, e)) != REAP_OK) {
-		reap_writer_abort(w);
-		return rc;
-	}
-	return reap_writer_finish(w, e);
+	return reap_writer_close(w, reap_put_saliency(w, s, e), e);
 }
 
 static void say_missing(uint64_t blocks, uint64_t all)

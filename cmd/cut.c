@@ -96,8 +96,7 @@ static int load(const char *path, unsigned accept, struct reap_loaded *l, const 
 	if ((rc = tool_input(path, &fd, name, e)) != REAP_OK)
 		return rc;
 	rc = reap_load(fd, *name, accept, "", l, e);
-	if (fd != STDIN_FILENO)
-		close(fd);
+	tool_input_close(fd);
 	return rc;
 }
 
@@ -147,11 +146,7 @@ static int write_plan(struct reap_header *h, const struct reap_plan *p, struct r
 	h->kind = REAP_KIND_PLAN;
 	if ((rc = tool_writer_header(&w, h, e)) != REAP_OK)
 		return rc;
-	if ((rc = reap_put_plan(w, p, e)) != REAP_OK) {
-		reap_writer_abort(w);
-		return rc;
-	}
-	return reap_writer_finish(w, e);
+	return reap_writer_close(w, reap_put_plan(w, p, e), e);
 }
 
 /* Say what was done, and warn of a share that rounds up to all experts: that is hardly meant. */

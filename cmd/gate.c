@@ -99,8 +99,7 @@ static int read_words(const struct opts *o, struct reap_pair *p, struct reap_err
 		(rc = reap_reader_open(&r, fd, name, REAP_KIND_TOKENS, e)) == REAP_OK)
 		rc = reap_pair_words(p, r, t.bpe, e);
 	reap_reader_close(r);
-	if (fd > STDIN_FILENO)
-		close(fd);
+	tool_input_close(fd);
 	reap_tokenizer_close(&t);
 	return rc;
 }

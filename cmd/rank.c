@@ -47,11 +47,7 @@ static int write_stream(struct reap_header *h, const struct reap_scores *s, stru
 
 	if (rc != REAP_OK)
 		return rc;
-	if ((rc = reap_put_scores(w, s, e)) != REAP_OK) {
-		reap_writer_abort(w);
-		return rc;
-	}
-	return reap_writer_finish(w, e);
+	return reap_writer_close(w, reap_put_scores(w, s, e), e);
 }
 
 static int write_yaml(struct reap_header *h, const struct reap_scores *s, struct reap_err *e)

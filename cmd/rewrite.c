@@ -130,8 +130,7 @@ static int read_plan(const struct opts *o, const struct reap_model *m, struct re
 	rc = reap_header_init(h, REAP_KIND_MANIFEST, from, e);
 out:
 	reap_reader_close(in);
-	if (fd > STDERR_FILENO)
-		close(fd);
+	tool_input_close(fd);
 	return rc;
 }
 

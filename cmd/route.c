@@ -342,8 +342,7 @@ out:
 	reap_engine_close(run.engine);
 	reap_model_close(run.model);
 	reap_reader_close(run.in);
-	if (fd > STDIN_FILENO)
-		close(fd);
+	tool_input_close(fd);
 	return rc;
 }
 

@@ -141,7 +141,7 @@ static int check_tokens(const char *path, const struct reap_bpe *bpe, struct rea
 	while (rc == REAP_OK && (rc = reap_read(r, &rec, e)) > 0)
 		rc = reap_rec_is(&rec, "pack") ? reap_check_tokenizer(&rec, bpe, e) : REAP_OK;
 	reap_reader_close(r);
-	close(fd);
+	tool_input_close(fd);
 	return rc;
 }
 
@@ -163,8 +163,7 @@ static int show_text(const struct opts *o, struct reap_reader *r, struct reap_er
 	if (rc == REAP_OK)
 		rc = reap_print_token_lines(r, t.bpe, tokens, o->type, stdout, e);
 	reap_reader_close(tokens);
-	if (fd > STDIN_FILENO)
-		close(fd);
+	tool_input_close(fd);
 	reap_tokenizer_close(&t);
 	return rc == REAP_OK ? tool_close_stdout(e) : rc;
 }
@@ -265,11 +264,8 @@ static int encode(const struct opts *o, FILE *in, const char *name, struct reap_
 		rc = more;
 	if (rc == REAP_OK && w == NULL)
 		rc = open_writer(&w, &h, e);
-	if (rc == REAP_OK) {
-		rc = reap_writer_finish(w, e);
-		w = NULL;
-	}
-	reap_writer_abort(w);
+	if (w != NULL)
+		rc = reap_writer_close(w, rc, e);
 	reap_header_free(&h);
 	free(line);
 	return rc;
@@ -301,7 +297,7 @@ static int show_file_id(const char *path, struct reap_err *e)
 	if (rc == REAP_OK)
 		printf("%s  %s\n", id, path);
 	reap_reader_close(r);
-	close(fd);
+	tool_input_close(fd);
 	return rc;
 }
 
@@ -430,10 +426,7 @@ static int open_scores(struct reap_reader **r, int fd, const char *name, struct 
 	if ((f = tmpfile()) == NULL) {
 		rc = reap_fail_errno(e, "a temporary file");
 	} else if ((rc = reap_writer_open(&w, dup(fileno(f)), name, &in.head, e)) == REAP_OK) {
-		if ((rc = reap_put_scores(w, &in.scores, e)) == REAP_OK)
-			rc = reap_writer_finish(w, e);
-		else
-			reap_writer_abort(w);
+		rc = reap_writer_close(w, reap_put_scores(w, &in.scores, e), e);
 	}
 	if (rc == REAP_OK && lseek(fileno(f), 0, SEEK_SET) != 0)
 		rc = reap_fail_errno(e, "a temporary file");

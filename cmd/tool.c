@@ -363,6 +363,12 @@ int tool_input(const char *path, int *fd, const char **name, struct reap_err *e)
 	return reap_claim_fd(&tool.claims, *fd, *name, false, e);
 }
 
+void tool_input_close(int fd)
+{
+	if (fd > STDIN_FILENO)
+		close(fd);
+}
+
 void tool_refuse_terminal(void)
 {
 	if (isatty(STDOUT_FILENO) && !tool.dry_run)

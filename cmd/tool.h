@@ -15,6 +15,7 @@
 
 #include "lib/base/claims.h"
 #include "lib/base/err.h"
+#include "lib/base/hash.h"
 #include "lib/base/progress.h"
 #include "lib/stream/stream.h"
 
@@ -123,7 +124,7 @@ _Noreturn void tool_usage(const char *fmt, ...) REAP_PRINTF(1, 2);
 /* Numbers of options: the whole string, within the range, or exit 2. */
 uint64_t tool_u64(const char *option, const char *arg, uint64_t min, uint64_t max);
 double tool_f64(const char *option, const char *arg, double min, double max);
-/* "I/N" with 1 <= I <= N: *i is counted from 0. */
+/* "I/N" with 1 <= I <= N <= REAP_MAX_SHARDS: *i is counted from 0. */
 void tool_part(const char *option, const char *arg, uint64_t *i, uint64_t *n);
 /* Which of the choices "one|two|three" it is, counted from 0, or exit 2. */
 int tool_choice(const char *option, const char *arg, const char *choices);
@@ -160,6 +161,7 @@ const volatile sig_atomic_t *tool_catch_signals(void);
 
 /* Input: "-" or NULL is standard input, else open(2).  *name is for messages. */
 REAP_MUST_CHECK int tool_input(const char *path, int *fd, const char **name, struct reap_err *e);
+void tool_input_close(int fd); /* not standard input; -1 allowed */
 
 /* No file that is read may be written, and no file may be written twice.  So a tool tells here
  * every name that it will open without tool_input(); "-" and NULL mean the standard descriptors.
@@ -192,7 +194,7 @@ bool tool_progress_is_open(void);
 /* The recipe of --recipe-id NAME:SHA256; anything else exits 2. */
 struct tool_recipe {
 	char name[256]; /* empty: none was given */
-	char digest[65];
+	char digest[REAP_SHA256_HEX];
 };
 void tool_recipe_parse(struct tool_recipe *r, const char *arg);
 

@@ -226,6 +226,5 @@ int tool_resume_arithmetic(const struct tool_resume *r, const char *theirs, char
 void tool_resume_close(struct tool_resume *r)
 {
 	reap_reader_close(r->reader);
-	if (r->fd > STDIN_FILENO)
-		close(r->fd);
+	tool_input_close(r->fd);
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/base/hash.h"
 #include "lib/stream/limits.h"
 #include "lib/stream/model_id.h"
 
@@ -47,7 +48,7 @@ struct reap_header {
 	struct reap_model_id model;
 	bool has_recipe; /* else `recipe` is nil */
 	char recipe_name[256];
-	char recipe_digest[65];
+	char recipe_digest[REAP_SHA256_HEX];
 	char backend[REAP_BACKEND]; /* of a trace: the arithmetic it was made with; else "" */
 	bool coarse; /* the inputs of experts were in 8 bits, here or in what this was made from */
 	uint8_t *history; /* the msgpack of each entry, one after the other; owned */
@@ -218,6 +219,9 @@ REAP_MUST_CHECK int reap_writer_finish(struct reap_writer *w, struct reap_err *e
 
 /* Close without an end record, so that no reader takes the stream for whole. */
 void reap_writer_abort(struct reap_writer *w); /* NULL allowed */
+
+/* Finish when all went well so far (rc), else abort and return rc. */
+REAP_MUST_CHECK int reap_writer_close(struct reap_writer *w, int rc, struct reap_err *e);
 
 void reap_put_key(msgpack_packer *pk, const char *key);
 void reap_put_nil(msgpack_packer *pk, const char *key);

@@ -224,3 +224,11 @@ void reap_writer_abort(struct reap_writer *w)
 	free(w->name);
 	free(w);
 }
+
+int reap_writer_close(struct reap_writer *w, int rc, struct reap_err *e)
+{
+	if (rc == REAP_OK)
+		return reap_writer_finish(w, e);
+	reap_writer_abort(w);
+	return rc;
+}
