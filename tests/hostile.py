@@ -359,7 +359,7 @@ for f in ("config.json", TWO):
     kind("unfinished-aria2-" + f, f + ": its download is unfinished (")(lambda c, f=f: c.write(f + ".aria2", b"\0\1"))
 kind("unfinished-blob", TWO + ": is missing: its download is unfinished (")(lambda c: (c.in_cache(TWO, "0" * 64 + ".incomplete"), os.unlink(c.path(TWO)), os.symlink("../unfinished-blob.blobs/blobs/" + "0" * 64, c.path(TWO))))
 kind("unfinished-local-dir", TWO + ": is missing, and a download to its directory is unfinished (")(lambda c: (os.makedirs(c.path(".cache/huggingface/download")), os.rename(c.path(TWO), c.path(".cache/huggingface/download/Xy1=.%s.incomplete" % ("0" * 64)))))
-kind("unfinished-only", ".safetensors.incomplete: is an unfinished download")(lambda c: [os.rename(c.path(f), c.path(f + ".incomplete")) for f in (INDEX, ONE, TWO)])
+kind("unfinished-only", "model.safetensors.index.json.incomplete: is an unfinished download")(lambda c: [os.rename(c.path(f), c.path(f + ".incomplete")) for f in (INDEX, ONE, TWO)])
 
 def cached(c, *names, wrong=None):
     """These files as huggingface_hub keeps them; of `wrong`, one byte is another."""
