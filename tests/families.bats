@@ -461,7 +461,7 @@ numbers() {
 		grep -i 'memory' "$TMP/dry"
 		# Parameters are what the files hold, but for layers that predict further tokens.
 		reap-report --model "$BATS_FILE_TMPDIR/$f" >"$TMP/report"
-		jq -e --argjson n "$(numbers "$BATS_FILE_TMPDIR/$f")" '.gained.parameters[1] == $n' "$TMP/report"
+		jq -e --argjson n "$(numbers "$BATS_FILE_TMPDIR/$f")" '.gained.parameters[1] == $n and .gained.top_k[1] == 3' "$TMP/report"
 		rm -rf "$TMP/out"
 		reap-rewrite -q --first 6 -m "$BATS_FILE_TMPDIR/$f" -o "$TMP/out" >"$TMP/manifest"
 		pipelines/card/card --recipe recipes/tiny-keep24.yaml --manifest "$TMP/manifest" --source "$BATS_FILE_TMPDIR/$f" --model "$TMP/out" >"$TMP/card"

@@ -372,3 +372,16 @@ short() {
 	: >model/tokenizer.json
 	no "MODEL=$TMP/model: $TMP/model/config.json: line 2: string or '}' expected near end of file" MODEL=model
 }
+
+@test "top_k is checked against the model, whose config.json may leave it to the default" {
+	mkdir -p "$TMP/models/mine"
+	cp -r tests/fixtures/model "$TMP/models/mine/m"
+	jq 'del(.num_experts_per_tok, .experts_per_token)' tests/fixtures/model/config.json >"$TMP/models/mine/m/config.json"
+	printf '%s\n' 'extends: fast.yaml' 'target: short' 'model: {base_model_id: mine/m}' 'evaluation: {with: ""}' 'scoring: {top_k: 4}' >"$R/short.yaml"
+	pipe short >/dev/null
+	grep -qxF '| experts per token | 4 |' "$O/short/model/README.md"
+	sed -i 's/top_k: 4/top_k: 5/' "$R/short.yaml"
+	run pipe short
+	failed
+	[[ "$output" == *"scoring.top_k: 5, but $TMP/models/mine/m has 4"* ]]
+}

@@ -13,7 +13,7 @@ enum { CONTEXT = 8192 };
 struct size {
 	bool known, mxfp4;
 	const char *key; /* what config.json calls the number of experts */
-	uint32_t experts;
+	uint32_t experts, top_k, layers, positions;
 	double parameters, active, bytes, memory;
 };
 
@@ -92,6 +92,9 @@ static int measure(const char *dir, const json_t *verdict, const char *side, str
 		s->mxfp4 = m->cfg.format == &reap_format_mxfp4;
 		s->key = m->cfg.arch->count[0].key;
 		s->experts = m->cfg.experts;
+		s->top_k = m->cfg.top_k;
+		s->layers = m->cfg.layers;
+		s->positions = m->cfg.max_context;
 		count_parameters(&m->cfg, s);
 		s->memory = s->bytes + cache_bytes(&m->cfg);
 	}
@@ -105,6 +108,12 @@ static json_t *pair(const struct size *a, const struct size *b, double before, d
 		b->known ? json_real(after) : json_null());
 }
 
+static json_t *counts(const struct size *a, const struct size *b, uint32_t before, uint32_t after)
+{
+	return json_pack("[o,o]", a->known ? json_integer(before) : json_null(),
+		b->known ? json_integer(after) : json_null());
+}
+
 int reap_report_gained(const char *source, const char *model, const json_t *verdict, json_t **out,
 	struct reap_err *e)
 {
@@ -114,8 +123,10 @@ int reap_report_gained(const char *source, const char *model, const json_t *verd
 	if ((rc = measure(source, verdict, "left", &a, e)) != REAP_OK ||
 		(rc = measure(model, verdict, "right", &b, e)) != REAP_OK)
 		return rc;
-	*out = json_pack("{s:s?,s:o,s:o,s:o,s:o,s:o,s:i,s:b}", "key", b.known ? b.key : a.key,
-		"experts", pair(&a, &b, a.experts, b.experts), "parameters",
+	*out = json_pack("{s:s?,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:i,s:b}", "key",
+		b.known ? b.key : a.key, "experts", counts(&a, &b, a.experts, b.experts), "top_k",
+		counts(&a, &b, a.top_k, b.top_k), "layers", counts(&a, &b, a.layers, b.layers),
+		"positions", counts(&a, &b, a.positions, b.positions), "parameters",
 		pair(&a, &b, a.parameters, b.parameters), "active",
 		pair(&a, &b, a.active, b.active), "bytes", pair(&a, &b, a.bytes, b.bytes), "memory",
 		pair(&a, &b, a.memory, b.memory), "context", CONTEXT, "mxfp4",

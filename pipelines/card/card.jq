@@ -50,11 +50,11 @@ any($changed[]; .now == 0) as $ahead |
 	if $recipe.profiling_data.precision == "fast" or $manifest[0].precision == "i8" then
 		"| scores | from a fast calibration (i8), with the inputs of experts rounded to 8 bits |" else empty end,
 	"| experts in each layer | \($keep) of \($source.experts) |",
-	"| experts per token | \($config.num_experts_per_tok) |",
-	"| layers | \($config.num_hidden_layers // 36) |",
+	"| experts per token | \($size.top_k[1]) |",
+	"| layers | \($size.layers[1]) |",
 	"| parameters, in all and per token | \($size.parameters[1] | millions) and \($size.active[1] | millions) |",
 	"| size of the weights | \($size.bytes[1] | bytes) |",
-	"| context | \($config.max_position_embeddings // 131072) tokens |"] | lines),
+	"| context | \($size.positions[1]) tokens |"] | lines),
 
 "\n## Quality\n",
 if $text != "" then
