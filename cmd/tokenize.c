@@ -235,6 +235,26 @@ static void tell_template(const struct state *s)
 			n);
 }
 
+/* Say which pack has the same rows as one before it.  A union has the rows of others. */
+static void tell_twins(const struct state *s)
+{
+	const struct reap_pack_list *l = &s->written;
+
+	for (size_t i = 0; i < l->n; i++)
+		for (size_t k = 0; k < i; k++) {
+			const struct reap_pack_info *a = &l->pack[k], *b = &l->pack[i];
+
+			if (a->seq_len != l->pack[0].seq_len || b->seq_len != a->seq_len ||
+				strcmp(a->rows_sha256, b->rows_sha256) != 0 ||
+				(s->o->union_name != NULL &&
+					strcmp(b->pack, s->o->union_name) == 0))
+				continue;
+			tool_warn("pack %s: its rows are those of pack %s, so they count twice",
+				b->pack, a->pack);
+			break;
+		}
+}
+
 static int run(const struct tokenize_opts *o, struct reap_err *e)
 {
 	struct state s = {.o = o, .chat = o->chat};
@@ -270,8 +290,10 @@ static int run(const struct tokenize_opts *o, struct reap_err *e)
 	rc = reap_writer_finish(s.w, e);
 	s.w = NULL;
 	tool_progress_end();
-	if (rc == REAP_OK)
+	if (rc == REAP_OK) {
 		reap_pack_notes(&s.written, warn, NULL);
+		tell_twins(&s);
+	}
 	if (rc == REAP_OK && s.chat.template != NULL)
 		tell_template(&s);
 out:

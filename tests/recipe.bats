@@ -79,7 +79,13 @@ prune() {
 	prune '/^kind:/d'
 	fails 1 "kind: missing" reap-recipe "$TMP/r.yaml"
 	prune 's/^kind:.*/kind: soup/'
-	fails 1 "kind: 'soup' is no kind of recipe" reap-recipe "$TMP/r.yaml"
+	fails 1 "kind: 'soup' is none of reap_recipe, reap_scores, eval_base, eval_recipe, eval_single_recipe, cost_probe" reap-recipe "$TMP/r.yaml"
+	prune 's/^kind:/kid:/'
+	fails 1 "r.yaml:$(grep -n '^kid:' "$TMP/r.yaml" | cut -d: -f1): kid: unknown key (did you mean kind?)" reap-recipe "$TMP/r.yaml"
+	prune '/^  criterion:/d'
+	fails 1 "r.yaml:$(($(grep -n '^scoring:' "$TMP/r.yaml" | cut -d: -f1) + 1)): scoring.criterion: missing" reap-recipe "$TMP/r.yaml"
+	prune 's/^  base_model_id:/\tbase_model_id:/'
+	fails 1 "r.yaml:$(grep -n 'base_model_id:' "$TMP/r.yaml" | cut -d: -f1): indented with a tab, not with blanks" reap-recipe "$TMP/r.yaml"
 	probe 'metrics: []'
 	fails 1 "metrics: empty list" reap-recipe "$TMP/r.yaml"
 	probe 'metrics: [bytes_read, bytes]'

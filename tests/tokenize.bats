@@ -62,6 +62,16 @@ plain() {
 	fails 2 "--eos: 'nope' is not a token of" tok -m "$MODEL" --eos nope -l 64 "$f"
 }
 
+@test "the same rows under two names count twice, and this is said" {
+	local f=$PACKS/tool_agentic.eval.jsonl
+	cp "$f" "$TMP/copy"
+	reap-tokenize -q -m "$MODEL" -l 64,96 -b 3 --union U a="$f" b="$PACKS/calib_prompt.eval.jsonl" c="$TMP/copy" 2>"$TMP/err" >"$TMP/s"
+	[ "$(grep twice "$TMP/err")" = "reap-tokenize: pack c: its rows are those of pack a, so they count twice" ]
+	reap-tokenize -q -m "$MODEL" -l 64 -b 3 --union U a="$f" 2>"$TMP/err" >"$TMP/s"
+	run grep -c twice "$TMP/err"
+	[ "$output" = 0 ]
+}
+
 @test "evaluation blocks: every length, each pack, the union, in this order" {
 	tok -m "$MODEL" -l 64,96 -b 3 --union UNION "$PACKS"/{tool_agentic,calib_prompt}.eval.jsonl >"$TMP/s"
 	[ "$(reap-show -t block "$TMP/s" | jq -c '[.pack,.seq_len,.index,(.ids|length),.keep[0]]' | tr '\n' ' ')" = \
@@ -571,11 +581,12 @@ said() {
 @test "few rows and few kept tokens are a warning" {
 	for i in $(seq 100); do jq -cn --arg i "$i" '{prompt: $i, completion: "yes"}'; done >"$TMP/r"
 	[ -z "$(said -q -m "$MODEL" --rows "$TMP/r")" ]
-	[ -z "$(said -q -m "$MODEL" --rows --sample 100 a="$TMP/r" b="$TMP/r")" ]
+	[ "$(said -q -m "$MODEL" --rows --sample 100 a="$TMP/r" b="$TMP/r")" = \
+		"reap-tokenize: pack b: its rows are those of pack a, so they count twice" ]
 	[ "$(said -q -m "$MODEL" --rows p=<(tail -n +2 "$TMP/r"))" = "reap-tokenize: pack p: only 99 rows, which may not stand for other rows" ]
 	# Of several lengths, once: of the first that leaves out so many rows.
 	[[ $(said -q -m "$MODEL" -l 4,1000,511 p="$TMP/r") == "reap-tokenize: pack p: only 92 rows, which may not stand for other rows" ]]
-	[ "$(said -q -m "$MODEL" --rows --sample 50 a="$TMP/r" b="$TMP/r")" = "reap-tokenize: sample: only 50 rows, which may not stand for other rows" ]
+	[ "$(said -q -m "$MODEL" --rows --sample 50 a="$TMP/r" b="$TMP/r" | grep -v twice)" = "reap-tokenize: sample: only 50 rows, which may not stand for other rows" ]
 	jq -cn '{input_ids: [range(401)], keep_mask: [range(401) | if . == 7 or . < 3 then 1 else 0 end]}' >"$TMP/r"
 	said -q --rows p="$TMP/r" | grep -qx 'reap-tokenize: pack p: only 4 of its 401 tokens are kept'
 	jq -c '.input_ids |= .[:400] | .keep_mask |= .[:400]' "$TMP/r" >"$TMP/just"

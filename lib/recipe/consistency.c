@@ -40,6 +40,15 @@ static int conflict(const struct reap_node *root, const char *path, struct reap_
 	return reap_node_fail(reap_node_at(root, path), path, e, why, "");
 }
 
+/* Where the mapping is that it is missing in, if that is there. */
+static int missing(const struct reap_node *root, const char *in, const char *path,
+	struct reap_err *e, const char *why)
+{
+	const struct reap_node *n = reap_node_at(root, in);
+
+	return reap_node_fail(n != NULL ? n : root, path, e, "missing", why);
+}
+
 static int check_keep_n(const struct reap_node *root, struct reap_err *e)
 {
 	static const char *const multiple_of[] = {"model.constraints.keep_n_multiple_of",
@@ -262,10 +271,10 @@ static int check_prune(const struct reap_node *root, struct reap_err *e)
 	rows = get_str(root, "source.scores_yaml") == NULL && keep_n != num_experts;
 	if (rows) {
 		if (reap_node_at(root, "profiling_data.pack_files") == NULL)
-			return reap_node_fail(root, "profiling_data.pack_files", e,
-				"missing (or source.scores_yaml, to start from scores)", "");
+			return missing(root, "profiling_data", "profiling_data.pack_files", e,
+				" (or source.scores_yaml, to start from scores)");
 		if (get_str(root, "scoring.criterion") == NULL)
-			return reap_node_fail(root, "scoring.criterion", e, "missing", "");
+			return missing(root, "scoring", "scoring.criterion", e, "");
 	}
 	if (experts != NULL && reap_node_find(experts, "applied") == NULL)
 		return reap_node_fail(experts, core, e, "must say whether it is applied", "");
@@ -319,8 +328,8 @@ static int check_collector(const struct reap_node *root, struct reap_err *e)
 		given += reap_node_find(reap_node_find(matrix->child[i], "collector_overrides"),
 				 lens) != NULL;
 	if (given == 0 || given < entries)
-		return reap_fail(e, REAP_EFAIL, "%s:%u: collector_overrides.%s: missing",
-			root->file, root->line, lens);
+		return missing(root, "collector_overrides", "collector_overrides.seq_lens_csv", e,
+			"");
 	return REAP_OK;
 }
 

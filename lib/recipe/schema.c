@@ -408,16 +408,27 @@ static int kind_of(const struct reap_node *root, const char *name, unsigned *kin
 	struct reap_err *e)
 {
 	const struct reap_node *n = reap_node_find(root, "kind");
+	char names[200] = "";
 
-	if (n == NULL)
-		return reap_fail(e, REAP_EFAIL, "%s: kind: missing", name);
-	for (size_t i = 0; n->kind == REAP_NODE_STR && i < sizeof(kinds) / sizeof(*kinds); i++)
-		if (strcmp(n->str, kinds[i].name) == 0) {
+	for (size_t i = 0; n == NULL && i < root->count; i++) {
+		struct reap_near near = {.word = root->key[i]};
+
+		reap_near_try(&near, "kind", strlen("kind"));
+		if (near.name != NULL)
+			return reap_node_fail(root->child[i], root->key[i], e,
+				"unknown key (did you mean kind?)", "");
+	}
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		if (n != NULL && n->kind == REAP_NODE_STR && strcmp(n->str, kinds[i].name) == 0) {
 			*kind = kinds[i].kind;
 			return REAP_OK;
 		}
-	return reap_fail(e, REAP_EFAIL, "%s:%u: kind: '%s' is no kind of recipe", n->file, n->line,
-		n->kind == REAP_NODE_STR ? n->str : reap_node_kind_name(n->kind));
+		reap_list_name(names, sizeof(names), kinds[i].name);
+	}
+	if (n == NULL)
+		return reap_fail(e, REAP_EFAIL, "%s: kind: missing (one of %s)", name, names);
+	return reap_fail(e, REAP_EFAIL, "%s:%u: kind: '%s' is none of %s", n->file, n->line,
+		n->kind == REAP_NODE_STR ? n->str : reap_node_kind_name(n->kind), names);
 }
 
 /* An inherited name is that of the parent: without one of its own a recipe is called after its

@@ -18,14 +18,26 @@
 
 struct loader {
 	yaml_parser_t parser;
-	const char *name;
-	size_t nodes;
+	const char *name, *text;
+	size_t len, nodes;
 	struct reap_err *e;
 };
 
 static uint32_t line_of(const yaml_event_t *ev)
 {
 	return (uint32_t)ev->start_mark.line + 1;
+}
+
+/* libyaml calls it a character that cannot start a token. */
+static bool indented_with_tab(const struct loader *l, size_t line)
+{
+	const char *p = l->text, *end = p + l->len;
+
+	for (; line > 0 && p < end; p++)
+		line -= *p == '\n';
+	while (p < end && *p == ' ')
+		p++;
+	return p < end && *p == '\t';
 }
 
 static int next_event(struct loader *l, yaml_event_t *ev)
@@ -35,7 +47,10 @@ static int next_event(struct loader *l, yaml_event_t *ev)
 	if (l->parser.error == YAML_MEMORY_ERROR)
 		return reap_fail_memory(l->e, l->name);
 	return reap_fail(l->e, REAP_EFAIL, "%s:%zu: %s", l->name, l->parser.problem_mark.line + 1,
-		l->parser.problem != NULL ? l->parser.problem : "not YAML");
+		indented_with_tab(l, l->parser.problem_mark.line)
+			? "indented with a tab, not with blanks"
+			: l->parser.problem != NULL ? l->parser.problem
+						    : "not YAML");
 }
 
 static bool one_of(const char *s, const char *const list[])
@@ -319,7 +334,7 @@ static int expect(struct loader *l, yaml_event_type_t want, const char *why)
 int reap_yaml_parse(const char *text, size_t len, const char *name, struct reap_node **root,
 	struct reap_err *e)
 {
-	struct loader l = {.name = name, .e = e};
+	struct loader l = {.name = name, .text = text, .len = len, .e = e};
 	yaml_event_t ev;
 	int rc;
 
