@@ -145,11 +145,13 @@ with_rows() {
 @test "looks: too few units pass nothing yet; a pack of which nothing was scored is undecided" {
 	loss=(--seq-lens 1024 --shift 0.0001 --noise 0)
 	jq '.thresholds.max_js2d = 0.5' "$GATES" >"$TMP/gates"
-	for l in 1 2; do
-		eval_of --seq-lens 1024 --blocks 200 --look $l >"$TMP/base"
-		eval_of --blocks 200 --look $l "${loss[@]}" >"$TMP/pruned"
-		run reap-gate -g "$TMP/gates" "$TMP/base" "$TMP/pruned"
-		[[ "${lines[0]}" == "$([ $l -eq 1 ] && echo UNDECIDED || echo PASS)"* ]]
+	for l in 2 3; do
+		eval_of --seq-lens 1024 --blocks 400 --look $l >"$TMP/base"
+		eval_of --blocks 400 --look $l "${loss[@]}" >"$TMP/pruned"
+		run reap-gate -g "$TMP/gates" "$TMP/base" "$TMP/pruned" --markdown "$TMP/md"
+		[[ "${lines[0]}" == "$([ $l -eq 2 ] && echo UNDECIDED || echo PASS)"* ]]
+		[ $l -eq 3 ] || [[ "$output" == *"note: UNION 1024: 100 blocks are too few to pass at this look, which takes 200"* ]]
+		grep -q 'worth at least 200 of one size' "$TMP/md"
 	done
 	eval_of --seq-lens 1024,2048 --blocks 3 --look 1 >"$TMP/base"
 	eval_of --seq-lens 1024,2048 --blocks 3 --look 1 --shift 0.5 >"$TMP/pruned"
@@ -159,6 +161,17 @@ with_rows() {
 	[[ "${lines[0]}" == UNDECIDED* ]]
 	[[ "$output" == *"undecided: none of its tokens was scored yet"* ]]
 	jq -e '.checks[-1] | .seq_len == 2048 and .verdict == "UNDECIDED" and .interval == null' "$TMP/j"
+}
+
+@test "looks: equality of the blocks seen is no PASS, since the others may differ" {
+	eval_of --seq-lens 1024 --blocks 16 --look 1 >"$TMP/base"
+	gate "$TMP/base" "$TMP/base"
+	[ "$status" -eq 4 ]
+	[[ "${lines[0]}" == UNDECIDED* ]]
+	[[ "$output" == *"note: UNION 1024: 2 blocks are too few to pass at this look, which takes 200"* ]]
+	eval_of --seq-lens 1024 --blocks 16 >"$TMP/base"
+	gate --last-look "$TMP/base" "$TMP/base"
+	[ "$status" -eq 0 ]
 }
 
 @test "looks of a pair: both the same, and with tokens" {

@@ -187,6 +187,16 @@ static void add_note(struct reap_verdict *v, const char *fmt, ...)
 	va_end(ap);
 }
 
+static bool is_last(uint32_t look)
+{
+	return look == 0 || look == REAP_LOOKS;
+}
+
+int reap_pass_units(uint32_t look)
+{
+	return is_last(look) ? REAP_PASS_UNITS : REAP_PASS_UNITS_EARLY;
+}
+
 /* ---- how many more tokens ---- */
 
 /* What more units would do to a figure: the value moves, and the interval shrinks. */
@@ -242,8 +252,8 @@ static bool decides(const struct outlook *o, double times)
 
 /* Ask for the tokens that decide.  Two digits are more than the estimate is worth; it is
  * rounded up. */
-static void ask(struct reap_check *c, const struct reap_pair_row *r, const struct reap_interval *ci,
-	struct outlook *o)
+static void ask(struct reap_check *c, const struct reap_pair_row *r, uint32_t look,
+	const struct reap_interval *ci, struct outlook *o)
 {
 	const double most = 1e9;
 	double times = 1, more;
@@ -257,6 +267,10 @@ static void ask(struct reap_check *c, const struct reap_pair_row *r, const struc
 		times = fmax(1,
 			fmax(REAP_PASS_UNITS / o->ci.sized * (o->ci.units / o->ci.sized),
 				REAP_PASS_INDEPENDENT / o->ci.independent));
+	if (!is_last(look) && o->ci.units > 0) /* the last look may pass with fewer */
+		times = fmax(times,
+			fmin(reap_pass_units(look) / o->ci.sized,
+				(double)r->left.blocks / (double)r->left.scored_blocks));
 	if (o->ci.se > 0 && !decides(o, times)) {
 		double lo = times;
 
@@ -286,37 +300,40 @@ static void ask(struct reap_check *c, const struct reap_pair_row *r, const struc
 
 /* Documents of about one length are worth as many units as there are documents: the few tokens by
  * which they differ must not cost a whole unit, hence the rounding. */
-static bool enough_of_one_size(double sized)
+static bool enough_of_one_size(double sized, uint32_t look)
 {
-	return round(sized) >= REAP_PASS_UNITS;
+	return round(sized) >= reap_pass_units(look);
 }
 
-/* When a tenth of all units do something, 40 units show none of it in one case of 68.  And it
- * takes many units to tell whether neighbours are alike. */
-static bool enough_to_pass(const struct reap_pair_row *r, const struct reap_interval *ci)
+/* When a tenth of all units do something, 40 units show none of it in one case of 68; when one in
+ * 50 does, 200 show none of it in one case of 57, which the last look would have seen.  And it
+ * takes many units to tell whether neighbours are alike.  Models that are equal in all tokens
+ * that there are need no interval; at a look before the last, the others may still differ. */
+static bool enough_to_pass(const struct reap_pair_row *r, uint32_t look,
+	const struct reap_interval *ci)
 {
-	return r->identical ||
-		(enough_of_one_size(ci->sized) && ci->independent >= REAP_PASS_INDEPENDENT);
+	return (r->identical && is_last(look)) ||
+		(enough_of_one_size(ci->sized, look) && ci->independent >= REAP_PASS_INDEPENDENT);
 }
 
 static void judge_difference(struct reap_check *c, const struct reap_interval *ci,
-	const struct reap_pair_row *r, struct outlook o)
+	const struct reap_pair_row *r, uint32_t look, struct outlook o)
 {
 	c->has_interval = ci->known;
 	c->lo = ci->lo;
 	c->hi = ci->hi;
 	c->code = REAP_UNDECIDED;
-	if (ci->known && ci->lo >= -c->limit && ci->hi <= c->limit && enough_to_pass(r, ci))
+	if (ci->known && ci->lo >= -c->limit && ci->hi <= c->limit && enough_to_pass(r, look, ci))
 		c->code = REAP_PASS;
 	else if (ci->known && (ci->lo > c->limit || ci->hi < -c->limit))
 		c->code = REAP_FAIL;
 	else
-		ask(c, r, ci, &o);
+		ask(c, r, look, ci, &o);
 }
 
 /* The value is too high by some of its noise, and the larger floor is more than that.  So the
  * interval begins below the value less the floor and ends above the value. */
-static void judge_js2d(struct reap_check *c, const struct reap_pair_row *r)
+static void judge_js2d(struct reap_check *c, const struct reap_pair_row *r, uint32_t look)
 {
 	const struct reap_interval *ci = &r->js2d_ci;
 	double floor = fmax(r->floor_left, r->floor_right);
@@ -326,12 +343,12 @@ static void judge_js2d(struct reap_check *c, const struct reap_pair_row *r)
 	c->lo = fmax(0, ci->lo - floor);
 	c->hi = ci->hi;
 	c->code = REAP_UNDECIDED;
-	if (ci->known && c->hi <= c->limit && enough_to_pass(r, ci))
+	if (ci->known && c->hi <= c->limit && enough_to_pass(r, look, ci))
 		c->code = REAP_PASS;
 	else if (ci->known && c->lo > c->limit)
 		c->code = REAP_FAIL;
 	else
-		ask(c, r, ci, &o);
+		ask(c, r, look, ci, &o);
 }
 
 /* `look` is that of the pair; it may have nothing of a row yet. */
@@ -352,9 +369,9 @@ static void judge_row(const struct reap_gates *g, const struct reap_pair_row *r,
 		if (!r->paired)
 			c->code = look != 0 ? REAP_UNDECIDED : c->value_ok ? REAP_PASS : REAP_FAIL;
 		else if (i == REAP_CHECK_JS2D)
-			judge_js2d(c, r);
+			judge_js2d(c, r, look);
 		else
-			judge_difference(c, ci[i], r,
+			judge_difference(c, ci[i], r, look,
 				i == REAP_CHECK_CC
 					? (struct outlook){.moves = r->cc_moves,
 						  .rare = 1.01 * reap_pair_rare(ci[i]->z) /
@@ -418,32 +435,33 @@ static void note_choice(const struct reap_gates *g, const struct reap_pair *p, e
 }
 
 /* Say what the intervals of a row rest on, where that is too little. */
-static void note_units(const struct reap_pair_row *r, struct reap_verdict *v)
+static void note_units(const struct reap_pair_row *r, uint32_t look, struct reap_verdict *v)
 {
 	const struct reap_interval *ci[] = {&r->d_ppl_ci, &r->d_cc_ci, &r->d_mean_p_ci,
 		&r->js2d_ci};
 	double sized = INFINITY, independent = INFINITY;
 	char worth[64] = "";
 
-	if (!r->paired || r->identical)
+	if (!r->paired || (r->identical && is_last(look)))
 		return;
 	for (size_t i = 0; i < sizeof(ci) / sizeof(ci[0]); i++) {
 		sized = fmin(sized, ci[i]->sized);
 		independent = fmin(independent, ci[i]->independent);
 	}
-	if (enough_of_one_size(sized) && independent < REAP_PASS_INDEPENDENT)
+	if (enough_of_one_size(sized, look) && independent < REAP_PASS_INDEPENDENT)
 		add_note(v,
 			"%s %u: %" PRIu64
 			" %s whose neighbours are alike are worth %.0f independent ones, too few "
 			"to pass, which takes %d",
 			r->left.pack, r->left.seq_len, r->units, reap_unit_name(r),
 			floor(independent), REAP_PASS_INDEPENDENT);
-	if (enough_of_one_size(sized))
+	if (enough_of_one_size(sized, look))
 		return;
 	if (round(sized) < (double)r->units)
 		snprintf(worth, sizeof(worth), ", worth %.0f of one size,", round(sized));
-	add_note(v, "%s %u: %" PRIu64 " %s%s are too few to pass, which takes %d%s", r->left.pack,
-		r->left.seq_len, r->units, reap_unit_name(r), worth, REAP_PASS_UNITS,
+	add_note(v, "%s %u: %" PRIu64 " %s%s are too few to pass%s, which takes %d%s", r->left.pack,
+		r->left.seq_len, r->units, reap_unit_name(r), worth,
+		is_last(look) ? "" : " at this look", reap_pass_units(look),
 		r->units < REAP_INTERVAL_MIN_UNITS ? ", and too few for an interval" : "");
 }
 
@@ -487,7 +505,7 @@ static void note_pair(const struct reap_pair *p, struct reap_verdict *v)
 			"narrow",
 			blind->left.pack, blind->left.seq_len);
 	for (size_t i = 0; i < v->count; i++)
-		note_units(&p->rows[v->judged[i].row], v);
+		note_units(&p->rows[v->judged[i].row], p->look, v);
 	if (reap_backend_is_mixed(p->left_meta.backend) ||
 		reap_backend_is_mixed(p->right_meta.backend))
 		add_note(v,

@@ -10,7 +10,7 @@
  * or what its look asks for: lib/eval/spending.h) lies within the limit, fails when all of it
  * lies beyond, and is undecided otherwise.  js2d is biased upwards by sampling noise: its
  * interval begins lower by the larger noise floor.  Units that are worth fewer than
- * REAP_PASS_UNITS of one size, rounded, pass nothing, whatever the interval.  The pair FAILs
+ * reap_pass_units() of one size, rounded, pass nothing, whatever the interval.  The pair FAILs
  * when a figure fails, else is UNDECIDED when one is undecided, else PASSes.  Evals without
  * tokens have no intervals: then the values are compared, as in the original.
  */
@@ -22,9 +22,13 @@
 enum {
 	REAP_GATES_SEQ_LENS = 16,
 	REAP_GATES_NOTES = 16,
-	REAP_PASS_UNITS = 40,       /* a PASS needs units that are worth this many of one size, */
-	REAP_PASS_INDEPENDENT = 16, /* and this many independent ones */
+	REAP_PASS_UNITS = 40,        /* a PASS needs units that are worth this many of one size, */
+	REAP_PASS_UNITS_EARLY = 200, /* this many at a look before the last, */
+	REAP_PASS_INDEPENDENT = 16,  /* and this many independent ones */
 };
+
+/* How many units of one size a PASS at this look takes. */
+int reap_pass_units(uint32_t look);
 
 struct reap_gates {
 	char path[512]; /* as given */

@@ -44,17 +44,20 @@ struct reap_interval reap_interval_doubted(const struct reap_interval *i)
 	struct reap_interval out = *i;
 	double r = (i->sized - i->independent) / (i->sized + i->independent);
 
-	r = fmin(r + 4 * r / i->units + 1 / sqrt(i->units), MOST_ALIKE);
+	r = fmax(r, fmin(r + 4 * r / i->units + 1 / sqrt(i->units), MOST_ALIKE));
 	out.independent = i->sized * (1 - r) / (1 + r);
 	out.se *= sqrt(i->independent / out.independent);
 	out.se *= sqrt(1 + (fabs(i->skew) + sqrt(6 / i->sized)) * sqrt(1.5 / i->sized));
 	return out;
 }
 
+enum { LAGS = 32 };
+
 /* What one figure changes by when a unit is left out, summed over the units. */
 struct moments {
-	double n, square, cube, neighbours;
-	double last; /* of the unit before */
+	double n, square, cube;
+	double product[LAGS]; /* with the unit before, the one before that ... */
+	double last[LAGS];    /* what these change it by */
 	double size, size_square;
 	bool one_alone; /* without some unit there is no figure */
 };
@@ -67,16 +70,33 @@ static void add_unit(struct moments *m, double change, double size)
 	}
 	m->square += change * change;
 	m->cube += change * change * change;
-	m->neighbours += m->n > 0 ? change * m->last : 0;
-	m->last = change;
+	for (int k = 0; k < LAGS; k++)
+		m->product[k] += change * m->last[k];
+	memmove(m->last + 1, m->last, (LAGS - 1) * sizeof(*m->last));
+	m->last[0] = change;
 	m->size += size;
 	m->size_square += size * size;
 	m->n++;
 }
 
+static double correlation(const struct moments *m, int k)
+{
+	return m->product[k] / m->square + 1 / m->n;
+}
+
+/* The share of the units that does not follow those before. */
+static double alone(const struct moments *m)
+{
+	double r = fmin(fmax(correlation(m, 0), 0), MOST_ALIKE), sum = 1;
+
+	for (int k = 0; k < LAGS && correlation(m, k) > 2 / sqrt(m->n); k++)
+		sum += 2 * correlation(m, k);
+	return fmin((1 - r) / (1 + r), 1 / sum);
+}
+
 static void form(const struct moments *m, double figure, double z, struct reap_interval *out)
 {
-	double alone = 1; /* share of the units that does not follow its neighbours */
+	double share = 1;
 
 	*out = (struct reap_interval){.lo = NAN, .hi = NAN, .z = z, .se = NAN, .units = m->n};
 	if (m->n > 0)
@@ -84,13 +104,11 @@ static void form(const struct moments *m, double figure, double z, struct reap_i
 	if (m->n < 3 || m->one_alone || isnan(figure))
 		return;
 	if (m->square > 0) {
-		double r = fmin(fmax(m->neighbours / m->square + 1 / m->n, 0), MOST_ALIKE);
-
-		alone = (1 - r) / (1 + r);
+		share = alone(m);
 		out->skew = sqrt(m->n / m->square) * m->cube / m->square;
 	}
-	out->independent = out->sized * alone;
-	out->se = sqrt(m->square * (m->n - 1) / (m->n * alone));
+	out->independent = out->sized * share;
+	out->se = sqrt(m->square * (m->n - 1) / (m->n * share));
 	out->known = m->n >= REAP_INTERVAL_MIN_UNITS;
 	if (!out->known)
 		return;
@@ -111,11 +129,14 @@ int reap_intervals(const double *rows, size_t units, size_t columns, size_t size
 {
 	double whole[REAP_INTERVAL_MAX_FIGURES], one[REAP_INTERVAL_MAX_FIGURES];
 	double without[REAP_INTERVAL_MAX_FIGURES];
-	struct moments m[REAP_INTERVAL_MAX_FIGURES] = {{.n = 0}};
+	struct moments *m = reap_calloc(figures, sizeof(*m));
 	double *sums = reap_alloc(2 * columns, sizeof(*sums)), *less;
 
-	if (sums == NULL)
+	if (m == NULL || sums == NULL) {
+		free(m);
+		free(sums);
 		return reap_fail_memory(e, "the intervals");
+	}
 	less = sums + columns;
 	total(rows, units, columns, sums);
 	fn(sums, whole);
@@ -132,6 +153,7 @@ int reap_intervals(const double *rows, size_t units, size_t columns, size_t size
 	}
 	for (size_t f = 0; f < figures; f++)
 		form(&m[f], whole[f], z, &out[f]);
+	free(m);
 	free(sums);
 	return REAP_OK;
 }

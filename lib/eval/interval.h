@@ -17,7 +17,11 @@
  *     more tokens than others (Kish 1965).
  *   independent units: the above times (1 - r) / (1 + r), which is what n units of an
  *     autoregression of the first order are worth.  r is the correlation of neighbours plus
- *     1/n, which is its bias, kept within 0..0.9.  The standard error grows accordingly.
+ *     1/n, which is its bias, kept within 0..0.9.  Units that share only part of what they are
+ *     with their neighbours, but over long distances, are worth less: the above over
+ *     1 + 2 (r1 + r2 + ...), the correlations with the next, the next but one and so on, up to
+ *     the first that is not more than two of its standard errors, 1 / sqrt(n), and 32 at most.
+ *     The standard error grows accordingly.
  *   the end towards which the units are skewed: t + 3 s (1 + 2 t^2) / (6 sqrt(m))
  *     standard errors away, t Student's for m - 1 degrees of freedom, m the
  *     independent units.  Johnson (1978) has 1, not 3, with the skewness s of

@@ -148,12 +148,13 @@ int reap_pair_row_units(struct reap_pair_row *row, struct reap_pair_work *w,
 		return REAP_OK;
 	reap_edges_find(row->cc_moves, g, &row->left, &row->right, cc_quantile);
 	reap_pair_work_finish(w, g, row);
-	if (w->identical) /* nothing could differ, however few the units */
-		for (int f = 0; f < FIGURES; f++)
-			ci[f] = (struct reap_interval){.known = true, .z = z};
-	else if ((rc = reap_intervals(w->sums, w->units.count, COLUMNS, COL_TOKENS, figures,
-			  FIGURES, z, ci, e)) != REAP_OK)
+	if ((rc = reap_intervals(w->sums, w->units.count, COLUMNS, COL_TOKENS, figures, FIGURES, z,
+		     ci, e)) != REAP_OK)
 		return rc;
+	for (int f = 0; w->identical && f < FIGURES; f++) { /* nothing differs, however few units */
+		ci[f].known = true;
+		ci[f].lo = ci[f].hi = ci[f].se = 0;
+	}
 	for (size_t u = 0; u < w->units.count; u++)
 		for (int c = 0; c < COLUMNS; c++)
 			sums[c] += w->sums[u * COLUMNS + (size_t)c];

@@ -303,7 +303,7 @@ static void print_verdict(FILE *f, const struct reap_pair *p, const struct reap_
 		"\nA figure passes when its whole interval is within the limit and the units are "
 		"worth at least %d of one size; it fails when all of its interval is beyond. JS2D is biased upwards "
 		"by sampling noise: its interval begins lower by the noise floor.\n\n%s\n",
-		REAP_PASS_UNITS, intervals_said(p));
+		reap_pass_units(p->look), intervals_said(p));
 }
 
 static void print_paired(FILE *f, const struct reap_pair *p,

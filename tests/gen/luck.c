@@ -112,7 +112,7 @@ static const struct kind {
 	/* Not 0: 20x15 bins, not 40x30, and the share of the base's tokens up to the second
 	 * edge of the entropy, close to the quantile of the thresholds. */
 	double coarse;
-	bool hopeless; /* 64 units often show nothing of it, and then no interval knows */
+	unsigned shown_by; /* fewer units often show nothing of it, and then no interval knows */
 } kinds[] = {
 	{.name = "normal", .law = normal},
 	{.name = "skewed 1 (gamma)", .law = gamma_law, .a = 1},
@@ -141,7 +141,7 @@ static const struct kind {
 	{.name = "normal, 20x15 bins", .law = normal, .coarse = 0.16},
 	{.name = "skewed 2, 20x15 bins", .law = gamma_law, .a = 2, .coarse = 0.14},
 	{.name = "documents, 20x15 bins", .law = normal, .layout = DOCUMENTS, .coarse = 0.152},
-	{.name = "one unit in 37 lost", .law = rare, .a = 37, .hopeless = true},
+	{.name = "one unit in 37 lost", .law = rare, .a = 37, .shown_by = 400},
 };
 enum { KINDS = sizeof(kinds) / sizeof(*kinds) };
 
@@ -430,9 +430,9 @@ static bool print_luck(const struct kind *k, unsigned runs, const struct figures
 			held = inside[i] > held ? inside[i] : held;
 		}
 		printf("%5.1f (%4.1f)", share(most, n), share(held, n));
-		good &= share(most, n) <= MOST_LUCK;
+		good &= share(most, n) <= MOST_LUCK || sizes[z] < k->shown_by;
 	}
-	return good || k->hopeless;
+	return good;
 }
 
 /* With limits beside the truth: of the runs that leave dPPL or dmean_p open, the share that is
@@ -501,7 +501,9 @@ static bool print_looks(const struct kind *k, unsigned runs, const struct figure
 			most = pass[i] > most ? pass[i] : most;
 		printf("%10.2f", share(most, runs));
 		/* Allow for chance, because the runs are few. */
-		good &= share(most, runs) <= MOST_LUCK_OF_LOOKS + 100 * sqrt(0.025 * 0.975 / runs);
+		good &= share(most, runs) <=
+				MOST_LUCK_OF_LOOKS + 100 * sqrt(0.025 * 0.975 / runs) ||
+			sizes[z] < k->shown_by;
 	}
 	for (int t = 0; t < 2; t++) {
 		enum { UNITS = 800 };
@@ -522,7 +524,7 @@ static bool print_looks(const struct kind *k, unsigned runs, const struct figure
 		}
 		printf("%10.0f", 100 * taken / n);
 	}
-	return good || k->hopeless;
+	return good;
 }
 
 int main(int argc, char *argv[])
@@ -553,13 +555,12 @@ int main(int argc, char *argv[])
 		good = print_looks(k, (unsigned)atoi(argv[2]), &truth, &g);
 	} else {
 		good = print_luck(k, (unsigned)atoi(argv[2]), &truth, &g);
-		if (!k->hopeless)
+		if (k->shown_by == 0)
 			good &= print_asked(k, (unsigned)atoi(argv[3]), &truth, &g);
 	}
-	printf("%s\n",
-		k->hopeless    ? "  (not to be known)"
-			: good ? ""
-			       : "  TOO MUCH LUCK, OR TOO FEW DECIDED");
+	if (k->shown_by > 0)
+		printf("  (shown by %u units)", k->shown_by);
+	printf("%s\n", good ? "" : "  TOO MUCH LUCK, OR TOO FEW DECIDED");
 	reap_grid_free(&g);
 	return good ? 0 : 1;
 }

@@ -191,6 +191,46 @@ static void test_kinds(void)
 		(ci.hi - 0.01) / ci.se);
 }
 
+/* What the header's formula gives, with t = 2.009575 for 49 degrees of freedom. */
+static void test_reach(void)
+{
+	const struct reap_interval i =
+		{.z = Z, .se = 2, .units = 101, .sized = 100, .independent = 50, .skew = 1};
+	const double t = 2.009575, hidden = 2 * sqrt(6.0 / 100);
+	double down = 2 * (t + 3 * hidden * (1 + 2 * t * t) / (6 * sqrt(50))),
+	       up = 2 * (t + 3 * (1 + hidden) / (1 - 1 / 9.9) * (1 + 2 * t * t) / (6 * sqrt(50)));
+
+	ok(fabs(reap_interval_reach(&i, -1, 1) / down - 1) < 1e-4, "the end that is not skewed: %g",
+		down);
+	ok(fabs(reap_interval_reach(&i, 1, 1) / up - 1) < 1e-4, "the end that is: %g", up);
+}
+
+/* Units that follow others by more than one place. */
+static void test_alike(void)
+{
+	enum { N = 1600, RUN = 16 };
+	static double v[N];
+	struct reap_interval ci;
+	uint64_t state = 11;
+	double run = 0;
+
+	for (int i = 0; i < 100; i++) /* products of neighbours: 1, -1, 1 ... 1 */
+		v[i] = i % 4 < 2 ? 1 : -1;
+	ci = interval_of(v, 100);
+	ok(fabs(ci.independent - 100 * 0.98 / 1.02) < 1e-9,
+		"a correlation of 1/100 and its bias, as much again: worth %g", ci.independent);
+	for (int i = 0; i < N; i++) {
+		if (i % RUN == 0)
+			run = random_normal(&state);
+		v[i] = run + random_normal(&state);
+	}
+	ci = interval_of(v, N);
+	/* The variance of the mean is (1 + 16) / 1600, that of a unit 2. */
+	ok(ci.independent > 140 && ci.independent < 250,
+		"1600 of which 16 each share half of what they are: worth %g, by theory 188",
+		ci.independent);
+}
+
 /* Large units count for more: fewer are worth as much. */
 static void test_sizes(void)
 {
@@ -238,6 +278,8 @@ int main(void)
 	test_against_theory();
 	test_edges();
 	test_kinds();
+	test_reach();
+	test_alike();
 	test_sizes();
 	test_student();
 	test_units();
