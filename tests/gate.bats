@@ -159,7 +159,10 @@ with_rows() {
 	gate "$TMP/base" "$TMP/pruned" --json "$TMP/j" --markdown "$TMP/md"
 	[ "$status" -eq 4 ]
 	[[ "${lines[0]}" == UNDECIDED* ]]
-	[[ "$output" == *"undecided: none of its tokens was scored yet"* ]]
+	[[ "$output" == *"UNION, length 2048: none of its tokens was scored yet"* ]]
+	# No figures of what was not measured.
+	[ "$(printf '%s\n' "${lines[@]}" | grep -c 'limit')" -eq 4 ]
+	[ "$(grep -c '^| UNION | 2048 .*: none of its tokens was scored yet |$' "$TMP/md")" -eq 1 ]
 	jq -e '.checks[-1] | .seq_len == 2048 and .verdict == "UNDECIDED" and .interval == null' "$TMP/j"
 }
 
@@ -179,6 +182,7 @@ with_rows() {
 	eval_of --seq-lens 1024 --blocks 20 --look 3 >"$TMP/half"
 	fails 1 "half: blocks: of look 3, but $TMP/base has all" reap-gate "$TMP/base" "$TMP/half"
 	eval_of --seq-lens 1024 --blocks 20 --no-tokens >"$TMP/bare"
+	fails 1 "half: blocks: of look 3, not all, so it is not the last look" reap-gate --last-look "$TMP/half" "$TMP/half"
 	fails 1 "bare: holds no tokens" reap-gate --last-look "$TMP/bare" "$TMP/bare"
 }
 

@@ -233,6 +233,12 @@ took() {
 	run bash -c "reap-ppl -q -m $MODEL --resume $TMP/hole $TOKENS >$TMP/out"
 	[ "$status" -eq 3 ]
 	[[ "$output" == *"block 3 of the token stream is not there"* ]]
+	# Nor is half of one.
+	hole=$(blocks "$TMP/2" | sed -n 3p)
+	reap-show "$TMP/2" | jq -c "select(.block == $hole | not)" | reap-show --encode eval >"$TMP/hole"
+	run bash -c "reap-ppl -q -m $MODEL --resume $TMP/hole $TOKENS >$TMP/out"
+	[ "$status" -eq 3 ]
+	[[ "$output" == *"block $hole of the token stream is not there"* ]]
 }
 
 @test "looks in shards: joined they are the look; one look is taken over by shards of the next" {

@@ -212,8 +212,13 @@ int reap_pair_read(struct reap_pair *p, struct reap_reader *left, struct reap_re
 		(rc = read_meta(&s[LEFT], e)) == REAP_OK &&
 		(rc = read_meta(&s[RIGHT], e)) == REAP_OK && (rc = check_metas(s, e)) == REAP_OK &&
 		(rc = reap_grid_init(&d.grid, &p->left_meta, e)) == REAP_OK) {
-		p->look = p->left_meta.look == 0 && last_look ? REAP_LOOKS : p->left_meta.look;
-		rc = p->look == 0 ? REAP_OK : check_tokens(s, e);
+		p->look = last_look ? REAP_LOOKS : p->left_meta.look;
+		if (last_look && p->left_meta.look != 0)
+			rc = reap_fail(e, REAP_EFAIL,
+				"%s: blocks: of look %u, not all, so it is not the last look",
+				s[LEFT].name, p->left_meta.look);
+		else if (p->look != 0)
+			rc = check_tokens(s, e);
 		if (rc == REAP_OK)
 			rc = read_rows(p, s, &d, e);
 	}

@@ -86,14 +86,20 @@ static void print_look(FILE *f, const struct reap_pair *p, const char *before, c
 		p->look, REAP_LOOKS, grouped(seen).s, grouped(all).s, percent(p), after);
 }
 
+static const char NOT_YET[] = "none of its tokens was scored yet";
+
+/* Has the look of the pair nothing of the row? */
+static bool waits(const struct reap_pair *p, const struct reap_pair_row *r)
+{
+	return p->look != 0 && !r->paired;
+}
+
 /* Print what must still be said about an undecided figure of a row, or nothing. */
-static void print_need(FILE *f, const struct reap_check *c, const struct reap_pair_row *r)
+static void print_need(FILE *f, const struct reap_check *c)
 {
 	if (c->code != REAP_UNDECIDED)
 		return;
-	if (!r->paired)
-		fprintf(f, "none of its tokens was scored yet");
-	else if (c->more_tokens == 0)
+	if (c->more_tokens == 0)
 		fprintf(f, "the value lies on the limit, so no number of tokens decides");
 	else
 		fprintf(f, "about %s more tokens (%s blocks) should decide it",
@@ -115,6 +121,11 @@ void reap_report_text(FILE *f, const struct reap_pair *p, const struct reap_gate
 	for (size_t i = 0; i < v->count; i++) {
 		const struct reap_pair_row *r = &p->rows[v->judged[i].row];
 
+		if (waits(p, r)) {
+			fprintf(f, "%s, length %s: %s\n", r->left.pack, length(r->left.seq_len).s,
+				NOT_YET);
+			continue;
+		}
 		fprintf(f, "%s, length %s: %s tokens in %" PRIu64 " blocks", r->left.pack,
 			length(r->left.seq_len).s, grouped(r->left.kept_tokens).s,
 			r->left.scored_blocks);
@@ -130,7 +141,7 @@ void reap_report_text(FILE *f, const struct reap_pair *p, const struct reap_gate
 				k->code == REAP_PASS           ? "pass"
 					: k->code == REAP_FAIL ? "FAIL"
 							       : "undecided: ");
-			print_need(f, k, r);
+			print_need(f, k);
 			putc('\n', f);
 		}
 		if (r->paired)
@@ -288,14 +299,18 @@ static void print_verdict(FILE *f, const struct reap_pair *p, const struct reap_
 	for (size_t i = 0; i < v->count; i++) {
 		const struct reap_pair_row *r = &p->rows[v->judged[i].row];
 
-		for (int c = 0; c < REAP_CHECKS; c++) {
+		if (waits(p, r))
+			fprintf(f, "| %s | %s | - | - | - | - | %s: %s |\n", plain(r->left.pack).s,
+				length(r->left.seq_len).s, reap_outcome_name(REAP_UNDECIDED),
+				NOT_YET);
+		for (int c = 0; !waits(p, r) && c < REAP_CHECKS; c++) {
 			const struct reap_check *k = &v->judged[i].check[c];
 
 			fprintf(f, "| %s | %s | %s | %+.5f | %s | %g | %s%s", plain(r->left.pack).s,
 				length(r->left.seq_len).s, reap_check_name(c), k->value,
 				interval(k->has_interval, k->lo, k->hi, 1, 5).s, k->limit,
 				reap_outcome_name(k->code), k->code == REAP_UNDECIDED ? ": " : "");
-			print_need(f, k, r);
+			print_need(f, k);
 			fprintf(f, " |\n");
 		}
 	}
