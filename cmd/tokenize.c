@@ -255,6 +255,16 @@ static void tell_twins(const struct state *s)
 		}
 }
 
+static void name_bad(const struct reap_rows *r)
+{
+	const char *why = reap_rows_bad(r, 0);
+
+	if (why != NULL)
+		tool_warn("the first bad row: %s", why);
+	for (size_t i = 1; tool.verbose && (why = reap_rows_bad(r, i)) != NULL; i++)
+		tool_warn("a bad row: %s", why);
+}
+
 static int run(const struct tokenize_opts *o, struct reap_err *e)
 {
 	struct state s = {.o = o, .chat = o->chat};
@@ -300,8 +310,7 @@ out:
 	reap_writer_abort(s.w);
 	reap_sample_free(&s.sample);
 	for (size_t i = 0; s.rows != NULL && rc == REAP_OK && i < o->n_input; i++)
-		if (reap_rows_first_bad(s.rows[i]) != NULL)
-			tool_warn("the first bad row: %s", reap_rows_first_bad(s.rows[i]));
+		name_bad(s.rows[i]);
 	for (size_t i = 0; s.rows != NULL && i < o->n_input; i++)
 		reap_rows_close(s.rows[i]);
 	free(s.rows);

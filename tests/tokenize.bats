@@ -767,6 +767,13 @@ many() {
 	[ "$(field "$TMP/s" rows_seen)" = 2 ]
 	grep -q "pack p: 2 bad rows skipped" "$TMP/err"
 	grep -q "the first bad row: $TMP/r: line 2: " "$TMP/err"
+	! grep "a bad row: " "$TMP/err" || false
+	# -v names the first 20, each once, however often the rows are read.
+	said -v -m "$MODEL" --keep all --bad-rows skip --rows --sample 2 p="$TMP/r" >"$TMP/err"
+	[ "$(grep -oE "bad row: $TMP/r: line [0-9]+: " "$TMP/err" | paste -sd,)" = "bad row: $TMP/r: line 2: ,bad row: $TMP/r: line 4: " ]
+	{ rows a b; seq 30 | sed 's/^/{/'; } >"$TMP/many"
+	said -v -m "$MODEL" --keep all --bad-rows skip --rows p="$TMP/many" >"$TMP/err"
+	[ "$(grep -c "bad row: " "$TMP/err")" -eq 20 ]
 	plain -q -m "$MODEL" --bad-rows skip --rows --sample 2 p="$TMP/r" >"$TMP/s"
 	[ "$(field "$TMP/s" skipped.bad)" = 2 ]
 	fails 2 "--bad-rows: 'drop' is not fail or skip" tok -m "$MODEL" --bad-rows drop --rows "$TMP/r"

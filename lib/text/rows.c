@@ -31,7 +31,8 @@ struct reap_rows {
 	bool column_given;
 	struct reap_chat_opts chat;
 	bool skip_bad;
-	struct reap_err first_bad;
+	struct reap_err *bad; /* the first REAP_BAD_NAMED */
+	size_t n_bad, bad_cap;
 };
 
 struct reap_cursor {
@@ -125,6 +126,7 @@ void reap_rows_close(struct reap_rows *r)
 	free(r->part);
 	free(r->name);
 	free(r->column);
+	free(r->bad);
 	free(r);
 }
 
@@ -133,9 +135,23 @@ void reap_rows_skip_bad(struct reap_rows *r)
 	r->skip_bad = true;
 }
 
-const char *reap_rows_first_bad(const struct reap_rows *r)
+const char *reap_rows_bad(const struct reap_rows *r, size_t i)
 {
-	return r->first_bad.code != REAP_OK ? r->first_bad.text : NULL;
+	return i < r->n_bad ? r->bad[i].text : NULL;
+}
+
+/* Rows are read more than once. */
+static int keep_bad(struct reap_rows *r, const struct reap_err *why, struct reap_err *e)
+{
+	for (size_t i = 0; i < r->n_bad; i++)
+		if (strcmp(r->bad[i].text, why->text) == 0)
+			return REAP_OK;
+	if (r->n_bad == REAP_BAD_NAMED)
+		return REAP_OK;
+	if (!reap_grow(&r->bad, &r->bad_cap, r->n_bad + 1, sizeof(*r->bad)))
+		return reap_fail_memory(e, r->name);
+	r->bad[r->n_bad++] = *why;
+	return REAP_OK;
 }
 
 const char *reap_rows_name(const struct reap_rows *r)
@@ -463,9 +479,11 @@ int reap_cursor_next(struct reap_cursor *c, struct reap_row *row, uint64_t skipp
 		*row = (struct reap_row){.number = c->number++, .at = at, .size = n};
 		rc = parse_row(c, line, n, row, e);
 		if (rc < 0 && c->rows->skip_bad && !e->memory) {
-			if (c->rows->first_bad.code == REAP_OK)
-				c->rows->first_bad = *e;
+			const struct reap_err why = *e;
+
 			*e = (struct reap_err){0};
+			if ((rc = keep_bad(c->rows, &why, e)) != REAP_OK)
+				return rc;
 			skipped[REAP_SKIP_BAD]++;
 			continue;
 		}

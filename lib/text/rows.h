@@ -53,9 +53,10 @@ struct reap_row {
  * first copied to an unnamed temporary file. */
 REAP_MUST_CHECK int reap_rows_open(struct reap_rows **r, const char *path, const char *column,
 	const struct reap_chat_opts *chat, bool again, struct reap_err *e);
-/* Pass over rows that are damaged, and count them; the first one's fault is kept. */
+/* Pass over rows that are damaged, and count them; the faults of the first are kept. */
+enum { REAP_BAD_NAMED = 20 };
 void reap_rows_skip_bad(struct reap_rows *r);
-const char *reap_rows_first_bad(const struct reap_rows *r); /* NULL: none */
+const char *reap_rows_bad(const struct reap_rows *r, size_t i); /* NULL: not so many */
 
 void reap_rows_close(struct reap_rows *r); /* NULL allowed */
 const char *reap_rows_name(const struct reap_rows *r);
