@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "cmd/tool.h"
 

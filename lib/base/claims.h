@@ -12,6 +12,7 @@
 
 #include "lib/base/err.h"
 
+/* Begins as zeros, and lives as long as the program. */
 struct reap_claims {
 	struct reap_claim *file;
 	size_t n, cap;

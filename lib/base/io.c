@@ -268,7 +268,8 @@ int reap_temp_dir(char *path, struct reap_err *e)
 	return rc;
 }
 
-int reap_temp_file(char *path, int *fd, struct reap_err *e)
+/* The same for a file that is open for writing. */
+static int temp_file(char *path, int *fd, struct reap_err *e)
 {
 	int rc;
 
@@ -318,7 +319,7 @@ int reap_atomic_open(struct reap_atomic_file *f, const char *path, struct reap_e
 		return reap_fail_memory(e, path);
 	}
 	snprintf(f->tmp, n, "%s.tmp-XXXXXX", path);
-	rc = reap_temp_file(f->tmp, &f->fd, e);
+	rc = temp_file(f->tmp, &f->fd, e);
 	if (rc != REAP_OK) {
 		free(f->tmp);
 		f->tmp = NULL;

@@ -57,11 +57,10 @@ int reap_write_full(int fd, const void *buf, size_t n);
 REAP_MUST_CHECK int reap_read_file(const char *path, size_t max, char **buf, size_t *len,
 	struct reap_err *e);
 
-/* Make a new directory, or a new file that is open for writing.  Six random characters replace
- * the XXXXXX at the end of `path`: process numbers would repeat in containers that share a
- * folder.  The permissions are those that the umask leaves, as with mkdir(2) and open(2). */
+/* Make a new directory.  Six random characters replace the XXXXXX at the end of `path`: process
+ * numbers would repeat in containers that share a folder.  The permissions are those that the
+ * umask leaves, as with mkdir(2). */
 REAP_MUST_CHECK int reap_temp_dir(char *path, struct reap_err *e);
-REAP_MUST_CHECK int reap_temp_file(char *path, int *fd, struct reap_err *e);
 
 /* A descriptor of an empty file without a name, in $TMPDIR or /tmp, that vanishes when it
  * is closed. */

@@ -64,8 +64,7 @@ REAP_MUST_CHECK int reap_json_opt_str(const json_t *obj, const char *key, const 
 	const char **out, struct reap_err *e);
 
 /* The SHA-256 of an object without its member `but`.  Neither the order of members nor how a number
- * is spelled changes it.  A NULL is out of memory,
- * which `name` stands for in the message. */
+ * is spelled changes it.  A NULL is out of memory, which `name` stands for in the message. */
 REAP_MUST_CHECK int reap_json_digest(const json_t *root, const char *but, const char *name,
 	char hex[REAP_SHA256_HEX], struct reap_err *e);
 

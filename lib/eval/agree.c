@@ -13,7 +13,7 @@ int reap_agree_u64(const char *what, const char *a_name, uint64_t a, const char 
 		b_name, b);
 }
 
-int reap_agree_f64(const char *what, const char *a_name, double a, const char *b_name, double b,
+static int agree_f64(const char *what, const char *a_name, double a, const char *b_name, double b,
 	struct reap_err *e)
 {
 	if (a == b)
@@ -47,7 +47,7 @@ int reap_agree_meta(const char *an, const struct reap_eval_meta *a, const char *
 		(rc = reap_agree_u64("bins of p", an, a->xbins, bn, b->xbins, e)) != REAP_OK ||
 		(rc = reap_agree_u64("bins of entropy", an, a->ybins, bn, b->ybins, e)) !=
 			REAP_OK ||
-		(rc = reap_agree_f64("cc_quantile", an, a->cc_quantile, bn, b->cc_quantile, e)) !=
+		(rc = agree_f64("cc_quantile", an, a->cc_quantile, bn, b->cc_quantile, e)) !=
 			REAP_OK ||
 		(rc = reap_agree_str("prob_scale", an, a->log_scale ? "log" : "linear", bn,
 			 b->log_scale ? "log" : "linear", e)) != REAP_OK)
@@ -56,9 +56,9 @@ int reap_agree_meta(const char *an, const struct reap_eval_meta *a, const char *
 		return rc;
 	if (!a->log_scale)
 		return REAP_OK;
-	if ((rc = reap_agree_f64("logp_min", an, a->logp_min, bn, b->logp_min, e)) != REAP_OK)
+	if ((rc = agree_f64("logp_min", an, a->logp_min, bn, b->logp_min, e)) != REAP_OK)
 		return rc;
-	return reap_agree_f64("logp_max", an, a->logp_max, bn, b->logp_max, e);
+	return agree_f64("logp_max", an, a->logp_max, bn, b->logp_max, e);
 }
 
 static const char *look_name(const struct reap_eval_meta *m)

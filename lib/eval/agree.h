@@ -10,8 +10,6 @@
 
 REAP_MUST_CHECK int reap_agree_u64(const char *what, const char *a_name, uint64_t a,
 	const char *b_name, uint64_t b, struct reap_err *e);
-REAP_MUST_CHECK int reap_agree_f64(const char *what, const char *a_name, double a,
-	const char *b_name, double b, struct reap_err *e);
 REAP_MUST_CHECK int reap_agree_str(const char *what, const char *a_name, const char *a,
 	const char *b_name, const char *b, struct reap_err *e);
 

@@ -149,7 +149,8 @@ int reap_gates_load(struct reap_gates *g, const char *path, struct reap_err *e)
 	return rc;
 }
 
-double reap_gates_ppl_limit(const struct reap_gates *g, double base_ppl)
+/* The limit of |d_ppl| by the rule, for a base perplexity. */
+static double ppl_limit(const struct reap_gates *g, double base_ppl)
 {
 	double rel = g->max_rel_delta_ppl * fmax(1e-9, base_ppl);
 
@@ -158,7 +159,7 @@ double reap_gates_ppl_limit(const struct reap_gates *g, double base_ppl)
 
 /* ---- the verdict ---- */
 
-const char *reap_unit_name(const struct reap_pair_row *r)
+static const char *unit_name(const struct reap_pair_row *r)
 {
 	return r->units_are_rows ? "documents" : "blocks";
 }
@@ -356,8 +357,8 @@ static void judge_row(const struct reap_gates *g, const struct reap_pair_row *r,
 	struct reap_judged *j)
 {
 	const double value[REAP_CHECKS] = {r->d_ppl, r->d_cc, r->d_mean_p, r->js2d};
-	const double limit[REAP_CHECKS] = {reap_gates_ppl_limit(g, r->left.ppl),
-		g->max_abs_delta_cc_rate, g->max_abs_delta_mean_prob, g->max_js2d};
+	const double limit[REAP_CHECKS] = {ppl_limit(g, r->left.ppl), g->max_abs_delta_cc_rate,
+		g->max_abs_delta_mean_prob, g->max_js2d};
 	const struct reap_interval *ci[] = {&r->d_ppl_ci, &r->d_cc_ci, &r->d_mean_p_ci};
 
 	for (int i = 0; i < REAP_CHECKS; i++) {
@@ -453,14 +454,14 @@ static void note_units(const struct reap_pair_row *r, uint32_t look, struct reap
 			"%s %u: %" PRIu64
 			" %s whose neighbours are alike are worth %.0f independent ones, too few "
 			"to pass, which takes %d",
-			r->left.pack, r->left.seq_len, r->units, reap_unit_name(r),
-			floor(independent), REAP_PASS_INDEPENDENT);
+			r->left.pack, r->left.seq_len, r->units, unit_name(r), floor(independent),
+			REAP_PASS_INDEPENDENT);
 	if (enough_of_one_size(sized, look))
 		return;
 	if (round(sized) < (double)r->units)
 		snprintf(worth, sizeof(worth), ", worth %.0f of one size,", round(sized));
 	add_note(v, "%s %u: %" PRIu64 " %s%s are too few to pass%s, which takes %d%s", r->left.pack,
-		r->left.seq_len, r->units, reap_unit_name(r), worth,
+		r->left.seq_len, r->units, unit_name(r), worth,
 		is_last(look) ? "" : " at this look", reap_pass_units(look),
 		r->units < REAP_INTERVAL_MIN_UNITS ? ", and too few for an interval" : "");
 }

@@ -45,15 +45,11 @@ struct reap_gates {
  * be there and unknown keys are errors. */
 REAP_MUST_CHECK int reap_gates_load(struct reap_gates *g, const char *path, struct reap_err *e);
 
-/* The limit of |d_ppl| by the rule, for a base perplexity. */
-double reap_gates_ppl_limit(const struct reap_gates *g, double base_ppl);
-
 enum reap_outcome_code { REAP_PASS, REAP_FAIL, REAP_UNDECIDED };
 const char *reap_outcome_name(enum reap_outcome_code c); /* "PASS" ... */
 
 enum { REAP_CHECK_PPL, REAP_CHECK_CC, REAP_CHECK_MEAN_P, REAP_CHECK_JS2D, REAP_CHECKS };
-const char *reap_unit_name(const struct reap_pair_row *r); /* "documents" or "blocks" */
-const char *reap_check_name(int check);                    /* "dPPL", "dCC", "dmean_p", "JS2D" */
+const char *reap_check_name(int check); /* "dPPL", "dCC", "dmean_p", "JS2D" */
 
 struct reap_check {
 	double value; /* signed; js2d is >= 0 */

@@ -26,7 +26,7 @@ void reap_fix_add(struct reap_fix *sum, double v)
 	carry(sum);
 }
 
-void reap_fix_merge(struct reap_fix *sum, const struct reap_fix *other)
+static void fix_merge(struct reap_fix *sum, const struct reap_fix *other)
 {
 	sum->whole += other->whole;
 	sum->part += other->part;
@@ -167,10 +167,10 @@ void reap_metrics_merge(struct reap_metrics *m, const struct reap_grid *g,
 	m->dropped_tokens += shard->dropped_tokens;
 	m->top1_count += shard->top1_count;
 	m->outliers += shard->outliers;
-	reap_fix_merge(&m->sum_nll, &shard->sum_nll);
-	reap_fix_merge(&m->sum_nll2, &shard->sum_nll2);
-	reap_fix_merge(&m->sum_prob, &shard->sum_prob);
-	reap_fix_merge(&m->sum_entropy, &shard->sum_entropy);
+	fix_merge(&m->sum_nll, &shard->sum_nll);
+	fix_merge(&m->sum_nll2, &shard->sum_nll2);
+	fix_merge(&m->sum_prob, &shard->sum_prob);
+	fix_merge(&m->sum_entropy, &shard->sum_entropy);
 }
 
 static double quantile(const int64_t *hist, const double *edges, uint32_t bins, uint64_t total,

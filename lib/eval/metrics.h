@@ -56,7 +56,6 @@ void reap_metrics_finish(struct reap_metrics *m, const struct reap_grid *g, doub
 
 /* v finite, 0 <= v < 2^62. */
 void reap_fix_add(struct reap_fix *sum, double v);
-void reap_fix_merge(struct reap_fix *sum, const struct reap_fix *other);
 double reap_fix_value(const struct reap_fix *sum);
 
 /* exp(min(30, mean_nll)). */

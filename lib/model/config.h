@@ -8,7 +8,6 @@
 #define REAP_CONFIG_H
 
 #include <jansson.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/base/err.h"

@@ -31,13 +31,12 @@ struct reap_layout {
  * follows layer 9. */
 int reap_name_order(const char *a, const char *b);
 
-/* Spread t[0..n) over files in the order given.  A file is closed when the next
- * tensor would bring its tensor bytes above max_bytes, or its header above what readers take; a
- * larger tensor gets a file of its own;
- * X_blocks and the X_scales behind it stay together (converters pair them by order).  A new file
- * also begins where group[i] differs from the one before (NULL: nowhere).  One file is called
- * model.safetensors, more model-0000i-of-0000n.safetensors; more than readers take are an error.
- * Copies t; its names stay borrowed. */
+/* Spread t[0..n) over files in the order given.  A file is closed when the next tensor would bring
+ * its tensor bytes above max_bytes, or its header above what readers take; a larger tensor gets a
+ * file of its own; X_blocks and the X_scales behind it stay together (converters pair them by
+ * order).  A new file also begins where group[i] differs from the one before (NULL: nowhere).  One
+ * file is called model.safetensors, more model-0000i-of-0000n.safetensors; more than readers take
+ * are an error.  Copies t; its names stay borrowed.  Free *l in any case. */
 REAP_MUST_CHECK int reap_layout_make(struct reap_layout *l, const struct reap_tensor *t, size_t n,
 	const uint32_t *group, uint64_t max_bytes, struct reap_err *e);
 void reap_layout_free(struct reap_layout *l);

@@ -5,10 +5,6 @@
 #define _DEFAULT_SOURCE
 #include "lib/model/model.h"
 
-#include <inttypes.h>
-#include <limits.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -30,8 +30,8 @@ enum reap_router {
 	REAP_SIGMOID, /* of each; the choice is by score plus bias */
 };
 
-/* The fields of config.json that change the computation (HF key in brackets
- * where the name differs). */
+/* The fields of config.json that change the computation, with their keys in gpt_oss; a family may
+ * have other names for them (lib/model/arch/). */
 struct reap_config {
 	const struct reap_arch *arch;
 	uint32_t layers;      /* num_hidden_layers */

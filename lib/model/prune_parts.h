@@ -5,8 +5,6 @@
 #ifndef REAP_PRUNE_PARTS_H
 #define REAP_PRUNE_PARTS_H
 
-#include <time.h>
-
 #include "lib/model/prune.h"
 #include "lib/model/pump.h"
 #include "lib/model/stage.h"

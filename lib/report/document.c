@@ -12,7 +12,8 @@
 #include "lib/report/parts.h"
 #include "lib/stream/stream.h"
 
-int reap_report_put(json_t *object, const char *key, json_t *value, struct reap_err *e)
+/* Put `value` (a new reference, given away) into `object`; out of memory is an error. */
+static int put(json_t *object, const char *key, json_t *value, struct reap_err *e)
 {
 	return value != NULL && json_object_set_new(object, key, value) == 0
 		? REAP_OK
@@ -135,8 +136,8 @@ static int put_recipe(json_t *doc, const char *path, struct reap_err *e)
 	if ((rc = reap_recipe_load(path, NULL, &root, e)) == REAP_OK &&
 		(rc = reap_recipe_check(root, path, e)) == REAP_OK &&
 		(rc = reap_recipe_digest(root, digest, e)) == REAP_OK &&
-		(rc = reap_report_put(doc, "recipe", json_of(root), e)) == REAP_OK)
-		rc = reap_report_put(doc, "recipe_digest", json_string(digest), e);
+		(rc = put(doc, "recipe", json_of(root), e)) == REAP_OK)
+		rc = put(doc, "recipe_digest", json_string(digest), e);
 	reap_node_free(root);
 	return rc;
 }
@@ -180,13 +181,13 @@ static int put_parts(json_t *doc, const struct reap_report_inputs *in, json_t *v
 	if (row == NULL || seq_len < 0 || seq_len > UINT32_MAX)
 		return reap_fail(e, REAP_EFAIL, "%s: checks: the row that they name is missing",
 			in->verdict);
-	if ((rc = reap_report_put(doc, "row", json_incref(row), e)) != REAP_OK ||
+	if ((rc = put(doc, "row", json_incref(row), e)) != REAP_OK ||
 		(rc = reap_report_maps(in, row, &part, e)) != REAP_OK ||
-		(rc = reap_report_put(doc, "maps", part, e)) != REAP_OK)
+		(rc = put(doc, "maps", part, e)) != REAP_OK)
 		return rc;
 	if (in->plan != NULL && in->scores != NULL) {
 		if ((rc = reap_report_kept(in, verdict, row, &part, e)) != REAP_OK ||
-			(rc = reap_report_put(doc, "kept", part, e)) != REAP_OK)
+			(rc = put(doc, "kept", part, e)) != REAP_OK)
 			return rc;
 	}
 	return REAP_OK;
@@ -205,13 +206,13 @@ int reap_report_make(const struct reap_report_inputs *in, json_t **out, struct r
 		rc = put_recipe(doc, in->recipe, e);
 	if (rc == REAP_OK && (in->source != NULL || in->model != NULL) &&
 		(rc = reap_report_gained(in->source, in->model, verdict, &gained, e)) == REAP_OK)
-		rc = reap_report_put(doc, "gained", gained, e);
+		rc = put(doc, "gained", gained, e);
 	if (rc == REAP_OK && (verdict != NULL || in->calibration != NULL || in->tokens != NULL) &&
 		(rc = reap_report_warnings(in, verdict, &warnings, e)) == REAP_OK)
-		rc = reap_report_put(doc, "warnings", warnings, e);
+		rc = put(doc, "warnings", warnings, e);
 	if (rc == REAP_OK && verdict != NULL &&
-		(rc = reap_report_put(doc, "subject", subject_of(doc, verdict), e)) == REAP_OK &&
-		(rc = reap_report_put(doc, "verdict", json_incref(verdict), e)) == REAP_OK)
+		(rc = put(doc, "subject", subject_of(doc, verdict), e)) == REAP_OK &&
+		(rc = put(doc, "verdict", json_incref(verdict), e)) == REAP_OK)
 		rc = put_parts(doc, in, verdict, e);
 	json_decref(verdict);
 	if (rc != REAP_OK) {

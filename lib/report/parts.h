@@ -10,10 +10,6 @@
 
 #include "lib/report/document.h"
 
-/* Put `value` (a new reference, given away) into `object`; out of memory is an error. */
-REAP_MUST_CHECK int reap_report_put(json_t *object, const char *key, json_t *value,
-	struct reap_err *e);
-
 /* Error unless `path` is of the model on that side ("left": the base) of the verdict.  No
  * verdict: nothing to compare with. */
 REAP_MUST_CHECK int reap_report_same_model(const json_t *verdict, const char *side,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/score/spool.h"
 
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -246,13 +246,8 @@ void reap_put_f64(msgpack_packer *pk, const char *key, double v)
 
 void reap_put_str(msgpack_packer *pk, const char *key, const char *s)
 {
-	reap_put_strn(pk, key, s, strlen(s));
-}
-
-void reap_put_strn(msgpack_packer *pk, const char *key, const char *s, size_t n)
-{
 	reap_put_key(pk, key);
-	reap_put_text(pk, s, n);
+	reap_put_text(pk, s, strlen(s));
 }
 
 void reap_put_text(msgpack_packer *pk, const char *s, size_t n)

@@ -228,7 +228,6 @@ void reap_put_nil(msgpack_packer *pk, const char *key);
 void reap_put_u64(msgpack_packer *pk, const char *key, uint64_t v);
 void reap_put_f64(msgpack_packer *pk, const char *key, double v);
 void reap_put_str(msgpack_packer *pk, const char *key, const char *s);
-void reap_put_strn(msgpack_packer *pk, const char *key, const char *s, size_t n);
 
 /* Text alone, as an element of a list.  As in all text that is put, U+FFFD stands for
  * bytes that are not UTF-8: a path or an argument may hold any. */

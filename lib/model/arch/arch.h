@@ -85,7 +85,7 @@ enum {
 	/* Only in layers with experts, and only in those without. */
 	REAP_SPEC_MOE = 32,
 	REAP_SPEC_DENSE = 64,
-	/* The upper half of the rows is gate's, the lower is up's. */
+	/* Rows 0 to inter - 1 are gate's, the others up's. */
 	REAP_SPEC_HALVES = 128,
 };
 
