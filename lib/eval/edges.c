@@ -48,6 +48,8 @@ bool reap_edges_holds(const struct reap_edge_move *m, const struct reap_grid *g,
 	return (m->entropy ? bin % g->ybins : bin / g->ybins) < m->below;
 }
 
+static const double FURTHER = 1.3; /* of 95%: to 99% */
+
 double reap_edges_reach(const struct reap_edge_move m[REAP_EDGE_MOVES], int side, double times)
 {
 	double most[2] = {0, 0}; /* by axis */
@@ -55,9 +57,12 @@ double reap_edges_reach(const struct reap_edge_move m[REAP_EDGE_MOVES], int side
 	for (int i = 0; i < REAP_EDGE_MOVES; i++) {
 		double *axis = &most[m[i].entropy];
 
-		/* The threshold goes up when the share may be less, down when it may be more. */
+		/* What a threshold elsewhere would change comes on top of what the units show, and
+		 * so would the chance of having missed it: hence further than the share's interval.
+		 * The threshold goes up when the share may be less, down when it may be more. */
 		if (m[i].share.known &&
-			m[i].missing <= reap_interval_reach(&m[i].share, m[i].up ? -1 : 1, times))
+			m[i].missing <=
+				FURTHER * reap_interval_reach(&m[i].share, m[i].up ? -1 : 1, times))
 			*axis = fmax(*axis, side * m[i].change);
 	}
 	return most[0] + most[1];

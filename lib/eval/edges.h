@@ -6,8 +6,7 @@
  *
  * A threshold is the upper edge of the first bin up to which the tokens are at least
  * the quantile's share.  It could be a bin lower when the share up to its bin's lower edge
- * reaches the quantile within its 95% interval, and a bin higher when the share up to its
- * upper edge may be less.
+ * may reach the quantile, and a bin higher when the share up to its upper edge may be less.
  */
 #ifndef REAP_EDGES_H
 #define REAP_EDGES_H

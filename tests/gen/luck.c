@@ -141,7 +141,10 @@ static const struct kind {
 	{.name = "normal, 20x15 bins", .law = normal, .coarse = 0.16},
 	{.name = "skewed 2, 20x15 bins", .law = gamma_law, .a = 2, .coarse = 0.14},
 	{.name = "documents, 20x15 bins", .law = normal, .layout = DOCUMENTS, .coarse = 0.152},
+	{.name = "neighbours alike, 0.8", .law = normal, .follow = 0.8},
+	{.name = "documents alike, 0.7", .law = normal, .layout = DOCUMENTS, .follow = 0.7},
 	{.name = "one unit in 37 lost", .law = rare, .a = 37, .shown_by = 400},
+	{.name = "one unit in 50 lost", .law = rare, .a = 50, .shown_by = 400},
 };
 enum { KINDS = sizeof(kinds) / sizeof(*kinds) };
 
@@ -409,7 +412,7 @@ static bool within(const struct reap_check *c)
 static bool print_luck(const struct kind *k, unsigned runs, const struct figures *truth,
 	const struct reap_grid *g)
 {
-	static const unsigned sizes[] = {8, 16, 24, 40, 64};
+	static const unsigned sizes[] = {8, 16, 24, 40, 64, 400, 1200};
 	bool good = true;
 
 	for (size_t z = 0; z < sizeof(sizes) / sizeof(*sizes); z++) {
@@ -478,7 +481,7 @@ static bool print_asked(const struct kind *k, unsigned runs, const struct figure
 static bool print_looks(const struct kind *k, unsigned runs, const struct figures *truth,
 	const struct reap_grid *g)
 {
-	static const unsigned sizes[] = {64, 400};
+	static const unsigned sizes[] = {64, 400, 1200};
 	static const double of_truth[] = {4.0 / 3, 0.75};
 	bool good = true;
 

@@ -72,6 +72,17 @@ int main(void)
 		"one percent is missing, give or take four: dCC may be 0.06 higher or lower");
 	ok(reap_edges_reach(move, 1, 100) == 0 && reap_edges_reach(move, -1, 100) == 0,
 		"with a hundred times the units the thresholds are known");
+	for (int side = 0; side < 2; side++) {
+		const double r = reap_interval_reach(&move[2].share, 1, 1),
+			     times = side ? 1.35 : 1.25;
+
+		for (int i = 0; i < REAP_EDGE_MOVES; i++)
+			move[i].share.se = 0.02 * 0.01 / (times * r);
+		ok((reap_edges_reach(move, 1, 1) > 0) == !side,
+			"%g intervals away a threshold is %s", times, side ? "known" : "not known");
+		for (int i = 0; i < REAP_EDGE_MOVES; i++)
+			move[i].share.se = 0.02;
+	}
 	reap_metrics_free(&m);
 	reap_grid_free(&g);
 	return tap_done();
