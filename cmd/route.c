@@ -38,7 +38,7 @@ enum { ENTROPY_TOPK = 20 };
 
 struct opts {
 	const char *model, *tokens, *resume;
-	bool outcome;
+	bool outcome, fast;
 	uint32_t first_layer, last_layer; /* last: UINT32_MAX means the model's */
 	uint64_t shard, shards;           /* blocks b with b % shards == shard */
 };
@@ -362,6 +362,18 @@ static void parse_layers(struct opts *o, const char *arg)
 		: (uint32_t)tool_u64("--layers", dash + 1, o->first_layer, REAP_MAX_LAYERS);
 }
 
+/* Name the option, not the variable that nobody set. */
+static void blame_fast(struct reap_err *e)
+{
+	static const char variable[] = "REAP_GEMM: i8", option[] = "--fast";
+	const char *why = e->text + strlen(variable);
+
+	if (strncmp(e->text, variable, strlen(variable)) != 0)
+		return;
+	memmove(e->text + strlen(option), why, strlen(why) + 1);
+	memcpy(e->text, option, strlen(option));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option longopts[] = {{"model", required_argument, NULL, 'm'},
@@ -386,6 +398,7 @@ int main(int argc, char **argv)
 			o.outcome = false;
 			break;
 		case OPT_FAST:
+			o.fast = true;
 			if (setenv("REAP_GEMM", "i8", 1) != 0)
 				tool_usage("--fast: cannot be set");
 			break;
@@ -413,5 +426,9 @@ int main(int argc, char **argv)
 	o.tokens = optind < argc ? argv[optind] : NULL;
 	tool_refuse_terminal();
 	tool_means(true);
-	return route(&o, &e) == REAP_OK ? EXIT_DONE : tool_report(&e);
+	if (route(&o, &e) == REAP_OK)
+		return EXIT_DONE;
+	if (o.fast)
+		blame_fast(&e);
+	return tool_report(&e);
 }

@@ -238,6 +238,9 @@ refused() {
 		THREADS=x:"'x' is not a number within 1..1024" MEMORY=x:"'x' is not a size (as 1500M, 4G, 512Mi)"; do
 		fails 2 "reap-run: ${wrong%%:*}: ${wrong#*:}" pipelines/reap-run 20b-keep24 "${wrong%%:*}"
 	done
+	for name in REAP_GEMM REAP_CPU; do
+		fails 2 "reap-run: $name: abacus: not a" env "$name=abacus" pipelines/reap-run 20b-keep24
+	done
 	# What the model cannot do.
 	refused 2 "model.num_experts: 64, but $MODEL has 32" 'model: {num_experts: 64}'
 	refused 2 "scoring.top_k: 2, but $MODEL has 4" 'scoring: {top_k: 2}'

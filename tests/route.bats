@@ -85,6 +85,7 @@ route() {
 @test "an unknown backend or level is wrong usage" {
 	REAP_GEMM=abacus fails 2 "REAP_GEMM: abacus" reap-route -m "$MODEL" "$TOKENS"
 	REAP_CPU=sse9 fails 2 "REAP_CPU: sse9" reap-route -m "$MODEL" "$TOKENS"
+	REAP_CPU=scalar fails 2 "reap-route: --fast: not on this processor" reap-route --fast -m "$MODEL" "$TOKENS"
 }
 
 @test "without a libopenblas that can be loaded, openblas is refused, and nothing else" {

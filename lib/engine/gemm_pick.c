@@ -117,7 +117,8 @@ static bool rounds(const struct reap_gemm *gemm, unsigned what)
 int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern, unsigned exact,
 	struct reap_err *e)
 {
-	const char *wish = getenv("REAP_GEMM"), *lacks = "not a backend of this build";
+	const char *wish = getenv("REAP_GEMM"), *lacks = NULL;
+	char names[128] = "";
 
 	if (wish != NULL && wish[0] == '\0')
 		wish = NULL;
@@ -133,5 +134,11 @@ int reap_gemm_pick(const struct reap_gemm **gemm, const struct reap_kern *kern, 
 		}
 	}
 	*gemm = NULL;
-	return reap_fail(e, REAP_EUSAGE, "REAP_GEMM: %s: %s", wish, lacks);
+	if (lacks != NULL)
+		return reap_fail(e, REAP_EUSAGE, "REAP_GEMM: %s: %s", wish, lacks);
+	for (size_t i = 0; i < BACKENDS; i++) /* those of a name follow one another */
+		if (i == 0 || strcmp(backends[i].gemm->name, backends[i - 1].gemm->name) != 0)
+			reap_list_name(names, sizeof(names), backends[i].gemm->name);
+	return reap_fail(e, REAP_EUSAGE, "REAP_GEMM: %s: not a backend of this build (%s)", wish,
+		names);
 }
