@@ -29,7 +29,7 @@ short() {
 	[ "${lines[0]}" = "reap-run: OUT=\$'a\\nb': a line break in its name" ]
 	run "$ROOT/pipelines/reap-run" prune MODEL="$MODEL" DATA=$'a\eb' KEEP=24
 	[ "$status" -eq 2 ]
-	[ "$output" = "reap-run: prune: DATA=\$'$TMP/else/a\\Eb': a control character in its name" ]
+	[ "$output" = "reap-run: prune: DATA=$(printf %q "$TMP/else/"$'a\eb'): a control character in its name" ]
 	# A lock that cannot be made says why.
 	mkdir -p "$TMP/no/.cache/.lock"
 	run "$ROOT/pipelines/reap-run" ../recipes/short.yaml OUT="$TMP/no" ${REAP_RUN:+MODELS=../models PACKS=../packs}

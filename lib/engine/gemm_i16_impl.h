@@ -6,11 +6,11 @@
  * inputs are multiplied and added to 32-bit integers, exactly; after each group of inputs the
  * sums are scaled and added up in f32.
  *
- * A slab is packed in panels of PANEL columns behind the header of gemm_wide.h and the largest
- * weight of each input: for each pair of inputs the columns' pairs; behind all panels their scales,
+ * A slab is packed in panels of PANEL columns behind the header of gemm_wide.h and a count for each
+ * input (count_light): for each pair of inputs the columns' pairs; behind all panels their scales,
  * PANEL for each group.  A column's scale is a power of two.  So an MXFP4 or bf16 weight keeps its
  * exact value unless it is over 2^8 (bf16: 2^4) times smaller than the largest of its group.  Such
- * weights are rounded at 2^-12 of the largest.  Where they are many in a column, or where all
+ * weights are rounded at 2^-12 of the largest.  Where they are many in a column, or where most
  * weights of some inputs are small, which may be as much larger than the others, the group is left
  * to f32.  The same holds for codes of FP8; their own scale then multiplies the sum over a group.
  */
@@ -50,7 +50,7 @@ static size_t panels_of(size_t n)
 
 static size_t header_bytes(size_t k)
 {
-	return reap_wide_header(k) + reap_i16_groups(k) * GROUP * sizeof(uint32_t);
+	return reap_wide_header(k) + reap_i16_groups(k) * GROUP * sizeof(int16_t);
 }
 
 static size_t slab_bytes(size_t n, size_t k)
@@ -84,10 +84,8 @@ INLINE vf numbers(const void *v, bool bf16, size_t i, size_t k)
 
 /* k <= GROUP weights as whole numbers times *scale, the least power of two for which 12
  * bits hold them; NaN if a weight is not finite.  dst (GROUP) is 0 behind an odd k.  Returns how
- * many are below a 64th of what 12 bits hold, unless all are 0.  `largest` (GROUP) is for each
- * input the largest weight of all columns so far, as bits of f32 without the sign. */
-INLINE size_t to_whole(int16_t *dst, float *scale, const void *v, bool bf16, size_t k,
-	uint32_t *largest)
+ * many are below a 64th of what 12 bits hold, unless all are 0. */
+INLINE size_t to_whole(int16_t *dst, float *scale, const void *v, bool bf16, size_t k)
 {
 	vu most = {0};
 	vu large = {0};
@@ -95,14 +93,8 @@ INLINE size_t to_whole(int16_t *dst, float *scale, const void *v, bool bf16, siz
 	float up, more;
 	int e;
 
-	for (size_t i = 0; i < k; i += LANES) {
-		vu x = (vu)numbers(v, bf16, i, k) & 0x7fffffff, all;
-
-		memcpy(&all, largest + i, sizeof(all));
-		all = vmost(all, x);
-		memcpy(largest + i, &all, sizeof(all));
-		most = vmost(most, x);
-	}
+	for (size_t i = 0; i < k; i += LANES)
+		most = vmost(most, (vu)numbers(v, bf16, i, k) & 0x7fffffff);
 	bits = lanes_most(most);
 	if (bits == 0 || bits >= 0x7f800000) {
 		memset(dst, 0, GROUP * sizeof(*dst));
@@ -155,9 +147,26 @@ INLINE bool blocks_to_whole(int16_t *dst, float *scale, const uint8_t *block, co
 	return true;
 }
 
+/* Count for each input (GROUP) the columns in which its weight is light: below a 16th of what 12
+ * bits hold, or 0. */
+INLINE void count_light(int16_t *light, const int16_t *whole)
+{
+	typedef int16_t v16 __attribute__((vector_size(32)));
+	const int16_t most = REAP_I16_LIMIT / 16, least = -REAP_I16_LIMIT / 16;
+
+	for (size_t i = 0; i < GROUP; i += 16) {
+		v16 n, x;
+
+		memcpy(&n, light + i, sizeof(n));
+		memcpy(&x, whole + i, sizeof(x));
+		n -= (x <= most) & (x >= least);
+		memcpy(light + i, &n, sizeof(n));
+	}
+}
+
 /* One group of a column: k inputs from k0 on.  True if they are uneven. */
 INLINE bool pack_column(int16_t *dst, float *scale, const struct reap_weight *w, size_t n0,
-	size_t k0, size_t k, uint32_t *largest, const struct reap_kern *kern)
+	size_t k0, size_t k, const struct reap_kern *kern)
 {
 	const size_t at = (n0 * w->k + k0) / 32;
 	float row[GROUP], factor = 1;
@@ -167,13 +176,13 @@ INLINE bool pack_column(int16_t *dst, float *scale, const struct reap_weight *w,
 		blocks_to_whole(dst, scale, w->data + at * 16, w->scales + at, k / 32))
 		return false;
 	if (k == GROUP && (w->layout == REAP_W_BF16 || w->layout == REAP_W_BF16_PAIRS)) {
-		small = to_whole(dst, scale, reap_weight_row(w, n0) + k0 * 2, true, GROUP, largest);
+		small = to_whole(dst, scale, reap_weight_row(w, n0) + k0 * 2, true, GROUP);
 	} else {
 		if (w->layout == REAP_W_FP8 || w->layout == REAP_W_FP8_PAIRS)
 			factor = reap_fp8_codes(row, w, n0, k0, k, kern);
 		else
 			reap_weight_to_f32(row, GROUP, w, n0, 1, k0, k, kern);
-		small = to_whole(dst, scale, row, false, k, largest);
+		small = to_whole(dst, scale, row, false, k);
 		*scale *= factor;
 	}
 	return reap_i16_too_small(small, k);
@@ -181,7 +190,7 @@ INLINE bool pack_column(int16_t *dst, float *scale, const struct reap_weight *w,
 
 /* One group of n <= TURN columns.  True if some are uneven. */
 static bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w, size_t n0,
-	size_t n, size_t k0, size_t k, uint32_t *largest, const struct reap_kern *kern)
+	size_t n, size_t k0, size_t k, int16_t *light, const struct reap_kern *kern)
 {
 	uint32_t pairs[TURN][GROUP / 2];
 	bool uneven = false;
@@ -191,8 +200,10 @@ static bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w,
 		const size_t next = i + AHEAD;
 
 		reap_weight_fetch(w, n0 + next % n, next < n ? k0 : k0 + GROUP, GROUP);
-		uneven |= pack_column((int16_t *)(void *)pairs[i], &scale[i], w, n0 + i, k0, k,
-			largest, kern);
+		uneven |=
+			pack_column((int16_t *)(void *)pairs[i], &scale[i], w, n0 + i, k0, k, kern);
+		if (scale[i] != 0)
+			count_light(light, (int16_t *)(void *)pairs[i]);
 	}
 	/* A pair has the size of an f32 number, so transpose() can move it. */
 	kern->transpose((float *)(void *)dst, PANEL, (const float *)(const void *)pairs, GROUP / 2,
@@ -200,29 +211,24 @@ static bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w,
 	return uneven;
 }
 
-/* Are the weights of a sixteenth of k inputs or more all small?  Inputs that are as much larger
- * than the others make them count; fewer of that kind make their row uneven themselves
- * (reap_i16_uneven).  Weights that are 2^19 times smaller are none. */
-static bool uneven_inputs(const uint32_t *largest, size_t k)
+/* Have a sixteenth of k inputs or more light weights in half of n columns or more?  If these inputs
+ * are as much larger than the others, the others make the sum, and a row in which they are many is
+ * not uneven itself (reap_i16_uneven).  In columns of a normal distribution, an eighth of the
+ * weights is light. */
+static bool uneven_inputs(const int16_t *light, size_t k, size_t n)
 {
-	uint32_t most = 0;
-	size_t small = 0;
+	size_t inputs = 0;
 
 	for (size_t i = 0; i < k; i++)
-		most = largest[i] > most ? largest[i] : most;
-	for (size_t i = 0; i < k; i++) {
-		uint32_t below = (most >> 23) - (largest[i] >> 23);
-
-		small += below > 4 && below < 19;
-	}
-	return small * 16 >= k;
+		inputs += (size_t)light[i] * 2 >= n;
+	return inputs * 16 >= k;
 }
 
 static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 	const struct reap_kern *kern)
 {
 	uint8_t *uneven = slab;
-	uint32_t *largest = (uint32_t *)slab + reap_wide_header(w->k) / 4;
+	int16_t *light = (int16_t *)(void *)(uneven + reap_wide_header(w->k));
 
 	memset(slab, 0, header_bytes(w->k));
 	for (size_t c = 0; c < panels_of(n) * PANEL; c += TURN) {
@@ -235,7 +241,7 @@ static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 
 			memset(scale, 0, TURN * sizeof(*scale));
 			uneven[k0 / GROUP] |=
-				pack_group(dst, scale, w, n0 + c, cols, k0, k, largest + k0, kern);
+				pack_group(dst, scale, w, n0 + c, cols, k0, k, light + k0, kern);
 			dst += GROUP / 2 * PANEL;
 			scale += PANEL;
 		}
@@ -243,7 +249,7 @@ static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 	for (size_t g = 0; g < reap_i16_groups(w->k); g++) {
 		size_t k = w->k - g * GROUP < GROUP ? w->k - g * GROUP : GROUP;
 
-		uneven[g] |= uneven_inputs(largest + g * GROUP, k);
+		uneven[g] |= uneven_inputs(light + g * GROUP, k, n);
 		for (size_t panel = 0; uneven[g] && panel < panels_of(n); panel++)
 			memset((float *)slab + scales_at(n, w->k, panel) + g * PANEL, 0,
 				PANEL * sizeof(float));
