@@ -23,7 +23,7 @@
 static const char usage[] =
 	"usage: reap-cut [options] (--keep-n N | --keep-frac F) [scores]\n"
 	"       reap-cut [options] --import FILE -m DIR\n"
-	"       reap-cut [options] --export [plan]\n"
+	"       reap-cut [options] --export [scores|plan]\n"
 	"       reap-cut [options] --compare OTHER [scores|plan]\n"
 	"       reap-cut [options] --sweep [scores]\n"
 	"       reap-cut [options] --check (--keep-n N | --keep-frac F) -m DIR\n"

@@ -527,7 +527,7 @@ int main(int argc, char *argv[])
 	if (o.merge && (argc == 0 || o.model != NULL))
 		tool_usage("--merge: name the shards, and no model");
 	if (!o.merge && o.model == NULL)
-		tool_usage("--model: which checkpoint?");
+		tool_usage("--model is missing");
 	if (tool.json && !tool.dry_run)
 		tool_usage("--json belongs to --dry-run");
 	if (tool.dry_run && (o.merge || o.resumes > 0))
