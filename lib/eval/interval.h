@@ -32,8 +32,7 @@
  *
  * The constants 2 and 3 were chosen so that a model that lies on the limit passes by luck in at
  * most 3.5% of runs (nominally 2.5%).  That takes units that are worth 40 of one size
- * (lib/eval/gates.h).  Of the kinds that `make coverage` makes up, the worst (documents of
- * skewness 6) then pass in 3% of runs, and most in less than 2%.
+ * (lib/eval/gates.h).  reap-gate(1) says what `make coverage` measures.
  *
  * Nothing is drawn, so the same units give the same interval.
  */

@@ -14,9 +14,8 @@
  * on each other, so nothing is assumed of that; as looks share blocks, less than 2% is spent.
  *
  * It is 2% and not 2.5% because what an interval calls 2.5% may be 3% for few and very skewed
- * units, or for documents that are more alike than they look (lib/eval/interval.h).  Of the kinds
- * that `make coverage` makes up, the worst two pass in 2.4% and 2.2% of 4000 runs, give or take
- * 0.25, the others in 1.8% of 1000 at most.
+ * units, or for documents that are more alike than they look (lib/eval/interval.h).  reap-gate(1)
+ * says what `make coverage` measures.
  */
 #ifndef REAP_SPENDING_H
 #define REAP_SPENDING_H
