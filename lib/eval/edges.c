@@ -52,10 +52,10 @@ static const double FURTHER = 1.3; /* of 95%: to 99% */
 
 double reap_edges_reach(const struct reap_edge_move m[REAP_EDGE_MOVES], int side, double times)
 {
-	double most[2] = {0, 0}; /* by axis */
+	double most[2][2] = {{0, 0}, {0, 0}}; /* by axis and model */
 
 	for (int i = 0; i < REAP_EDGE_MOVES; i++) {
-		double *axis = &most[m[i].entropy];
+		double *one = &most[m[i].entropy][m[i].right];
 
 		/* What a threshold elsewhere would change comes on top of what the units show, and
 		 * so would the chance of having missed it: hence further than the share's interval.
@@ -63,7 +63,7 @@ double reap_edges_reach(const struct reap_edge_move m[REAP_EDGE_MOVES], int side
 		if (m[i].share.known &&
 			m[i].missing <=
 				FURTHER * reap_interval_reach(&m[i].share, m[i].up ? -1 : 1, times))
-			*axis = fmax(*axis, side * m[i].change);
+			*one = fmax(*one, side * m[i].change);
 	}
-	return most[0] + most[1];
+	return most[0][0] + most[0][1] + most[1][0] + most[1][1];
 }

@@ -35,8 +35,8 @@ void reap_edges_find(struct reap_edge_move m[REAP_EDGE_MOVES], const struct reap
 bool reap_edges_holds(const struct reap_edge_move *m, const struct reap_grid *g, uint32_t bin);
 
 /* How far above (side 1) or below (-1) its value the thresholds may put dCC, with `times`
- * as many units.  Both models saw the same text, so on each axis only the model whose move
- * changes more counts. */
+ * as many units.  On each axis the thresholds of both models count: near opposite edges of their
+ * bins both may be wrong, and in such a way that dCC moves twice. */
 double reap_edges_reach(const struct reap_edge_move m[REAP_EDGE_MOVES], int side, double times);
 
 #endif

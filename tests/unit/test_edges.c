@@ -72,6 +72,16 @@ int main(void)
 		"one percent is missing, give or take four: dCC may be 0.06 higher or lower");
 	ok(reap_edges_reach(move, 1, 100) == 0 && reap_edges_reach(move, -1, 100) == 0,
 		"with a hundred times the units the thresholds are known");
+	for (int i = 0; i < REAP_EDGE_MOVES; i++) {
+		move[i].missing = 0;
+		move[i].change = move[i].up ? 0 : move[i].right ? 0.03 : 0.02;
+	}
+	ok(fabs(reap_edges_reach(move, 1, 1) - 0.1) < 1e-12 && reap_edges_reach(move, -1, 1) == 0,
+		"both models' thresholds, on both axes, may be a bin too high");
+	for (int i = 0; i < REAP_EDGE_MOVES; i++) {
+		move[i].missing = 0.01;
+		move[i].change = 0.1;
+	}
 	for (int side = 0; side < 2; side++) {
 		const double r = reap_interval_reach(&move[2].share, 1, 1),
 			     times = side ? 1.35 : 1.25;
