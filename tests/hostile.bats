@@ -36,6 +36,9 @@ setup_file() {
 	for kind in $KINDS reap_scores; do
 		mkdir "$kind"
 		small $kind >"$kind/small"
+		# What stands beside a recipe is looked for.
+		cp "$ROOT/recipes/tiny_gates.json" "$kind"
+		cp "$ROOT/recipes/tiny_gates.json" "$kind/$words"
 		jq -rn --arg kind "$kind" --slurpfile keys keys --slurpfile values values --slurpfile small "$kind/small" '
 			def put($v): [.key | gsub("\\[\\]"; ".0") | split(".")[] | tonumber? // .] as $path |
 				[$path, if .type | IN("texts", "places", "words") then [$v]
