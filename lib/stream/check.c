@@ -215,3 +215,11 @@ const char *reap_record_fault(const msgpack_object *map, const char *type, char 
 		}
 	return NULL;
 }
+
+int reap_rec_check(const struct reap_rec *rec, struct reap_err *e)
+{
+	char key[REAP_FAULT_KEY];
+	const char *fault = reap_record_fault(rec->obj, rec->type, key);
+
+	return fault == NULL ? REAP_OK : reap_rec_fail(rec, key, e, "%s", fault);
+}

@@ -39,4 +39,7 @@ enum { REAP_FAULT_KEY = 64 };
 const char *reap_record_fault(const msgpack_object *map, const char *type,
 	char key[REAP_FAULT_KEY]);
 
+/* The same as an error. */
+REAP_MUST_CHECK int reap_rec_check(const struct reap_rec *rec, struct reap_err *e);
+
 #endif

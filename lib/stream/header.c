@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * The header as a value: kinds, inheritance, history.
+ * The header: kinds, inheritance, history, and how it stands in a stream.
  */
 #include "lib/stream/stream.h"
 
-#include <stdio.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/stream/backend.h"
+#include "lib/stream/check.h"
 #include "lib/stream/packing.h"
 #include "lib/stream/walk.h"
 
@@ -34,66 +36,6 @@ enum reap_kind reap_kind_from_name(const char *name, size_t len)
 		if (strlen(kind_names[k]) == len && memcmp(kind_names[k], name, len) == 0)
 			return (enum reap_kind)k;
 	return REAP_KIND_ANY;
-}
-
-bool reap_backend_is_coarse(const char *backend)
-{
-	return strstr(backend, "(i8)") != NULL;
-}
-
-static const char plus[] = " + ";
-
-bool reap_backend_is_mixed(const char *backend)
-{
-	return strstr(backend, plus) != NULL;
-}
-
-/* The length of the first name. */
-static size_t first_name(const char *s)
-{
-	const char *end = strstr(s, plus);
-
-	return end != NULL ? (size_t)(end - s) : strlen(s);
-}
-
-static const char *other_names(const char *s)
-{
-	const char *end = strstr(s, plus);
-
-	return end != NULL ? end + strlen(plus) : s + strlen(s);
-}
-
-static int compare_first(const char *a, const char *b)
-{
-	const size_t na = first_name(a), nb = first_name(b);
-	const int order = strncmp(a, b, na < nb ? na : nb);
-
-	return order != 0 ? order : (na > nb) - (na < nb);
-}
-
-int reap_backend_add(char *backend, const char *other, struct reap_err *e)
-{
-	char both[REAP_BACKEND];
-	const char *a = backend, *b = other;
-	size_t n = 0;
-
-	while (*a != '\0' || *b != '\0') {
-		const int order = *a == '\0' ? 1 : *b == '\0' ? -1 : compare_first(a, b);
-		const char *next = order <= 0 ? a : b;
-		const int added = snprintf(both + n, sizeof(both) - n, "%s%.*s", n > 0 ? plus : "",
-			(int)first_name(next), next);
-
-		if (added < 0 || (size_t)added >= sizeof(both) - n)
-			return reap_fail(e, REAP_EFAIL,
-				"more kinds of arithmetic than a stream can name: %.100s...",
-				backend);
-		n += (size_t)added;
-		a = order <= 0 ? other_names(a) : a;
-		b = order >= 0 ? other_names(b) : b;
-	}
-	memcpy(backend, both, n);
-	backend[n] = '\0';
-	return REAP_OK;
 }
 
 static bool is_coarse(const struct reap_header *h)
@@ -213,4 +155,192 @@ int reap_header_join_history(struct reap_header *h, const struct reap_header *fr
 		h->history_count++;
 	}
 	return REAP_OK;
+}
+
+/* Features that most models lack are named only for models that have them. */
+static int parse_model_more(const struct reap_rec *rec, const msgpack_object *o,
+	struct reap_model_id *m, struct reap_err *e)
+{
+	uint32_t free_gates = 0;
+	int rc = REAP_OK;
+
+	m->dense = 0;
+	if (reap_rec_find(rec, o, "dense") != NULL)
+		rc = reap_rec_u32(rec, o, "dense", m->layers - 1, &m->dense, e);
+	if (rc == REAP_OK && reap_rec_find(rec, o, "free_gates") != NULL)
+		rc = reap_rec_u32(rec, o, "free_gates", 1, &free_gates, e);
+	m->free_gates = free_gates != 0;
+	return rc;
+}
+
+static int parse_model(const struct reap_rec *rec, struct reap_header *h, struct reap_err *e)
+{
+	const msgpack_object *o = reap_rec_find(rec, NULL, "model");
+	struct reap_model_id *m = &h->model;
+	int rc;
+
+	if (o == NULL)
+		return reap_rec_fail(rec, "model", e, "missing");
+	h->has_model = o->type != MSGPACK_OBJECT_NIL;
+	if (!h->has_model)
+		return REAP_OK;
+	if ((rc = reap_rec_map(rec, NULL, "model", &o, e)) != REAP_OK ||
+		(rc = reap_rec_str_copy(rec, o, "id", m->id, sizeof(m->id), e)) != REAP_OK ||
+		(rc = reap_rec_digest(rec, o, "digest", 64, true, m->digest, e)) != REAP_OK ||
+		(rc = reap_rec_u32(rec, o, "layers", REAP_MAX_LAYERS, &m->layers, e)) != REAP_OK ||
+		(rc = reap_rec_u32(rec, o, "experts", REAP_MAX_EXPERTS, &m->experts, e)) !=
+			REAP_OK ||
+		(rc = reap_rec_u32(rec, o, "top_k", REAP_MAX_TOP_K, &m->top_k, e)) != REAP_OK)
+		return rc;
+	if (m->layers == 0 || m->experts == 0 || m->top_k == 0 || m->top_k > m->experts)
+		return reap_rec_fail(rec, "model", e, "%u layers, %u experts, top_k %u", m->layers,
+			m->experts, m->top_k);
+	return parse_model_more(rec, o, m, e);
+}
+
+static int parse_recipe(const struct reap_rec *rec, struct reap_header *h, struct reap_err *e)
+{
+	const msgpack_object *o = reap_rec_find(rec, NULL, "recipe");
+	int rc;
+
+	if (o == NULL)
+		return reap_rec_fail(rec, "recipe", e, "missing");
+	h->has_recipe = o->type != MSGPACK_OBJECT_NIL;
+	if (!h->has_recipe)
+		return REAP_OK;
+	if ((rc = reap_rec_map(rec, NULL, "recipe", &o, e)) != REAP_OK ||
+		(rc = reap_rec_str_copy(rec, o, "name", h->recipe_name, sizeof(h->recipe_name),
+			 e)) != REAP_OK)
+		return rc;
+	return reap_rec_digest(rec, o, "digest", 64, false, h->recipe_digest, e);
+}
+
+/* Only traces have it, but not those that were encoded from lines without it. */
+static int parse_backend(const struct reap_rec *rec, struct reap_header *h, struct reap_err *e)
+{
+	if (reap_rec_find(rec, NULL, "backend") == NULL)
+		return REAP_OK;
+	return reap_rec_str_copy(rec, NULL, "backend", h->backend, sizeof(h->backend), e);
+}
+
+static int parse_precision(const struct reap_rec *rec, struct reap_header *h, struct reap_err *e)
+{
+	char said[8];
+	int rc;
+
+	h->coarse = reap_rec_find(rec, NULL, "precision") != NULL;
+	if (!h->coarse)
+		return REAP_OK;
+	if (h->kind == REAP_KIND_TOKENS || h->kind == REAP_KIND_TRACE || h->kind == REAP_KIND_EVAL)
+		return reap_rec_fail(rec, "precision", e, "not of a stream of kind %s",
+			reap_kind_name(h->kind));
+	rc = reap_rec_str_copy(rec, NULL, "precision", said, sizeof(said), e);
+	if (rc == REAP_OK && strcmp(said, REAP_PRECISION_COARSE) != 0)
+		rc = reap_rec_fail(rec, "precision", e, "'%s', not %s", said,
+			REAP_PRECISION_COARSE);
+	return rc;
+}
+
+static int parse_history(const struct reap_rec *rec, struct reap_header *h, struct reap_err *e)
+{
+	const msgpack_object *o = reap_rec_find(rec, NULL, "history");
+	msgpack_sbuffer sb;
+	msgpack_packer pk;
+
+	if (o == NULL || o->type != MSGPACK_OBJECT_ARRAY)
+		return reap_rec_fail(rec, "history", e, "not a list");
+	msgpack_sbuffer_init(&sb);
+	msgpack_packer_init(&pk, &sb, msgpack_sbuffer_write);
+	for (uint32_t i = 0; i < o->via.array.size; i++) {
+		const msgpack_object *item = &o->via.array.ptr[i];
+
+		if (item->type != MSGPACK_OBJECT_MAP) {
+			msgpack_sbuffer_destroy(&sb);
+			return reap_rec_fail(rec, "history", e, "entry %u is not a map", i);
+		}
+		if (msgpack_pack_object(&pk, *item) != 0) {
+			msgpack_sbuffer_destroy(&sb);
+			return reap_fail_memory(e, rec->stream);
+		}
+	}
+	h->history_count = o->via.array.size;
+	h->history_len = sb.size;
+	h->history = (uint8_t *)msgpack_sbuffer_release(&sb);
+	return REAP_OK;
+}
+
+static int parse_kind(const struct reap_rec *rec, enum reap_kind want, struct reap_header *h,
+	struct reap_err *e)
+{
+	uint64_t version;
+	const char *kind;
+	size_t len;
+	int rc;
+
+	if ((rc = reap_rec_u64(rec, NULL, "reap", UINT64_MAX, &version, e)) != REAP_OK)
+		return rc;
+	if (version != REAP_STREAM_VERSION)
+		return reap_fail(e, REAP_ESTREAM,
+			"%s: stream format version %" PRIu64 ", this program reads version %d",
+			rec->stream, version, REAP_STREAM_VERSION);
+	if ((rc = reap_rec_str(rec, NULL, "kind", &kind, &len, e)) != REAP_OK)
+		return rc;
+	h->kind = reap_kind_from_name(kind, len);
+	if (h->kind == REAP_KIND_ANY)
+		return reap_fail(e, REAP_ESTREAM, "%s: unknown kind '%.*s'", rec->stream,
+			(int)(len < 40 ? len : 40), kind);
+	if (want != REAP_KIND_ANY && h->kind != want)
+		return reap_fail(e, REAP_ESTREAM, "%s: a stream of kind %s, expected %s",
+			rec->stream, reap_kind_name(h->kind), reap_kind_name(want));
+	return REAP_OK;
+}
+
+int reap_header_parse(const struct reap_rec *rec, enum reap_kind want, struct reap_header *h,
+	struct reap_err *e)
+{
+	int rc;
+
+	if ((rc = parse_kind(rec, want, h, e)) != REAP_OK ||
+		(rc = reap_rec_check(rec, e)) != REAP_OK ||
+		(rc = parse_model(rec, h, e)) != REAP_OK ||
+		(rc = parse_recipe(rec, h, e)) != REAP_OK ||
+		(rc = parse_backend(rec, h, e)) != REAP_OK ||
+		(rc = parse_precision(rec, h, e)) != REAP_OK)
+		return rc;
+	return parse_history(rec, h, e);
+}
+
+void reap_header_put(msgpack_packer *pk, const struct reap_header *h)
+{
+	msgpack_pack_map(pk, 5 + (h->backend[0] != '\0') + h->coarse);
+	reap_put_u64(pk, "reap", REAP_STREAM_VERSION);
+	reap_put_str(pk, "kind", reap_kind_name(h->kind));
+	if (h->has_model) {
+		reap_put_map(pk, "model", 5U + (h->model.dense > 0) + h->model.free_gates);
+		reap_put_str(pk, "id", h->model.id);
+		reap_put_str(pk, "digest", h->model.digest);
+		reap_put_u64(pk, "layers", h->model.layers);
+		if (h->model.dense > 0)
+			reap_put_u64(pk, "dense", h->model.dense);
+		reap_put_u64(pk, "experts", h->model.experts);
+		reap_put_u64(pk, "top_k", h->model.top_k);
+		if (h->model.free_gates)
+			reap_put_u64(pk, "free_gates", 1);
+	} else {
+		reap_put_nil(pk, "model");
+	}
+	if (h->has_recipe) {
+		reap_put_map(pk, "recipe", 2);
+		reap_put_str(pk, "name", h->recipe_name);
+		reap_put_str(pk, "digest", h->recipe_digest);
+	} else {
+		reap_put_nil(pk, "recipe");
+	}
+	if (h->backend[0] != '\0')
+		reap_put_str(pk, "backend", h->backend);
+	if (h->coarse)
+		reap_put_str(pk, "precision", REAP_PRECISION_COARSE);
+	reap_put_key(pk, "history");
+	msgpack_pack_array(pk, h->history_count);
+	reap_packing_write(pk->data, (const char *)h->history, h->history_len);
 }

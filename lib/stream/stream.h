@@ -14,6 +14,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/hash.h"
+#include "lib/stream/backend.h"
 #include "lib/stream/limits.h"
 #include "lib/stream/model_id.h"
 
@@ -38,10 +39,6 @@ enum reap_kind reap_kind_from_name(const char *name, size_t len);
 
 /* ---- header ---- */
 
-/* Bytes for the names of a stream's arithmetic: matrix-product backend and kernel level, and so
- * on behind " + " where parts of the stream were made with others. */
-enum { REAP_BACKEND = 512 };
-
 struct reap_header {
 	enum reap_kind kind;
 	bool has_model; /* else `model` is nil */
@@ -58,15 +55,6 @@ struct reap_header {
 
 /* What a header says as its precision when it is coarse; else it says nothing. */
 #define REAP_PRECISION_COARSE "i8"
-
-/* Does the arithmetic of that name round inputs of experts to 8 bits (REAP_GEMM=i8)? */
-bool reap_backend_is_coarse(const char *backend);
-
-/* Does it name more than one? */
-bool reap_backend_is_mixed(const char *backend);
-
-/* Name in `backend` (REAP_BACKEND bytes) what `other` names, too: each once, in order. */
-REAP_MUST_CHECK int reap_backend_add(char *backend, const char *other, struct reap_err *e);
 
 /* A header of `kind`; with `from` (may be NULL) it inherits model, recipe, history and
  * whether it is coarse, but not the backend, which is of the run that writes.  Free it with
@@ -87,6 +75,9 @@ REAP_MUST_CHECK int reap_header_add_history(struct reap_header *h, const char *t
 REAP_MUST_CHECK int reap_header_join_history(struct reap_header *h, const struct reap_header *from,
 	struct reap_err *e);
 void reap_header_drop_history(struct reap_header *h);
+
+/* Pack the header, into a struct reap_packing. */
+void reap_header_put(msgpack_packer *pk, const struct reap_header *h);
 
 /* ---- reading ---- */
 

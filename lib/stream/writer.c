@@ -6,7 +6,6 @@
 #include "lib/stream/stream.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,43 +67,6 @@ static int close_object(struct reap_writer *w, struct reap_err *e)
 	return w->packed.sb.size >= WRITE_SIZE ? reap_writer_flush(w, e) : REAP_OK;
 }
 
-static void put_header(struct reap_writer *w, const struct reap_header *h)
-{
-	msgpack_packer *pk = &w->pk;
-
-	msgpack_pack_map(pk, 5 + (h->backend[0] != '\0') + h->coarse);
-	reap_put_u64(pk, "reap", REAP_STREAM_VERSION);
-	reap_put_str(pk, "kind", reap_kind_name(h->kind));
-	if (h->has_model) {
-		reap_put_map(pk, "model", 5U + (h->model.dense > 0) + h->model.free_gates);
-		reap_put_str(pk, "id", h->model.id);
-		reap_put_str(pk, "digest", h->model.digest);
-		reap_put_u64(pk, "layers", h->model.layers);
-		if (h->model.dense > 0)
-			reap_put_u64(pk, "dense", h->model.dense);
-		reap_put_u64(pk, "experts", h->model.experts);
-		reap_put_u64(pk, "top_k", h->model.top_k);
-		if (h->model.free_gates)
-			reap_put_u64(pk, "free_gates", 1);
-	} else {
-		reap_put_nil(pk, "model");
-	}
-	if (h->has_recipe) {
-		reap_put_map(pk, "recipe", 2);
-		reap_put_str(pk, "name", h->recipe_name);
-		reap_put_str(pk, "digest", h->recipe_digest);
-	} else {
-		reap_put_nil(pk, "recipe");
-	}
-	if (h->backend[0] != '\0')
-		reap_put_str(pk, "backend", h->backend);
-	if (h->coarse)
-		reap_put_str(pk, "precision", REAP_PRECISION_COARSE);
-	reap_put_key(pk, "history");
-	msgpack_pack_array(pk, h->history_count);
-	reap_packing_write(&w->packed, (const char *)h->history, h->history_len);
-}
-
 int reap_writer_open(struct reap_writer **out, int fd, const char *name,
 	const struct reap_header *h, struct reap_err *e)
 {
@@ -124,7 +86,7 @@ int reap_writer_open(struct reap_writer **out, int fd, const char *name,
 		reap_writer_abort(w);
 		return reap_fail_memory(e, name);
 	}
-	put_header(w, h);
+	reap_header_put(&w->pk, h);
 	rc = close_object(w, e);
 	if (rc != REAP_OK) {
 		reap_writer_abort(w);
