@@ -14,94 +14,58 @@
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
 
-struct reap_sha256 {
+struct reap_digest {
 	EVP_MD_CTX *ctx;
 };
 
-struct reap_git_blob {
-	EVP_MD_CTX *ctx;
-};
-
-static EVP_MD_CTX *begin(const EVP_MD *type)
+static struct reap_digest *begin(const EVP_MD *type)
 {
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	struct reap_digest *h = reap_calloc(1, sizeof(*h));
 
-	if (ctx != NULL && EVP_DigestInit_ex(ctx, type, NULL) != 1) {
-		EVP_MD_CTX_free(ctx);
-		ctx = NULL;
-	}
-	return ctx;
-}
-
-static void finish(EVP_MD_CTX *ctx, char *hex)
-{
-	unsigned char d[EVP_MAX_MD_SIZE] = {0};
-	unsigned n = 0;
-
-	EVP_DigestFinal_ex(ctx, d, &n);
-	for (unsigned i = 0; i < n; i++)
-		snprintf(hex + 2 * i, 3, "%02x", d[i]);
-}
-
-struct reap_sha256 *reap_sha256_open(void)
-{
-	struct reap_sha256 *h = reap_calloc(1, sizeof(*h));
-
-	if (h != NULL && (h->ctx = begin(EVP_sha256())) == NULL) {
-		free(h);
+	if (h != NULL &&
+		((h->ctx = EVP_MD_CTX_new()) == NULL ||
+			EVP_DigestInit_ex(h->ctx, type, NULL) != 1)) {
+		reap_digest_free(h);
 		h = NULL;
 	}
 	return h;
 }
 
-void reap_sha256_update(struct reap_sha256 *h, const void *p, size_t n)
+struct reap_digest *reap_sha256_open(void)
 {
-	if (n > 0)
-		EVP_DigestUpdate(h->ctx, p, n);
+	return begin(EVP_sha256());
 }
 
-void reap_sha256_finish(struct reap_sha256 *h, char hex[REAP_SHA256_HEX])
+struct reap_digest *reap_git_blob_open(uint64_t n)
 {
-	finish(h->ctx, hex);
-	reap_sha256_free(h);
-}
-
-void reap_sha256_free(struct reap_sha256 *h)
-{
-	if (h != NULL)
-		EVP_MD_CTX_free(h->ctx);
-	free(h);
-}
-
-struct reap_git_blob *reap_git_blob_open(uint64_t n)
-{
-	struct reap_git_blob *h = reap_calloc(1, sizeof(*h));
+	struct reap_digest *h = begin(EVP_sha1());
 	char head[32];
 
-	if (h == NULL)
-		return NULL;
-	if ((h->ctx = begin(EVP_sha1())) == NULL) {
-		free(h);
-		return NULL;
-	}
 	/* The NUL behind the text counts. */
-	reap_git_blob_update(h, head, (size_t)snprintf(head, sizeof(head), "blob %" PRIu64, n) + 1);
+	if (h != NULL)
+		reap_digest_update(h, head,
+			(size_t)snprintf(head, sizeof(head), "blob %" PRIu64, n) + 1);
 	return h;
 }
 
-void reap_git_blob_update(struct reap_git_blob *h, const void *p, size_t n)
+void reap_digest_update(struct reap_digest *h, const void *p, size_t n)
 {
 	if (n > 0)
 		EVP_DigestUpdate(h->ctx, p, n);
 }
 
-void reap_git_blob_finish(struct reap_git_blob *h, char hex[REAP_SHA1_HEX])
+void reap_digest_finish(struct reap_digest *h, char hex[REAP_SHA256_HEX])
 {
-	finish(h->ctx, hex);
-	reap_git_blob_free(h);
+	unsigned char d[EVP_MAX_MD_SIZE] = {0};
+	unsigned n = 0;
+
+	EVP_DigestFinal_ex(h->ctx, d, &n);
+	for (unsigned i = 0; i < n; i++)
+		snprintf(hex + 2 * i, 3, "%02x", d[i]);
+	reap_digest_free(h);
 }
 
-void reap_git_blob_free(struct reap_git_blob *h)
+void reap_digest_free(struct reap_digest *h)
 {
 	if (h != NULL)
 		EVP_MD_CTX_free(h->ctx);
@@ -110,44 +74,44 @@ void reap_git_blob_free(struct reap_git_blob *h)
 
 static ssize_t update_from_stream(void *h, const char *buf, size_t n)
 {
-	reap_sha256_update(h, buf, n);
+	reap_digest_update(h, buf, n);
 	return (ssize_t)n;
 }
 
-FILE *reap_sha256_stream(struct reap_sha256 *h)
+FILE *reap_digest_stream(struct reap_digest *h)
 {
 	return fopencookie(h, "w", (cookie_io_functions_t){.write = update_from_stream});
 }
 
 int reap_sha256_buf(const void *p, size_t n, char hex[REAP_SHA256_HEX], struct reap_err *e)
 {
-	struct reap_sha256 *h = reap_sha256_open();
+	struct reap_digest *h = reap_sha256_open();
 
 	if (h == NULL)
 		return reap_fail_memory(e, "SHA-256");
-	reap_sha256_update(h, p, n);
-	reap_sha256_finish(h, hex);
+	reap_digest_update(h, p, n);
+	reap_digest_finish(h, hex);
 	return REAP_OK;
 }
 
 int reap_sha256_fd(int fd, const char *name, char hex[REAP_SHA256_HEX], struct reap_err *e)
 {
 	enum { CHUNK = 1 << 20 };
-	struct reap_sha256 *h = reap_sha256_open();
+	struct reap_digest *h = reap_sha256_open();
 	char *buf = reap_alloc(CHUNK, 1);
 	int rc = REAP_OK;
 	ssize_t r;
 
 	if (h == NULL || buf == NULL) {
-		reap_sha256_free(h);
+		reap_digest_free(h);
 		free(buf);
 		return reap_fail_memory(e, "SHA-256");
 	}
 	while ((r = reap_read_full(fd, buf, CHUNK)) > 0)
-		reap_sha256_update(h, buf, (size_t)r);
+		reap_digest_update(h, buf, (size_t)r);
 	if (r < 0)
 		rc = reap_fail_errno(e, "%s", name);
-	reap_sha256_finish(h, hex);
+	reap_digest_finish(h, hex);
 	free(buf);
 	return rc;
 }

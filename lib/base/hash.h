@@ -15,27 +15,23 @@
 
 #define REAP_SHA256_HEX 65 /* 64 hex digits and NUL */
 
-struct reap_sha256; /* opaque running digest */
-
-/* NULL: out of memory.  Update cannot fail after a successful open.  Finish
- * writes lower-case hex and frees; free() only frees (NULL allowed). */
-struct reap_sha256 *reap_sha256_open(void);
-void reap_sha256_update(struct reap_sha256 *h, const void *p, size_t n);
-void reap_sha256_finish(struct reap_sha256 *h, char hex[REAP_SHA256_HEX]);
-void reap_sha256_free(struct reap_sha256 *h);
-
 #define REAP_SHA1_HEX 41
 
-/* The name that git gives a file of n bytes (SHA-1 of a header and the file); used as
- * reap_sha256_*. */
-struct reap_git_blob;
-struct reap_git_blob *reap_git_blob_open(uint64_t n);
-void reap_git_blob_update(struct reap_git_blob *h, const void *p, size_t n);
-void reap_git_blob_finish(struct reap_git_blob *h, char hex[REAP_SHA1_HEX]);
-void reap_git_blob_free(struct reap_git_blob *h);
+struct reap_digest; /* opaque running digest */
+
+/* SHA-256, or the name that git gives a file of n bytes: SHA-1 of a header and the file.
+ * NULL: out of memory. */
+struct reap_digest *reap_sha256_open(void);
+struct reap_digest *reap_git_blob_open(uint64_t n);
+
+/* Update cannot fail after a successful open.  Finish writes lower-case hex (REAP_SHA1_HEX bytes
+ * for SHA-1) and frees; free() only frees (NULL allowed). */
+void reap_digest_update(struct reap_digest *h, const void *p, size_t n);
+void reap_digest_finish(struct reap_digest *h, char hex[REAP_SHA256_HEX]);
+void reap_digest_free(struct reap_digest *h);
 
 /* A stdio stream whose text updates h, until it is closed; NULL: out of memory. */
-FILE *reap_sha256_stream(struct reap_sha256 *h);
+FILE *reap_digest_stream(struct reap_digest *h);
 
 /* The SHA-256 of one buffer, and of one file, or what is left of an open one, read to its end. */
 REAP_MUST_CHECK int reap_sha256_buf(const void *p, size_t n, char hex[REAP_SHA256_HEX],
@@ -53,7 +49,7 @@ uint64_t reap_blake2b_64_prefixed(const void *prefix, size_t m, const void *p, s
 
 #define REAP_BLAKE2B_128_HEX 33 /* 32 hex digits and NUL */
 
-/* Running BLAKE2b, digest length 16; used as reap_sha256_*. */
+/* Running BLAKE2b, digest length 16; used as reap_digest_*. */
 struct reap_blake2b_128;
 struct reap_blake2b_128 *reap_blake2b_128_open(void);
 void reap_blake2b_128_update(struct reap_blake2b_128 *h, const void *p, size_t n);

@@ -246,9 +246,9 @@ static int by_key(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static bool feed(struct reap_sha256 *h, const json_t *v, const char *but);
+static bool feed(struct reap_digest *h, const json_t *v, const char *but);
 
-static bool feed_members(struct reap_sha256 *h, const json_t *o, const char *but)
+static bool feed_members(struct reap_digest *h, const json_t *o, const char *but)
 {
 	const char **keys = reap_alloc(json_object_size(o) + 1, sizeof(*keys)), *key;
 	size_t n = 0;
@@ -262,7 +262,7 @@ static bool feed_members(struct reap_sha256 *h, const json_t *o, const char *but
 			keys[n++] = key;
 	qsort(keys, n, sizeof(*keys), by_key);
 	for (size_t i = 0; i < n && fed; i++) {
-		reap_sha256_update(h, keys[i], strlen(keys[i]) + 1);
+		reap_digest_update(h, keys[i], strlen(keys[i]) + 1);
 		fed = feed(h, json_object_get(o, keys[i]), NULL);
 	}
 	free(keys);
@@ -271,7 +271,7 @@ static bool feed_members(struct reap_sha256 *h, const json_t *o, const char *but
 
 /* Feed type and value; strings end with a NUL, and what holds others with a byte that is no type.
  * False: out of memory. */
-static bool feed(struct reap_sha256 *h, const json_t *v, const char *but)
+static bool feed(struct reap_digest *h, const json_t *v, const char *but)
 {
 	const uint8_t type = json_is_number(v) ? JSON_REAL : (uint8_t)json_typeof(v), end = 0xff;
 	const double x = json_number_value(v) + 0.0; /* -0 is 0 */
@@ -279,30 +279,30 @@ static bool feed(struct reap_sha256 *h, const json_t *v, const char *but)
 	json_t *one;
 	size_t i;
 
-	reap_sha256_update(h, &type, sizeof(type));
+	reap_digest_update(h, &type, sizeof(type));
 	if (json_is_number(v))
-		reap_sha256_update(h, &x, sizeof(x));
+		reap_digest_update(h, &x, sizeof(x));
 	if (json_is_string(v))
-		reap_sha256_update(h, json_string_value(v), json_string_length(v) + 1);
+		reap_digest_update(h, json_string_value(v), json_string_length(v) + 1);
 	if (json_is_object(v))
 		fed = feed_members(h, v, but);
 	json_array_foreach (v, i, one)
 		fed = fed && feed(h, one, NULL);
 	if (json_is_object(v) || json_is_array(v))
-		reap_sha256_update(h, &end, sizeof(end));
+		reap_digest_update(h, &end, sizeof(end));
 	return fed;
 }
 
 int reap_json_digest(const json_t *root, const char *but, const char *name,
 	char hex[REAP_SHA256_HEX], struct reap_err *e)
 {
-	struct reap_sha256 *h = root != NULL ? reap_sha256_open() : NULL;
+	struct reap_digest *h = root != NULL ? reap_sha256_open() : NULL;
 
 	if (h == NULL || !feed(h, root, but)) {
-		reap_sha256_free(h);
+		reap_digest_free(h);
 		return reap_fail_memory(e, name);
 	}
-	reap_sha256_finish(h, hex);
+	reap_digest_finish(h, hex);
 	return REAP_OK;
 }
 

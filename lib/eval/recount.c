@@ -9,7 +9,7 @@
 
 struct reap_counted {
 	struct reap_metrics m;
-	struct reap_sha256 *blocks; /* running blocks_sha256 of those that came */
+	struct reap_digest *blocks; /* running blocks_sha256 of those that came */
 };
 
 /* Relative: exp and pow of another libm may round otherwise. */
@@ -17,7 +17,7 @@ static const double TOLERANCE = 1e-12;
 
 static void close_pack(struct reap_recount *r, struct reap_counted *c)
 {
-	reap_sha256_free(c->blocks);
+	reap_digest_free(c->blocks);
 	reap_metrics_free(&c->m);
 	*c = r->open[--r->count];
 }
@@ -77,7 +77,7 @@ int reap_recount_tokens(struct reap_recount *r, const struct reap_rec *rec,
 		reap_metrics_add(&c->m, r->grid, t->nll[i], t->entropy[i], t->best[i] == t->ids[i]);
 	c->m.scored_blocks++;
 	c->m.outliers += t->outliers;
-	reap_sha256_update(c->blocks, t->block_sha256, strlen(t->block_sha256));
+	reap_digest_update(c->blocks, t->block_sha256, strlen(t->block_sha256));
 	return REAP_OK;
 }
 
@@ -119,7 +119,7 @@ static int check_tokens(const struct reap_recount *r, const struct reap_rec *rec
 	const char *what = NULL;
 	char hex[REAP_SHA256_HEX];
 
-	reap_sha256_finish(c->blocks, hex);
+	reap_digest_finish(c->blocks, hex);
 	c->blocks = NULL;
 	if (m->scored_blocks != is->scored_blocks)
 		what = "scored_blocks";

@@ -37,7 +37,7 @@ bool reap_blob_name(const char *path, char name[REAP_SHA256_HEX])
 }
 
 static int read_through(int fd, const char *path, uint64_t bytes, struct reap_reading *r,
-	struct reap_sha256 *sha, struct reap_git_blob *git, struct reap_err *e)
+	struct reap_digest *sha, struct reap_digest *git, struct reap_err *e)
 {
 	enum { CHUNK = 1 << 20 };
 	uint8_t *buf = reap_alloc(CHUNK, 1);
@@ -55,9 +55,9 @@ static int read_through(int fd, const char *path, uint64_t bytes, struct reap_re
 			(at == 0 && (rc = reap_check_download(path, buf, n, e)) != REAP_OK))
 			break;
 		if (sha != NULL)
-			reap_sha256_update(sha, buf, n);
+			reap_digest_update(sha, buf, n);
 		if (git != NULL)
-			reap_git_blob_update(git, buf, n);
+			reap_digest_update(git, buf, n);
 		at += n;
 		r->done += n;
 		reap_tick(r->progress, r->done, r->todo);
@@ -71,8 +71,8 @@ int reap_blob_check(const char *path, struct reap_reading *r, char *sha256, stru
 	char want[REAP_SHA256_HEX], got[REAP_SHA256_HEX];
 	const bool named = reap_blob_name(path, want);
 	const bool of_git = named && strlen(want) == REAP_SHA1_HEX - 1;
-	struct reap_sha256 *sha = NULL;
-	struct reap_git_blob *git = NULL;
+	struct reap_digest *sha = NULL;
+	struct reap_digest *git = NULL;
 	struct stat st;
 	int fd, rc;
 
@@ -91,12 +91,12 @@ int reap_blob_check(const char *path, struct reap_reading *r, char *sha256, stru
 	if ((rc = read_through(fd, path, (uint64_t)st.st_size, r, sha, git, e)) != REAP_OK)
 		goto out;
 	if (sha != NULL)
-		reap_sha256_finish(sha, got);
+		reap_digest_finish(sha, got);
 	sha = NULL;
 	if (sha256 != NULL)
 		memcpy(sha256, got, sizeof(got));
 	if (git != NULL)
-		reap_git_blob_finish(git, got);
+		reap_digest_finish(git, got);
 	git = NULL;
 	if (named && strcmp(got, want) != 0)
 		rc = reap_fail(e, REAP_EFAIL,
@@ -104,8 +104,8 @@ int reap_blob_check(const char *path, struct reap_reading *r, char *sha256, stru
 			"its content has the digest %.16s...",
 			path, want, got);
 out:
-	reap_sha256_free(sha);
-	reap_git_blob_free(git);
+	reap_digest_free(sha);
+	reap_digest_free(git);
 	if (fd >= 0)
 		close(fd);
 	return rc;

@@ -135,7 +135,7 @@ void reap_config_free(struct reap_config *cfg)
 }
 
 REAP_PRINTF(2, 3)
-static void feed(struct reap_sha256 *h, const char *fmt, ...)
+static void feed(struct reap_digest *h, const char *fmt, ...)
 {
 	char line[256];
 	va_list ap;
@@ -144,10 +144,10 @@ static void feed(struct reap_sha256 *h, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	reap_sha256_update(h, line, (size_t)n);
+	reap_digest_update(h, line, (size_t)n);
 }
 
-void reap_config_digest(const struct reap_config *c, struct reap_sha256 *h)
+void reap_config_digest(const struct reap_config *c, struct reap_digest *h)
 {
 	feed(h, "layers %u\nhidden %u\ninter %u\nexperts %u\ntop_k %u\n", c->layers, c->hidden,
 		c->inter, c->experts, c->top_k);

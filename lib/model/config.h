@@ -27,6 +27,6 @@ void reap_config_free(struct reap_config *cfg);
 
 /* Feed every field that changes the computation to a digest, in a fixed text
  * form.  (eos_token_id and max_context do not change it.) */
-void reap_config_digest(const struct reap_config *cfg, struct reap_sha256 *h);
+void reap_config_digest(const struct reap_config *cfg, struct reap_digest *h);
 
 #endif

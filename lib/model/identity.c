@@ -85,7 +85,7 @@ static bool next_sample(struct walk *w, struct sample *s)
 static int read_samples(const struct reap_checkpoint *c, struct walk w,
 	char (*digest)[REAP_SHA256_HEX], uint8_t *buf, struct reap_err *e)
 {
-	struct reap_sha256 *h = NULL;
+	struct reap_digest *h = NULL;
 	struct walk ahead = w;
 	struct sample s, soon;
 	size_t lead = 0;
@@ -101,27 +101,27 @@ static int read_samples(const struct reap_checkpoint *c, struct walk w,
 			return reap_fail_memory(e, shard->path);
 		if ((rc = reap_read_at(shard->fd, shard->path, buf, s.bytes, s.offset, e)) !=
 			REAP_OK) {
-			reap_sha256_free(h);
+			reap_digest_free(h);
 			return rc;
 		}
-		reap_sha256_update(h, buf, s.bytes);
+		reap_digest_update(h, buf, s.bytes);
 		if (s.last) {
-			reap_sha256_finish(h, digest[s.tensor - c->tensor]);
+			reap_digest_finish(h, digest[s.tensor - c->tensor]);
 			h = NULL;
 		}
 	}
 	return REAP_OK;
 }
 
-static void feed(struct reap_sha256 *h, const char *text)
+static void feed(struct reap_digest *h, const char *text)
 {
-	reap_sha256_update(h, text, strlen(text));
+	reap_digest_update(h, text, strlen(text));
 }
 
 static int combine(const struct reap_config *cfg, const struct reap_checkpoint *c,
 	char (*content)[REAP_SHA256_HEX], char digest[REAP_SHA256_HEX], struct reap_err *e)
 {
-	struct reap_sha256 *h = reap_sha256_open();
+	struct reap_digest *h = reap_sha256_open();
 
 	if (h == NULL)
 		return reap_fail_memory(e, c->dir);
@@ -142,7 +142,7 @@ static int combine(const struct reap_config *cfg, const struct reap_checkpoint *
 		feed(h, content[i]);
 		feed(h, "\n");
 	}
-	reap_sha256_finish(h, digest);
+	reap_digest_finish(h, digest);
 	return REAP_OK;
 }
 

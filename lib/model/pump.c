@@ -36,7 +36,7 @@ struct reap_pump {
 	size_t length[BUFFERS];
 	uint64_t put, taken;
 	bool quit;
-	struct reap_sha256 *sha;
+	struct reap_digest *sha;
 };
 
 static void *hash_buffers(void *arg)
@@ -50,7 +50,7 @@ static void *hash_buffers(void *arg)
 		if (p->taken == p->put)
 			break;
 		pthread_mutex_unlock(&p->lock);
-		reap_sha256_update(p->sha, p->buffer[p->taken % BUFFERS],
+		reap_digest_update(p->sha, p->buffer[p->taken % BUFFERS],
 			p->length[p->taken % BUFFERS]);
 		pthread_mutex_lock(&p->lock);
 		p->taken++;
@@ -103,7 +103,7 @@ void reap_pump_close(struct reap_pump *p)
 		close(p->fd);
 	for (int i = 0; i < BUFFERS; i++)
 		free(p->buffer[i]);
-	reap_sha256_free(p->sha);
+	reap_digest_free(p->sha);
 	pthread_cond_destroy(&p->change);
 	pthread_mutex_destroy(&p->lock);
 	free(p->path);
@@ -202,7 +202,7 @@ int reap_pump_end(struct reap_pump *p, char sha256[REAP_SHA256_HEX], uint64_t *b
 	if (p->fill > 0)
 		rc = pass_on(p, e);
 	wait_for_hash(p, 0);
-	reap_sha256_finish(p->sha, sha256);
+	reap_digest_finish(p->sha, sha256);
 	p->sha = NULL;
 	p->fd = -1;
 	if (rc == REAP_OK && fsync(fd) != 0)

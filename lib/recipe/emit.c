@@ -164,21 +164,21 @@ void reap_node_print_json(const struct reap_node *n, FILE *f)
 
 int reap_recipe_digest(const struct reap_node *root, char hex[REAP_SHA256_HEX], struct reap_err *e)
 {
-	struct reap_sha256 *h = reap_sha256_open();
-	FILE *f = h != NULL ? reap_sha256_stream(h) : NULL;
+	struct reap_digest *h = reap_sha256_open();
+	FILE *f = h != NULL ? reap_digest_stream(h) : NULL;
 	bool ok;
 
 	if (f == NULL) {
-		reap_sha256_free(h);
+		reap_digest_free(h);
 		return reap_fail_memory(e, "recipe");
 	}
 	ok = print_json(root, -1, true, f);
 	fputc('\n', f);
 	if (fclose(f) != 0 || !ok) {
-		reap_sha256_free(h);
+		reap_digest_free(h);
 		return reap_fail_memory(e, "recipe");
 	}
-	reap_sha256_finish(h, hex);
+	reap_digest_finish(h, hex);
 	return REAP_OK;
 }
 

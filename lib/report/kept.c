@@ -80,7 +80,7 @@ static int check_calibration(const char *path, const struct reap_scores *s, cons
 {
 	struct reap_pack_list packs = {0};
 	struct reap_reader *r = NULL;
-	struct reap_sha256 *h = reap_sha256_open();
+	struct reap_digest *h = reap_sha256_open();
 	const int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char sha256[REAP_SHA256_HEX];
 	bool known = s->sources > 0, found = false;
@@ -93,12 +93,12 @@ static int check_calibration(const char *path, const struct reap_scores *s, cons
 	else if ((rc = reap_reader_open(&r, fd, path, REAP_KIND_TOKENS, e)) == REAP_OK)
 		rc = reap_pack_list_read(&packs, r, e);
 	for (size_t i = 0; rc == REAP_OK && i < packs.n; i++) {
-		reap_sha256_update(h, packs.pack[i].blocks_sha256,
+		reap_digest_update(h, packs.pack[i].blocks_sha256,
 			strlen(packs.pack[i].blocks_sha256));
 		known = known && packs.pack[i].blocks_sha256[0] != '\0';
 	}
 	if (rc == REAP_OK) {
-		reap_sha256_finish(h, sha256);
+		reap_digest_finish(h, sha256);
 		h = NULL;
 		for (uint32_t i = 0; i < s->sources; i++)
 			found = found || strcmp(s->scored[i].source.tokens_sha256, sha256) == 0;
@@ -106,7 +106,7 @@ static int check_calibration(const char *path, const struct reap_scores *s, cons
 			rc = reap_fail(e, REAP_EFAIL, "%s: %s was made from other tokens", path,
 				scores_path);
 	}
-	reap_sha256_free(h);
+	reap_digest_free(h);
 	reap_pack_list_free(&packs);
 	reap_reader_close(r);
 	if (fd >= 0)

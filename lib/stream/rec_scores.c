@@ -44,18 +44,18 @@ int reap_scores_make_sources(struct reap_scores *s, uint32_t n, struct reap_err 
 }
 
 /* Feed one number.  NaN, which says that there is no number, has many forms; all are fed as one. */
-static void hash_f64(struct reap_sha256 *h, double v)
+static void hash_f64(struct reap_digest *h, double v)
 {
 	v = isnan(v) ? (double)NAN : v;
-	reap_sha256_update(h, &v, sizeof(v));
+	reap_digest_update(h, &v, sizeof(v));
 }
 
-static void hash_str(struct reap_sha256 *h, const char *s)
+static void hash_str(struct reap_digest *h, const char *s)
 {
-	reap_sha256_update(h, s, strlen(s) + 1);
+	reap_digest_update(h, s, strlen(s) + 1);
 }
 
-static void hash_thresholds(struct reap_sha256 *h, const struct reap_thresholds *t)
+static void hash_thresholds(struct reap_digest *h, const struct reap_thresholds *t)
 {
 	hash_str(h, reap_rule_names[t->rule]);
 	hash_f64(h, t->cc_quantile);
@@ -63,19 +63,19 @@ static void hash_thresholds(struct reap_sha256 *h, const struct reap_thresholds 
 	hash_f64(h, t->p_lo);
 	hash_f64(h, t->h_lo);
 	hash_f64(h, t->h_hi);
-	reap_sha256_update(h, &t->tokens, sizeof(t->tokens));
-	reap_sha256_update(h, &t->samples, sizeof(t->samples));
-	reap_sha256_update(h, t->region, sizeof(t->region));
+	reap_digest_update(h, &t->tokens, sizeof(t->tokens));
+	reap_digest_update(h, &t->samples, sizeof(t->samples));
+	reap_digest_update(h, t->region, sizeof(t->region));
 }
 
-static void hash_sums(struct reap_sha256 *h, const struct reap_sums *x)
+static void hash_sums(struct reap_digest *h, const struct reap_sums *x)
 {
 	const double real[] = {x->g, x->n, x->n2, x->gn, x->gn2, x->max_n};
 
-	reap_sha256_update(h, &x->count, sizeof(x->count));
-	reap_sha256_update(h, real, sizeof(real));
-	reap_sha256_update(h, x->region_count, sizeof(x->region_count));
-	reap_sha256_update(h, x->region_gn, sizeof(x->region_gn));
+	reap_digest_update(h, &x->count, sizeof(x->count));
+	reap_digest_update(h, real, sizeof(real));
+	reap_digest_update(h, x->region_count, sizeof(x->region_count));
+	reap_digest_update(h, x->region_gn, sizeof(x->region_gn));
 }
 
 int reap_scores_digest(const struct reap_scores *s, const struct reap_header *of,
@@ -83,31 +83,31 @@ int reap_scores_digest(const struct reap_scores *s, const struct reap_header *of
 {
 	const uint32_t shape[] = {s->layers, s->experts, of->model.top_k, s->known};
 	size_t cells = (size_t)s->layers * s->experts;
-	struct reap_sha256 *h = reap_sha256_open();
+	struct reap_digest *h = reap_sha256_open();
 
 	if (h == NULL)
 		return reap_fail_memory(e, "SHA-256");
 	hash_str(h, of->model.digest);
-	reap_sha256_update(h, shape, sizeof(shape));
+	reap_digest_update(h, shape, sizeof(shape));
 	hash_str(h, s->method);
 	for (int i = 0; i < REAP_REGIONS; i++)
 		hash_f64(h, s->weights[i]);
-	reap_sha256_update(h, &s->seed, sizeof(s->seed));
+	reap_digest_update(h, &s->seed, sizeof(s->seed));
 	hash_str(h, s->pack);
 	hash_thresholds(h, &s->thresholds);
 	for (uint32_t i = 0; i < s->sources; i++) {
 		hash_str(h, s->scored[i].source.tokens_sha256);
-		reap_sha256_update(h, &s->scored[i].source.blocks, sizeof(uint64_t));
-		reap_sha256_update(h, &s->scored[i].taken, sizeof(uint64_t));
+		reap_digest_update(h, &s->scored[i].source.blocks, sizeof(uint64_t));
+		reap_digest_update(h, &s->scored[i].taken, sizeof(uint64_t));
 	}
 	for (size_t i = 0; i < cells; i++)
 		hash_sums(h, &s->sums[i]);
-	reap_sha256_update(h, s->eaft, cells * sizeof(*s->eaft));
-	reap_sha256_update(h, s->score, cells * sizeof(*s->score));
-	reap_sha256_update(h, s->ranking, cells * sizeof(*s->ranking));
+	reap_digest_update(h, s->eaft, cells * sizeof(*s->eaft));
+	reap_digest_update(h, s->score, cells * sizeof(*s->score));
+	reap_digest_update(h, s->ranking, cells * sizeof(*s->ranking));
 	if (of->coarse)
 		hash_str(h, REAP_PRECISION_COARSE);
-	reap_sha256_finish(h, hex);
+	reap_digest_finish(h, hex);
 	return REAP_OK;
 }
 

@@ -158,23 +158,23 @@ int reap_put_pack(struct reap_writer *w, const struct reap_pack_info *p, struct 
 int reap_block_digest(struct reap_block *b, struct reap_err *e)
 {
 	const size_t part_bytes = b->parts.n * sizeof(*b->parts.row);
-	struct reap_sha256 *h = reap_sha256_open();
+	struct reap_digest *h = reap_sha256_open();
 
 	if (h == NULL)
 		return reap_fail_memory(e, "SHA-256");
 	/* Numbers as they lie in memory: writer.c refuses big-endian machines. */
-	reap_sha256_update(h, b->pack, strlen(b->pack) + 1);
-	reap_sha256_update(h, &b->seq_len, sizeof(b->seq_len));
-	reap_sha256_update(h, &b->index, sizeof(b->index));
-	reap_sha256_update(h, &b->len, sizeof(b->len));
-	reap_sha256_update(h, b->ids, (size_t)b->len * sizeof(*b->ids));
-	reap_sha256_update(h, b->keep, b->len);
-	reap_sha256_update(h, b->channel, b->len);
+	reap_digest_update(h, b->pack, strlen(b->pack) + 1);
+	reap_digest_update(h, &b->seq_len, sizeof(b->seq_len));
+	reap_digest_update(h, &b->index, sizeof(b->index));
+	reap_digest_update(h, &b->len, sizeof(b->len));
+	reap_digest_update(h, b->ids, (size_t)b->len * sizeof(*b->ids));
+	reap_digest_update(h, b->keep, b->len);
+	reap_digest_update(h, b->channel, b->len);
 	if (part_bytes > 0) {
-		reap_sha256_update(h, b->parts.row, part_bytes);
-		reap_sha256_update(h, b->parts.start, part_bytes);
+		reap_digest_update(h, b->parts.row, part_bytes);
+		reap_digest_update(h, b->parts.start, part_bytes);
 	}
-	reap_sha256_finish(h, b->sha256);
+	reap_digest_finish(h, b->sha256);
 	return REAP_OK;
 }
 

@@ -13,14 +13,14 @@ struct page {
 	uint32_t seq_len;
 	bool closed;
 	uint64_t blocks, tokens, kept, channels[REAP_CHANNEL_COUNT];
-	struct reap_sha256 *digest; /* NULL once it is closed */
+	struct reap_digest *digest; /* NULL once it is closed */
 };
 
 struct reap_book {
 	struct page *page;
 	size_t pages, cap;
 	uint64_t blocks;
-	struct reap_sha256 *digest;
+	struct reap_digest *digest;
 };
 
 int reap_book_open(struct reap_book **out, struct reap_err *e)
@@ -37,9 +37,9 @@ void reap_book_close(struct reap_book *b)
 	if (b == NULL)
 		return;
 	for (size_t i = 0; i < b->pages; i++)
-		reap_sha256_free(b->page[i].digest);
+		reap_digest_free(b->page[i].digest);
 	free(b->page);
-	reap_sha256_free(b->digest);
+	reap_digest_free(b->digest);
 	free(b);
 }
 
@@ -87,7 +87,7 @@ int reap_book_block(struct reap_book *b, const char *name, const struct reap_blo
 		p->kept += block->keep[i];
 		p->channels[block->channel[i]] += block->keep[i];
 	}
-	reap_sha256_update(p->digest, block->sha256, strlen(block->sha256));
+	reap_digest_update(p->digest, block->sha256, strlen(block->sha256));
 	return REAP_OK;
 }
 
@@ -114,7 +114,7 @@ int reap_book_pack(struct reap_book *b, const char *name, struct reap_pack_info 
 		return reap_fail(e, REAP_ESTREAM, "%s: pack %s of length %u closes twice", name,
 			p->pack, p->seq_len);
 	p->closed = true;
-	reap_sha256_finish(p->digest, hex);
+	reap_digest_finish(p->digest, hex);
 	p->digest = NULL;
 	if ((rc = same_count(p, name, "blocks", info->blocks, p->blocks, e)) != REAP_OK ||
 		(rc = same_count(p, name, "tokens", info->tokens, p->tokens, e)) != REAP_OK ||
@@ -130,7 +130,7 @@ int reap_book_pack(struct reap_book *b, const char *name, struct reap_pack_info 
 			" but its blocks have %.16s...",
 			name, p->pack, p->seq_len, info->blocks_sha256, hex);
 	memcpy(info->blocks_sha256, hex, sizeof(hex));
-	reap_sha256_update(b->digest, hex, strlen(hex));
+	reap_digest_update(b->digest, hex, strlen(hex));
 	return REAP_OK;
 }
 
@@ -144,7 +144,7 @@ int reap_book_end(struct reap_book *b, const char *name, struct reap_source *s, 
 	if (b->pages == 0)
 		return reap_fail(e, REAP_ESTREAM, "%s: no pack record", name);
 	s->blocks = b->blocks;
-	reap_sha256_finish(b->digest, s->tokens_sha256);
+	reap_digest_finish(b->digest, s->tokens_sha256);
 	b->digest = NULL;
 	return REAP_OK;
 }

@@ -19,7 +19,7 @@ static int id_of_end(int fd, const char *name, char id[REAP_STREAM_ID], struct r
 
 static int hash(void *h, const char *p, size_t n)
 {
-	reap_sha256_update(h, p, n);
+	reap_digest_update(h, p, n);
 	return 0;
 }
 
@@ -39,7 +39,7 @@ static void add_map(msgpack_packer *pk, const msgpack_object *map, const char *b
 	}
 }
 
-static int add_pack(struct reap_sha256 *data, const struct reap_rec *rec, struct reap_err *e)
+static int add_pack(struct reap_digest *data, const struct reap_rec *rec, struct reap_err *e)
 {
 	struct reap_pack_info p = {0};
 	char line[512];
@@ -49,12 +49,12 @@ static int add_pack(struct reap_sha256 *data, const struct reap_rec *rec, struct
 		return rc;
 	n = snprintf(line, sizeof(line), "%s\n%" PRIu32 " %s %" PRIu64 " %s\n", p.pack, p.seq_len,
 		p.split, p.rows_seen, p.rows_sha256);
-	reap_sha256_update(data, line, (size_t)n);
+	reap_digest_update(data, line, (size_t)n);
 	return REAP_OK;
 }
 
 /* The blocks of tokens go to `data`, when there is such, and all else to `rest`. */
-static int add_records(struct reap_reader *r, struct reap_sha256 *data, struct reap_sha256 *rest,
+static int add_records(struct reap_reader *r, struct reap_digest *data, struct reap_digest *rest,
 	struct reap_err *e)
 {
 	struct reap_rec rec;
@@ -62,10 +62,10 @@ static int add_records(struct reap_reader *r, struct reap_sha256 *data, struct r
 
 	while ((rc = reap_read(r, &rec, e)) > 0) {
 		if (data != NULL && reap_rec_is(&rec, "block")) {
-			reap_sha256_update(data, rec.raw, rec.len);
+			reap_digest_update(data, rec.raw, rec.len);
 			continue;
 		}
-		reap_sha256_update(rest, rec.raw, rec.len);
+		reap_digest_update(rest, rec.raw, rec.len);
 		if (data != NULL && (rc = add_pack(data, &rec, e)) != REAP_OK)
 			return rc;
 	}
@@ -76,7 +76,7 @@ int reap_stream_id(struct reap_reader *r, int fd, char id[REAP_STREAM_ID], struc
 {
 	const struct reap_header *h = reap_reader_header(r);
 	const bool tokens = h->kind == REAP_KIND_TOKENS;
-	struct reap_sha256 *data = NULL, *rest = NULL;
+	struct reap_digest *data = NULL, *rest = NULL;
 	msgpack_packer pk;
 	int rc;
 
@@ -84,21 +84,21 @@ int reap_stream_id(struct reap_reader *r, int fd, char id[REAP_STREAM_ID], struc
 		return id_of_end(fd, reap_reader_name(r), id, e);
 	if ((tokens && (data = reap_sha256_open()) == NULL) ||
 		(rest = reap_sha256_open()) == NULL) {
-		reap_sha256_free(data);
+		reap_digest_free(data);
 		return reap_fail_memory(e, "SHA-256");
 	}
 	msgpack_packer_init(&pk, rest, hash);
 	add_map(&pk, reap_reader_head(r)->obj, "history");
 	if ((rc = add_records(r, data, rest, e)) != REAP_OK) {
-		reap_sha256_free(data);
-		reap_sha256_free(rest);
+		reap_digest_free(data);
+		reap_digest_free(rest);
 		return rc;
 	}
 	if (tokens) {
-		reap_sha256_finish(data, id);
+		reap_digest_finish(data, id);
 		id += strlen(id);
 		*id++ = '-';
 	}
-	reap_sha256_finish(rest, id);
+	reap_digest_finish(rest, id);
 	return REAP_OK;
 }

@@ -11,7 +11,7 @@ struct packer {
 	const struct reap_pack_opts *o;
 	struct reap_pack_info *info;
 	size_t n;
-	struct reap_sha256 **rows, **blocks; /* (n) running rows_sha256, blocks_sha256 */
+	struct reap_digest **rows, **blocks; /* (n) running rows_sha256, blocks_sha256 */
 	struct reap_writer *w;
 	uint64_t *index;
 	/* The block being filled (not with REAP_PACK_ROWS). */
@@ -50,7 +50,7 @@ static int put_block(struct packer *k, size_t which, const uint32_t *ids, const 
 	}
 	if ((rc = reap_block_digest(&b, e)) != REAP_OK)
 		return rc;
-	reap_sha256_update(k->blocks[which], b.sha256, strlen(b.sha256));
+	reap_digest_update(k->blocks[which], b.sha256, strlen(b.sha256));
 	return reap_put_block(k->w, &b, e);
 }
 
@@ -145,8 +145,8 @@ static int add_row(struct packer *k, const struct reap_feed_row *row, struct rea
 	info->rows_seen++;
 	info->completions += row->completion;
 	info->cut_off += row->cut_off;
-	reap_sha256_update(k->rows[which], row->key, row->key_len);
-	reap_sha256_update(k->rows[which], "", 1);
+	reap_digest_update(k->rows[which], row->key, row->key_len);
+	reap_digest_update(k->rows[which], "", 1);
 	if (k->o->mode != REAP_PACK_BLOCKS)
 		max = k->o->seq_len;
 	if (k->o->mode == REAP_PACK_LONG && k->o->row_max < max)
@@ -201,8 +201,8 @@ int reap_pack_run(const struct reap_pack_opts *o, struct reap_feed *feed,
 	struct reap_feed_row row;
 	int rc = REAP_OK;
 
-	k.rows = reap_calloc(n, sizeof(struct reap_sha256 *));
-	k.blocks = reap_calloc(n, sizeof(struct reap_sha256 *));
+	k.rows = reap_calloc(n, sizeof(struct reap_digest *));
+	k.blocks = reap_calloc(n, sizeof(struct reap_digest *));
 	if (o->mode != REAP_PACK_ROWS) {
 		k.ids = reap_alloc(o->seq_len, sizeof(*k.ids));
 		k.keep = reap_alloc(o->seq_len, 1);
@@ -236,15 +236,15 @@ int reap_pack_run(const struct reap_pack_opts *o, struct reap_feed *feed,
 	if (rc == REAP_OK)
 		rc = check_count(&k, e);
 	for (size_t i = 0; i < n && rc == REAP_OK; i++) {
-		reap_sha256_finish(k.rows[i], info[i].rows_sha256);
-		reap_sha256_finish(k.blocks[i], info[i].blocks_sha256);
+		reap_digest_finish(k.rows[i], info[i].rows_sha256);
+		reap_digest_finish(k.blocks[i], info[i].blocks_sha256);
 		k.rows[i] = k.blocks[i] = NULL;
 		if (info[i].rows_seen > 0)
 			rc = reap_put_pack(w, &info[i], e);
 	}
 	for (size_t i = 0; k.rows != NULL && k.blocks != NULL && i < n; i++) {
-		reap_sha256_free(k.rows[i]);
-		reap_sha256_free(k.blocks[i]);
+		reap_digest_free(k.rows[i]);
+		reap_digest_free(k.blocks[i]);
 	}
 	free(k.rows);
 	free(k.blocks);

@@ -142,7 +142,7 @@ static int hash_picks(struct reap_sample *s, struct reap_rows *const *files, siz
 	struct reap_err *e)
 {
 	struct reap_blake2b_128 *blake = reap_blake2b_128_open();
-	struct reap_sha256 *sha = reap_sha256_open();
+	struct reap_digest *sha = reap_sha256_open();
 	struct reap_cursor **cursor = reap_calloc(n_files, sizeof(struct reap_cursor *));
 	int rc = REAP_OK;
 
@@ -155,7 +155,7 @@ static int hash_picks(struct reap_sample *s, struct reap_rows *const *files, siz
 			goto out;
 	/* n empty ids are joined by n - 1 newlines; one more follows them. */
 	for (size_t i = 0; i < s->n; i++)
-		reap_sha256_update(sha, "\n", 1);
+		reap_digest_update(sha, "\n", 1);
 	for (size_t i = 0; i < s->n; i++) {
 		const struct reap_pick *p = &s->pick[i];
 		struct reap_row row;
@@ -169,13 +169,13 @@ static int hash_picks(struct reap_sample *s, struct reap_rows *const *files, siz
 					     : 2048;
 		if (i > 0) {
 			reap_blake2b_128_update(blake, "\n", 1);
-			reap_sha256_update(sha, "\n", 1);
+			reap_digest_update(sha, "\n", 1);
 		}
 		reap_blake2b_128_update(blake, row.key, head);
-		reap_sha256_update(sha, row.key, row.key_len);
+		reap_digest_update(sha, row.key, row.key_len);
 	}
 	reap_blake2b_128_finish(blake, s->hash);
-	reap_sha256_finish(sha, s->prompt_sha256);
+	reap_digest_finish(sha, s->prompt_sha256);
 	blake = NULL;
 	sha = NULL;
 	rc = REAP_OK;
@@ -184,7 +184,7 @@ out:
 		reap_cursor_close(cursor[i]);
 	free(cursor);
 	reap_blake2b_128_free(blake);
-	reap_sha256_free(sha);
+	reap_digest_free(sha);
 	return rc;
 }
 

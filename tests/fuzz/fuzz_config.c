@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct reap_err e = {0};
 	struct reap_config cfg = {0};
 	char hex[REAP_SHA256_HEX], *edited;
-	struct reap_sha256 *h;
+	struct reap_digest *h;
 	size_t len;
 	json_t *root;
 
@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				abort();
 		h = reap_sha256_open();
 		reap_config_digest(&cfg, h);
-		reap_sha256_finish(h, hex);
+		reap_digest_finish(h, hex);
 		if (reap_config_edit((const char *)data, size, "c",
 			    &(struct reap_config_change){cfg.arch, {4, 2, 0}, true}, &edited, &len,
 			    &e) == REAP_OK)

@@ -89,7 +89,7 @@ static int put_section(const struct opts *o, struct reap_writer *w, const struct
 {
 	struct reap_metrics m;
 	struct reap_eval_tokens t;
-	struct reap_sha256 *blocks = reap_sha256_open();
+	struct reap_digest *blocks = reap_sha256_open();
 	int rc = reap_metrics_alloc(&m, &o->meta, e);
 
 	if (rc != REAP_OK || blocks == NULL)
@@ -107,7 +107,7 @@ static int put_section(const struct opts *o, struct reap_writer *w, const struct
 		make_block(o, st, len, &t);
 		m.kept += t.n;
 		rc = reap_sha256_buf(t.ids, t.n * sizeof(*t.ids), t.block_sha256, e);
-		reap_sha256_update(blocks, t.block_sha256, strlen(t.block_sha256));
+		reap_digest_update(blocks, t.block_sha256, strlen(t.block_sha256));
 		if (st->block % o->meta.shards != o->meta.shard - 1 ||
 			!reap_look_has(o->meta.look, st->block))
 			continue;
@@ -118,7 +118,7 @@ static int put_section(const struct opts *o, struct reap_writer *w, const struct
 		if (o->meta.tokens)
 			rc = reap_put_eval_tokens(w, &t, e);
 	}
-	reap_sha256_finish(blocks, m.blocks_sha256);
+	reap_digest_finish(blocks, m.blocks_sha256);
 	reap_metrics_finish(&m, g, o->meta.cc_quantile);
 	if (rc == REAP_OK)
 		rc = reap_put_metrics(w, &o->meta, &m, e);

@@ -46,14 +46,14 @@ static int parse_with(struct reap_config *c, const char *changes, struct reap_er
 
 static void digest_with(const char *changes, char hex[REAP_SHA256_HEX])
 {
-	struct reap_sha256 *h = reap_sha256_open();
+	struct reap_digest *h = reap_sha256_open();
 	struct reap_config c;
 	struct reap_err e;
 
 	if (parse_with(&c, changes, &e) != REAP_OK)
 		printf("# %s: %s\n", changes, e.text);
 	reap_config_digest(&c, h);
-	reap_sha256_finish(h, hex);
+	reap_digest_finish(h, hex);
 	reap_config_free(&c);
 }
 

@@ -40,7 +40,7 @@ static FILE *make_stream(change_fn *change, const struct reap_eval_meta *meta)
 	struct reap_writer *w;
 	struct reap_metrics m;
 	struct reap_grid g;
-	struct reap_sha256 *blocks;
+	struct reap_digest *blocks;
 	struct reap_err e = {0};
 	int rc = f == NULL ? REAP_EFAIL : reap_header_init(&h, REAP_KIND_EVAL, NULL, &e);
 
@@ -74,7 +74,7 @@ static FILE *make_stream(change_fn *change, const struct reap_eval_meta *meta)
 			.channel = channel};
 
 		snprintf(t.block_sha256, sizeof(t.block_sha256), "%064x", (unsigned)b);
-		reap_sha256_update(blocks, t.block_sha256, 64);
+		reap_digest_update(blocks, t.block_sha256, 64);
 		for (int i = 0; i < LEN / 2; i++) {
 			positions[i] = (uint32_t)(2 * i + 1);
 			ids[i] = (uint32_t)i;
@@ -88,7 +88,7 @@ static FILE *make_stream(change_fn *change, const struct reap_eval_meta *meta)
 		if (meta->tokens && reap_put_eval_tokens(w, &t, &e) != REAP_OK)
 			exit(1);
 	}
-	reap_sha256_finish(blocks, m.blocks_sha256);
+	reap_digest_finish(blocks, m.blocks_sha256);
 	memcpy(m.rows_sha256, m.blocks_sha256, sizeof(m.rows_sha256));
 	reap_metrics_finish(&m, &g, meta->cc_quantile);
 	if (reap_put_metrics(w, meta, &m, &e) != REAP_OK || reap_writer_finish(w, &e) != REAP_OK)
