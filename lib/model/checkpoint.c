@@ -19,9 +19,6 @@
 #include "lib/base/mem.h"
 #include "lib/model/safetensors.h"
 
-static const char single_name[] = "model.safetensors";
-static const char index_name[] = "model.safetensors.index.json";
-
 enum { MAX_INDEX = 100000000 };
 
 static bool ends_with(const char *s, const char *suffix)
@@ -149,7 +146,7 @@ static int list_numbered(struct reap_checkpoint *c, char *const there[], size_t 
 		return reap_fail(e, REAP_EFAIL, "%s/%s: is an unfinished download", c->dir, part);
 	if (of == 0)
 		return reap_fail(e, REAP_EFAIL, "%s: holds neither %s nor %s nor numbered shards",
-			c->dir, index_name, single_name);
+			c->dir, REAP_ST_INDEX, REAP_ST_SINGLE);
 	for (unsigned i = 1; i <= of && rc == REAP_OK; i++) {
 		snprintf(name, sizeof(name), "model-%05u-of-%05u.safetensors", i, of);
 		rc = add_shard(c, name, e);
@@ -356,14 +353,14 @@ static int check_index(const struct reap_checkpoint *c, struct reap_err *e)
 int reap_checkpoint_open(struct reap_checkpoint **out, const char *dir, struct reap_err *e)
 {
 	struct reap_checkpoint *c = reap_calloc(1, sizeof(*c));
-	char *single = reap_path_join(dir, single_name);
+	char *single = reap_path_join(dir, REAP_ST_SINGLE);
 	struct stat st;
 	size_t cap = 0, n = 0;
 	char **there = NULL;
 	int rc;
 
 	if (c == NULL || single == NULL || (c->dir = reap_strdup(dir)) == NULL ||
-		(c->index = reap_path_join(dir, index_name)) == NULL ||
+		(c->index = reap_path_join(dir, REAP_ST_INDEX)) == NULL ||
 		(c->shard = reap_calloc(REAP_MAX_FILES, sizeof(*c->shard))) == NULL) {
 		rc = reap_fail_memory(e, dir);
 		goto out;
@@ -375,7 +372,7 @@ int reap_checkpoint_open(struct reap_checkpoint **out, const char *dir, struct r
 		c->indexed = true;
 		rc = walk_index(c, c->index_sha256, list_file, c, e);
 	} else if (lstat(single, &st) == 0) {
-		rc = add_shard(c, single_name, e);
+		rc = add_shard(c, REAP_ST_SINGLE, e);
 	} else {
 		rc = list_numbered(c, there, n, e);
 	}

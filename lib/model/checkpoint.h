@@ -16,6 +16,10 @@
 #include "lib/base/io.h"
 #include "lib/model/model.h"
 
+/* The index of the files, and what the only file is called. */
+#define REAP_ST_INDEX "model.safetensors.index.json"
+#define REAP_ST_SINGLE "model.safetensors"
+
 /* More files are no checkpoint. */
 enum { REAP_MAX_FILES = 4096 };
 

@@ -11,6 +11,7 @@
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
 #include "lib/model/checkpoint.h"
+#include "lib/model/format.h"
 #include "lib/model/safetensors.h"
 
 static bool is_digit(char c)
@@ -42,7 +43,8 @@ int reap_name_order(const char *a, const char *b)
 /* Tensors from t on that must stay in one file. */
 static size_t unit(const struct reap_tensor *t, size_t left)
 {
-	static const char blocks[] = "_blocks", scales[] = "_scales";
+	const char *blocks = reap_format_mxfp4.part[REAP_CODES].ending;
+	const char *scales = reap_format_mxfp4.part[REAP_SCALES].ending;
 	const size_t n = strlen(t->name), m = strlen(blocks);
 
 	if (left < 2 || n < m || strcmp(t->name + n - m, blocks) != 0)
@@ -218,7 +220,7 @@ int reap_layout_make(struct reap_layout *l, const struct reap_tensor *t, size_t 
 		struct reap_layout_file *f = &l->file[i];
 
 		if (l->files == 1)
-			snprintf(f->name, sizeof(f->name), "model.safetensors");
+			snprintf(f->name, sizeof(f->name), REAP_ST_SINGLE);
 		else
 			snprintf(f->name, sizeof(f->name),
 				"model-%05" PRIu32 "-of-%05" PRIu32 ".safetensors", i + 1,

@@ -7,9 +7,8 @@
 
 #include "lib/base/io.h"
 #include "lib/base/json.h"
+#include "lib/model/checkpoint.h"
 #include "lib/model/config_edit.h"
-
-static const char index_name[] = "model.safetensors.index.json";
 
 /* {"<layer>": {"<old id>": <new id>}}, keys sorted as text: the original's form. */
 int reap_prune_write_mapping(struct reap_prune *r, struct reap_err *e)
@@ -110,7 +109,7 @@ int reap_prune_write_index(struct reap_prune *r, struct reap_err *e)
 
 	if (rc != REAP_OK)
 		return rc;
-	rc = reap_prune_write_text(r, index_name, index_name, text, len, e);
+	rc = reap_prune_write_text(r, REAP_ST_INDEX, REAP_ST_INDEX, text, len, e);
 	free(text);
 	return rc;
 }
