@@ -190,11 +190,11 @@ static int add_dir(struct inputs *in, const char *dir, struct reap_err *e)
 
 static int find_inputs(struct inputs *in, int n, char **arg, struct reap_err *e)
 {
-	int rc = n == 0 ? add_input(in, reap_strdup("-"), e) : REAP_OK;
+	int rc = n == 0 ? add_input(in, strdup("-"), e) : REAP_OK;
 
 	for (int i = 0; i < n && rc == REAP_OK; i++)
 		rc = reap_is_folder(arg[i]) ? add_dir(in, arg[i], e)
-					    : add_input(in, reap_strdup(arg[i]), e);
+					    : add_input(in, strdup(arg[i]), e);
 	return rc;
 }
 

@@ -42,7 +42,7 @@ static int add(struct reap_claims *c, struct reap_claim *new, const char *name, 
 			new->written ? name : old->name, new->written ? old->name : name,
 			old->emptied || new->emptied ? " (the shell has emptied it)" : "");
 	}
-	new->name = reap_strdup(name);
+	new->name = strdup(name);
 	if (new->name == NULL || !reap_grow(&c->file, &c->cap, c->n + 1, sizeof(*c->file))) {
 		free(new->name);
 		return reap_fail_memory(e, name);
@@ -91,7 +91,7 @@ int reap_claim_write(struct reap_claims *c, const char *path, struct reap_err *e
 	if (stat(path, &st) == 0)
 		return add_stat(c, &st, path, true, false, e);
 	new.base = slash != NULL ? slash + 1 : path;
-	dir = slash != NULL ? reap_strndup(path, (size_t)(slash - path) + 1) : reap_strdup(".");
+	dir = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
 	if (dir == NULL)
 		return reap_fail_memory(e, path);
 	found = stat(dir, &st);

@@ -32,7 +32,7 @@ static char *from_environment(const char *name)
 		return NULL;
 	if (strncmp(value, "~/", 2) == 0 && home != NULL && home[0] != '\0')
 		return reap_path_join(home, value + 2);
-	return reap_strdup(value);
+	return strdup(value);
 }
 
 /* The cache, as huggingface_hub finds it; NULL without a home, or out of memory. */
@@ -137,7 +137,7 @@ static int find_dir(const char *path, char **dir, struct reap_err *e)
 	if (strncmp(base, prefix, sizeof(prefix) - 1) == 0 &&
 		((rc = snapshot(path, dir, e)) != REAP_OK || *dir != NULL))
 		return rc;
-	*dir = reap_strdup(path);
+	*dir = strdup(path);
 	return *dir != NULL ? REAP_OK : reap_fail_memory(e, path);
 }
 

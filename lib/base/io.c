@@ -186,7 +186,7 @@ int reap_list_dir(const char *dir, char ***name, size_t *n, struct reap_err *e)
 		if (ent->d_name[0] == '.')
 			continue;
 		if (!reap_grow(name, &cap, *n + 1, sizeof(**name)) ||
-			((*name)[*n] = reap_strdup(ent->d_name)) == NULL)
+			((*name)[*n] = strdup(ent->d_name)) == NULL)
 			rc = reap_fail_memory(e, dir);
 		else
 			++*n;
@@ -312,7 +312,7 @@ int reap_atomic_open(struct reap_atomic_file *f, const char *path, struct reap_e
 	int rc;
 
 	f->fd = -1;
-	f->path = reap_strdup(path);
+	f->path = strdup(path);
 	f->tmp = reap_alloc(n, 1);
 	if (f->path == NULL || f->tmp == NULL) {
 		reap_atomic_abort(f);

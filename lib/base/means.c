@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "lib/base/io.h"
-#include "lib/base/mem.h"
 #include "lib/base/thread.h"
 
 enum {
@@ -166,7 +165,7 @@ static char *own_path(const char *groups, const char *controller)
 			return NULL;
 		if (*controller == '\0' ? path == list
 					: listed(list, (size_t)(path - list), controller))
-			return reap_strndup(path + 1, len - (size_t)(path + 1 - line));
+			return strndup(path + 1, len - (size_t)(path + 1 - line));
 		line += len + (line[len] == '\n');
 	}
 	return NULL;

@@ -86,21 +86,3 @@ bool reap_grow(void *array_ptr, size_t *cap, size_t need, size_t size)
 	/* cppcheck-suppress memleak ; stored through array_ptr */
 	return true;
 }
-
-char *reap_strndup(const char *s, size_t n)
-{
-	char *p;
-
-	n = strnlen(s, n);
-	p = reap_alloc(n + 1, 1);
-	if (p != NULL) {
-		memcpy(p, s, n);
-		p[n] = '\0';
-	}
-	return p;
-}
-
-char *reap_strdup(const char *s)
-{
-	return reap_strndup(s, strlen(s));
-}

@@ -26,7 +26,4 @@ void *reap_alloc_aligned(size_t count, size_t size);
  * half.  False leaves array and capacity as they were. */
 bool reap_grow(void *array_ptr, size_t *cap, size_t need, size_t size);
 
-char *reap_strdup(const char *s);
-char *reap_strndup(const char *s, size_t n);
-
 #endif

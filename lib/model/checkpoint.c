@@ -44,7 +44,7 @@ static int add_shard(struct reap_checkpoint *c, const char *name, struct reap_er
 
 	s->fd = -1;
 	c->shards++;
-	s->name = reap_strdup(name);
+	s->name = strdup(name);
 	s->path = reap_path_join(c->dir, name);
 	return s->name == NULL || s->path == NULL ? reap_fail_memory(e, name) : REAP_OK;
 }
@@ -359,7 +359,7 @@ int reap_checkpoint_open(struct reap_checkpoint **out, const char *dir, struct r
 	char **there = NULL;
 	int rc;
 
-	if (c == NULL || single == NULL || (c->dir = reap_strdup(dir)) == NULL ||
+	if (c == NULL || single == NULL || (c->dir = strdup(dir)) == NULL ||
 		(c->index = reap_path_join(dir, REAP_ST_INDEX)) == NULL ||
 		(c->shard = reap_calloc(REAP_MAX_FILES, sizeof(*c->shard))) == NULL) {
 		rc = reap_fail_memory(e, dir);

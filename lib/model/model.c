@@ -124,7 +124,7 @@ int reap_model_open_as(struct reap_model **out, const char *dir, const char *con
 	int rc;
 
 	*out = NULL;
-	if (m == NULL || (m->dir = reap_strdup(dir)) == NULL ||
+	if (m == NULL || (m->dir = strdup(dir)) == NULL ||
 		(m->config = reap_path_join(dir, config_name)) == NULL) {
 		rc = reap_fail_memory(e, dir);
 		goto out;

@@ -10,7 +10,6 @@
 
 #include "lib/base/download.h"
 #include "lib/base/io.h"
-#include "lib/base/mem.h"
 #include "lib/model/blob.h"
 #include "lib/model/listing.h"
 
@@ -73,7 +72,7 @@ static bool is_aux(const char *name)
  * file, and the file is missing, the source is not whole. */
 static int refuse_unfinished(const struct reap_prune *r, const char *name, struct reap_err *e)
 {
-	char *file = reap_strndup(name, reap_unfinished(name)), *path = NULL;
+	char *file = strndup(name, reap_unfinished(name)), *path = NULL;
 	struct stat st;
 	int rc = REAP_OK;
 

@@ -121,7 +121,7 @@ static void wait_for_hash(struct reap_pump *p, uint64_t most)
 
 int reap_pump_begin(struct reap_pump *p, const char *path, struct reap_err *e)
 {
-	p->path = reap_strdup(path);
+	p->path = strdup(path);
 	p->sha = reap_sha256_open();
 	p->file_bytes = 0;
 	if (p->path == NULL || p->sha == NULL)

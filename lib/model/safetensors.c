@@ -195,7 +195,7 @@ static int parse_tensor(const struct header *h, const char *name, const json_t *
 		return rc;
 	if (json_object_size(v) != 3)
 		return fail(h->file, name, e, "has keys beside dtype, shape and data_offsets");
-	t->name = reap_strdup(name);
+	t->name = strdup(name);
 	return t->name != NULL ? REAP_OK : reap_fail_memory(e, h->file);
 }
 

@@ -33,16 +33,16 @@ static int split(struct reap_stage *s, const char *target, struct reap_err *e)
 
 	while (n > 1 && target[n - 1] == '/')
 		n--;
-	s->target = reap_strndup(target, n);
+	s->target = strndup(target, n);
 	if (s->target == NULL)
 		return reap_fail_memory(e, target);
 	slash = strrchr(s->target, '/');
 	base = slash != NULL ? slash + 1 : s->target;
 	if (*base == '\0' || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
 		return reap_fail(e, REAP_EFAIL, "%s: not the name of a new directory", target);
-	s->parent = slash == NULL    ? reap_strdup(".")
-		: slash == s->target ? reap_strdup("/")
-				     : reap_strndup(s->target, (size_t)(slash - s->target));
+	s->parent = slash == NULL    ? strdup(".")
+		: slash == s->target ? strdup("/")
+				     : strndup(s->target, (size_t)(slash - s->target));
 	return s->parent == NULL ? reap_fail_memory(e, target) : REAP_OK;
 }
 

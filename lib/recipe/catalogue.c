@@ -36,7 +36,7 @@ static char *name_of(const struct reap_node *root, const char *file)
 {
 	const struct reap_node *target = reap_node_find(root, "target");
 
-	return target != NULL && strcmp(target->file, file) == 0 ? reap_strdup(target->str)
+	return target != NULL && strcmp(target->file, file) == 0 ? strdup(target->str)
 								 : reap_recipe_file_name(file);
 }
 
@@ -62,7 +62,7 @@ static int make_target(const struct reap_node *root, const char *file, struct re
 	struct reap_err *e)
 {
 	*t = (struct reap_target){.name = name_of(root, file),
-		.file = reap_strdup(file),
+		.file = strdup(file),
 		.kind = kind_of(root)};
 	if (t->name == NULL || t->file == NULL)
 		return reap_fail_memory(e, file);

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "lib/base/io.h"
-#include "lib/base/mem.h"
 
 /* The files on the way from the recipe to the one being read, innermost first. */
 struct chain {
@@ -62,8 +61,8 @@ static char *beside(const char *file, const char *name)
 	char *dir, *path;
 
 	if (name[0] == '/' || slash == NULL)
-		return reap_strdup(name);
-	dir = reap_strndup(file, (size_t)(slash - file));
+		return strdup(name);
+	dir = strndup(file, (size_t)(slash - file));
 	path = dir != NULL ? reap_path_join(dir, name) : NULL;
 	free(dir);
 	return path;
@@ -182,7 +181,7 @@ char *reap_recipe_file_name(const char *path)
 	const char *slash = strrchr(path, '/'), *base = slash != NULL ? slash + 1 : path;
 	const size_t n = reap_recipe_stem(base);
 
-	return reap_strndup(base, n > 0 ? n : strlen(base));
+	return strndup(base, n > 0 ? n : strlen(base));
 }
 
 static int load(const char *path, const struct chain *up, struct reading *r, struct reap_node **out,

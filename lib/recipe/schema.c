@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "lib/base/utf8.h"
-#include "lib/base/mem.h"
 #include "lib/recipe/consistency.h"
 #include "lib/recipe/near.h"
 #include "lib/recipe/rules.h"
@@ -447,7 +446,7 @@ static int give_name(struct reap_node *root, const char *path, struct reap_err *
 	if (n->kind != REAP_NODE_NULL && n->kind != REAP_NODE_STR)
 		return REAP_OK; /* refused with the others */
 	name = reap_recipe_file_name(path);
-	file = reap_strdup(path);
+	file = strdup(path);
 	if (name == NULL || file == NULL) {
 		free(name);
 		free(file);

@@ -35,7 +35,7 @@ struct reap_node *reap_node_new(enum reap_node_kind kind, const char *file, uint
 		return NULL;
 	n->kind = kind;
 	n->line = line;
-	n->file = reap_strdup(file);
+	n->file = strdup(file);
 	if (n->file == NULL) {
 		free(n);
 		return NULL;
@@ -64,7 +64,7 @@ bool reap_node_append(struct reap_node *n, const char *key, struct reap_node *ch
 	size_t cap = n->cap;
 	char *k = NULL;
 
-	if (key != NULL && (k = reap_strdup(key)) == NULL)
+	if (key != NULL && (k = strdup(key)) == NULL)
 		goto fail;
 	if (!reap_grow(&n->child, &cap, n->count + 1, sizeof(*n->child)))
 		goto fail;

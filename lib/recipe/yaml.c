@@ -14,7 +14,6 @@
 #include <yaml.h>
 
 #include "lib/base/io.h"
-#include "lib/base/mem.h"
 
 struct loader {
 	yaml_parser_t parser;
@@ -191,7 +190,7 @@ static int load_scalar(struct loader *l, const yaml_event_t *ev, struct reap_nod
 	if ((rc = check_text(l, ev)) != REAP_OK ||
 		(rc = new_node(l, ev, REAP_NODE_STR, out)) != REAP_OK)
 		return rc;
-	(*out)->str = reap_strdup((const char *)ev->data.scalar.value);
+	(*out)->str = strdup((const char *)ev->data.scalar.value);
 	if ((*out)->str == NULL)
 		return reap_fail_memory(l->e, l->name);
 	if (ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)

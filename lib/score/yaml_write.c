@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "lib/base/io.h"
-#include "lib/base/mem.h"
 #include "lib/base/scalar.h"
 #include "lib/score/ranking.h"
 
@@ -99,7 +98,7 @@ static bool put_argument(FILE *f, const msgpack_object *o)
 		fputs("null", f);
 		return true;
 	}
-	if ((word = reap_strndup(o->via.str.ptr, o->via.str.size)) == NULL)
+	if ((word = strndup(o->via.str.ptr, o->via.str.size)) == NULL)
 		return false;
 	if ((value = path_in(word)) != NULL)
 		memmove(value, reap_path_shown(value), strlen(reap_path_shown(value)) + 1);

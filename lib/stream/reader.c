@@ -190,7 +190,7 @@ int reap_reader_open(struct reap_reader **out, int fd, const char *name, enum re
 	r->fd = fd;
 	r->state = 1;
 	msgpack_unpacked_init(&r->unpacked);
-	r->name = reap_strdup(name);
+	r->name = strdup(name);
 	if (r->name == NULL) {
 		reap_reader_close(r);
 		return reap_fail_memory(e, name);

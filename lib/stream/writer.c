@@ -81,7 +81,7 @@ int reap_writer_open(struct reap_writer **out, int fd, const char *name,
 	w->fd = fd;
 	msgpack_sbuffer_init(&w->packed.sb);
 	msgpack_packer_init(&w->pk, &w->packed, reap_packing_write);
-	w->name = reap_strdup(name);
+	w->name = strdup(name);
 	if (w->name == NULL) {
 		reap_writer_abort(w);
 		return reap_fail_memory(e, name);

@@ -4,6 +4,7 @@
  * tokens and is not implemented is an error here, named by its key.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/io.h"
 #include "lib/base/json.h"
@@ -536,7 +537,7 @@ int reap_bpe_parse(struct reap_bpe **out, const char *text, size_t len, const ch
 
 	*out = NULL;
 	l.b = reap_calloc(1, sizeof(*l.b));
-	if (l.b == NULL || (l.name = l.b->name = reap_strdup(name)) == NULL) {
+	if (l.b == NULL || (l.name = l.b->name = strdup(name)) == NULL) {
 		rc = reap_fail_memory(e, name);
 		goto out;
 	}

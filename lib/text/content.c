@@ -114,7 +114,7 @@ int reap_content_open(struct reap_content **out, const char *path, const char *c
 	if (c == NULL)
 		return reap_fail_memory(e, path);
 	c->fd = -1;
-	c->name = reap_strdup(is_stdin ? "standard input" : path);
+	c->name = strdup(is_stdin ? "standard input" : path);
 	if (c->name == NULL) {
 		rc = reap_fail_memory(e, path);
 		goto out;

@@ -126,8 +126,7 @@ static int list_files(const char *path, char ***file, size_t *n, struct reap_err
 		rc = reap_folder_rows(path, file, n, &none);
 		return rc != REAP_OK && none.memory ? reap_fail_memory(e, path) : REAP_OK;
 	}
-	if ((*file = reap_calloc(1, sizeof(char *))) == NULL ||
-		((*file)[0] = reap_strdup(path)) == NULL)
+	if ((*file = reap_calloc(1, sizeof(char *))) == NULL || ((*file)[0] = strdup(path)) == NULL)
 		return reap_fail_memory(e, path);
 	*n = 1;
 	return REAP_OK;

@@ -58,7 +58,7 @@ static int list_parts(struct reap_rows *r, const char *path, struct reap_err *e)
 	if (reap_is_folder(path))
 		return reap_folder_rows(path, &r->path, &r->parts, e);
 	r->path = reap_calloc(1, sizeof(char *));
-	if (r->path == NULL || (r->path[0] = reap_strdup(path)) == NULL)
+	if (r->path == NULL || (r->path[0] = strdup(path)) == NULL)
 		return reap_fail_memory(e, path);
 	r->parts = 1;
 	return REAP_OK;
@@ -99,8 +99,8 @@ int reap_rows_open(struct reap_rows **out, const char *path, const char *column,
 	*out = NULL;
 	if (r == NULL)
 		return reap_fail_memory(e, path);
-	r->name = reap_strdup(strcmp(path, "-") == 0 ? "standard input" : path);
-	r->column = reap_strdup(column != NULL ? column : "text");
+	r->name = strdup(strcmp(path, "-") == 0 ? "standard input" : path);
+	r->column = strdup(column != NULL ? column : "text");
 	r->column_given = column != NULL;
 	r->chat = *chat;
 	r->again = again;

@@ -35,8 +35,8 @@ int reap_template_open(struct reap_template **out, const char *dir, const char *
 	if (t == NULL)
 		return reap_fail_memory(e, dir);
 	t->fd = -1;
-	t->dir = reap_strdup(dir);
-	t->date = date != NULL ? reap_strdup(date) : NULL;
+	t->dir = strdup(dir);
+	t->date = date != NULL ? strdup(date) : NULL;
 	if (t->dir == NULL || (date != NULL && t->date == NULL))
 		return reap_fail_memory(e, dir);
 	return REAP_OK;

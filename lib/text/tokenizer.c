@@ -9,13 +9,12 @@
 
 #include "lib/base/hub.h"
 #include "lib/base/io.h"
-#include "lib/base/mem.h"
 
 char *reap_tokenizer_beside(const char *tokenizer, const char *name)
 {
 	const char *slash = strrchr(tokenizer, '/');
-	char *dir = slash != NULL ? reap_strndup(tokenizer, (size_t)(slash - tokenizer) + 1)
-				  : reap_strdup(".");
+	char *dir =
+		slash != NULL ? strndup(tokenizer, (size_t)(slash - tokenizer) + 1) : strdup(".");
 	char *path = dir != NULL ? reap_path_join(dir, name) : NULL;
 
 	free(dir);
@@ -32,7 +31,7 @@ int reap_tokenizer_open(struct reap_tokenizer *t, const char *model, const char 
 		snprintf(t->none, sizeof(t->none), "no tokenizer was given");
 		return REAP_OK;
 	}
-	t->path = model != NULL ? reap_path_join(model, "tokenizer.json") : reap_strdup(file);
+	t->path = model != NULL ? reap_path_join(model, "tokenizer.json") : strdup(file);
 	if (t->path == NULL)
 		return reap_fail_memory(e, "tokenizer");
 	if (model != NULL && reap_is_folder(model) && lstat(t->path, &st) != 0 && errno == ENOENT) {

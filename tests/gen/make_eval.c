@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "lib/base/hash.h"
-#include "lib/base/mem.h"
 #include "lib/eval/metrics.h"
 #include "tests/gen/random.h"
 
@@ -147,7 +146,7 @@ static int run(const struct opts *o, struct reap_err *e)
 		rc = reap_grid_init(&g, &o->meta, e);
 	for (char *p = strtok_r(o->packs, ",", &pack_save); rc == REAP_OK && p != NULL;
 		p = strtok_r(NULL, ",", &pack_save)) {
-		char *lens = reap_strdup(o->seq_lens);
+		char *lens = strdup(o->seq_lens);
 
 		for (char *l = strtok_r(lens, ",", &len_save); rc == REAP_OK && l != NULL;
 			l = strtok_r(NULL, ",", &len_save))
