@@ -161,18 +161,15 @@ eval_looks() {
 # with a verdict on it: its text for people, and the options of card that speak of it.
 finish_model() {
 	local m=$1/model
-	local word words=(--recipe "$1/recipe.yaml" --manifest "$1/rewrite.manifest" --source "$2" --model "$m")
-	local files=() shipped=()
+	local words=(--recipe "$1/recipe.yaml" --manifest "$1/rewrite.manifest" --source "$2" --model "$m")
+	local shipped=()
 	[ "$3" != rows ] || words+=(--tokens "$1/calib.tokens")
 	if [ $# -gt 3 ]; then
 		stage "$m/verdict.md" from "$4" run cat -- "$4"
 		shipped=("$m/verdict.md")
 		words+=("${@:5}")
 	fi
-	for word in "${words[@]}"; do
-		[[ $word == --* ]] || files+=("$word")
-	done
-	stage "$m/README.md" from "${files[@]}" run "$here/card/card" "${words[@]}"
+	stage "$m/README.md" from "${words[@]}" run "$here/card/card" "${words[@]}"
 	shipped+=("$m/README.md")
 	stage "$m/SHA256SUMS" from "$1/rewrite.manifest" "${shipped[@]}" run \
 		"$here/checksums" "$1/rewrite.manifest" "${shipped[@]}"

@@ -6,9 +6,10 @@
 #   stage FILE... from INPUT... run COMMAND...
 #
 # The first FILE is what COMMAND prints; the others, files or folders, it writes itself,
-# where its words name them.  INPUT are the files and models that it reads.  All are
-# absolute, and those of other stages are named as these named them; see `identity` for
-# tokenizer:, rows: and recipe:.
+# where its words name them.  INPUT are the files and models that it reads; options among
+# them are passed over, so that its words can stand here, too.  All are absolute, and those
+# of other stages are named as these named them; see `identity` for tokenizer:, rows: and
+# recipe:.
 #
 # A stage is known by what it computes: its key is the digest of the command, with what
 # each file holds in place of its path, and of the program's version.  So what has been
@@ -76,11 +77,13 @@ stage() {
 	done
 	shift
 	while [ "$1" != run ]; do
-		ins+=("$1")
-		stand "$1"
-		[ -n "$REPLY" ] || known=0
-		held+=("<$REPLY>")
-		stands["=/${1#*/}"]=${held[-1]}
+		if [[ $1 != --* ]]; then
+			ins+=("$1")
+			stand "$1"
+			[ -n "$REPLY" ] || known=0
+			held+=("<$REPLY>")
+			stands["=/${1#*/}"]=${held[-1]}
+		fi
 		shift
 	done
 	shift
