@@ -193,6 +193,11 @@ with_rows() {
 	fails 3 "none: header: model: missing" reap-ppl --merge "$TMP/none"
 }
 
+@test "more blocks than their tokens, modulo 2^64" {
+	eval_of | reap-show | sed '/"t":"metrics"/s/"blocks":40,/"blocks":288230376151711784,/' | reap-show --encode eval >"$TMP/huge"
+	fails 3 "tokens: 2560, but 288230376151711784 blocks of 64" reap-ppl --merge "$TMP/huge"
+}
+
 @test "both gate rules: min and max of the absolute and the relative limit" {
 	# ppl of the base is about 7: 5% of it is 0.35, the absolute limit 0.25
 	pair

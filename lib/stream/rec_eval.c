@@ -348,7 +348,8 @@ static int check_metrics(const struct reap_rec *rec, const struct reap_eval_meta
 	if (m->kept > m->tokens)
 		return reap_rec_fail(rec, "kept", e, "%" PRIu64 " of %" PRIu64 " tokens", m->kept,
 			m->tokens);
-	if (m->seq_len != 0 && m->tokens != m->blocks * m->seq_len)
+	if (m->seq_len != 0 &&
+		(m->blocks > UINT64_MAX / m->seq_len || m->tokens != m->blocks * m->seq_len))
 		return reap_rec_fail(rec, "tokens", e, "%" PRIu64 ", but %" PRIu64 " blocks of %u",
 			m->tokens, m->blocks, m->seq_len);
 	if (!reap_split_known(m->split))
