@@ -238,7 +238,9 @@ void reap_cpu_attention(struct reap_cpu *g, uint32_t layer)
 		.v = reap_weight_of(c, l->of[REAP_ROLE_V], 0),
 		.o = reap_weight_of(c, l->of[REAP_ROLE_O], 0),
 		.in = {.type = gemm->operand, .k = g->hidden},
-		.out = {.type = gemm->operand, .k = g->q_dim, .gated = true}};
+		.out = {.type = gemm->operand,
+			.k = g->q_dim,
+			.gated = reap_tensor_of(l, REAP_ROLE_SINKS) != NULL}};
 	const struct reap_packed pack[] = {{&a.q, g->packed_q}, {&a.k, g->packed_k},
 		{&a.v, g->packed_v}, {&a.o, g->packed_o}};
 	const size_t most = reap_run_rows(g, g->c.cap);

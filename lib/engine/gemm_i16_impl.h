@@ -6,8 +6,8 @@
  * inputs are multiplied and added to 32-bit integers, exactly; after each group of inputs the
  * sums are scaled and added up in f32.
  *
- * A slab is packed in panels of PANEL columns behind the header of gemm_wide.h and a count for each
- * input (count_light): for each pair of inputs the columns' pairs; behind all panels their scales,
+ * A slab is packed in panels of PANEL columns behind the header of gemm_wide.h and a tally for each
+ * group: for each pair of inputs the columns' pairs; behind all panels their scales,
  * PANEL for each group.  A column's scale is a power of two.  So an MXFP4 or bf16 weight keeps its
  * exact value unless it is over 2^8 (bf16: 2^4) times smaller than the largest of its group.  Such
  * weights are rounded at 2^-12 of the largest.  Where they are many in a column, or where most
@@ -38,6 +38,12 @@ enum {
 	DEPTH = (LANES == 16 ? 7 : 4) * GROUP,
 };
 
+/* In how many of a slab's `columns`, those that have a weight other than 0 in a group, is the
+ * weight of each input light? */
+struct tally {
+	int16_t light[GROUP], columns;
+};
+
 static size_t pairs_of(size_t k)
 {
 	return (k + 1) / 2;
@@ -50,7 +56,7 @@ static size_t panels_of(size_t n)
 
 static size_t header_bytes(size_t k)
 {
-	return reap_wide_header(k) + reap_i16_groups(k) * GROUP * sizeof(int16_t);
+	return reap_wide_header(k) + (reap_i16_groups(k) * sizeof(struct tally) + 63) / 64 * 64;
 }
 
 static size_t slab_bytes(size_t n, size_t k)
@@ -147,21 +153,33 @@ INLINE bool blocks_to_whole(int16_t *dst, float *scale, const uint8_t *block, co
 	return true;
 }
 
-/* Count for each input (GROUP) the columns in which its weight is light: below a 16th of what 12
- * bits hold, or 0. */
-INLINE void count_light(int16_t *light, const int16_t *whole)
+typedef int16_t v16 __attribute__((vector_size(32)));
+
+/* Is a weight light: below a 16th of what 12 bits hold, or 0? */
+INLINE v16 is_light(const int16_t *whole)
 {
-	typedef int16_t v16 __attribute__((vector_size(32)));
 	const int16_t most = REAP_I16_LIMIT / 16, least = -REAP_I16_LIMIT / 16;
+	v16 x;
 
+	memcpy(&x, whole, sizeof(x));
+	return (x <= most) & (x >= least);
+}
+
+INLINE void count_light(struct tally *t, const int16_t *whole)
+{
+	static const v16 all = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+	v16 both = all, n;
+
+	for (size_t i = 0; i < GROUP; i += 16)
+		both &= is_light(whole + i);
+	if (memcmp(&both, &all, sizeof(all)) == 0) /* all are 0, since the largest is not light */
+		return;
 	for (size_t i = 0; i < GROUP; i += 16) {
-		v16 n, x;
-
-		memcpy(&n, light + i, sizeof(n));
-		memcpy(&x, whole + i, sizeof(x));
-		n -= (x <= most) & (x >= least);
-		memcpy(light + i, &n, sizeof(n));
+		memcpy(&n, t->light + i, sizeof(n));
+		n -= is_light(whole + i);
+		memcpy(t->light + i, &n, sizeof(n));
 	}
+	t->columns++;
 }
 
 /* One group of a column: k inputs from k0 on.  True if they are uneven. */
@@ -190,7 +208,7 @@ INLINE bool pack_column(int16_t *dst, float *scale, const struct reap_weight *w,
 
 /* One group of n <= TURN columns.  True if some are uneven. */
 static bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w, size_t n0,
-	size_t n, size_t k0, size_t k, int16_t *light, const struct reap_kern *kern)
+	size_t n, size_t k0, size_t k, struct tally *t, const struct reap_kern *kern)
 {
 	uint32_t pairs[TURN][GROUP / 2];
 	bool uneven = false;
@@ -202,8 +220,7 @@ static bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w,
 		reap_weight_fetch(w, n0 + next % n, next < n ? k0 : k0 + GROUP, GROUP);
 		uneven |=
 			pack_column((int16_t *)(void *)pairs[i], &scale[i], w, n0 + i, k0, k, kern);
-		if (scale[i] != 0)
-			count_light(light, (int16_t *)(void *)pairs[i]);
+		count_light(t, (int16_t *)(void *)pairs[i]);
 	}
 	/* A pair has the size of an f32 number, so transpose() can move it. */
 	kern->transpose((float *)(void *)dst, PANEL, (const float *)(const void *)pairs, GROUP / 2,
@@ -211,16 +228,16 @@ static bool pack_group(uint32_t *dst, float *scale, const struct reap_weight *w,
 	return uneven;
 }
 
-/* Have a sixteenth of k inputs or more light weights in half of n columns or more?  If these inputs
- * are as much larger than the others, the others make the sum, and a row in which they are many is
- * not uneven itself (reap_i16_uneven).  In columns of a normal distribution, an eighth of the
- * weights is light. */
-static bool uneven_inputs(const int16_t *light, size_t k, size_t n)
+/* Have a sixteenth of k inputs or more light weights in half of the columns or more?  If these
+ * inputs are as much larger than the others, the others make the sum, and a row in which they are
+ * many is not uneven itself (reap_i16_uneven).  In columns of a normal distribution, an eighth of
+ * the weights is light. */
+static bool uneven_inputs(const struct tally *t, size_t k)
 {
 	size_t inputs = 0;
 
 	for (size_t i = 0; i < k; i++)
-		inputs += (size_t)light[i] * 2 >= n;
+		inputs += t->columns > 0 && t->light[i] * 2 >= t->columns;
 	return inputs * 16 >= k;
 }
 
@@ -228,7 +245,7 @@ static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 	const struct reap_kern *kern)
 {
 	uint8_t *uneven = slab;
-	int16_t *light = (int16_t *)(void *)(uneven + reap_wide_header(w->k));
+	struct tally *tally = (struct tally *)(void *)(uneven + reap_wide_header(w->k));
 
 	memset(slab, 0, header_bytes(w->k));
 	for (size_t c = 0; c < panels_of(n) * PANEL; c += TURN) {
@@ -240,8 +257,8 @@ static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 			size_t k = w->k - k0 < GROUP ? w->k - k0 : GROUP;
 
 			memset(scale, 0, TURN * sizeof(*scale));
-			uneven[k0 / GROUP] |=
-				pack_group(dst, scale, w, n0 + c, cols, k0, k, light + k0, kern);
+			uneven[k0 / GROUP] |= pack_group(dst, scale, w, n0 + c, cols, k0, k,
+				&tally[k0 / GROUP], kern);
 			dst += GROUP / 2 * PANEL;
 			scale += PANEL;
 		}
@@ -249,7 +266,7 @@ static void pack(void *slab, const struct reap_weight *w, size_t n0, size_t n,
 	for (size_t g = 0; g < reap_i16_groups(w->k); g++) {
 		size_t k = w->k - g * GROUP < GROUP ? w->k - g * GROUP : GROUP;
 
-		uneven[g] |= uneven_inputs(light + g * GROUP, k, n);
+		uneven[g] |= uneven_inputs(&tally[g], k);
 		for (size_t panel = 0; uneven[g] && panel < panels_of(n); panel++)
 			memset((float *)slab + scales_at(n, w->k, panel) + g * PANEL, 0,
 				PANEL * sizeof(float));

@@ -325,8 +325,8 @@ static void outliers(const struct reap_gemm_ctx *g, enum reap_weight_layout layo
 
 /* Inputs of which a fifth are 1/weight times as large as the others (0: 2^14 times), as after
  * SwiGLU, and in all columns but the first have weights times `weight`: no row is uneven, but the
- * weights are. */
-static void light_weights(const struct reap_gemm_ctx *g, float weight)
+ * weights are, whether or not columns 1 .. zeros - 1 are 0. */
+static void light_weights(const struct reap_gemm_ctx *g, float weight, size_t zeros)
 {
 	enum { M = 7, N = 80, K = 300, LARGE = 24 };
 	const struct reap_rows form = {.type = g->gemm->operand,
@@ -348,8 +348,8 @@ static void light_weights(const struct reap_gemm_ctx *g, float weight)
 		for (size_t l = 0; l < K; l++) {
 			uint16_t h;
 
-			if (l % 128 < LARGE)
-				x.plain[j * K + l] *= weight;
+			if (l % 128 < LARGE || j < zeros)
+				x.plain[j * K + l] *= j < zeros ? 0 : weight;
 			reap_kern_scalar.f32_to_bf16(&h, &x.plain[j * K + l], 1);
 			memcpy(x.data + 2 * place(REAP_W_BF16, N, K, j, l), &h, 2);
 		}
@@ -547,10 +547,11 @@ static void backend(const struct reap_gemm *gemm, const struct reap_kern *kern)
 	if (!gemm->mxfp4_only) {
 		outliers(&g, REAP_W_BF16, 1000);
 		outliers(&g, REAP_W_BF16_TURNED, 131072);
-		light_weights(&g, 0x1p-5f);
-		light_weights(&g, 0x1p-10f);
-		light_weights(&g, 0x1p-18f);
-		light_weights(&g, 0);
+		light_weights(&g, 0x1p-5f, 0);
+		light_weights(&g, 0x1p-10f, 0);
+		light_weights(&g, 0x1p-10f, 75);
+		light_weights(&g, 0x1p-18f, 0);
+		light_weights(&g, 0, 0);
 	}
 	/* Odd depth: no checkpoint has it, but nothing forbids it. */
 	if (!gemm->mxfp4_only) {
