@@ -195,6 +195,28 @@ static void back(enum reap_operand type, float *x, const uint8_t *row, size_t k)
 	}
 }
 
+/* The largest error of products c (m x n) of a (m x k), as a share of the sum of the sizes of what
+ * is added up. */
+static double worst_of(const float *a, const struct weights *x, const float *c, size_t m)
+{
+	const size_t n = x->w.n, k = x->w.k;
+	double worst = 0;
+
+	for (size_t i = 0; i < m; i++)
+		for (size_t j = 0; j < n; j++) {
+			double want = 0, size = 1e-30;
+
+			for (size_t l = 0; l < k; l++) {
+				double v = (double)a[i * k + l] * (double)x->plain[j * k + l];
+
+				want += v;
+				size += fabs(v);
+			}
+			worst = fmax(worst, fabs(want - (double)c[i * n + j]) / size);
+		}
+	return worst;
+}
+
 static void shape(const struct reap_gemm_ctx *g, enum reap_weight_layout layout, size_t m, size_t n,
 	size_t k, double *worst, int *alone, int *prepacked)
 {
@@ -213,18 +235,7 @@ static void shape(const struct reap_gemm_ctx *g, enum reap_weight_layout layout,
 		back(gemm->operand, a + i * k, op + i * row, k);
 	}
 	run(g, &x, NULL, op, 0, m, c);
-	for (size_t i = 0; i < m; i++)
-		for (size_t j = 0; j < n; j++) {
-			double want = 0, size = 1e-30;
-
-			for (size_t l = 0; l < k; l++) {
-				double v = (double)a[i * k + l] * (double)x.plain[j * k + l];
-
-				want += v;
-				size += fabs(v);
-			}
-			*worst = fmax(*worst, fabs(want - (double)c[i * n + j]) / size);
-		}
+	*worst = fmax(*worst, worst_of(a, &x, c, m));
 	reap_gemm_pack_all(g, &(struct reap_packed){&x.w, packed}, 1);
 	run(g, &x, packed, op, 0, m, d);
 	*prepacked += memcmp(c, d, m * n * 4) != 0;
@@ -272,7 +283,7 @@ static void outliers(const struct reap_gemm_ctx *g, enum reap_weight_layout layo
 	float *a = reap_alloc((size_t)M * K, 4), *c = reap_alloc((size_t)M * N, 4);
 	float *d = reap_alloc((size_t)M * N, 4);
 	uint8_t *op = reap_alloc(M, row);
-	double worst = 0;
+	double worst;
 
 	for (size_t i = 0; i < (size_t)M * K; i++)
 		a[i] = value();
@@ -294,18 +305,7 @@ static void outliers(const struct reap_gemm_ctx *g, enum reap_weight_layout layo
 	for (size_t i = 0; i < M; i++)
 		uneven += reap_operand_put(&form, op + i * row, 0, a + i * K, K, g->kern);
 	run(g, &x, NULL, op, 0, M, c);
-	for (size_t i = 0; i < M; i++)
-		for (size_t j = 0; j < N; j++) {
-			double want = 0, size = 1e-30;
-
-			for (size_t l = 0; l < K; l++) {
-				double v = (double)a[i * K + l] * (double)x.plain[j * K + l];
-
-				want += v;
-				size += fabs(v);
-			}
-			worst = fmax(worst, fabs(want - (double)c[i * N + j]) / size);
-		}
+	worst = worst_of(a, &x, c, M);
 	ok(worst < (gemm->operand == REAP_OP_BF16X2 ? 0x1p-16 : 0x1p-8) &&
 			uneven == (gemm->operand == REAP_OP_I16 ? (M + 2) / 3 : 0),
 		"%s/%s: %g times the others: within %.2g of the sum in double, %zu rows uneven",
@@ -338,7 +338,7 @@ static void light_weights(const struct reap_gemm_ctx *g, float weight, size_t ze
 	float *a = reap_alloc((size_t)M * K, 4), *c = reap_alloc((size_t)M * N, 4);
 	uint8_t *op = reap_alloc(M, row);
 	size_t uneven = 0;
-	double worst = 0;
+	double worst;
 
 	for (size_t i = 0; i < (size_t)M * K; i++)
 		a[i] = value() * (i % K % 128 < LARGE && weight > 0 ? 1 / weight : 1);
@@ -356,18 +356,7 @@ static void light_weights(const struct reap_gemm_ctx *g, float weight, size_t ze
 	for (size_t i = 0; i < M; i++)
 		uneven += reap_operand_put(&form, op + i * row, 0, a + i * K, K, g->kern);
 	run(g, &x, NULL, op, 0, M, c);
-	for (size_t i = 0; i < M; i++)
-		for (size_t j = 0; j < N; j++) {
-			double want = 0, size = 1e-30;
-
-			for (size_t l = 0; l < K; l++) {
-				double v = (double)a[i * K + l] * (double)x.plain[j * K + l];
-
-				want += v;
-				size += fabs(v);
-			}
-			worst = fmax(worst, fabs(want - (double)c[i * N + j]) / size);
-		}
+	worst = worst_of(a, &x, c, M);
 	ok(worst < 0x1p-8 && uneven == 0,
 		"%s/%s: large inputs with weights times %g: within %.2g of the sum in double",
 		g->gemm->name, g->kern->level, (double)weight, worst);
