@@ -43,8 +43,8 @@ void tool_begin(const char *name, const char *usage, int argc, char **argv)
 	struct reap_err e = {0};
 
 	fill_std_fds();
-	signal(SIGCHLD,
-		SIG_DFL); /* ignored, as it may be inherited, no child could be waited for */
+	/* It may be inherited as ignored: then no child could be waited for. */
+	signal(SIGCHLD, SIG_DFL);
 	setlocale(LC_ALL, "C");
 	tool.name = name;
 	tool.usage = usage;

@@ -88,9 +88,9 @@ static int refuse_unfinished(const struct reap_prune *r, const char *name, struc
 /* May it take config.json's place? */
 static bool may_be_config(const char *name)
 {
-	const size_t n = strlen(name);
+	const char *dot = strrchr(name, '.');
 
-	return strncmp(name, "config", 6) == 0 && n > 11 && strcmp(name + n - 5, ".json") == 0;
+	return strncmp(name, "config", 6) == 0 && dot != NULL && strcmp(dot, ".json") == 0;
 }
 
 static int copy_beside(struct reap_prune *r, const char *path, const char *name, struct reap_err *e)

@@ -9,12 +9,13 @@
  *   pack:  pack, seq_len (0: rows of their own length), blocks, blocks_sha256,
  *          rows_read, rows_seen, rows_kept, skipped: {no_text, bad, other_part,
  *          not_sampled}, completions, cut_off, shortened unless 0 (struct reap_pack_info),
- * rows_sha256, tokens, kept, channels: {none, analysis, ...}, split ("all", "calib", "eval"),
- *          tokenizer (SHA-256 of tokenizer.json, or "" when rows carried ids),
- *          sample_hash and prompt_sha256 ("" unless rows were sampled: the two values
- *          that the original calls prompt_hash, see lib/text/sample.h)
- * The `pack` record of a (pack, seq_len) follows its last block.  Blocks of
- * several packs may alternate (rows that were sampled).
+ *          rows_sha256, tokens, kept, channels: {none, analysis, ...},
+ *          split ("all", "calib", "eval"), tokenizer (SHA-256 of tokenizer.json, or ""
+ *          when rows carried ids), sample_hash and prompt_sha256 ("" unless rows were
+ *          sampled: the two values that the original calls prompt_hash, see
+ *          lib/text/sample.h)
+ * The `pack` record of a (pack, seq_len) follows its last block.  Blocks of several
+ * packs may alternate (rows that were sampled).
  *
  * Digests say what a stream further down was made from.  Each is SHA-256:
  *   block_sha256   of pack and NUL, seq_len u32, index u64, T u32, ids, keep, channel,

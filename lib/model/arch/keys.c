@@ -224,6 +224,14 @@ static bool says_nothing(const json_t *v)
 		(json_is_array(v) && json_array_size(v) == 0);
 }
 
+static int refuse_unknown(const char *name, const char *key, const char *of, struct reap_err *e)
+{
+	return reap_fail(e, REAP_EFAIL,
+		"%s: %s: not known for %s, so what it changes is not computed: remove it if it "
+		"changes nothing",
+		name, key, of);
+}
+
 int reap_keys_known(const json_t *root, const struct reap_arch *arch, const char *name,
 	struct reap_err *e)
 {
@@ -233,10 +241,7 @@ int reap_keys_known(const json_t *root, const struct reap_arch *arch, const char
 	json_object_foreach ((json_t *)(uintptr_t)root, key, v)
 		if (!says_nothing(v) && !holds(shared, key) && !holds(arch->keys, key) &&
 			!counts(arch, key))
-			return reap_fail(e, REAP_EFAIL,
-				"%s: %s: not known for %s, so what it changes is not computed: "
-				"remove it if it changes nothing",
-				name, key, arch->name);
+			return refuse_unknown(name, key, arch->name, e);
 	return REAP_OK;
 }
 
@@ -264,10 +269,7 @@ int reap_keys_quantized(const json_t *root, const char *name, const char *method
 			found);
 	json_object_foreach ((json_t *)(uintptr_t)q, key, v)
 		if (!says_nothing(v) && !holds(all, key) && !holds(known, key))
-			return reap_fail(e, REAP_EFAIL,
-				"%s: %s: not known for %s, so what it changes is not computed: "
-				"remove it if it changes nothing",
-				name, key, method);
+			return refuse_unknown(name, key, method, e);
 	*out = q;
 	return REAP_OK;
 }
